@@ -1,0 +1,42 @@
+//! What a node tells an operator about where a site's counts came from.
+
+use serde::{Deserialize, Serialize};
+
+use super::Day;
+
+/// What one source contributed to one site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceAccount {
+    /// A run's 16 hexadecimal digits, or `import:NAME`.
+    pub source: String,
+    /// This node's current run; older runs and imports no longer change by themselves.
+    pub current: bool,
+    /// Learned from Redis: another node's run.
+    pub remote: bool,
+    /// Its contribution to the site's total.
+    pub total: i64,
+    /// First and last day with a count of the site's own, if any.
+    pub first_day: Option<String>,
+    pub last_day: Option<String>,
+    /// How many counters of the site it contributes to, and of pages.
+    pub site_rows: u64,
+    pub page_rows: u64,
+}
+
+/// What an import did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportReport {
+    pub source: String,
+    /// Lines taken.
+    pub rows: u64,
+    /// Counters that an earlier import of this name had and this one lacks: they are 0 now.
+    pub cleared: u64,
+    /// Days of the file that already have hits of other sources: both are in the figures now.
+    pub days_also_counted_live: Vec<String>,
+}
+
+impl ImportReport {
+    pub fn name_day(&mut self, day: Day) {
+        self.days_also_counted_live.push(day.to_string());
+    }
+}

@@ -1,0 +1,73 @@
+//! What one source says of one counter, in the form in which it is published and merged.
+
+use super::{PageAddress, Period, Source};
+
+/// Largest count that any counter may hold: Redis's Lua and a browser's JSON both keep numbers as
+/// doubles, exact below 2^53.
+pub const HITS_MAX: i64 = 1_000_000_000_000_000;
+
+/// "Source R has contributed this much to period P (of page G)": absolute, so that saying it twice,
+/// late or out of order changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contribution {
+    pub source: Source,
+    pub period: Period,
+    /// None for the site's own counter.
+    pub page: Option<PageAddress>,
+    pub register: Register,
+}
+
+/// How two statements of the same source about the same counter merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Register {
+    /// A run's count only grows: the greater one is the later one.
+    Grown(i64),
+    /// An import's count is the last that was written: the higher generation wins, whatever its value.
+    Written { generation: u64, hits: i64 },
+}
+
+impl Register {
+    pub fn hits(self) -> i64 {
+        match self {
+            Self::Grown(hits) | Self::Written { hits, .. } => hits,
+        }
+    }
+
+    /// The later of two statements. At equal generations, which only a clash of two importers in
+    /// the same microsecond makes, the greater value wins on every node alike.
+    pub fn merge(self, other: Self) -> Self {
+        let key = |register: Self| match register {
+            Self::Grown(hits) => (0, hits),
+            Self::Written { generation, hits } => (generation, hits),
+        };
+        if key(other) > key(self) { other } else { self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn registers() -> impl Strategy<Value = Vec<Register>> {
+        prop_oneof![
+            prop::collection::vec((0_i64..9).prop_map(Register::Grown), 1..6),
+            prop::collection::vec(
+                (0_u64..4, -3_i64..4).prop_map(|(generation, hits)| Register::Written { generation, hits }),
+                1..6
+            ),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_and_the_repeats_of_statements_do_not_matter(statements in registers(), again in any::<prop::sample::Index>()) {
+            let merge = |all: &[Register]| all.iter().copied().reduce(Register::merge).unwrap();
+            let mut reordered = statements.clone();
+            reordered.reverse();
+            reordered.push(*again.get(&statements));
+            prop_assert_eq!(merge(&statements), merge(&reordered));
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The pure core: what a hit is and what its figures are.
+//!
+//! Nothing here does I/O, reads a clock, or waits: time and configuration come in as arguments.
+
+pub mod account;
+pub mod contribution;
+pub mod csv;
+pub mod figures;
+pub mod label;
+pub mod origin;
+pub mod page;
+pub mod period;
+pub mod site;
+pub mod source;
+pub mod tally;
+
+pub use contribution::{Contribution, Register};
+pub use figures::Figures;
+pub use label::{FigureKey, Language};
+pub use origin::Origin;
+pub use page::PageAddress;
+pub use period::{Day, Period};
+pub use site::{EnrolledSite, Site, SiteId, SiteNumber, Sites};
+pub use source::Source;
+pub use tally::{Hit, Tally};

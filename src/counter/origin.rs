@@ -1,0 +1,205 @@
+//! Which pages may count for a site.
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::{Host, Url};
+
+/// A pattern for web origins: `https://portal.example`, `https://*.portal.example:8443`, or
+/// `http://localhost:*` for any port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    scheme: Scheme,
+    host: HostPattern,
+    port: PortPattern,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+    /// Only for the built-in demo, whose page may be opened either way.
+    Either,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum HostPattern {
+    Exact(String),
+    /// Any name below this one, not itself.
+    Below(String),
+    /// localhost and the loopback addresses.
+    Loopback,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PortPattern {
+    Exact(u16),
+    Any,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is not an origin: {reason}; expected for example `https://portal.example.vn`, `https://*.example.vn` or `http://localhost:8080`"
+)]
+pub struct OriginError {
+    text: String,
+    reason: &'static str,
+}
+
+impl Origin {
+    /// Pages that the webmaster's own machine serves.
+    pub fn any_localhost() -> Self {
+        Self { scheme: Scheme::Either, host: HostPattern::Loopback, port: PortPattern::Any }
+    }
+
+    /// Whether a page at `url`, or one whose `Origin` header parses as `url`, belongs to it.
+    pub fn covers(&self, url: &Url) -> bool {
+        let scheme_is_right = match self.scheme {
+            Scheme::Http => url.scheme() == "http",
+            Scheme::Https => url.scheme() == "https",
+            Scheme::Either => matches!(url.scheme(), "http" | "https"),
+        };
+        let port_is_right = match self.port {
+            PortPattern::Any => true,
+            PortPattern::Exact(port) => url.port_or_known_default() == Some(port),
+        };
+        scheme_is_right && port_is_right && self.host.covers(url)
+    }
+}
+
+impl HostPattern {
+    fn covers(&self, url: &Url) -> bool {
+        match self {
+            Self::Exact(host) => url.host_str() == Some(host),
+            Self::Below(parent) => url
+                .host_str()
+                .and_then(|host| host.strip_suffix(parent.as_str()))
+                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+            Self::Loopback => match url.host() {
+                Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+                Some(Host::Ipv4(address)) => address.is_loopback(),
+                Some(Host::Ipv6(address)) => address.is_loopback(),
+                None => false,
+            },
+        }
+    }
+}
+
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    fn from_str(text: &str) -> Result<Self, OriginError> {
+        let error = |reason| OriginError { text: text.to_owned(), reason };
+        let (scheme_text, rest) = text.split_once("://").ok_or(error("it has no scheme"))?;
+        let scheme = match scheme_text.to_ascii_lowercase().as_str() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return Err(error("its scheme is neither http nor https")),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (rest, any_port) = match rest.strip_suffix(":*") {
+            Some(rest) => (rest, true),
+            None => (rest, false),
+        };
+        let (host_text, below) = match rest.strip_prefix("*.") {
+            Some(parent) => (parent, true),
+            None => (rest, false),
+        };
+        if host_text.contains('*') {
+            return Err(error("`*` may only stand as the first label of the host or as the port"));
+        }
+        // The same parser that reads a hit's url, so that both spell a host alike (case, punycode).
+        let url = Url::parse(&format!("{scheme_text}://{host_text}"))
+            .map_err(|_| error("it is not a scheme, a host and perhaps a port"))?;
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return Err(error("it has more than scheme, host and port"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(error("it has credentials"));
+        }
+        let host = url.host_str().ok_or(error("it has no host"))?.to_owned();
+        let port = url.port_or_known_default().ok_or(error("it has no port"))?;
+        Ok(Self {
+            scheme,
+            host: if below { HostPattern::Below(host) } else { HostPattern::Exact(host) },
+            port: if any_port { PortPattern::Any } else { PortPattern::Exact(port) },
+        })
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, default_port) = match self.scheme {
+            Scheme::Http => ("http", 80),
+            Scheme::Https => ("https", 443),
+            Scheme::Either => ("http(s)", 0),
+        };
+        match &self.host {
+            HostPattern::Exact(host) => write!(f, "{scheme}://{host}")?,
+            HostPattern::Below(host) => write!(f, "{scheme}://*.{host}")?,
+            HostPattern::Loopback => write!(f, "{scheme}://localhost")?,
+        }
+        match self.port {
+            PortPattern::Any => f.write_str(":*"),
+            PortPattern::Exact(port) if port == default_port => Ok(()),
+            PortPattern::Exact(port) => write!(f, ":{port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covers(origin: &str, url: &str) -> bool {
+        origin.parse::<Origin>().unwrap().covers(&Url::parse(url).unwrap())
+    }
+
+    #[test]
+    fn an_origin_covers_its_own_pages_only() {
+        assert!(covers("https://a.vn", "https://a.vn/x?y"));
+        assert!(covers("https://A.vn/", "https://a.VN:443/"));
+        assert!(covers("https://báo.vn", "https://BÁO.vn/"));
+        assert!(covers("http://localhost:8080", "http://localhost:8080/"));
+        assert!(covers("http://localhost:*", "http://localhost:3000/"));
+        assert!(!covers("https://a.vn", "http://a.vn/"));
+        assert!(!covers("https://a.vn", "https://a.vn:8443/"));
+        assert!(!covers("https://a.vn", "https://b.a.vn/"));
+        assert!(!covers("https://a.vn", "https://a.vn.evil.example/"));
+        assert!(!covers("https://a.vn", "https://eviла.vn/"));
+    }
+
+    #[test]
+    fn a_star_covers_names_below_and_not_itself() {
+        assert!(covers("https://*.a.vn", "https://b.a.vn/"));
+        assert!(covers("https://*.a.vn", "https://c.b.a.vn/"));
+        assert!(!covers("https://*.a.vn", "https://a.vn/"));
+        assert!(!covers("https://*.a.vn", "https://eva.vn/"));
+        assert!(!covers("https://*.a.vn", "https://.a.vn/"));
+    }
+
+    #[test]
+    fn the_demo_takes_pages_of_this_machine_only() {
+        let covers = |url| Origin::any_localhost().covers(&Url::parse(url).unwrap());
+        assert!(covers("http://localhost:8080/") && covers("http://127.0.0.1/") && covers("https://[::1]:9/"));
+        assert!(!covers("http://localhost.evil.example/") && !covers("http://10.0.0.1/"));
+    }
+
+    #[test]
+    fn what_is_no_origin_is_refused() {
+        for text in [
+            "",
+            "a.vn",
+            "ftp://a.vn",
+            "https://",
+            "https://a.vn/tin",
+            "https://u:p@a.vn",
+            "https://a*.vn",
+            "https://a.vn?x",
+            "https://*",
+            "https://a.vn:99999",
+        ] {
+            assert!(text.parse::<Origin>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The address under which a page is counted.
+//!
+//! One article is one page, however it was linked: scheme and host are dropped (a site's origins
+//! are one site), the path is percent-decoded where that is safe and in Unicode's NFC, without
+//! trailing slash and `index.*`; of the query only the parameters that name an article stay.
+//! Counts live under these addresses, so the rule never changes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+use sha2::{Digest, Sha256};
+use unicode_normalization::UnicodeNormalization;
+use url::Url;
+
+/// Longest address in bytes; a longer one is cut and ends in a hash of the whole.
+const ADDRESS_BYTES_MAX: usize = 512;
+
+/// Bytes of SHA-256 that tell two long addresses, or two members of a Redis key, apart: 128 bits,
+/// so that not even someone who tries finds two that collide.
+const HASH_BYTES: usize = 16;
+
+/// A page's address by the rule above, for example `/tin-tuc/bài-1` or `/?nv=news&id=7`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PageAddress(Arc<str>);
+
+/// Where hits go that would be one distinct page too many.
+const OTHER: &str = "(other)";
+
+impl PageAddress {
+    pub fn of(url: &Url, page_params: &[String]) -> Self {
+        let mut address = path_of(url.path());
+        let mut separator = '?';
+        for name in page_params {
+            let Some((_, value)) = url.query_pairs().find(|(key, value)| key == name.as_str() && !value.is_empty())
+            else {
+                continue;
+            };
+            address.push(separator);
+            encode_query(&mut address, name);
+            address.push('=');
+            encode_query(&mut address, &value);
+            separator = '&';
+        }
+        Self(bounded(address).into())
+    }
+
+    pub fn other() -> Self {
+        Self(OTHER.into())
+    }
+
+    /// An address that this program made earlier, from the node's file or from Redis.
+    pub fn from_stored(address: &str) -> Self {
+        Self(address.into())
+    }
+
+    /// An address written by a person, in an import: a path with perhaps a query, made canonical.
+    pub fn from_import(text: &str, page_params: &[String]) -> Option<Self> {
+        if text == OTHER {
+            return Some(Self::other());
+        }
+        let url = if text.starts_with('/') {
+            Url::parse(&format!("http://page.invalid{text}")).ok()?
+        } else {
+            Url::parse(text).ok()?
+        };
+        matches!(url.scheme(), "http" | "https").then(|| Self::of(&url, page_params))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A short name for the page that no other page has, for keys and members.
+    pub fn id(&self) -> String {
+        hash_of(&self.0)
+    }
+}
+
+impl fmt::Display for PageAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn path_of(raw: &str) -> String {
+    let mut path = String::with_capacity(raw.len());
+    for (at, segment) in raw.split('/').enumerate() {
+        if at > 0 {
+            path.push('/');
+        }
+        decode_segment(&mut path, segment);
+    }
+    // Until nothing changes, so that an address is its own address: `/a/index.html/index.php/` is `/a`.
+    loop {
+        let length = path.len();
+        path.truncate(path.trim_end_matches('/').len());
+        if let Some((parent, last)) = path.rsplit_once('/')
+            && is_index(last)
+        {
+            path.truncate(parent.len());
+        }
+        if path.len() == length {
+            break;
+        }
+    }
+    if path.is_empty() { "/".to_owned() } else { path }
+}
+
+/// `index.html`, `index.php`, …: what a server shows for the folder itself.
+fn is_index(name: &str) -> bool {
+    name.strip_prefix("index.").is_some_and(|extension| {
+        (1..=5).contains(&extension.len()) && extension.bytes().all(|b| b.is_ascii_alphanumeric())
+    })
+}
+
+/// Decodes what reads the same decoded; keeps encoded what would change the address's structure
+/// (`%2F` is no separator) or can't be seen. What was not valid UTF-8 stays encoded too.
+fn decode_segment(to: &mut String, raw: &str) {
+    let bytes: Vec<u8> = percent_decode_str(raw).collect();
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().nfc() {
+            push_or_encode(to, c, is_safe(c));
+        }
+        for byte in chunk.invalid() {
+            push_encoded(to, *byte);
+        }
+    }
+}
+
+fn encode_query(to: &mut String, text: &str) {
+    for c in text.nfc() {
+        push_or_encode(to, c, is_safe(c) && !matches!(c, '&' | '=' | '+'));
+    }
+}
+
+fn is_safe(c: char) -> bool {
+    match c {
+        c if c.is_ascii_alphanumeric() => true,
+        '-' | '.' | '_' | '~' | '!' | '$' | '&' | '\'' | '(' | ')' | '*' | '+' | ',' | ';' | '=' | ':' | '@' => true,
+        c if c.is_ascii() => false,
+        // Letters, marks and digits of every script; no spaces, controls, or marks that reorder or
+        // hide text.
+        c => c.is_alphanumeric() || unicode_normalization::char::is_combining_mark(c),
+    }
+}
+
+fn push_or_encode(to: &mut String, c: char, safe: bool) {
+    if safe {
+        to.push(c);
+    } else {
+        let mut buffer = [0; 4];
+        c.encode_utf8(&mut buffer).bytes().for_each(|byte| push_encoded(to, byte));
+    }
+}
+
+fn push_encoded(to: &mut String, byte: u8) {
+    to.push_str(percent_encoding::percent_encode_byte(byte));
+}
+
+fn bounded(mut address: String) -> String {
+    if address.len() > ADDRESS_BYTES_MAX {
+        let hash = hash_of(&address);
+        let mut end = ADDRESS_BYTES_MAX - 1 - hash.len();
+        while !address.is_char_boundary(end) {
+            end -= 1;
+        }
+        address.truncate(end);
+        address.push('~');
+        address.push_str(&hash);
+    }
+    address
+}
+
+fn hash_of(text: &str) -> String {
+    use base64::Engine as _;
+    let digest = Sha256::digest(text.as_bytes());
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&digest[..HASH_BYTES])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn params() -> Vec<String> {
+        ["nv", "op", "id"].map(str::to_owned).to_vec()
+    }
+
+    fn address(url: &str) -> String {
+        PageAddress::of(&Url::parse(url).unwrap(), &params()).to_string()
+    }
+
+    #[test]
+    fn one_article_is_one_page_however_it_was_linked() {
+        for url in [
+            "https://a.vn/tin-tuc/b%C3%A0i-1",
+            "http://www.a.vn:8080/tin-tuc/bài-1/",
+            "https://a.vn/tin-tuc/b%c3%a0i-1#binh-luan",
+            "https://a.vn/tin-tuc/ba\u{300}i-1/index.html",
+            "https://a.vn/tin-tuc/./x/../bài-1?utm_source=fb&fbclid=1",
+        ] {
+            assert_eq!(address(url), "/tin-tuc/bài-1", "{url}");
+        }
+    }
+
+    #[test]
+    fn the_front_page_is_a_slash() {
+        for url in ["https://a.vn", "https://a.vn/", "https://a.vn/index.php", "https://a.vn//", "https://a.vn/?q=tìm"]
+        {
+            assert_eq!(address(url), "/", "{url}");
+        }
+    }
+
+    #[test]
+    fn parameters_that_name_an_article_stay_in_their_order() {
+        assert_eq!(address("https://a.vn/index.php?id=7&utm=x&nv=news&q=riêng+tư"), "/?nv=news&id=7");
+        assert_eq!(address("https://a.vn/?nv=a%26op%3Db"), "/?nv=a%26op%3Db");
+        assert_eq!(address("https://a.vn/?id=%E1%BA%A3nh&id=2"), "/?id=ảnh");
+    }
+
+    #[test]
+    fn what_would_change_the_structure_or_hide_stays_encoded() {
+        assert_eq!(address("https://a.vn/a%2Fb"), "/a%2Fb");
+        assert_eq!(address("https://a.vn/a%3Fb%23c%25d"), "/a%3Fb%23c%25d");
+        assert_eq!(address("https://a.vn/a%20b%0A%00"), "/a%20b%0A%00");
+        assert_eq!(address("https://a.vn/%FF%C3"), "/%FF%C3");
+        assert_eq!(address("https://a.vn/<script>"), "/%3Cscript%3E");
+        assert_eq!(address("https://a.vn/a%E2%80%AEb"), "/a%E2%80%AEb");
+        assert_eq!(address("https://a.vn/(other)"), "/(other)");
+    }
+
+    #[test]
+    fn long_addresses_end_in_a_hash_and_never_collide() {
+        let long = |tail: &str| address(&format!("https://a.vn/{}{tail}", "ă".repeat(600)));
+        assert!(long("x").len() <= ADDRESS_BYTES_MAX);
+        assert_ne!(long("x"), long("y"));
+        assert_eq!(long("x"), long("x/"));
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_is_bounded_visible_and_its_own_address(path in "(/[\\PC%\\x00-\\x20]{0,9}){0,4}", query in "\\PC{0,20}") {
+            let Ok(url) = Url::parse(&format!("https://a.vn{path}?id={query}")) else { return Ok(()) };
+            let first = PageAddress::of(&url, &params());
+            prop_assert!(first.as_str().len() <= ADDRESS_BYTES_MAX);
+            prop_assert!(first.as_str().starts_with('/'));
+            prop_assert!(!first.as_str().chars().any(|c| c.is_control() || c.is_whitespace()));
+            let again = PageAddress::from_import(first.as_str(), &params());
+            prop_assert_eq!(again, Some(first));
+        }
+    }
+}

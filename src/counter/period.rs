@@ -1,0 +1,288 @@
+//! Days, months and years in a site's own time zone.
+//!
+//! The day of a hit is decided once, when the hit is accepted; month and year derive from it. Only
+//! the direction UTC → local date is ever computed, which every zone defines without gaps or
+//! doubles, so daylight saving needs no special case.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
+use chrono_tz::Tz;
+
+/// A calendar day in the site's time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Day(NaiveDate);
+
+impl Day {
+    /// The first and last day that have a place in the node's file and in a page's figures.
+    const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
+
+    /// The day it is at `now` in `time_zone`.
+    pub fn at(now: DateTime<Utc>, time_zone: Tz) -> Self {
+        Self(now.with_timezone(&time_zone).date_naive())
+    }
+
+    pub fn from_ymd(year: i32, month: u32, day: u32) -> Option<Self> {
+        Self::YEARS.contains(&year).then(|| NaiveDate::from_ymd_opt(year, month, day).map(Self)).flatten()
+    }
+
+    /// Days since 1970-01-01, the form in which a day is journalled.
+    pub fn number(self) -> u32 {
+        let epoch = NaiveDate::default();
+        u32::try_from((self.0 - epoch).num_days()).unwrap_or(0)
+    }
+
+    pub fn from_number(number: u32) -> Option<Self> {
+        let date = NaiveDate::default().checked_add_days(Days::new(u64::from(number)))?;
+        Self::YEARS.contains(&date.year()).then_some(Self(date))
+    }
+
+    pub fn previous(self) -> Self {
+        Self(self.0.pred_opt().unwrap_or(self.0))
+    }
+
+    pub fn next(self) -> Self {
+        Self(self.0.succ_opt().unwrap_or(self.0))
+    }
+
+    pub fn date(self) -> NaiveDate {
+        self.0
+    }
+
+    pub fn month(self) -> Period {
+        Period::Month { year: self.year_number(), month: self.month_number() }
+    }
+
+    pub fn year(self) -> Period {
+        Period::Year(self.year_number())
+    }
+
+    /// The periods whose site counters a hit of this day raises.
+    pub fn site_periods(self) -> [Period; 4] {
+        [Period::Day(self), self.month(), self.year(), Period::Total]
+    }
+
+    /// The periods whose page counters a hit of this day raises: pages keep no years.
+    pub fn page_periods(self) -> [Period; 3] {
+        [Period::Day(self), self.month(), Period::Total]
+    }
+
+    fn year_number(self) -> u16 {
+        // In range by construction (`YEARS`), but a clock may say anything.
+        u16::try_from(self.0.year()).unwrap_or(0)
+    }
+
+    fn month_number(self) -> u8 {
+        u8::try_from(self.0.month()).unwrap_or(1)
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.0.year(), self.0.month(), self.0.day())
+    }
+}
+
+/// What a counter counts over: a day, a month, a year, or for ever.
+///
+/// Ordered as its number is, which is how the node's file sorts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Period {
+    Day(Day),
+    Month { year: u16, month: u8 },
+    Year(u16),
+    Total,
+}
+
+impl Period {
+    /// `20240617`, `20240600`, `20240000` or `0`: a number that a person with an SQLite shell can
+    /// read, and that sorts.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Day(day) => u32::from(day.year_number()) * 10_000 + u32::from(day.month_number()) * 100 + day.0.day(),
+            Self::Month { year, month } => u32::from(year) * 10_000 + u32::from(month) * 100,
+            Self::Year(year) => u32::from(year) * 10_000,
+            Self::Total => 0,
+        }
+    }
+
+    pub fn from_number(number: u32) -> Option<Self> {
+        let (year, month, day) = (number / 10_000, number / 100 % 100, number % 100);
+        match (year, month, day) {
+            (0, 0, 0) => Some(Self::Total),
+            (_, 0, 0) => Self::checked_year(year),
+            (_, _, 0) => Self::checked_month(year, month),
+            _ => Day::from_ymd(i32::try_from(year).ok()?, month, day).map(Self::Day),
+        }
+    }
+
+    /// The last day that belongs to the period; none for the total, which never ends.
+    pub fn last_day(self) -> Option<Day> {
+        let first_of_next = match self {
+            Self::Day(day) => return Some(day),
+            Self::Total => return None,
+            Self::Year(year) => NaiveDate::from_ymd_opt(i32::from(year) + 1, 1, 1),
+            Self::Month { year, month: 12 } => NaiveDate::from_ymd_opt(i32::from(year) + 1, 1, 1),
+            Self::Month { year, month } => NaiveDate::from_ymd_opt(i32::from(year), u32::from(month) + 1, 1),
+        };
+        first_of_next.and_then(|date| date.pred_opt()).map(Day)
+    }
+
+    fn checked_year(year: u32) -> Option<Self> {
+        let year = u16::try_from(year).ok()?;
+        Day::YEARS.contains(&i32::from(year)).then_some(Self::Year(year))
+    }
+
+    fn checked_month(year: u32, month: u32) -> Option<Self> {
+        Self::checked_year(year)?;
+        let (year, month) = (u16::try_from(year).ok()?, u8::try_from(month).ok()?);
+        (1..=12).contains(&month).then_some(Self::Month { year, month })
+    }
+}
+
+impl PartialOrd for Period {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Period {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.number().cmp(&other.number())
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Day(day) => day.fmt(f),
+            Self::Month { year, month } => write!(f, "{year:04}-{month:02}"),
+            Self::Year(year) => write!(f, "{year:04}"),
+            Self::Total => f.write_str("total"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a period: expected `2024`, `2024-06`, `2024-06-17` (years 1970 to 9999) or `total`")]
+pub struct PeriodError(String);
+
+impl FromStr for Period {
+    type Err = PeriodError;
+
+    fn from_str(text: &str) -> Result<Self, PeriodError> {
+        let error = || PeriodError(text.chars().take(40).collect());
+        if text == "total" {
+            return Ok(Self::Total);
+        }
+        // Fixed widths and digits only: `str::parse` alone would take `+024`.
+        let shape_is_right = text.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
+        if !shape_is_right {
+            return Err(error());
+        }
+        let number = |range: std::ops::Range<usize>| text[range].parse::<u32>().map_err(|_| error());
+        match text.len() {
+            4 => Self::checked_year(number(0..4)?),
+            7 => Self::checked_month(number(0..4)?, number(5..7)?),
+            10 => i32::try_from(number(0..4)?)
+                .ok()
+                .and_then(|year| Some(Self::Day(Day::from_ymd(year, number(5..7).ok()?, number(8..10).ok()?)?))),
+            _ => None,
+        }
+        .ok_or_else(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn period(text: &str) -> Period {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_period_reads_as_it_is_written() {
+        for text in ["2024", "2024-06", "2024-06-17", "total", "2024-02-29", "1970-01-01"] {
+            assert_eq!(period(text).to_string(), text);
+            assert_eq!(Period::from_number(period(text).number()), Some(period(text)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_period_is_refused() {
+        for text in [
+            "",
+            "2023-02-29",
+            "2024-13",
+            "2024-00",
+            "2024-6",
+            "24",
+            "+024",
+            "2024-06-31",
+            "1969",
+            "0000",
+            "2024-06-17 ",
+            "Total",
+            "2024/06",
+            "２０２４",
+            "2024-W25",
+            "99999",
+        ] {
+            assert!(text.parse::<Period>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_period_ends_with_its_last_day() {
+        let last = |text: &str| period(text).last_day().map(|day| day.to_string());
+        assert_eq!(last("2024-02").as_deref(), Some("2024-02-29"));
+        assert_eq!(last("2024-12").as_deref(), Some("2024-12-31"));
+        assert_eq!(last("2023").as_deref(), Some("2023-12-31"));
+        assert_eq!(last("total"), None);
+    }
+
+    #[test]
+    fn midnight_in_vietnam_is_17_hours_utc() {
+        let zone = chrono_tz::Asia::Ho_Chi_Minh;
+        let at = |h, m, s| Day::at(Utc.with_ymd_and_hms(2024, 6, 17, h, m, s).unwrap(), zone).to_string();
+        assert_eq!(at(16, 59, 59), "2024-06-17");
+        assert_eq!(at(17, 0, 0), "2024-06-18");
+    }
+
+    proptest! {
+        /// Over every zone and a century, across every change of its clocks: the local date never
+        /// runs back by more than the zone's own jump over the date line, and the day journalled is
+        /// the day read back.
+        #[test]
+        fn days_in_every_zone(zone in prop::sample::select(chrono_tz::TZ_VARIANTS.to_vec()), second in 0_i64..3_500_000_000) {
+            let now = DateTime::from_timestamp(second, 0).unwrap();
+            let day = Day::at(now, zone);
+            prop_assume!(Day::YEARS.contains(&day.0.year()));
+            let expected = now.with_timezone(&zone).naive_local().date();
+            prop_assert_eq!(day.date(), expected);
+            prop_assert_eq!(Day::from_number(day.number()), Some(day));
+            prop_assert_eq!(Period::from_number(Period::Day(day).number()), Some(Period::Day(day)));
+            let hour_later = Day::at(now + chrono::TimeDelta::hours(1), zone);
+            prop_assert!(hour_later >= day.previous() && hour_later <= day.next().next());
+            for period in day.site_periods() {
+                prop_assert_eq!(period.to_string().parse::<Period>(), Ok(period));
+                prop_assert!(period.last_day().is_none_or(|last| last >= day));
+            }
+        }
+
+        #[test]
+        fn any_text_is_a_period_or_an_error(text in "\\PC{0,12}") {
+            if let Ok(period) = text.parse::<Period>() {
+                prop_assert_eq!(period.to_string(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! A site: what is counted together, and how its figures are shown.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use url::Url;
+
+use super::label::{FigureKey, Labels, Language};
+use super::{Day, Origin};
+
+/// A site's name in URLs, keys and the configuration: `[a-z0-9][a-z0-9-]{0,62}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SiteId(Arc<str>);
+
+/// A site's number in the node's file, given when the site is first seen there and kept for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SiteNumber(pub u32);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a site id: expected 1 to 63 of a-z, 0-9 and `-`, the first a letter or digit")]
+pub struct SiteIdError(String);
+
+/// A site as configured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Site {
+    pub id: SiteId,
+    /// What people call it; empty if nobody said.
+    pub name: String,
+    pub origins: Vec<Origin>,
+    pub time_zone: Tz,
+    pub language: Language,
+    pub figures: Vec<FigureKey>,
+    pub labels: Labels,
+    /// Query parameters that name an article, in the order in which they stand in its address.
+    pub page_params: Vec<String>,
+    pub page_retention: PageRetention,
+}
+
+/// How long a page's figures are kept; the site's own are kept for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageRetention {
+    pub days: u32,
+    pub months: u32,
+}
+
+pub const PAGE_RETENTION_DEFAULT: PageRetention = PageRetention { days: 40, months: 24 };
+
+/// Names of the parameters by which common CMSs address an article (NukeViet, WordPress, Joomla,
+/// DotNetNuke, SharePoint).
+pub const PAGE_PARAMS_DEFAULT: [&str; 12] =
+    ["nv", "op", "id", "p", "page_id", "option", "view", "catid", "tabid", "mid", "ItemID", "articleId"];
+
+/// A configured site together with its number in the node's file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EnrolledSite {
+    pub number: SiteNumber,
+    pub site: Site,
+}
+
+/// All configured sites; replaced as a whole when the configuration is read again.
+#[derive(Debug, Clone, Default)]
+pub struct Sites {
+    by_id: HashMap<SiteId, Arc<EnrolledSite>>,
+    by_number: HashMap<SiteNumber, Arc<EnrolledSite>>,
+}
+
+impl Sites {
+    pub fn get(&self, id: &str) -> Option<&Arc<EnrolledSite>> {
+        self.by_id.get(id)
+    }
+
+    pub fn by_number(&self, number: SiteNumber) -> Option<&Arc<EnrolledSite>> {
+        self.by_number.get(&number)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<EnrolledSite>> {
+        self.by_id.values()
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+}
+
+impl FromIterator<EnrolledSite> for Sites {
+    fn from_iter<I: IntoIterator<Item = EnrolledSite>>(enrolled: I) -> Self {
+        let mut sites = Self::default();
+        for site in enrolled.into_iter().map(Arc::new) {
+            sites.by_id.insert(site.site.id.clone(), Arc::clone(&site));
+            sites.by_number.insert(site.number, site);
+        }
+        sites
+    }
+}
+
+impl SiteId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Site {
+    /// Whether `url` lies on one of the site's origins.
+    pub fn covers(&self, url: &Url) -> bool {
+        self.origins.iter().any(|origin| origin.covers(url))
+    }
+}
+
+impl PageRetention {
+    /// The last day on which a page's figure of `period` is kept; none if it is kept for ever.
+    pub fn last_day_kept(self, period: super::Period) -> Option<Day> {
+        let last_day = period.last_day()?.date();
+        let kept_until = match period {
+            super::Period::Day(_) => last_day.checked_add_days(chrono::Days::new(u64::from(self.days))),
+            _ => last_day.checked_add_months(chrono::Months::new(self.months)),
+        };
+        kept_until.and_then(|date| {
+            use chrono::Datelike as _;
+            Day::from_ymd(date.year(), date.month(), date.day())
+        })
+    }
+}
+
+impl FromStr for SiteId {
+    type Err = SiteIdError;
+
+    fn from_str(text: &str) -> Result<Self, SiteIdError> {
+        let is_alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let first_is_right = text.bytes().next().is_some_and(is_alphanumeric);
+        if first_is_right && text.len() <= 63 && text.bytes().all(|b| is_alphanumeric(b) || b == b'-') {
+            Ok(Self(text.into()))
+        } else {
+            Err(SiteIdError(text.chars().take(80).collect()))
+        }
+    }
+}
+
+impl fmt::Display for SiteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// So that a map keyed by site can be asked with a name that came in from outside.
+impl std::borrow::Borrow<str> for SiteId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Period;
+    use super::*;
+
+    #[test]
+    fn a_site_id_is_short_lower_case_and_plain() {
+        for text in ["demo", "vi-xuyen", "1", &"a".repeat(63)] {
+            assert!(text.parse::<SiteId>().is_ok(), "{text}");
+        }
+        for text in ["", "Demo", "-a", "a_b", "a.b", "vị", "a}b", &"a".repeat(64)] {
+            assert!(text.parse::<SiteId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn page_figures_are_kept_for_their_time_past_the_period() {
+        let kept = |text: &str| {
+            PAGE_RETENTION_DEFAULT.last_day_kept(text.parse::<Period>().unwrap()).map(|day| day.to_string())
+        };
+        assert_eq!(kept("2024-06-17").as_deref(), Some("2024-07-27"));
+        assert_eq!(kept("2024-06").as_deref(), Some("2026-06-30"));
+        assert_eq!(kept("total"), None);
+    }
+}

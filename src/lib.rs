@@ -1,0 +1,8 @@
+pub mod counter;
+pub mod metrics;
+pub mod redis {
+    pub mod node;
+}
+pub mod server {
+    pub mod node;
+}

@@ -1,0 +1,73 @@
+//! What publication asks of the node whose counts it publishes. `app` answers.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::counter::{Contribution, Period, Register, SiteNumber, Sites, Source};
+
+/// A node, seen from Redis.
+pub trait Node: Send + Sync + 'static {
+    fn sites(&self) -> Arc<Sites>;
+
+    /// Takes up to `limit` sites whose own counters have changed since they were last taken, the
+    /// longest waiting first.
+    fn take_changed_sites(&self, limit: usize) -> Vec<SiteNumber>;
+
+    /// Puts a site back among the changed: its publication failed.
+    fn put_back_changed_site(&self, site: SiteNumber);
+
+    /// What the current run says of the site's own counters (pages apart) that may have changed of
+    /// late, from memory: a handful of periods, `total` last. Empty if the run has no hit there.
+    fn recent(&self, site: SiteNumber) -> Vec<Contribution>;
+
+    /// Takes up to `limit` of the current run's page counters that folding has changed.
+    fn take_changed_pages(&self, limit: usize) -> Vec<(SiteNumber, Contribution)>;
+
+    /// More page counters changed than are remembered, since this was last asked: the current run
+    /// must be swept for these sites.
+    fn take_overflowed_sites(&self) -> Vec<SiteNumber>;
+
+    /// Up to `limit` rows of the node's file for a site, in the file's order after `after`; pages
+    /// and site counters mixed, runs and imports alike. With `unpublished_only`, those sources only
+    /// that are not yet known to be wholly in Redis (the current run among them).
+    fn rows(
+        &self,
+        site: SiteNumber,
+        after: Option<RowKey>,
+        limit: usize,
+        unpublished_only: bool,
+    ) -> impl Future<Output = Result<Vec<(RowKey, Contribution)>, String>> + Send;
+
+    /// Sites that have sources which are not yet known to be wholly in Redis, the current run apart.
+    fn unpublished_sites(&self) -> impl Future<Output = Result<Vec<SiteNumber>, String>> + Send;
+
+    /// Remembers durably that these frozen sources' counts of the site are wholly in Redis.
+    fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) -> impl Future<Output = ()> + Send;
+
+    /// What to read from Redis to show the site's figures now: each period with the sources of which
+    /// this node knows more than Redis may.
+    fn wanted(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)>;
+
+    /// Redis's totals and what these sources contributed to them, read atomically.
+    fn saw(&self, site: SiteNumber, sightings: Vec<Sighting>);
+
+    /// Other sources' counters of the site, read from Redis, to be kept in this node's file.
+    fn learn(&self, site: SiteNumber, contributions: Vec<Contribution>) -> impl Future<Output = ()> + Send;
+}
+
+/// One of the site's counters as it stands in Redis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    pub period: Period,
+    pub total: i64,
+    /// What Redis has of the sources asked for, in their order; none where it has nothing.
+    pub contributed: Vec<(Source, Option<Register>)>,
+}
+
+/// Where a row stands in the node's file: opaque here, ordered there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowKey {
+    pub period: u32,
+    pub page: i64,
+    pub source: i64,
+}

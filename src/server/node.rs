@@ -1,0 +1,84 @@
+//! What the server asks of the node it stands in front of. `app` answers.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::counter::account::{ImportReport, SourceAccount};
+use crate::counter::csv::Row;
+use crate::counter::source::ImportName;
+use crate::counter::{EnrolledSite, Hit, Period, Sites};
+
+/// A node: counts hits durably and knows the figures.
+pub trait Node: Send + Sync + 'static {
+    /// The sites as configured now.
+    fn sites(&self) -> Arc<Sites>;
+
+    /// Counts a hit: resolves when it is on disk. Called on a worker thread, whose hits share one
+    /// hand-over to the committer.
+    fn count(&self, hit: Hit) -> impl Future<Output = Result<(), Unavailable>>;
+
+    /// Asks Redis, where there is one, for the site's totals unless they are younger than a second;
+    /// resolves when they are in (or when waiting for them would take too long).
+    fn refresh(&self, site: &Arc<EnrolledSite>) -> impl Future<Output = ()>;
+
+    /// The site's hits in each of `periods`, from memory; the site is loaded first if it must be.
+    fn hits(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> impl Future<Output = Result<Counts, Unavailable>>;
+
+    /// Which state of the site's figures would be read now: changes with every change of them, so that
+    /// an answer rendered for it can be sent again. None while the site isn't in memory.
+    fn version(&self, site: &Arc<EnrolledSite>) -> Option<u64>;
+
+    fn import(
+        &self,
+        site: &Arc<EnrolledSite>,
+        name: ImportName,
+        rows: Vec<Row>,
+    ) -> impl Future<Output = Result<ImportReport, Unavailable>>;
+
+    /// Sets all that an import contributed to zero. None: there is no such import.
+    fn forget(
+        &self,
+        site: &Arc<EnrolledSite>,
+        name: ImportName,
+    ) -> impl Future<Output = Result<Option<ImportReport>, Unavailable>>;
+
+    fn sources(&self, site: &Arc<EnrolledSite>) -> impl Future<Output = Result<Vec<SourceAccount>, Unavailable>>;
+
+    /// Up to `limit` rows of the site, summed over all sources, after the row `after` (period and
+    /// page, the site's own first): called again and again, an export of any size in bounded memory.
+    fn export(
+        &self,
+        site: &Arc<EnrolledSite>,
+        after: Option<Row>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Row>, Unavailable>>;
+
+    fn readiness(&self) -> Readiness;
+}
+
+/// A site's hits and the state they belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts {
+    /// In the order of the periods asked for.
+    pub hits: Vec<i64>,
+    /// See [`Node::version`].
+    pub version: u64,
+    /// Redis is away: other nodes' newest hits are missing.
+    pub stale: bool,
+}
+
+/// Why something can't be done now; the client may try again later.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unavailable {
+    pub reason: String,
+}
+
+/// Whether hits can be made durable, and what else is wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// Why hits can't be made durable; none while they can.
+    pub not_ready: Option<String>,
+    /// Parts that are away or unwell while hits go on being counted: name and reason.
+    pub degraded: Vec<(&'static str, String)>,
+}
