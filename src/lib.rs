@@ -1,4 +1,5 @@
 pub mod counter;
+pub mod ledger;
 pub mod metrics;
 pub mod redis {
     pub mod node;

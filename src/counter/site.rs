@@ -107,6 +107,21 @@ impl SiteId {
 }
 
 impl Site {
+    /// A site of which only what can't be guessed is said.
+    pub fn with_defaults(id: SiteId, origins: Vec<Origin>) -> Self {
+        Self {
+            id,
+            name: String::new(),
+            origins,
+            time_zone: chrono_tz::Asia::Ho_Chi_Minh,
+            language: Language::Vietnamese,
+            figures: vec![FigureKey::Today, FigureKey::Yesterday, FigureKey::Month, FigureKey::Year],
+            labels: Labels::new(),
+            page_params: PAGE_PARAMS_DEFAULT.map(str::to_owned).to_vec(),
+            page_retention: PAGE_RETENTION_DEFAULT,
+        }
+    }
+
     /// Whether `url` lies on one of the site's origins.
     pub fn covers(&self, url: &Url) -> bool {
         self.origins.iter().any(|origin| origin.covers(url))

@@ -1,0 +1,82 @@
+//! Folding: how far the journal has been added to `counts`.
+//!
+//! The tail is frozen, sorted, and added entry by entry; the mark says after each step how many of
+//! its entries are in `counts`. The order depends on nothing but the entries, so after a crash the
+//! same journal rows give the same entries, and those that are folded are skipped.
+
+use std::collections::BTreeMap;
+use std::vec::IntoIter;
+
+use crate::counter::{Day, Hit, PageAddress, SiteNumber, Tally};
+
+use super::store::{FoldMark, SourceNumber};
+
+/// What one step adds to `counts`: a site's hits of a day, or a page's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub site: SiteNumber,
+    pub day: Day,
+    /// None: the site's own.
+    pub page: Option<PageAddress>,
+    pub hits: i64,
+}
+
+/// A fold in progress, or none.
+#[derive(Debug)]
+pub struct Fold {
+    mark: FoldMark,
+    source: SourceNumber,
+    entries: IntoIter<Entry>,
+}
+
+impl Fold {
+    pub fn new(mark: FoldMark) -> Self {
+        Self { mark, source: 0, entries: Vec::new().into_iter() }
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.entries.len() == 0
+    }
+
+    pub fn mark(&self) -> FoldMark {
+        self.mark
+    }
+
+    pub fn source(&self) -> SourceNumber {
+        self.source
+    }
+
+    /// Freezes the tail of one source, which holds the journal from the mark to `target`.
+    pub fn start(&mut self, tail: Tally, source: SourceNumber, target: i64) {
+        debug_assert!(self.is_idle());
+        self.source = source;
+        self.mark.target = target;
+        self.mark.done = 0;
+        self.entries = entries(tail).into_iter();
+    }
+
+    /// The next entries, with the mark moved behind them; after the last, to the target.
+    pub fn take_step(&mut self, limit: usize) -> Vec<Entry> {
+        let step: Vec<_> = self.entries.by_ref().take(limit).collect();
+        self.mark.done += step.len();
+        if self.is_idle() {
+            self.mark = FoldMark { mark: self.mark.target, target: self.mark.target, done: 0 };
+        }
+        step
+    }
+}
+
+/// A tally's entries in the order in which they are folded: each site's days, then the pages.
+pub fn entries(tally: Tally) -> Vec<Entry> {
+    let pages = tally.into_sorted();
+    let mut days: BTreeMap<(SiteNumber, Day), u64> = BTreeMap::new();
+    for (hit, hits) in &pages {
+        *days.entry((hit.site, hit.day)).or_default() += hits;
+    }
+    let days = days.into_iter().map(|((site, day), hits)| entry(site, day, None, hits));
+    days.chain(pages.into_iter().map(|(Hit { site, day, page }, hits)| entry(site, day, Some(page), hits))).collect()
+}
+
+fn entry(site: SiteNumber, day: Day, page: Option<PageAddress>, hits: u64) -> Entry {
+    Entry { site, day, page, hits: i64::try_from(hits).unwrap_or(i64::MAX) }
+}

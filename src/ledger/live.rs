@@ -1,0 +1,262 @@
+//! The figures in memory: for each site that was asked for or hit, its recent counters.
+//!
+//! A counter here is the sum over all sources in the node's file plus what is journalled and not
+//! yet folded. Only the committer changes it, after the sync; workers read.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use crate::counter::{Contribution, Period, Register, SiteNumber, Source};
+
+use super::store::{SiteCount, SourceNumber};
+
+/// Counters older than this many days leave memory once they are folded.
+const DAYS_KEPT: u64 = 7;
+
+/// All sites in memory.
+#[derive(Debug, Default)]
+pub struct Live {
+    sites: RwLock<HashMap<SiteNumber, Arc<LiveSite>>>,
+}
+
+/// One site's recent counters.
+#[derive(Debug, Default)]
+pub struct LiveSite {
+    /// Changes with every change of the counters.
+    version: AtomicU64,
+    counters: Mutex<HashMap<Period, LiveCounter>>,
+}
+
+/// One period's counter of a site.
+#[derive(Debug, Clone, Default)]
+pub struct LiveCounter {
+    /// Sum over all sources this node knows of.
+    sum: i64,
+    /// The current run's part of it.
+    own: i64,
+    /// Of `own`, what is in `counts` already.
+    own_folded: i64,
+    /// What Redis knows beyond `sum`: other nodes' hits.
+    beyond: i64,
+    /// Frozen sources that may not be wholly in Redis.
+    unpublished: Vec<(Source, Register)>,
+    /// The journal row of the newest hit.
+    journal_number: i64,
+}
+
+/// What Redis says of one of the site's counters.
+#[derive(Debug, Clone)]
+pub struct Seen<'a> {
+    pub period: Period,
+    pub total: i64,
+    pub contributed: &'a [(Source, Option<Register>)],
+}
+
+impl Live {
+    pub fn get(&self, site: SiteNumber) -> Option<Arc<LiveSite>> {
+        self.sites.read().unwrap_or_else(PoisonError::into_inner).get(&site).cloned()
+    }
+
+    pub fn get_or_insert(&self, site: SiteNumber) -> Arc<LiveSite> {
+        if let Some(found) = self.get(site) {
+            return found;
+        }
+        let mut sites = self.sites.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(sites.entry(site).or_default())
+    }
+}
+
+impl LiveSite {
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The hits of each period and the version they belong to; none if one is not in memory.
+    pub fn hits(&self, periods: &[Period]) -> Option<(Vec<i64>, u64)> {
+        let counters = self.lock();
+        let hits = periods.iter().map(|period| counters.get(period).map(LiveCounter::shown)).collect::<Option<_>>()?;
+        Some((hits, self.version()))
+    }
+
+    pub fn has(&self, period: Period) -> bool {
+        self.lock().contains_key(&period)
+    }
+
+    /// Takes a counter in, or again after the file has changed under it.
+    pub fn load(&self, period: Period, current: Option<SourceNumber>, counts: &[SiteCount], learned: bool) {
+        let mut counters = self.lock();
+        let counter = counters.entry(period).or_default();
+        let own_folded = counts.iter().filter(|c| Some(c.source) == current).map(|c| c.register.hits()).sum::<i64>();
+        let in_file = counts.iter().map(|c| c.register.hits()).sum::<i64>();
+        let unfolded = counter.own - counter.own_folded;
+        let sum = in_file + unfolded;
+        if learned {
+            // What was known from Redis is known from the file now.
+            counter.beyond -= sum - counter.sum;
+        }
+        counter.sum = sum;
+        counter.own_folded = own_folded;
+        counter.own = own_folded + unfolded;
+        counter.unpublished = counts
+            .iter()
+            .filter(|count| Some(count.source) != current && !count.published)
+            .map(|count| (count.name.clone(), count.register))
+            .collect();
+        self.changed();
+    }
+
+    /// Adds hits that are on disk in journal row `journal_number`; the periods are loaded.
+    pub fn add(&self, periods: &[Period], hits: i64, journal_number: i64) {
+        let mut counters = self.lock();
+        for period in periods {
+            let counter = counters.entry(*period).or_default();
+            counter.sum += hits;
+            counter.own += hits;
+            counter.journal_number = journal_number;
+        }
+        self.changed();
+    }
+
+    /// Notes that hits which are counted already have moved from the tail into `counts`.
+    pub fn fold(&self, periods: &[Period], hits: i64) {
+        let mut counters = self.lock();
+        for period in periods {
+            if let Some(counter) = counters.get_mut(period) {
+                counter.own_folded += hits;
+            }
+        }
+    }
+
+    pub fn periods(&self) -> Vec<Period> {
+        self.lock().keys().copied().collect()
+    }
+
+    /// Lets go of days long before `newest` that are folded and so can be loaded again.
+    pub fn forget_old(&self, newest: crate::counter::Day, fold_mark: i64) {
+        let Some(oldest) = newest.date().checked_sub_days(chrono::Days::new(DAYS_KEPT)) else { return };
+        self.lock().retain(|period, counter| {
+            period.last_day().is_none_or(|day| day.date() >= oldest) || counter.journal_number > fold_mark
+        });
+    }
+
+    /// The current run's contributions, the total last.
+    pub fn recent(&self, run: &Source) -> Vec<Contribution> {
+        let mut recent: Vec<_> = self
+            .lock()
+            .iter()
+            .filter(|(_, counter)| counter.own > 0)
+            .map(|(period, counter)| Contribution {
+                source: run.clone(),
+                period: *period,
+                page: None,
+                register: Register::Grown(counter.own),
+            })
+            .collect();
+        recent.sort_by_key(|contribution| std::cmp::Reverse(contribution.period));
+        recent
+    }
+
+    /// Each of `periods` with the sources of which Redis may know less than this node.
+    pub fn wanted(&self, periods: &[Period], run: Option<&Source>) -> Vec<(Period, Vec<Source>)> {
+        let counters = self.lock();
+        periods
+            .iter()
+            .filter_map(|period| {
+                let counter = counters.get(period)?;
+                let mut sources: Vec<_> = counter.unpublished.iter().map(|(source, _)| source.clone()).collect();
+                sources.extend(run.filter(|_| counter.own > 0).cloned());
+                Some((*period, sources))
+            })
+            .collect()
+    }
+
+    /// Takes over what Redis says: its total, and of this node's own part what it lacks.
+    pub fn saw(&self, seen: &[Seen<'_>], run: Option<&Source>) {
+        let mut counters = self.lock();
+        let mut changed = false;
+        for Seen { period, total, contributed } in seen {
+            let Some(counter) = counters.get_mut(period) else { continue };
+            let lacking = |(source, there): &(Source, Option<Register>)| {
+                let here = if Some(source) == run {
+                    Register::Grown(counter.own)
+                } else {
+                    let found = counter.unpublished.iter().find(|(name, _)| name == source);
+                    found.map_or(Register::Grown(0), |(_, register)| *register)
+                };
+                there.map_or(here.hits(), |there| here.merge(there).hits() - there.hits())
+            };
+            let beyond = total + contributed.iter().map(lacking).sum::<i64>() - counter.sum;
+            changed |= beyond != counter.beyond;
+            counter.beyond = beyond;
+        }
+        if changed {
+            self.changed();
+        }
+    }
+
+    fn changed(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Period, LiveCounter>> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LiveCounter {
+    fn shown(&self) -> i64 {
+        self.sum + self.beyond
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run() -> Source {
+        Source::Run(7)
+    }
+
+    fn site_with(own: i64) -> LiveSite {
+        let site = LiveSite::default();
+        site.load(Period::Total, Some(1), &[], false);
+        site.add(&[Period::Total], own, 1);
+        site
+    }
+
+    fn seen(total: i64, contributed: Option<i64>) -> (i64, [(Source, Option<Register>); 1]) {
+        (total, [(run(), contributed.map(Register::Grown))])
+    }
+
+    fn shown_after(site: &LiveSite, (total, contributed): (i64, [(Source, Option<Register>); 1])) -> i64 {
+        site.saw(&[Seen { period: Period::Total, total, contributed: &contributed }], Some(&run()));
+        site.hits(&[Period::Total]).unwrap().0[0]
+    }
+
+    #[test]
+    fn an_unconfirmed_publication_is_never_counted_twice() {
+        let site = site_with(10);
+        assert_eq!(shown_after(&site, seen(100, None)), 110);
+        assert_eq!(shown_after(&site, seen(104, Some(4))), 110);
+        assert_eq!(shown_after(&site, seen(110, Some(10))), 110);
+    }
+
+    #[test]
+    fn hits_after_the_read_add_to_what_was_read() {
+        let site = site_with(10);
+        assert_eq!(shown_after(&site, seen(110, Some(10))), 110);
+        site.add(&[Period::Total], 5, 2);
+        assert_eq!(site.hits(&[Period::Total]).unwrap().0, [115]);
+        assert_eq!(shown_after(&site, seen(112, Some(12))), 115);
+    }
+
+    #[test]
+    fn what_is_learned_into_the_file_does_not_show_twice() {
+        let site = site_with(10);
+        assert_eq!(shown_after(&site, seen(100, Some(0))), 110);
+        let learned = [SiteCount { source: 2, name: Source::Run(8), published: true, register: Register::Grown(100) }];
+        site.load(Period::Total, Some(1), &learned, true);
+        assert_eq!(site.hits(&[Period::Total]).unwrap().0, [110]);
+    }
+}

@@ -1,0 +1,397 @@
+//! The node's durable counter.
+//!
+//! # The file
+//! One SQLite file in WAL mode, `thongke.db`, with two tables that do two jobs:
+//!
+//! * `journal` has one row per commit: a [`Tally`](crate::counter::Tally) of the hits that shared it.
+//!   A hit is acknowledged when the sync of its row has returned. That is all it waits for.
+//! * `counts` has the hits per site, period, page and source. Folding adds the journal to it in small
+//!   steps, each in one transaction with its mark, so that a crash neither loses nor repeats a hit.
+//!
+//! A *source* is one run of one node, or an import. The run's number is drawn at start and is
+//! written with its first hit; the counts of earlier runs never change again.
+//!
+//! # A crash
+//! The file is opened, SQLite replays its log, the journal after the mark is decoded, and what the
+//! mark does not cover is folded before the first hit is taken. So figures are `counts` plus, in
+//! memory, what this run has journalled and not folded: the tail.
+//!
+//! # Threads
+//! The committer writes, a reader reads, workers hand over and wait. Nothing is locked while
+//! anything is awaited or synced.
+
+mod committer;
+mod fold;
+mod hand_over;
+mod live;
+mod outbox;
+mod reader;
+mod store;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::counter::account::{ImportReport, SourceAccount};
+use crate::counter::csv::Row;
+use crate::counter::source::ImportName;
+use crate::counter::{
+    Contribution, EnrolledSite, FigureKey, Hit, Period, Register, Site, SiteNumber, Sites, Source, Tally,
+};
+use crate::metrics::Metrics;
+
+pub use hand_over::{Durable, NotDurable};
+pub use live::{LiveSite, Seen};
+pub use store::{DirectoryLock, OpenError, PublishedRow};
+
+use committer::{Committer, Inbox, Message};
+use live::Live;
+use outbox::Outbox;
+use reader::Reader;
+
+/// Counters that one transaction of an import writes: short, so that hits go on between.
+const IMPORT_STEP: usize = 1_000;
+
+/// Folding every 30 s writes a page that is hit often once instead of often; with Redis, pages are
+/// published as they are folded, and wait less.
+const FOLD_INTERVAL: Duration = Duration::from_secs(30);
+const FOLD_INTERVAL_PUBLISHING: Duration = Duration::from_secs(10);
+
+/// A handle on the node's durable counter; shared by all threads.
+#[derive(Debug)]
+pub struct Ledger {
+    inbox: Inbox,
+    reader: Reader,
+    live: Arc<Live>,
+    outbox: Arc<Outbox>,
+    run: Source,
+    committer: Mutex<Option<JoinHandle<()>>>,
+    is_importing: AtomicBool,
+    /// Held as long as the ledger is open.
+    _lock: DirectoryLock,
+}
+
+impl Ledger {
+    /// Opens the data directory, folds what a crash left unfolded, and starts the committer.
+    pub fn open(
+        lock: DirectoryLock,
+        directory: &Path,
+        sites: Vec<Site>,
+        is_publishing: bool,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, Sites), OpenError> {
+        let path = directory.join("thongke.db");
+        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+        let mut connection = store::open(directory)?;
+        let outbox = Arc::new(Outbox::new(is_publishing));
+        let last_number =
+            recover(&mut connection, &outbox).map_err(|reason| OpenError::Damaged { path: path.clone(), reason })?;
+        let transaction = connection.transaction().map_err(sqlite)?;
+        let ids: Vec<_> = sites.iter().map(|site| site.id.clone()).collect();
+        let numbers = store::enroll(&transaction, &ids).map_err(sqlite)?;
+        transaction.commit().map_err(sqlite)?;
+        let enrolled = numbers.into_iter().zip(sites).map(|(number, site)| EnrolledSite { number, site }).collect();
+        let reader = store::open_reader(directory).map_err(sqlite)?;
+        let reader = Reader::start(reader).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
+        let live = Arc::new(Live::default());
+        let run = Source::Run(rand::random());
+        let (inbox, messages) = committer::inbox();
+        let mark = store::read_fold_mark(&connection).map_err(sqlite)?;
+        let committer = Committer {
+            connection,
+            messages,
+            live: Arc::clone(&live),
+            outbox: Arc::clone(&outbox),
+            metrics,
+            run: run.clone(),
+            fold_interval: if is_publishing { FOLD_INTERVAL_PUBLISHING } else { FOLD_INTERVAL },
+            last_number,
+            run_number: None,
+            tail: Tally::default(),
+            fold: fold::Fold::new(mark),
+            commits_since_checkpoint: 0,
+            row: Vec::new(),
+            prune: last_number > 0,
+        };
+        let committer = std::thread::Builder::new()
+            .name("committer".to_owned())
+            .spawn(move || committer.run())
+            .map_err(|source| OpenError::Directory { path, source })?;
+        let ledger = Self {
+            inbox,
+            reader,
+            live,
+            outbox,
+            run,
+            committer: Mutex::new(Some(committer)),
+            is_importing: AtomicBool::new(false),
+            _lock: lock,
+        };
+        Ok((ledger, enrolled))
+    }
+
+    /// Numbers for the sites of a configuration that was read again.
+    pub async fn enroll(&self, sites: Vec<Site>) -> Result<Sites, NotDurable> {
+        let ids = sites.iter().map(|site| site.id.clone()).collect();
+        let numbers = self.ask(|done| Message::Enroll { ids, done }).await?;
+        Ok(numbers.into_iter().zip(sites).map(|(number, site)| EnrolledSite { number, site }).collect())
+    }
+
+    /// Counts a hit; to be called on a single-threaded runtime. Resolves when it is on disk.
+    pub fn count(&self, hit: Hit) -> Durable {
+        hand_over::count(&self.inbox, hit)
+    }
+
+    /// The site's counters in memory, if it has any there.
+    pub fn live(&self, site: SiteNumber) -> Option<Arc<LiveSite>> {
+        self.live.get(site)
+    }
+
+    /// The hits of each period and the version they belong to.
+    pub async fn hits(&self, site: SiteNumber, periods: &[Period]) -> Result<(Vec<i64>, u64), NotDurable> {
+        if let Some(found) = self.live.get(site).and_then(|live| live.hits(periods)) {
+            return Ok(found);
+        }
+        let wanted = periods.to_vec();
+        self.ask(|done| Message::Load { site, periods: wanted, done }).await?;
+        self.live
+            .get(site)
+            .and_then(|live| live.hits(periods))
+            .ok_or_else(|| NotDurable("the figures are being loaded".into()))
+    }
+
+    /// Why hits can't be made durable any more.
+    pub fn failed(&self) -> Option<&NotDurable> {
+        self.outbox.failed()
+    }
+
+    /// Writes an import: what it lacks of an earlier one of its name becomes 0.
+    pub async fn import(
+        &self,
+        site: SiteNumber,
+        name: ImportName,
+        rows: Vec<Row>,
+        now: DateTime<Utc>,
+    ) -> Result<ImportReport, NotDurable> {
+        if self.is_importing.swap(true, Ordering::AcqRel) {
+            return Err(NotDurable("another import is running; try again when it is done".into()));
+        }
+        let outcome = self.import_alone(site, name, rows, now).await;
+        self.is_importing.store(false, Ordering::Release);
+        outcome
+    }
+
+    async fn import_alone(
+        &self,
+        site: SiteNumber,
+        name: ImportName,
+        rows: Vec<Row>,
+        now: DateTime<Utc>,
+    ) -> Result<ImportReport, NotDurable> {
+        self.ask(|done| Message::Fold { done }).await?;
+        let source = Source::Import(name);
+        let days: Vec<_> = rows
+            .iter()
+            .filter(|row| row.page.is_none())
+            .filter_map(|row| if let Period::Day(day) = row.period { Some(day) } else { None })
+            .collect();
+        let wanted = source.clone();
+        let (earlier, last_generation, also_counted) = self
+            .reader
+            .read(move |connection| {
+                let number = store::find_source(connection, &wanted)?;
+                let also_counted = reader::days_also_counted(connection, site, number, &days)?;
+                let Some(number) = number else { return Ok((Vec::new(), 0, also_counted)) };
+                let earlier = reader::counters_of(connection, site, number)?;
+                Ok((earlier, store::generation_of(connection, site, number)?, also_counted))
+            })
+            .await?;
+        let now_us = u64::try_from(now.timestamp_micros()).unwrap_or(0);
+        let generation = now_us.max(last_generation + 1);
+        let written = |period, page, hits| Contribution {
+            source: source.clone(),
+            period,
+            page,
+            register: Register::Written { generation, hits },
+        };
+        let named: std::collections::HashSet<_> = rows.iter().map(|row| (row.period, row.page.clone())).collect();
+        let cleared: Vec<_> = earlier.into_iter().filter(|counter| !named.contains(counter)).collect();
+        let mut report = ImportReport {
+            source: source.to_string(),
+            rows: rows.len() as u64,
+            cleared: cleared.len() as u64,
+            days_also_counted_live: Vec::new(),
+        };
+        also_counted.into_iter().for_each(|day| report.name_day(day));
+        let zeros = cleared.into_iter().map(|(period, page)| written(period, page, 0));
+        let all: Vec<_> = rows.into_iter().map(|row| written(row.period, row.page, row.hits)).chain(zeros).collect();
+        for step in all.chunks(IMPORT_STEP) {
+            self.merge(site, step.to_vec(), false).await?;
+        }
+        Ok(report)
+    }
+
+    /// Sets all that an import contributed to 0. None: it contributes nothing here.
+    pub async fn forget(
+        &self,
+        site: SiteNumber,
+        name: ImportName,
+        now: DateTime<Utc>,
+    ) -> Result<Option<ImportReport>, NotDurable> {
+        let report = self.import(site, name, Vec::new(), now).await?;
+        Ok((report.cleared > 0).then_some(report))
+    }
+
+    /// Merges what other sources than the current run state; `learned` from Redis, or else new to it.
+    pub async fn merge(
+        &self,
+        site: SiteNumber,
+        contributions: Vec<Contribution>,
+        learned: bool,
+    ) -> Result<(), NotDurable> {
+        self.ask(|done| Message::Merge { site, contributions, learned, done }).await
+    }
+
+    pub async fn sources(&self, site: SiteNumber) -> Result<Vec<SourceAccount>, NotDurable> {
+        self.ask(|done| Message::Fold { done }).await?;
+        let run = self.run.to_string();
+        self.reader.read(move |connection| reader::sources(connection, site, &run)).await
+    }
+
+    /// Up to `limit` counts after a row, summed over all sources.
+    pub async fn export(&self, site: SiteNumber, after: Option<Row>, limit: usize) -> Result<Vec<Row>, NotDurable> {
+        if after.is_none() {
+            self.ask(|done| Message::Fold { done }).await?;
+        }
+        self.reader.read(move |connection| reader::export(connection, site, after.as_ref(), limit)).await
+    }
+
+    // What publication asks for.
+
+    /// This run, as a source.
+    pub fn run(&self) -> &Source {
+        &self.run
+    }
+
+    pub fn take_changed_sites(&self, limit: usize) -> Vec<SiteNumber> {
+        self.outbox.take_sites(limit)
+    }
+
+    pub fn put_back_changed_site(&self, site: SiteNumber) {
+        self.outbox.site_changed(site);
+    }
+
+    pub fn take_changed_pages(&self, limit: usize) -> Vec<(SiteNumber, Contribution)> {
+        self.outbox.take_pages(limit)
+    }
+
+    pub fn take_overflowed_sites(&self) -> Vec<SiteNumber> {
+        self.outbox.take_overflowed()
+    }
+
+    /// The current run's contributions to the site's own counters, the total last.
+    pub fn recent(&self, site: SiteNumber) -> Vec<Contribution> {
+        self.live.get(site).map(|live| live.recent(&self.run)).unwrap_or_default()
+    }
+
+    /// The periods of all figures that a box can show, with the sources to ask Redis for.
+    pub fn wanted(&self, site: &EnrolledSite, now: DateTime<Utc>) -> Vec<(Period, Vec<Source>)> {
+        let today = crate::counter::Day::at(now, site.site.time_zone);
+        let periods = FigureKey::ALL.map(|key| key.period(today));
+        self.live.get(site.number).map(|live| live.wanted(&periods, Some(&self.run))).unwrap_or_default()
+    }
+
+    pub fn saw(&self, site: SiteNumber, seen: &[Seen<'_>]) {
+        if let Some(live) = self.live.get(site) {
+            live.saw(seen, Some(&self.run));
+        }
+    }
+
+    pub async fn rows(
+        &self,
+        site: SiteNumber,
+        after: (u32, i64, i64),
+        limit: usize,
+        unpublished_only: bool,
+    ) -> Result<Vec<PublishedRow>, NotDurable> {
+        self.reader.read(move |connection| store::rows_after(connection, site, after, limit, unpublished_only)).await
+    }
+
+    pub async fn unpublished_sites(&self) -> Result<Vec<SiteNumber>, NotDurable> {
+        let run = self.run.to_string();
+        self.reader.read(move |connection| reader::unpublished_sites(connection, &run)).await
+    }
+
+    pub async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) -> Result<(), NotDurable> {
+        self.ask(|done| Message::MarkPublished { site, sources, done }).await
+    }
+
+    /// Folds all that is journalled.
+    pub async fn fold(&self) -> Result<(), NotDurable> {
+        self.ask(|done| Message::Fold { done }).await
+    }
+
+    /// Folds, syncs, and ends the committer. Hits handed over before are counted, later ones refused.
+    pub fn close(&self) {
+        self.inbox.send_stop();
+        let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if committer.is_some_and(|committer| committer.join().is_err()) {
+            tracing::error!("the committer has panicked");
+        }
+    }
+
+    async fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<Result<T, NotDurable>>) -> Message,
+    ) -> Result<T, NotDurable> {
+        let (done, answer) = oneshot::channel();
+        self.inbox.try_send(message(done))?;
+        answer.await.unwrap_or_else(|_| Err(NotDurable("the node is stopping".into())))
+    }
+}
+
+/// Folds what the last run left in the journal; returns the journal's last number.
+fn recover(connection: &mut Connection, outbox: &Outbox) -> Result<i64, String> {
+    let text = |error: rusqlite::Error| error.to_string();
+    let mut mark = store::read_fold_mark(connection).map_err(text)?;
+    let last = store::last_journal_number(connection).map_err(text)?;
+    if mark.mark > last || mark.target > last {
+        return Err(format!(
+            "its counts hold the journal up to row {}, but the journal ends at row {last}",
+            mark.mark.max(mark.target)
+        ));
+    }
+    let rows = store::journal_after(connection, mark.mark).map_err(text)?;
+    let transaction = connection.transaction().map_err(text)?;
+    let (begun, rest): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(number, ..)| *number <= mark.target);
+    for (rows, done) in [(begun, mark.done), (rest, 0)] {
+        let mut skip = done;
+        // A run's rows stand together: runs follow one another.
+        for of_one_source in rows.chunk_by(|(_, a, _), (_, b, _)| a == b) {
+            let mut tally = Tally::default();
+            for (number, _, row) in of_one_source {
+                tally.merge(store::decode(*number, row)?);
+            }
+            let source = of_one_source.first().map_or(0, |(_, source, _)| *source);
+            let entries = fold::entries(tally);
+            if skip > entries.len() {
+                return Err("its fold mark does not fit its journal".to_owned());
+            }
+            for entry in entries.iter().skip(skip) {
+                // Nothing to publish: runs before this one are swept from the file.
+                committer::fold_entry(&transaction, outbox, &Source::Run(0), source, entry).map_err(text)?;
+            }
+            skip = 0;
+        }
+    }
+    mark = store::FoldMark { mark: last, target: last, done: 0 };
+    store::write_fold_mark(&transaction, mark).map_err(text)?;
+    transaction.commit().map_err(text)?;
+    Ok(last)
+}

@@ -1,0 +1,163 @@
+//! Reads of the node's file that must not hold up commits: a thread with a connection of its own.
+
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use rusqlite::{Connection, params};
+use tokio::sync::oneshot;
+
+use crate::counter::account::SourceAccount;
+use crate::counter::csv::Row;
+use crate::counter::{Day, PageAddress, Period, SiteNumber};
+
+use super::hand_over::NotDurable;
+use super::store::{self, SourceNumber};
+
+/// Reads that may wait; more are refused.
+const READS_MAX: usize = 256;
+
+type Job = Box<dyn FnOnce(&Connection) + Send>;
+
+#[derive(Debug, Clone)]
+pub struct Reader {
+    jobs: SyncSender<Job>,
+}
+
+impl Reader {
+    /// The thread ends when the last handle is gone.
+    pub fn start(connection: Connection) -> std::io::Result<Self> {
+        let (jobs, waiting) = sync_channel::<Job>(READS_MAX);
+        std::thread::Builder::new()
+            .name("reader".to_owned())
+            .spawn(move || waiting.into_iter().for_each(|job| job(&connection)))?;
+        Ok(Self { jobs })
+    }
+
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, NotDurable> {
+        let (done, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connection| drop(done.send(work(connection))));
+        self.jobs.try_send(job).map_err(|_| NotDurable("too many reads of the node's file wait".into()))?;
+        match answer.await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(NotDurable(error.to_string().into())),
+            Err(_) => Err(NotDurable("the node is stopping".into())),
+        }
+    }
+}
+
+/// Up to `limit` counts of a site after a place, summed over all sources; zeros left out.
+pub fn export(
+    connection: &Connection,
+    site: SiteNumber,
+    after: Option<&Row>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Row>> {
+    let (period, page) = match after {
+        None => (0, -1),
+        Some(row) => {
+            let page = match &row.page {
+                None => Some(store::SITE_ITSELF),
+                Some(page) => store::find_page(connection, site, page)?,
+            };
+            (row.period.number(), page.unwrap_or(i64::MAX))
+        }
+    };
+    connection
+        .prepare_cached(
+            "SELECT c.period, p.address, sum(c.hits) FROM counts c LEFT JOIN pages p ON p.number = c.page
+             WHERE c.site = ?1 AND (c.period, c.page) > (?2, ?3)
+             GROUP BY c.period, c.page HAVING sum(c.hits) != 0 ORDER BY c.period, c.page LIMIT ?4",
+        )?
+        .query_map(params![site.0, period, page, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            let address: Option<String> = row.get(1)?;
+            Ok(Row {
+                period: store::period_at(row, 0)?,
+                page: address.as_deref().map(PageAddress::from_stored),
+                hits: row.get(2)?,
+            })
+        })?
+        .collect()
+}
+
+/// Who contributed to a site, and how much.
+pub fn sources(connection: &Connection, site: SiteNumber, run: &str) -> rusqlite::Result<Vec<SourceAccount>> {
+    connection
+        .prepare_cached(
+            "SELECT s.name, s.learned, ifnull(sum(c.hits) FILTER (WHERE c.page = 0 AND c.period = 0), 0),
+                    min(c.period) FILTER (WHERE c.page = 0 AND c.period % 100 > 0 AND c.hits != 0),
+                    max(c.period) FILTER (WHERE c.page = 0 AND c.period % 100 > 0 AND c.hits != 0),
+                    count(*) FILTER (WHERE c.page = 0 AND c.hits != 0), count(*) FILTER (WHERE c.page > 0 AND c.hits != 0)
+             FROM counts c JOIN sources s ON s.number = c.source
+             WHERE c.site = ? GROUP BY c.source ORDER BY s.number",
+        )?
+        .query_map([site.0], |row| {
+            let source: String = row.get(0)?;
+            let day = |column| {
+                let number: Option<u32> = row.get(column)?;
+                Ok::<_, rusqlite::Error>(number.and_then(Period::from_number).map(|period| period.to_string()))
+            };
+            Ok(SourceAccount {
+                current: source == run,
+                remote: row.get(1)?,
+                total: row.get(2)?,
+                first_day: day(3)?,
+                last_day: day(4)?,
+                site_rows: count_at(row, 5)?,
+                page_rows: count_at(row, 6)?,
+                source,
+            })
+        })?
+        .collect()
+}
+
+/// The counters that a source has set to something other than zero.
+pub fn counters_of(
+    connection: &Connection,
+    site: SiteNumber,
+    source: SourceNumber,
+) -> rusqlite::Result<Vec<(Period, Option<PageAddress>)>> {
+    connection
+        .prepare_cached(
+            "SELECT c.period, p.address FROM counts c LEFT JOIN pages p ON p.number = c.page
+             WHERE c.site = ? AND c.source = ? AND c.hits != 0",
+        )?
+        .query_map(params![site.0, source], |row| {
+            let address: Option<String> = row.get(1)?;
+            Ok((store::period_at(row, 0)?, address.as_deref().map(PageAddress::from_stored)))
+        })?
+        .collect()
+}
+
+/// Of these days, those which other sources than `source` have counted too.
+pub fn days_also_counted(
+    connection: &Connection,
+    site: SiteNumber,
+    source: Option<SourceNumber>,
+    days: &[Day],
+) -> rusqlite::Result<Vec<Day>> {
+    let mut counted = Vec::new();
+    for day in days {
+        let counts = store::site_counts(connection, site, Period::Day(*day))?;
+        if counts.iter().any(|count| Some(count.source) != source && count.register.hits() != 0) {
+            counted.push(*day);
+        }
+    }
+    Ok(counted)
+}
+
+/// Sites with frozen sources that are not known to be wholly in Redis.
+pub fn unpublished_sites(connection: &Connection, run: &str) -> rusqlite::Result<Vec<SiteNumber>> {
+    connection
+        .prepare_cached(
+            "SELECT DISTINCT p.site FROM site_sources p JOIN sources s ON s.number = p.source
+             WHERE p.published = 0 AND s.name != ?",
+        )?
+        .query_map([run], |row| row.get(0).map(SiteNumber))?
+        .collect()
+}
+
+fn count_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or(0))
+}

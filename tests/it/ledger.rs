@@ -1,0 +1,205 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::Utc;
+use tempfile::TempDir;
+use thongke::counter::csv::Row;
+use thongke::counter::{Day, Hit, PageAddress, Period, Site, SiteNumber, Sites};
+use thongke::ledger::{DirectoryLock, Ledger, OpenError};
+use thongke::metrics::Metrics;
+
+fn site(id: &str) -> Site {
+    Site::with_defaults(id.parse().unwrap(), vec!["http://localhost:*".parse().unwrap()])
+}
+
+fn try_open(directory: &Path) -> Result<(Ledger, Sites), OpenError> {
+    let lock = DirectoryLock::take(directory)?;
+    Ledger::open(lock, directory, vec![site("a"), site("b")], false, Arc::new(Metrics::new()))
+}
+
+fn open(directory: &Path) -> Ledger {
+    try_open(directory).unwrap().0
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
+    runtime.block_on(work)
+}
+
+const A: SiteNumber = SiteNumber(1);
+const B: SiteNumber = SiteNumber(2);
+
+fn day(day: u32) -> Day {
+    Day::from_ymd(2024, 6, day).unwrap()
+}
+
+fn hit(site: SiteNumber, on: u32, page: &str) -> Hit {
+    Hit { site, day: day(on), page: PageAddress::from_stored(page) }
+}
+
+async fn count(ledger: &Ledger, hits: impl IntoIterator<Item = Hit>) {
+    let waiting: Vec<_> = hits.into_iter().map(|hit| ledger.count(hit)).collect();
+    for durable in waiting {
+        durable.await.unwrap();
+    }
+}
+
+async fn exported(ledger: &Ledger, site: SiteNumber) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut after = None;
+    loop {
+        let rows = ledger.export(site, after, 3).await.unwrap();
+        let Some(last) = rows.last() else { return lines };
+        after = Some(last.clone());
+        lines.extend(rows.iter().map(|row| {
+            let page = row.page.as_ref().map_or("", |page| page.as_str());
+            format!("{},{page},{}", row.period, row.hits)
+        }));
+    }
+}
+
+async fn total(ledger: &Ledger, site: SiteNumber) -> i64 {
+    ledger.hits(site, &[Period::Total]).await.unwrap().0[0]
+}
+
+#[test]
+fn hits_are_counted_by_day_month_year_and_total_and_pages_without_years() {
+    let directory = TempDir::new().unwrap();
+    run(async {
+        let ledger = open(directory.path());
+        count(&ledger, [hit(A, 16, "/x"), hit(A, 17, "/x"), hit(A, 17, "/y"), hit(B, 17, "/x")]).await;
+        assert_eq!(
+            exported(&ledger, A).await,
+            [
+                "total,,3",
+                "total,/x,2",
+                "total,/y,1",
+                "2024,,3",
+                "2024-06,,3",
+                "2024-06,/x,2",
+                "2024-06,/y,1",
+                "2024-06-16,,1",
+                "2024-06-16,/x,1",
+                "2024-06-17,,2",
+                "2024-06-17,/x,1",
+                "2024-06-17,/y,1",
+            ]
+        );
+        ledger.close();
+    });
+}
+
+#[test]
+fn a_hit_acknowledged_before_a_restart_is_counted_after_it() {
+    let directory = TempDir::new().unwrap();
+    for restart in 0..4 {
+        run(async {
+            let ledger = open(directory.path());
+            assert_eq!(total(&ledger, A).await, restart * 100);
+            count(&ledger, (0..100).map(|n| hit(A, 17, &format!("/{}", n % 7)))).await;
+            assert_eq!(total(&ledger, A).await, restart * 100 + 100);
+            ledger.close();
+        });
+    }
+}
+
+/// Copies the files of a running node: what a crash at that moment leaves on disk.
+fn crash(of: &Path) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    for name in ["thongke.db", "thongke.db-wal"] {
+        std::fs::copy(of.join(name), copy.path().join(name)).unwrap();
+    }
+    copy
+}
+
+#[test]
+fn a_hit_acknowledged_before_a_crash_is_counted_after_it_and_once() {
+    let directory = TempDir::new().unwrap();
+    run(async {
+        let ledger = open(directory.path());
+        count(&ledger, (0..500).map(|n| hit(A, 17, &format!("/{n}")))).await;
+        ledger.fold().await.unwrap();
+        count(&ledger, (0..500).map(|n| hit(A, 17, &format!("/{}", n * 2)))).await;
+        let left = crash(directory.path());
+        let again = open(left.path());
+        assert_eq!(total(&again, A).await, 1000);
+        assert_eq!(exported(&again, A).await, exported(&ledger, A).await);
+        again.close();
+        ledger.close();
+    });
+}
+
+#[test]
+fn a_second_node_on_the_directory_is_refused_and_told_who_is_there() {
+    let directory = TempDir::new().unwrap();
+    let mut lock = DirectoryLock::take(directory.path()).unwrap();
+    lock.sign("127.0.0.1:8081").unwrap();
+    let refusal = DirectoryLock::take(directory.path()).unwrap_err().to_string();
+    assert!(refusal.contains(&format!("process {}", std::process::id())), "{refusal}");
+    assert_eq!(DirectoryLock::holder(directory.path()).as_deref(), Some("127.0.0.1:8081"));
+    drop(lock);
+    assert_eq!(DirectoryLock::holder(directory.path()), None);
+}
+
+fn row(period: &str, hits: i64) -> Row {
+    Row { period: period.parse().unwrap(), page: None, hits }
+}
+
+#[test]
+fn a_corrected_import_replaces_the_first_and_forgetting_undoes_it() {
+    let directory = TempDir::new().unwrap();
+    run(async {
+        let ledger = open(directory.path());
+        let name = || "vinaora".parse().unwrap();
+        count(&ledger, [hit(A, 17, "/x")]).await;
+        let report =
+            ledger.import(A, name(), vec![row("2024-06-17", 851), row("2024", 900)], Utc::now()).await.unwrap();
+        assert_eq!((report.rows, report.cleared), (2, 0));
+        assert_eq!(report.days_also_counted_live, ["2024-06-17"]);
+        let today = [Period::Day(day(17)), day(17).year()];
+        assert_eq!(ledger.hits(A, &today).await.unwrap().0, [852, 901]);
+        let report = ledger.import(A, name(), vec![row("2024-06-17", 800)], Utc::now()).await.unwrap();
+        assert_eq!(report.cleared, 1);
+        assert_eq!(ledger.hits(A, &today).await.unwrap().0, [801, 1]);
+        count(&ledger, [hit(A, 17, "/x")]).await;
+        assert_eq!(ledger.hits(A, &today).await.unwrap().0, [802, 2]);
+        assert!(ledger.forget(A, "other".parse().unwrap(), Utc::now()).await.unwrap().is_none());
+        assert!(ledger.forget(A, name(), Utc::now()).await.unwrap().is_some());
+        assert_eq!(ledger.hits(A, &today).await.unwrap().0, [2, 2]);
+        let sources = ledger.sources(A).await.unwrap();
+        assert_eq!(sources.len(), 2);
+        assert!(sources.iter().any(|source| source.current && source.total == 2));
+        ledger.close();
+    });
+}
+
+#[test]
+fn a_damaged_file_is_refused_with_what_to_do_and_never_opened_as_empty() {
+    let fresh = || {
+        let directory = TempDir::new().unwrap();
+        run(async {
+            let ledger = open(directory.path());
+            count(&ledger, [hit(A, 17, "/x")]).await;
+            ledger.close();
+        });
+        directory
+    };
+    let refusal = |directory: &TempDir| try_open(directory.path()).map(|_| ()).unwrap_err().to_string();
+    let directory = fresh();
+    std::fs::write(directory.path().join("thongke.db"), "").unwrap();
+    assert!(refusal(&directory).contains("restore"));
+    let directory = fresh();
+    std::fs::write(directory.path().join("thongke.db"), "not a database at all, but long enough to be looked at")
+        .unwrap();
+    assert!(refusal(&directory).contains("restore"));
+    let directory = fresh();
+    let connection = rusqlite::Connection::open(directory.path().join("thongke.db")).unwrap();
+    connection.execute("DELETE FROM journal", []).unwrap();
+    drop(connection);
+    assert!(refusal(&directory).contains("the journal ends at row 0"));
+    let directory = fresh();
+    let connection = rusqlite::Connection::open(directory.path().join("thongke.db")).unwrap();
+    connection.execute_batch("PRAGMA user_version = 99").unwrap();
+    drop(connection);
+    assert!(refusal(&directory).contains("newer thongke"));
+}
