@@ -101,6 +101,11 @@ impl FromIterator<EnrolledSite> for Sites {
 }
 
 impl SiteId {
+    /// The site that is there without a configuration.
+    pub fn demo() -> Self {
+        Self("demo".into())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

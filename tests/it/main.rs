@@ -2,3 +2,7 @@
 
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.
 mod ledger;
+/// The program as its users start it.
+mod program;
+/// Starts the program for the others.
+mod node;

@@ -1,0 +1,154 @@
+//! Builds the node and everything around it; `main` and the tests start the same thing.
+
+mod node;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::Utc;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::ledger::{DirectoryLock, Ledger};
+use crate::metrics::Metrics;
+use crate::redis;
+use crate::server::{self, AdminSettings, PublicSettings};
+
+pub use node::Node;
+
+/// How long the end of the process may wait for Redis; what is not published by then is published
+/// by the next start.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A running node.
+#[derive(Debug)]
+pub struct Running {
+    pub public_address: SocketAddr,
+    pub admin_address: SocketAddr,
+    node: Arc<Node>,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Starts a node: takes the data directory, binds, serves.
+pub fn start(config: &Config) -> anyhow::Result<Running> {
+    let metrics = Arc::new(Metrics::new());
+    let target = config
+        .redis_target()
+        .context("the `redis` setting can't be used")?;
+    // Everything that can be refused is refused before the first file is written.
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let listeners = server::bind(config.listen, workers).with_context(|| refused("listen", config.listen))?;
+    let admin_listeners =
+        server::bind(config.admin_listen, 1).with_context(|| refused("admin-listen", config.admin_listen))?;
+    let address_of = |sockets: &[std::net::TcpListener]| {
+        sockets.first().context("no socket was bound")?.local_addr().context("a bound socket has no address")
+    };
+    let public_address = address_of(&listeners)?;
+    let admin_address = address_of(&admin_listeners)?;
+    let mut lock = DirectoryLock::take(&config.data_dir)?;
+    lock.sign(&admin_address.to_string()).context("can't write the data directory's lock file")?;
+    let (ledger, sites) =
+        Ledger::open(lock, &config.data_dir, config.sites.clone(), target.is_some(), Arc::clone(&metrics))?;
+    let node = Arc::new(Node::new(ledger, sites, Utc::now));
+    if let Some(target) = target {
+        let settings = redis::Settings {
+            target,
+            prefix: config.redis_prefix.clone(),
+            allow_eviction: config.redis_allow_eviction,
+            raises_per_second: redis::RAISES_PER_SECOND_DEFAULT,
+        };
+        node.publish_through(redis::start(settings, Arc::clone(&node), Arc::clone(&metrics)));
+    }
+    let (stop, stopped) = watch::channel(false);
+    let mut threads = Vec::new();
+    let public = Arc::new(PublicSettings {
+        path_prefix: config.path_prefix.clone(),
+        demo: config.is_demo,
+        ..PublicSettings::default()
+    });
+    for listener in listeners {
+        let serving = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
+        let until = until_stopped(stopped.clone());
+        threads.push(on_a_thread("worker", move || {
+            let (node, settings, metrics) = serving;
+            server::serve_public(listener, node, settings, metrics, until)
+        })?);
+    }
+    let admin = Arc::new(AdminSettings {
+        token: config.admin_token.as_ref().map(|token| token.expose().to_owned()),
+        ..AdminSettings::default()
+    });
+    for listener in admin_listeners {
+        let serving = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
+        let until = until_stopped(stopped.clone());
+        threads.push(on_a_thread("admin", move || {
+            let (node, settings, metrics) = serving;
+            server::serve_admin(listener, node, settings, metrics, until)
+        })?);
+    }
+    Ok(Running { public_address, admin_address, node, stop, threads })
+}
+
+impl Running {
+    /// Takes over the sites of a configuration that was read again.
+    pub async fn reload(&self, config: &Config) -> anyhow::Result<()> {
+        let sites = self.node.ledger().enroll(config.sites.clone()).await?;
+        self.node.replace_sites(sites);
+        Ok(())
+    }
+
+    /// Stops accepting, finishes what is in flight, publishes, folds, and ends.
+    pub fn shutdown(self) {
+        // No receiver left means that all workers have ended.
+        let _ = self.stop.send(true);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a server thread has panicked");
+            }
+        }
+        if let Some(publication) = self.node.publication() {
+            let drained = Builder::new_current_thread().enable_all().build().map(|runtime| {
+                runtime.block_on(async {
+                    // Folding hands the last page counts to publication.
+                    if let Err(error) = self.node.ledger().fold().await {
+                        tracing::warn!("the last hits are on disk but not folded: {error}");
+                    }
+                    publication.drain(DRAIN).await;
+                });
+            });
+            if let Err(error) = drained {
+                tracing::warn!("the last counts are published at the next start: {error}");
+            }
+        }
+        self.node.ledger().close();
+    }
+}
+
+fn refused(setting: &str, address: SocketAddr) -> String {
+    format!("can't listen on {address}: is another program using the port? choose another with --{setting}")
+}
+
+async fn until_stopped(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, and with it the process's will to serve.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Runs a server on a thread and a single-threaded runtime of its own.
+fn on_a_thread<F: Future<Output = ()>>(
+    name: &str,
+    serve: impl FnOnce() -> F + Send + 'static,
+) -> anyhow::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => runtime.block_on(serve()),
+            Err(error) => tracing::error!("can't start a worker: {error}"),
+        })
+        .context("can't start a thread")
+}

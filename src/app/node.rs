@@ -1,0 +1,176 @@
+//! The node: the ledger and, where there is one, its publication, as the server and Redis see them.
+
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use chrono::{DateTime, Utc};
+
+use crate::counter::account::{ImportReport, SourceAccount};
+use crate::counter::csv::Row;
+use crate::counter::source::ImportName;
+use crate::counter::{Contribution, EnrolledSite, Hit, Period, SiteNumber, Sites, Source};
+use crate::ledger::{Ledger, NotDurable, Seen};
+use crate::redis::node::{RowKey, Sighting};
+use crate::redis::{self, Publication};
+use crate::server::node::{Counts, Readiness, Unavailable};
+use crate::server;
+
+/// A counting node.
+#[derive(Debug)]
+pub struct Node {
+    ledger: Ledger,
+    sites: RwLock<Arc<Sites>>,
+    /// Set once, at start, where Redis is configured.
+    publication: OnceLock<Publication>,
+    now: fn() -> DateTime<Utc>,
+}
+
+impl Node {
+    pub fn new(ledger: Ledger, sites: Sites, now: fn() -> DateTime<Utc>) -> Self {
+        Self { ledger, sites: RwLock::new(Arc::new(sites)), publication: OnceLock::new(), now }
+    }
+
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    pub fn publish_through(&self, publication: Publication) {
+        // Only `app` calls it, once.
+        let _ = self.publication.set(publication);
+    }
+
+    pub fn publication(&self) -> Option<&Publication> {
+        self.publication.get()
+    }
+
+    pub fn replace_sites(&self, sites: Sites) {
+        *self.sites.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sites);
+    }
+
+    fn current_sites(&self) -> Arc<Sites> {
+        Arc::clone(&self.sites.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn unavailable(error: NotDurable) -> Unavailable {
+    Unavailable { reason: error.0.to_string() }
+}
+
+impl server::node::Node for Node {
+    fn sites(&self) -> Arc<Sites> {
+        self.current_sites()
+    }
+
+    async fn count(&self, hit: Hit) -> Result<(), Unavailable> {
+        self.ledger.count(hit).await.map_err(unavailable)
+    }
+
+    async fn refresh(&self, site: &Arc<EnrolledSite>) {
+        if let Some(publication) = self.publication.get() {
+            publication.refresh(site.number).await;
+        }
+    }
+
+    async fn hits(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> Result<Counts, Unavailable> {
+        let (hits, version) = self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
+        let stale = self.publication.get().is_some_and(|publication| !publication.up());
+        Ok(Counts { hits, version, stale })
+    }
+
+    fn version(&self, site: &Arc<EnrolledSite>) -> Option<u64> {
+        self.ledger.live(site.number).map(|live| live.version())
+    }
+
+    async fn import(&self, site: &Arc<EnrolledSite>, name: ImportName, rows: Vec<Row>) -> Result<ImportReport, Unavailable> {
+        self.ledger.import(site.number, name, rows, (self.now)()).await.map_err(unavailable)
+    }
+
+    async fn forget(&self, site: &Arc<EnrolledSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
+        self.ledger.forget(site.number, name, (self.now)()).await.map_err(unavailable)
+    }
+
+    async fn sources(&self, site: &Arc<EnrolledSite>) -> Result<Vec<SourceAccount>, Unavailable> {
+        self.ledger.sources(site.number).await.map_err(unavailable)
+    }
+
+    async fn export(&self, site: &Arc<EnrolledSite>, after: Option<Row>, limit: usize) -> Result<Vec<Row>, Unavailable> {
+        self.ledger.export(site.number, after, limit).await.map_err(unavailable)
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness {
+            not_ready: self.ledger.failed().map(ToString::to_string),
+            degraded: self.publication.get().map(Publication::degraded).unwrap_or_default(),
+        }
+    }
+}
+
+impl redis::node::Node for Node {
+    fn sites(&self) -> Arc<Sites> {
+        self.current_sites()
+    }
+
+    fn take_changed_sites(&self, limit: usize) -> Vec<SiteNumber> {
+        self.ledger.take_changed_sites(limit)
+    }
+
+    fn put_back_changed_site(&self, site: SiteNumber) {
+        self.ledger.put_back_changed_site(site);
+    }
+
+    fn recent(&self, site: SiteNumber) -> Vec<Contribution> {
+        self.ledger.recent(site)
+    }
+
+    fn take_changed_pages(&self, limit: usize) -> Vec<(SiteNumber, Contribution)> {
+        self.ledger.take_changed_pages(limit)
+    }
+
+    fn take_overflowed_sites(&self) -> Vec<SiteNumber> {
+        self.ledger.take_overflowed_sites()
+    }
+
+    async fn rows(
+        &self,
+        site: SiteNumber,
+        after: Option<RowKey>,
+        limit: usize,
+        unpublished_only: bool,
+    ) -> Result<Vec<(RowKey, Contribution)>, String> {
+        let after = after.map_or((0, -1, -1), |key| (key.period, key.page, key.source));
+        let rows = self.ledger.rows(site, after, limit, unpublished_only).await.map_err(|error| error.to_string())?;
+        Ok(rows
+            .into_iter()
+            .map(|((period, page, source), contribution)| (RowKey { period, page, source }, contribution))
+            .collect())
+    }
+
+    async fn unpublished_sites(&self) -> Result<Vec<SiteNumber>, String> {
+        self.ledger.unpublished_sites().await.map_err(|error| error.to_string())
+    }
+
+    async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) {
+        if let Err(error) = self.ledger.mark_published(site, sources).await {
+            // Harmless: they are published again after the next start.
+            tracing::debug!("could not note what is published: {error}");
+        }
+    }
+
+    fn wanted(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
+        let sites = self.current_sites();
+        sites.by_number(site).map(|site| self.ledger.wanted(site, (self.now)())).unwrap_or_default()
+    }
+
+    fn saw(&self, site: SiteNumber, sightings: Vec<Sighting>) {
+        let seen: Vec<_> = sightings
+            .iter()
+            .map(|sighting| Seen { period: sighting.period, total: sighting.total, contributed: &sighting.contributed })
+            .collect();
+        self.ledger.saw(site, &seen);
+    }
+
+    async fn learn(&self, site: SiteNumber, contributions: Vec<Contribution>) {
+        if let Err(error) = self.ledger.merge(site, contributions, true).await {
+            tracing::debug!("could not keep what Redis knows: {error}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The program itself, started on ports of its own and stopped at the end of the test.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_thongke");
+
+pub struct Node {
+    child: Child,
+    /// `127.0.0.1:PORT`
+    pub public: String,
+    pub admin: String,
+    _log: std::thread::JoinHandle<()>,
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The value of a figure.
+    pub fn figure(&self, key: &str) -> i64 {
+        let json = self.json();
+        let figures = json["figures"].as_array().unwrap();
+        figures.iter().find(|figure| figure["key"] == key).unwrap()["value"].as_i64().unwrap()
+    }
+}
+
+impl Node {
+    pub fn start(directory: &Path, more: &[&str]) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.args(more);
+        Self::start_as(command, directory)
+    }
+
+    /// Starts `command`, which runs the program, with a data directory and free ports.
+    pub fn start_as(mut command: Command, directory: &Path) -> Self {
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
+            .arg(directory)
+            .env_remove("THONGKE_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let public = address_in_log(&mut log);
+        let admin = address_in_log(&mut log);
+        // Read on, so that the program never blocks on a full pipe.
+        let reading = std::thread::spawn(move || drop(std::io::copy(&mut log, &mut std::io::sink())));
+        Self { child, public, admin, _log: reading }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn hit(&self, page: &str) -> Answer {
+        self.post("/v1/hit", &format!(r#"{{"site":"demo","url":"http://localhost{page}"}}"#))
+    }
+
+    pub fn post(&self, path: &str, body: &str) -> Answer {
+        let length = body.len();
+        let request = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        exchange(&self.public, request.as_bytes())
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        get(&self.public, path)
+    }
+
+    pub fn admin_get(&self, path: &str) -> Answer {
+        get(&self.admin, path)
+    }
+
+    pub fn figures(&self) -> Answer {
+        self.get("/v1/sites/demo/figures")
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; the program must end by itself, with success.
+    pub fn stop(mut self) {
+        self.signal("TERM");
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(status.success(), "{status}");
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "it does not stop");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn address_in_log(log: &mut BufReader<ChildStderr>) -> String {
+    let mut line = String::new();
+    let mut all = String::new();
+    loop {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "the program ended: {all}");
+        if let Some((_, rest)) = line.split_once("http://") {
+            return rest.split(['/', ' ']).next().unwrap().to_owned();
+        }
+        all.push_str(&line);
+    }
+}
+
+fn get(address: &str, path: &str) -> Answer {
+    exchange(address, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+}
+
+pub fn exchange(address: &str, request: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(request).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+}
+
+/// Waits until something is so; fails with `what` after `limit`.
+pub fn until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,133 @@
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::node::{Node, PROGRAM};
+
+#[test]
+fn without_any_argument_a_page_counts_and_shows_its_figures() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let page = node.get("/");
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("thongke.js") && page.body.contains(r#"data-site="demo""#));
+    assert_eq!(node.get("/thongke.js").status, 200);
+    for n in 1..=3 {
+        let answer = node.hit("/tin-tuc/bai-1");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(answer.head.contains("thongke-hit: counted"));
+        assert_eq!(answer.figure("today"), n);
+    }
+    let figures = node.figures();
+    assert_eq!(figures.json()["title"], "Thống kê truy cập");
+    assert_eq!([figures.figure("today"), figures.figure("month"), figures.figure("year")], [3, 3, 3]);
+    node.stop();
+}
+
+#[test]
+fn a_hit_answered_before_kill_9_is_counted_after_it() {
+    let directory = TempDir::new().unwrap();
+    for round in 1..=3 {
+        let node = Node::start(directory.path(), &[]);
+        let answer = node.post("/v1/hit?figures=0", r#"{"site":"demo","url":"http://localhost/a"}"#);
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+        node.kill();
+        let node = Node::start(directory.path(), &[]);
+        assert_eq!(node.figures().figure("today"), round);
+        node.stop();
+    }
+}
+
+/// The page cache survives a kill, so that test alone would pass without any sync: here the
+/// kernel's own record must show a completed sync between each request and its answer.
+#[test]
+fn each_answer_follows_a_completed_sync() {
+    let directory = TempDir::new().unwrap();
+    let trace = directory.path().join("trace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-s", "24", "-e", "trace=fsync,fdatasync,recvfrom,read,sendto,write,writev,sendmsg", "-o"]);
+    command.arg(&trace).arg(PROGRAM);
+    let node = Node::start_as(command, &directory.path().join("data"));
+    for _ in 0..20 {
+        assert_eq!(node.hit("/a").status, 200);
+    }
+    drop(node);
+    let trace = std::fs::read_to_string(trace).unwrap();
+    let mut is_synced = true;
+    let mut answers = 0;
+    for line in trace.lines() {
+        if line.contains("\"POST /v1/hit") {
+            is_synced = false;
+        } else if line.contains("sync") && line.trim_end().ends_with("= 0") {
+            is_synced = true;
+        } else if line.contains("\"HTTP/1.1 200") {
+            assert!(is_synced, "an answer without a sync before it:\n{trace}");
+            answers += 1;
+        }
+    }
+    assert_eq!(answers, 20);
+}
+
+#[test]
+fn bad_hits_are_refused_with_what_would_be_right() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    for (body, status, says) in [
+        ("", 400, ""),
+        ("{", 400, ""),
+        (r#"{"site":"demo"}"#, 400, "url"),
+        (r#"{"url":"http://localhost/"}"#, 400, "site"),
+        (r#"{"site":1,"url":"http://localhost/"}"#, 400, "site"),
+        (r#"{"site":"demo","url":""}"#, 400, "url"),
+        (r#"{"site":"demo","url":"ftp://localhost/"}"#, 400, "http"),
+        (r#"{"site":"demo","url":"http://u:p@localhost/"}"#, 400, "credentials"),
+        (r#"{"site":"demo","url":"https://evil.example/"}"#, 403, ""),
+        (r#"{"site":"Demo","url":"http://localhost/"}"#, 404, ""),
+    ] {
+        let answer = node.post("/v1/hit", body);
+        assert_eq!(answer.status, status, "{body}: {}", answer.body);
+        assert!(answer.head.contains("application/problem+json"), "{body}: {}", answer.head);
+        assert!(answer.json()["detail"].as_str().unwrap().contains(says), "{body}: {}", answer.body);
+    }
+    assert_eq!(node.post("/v1/hit", &format!("{{{:4096}", "")).status, 413);
+    assert_eq!(node.get("/v1/hit").status, 405);
+    assert_eq!(node.get("/nothing").status, 404);
+    assert!(matches!(node.get(&format!("/{}", "a".repeat(100_000))).status, 414 | 431));
+    assert_eq!(node.figures().figure("today"), 0);
+    node.stop();
+}
+
+#[test]
+fn probes_and_metrics_answer_and_promtool_has_nothing_to_say() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    assert_eq!(node.hit("/a").status, 200);
+    assert_eq!(node.admin_get("/healthz").status, 200);
+    assert_eq!(node.admin_get("/readyz").status, 200);
+    let metrics = node.admin_get("/metrics");
+    assert!(metrics.body.contains(r#"thongke_hits_total{site="demo",result="counted"} 1"#), "{}", metrics.body);
+    let file = directory.path().join("metrics");
+    let body = if metrics.head.contains("transfer-encoding: chunked") { panic!("chunked") } else { metrics.body };
+    std::fs::write(&file, body).unwrap();
+    let check = Command::new("promtool").args(["check", "metrics"]).stdin(std::fs::File::open(&file).unwrap()).output().unwrap();
+    assert!(check.status.success() && check.stdout.is_empty() && check.stderr.is_empty(), "{check:?}");
+    node.stop();
+}
+
+#[test]
+fn a_second_node_and_a_taken_port_are_refused_with_exit_2() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let refusal = |listen: &str, data: &std::path::Path| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["--listen", listen, "--admin-listen", "127.0.0.1:0", "--data-dir"]).arg(data);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, says) = refusal("127.0.0.1:0", directory.path());
+    assert!(code == Some(2) && says.contains(&format!("process {}", node.id())), "{code:?} {says}");
+    let other = TempDir::new().unwrap();
+    let (code, says) = refusal(&node.public, other.path());
+    assert!(code == Some(2) && says.contains(&node.public), "{code:?} {says}");
+    node.stop();
+}
