@@ -1,8 +1,6 @@
 pub mod counter;
 pub mod metrics;
-pub mod redis {
-    pub mod node;
-}
+pub mod redis;
 pub mod server {
     pub mod node;
 }
