@@ -1,9 +1,7 @@
 pub mod counter;
 pub mod ledger;
 pub mod metrics;
-pub mod redis {
-    pub mod node;
-}
+pub mod redis;
 pub mod server {
     pub mod node;
 }

@@ -1,0 +1,180 @@
+//! What stands in Redis, and under which names. `{site}` in braces is the hash tag: all keys of a
+//! site live in one slot, so that one script call can touch them.
+//!
+//! **`PREFIX:{SITE}:hits`**, a hash: the site's own counters and what they were made from, in one
+//! key, so that no loss of a key can part them.
+//!
+//! | field | value |
+//! |---|---|
+//! | `PERIOD` | the shared counter: the sum of the contributions below |
+//! | `PERIOD SOURCE` | what a source contributed: `HITS` of a run, `GENERATION HITS` of an import |
+//! | `writes SOURCE` | how many calls have changed anything of the source in this site, pages too |
+//!
+//! **`PREFIX:{SITE}:pages:PERIOD`**, a sorted set for days, months and `total`; days and months
+//! expire.
+//!
+//! | member | score |
+//! |---|---|
+//! | a page's address | the shared counter |
+//! | `\x01SOURCE\x01PAGEID` | minus what a source contributed |
+//! | `\x01SOURCE\x01PAGEID\x01g` | minus the generation of that, for imports |
+//! | `\x01SOURCE\x01` | the marker: all that the source has for this key is in it (-1), or is being brought (-2) |
+//!
+//! Scores of what is no page are negative, so that the highest scores are pages; only an import's
+//! negative count makes a positive one. `\x01` begins no page's address.
+//!
+//! Why `writes` and markers: they tell whether Redis forgot something. A Redis that goes back to an
+//! earlier state goes back in `writes` too, whichever key the last call changed; a key that is lost
+//! alone takes its markers along.
+//!
+//! **`PREFIX:{SITE}:meta`**, a hash: what nodes must agree on before they count into the same keys.
+
+use chrono::{NaiveTime, TimeZone as _};
+
+use crate::counter::{Contribution, PageAddress, Period, Register, Site, SiteId, Source};
+
+/// Changes with every change of this file that an older program would misread.
+pub const VERSION: u32 = 1;
+
+/// Numbers in Lua and scores are doubles: integers are exact up to here.
+const EXACT_MAX: i64 = (1 << 53) - 1;
+
+/// Names of keys.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    pub fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned() }
+    }
+
+    pub fn hits(&self, site: &SiteId) -> String {
+        format!("{}:{{{site}}}:hits", self.prefix)
+    }
+
+    pub fn pages(&self, site: &SiteId, period: Period) -> String {
+        format!("{}:{{{site}}}:pages:{period}", self.prefix)
+    }
+
+    pub fn meta(&self, site: &SiteId) -> String {
+        format!("{}:{{{site}}}:meta", self.prefix)
+    }
+}
+
+pub fn contribution_field(period: Period, source: &Source) -> String {
+    format!("{period} {source}")
+}
+
+pub fn writes_field(source: &Source) -> String {
+    format!("writes {source}")
+}
+
+pub fn marker(source: &Source) -> String {
+    format!("\x01{source}\x01")
+}
+
+pub fn contribution_member(source: &Source, page: &PageAddress) -> String {
+    format!("\x01{source}\x01{}", page.id())
+}
+
+pub fn generation_member(source: &Source, page: &PageAddress) -> String {
+    format!("\x01{source}\x01{}\x01g", page.id())
+}
+
+/// A contribution out of the hash of hits; none for any other field, and for what nobody of this
+/// version wrote.
+pub fn contribution(field: &str, value: &str) -> Option<Contribution> {
+    let (period, source) = field.split_once(' ')?;
+    let source: Source = source.parse().ok()?;
+    let register = register(&source, value)?;
+    Some(Contribution { source, period: period.parse().ok()?, page: None, register })
+}
+
+pub fn register(source: &Source, value: &str) -> Option<Register> {
+    match source {
+        Source::Run(_) => integer(value).map(Register::Grown),
+        Source::Import(_) => {
+            let (generation, hits) = value.split_once(' ')?;
+            let generation = u64::try_from(integer(generation)?).ok()?;
+            Some(Register::Written { generation, hits: integer(hits)? })
+        }
+    }
+}
+
+/// A whole number that is exact in Redis.
+pub fn integer(text: &str) -> Option<i64> {
+    text.parse::<i64>().ok().filter(|number| number.abs() <= EXACT_MAX)
+}
+
+/// The Unix second at which the pages' key of a period expires: the same whoever sets it. None for
+/// the total, which is kept for ever.
+pub fn expiry(site: &Site, period: Period) -> Option<i64> {
+    let day_after = site.page_retention.last_day_kept(period)?.next();
+    let midnight = day_after.date().and_time(NaiveTime::MIN);
+    // A zone whose clocks skip this midnight: as if they had not, which is close enough.
+    let second = site
+        .time_zone
+        .from_local_datetime(&midnight)
+        .earliest()
+        .map_or_else(|| midnight.and_utc().timestamp(), |time| time.timestamp());
+    Some(second)
+}
+
+/// What every node that publishes a site must agree on, as fields of its `meta`.
+pub fn agreement(site: &Site) -> [(&'static str, String); 4] {
+    [
+        ("layout", VERSION.to_string()),
+        ("time_zone", site.time_zone.name().to_owned()),
+        ("page_days", site.page_retention.days.to_string()),
+        ("page_months", site.page_retention.months.to_string()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_contribution_reads_as_it_is_written() {
+        let run = contribution("2024-06-17 00000000000000ff", "42").unwrap();
+        assert_eq!(run.register, Register::Grown(42));
+        assert_eq!(contribution_field(run.period, &run.source), "2024-06-17 00000000000000ff");
+        let import = contribution("total import:old", "1718600000000000 -3").unwrap();
+        assert_eq!(import.register, Register::Written { generation: 1_718_600_000_000_000, hits: -3 });
+    }
+
+    #[test]
+    fn what_is_no_contribution_is_passed_over() {
+        for (field, value) in [
+            ("2024-06-17", "42"),
+            ("writes 00000000000000ff", "42"),
+            ("total 00000000000000ff", "4x"),
+            ("total 00000000000000ff", "9007199254740993"),
+            ("total import:old", "3"),
+            ("total import:old", "-1 3"),
+            ("total someone", "3"),
+        ] {
+            assert_eq!(contribution(field, value), None, "{field} {value}");
+        }
+    }
+
+    #[test]
+    fn the_pages_of_a_day_expire_after_their_retention_in_the_sites_own_zone() {
+        let site = Site {
+            id: "demo".parse().unwrap(),
+            name: String::new(),
+            origins: Vec::new(),
+            time_zone: chrono_tz::Asia::Ho_Chi_Minh,
+            language: crate::counter::Language::Vietnamese,
+            figures: Vec::new(),
+            labels: crate::counter::label::Labels::new(),
+            page_params: Vec::new(),
+            page_retention: crate::counter::site::PAGE_RETENTION_DEFAULT,
+        };
+        // Kept up to 27 July: gone at 28 July 00:00 in Vietnam.
+        assert_eq!(expiry(&site, "2024-06-17".parse().unwrap()), Some(1_722_099_600));
+        assert_eq!(expiry(&site, Period::Total), None);
+    }
+}

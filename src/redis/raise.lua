@@ -1,0 +1,235 @@
+-- Raises what sources contributed to a site's counters, and the counters by the difference. The
+-- layout is described in layout.rs.
+--
+-- KEYS[1]   the site's hash of hits
+-- KEYS[2..] sorted sets of pages
+-- ARGV      the expiry of each sorted set (Unix seconds, 0: never); then three lists, each preceded
+--           by its length:
+--             sources: name
+--             rows:    key (1 is the hash), source (its place in the list), period or page address,
+--                      page id (empty in the hash), generation (empty for a run), hits
+--             markers: key, source, mode: `look`, `begin` (to bring all of a source) or `end`
+-- Reply     {rows: total, contribution there now, the one before (nil: none), ...}
+--           {markers: as found (0 absent, 1 begun, 2 complete), ...}
+--           {per source: writes before, writes after, ...}
+--
+-- Lua does not roll back, so everything is read and checked before the first write, and each key is
+-- written by a single command: whatever stops the script, a counter and its contributions agree.
+-- The hash comes last, so that `writes` never tells of pages that are not there.
+
+local EXACT_MAX = 9007199254740991
+
+local at = 0
+local function take()
+  at = at + 1
+  return ARGV[at]
+end
+
+local wrong
+local function refuse(key, reason)
+  wrong = wrong or redis.error_reply('POISON ' .. KEYS[key] .. ' ' .. reason)
+end
+
+local expiries = {}
+for key = 2, #KEYS do
+  expiries[key] = take()
+end
+
+local sources = {}
+for index = 1, tonumber(take()) do
+  sources[index] = take()
+end
+
+-- What each key holds under the names that matter here (false: nothing), and what is to be written.
+local held, asked, written = {}, {}, {}
+for key = 1, #KEYS do
+  held[key], asked[key], written[key] = {}, {}, {}
+  local expected = key == 1 and 'hash' or 'zset'
+  local found = redis.call('TYPE', KEYS[key])['ok']
+  if found ~= 'none' and found ~= expected then
+    refuse(key, 'is a ' .. found .. ' where a ' .. expected .. ' was expected')
+  end
+end
+if wrong then return wrong end
+
+local function ask(key, name)
+  if held[key][name] == nil then
+    held[key][name] = false
+    table.insert(asked[key], name)
+  end
+end
+
+local rows = {}
+for index = 1, tonumber(take()) do
+  local row = { key = tonumber(take()), source = tonumber(take()), name = take(), page = take() }
+  local generation = take()
+  row.generation = generation ~= '' and tonumber(generation) or nil
+  row.hits = tonumber(take())
+  if row.key == 1 then
+    row.register = row.name .. ' ' .. sources[row.source]
+  else
+    row.register = '\1' .. sources[row.source] .. '\1' .. row.page
+    if row.generation then ask(row.key, row.register .. '\1g') end
+  end
+  ask(row.key, row.name)
+  ask(row.key, row.register)
+  rows[index] = row
+end
+
+local markers = {}
+for index = 1, tonumber(take()) do
+  local marker = { key = tonumber(take()), source = tonumber(take()), mode = take() }
+  marker.name = '\1' .. sources[marker.source] .. '\1'
+  ask(marker.key, marker.name)
+  markers[index] = marker
+end
+
+for _, source in ipairs(sources) do
+  ask(1, 'writes ' .. source)
+end
+
+for key = 1, #KEYS do
+  if #asked[key] > 0 then
+    local command = key == 1 and 'HMGET' or 'ZMSCORE'
+    local values = redis.call(command, KEYS[key], unpack(asked[key]))
+    for index, name in ipairs(asked[key]) do
+      held[key][name] = values[index]
+    end
+  end
+end
+
+local function plain(name)
+  return (string.gsub(name, '%c', '|'))
+end
+
+-- The whole number held under a name, 0 where there is none.
+local function number(key, name)
+  local value = held[key][name]
+  if not value then return 0 end
+  local result = tonumber(value)
+  local is_whole = result and result == math.floor(result) and math.abs(result) <= EXACT_MAX
+  if not is_whole or (key == 1 and not string.match(value, '^-?%d+$')) then
+    refuse(key, 'holds ' .. string.sub(plain(value), 1, 40) .. ' at ' .. plain(name) .. ' where a whole number below 2^53 was expected')
+    return 0
+  end
+  return result
+end
+
+-- A contribution: hits and generation (nil for a run); nothing where there is none.
+local function register(row)
+  local value = held[row.key][row.register]
+  if not value then return nil end
+  if row.key > 1 then
+    local generation = row.generation and -number(row.key, row.register .. '\1g')
+    return -number(row.key, row.register), generation
+  end
+  if not row.generation then return number(1, row.register) end
+  local generation, hits = string.match(value, '^(%d+) (-?%d+)$')
+  generation, hits = tonumber(generation), tonumber(hits)
+  if not hits or math.abs(hits) > EXACT_MAX or generation > EXACT_MAX then
+    refuse(1, 'holds ' .. string.sub(plain(value), 1, 40) .. ' at ' .. row.register .. ' where a generation and a number were expected')
+    return nil
+  end
+  return hits, generation
+end
+
+-- No "-0": that is a score of its own kind.
+local function text(value)
+  if value == 0 then return '0' end
+  return string.format('%.0f', value)
+end
+
+local function write(key, name, value)
+  held[key][name] = value
+  written[key][name] = true
+end
+
+local function register_text(hits, generation)
+  if not hits then return false end
+  return generation and text(generation) .. ' ' .. text(hits) or text(hits)
+end
+
+local changed = {}
+for _, row in ipairs(rows) do
+  local hits, generation = register(row)
+  local total = number(row.key, row.name)
+  row.before = register_text(hits, generation)
+  local is_later
+  if not hits then
+    is_later = true
+  elseif row.generation then
+    is_later = row.generation > generation or (row.generation == generation and row.hits > hits)
+  else
+    is_later = row.hits > hits
+  end
+  if is_later then
+    local raised = total + row.hits - (hits or 0)
+    if math.abs(raised) > EXACT_MAX then
+      refuse(row.key, 'would exceed 2^53 at ' .. plain(row.name))
+    end
+    write(row.key, row.name, text(raised))
+    if row.key == 1 then
+      write(1, row.register, register_text(row.hits, row.generation))
+    else
+      write(row.key, row.register, text(-row.hits))
+      if row.generation then write(row.key, row.register .. '\1g', text(-row.generation)) end
+    end
+    changed[row.source] = true
+  end
+end
+
+local found_markers = {}
+for index, marker in ipairs(markers) do
+  local score = number(marker.key, marker.name)
+  found_markers[index] = score == 0 and 0 or (score == -1 and 2 or 1)
+  local wished = score
+  if marker.mode == 'end' then
+    wished = -1
+  elseif marker.mode == 'begin' and score == 0 then
+    wished = -2
+  end
+  if wished ~= score then
+    write(marker.key, marker.name, text(wished))
+    changed[marker.source] = true
+  end
+end
+
+local writes = {}
+for index, source in ipairs(sources) do
+  local name = 'writes ' .. source
+  local before = number(1, name)
+  local after = changed[index] and before + 1 or before
+  if changed[index] then write(1, name, text(after)) end
+  table.insert(writes, before)
+  table.insert(writes, after)
+end
+
+local replies = {}
+for _, row in ipairs(rows) do
+  table.insert(replies, text(number(row.key, row.name)))
+  table.insert(replies, register_text(register(row)))
+  table.insert(replies, row.before)
+end
+
+if wrong then return wrong end
+
+for key = #KEYS, 1, -1 do
+  local command = {}
+  for name in pairs(written[key]) do
+    if key == 1 then
+      table.insert(command, name)
+      table.insert(command, held[key][name])
+    else
+      table.insert(command, held[key][name])
+      table.insert(command, name)
+    end
+  end
+  if #command > 0 then
+    redis.call(key == 1 and 'HSET' or 'ZADD', KEYS[key], unpack(command))
+    if key > 1 and expiries[key] ~= '0' and redis.call('TTL', KEYS[key]) == -1 then
+      redis.call('EXPIREAT', KEYS[key], expiries[key])
+    end
+  end
+end
+
+return { replies, found_markers, writes }
