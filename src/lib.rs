@@ -1,7 +1,53 @@
+//! `thongke` counts the visits of a portal's pages and serves the figures for the box at their foot.
+//!
+//! # What holds
+//! * A hit that was answered is on disk, and is counted once, whatever crashes.
+//! * Its day is decided once, when it is accepted, in the site's time zone, and travels with it.
+//! * Every node is a complete counter. Redis is where nodes meet: it may be away, go back, or be
+//!   emptied, and is brought up to date from the nodes' files.
+//!
+//! # The rooms
+//! ```text
+//! command_line, config    what the operator says, checked
+//! app                     builds the node and everything around it; knows all
+//! operate                 the operator's commands, on a running node or on its files
+//! counter                 the pure core: sites, periods, pages, hits, tallies, figures
+//! ledger                  the node's durable counter: one SQLite file, one thread that writes it
+//! redis                   publication of the file's counts, and the other nodes' counts from there
+//! server                  HTTP: the public and the admin listener
+//! web                     the widget script and the demo page
+//! metrics                 what a node measures of itself
+//! ```
+//! Dependencies go one way. `counter` does no I/O, reads no clock, waits for nothing, and knows none
+//! of the others. `ledger`, `redis` and `server` know `counter` and `metrics`, not one another: what
+//! `server` and `redis` need of the node they say in a trait (`server::node::Node`,
+//! `redis::node::Node`), and `app` answers with the ledger. A test holds these lines.
+//!
+//! # One hit
+//! A worker, single-threaded and with a listening socket of its own, reads a request
+//! (`server::connection`), finds the endpoint (`server::router`), and checks site, page and origin
+//! (`server::hit`). The resulting [`counter::Hit`] joins the worker's batch (`ledger::hand_over`),
+//! which a task hands to the committer as soon as the worker has nothing else that is ready. The
+//! committer takes all batches that have come while it wrote the last, sums them into one
+//! [`counter::Tally`], writes that as one journal row, and syncs. It changes the figures in memory
+//! and wakes the batches; each hit is answered with the figures.
+//!
+//! Later the journal is folded into `counts`, a few rows with each commit. Where there is Redis,
+//! `redis::publish` raises the site's shared counters to what this run has contributed.
+//!
+//! # One query
+//! The router finds the site; with Redis, a read of its totals is awaited if none is younger than a
+//! second (`redis::totals`, shared by all who wait). The figures are the sum in memory plus what
+//! Redis knows beyond it, rendered once per state and second (`server::figures`).
+
+#![forbid(unsafe_code)]
+
+pub mod app;
+pub mod command_line;
+pub mod config;
 pub mod counter;
 pub mod ledger;
 pub mod metrics;
+pub mod operate;
 pub mod redis;
-pub mod server {
-    pub mod node;
-}
+pub mod server;

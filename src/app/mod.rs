@@ -38,9 +38,7 @@ pub struct Running {
 /// Starts a node: takes the data directory, binds, serves.
 pub fn start(config: &Config) -> anyhow::Result<Running> {
     let metrics = Arc::new(Metrics::new());
-    let target = config
-        .redis_target()
-        .context("the `redis` setting can't be used")?;
+    let target = config.redis_target().context("the `redis` setting can't be used")?;
     // Everything that can be refused is refused before the first file is written.
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let listeners = server::bind(config.listen, workers).with_context(|| refused("listen", config.listen))?;
@@ -63,7 +61,8 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
             allow_eviction: config.redis_allow_eviction,
             raises_per_second: redis::RAISES_PER_SECOND_DEFAULT,
         };
-        node.publish_through(redis::start(settings, Arc::clone(&node), Arc::clone(&metrics)));
+        let publication = redis::start(settings, Arc::clone(&node), Arc::clone(&metrics));
+        node.publish_through(publication.context("can't start publishing")?);
     }
     let (stop, stopped) = watch::channel(false);
     let mut threads = Vec::new();

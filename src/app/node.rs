@@ -11,11 +11,10 @@ use crate::counter::{Contribution, EnrolledSite, Hit, Period, SiteNumber, Sites,
 use crate::ledger::{Ledger, NotDurable, Seen};
 use crate::redis::node::{RowKey, Sighting};
 use crate::redis::{self, Publication};
-use crate::server::node::{Counts, Readiness, Unavailable};
 use crate::server;
+use crate::server::node::{Counts, Readiness, Unavailable};
 
 /// A counting node.
-#[derive(Debug)]
 pub struct Node {
     ledger: Ledger,
     sites: RwLock<Arc<Sites>>,
@@ -80,7 +79,12 @@ impl server::node::Node for Node {
         self.ledger.live(site.number).map(|live| live.version())
     }
 
-    async fn import(&self, site: &Arc<EnrolledSite>, name: ImportName, rows: Vec<Row>) -> Result<ImportReport, Unavailable> {
+    async fn import(
+        &self,
+        site: &Arc<EnrolledSite>,
+        name: ImportName,
+        rows: Vec<Row>,
+    ) -> Result<ImportReport, Unavailable> {
         self.ledger.import(site.number, name, rows, (self.now)()).await.map_err(unavailable)
     }
 
@@ -92,7 +96,12 @@ impl server::node::Node for Node {
         self.ledger.sources(site.number).await.map_err(unavailable)
     }
 
-    async fn export(&self, site: &Arc<EnrolledSite>, after: Option<Row>, limit: usize) -> Result<Vec<Row>, Unavailable> {
+    async fn export(
+        &self,
+        site: &Arc<EnrolledSite>,
+        after: Option<Row>,
+        limit: usize,
+    ) -> Result<Vec<Row>, Unavailable> {
         self.ledger.export(site.number, after, limit).await.map_err(unavailable)
     }
 
@@ -172,5 +181,11 @@ impl redis::node::Node for Node {
         if let Err(error) = self.ledger.merge(site, contributions, true).await {
             tracing::debug!("could not keep what Redis knows: {error}");
         }
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("ledger", &self.ledger).finish_non_exhaustive()
     }
 }

@@ -79,9 +79,14 @@ type Wrong = (std::ops::Range<usize>, String);
 fn parse(text: &str) -> Result<File, Wrong> {
     let raw: Raw = toml::from_str(text).map_err(|error| (error.span().unwrap_or(0..0), error.message().to_owned()))?;
     let prefix_is_right = raw.path_prefix.is_empty()
-        || (raw.path_prefix.starts_with('/') && !raw.path_prefix.ends_with('/') && !raw.path_prefix.contains(['?', '#', ' ']));
+        || (raw.path_prefix.starts_with('/')
+            && !raw.path_prefix.ends_with('/')
+            && !raw.path_prefix.contains(['?', '#', ' ']));
     if !prefix_is_right {
-        let reason = format!("path_prefix is `{}`; expected nothing, or a path such as `/tk` without a slash at its end", raw.path_prefix);
+        let reason = format!(
+            "path_prefix is `{}`; expected nothing, or a path such as `/tk` without a slash at its end",
+            raw.path_prefix
+        );
         return Err((0..0, reason));
     }
     if raw.sites.is_empty() {
@@ -114,7 +119,10 @@ impl RawSite {
     fn check(self, id: &toml::Spanned<String>) -> Result<Site, Wrong> {
         let mut site = Site::with_defaults(read_as::<SiteId>(id)?, Vec::new());
         if self.origins.get_ref().is_empty() {
-            let reason = format!("site `{}` has no origins; name those of its pages, for example `origins = [\"https://portal.example.vn\"]`", id.get_ref());
+            let reason = format!(
+                "site `{}` has no origins; name those of its pages, for example `origins = [\"https://portal.example.vn\"]`",
+                id.get_ref()
+            );
             return Err((self.origins.span(), reason));
         }
         site.origins = self.origins.get_ref().iter().map(read_as::<Origin>).collect::<Result<_, _>>()?;

@@ -93,19 +93,25 @@ impl Config {
             return Ok(None);
         }
         let urls: Vec<_> = self.redis.iter().map(|url| url.expose().to_owned()).collect();
-        Target::parse(&urls, self.redis_password.as_ref().map(Secret::expose)).map(Some)
+        crate::redis::parse(&urls, self.redis_password.as_ref().map(Secret::expose)).map(Some)
     }
 }
 
 /// The site that is there without a configuration, for pages of this machine.
 fn demo() -> Site {
     let id = crate::counter::SiteId::demo();
-    Site { name: "Trang mẫu".to_owned(), labels: Labels::new(), ..Site::with_defaults(id, vec![Origin::any_localhost()]) }
+    Site {
+        name: "Trang mẫu".to_owned(),
+        labels: Labels::new(),
+        ..Site::with_defaults(id, vec![Origin::any_localhost()])
+    }
 }
 
 fn address(key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
     let wrong = |why: String| {
-        ConfigError(format!("{key} = `{text}`: {why}; expected an address and a port such as `127.0.0.1:8080` or `[::]:8080`"))
+        ConfigError(format!(
+            "{key} = `{text}`: {why}; expected an address and a port such as `127.0.0.1:8080` or `[::]:8080`"
+        ))
     };
     let mut addresses = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
     addresses.next().ok_or_else(|| wrong("the name has no address".to_owned()))

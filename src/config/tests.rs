@@ -25,7 +25,11 @@ fn without_anything_there_is_a_demo_on_this_machine() {
 fn a_flag_beats_the_environment_and_that_the_file() {
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join("t.toml");
-    std::fs::write(&path, format!("listen = \"127.0.0.1:1\"\nadmin_listen = \"127.0.0.1:1\"\ndata_dir = \"/1\"\n{SITE}")).unwrap();
+    std::fs::write(
+        &path,
+        format!("listen = \"127.0.0.1:1\"\nadmin_listen = \"127.0.0.1:1\"\ndata_dir = \"/1\"\n{SITE}"),
+    )
+    .unwrap();
     let flags = Flags { config: Some(path), listen: Some("127.0.0.1:3".to_owned()), ..Flags::default() };
     let env = |name: &str| matches!(name, "THONGKE_LISTEN" | "THONGKE_ADMIN_LISTEN").then(|| "127.0.0.1:2".to_owned());
     let config = Config::load(&flags, env).unwrap();

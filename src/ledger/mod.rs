@@ -3,7 +3,7 @@
 //! # The file
 //! One SQLite file in WAL mode, `thongke.db`, with two tables that do two jobs:
 //!
-//! * `journal` has one row per commit: a [`Tally`](crate::counter::Tally) of the hits that shared it.
+//! * `journal` has one row per commit: a [`Tally`] of the hits that shared it.
 //!   A hit is acknowledged when the sync of its row has returned. That is all it waits for.
 //! * `counts` has the hits per site, period, page and source. Folding adds the journal to it in small
 //!   steps, each in one transaction with its mark, so that a crash neither loses nor repeats a hit.

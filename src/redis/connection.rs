@@ -88,16 +88,15 @@ pub enum Fault {
 
 pub fn fault_of(error: &RedisError) -> Fault {
     match error.kind() {
-        ErrorKind::Server(kind) => match kind {
+        ErrorKind::Server(
             ServerErrorKind::ResponseError
             | ServerErrorKind::ExecAbort
             | ServerErrorKind::NoScript
             | ServerErrorKind::CrossSlot
             | ServerErrorKind::NotBusy
             | ServerErrorKind::NoSub
-            | ServerErrorKind::NoPerm => Fault::Site,
-            _ => Fault::Link,
-        },
+            | ServerErrorKind::NoPerm,
+        ) => Fault::Site,
         ErrorKind::Extension => match error.code() {
             Some("NOAUTH" | "WRONGPASS" | "NOREPLICAS" | "MISCONF" | "BUSY") => Fault::Link,
             _ => Fault::Site,

@@ -103,6 +103,13 @@ pub fn register(source: &Source, value: &str) -> Option<Register> {
     }
 }
 
+pub fn register_text(register: Register) -> String {
+    match register {
+        Register::Grown(hits) => hits.to_string(),
+        Register::Written { generation, hits } => format!("{generation} {hits}"),
+    }
+}
+
 /// A whole number that is exact in Redis.
 pub fn integer(text: &str) -> Option<i64> {
     text.parse::<i64>().ok().filter(|number| number.abs() <= EXACT_MAX)

@@ -1,5 +1,161 @@
+//! Publication: the sum over all nodes, in Redis.
+//!
+//! Everything runs on one thread of its own, which a request never waits for longer than a quarter
+//! of a second. Nothing of a node's counts is only here: whatever Redis loses is brought again from
+//! the node's file, and whatever the network repeats or reorders changes nothing, because a node
+//! publishes what its sources have contributed, not what to add (see `raise.lua`).
+
+mod check;
 pub mod connection;
+mod health;
 pub mod layout;
+mod learn;
 pub mod node;
+mod policy;
+mod publish;
 pub mod raise;
+mod sweep;
 pub mod target;
+mod totals;
+mod witness;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use self::connection::Connections;
+use self::health::Health;
+use self::layout::Keys;
+use self::node::Node;
+use self::publish::Publisher;
+pub use self::target::{Target, TargetError, parse};
+use self::totals::Totals;
+use self::witness::Witnesses;
+use crate::counter::SiteNumber;
+use crate::metrics::Metrics;
+
+pub const RAISES_PER_SECOND_DEFAULT: u32 = 2_000;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub target: Target,
+    /// Begins every key's name.
+    pub prefix: String,
+    /// Publish though Redis may evict counters.
+    pub allow_eviction: bool,
+    /// Budget for calls that publish live traffic.
+    pub raises_per_second: u32,
+}
+
+/// The running publication.
+pub struct Publication {
+    connections: Arc<Connections>,
+    totals: Arc<Totals>,
+    health: Arc<Health>,
+    stop: watch::Sender<Option<Instant>>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// Closed when the thread's work is done.
+    done: watch::Receiver<()>,
+}
+
+/// Starts publishing on a thread of its own.
+pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -> std::io::Result<Publication> {
+    let connections = Arc::new(Connections::new(settings.target.clone()));
+    let health = Arc::new(Health::default());
+    let (totals, wishes) = Totals::new(Arc::clone(&connections));
+    let totals = Arc::new(totals);
+    let (stop, stopped) = watch::channel(None);
+    let (end, done) = watch::channel(());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let parts = Parts {
+        settings,
+        node,
+        metrics,
+        connections: Arc::clone(&connections),
+        totals: Arc::clone(&totals),
+        health: Arc::clone(&health),
+    };
+    let thread = std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
+        runtime.block_on(parts.run(wishes, stopped));
+        drop(end);
+    })?;
+    Ok(Publication { connections, totals, health, stop, thread: Mutex::new(Some(thread)), done })
+}
+
+impl Publication {
+    /// Resolves when the site's totals are younger than a second, or when that would take too long.
+    pub async fn refresh(&self, site: SiteNumber) {
+        self.totals.refresh(site).await;
+    }
+
+    /// Whether Redis answers.
+    pub fn up(&self) -> bool {
+        self.connections.is_up()
+    }
+
+    /// What is wrong, part by part, in words for an operator.
+    pub fn degraded(&self) -> Vec<(&'static str, String)> {
+        let away =
+            self.connections.down().map(|(since, reason)| ("redis", format!("{reason}; since {} s", since.as_secs())));
+        away.into_iter().chain(self.health.complaints()).collect()
+    }
+
+    /// Publishes all that has changed once more, and stops; by the deadline, whatever is left.
+    pub async fn drain(&self, deadline: Duration) {
+        self.stop.send_replace(Some(Instant::now() + deadline));
+        let mut done = self.done.clone();
+        // Closing is what is waited for; a call in flight may take a little longer than the deadline.
+        let _ = tokio::time::timeout(deadline + Duration::from_secs(1), done.changed()).await;
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread.filter(std::thread::JoinHandle::is_finished) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Dropped without a drain, publication stops where it is: the node's file knows the rest.
+impl Drop for Publication {
+    fn drop(&mut self) {
+        self.stop.send_if_modified(|deadline| {
+            let is_running = deadline.is_none();
+            *deadline = deadline.or(Some(Instant::now()));
+            is_running
+        });
+    }
+}
+
+struct Parts<N> {
+    settings: Settings,
+    node: Arc<N>,
+    metrics: Arc<Metrics>,
+    connections: Arc<Connections>,
+    totals: Arc<Totals>,
+    health: Arc<Health>,
+}
+
+impl<N: Node> Parts<N> {
+    /// Everything that goes on, until publication is told to stop.
+    async fn run(self, wishes: mpsc::Receiver<SiteNumber>, stopped: watch::Receiver<Option<Instant>>) {
+        let Self { settings, node, metrics, connections, totals, health } = self;
+        let keys = Keys::new(&settings.prefix);
+        let witnesses = Arc::new(Witnesses::default());
+        let publisher = Publisher::new(
+            Arc::clone(&node),
+            keys.clone(),
+            Arc::clone(&connections),
+            Arc::clone(&witnesses),
+            Arc::clone(&totals),
+            Arc::clone(&health),
+            metrics,
+            settings.raises_per_second,
+        );
+        tokio::select! {
+            () = publisher.run(stopped) => {}
+            () = connections.supervise() => {}
+            () = totals.serve(wishes, &node, &keys, &witnesses) => {}
+            () = policy::run(Arc::clone(&connections), Arc::clone(&health), settings.allow_eviction) => {}
+            () = learn::run(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health)) => {}
+        }
+    }
+}

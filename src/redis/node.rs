@@ -64,10 +64,13 @@ pub struct Sighting {
     pub contributed: Vec<(Source, Option<Register>)>,
 }
 
-/// Where a row stands in the node's file: opaque here, ordered there.
+/// Where a row stands in the node's file, and how rows are ordered there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowKey {
+    /// `Period::number`.
     pub period: u32,
+    /// 0 for the site itself, more for pages: a period's own counters come before its pages.
     pub page: i64,
+    /// Opaque here.
     pub source: i64,
 }

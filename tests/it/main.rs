@@ -1,8 +1,12 @@
 //! Tests against real parts: the node's file, the program, a Redis server, a browser.
 
+/// A page in a real browser, at a known time.
+mod browser;
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.
 mod ledger;
-/// The program as its users start it.
-mod program;
 /// Starts the program for the others.
 mod node;
+/// The program as its users start it.
+mod program;
+/// Nodes and a real Redis.
+mod redis;

@@ -71,7 +71,9 @@ impl Node {
 
     pub fn post(&self, path: &str, body: &str) -> Answer {
         let length = body.len();
-        let request = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
         exchange(&self.public, request.as_bytes())
     }
 

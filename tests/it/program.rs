@@ -45,7 +45,15 @@ fn each_answer_follows_a_completed_sync() {
     let directory = TempDir::new().unwrap();
     let trace = directory.path().join("trace");
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-s", "24", "-e", "trace=fsync,fdatasync,recvfrom,read,sendto,write,writev,sendmsg", "-o"]);
+    command.args([
+        "-f",
+        "-qq",
+        "-s",
+        "24",
+        "-e",
+        "trace=fsync,fdatasync,recvfrom,read,sendto,write,writev,sendmsg",
+        "-o",
+    ]);
     command.arg(&trace).arg(PROGRAM);
     let node = Node::start_as(command, &directory.path().join("data"));
     for _ in 0..20 {
@@ -80,7 +88,7 @@ fn bad_hits_are_refused_with_what_would_be_right() {
         (r#"{"site":1,"url":"http://localhost/"}"#, 400, "site"),
         (r#"{"site":"demo","url":""}"#, 400, "url"),
         (r#"{"site":"demo","url":"ftp://localhost/"}"#, 400, "http"),
-        (r#"{"site":"demo","url":"http://u:p@localhost/"}"#, 400, "credentials"),
+        (r#"{"site":"demo","url":"http://u:p@localhost/"}"#, 400, "password"),
         (r#"{"site":"demo","url":"https://evil.example/"}"#, 403, ""),
         (r#"{"site":"Demo","url":"http://localhost/"}"#, 404, ""),
     ] {
@@ -109,7 +117,11 @@ fn probes_and_metrics_answer_and_promtool_has_nothing_to_say() {
     let file = directory.path().join("metrics");
     let body = if metrics.head.contains("transfer-encoding: chunked") { panic!("chunked") } else { metrics.body };
     std::fs::write(&file, body).unwrap();
-    let check = Command::new("promtool").args(["check", "metrics"]).stdin(std::fs::File::open(&file).unwrap()).output().unwrap();
+    let check = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::fs::File::open(&file).unwrap())
+        .output()
+        .unwrap();
     assert!(check.status.success() && check.stdout.is_empty() && check.stderr.is_empty(), "{check:?}");
     node.stop();
 }

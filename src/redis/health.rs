@@ -1,0 +1,61 @@
+//! What is wrong with publication, in words for an operator.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Sites named one by one; the rest is a number.
+const SITES_NAMED_MAX: usize = 10;
+
+#[derive(Default)]
+pub struct Health {
+    complaints: Mutex<Complaints>,
+}
+
+#[derive(Default)]
+struct Complaints {
+    /// Why nothing is published although Redis answers.
+    policy: Option<String>,
+    /// By site id.
+    sites: BTreeMap<String, String>,
+}
+
+impl Health {
+    /// True: nothing may be published.
+    pub fn is_held(&self) -> bool {
+        self.lock().policy.is_some()
+    }
+
+    /// True if that is news.
+    pub fn set_policy(&self, reason: Option<String>) -> bool {
+        let mut complaints = self.lock();
+        let is_news = complaints.policy != reason;
+        complaints.policy = reason;
+        is_news
+    }
+
+    /// True if that is news.
+    pub fn set_site(&self, site: &str, reason: Option<String>) -> bool {
+        let mut complaints = self.lock();
+        match reason {
+            Some(reason) => complaints.sites.insert(site.to_owned(), reason.clone()) != Some(reason),
+            None => complaints.sites.remove(site).is_some(),
+        }
+    }
+
+    pub fn complaints(&self) -> Vec<(&'static str, String)> {
+        let complaints = self.lock();
+        let policy = complaints.policy.iter().map(|reason| ("redis_policy", reason.clone()));
+        let sites = complaints
+            .sites
+            .iter()
+            .take(SITES_NAMED_MAX)
+            .map(|(site, reason)| ("redis_site", format!("{site}: {reason}")));
+        let more = complaints.sites.len().saturating_sub(SITES_NAMED_MAX);
+        let rest = (more > 0).then(|| ("redis_site", format!("and {more} more sites")));
+        policy.chain(sites).chain(rest).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Complaints> {
+        self.complaints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,233 @@
+//! The admin listener: probes, metrics, and the operator's commands.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream;
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use serde::Serialize;
+use subtle::ConstantTimeEq as _;
+
+use crate::counter::EnrolledSite;
+use crate::counter::csv::{self, HEADER_PAGES, Row};
+use crate::counter::source::ImportName;
+use crate::metrics::Metrics;
+
+use super::answer::{self, AnswerBody, JSON, StreamError};
+use super::connection::Answer;
+use super::figures::FigureAnswers;
+use super::host::Host;
+use super::node::Node;
+use super::refusal::Refusal;
+use super::wire::Wire;
+use super::{AdminSettings, body, framing, hit};
+
+/// Rows that an export reads at once.
+const EXPORT_STEP: usize = 1_000;
+
+const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+const OPEN_METRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
+
+pub struct Admin<N> {
+    node: Arc<N>,
+    settings: Arc<AdminSettings>,
+    metrics: Arc<Metrics>,
+    figures: FigureAnswers,
+}
+
+#[derive(Serialize)]
+struct ReadyReport {
+    status: &'static str,
+    degraded: Vec<&'static str>,
+    reasons: BTreeMap<&'static str, String>,
+}
+
+impl<N: Node> Admin<N> {
+    pub fn new(node: Arc<N>, settings: Arc<AdminSettings>, metrics: Arc<Metrics>) -> Self {
+        Self { node, settings, metrics, figures: FigureAnswers::default() }
+    }
+
+    async fn route(&self, request: Request<Incoming>, wire: &Wire) -> Result<Response<AnswerBody>, Refusal> {
+        let is_last = framing::check(request.uri(), request.headers(), wire)?;
+        let mut response = self.endpoint(request, wire).await?;
+        if is_last {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
+    }
+
+    async fn endpoint(&self, request: Request<Incoming>, wire: &Wire) -> Result<Response<AnswerBody>, Refusal> {
+        let host = Host::of(request.headers())?;
+        let path = request.uri().path().to_owned();
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let probe = match path.as_str() {
+            "/metrics" => Some(self.scrape(request.headers())),
+            "/healthz" => Some(answer::typed(StatusCode::OK, JSON, r#"{"status":"alive"}"#)),
+            "/readyz" => Some(self.ready()),
+            _ => None,
+        };
+        if let Some(answer) = probe {
+            return if is_read { Ok(answer) } else { Err(Refusal::Method { allow: "GET, HEAD" }) };
+        }
+        let rest = path.strip_prefix("/sites/").ok_or(Refusal::PathUnknown)?;
+        let (site, what) = rest.split_once('/').ok_or(Refusal::PathUnknown)?;
+        self.check_name(host, wire)?;
+        self.check_token(request.headers())?;
+        let allow = match what {
+            "export" | "sources" | "figures" => "GET, HEAD",
+            "import" => "POST",
+            _ if what.starts_with("sources/") => "DELETE",
+            _ => return Err(Refusal::PathUnknown),
+        };
+        if !allow.split(", ").any(|method| method == request.method().as_str()) {
+            return Err(Refusal::Method { allow });
+        }
+        let site = hit::find_site(&self.node.sites(), site)?;
+        match what {
+            "export" => Ok(self.export(site)),
+            "sources" => Ok(json(&self.node.sources(&site).await?)),
+            "figures" => {
+                self.node.refresh(&site).await;
+                self.figures.query(&*self.node, &site, &HeaderMap::new()).await
+            }
+            "import" => self.import(&site, request, wire).await,
+            _ => self.forget(&site, what.trim_start_matches("sources/")).await,
+        }
+    }
+
+    fn scrape(&self, headers: &HeaderMap) -> Response<AnswerBody> {
+        let wants_open_metrics = headers
+            .get(ACCEPT)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|list| list.contains("application/openmetrics-text"));
+        if wants_open_metrics {
+            answer::typed(StatusCode::OK, OPEN_METRICS, self.metrics.open_metrics())
+        } else {
+            answer::typed(StatusCode::OK, PROMETHEUS_TEXT, self.metrics.prometheus())
+        }
+    }
+
+    fn ready(&self) -> Response<AnswerBody> {
+        let readiness = self.node.readiness();
+        let mut report = ReadyReport {
+            status: "ready",
+            degraded: readiness.degraded.iter().map(|(part, _)| *part).collect(),
+            reasons: readiness.degraded.into_iter().collect(),
+        };
+        let mut status = StatusCode::OK;
+        if let Some(reason) = readiness.not_ready {
+            report.status = "not ready";
+            report.reasons.insert("ledger", reason);
+            status = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        // A struct of strings always serialises.
+        answer::typed(status, JSON, serde_json::to_vec(&report).unwrap_or_default())
+    }
+
+    /// A web page that was made to look at this machine names another host than its own address.
+    fn check_name(&self, host: Host<'_>, wire: &Wire) -> Result<(), Refusal> {
+        let local = wire.local_address().ok();
+        let is_own_address = local.is_some_and(|local: SocketAddr| match local {
+            SocketAddr::V4(v4) => host.name == v4.ip().to_string(),
+            SocketAddr::V6(v6) => host.name == format!("[{}]", v6.ip()),
+        });
+        let is_loopback = matches!(host.name, "localhost" | "127.0.0.1" | "[::1]");
+        let port_is_right = host.port.is_none() || local.is_some_and(|local| Some(local.port()) == host.port);
+        let is_named = self.settings.names.iter().any(|name| name.eq_ignore_ascii_case(host.name));
+        if is_named || ((is_own_address || is_loopback) && port_is_right) { Ok(()) } else { Err(Refusal::HostForeign) }
+    }
+
+    fn check_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(token) = &self.settings.token else { return Ok(()) };
+        let given = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "));
+        match given {
+            Some(given) if bool::from(given.as_bytes().ct_eq(token.as_bytes())) => Ok(()),
+            _ => Err(Refusal::Unauthorized),
+        }
+    }
+
+    fn export(&self, site: Arc<EnrolledSite>) -> Response<AnswerBody> {
+        let node = Arc::clone(&self.node);
+        let header = Bytes::from_static(concat_header());
+        let rows = stream::unfold(Some(None::<Row>), move |after| {
+            let (node, site) = (Arc::clone(&node), Arc::clone(&site));
+            async move {
+                match node.export(&site, after?, EXPORT_STEP).await {
+                    Err(error) => Some((Err(StreamError(error.reason)), None)),
+                    Ok(rows) => {
+                        let last = rows.last()?.clone();
+                        let mut text = Vec::new();
+                        rows.iter().for_each(|row| csv::write_row(&mut text, row));
+                        Some((Ok(Bytes::from(text)), Some(Some(last))))
+                    }
+                }
+            }
+        });
+        use futures_util::StreamExt as _;
+        answer::stream(CSV, stream::iter([Ok(header)]).chain(rows))
+    }
+
+    async fn import(
+        &self,
+        site: &Arc<EnrolledSite>,
+        request: Request<Incoming>,
+        wire: &Wire,
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        let is_csv = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/csv"));
+        if !is_csv {
+            return Err(Refusal::NotCsv);
+        }
+        let query = request.uri().query().unwrap_or_default();
+        let name = form_urlencoded::parse(query.as_bytes())
+            .find(|(key, _)| key == "source")
+            .map(|(_, value)| value.into_owned());
+        let name: ImportName = name.ok_or(Refusal::ImportUnnamed)?.parse().map_err(Refusal::ImportName)?;
+        let text = body::collect(request.into_body(), self.settings.limits.import_bytes, wire).await?;
+        let rows = csv::parse(&text, &site.site.page_params).map_err(Refusal::Csv)?;
+        Ok(json(&self.node.import(site, name, rows).await?))
+    }
+
+    async fn forget(&self, site: &Arc<EnrolledSite>, source: &str) -> Result<Response<AnswerBody>, Refusal> {
+        let name = source.strip_prefix("import:").ok_or(Refusal::NotAnImport)?;
+        let name: ImportName = name.parse().map_err(Refusal::ImportName)?;
+        let text = name.as_str().to_owned();
+        match self.node.forget(site, name).await? {
+            Some(report) => Ok(json(&report)),
+            None => Err(Refusal::ImportUnknown { site: site.site.id.to_string(), name: text }),
+        }
+    }
+}
+
+impl<N: Node> Answer for Admin<N> {
+    async fn answer(&self, request: Request<Incoming>, wire: &Wire) -> Response<AnswerBody> {
+        match self.route(request, wire).await {
+            Ok(response) => response,
+            Err(refusal) => refusal.answer(),
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Response<AnswerBody> {
+    // Structs of strings and numbers always serialise.
+    answer::typed(StatusCode::OK, JSON, serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// The CSV's first line.
+fn concat_header() -> &'static [u8] {
+    const LINE: &str = "period,page,hits\n";
+    debug_assert_eq!(LINE.trim_end(), HEADER_PAGES);
+    LINE.as_bytes()
+}

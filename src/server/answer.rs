@@ -1,0 +1,81 @@
+//! What an answer is made of.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::{Response, StatusCode};
+
+type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>>;
+
+/// Why an answer broke off: its end never reaches the client, who so learns that it is incomplete.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer broke off: {0}")]
+pub struct StreamError(pub String);
+
+/// An answer's body: bytes that are there, or chunks that are still being made.
+pub enum AnswerBody {
+    Whole(Bytes),
+    Stream(Chunks),
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Stream(chunks) => {
+                chunks.as_mut().poll_next(context).map(|next| next.map(|chunk| chunk.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+pub const THONGKE_HIT: HeaderName = HeaderName::from_static("thongke-hit");
+pub const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+pub const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+pub const CROSS_ORIGIN: HeaderValue = HeaderValue::from_static("cross-origin");
+
+pub fn with_body(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::Whole(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A body whose type the client is to believe.
+pub fn typed(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Response<AnswerBody> {
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    with_body(status, headers, body.into())
+}
+
+pub fn stream(
+    content_type: HeaderValue,
+    chunks: impl Stream<Item = Result<Bytes, StreamError>> + 'static,
+) -> Response<AnswerBody> {
+    let mut response = typed(StatusCode::OK, content_type, Bytes::new());
+    *response.body_mut() = AnswerBody::Stream(Box::pin(chunks));
+    response
+}

@@ -1,0 +1,85 @@
+//! Files that are part of the program: the widget script, the demo page, the pixel.
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+use hyper::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, HeaderMap, HeaderValue, REFERRER_POLICY,
+    VARY,
+};
+use hyper::{Response, StatusCode};
+
+use super::answer::{self, AnswerBody, CORP, CROSS_ORIGIN, NO_STORE};
+use super::cors;
+
+const SCRIPT: &[u8] = include_bytes!("../web/thongke.js");
+
+const PIXEL: &[u8; 43] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
+
+const JAVASCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=utf-8");
+
+pub struct Assets {
+    script_gzip: Bytes,
+}
+
+impl Assets {
+    pub fn new() -> Self {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        // Writing to memory can't fail.
+        let _ = encoder.write_all(SCRIPT);
+        Self { script_gzip: encoder.finish().unwrap_or_default().into() }
+    }
+
+    /// The widget script; under its versioned address it never changes.
+    pub fn script(&self, request: &HeaderMap, is_versioned: bool) -> Response<AnswerBody> {
+        let takes_gzip = request
+            .get(ACCEPT_ENCODING)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|list| list.contains("gzip"));
+        let mut response = if takes_gzip && !self.script_gzip.is_empty() {
+            let mut response = answer::typed(StatusCode::OK, JAVASCRIPT, self.script_gzip.clone());
+            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response
+        } else {
+            answer::typed(StatusCode::OK, JAVASCRIPT, SCRIPT)
+        };
+        let headers = response.headers_mut();
+        let lasting = if is_versioned { "public, max-age=31536000, immutable" } else { "public, max-age=3600" };
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(lasting));
+        headers.insert(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
+        headers.insert(CORP, CROSS_ORIGIN);
+        cors::allow_any(headers);
+        response
+    }
+
+    pub fn demo_page() -> Response<AnswerBody> {
+        let mut response = demo("text/html; charset=utf-8", include_bytes!("../web/demo.html"));
+        let policy =
+            "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action 'none'";
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+        response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin"));
+        response
+    }
+
+    pub fn demo_styles() -> Response<AnswerBody> {
+        demo("text/css; charset=utf-8", include_bytes!("../web/demo.css"))
+    }
+
+    pub fn demo_script() -> Response<AnswerBody> {
+        demo("text/javascript; charset=utf-8", include_bytes!("../web/demo.js"))
+    }
+
+    pub fn pixel() -> Response<AnswerBody> {
+        let mut response = answer::typed(StatusCode::OK, HeaderValue::from_static("image/gif"), PIXEL.as_slice());
+        response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+        response.headers_mut().insert(CORP, CROSS_ORIGIN);
+        response
+    }
+}
+
+/// `no-cache` and not `no-store`, which would keep the page from the browser's back/forward cache.
+fn demo(content_type: &'static str, bytes: &'static [u8]) -> Response<AnswerBody> {
+    let mut response = answer::typed(StatusCode::OK, HeaderValue::from_static(content_type), bytes);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}

@@ -1,0 +1,73 @@
+//! One client's connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+
+use super::answer::AnswerBody;
+use super::limits::HEAD_BYTES_MAX;
+use super::wire::{Order, Phase, Wire, WireIo};
+
+/// What answers requests: the public listener's endpoints, or the admin listener's.
+pub trait Answer: 'static {
+    fn answer(&self, request: Request<Incoming>, wire: &Wire) -> impl Future<Output = Response<AnswerBody>>;
+}
+
+/// How every connection speaks HTTP/1.
+pub fn protocol() -> http1::Builder {
+    let mut protocol = http1::Builder::new();
+    protocol
+        // A client that has sent all it has to say still gets its answer.
+        .half_close(true)
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_buf_size(2 * HEAD_BYTES_MAX)
+        // Deadlines are the wire's: a timer per request costs more.
+        .header_read_timeout(None);
+    protocol
+}
+
+pub async fn serve<A: Answer>(protocol: &http1::Builder, wire: Rc<Wire>, answers: Rc<A>) {
+    {
+        let service = service_fn(|request: Request<Incoming>| {
+            let (wire, answers) = (Rc::clone(&wire), Rc::clone(&answers));
+            async move {
+                wire.enter(if request.body().is_end_stream() { Phase::Work } else { Phase::Body });
+                let response = answers.answer(request, &wire).await;
+                wire.enter(Phase::Write);
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let mut connection = pin!(protocol.serve_connection(TokioIo::new(WireIo(Rc::clone(&wire))), service));
+        let mut finishing = false;
+        let ended = poll_fn(|context| {
+            wire.remember_task(context);
+            match wire.order() {
+                Order::Serve => {}
+                Order::Expire => {
+                    wire.say_timed_out();
+                    return Poll::Ready(Ok(()));
+                }
+                Order::Finish if finishing => {}
+                Order::Finish => {
+                    finishing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+            connection.as_mut().poll(context)
+        });
+        if let Err(error) = ended.await {
+            // Clients go away and send nonsense all day; hyper has answered what could be answered.
+            tracing::debug!(error = %error, "connection ended early");
+            wire.set_closing();
+        }
+    }
+    wire.linger().await;
+}

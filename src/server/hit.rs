@@ -1,0 +1,178 @@
+//! What makes a hit: its fields, its site, its page, its origin.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue, ORIGIN};
+use prometheus_client::metrics::counter::Counter;
+use serde::Deserialize;
+use url::Url;
+
+use crate::counter::{Day, EnrolledSite, Hit, PageAddress, SiteNumber, Sites};
+use crate::metrics::{HitLabels, Metrics};
+
+use super::answer::{NO_STORE, THONGKE_HIT};
+use super::node::Node;
+use super::refusal::{Refusal, shown};
+use super::{clock, cors};
+
+pub const COUNTED: HeaderValue = HeaderValue::from_static("counted");
+
+/// Sites that have a series of their own in the metrics; the rest share one.
+const SITES_IN_METRICS: u32 = 1_000;
+
+/// A beacon's body; fields that this version does not know are a newer script's.
+#[derive(Debug, Deserialize)]
+pub struct Fields<'a> {
+    #[serde(borrow)]
+    pub site: Cow<'a, str>,
+    #[serde(borrow)]
+    pub url: Cow<'a, str>,
+}
+
+impl<'a> Fields<'a> {
+    /// JSON, or a form; whatever the Content-Type says, since `text/plain` spares a preflight.
+    pub fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
+        let text = std::str::from_utf8(body).map_err(|error| Refusal::BodyNotUtf8 { at: error.valid_up_to() })?;
+        let text = text.trim_start();
+        let fields = match text.bytes().next() {
+            None => return Err(Refusal::BodyEmpty),
+            Some(b'{') => serde_json::from_str::<Self>(text).map_err(|error| diagnose(text, &error))?,
+            Some(b'[' | b'"') => return Err(Refusal::NeitherObjectNorForm),
+            Some(_) => Self::parse_form(text)?,
+        };
+        match (fields.site.is_empty(), fields.url.is_empty()) {
+            (true, _) => Err(Refusal::FieldEmpty { field: "site" }),
+            (_, true) => Err(Refusal::FieldEmpty { field: "url" }),
+            _ => Ok(fields),
+        }
+    }
+
+    fn parse_form(text: &'a str) -> Result<Self, Refusal> {
+        let field = |field: &'static str| {
+            let mut values =
+                form_urlencoded::parse(text.as_bytes()).filter(|(key, _)| key == field).map(|(_, value)| value);
+            let value = values.next().ok_or(Refusal::FieldMissing { field })?;
+            if values.next().is_some() {
+                return Err(Refusal::FieldTwice { field });
+            }
+            // The decoder's mark for bytes that are not UTF-8; no address holds it of its own.
+            if value.contains('\u{fffd}') { Err(Refusal::FieldEncoding { field }) } else { Ok(value) }
+        };
+        if !text.contains('=') {
+            return Err(Refusal::NeitherObjectNorForm);
+        }
+        Ok(Self { site: field("site")?, url: field("url")? })
+    }
+}
+
+/// What is wrong with a body that can't be read; off the path of good ones.
+fn diagnose(text: &str, error: &serde_json::Error) -> Refusal {
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else {
+        return Refusal::NotJson { reason: error.to_string() };
+    };
+    for field in ["site", "url"] {
+        let found = match value.get(field) {
+            None => return Refusal::FieldMissing { field },
+            Some(serde_json::Value::String(_)) => continue,
+            Some(serde_json::Value::Null) => "null",
+            Some(serde_json::Value::Bool(_)) => "a boolean",
+            Some(serde_json::Value::Number(_)) => "a number",
+            Some(serde_json::Value::Array(_)) => "an array",
+            Some(serde_json::Value::Object(_)) => "an object",
+        };
+        return Refusal::FieldType { field, found };
+    }
+    Refusal::NotJson { reason: error.to_string() }
+}
+
+pub fn find_site(sites: &Sites, id: &str) -> Result<Arc<EnrolledSite>, Refusal> {
+    if let Some(site) = sites.get(id) {
+        return Ok(Arc::clone(site));
+    }
+    let lower = id.to_ascii_lowercase();
+    Err(match sites.get(&lower) {
+        Some(_) => Refusal::SiteMisspelt { site: shown(id), suggestion: lower },
+        None => Refusal::SiteUnknown { site: shown(id) },
+    })
+}
+
+/// A hit's page: an address on one of the site's origins.
+fn page_of(site: &EnrolledSite, text: &str) -> Result<PageAddress, Refusal> {
+    let url = Url::parse(text).map_err(|error| Refusal::UrlMalformed { reason: error.to_string() })?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(Refusal::UrlScheme);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Refusal::UrlCredentials);
+    }
+    if !site.site.covers(&url) {
+        return Err(Refusal::PageForeign { site: site.site.id.to_string() });
+    }
+    Ok(PageAddress::of(&url, &site.site.page_params))
+}
+
+/// The `Origin` field, where a browser sent one, must agree with the page. It is no proof: anyone
+/// but a browser can write anything there.
+fn check_origin(site: &EnrolledSite, headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let url = origin.to_str().ok().and_then(|text| Url::parse(text).ok());
+    match url {
+        Some(url) if site.site.covers(&url) => Ok(()),
+        _ => Err(Refusal::OriginForeign { site: site.site.id.to_string() }),
+    }
+}
+
+/// The header fields of a counted hit's answer.
+pub fn put_headers(answer: &mut HeaderMap, request: &HeaderMap) {
+    answer.insert(THONGKE_HIT, COUNTED);
+    answer.insert(CACHE_CONTROL, NO_STORE);
+    cors::allow_origin(answer, request.get(ORIGIN).cloned());
+}
+
+/// Counts hits, and keeps the handles of their metrics.
+pub struct Hits {
+    metrics: Arc<Metrics>,
+    counted: RefCell<HashMap<SiteNumber, Counter>>,
+}
+
+impl Hits {
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, counted: RefCell::default() }
+    }
+
+    /// Resolves when the hit is on disk, and, if figures will be shown, Redis's totals are in.
+    pub async fn count<N: Node>(
+        &self,
+        node: &N,
+        site: &str,
+        url: &str,
+        headers: &HeaderMap,
+        with_figures: bool,
+    ) -> Result<Arc<EnrolledSite>, Refusal> {
+        let site = find_site(&node.sites(), site)?;
+        let page = page_of(&site, url)?;
+        check_origin(&site, headers)?;
+        let day = Day::at(clock::now(), site.site.time_zone);
+        let counting = node.count(Hit { site: site.number, day, page });
+        if with_figures {
+            let (counted, ()) = futures_util::future::join(counting, node.refresh(&site)).await;
+            counted?;
+        } else {
+            counting.await?;
+        }
+        self.note(&site);
+        Ok(site)
+    }
+
+    fn note(&self, site: &EnrolledSite) {
+        let mut counted = self.counted.borrow_mut();
+        let counter = counted.entry(site.number).or_insert_with(|| {
+            let name = if site.number.0 <= SITES_IN_METRICS { site.site.id.as_str() } else { "(other)" };
+            self.metrics.hits.get_or_create_owned(&HitLabels { site: name.to_owned(), result: "counted" })
+        });
+        counter.inc();
+    }
+}

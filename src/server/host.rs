@@ -1,0 +1,80 @@
+//! The `Host` field: required, single and well-formed, which hyper does not see to.
+
+use hyper::header::{HOST, HeaderMap};
+
+use super::refusal::Refusal;
+
+/// A valid `Host`, in its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Host<'a> {
+    /// A name or an address; an IPv6 address in its brackets.
+    pub name: &'a str,
+    pub port: Option<u16>,
+}
+
+impl<'a> Host<'a> {
+    pub fn of(headers: &'a HeaderMap) -> Result<Self, Refusal> {
+        let refused = |problem| Refusal::Host { problem };
+        let mut values = headers.get_all(HOST).iter();
+        let value = values.next().ok_or(refused("is missing"))?;
+        if values.next().is_some() {
+            return Err(refused("stands there more than once"));
+        }
+        let text = value.to_str().map_err(|_| refused("is not a host"))?;
+        Self::parse(text).ok_or(refused("is not a host with perhaps a port"))
+    }
+
+    fn parse(text: &'a str) -> Option<Self> {
+        let (name, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let end = rest.find(']')?;
+                let (address, rest) = (&rest[..end], &rest[end + 1..]);
+                if !address.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')) {
+                    return None;
+                }
+                let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
+                (&text[..end + 2], port)
+            }
+            None => match text.split_once(':') {
+                Some((name, port)) => (name, Some(port)),
+                None => (text, None),
+            },
+        };
+        let name_is_right = !name.is_empty() && (text.starts_with('[') || name.bytes().all(is_name_byte));
+        let port = match port {
+            // `host:` is allowed, and means the default port.
+            None | Some("") => None,
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => Some(digits.parse().ok()?),
+            Some(_) => return None,
+        };
+        name_is_right.then_some(Self { name, port })
+    }
+}
+
+/// RFC 3986's reg-name.
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_perhaps_a_port() {
+        for (text, name, port) in [
+            ("a.vn", "a.vn", None),
+            ("a.vn:8080", "a.vn", Some(8080)),
+            ("127.0.0.1:", "127.0.0.1", None),
+            ("[::1]:80", "[::1]", Some(80)),
+            ("[::1]", "[::1]", None),
+        ] {
+            assert_eq!(Host::parse(text), Some(Host { name, port }), "{text}");
+        }
+        for text in
+            ["", ":80", "a b", "a/b", "u@a.vn", "a:b", "a:80:80", "a:99999", "[::1", "[::1]x", "[g]", "a\"b", "::1"]
+        {
+            assert_eq!(Host::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! How long a client may take for each phase of a request, and how much it may send.
+
+use std::time::Duration;
+
+/// Limits of one worker's connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// From a connection's start, or from a request's first byte, to the end of its head.
+    pub head: Duration,
+    /// From the end of the head to the end of the body.
+    pub body: Duration,
+    /// While an answer waits to be taken: since the last byte that was.
+    pub write: Duration,
+    /// Between requests.
+    pub idle: Duration,
+    /// How long a shutdown waits for what is in flight.
+    pub drain: Duration,
+    /// How often connections are looked through: a deadline is never early, and at most twice this late.
+    pub sweep: Duration,
+    /// Connections at a time; further ones wait in the kernel's queue.
+    pub connections: usize,
+    /// An import's size; every other body's is fixed.
+    pub import_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(5),
+            body: Duration::from_secs(5),
+            write: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            drain: Duration::from_secs(10),
+            sweep: Duration::from_millis(500),
+            connections: 10_000,
+            import_bytes: 64 << 20,
+        }
+    }
+}
+
+/// The request line and all header fields.
+pub const HEAD_BYTES_MAX: usize = 8 << 10;
+
+/// A little below the head's size, so that an address that is too long is told from a head that is.
+pub const URI_BYTES_MAX: usize = 6 << 10;
+
+pub const HEADER_FIELDS_MAX: usize = 64;
+
+/// The body of a hit.
+pub const HIT_BYTES_MAX: usize = 4 << 10;

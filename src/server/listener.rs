@@ -1,0 +1,213 @@
+//! Listening sockets, and the loop that takes connections from one.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use rustc_hash::FxHashMap;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use super::connection::{self, Answer};
+use super::limits::Limits;
+use super::wire::{CoarseClock, Order, Wire};
+
+/// Connections that wait in the kernel until a worker takes them; the kernel may cap it lower.
+const BACKLOG: i32 = 4096;
+
+/// Sockets that listen at `address`, one for each worker, among which the kernel spreads clients.
+///
+/// With port 0 the first socket's port is everyone's.
+pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    if address.port() != 0 {
+        // SO_REUSEPORT would share the port with whoever else has it and set that option.
+        open(address, false)?;
+    }
+    let mut address = address;
+    let mut listeners = Vec::with_capacity(workers);
+    for _ in 0..workers {
+        let socket = open(address, true)?;
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from(socket);
+        address = listener.local_addr()?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    // Connections of an earlier run may still be in TIME_WAIT; a listening socket is refused anyway.
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+        // Accepted sockets inherit it, which saves each a system call.
+        socket.set_tcp_nodelay(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// A worker's open connections.
+struct Connections {
+    open: RefCell<FxHashMap<u64, Rc<Wire>>>,
+    opened: Cell<u64>,
+    /// Told whenever one ends.
+    ended: Notify,
+    clock: CoarseClock,
+    limits: Limits,
+}
+
+impl Connections {
+    fn len(&self) -> usize {
+        self.open.borrow().len()
+    }
+
+    /// Resolves when there is room for one more.
+    async fn room(&self) {
+        while self.len() >= self.limits.connections {
+            self.ended.notified().await;
+        }
+    }
+
+    async fn all_ended(&self) {
+        while self.len() > 0 {
+            self.ended.notified().await;
+        }
+    }
+
+    fn add(&self, stream: TcpStream) -> (u64, Rc<Wire>) {
+        let number = self.opened.get();
+        self.opened.set(number + 1);
+        let wire = Rc::new(Wire::new(stream, Rc::clone(&self.clock)));
+        self.open.borrow_mut().insert(number, Rc::clone(&wire));
+        (number, wire)
+    }
+
+    fn remove(&self, number: u64) {
+        self.open.borrow_mut().remove(&number);
+        self.ended.notify_one();
+    }
+
+    /// Orders each connection that `chosen` chooses; waking a task does not run it.
+    fn order(&self, order: Order, chosen: impl Fn(&Wire) -> bool) {
+        self.open.borrow().values().filter(|wire| chosen(wire)).for_each(|wire| wire.give_order(order));
+    }
+
+    async fn sweep(&self) {
+        let mut interval = tokio::time::interval(self.limits.sweep);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let now = interval.tick().await;
+            self.clock.set(now.into_std());
+            self.order(Order::Expire, |wire| wire.has_expired(&self.limits));
+        }
+    }
+}
+
+/// Takes connections and serves each in a task of its own until `shutdown` resolves, then lets
+/// what is in flight end.
+pub async fn serve<A: Answer>(
+    listener: TcpListener,
+    answers: Rc<A>,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(error = %error, "failed to watch the listening socket: this worker serves nobody");
+            return;
+        }
+    };
+    let connections = Rc::new(Connections {
+        open: RefCell::default(),
+        opened: Cell::new(0),
+        ended: Notify::new(),
+        clock: Rc::new(Cell::new(Instant::now())),
+        limits,
+    });
+    let sweeper = tokio::task::spawn_local({
+        let connections = Rc::clone(&connections);
+        async move { connections.sweep().await }
+    });
+    let protocol = Rc::new(connection::protocol());
+    let start = |stream: TcpStream| {
+        let (number, wire) = connections.add(stream);
+        let (connections, protocol, answers) = (Rc::clone(&connections), Rc::clone(&protocol), Rc::clone(&answers));
+        tokio::task::spawn_local(async move {
+            connection::serve(&protocol, wire, answers).await;
+            connections.remove(number);
+        })
+    };
+
+    let mut shutdown = pin!(shutdown);
+    let mut pause = ACCEPT_PAUSE_MIN;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = async {
+                connections.room().await;
+                listener.accept().await
+            } => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                pause = ACCEPT_PAUSE_MIN;
+                start(stream);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(error = %error, pause_ms = pause.as_millis(), "failed to accept connections");
+                tokio::select! {
+                    biased;
+                    () = &mut shutdown => break,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+            }
+        }
+    }
+
+    // Those who connected before the shutdown and wait in the kernel would be reset.
+    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+        start(stream);
+    }
+    drop(listener);
+    drain(&connections).await;
+    sweeper.abort();
+}
+
+/// After an error that only waiting can help, such as no file descriptor being left.
+const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// The client gave up before it was accepted: the next one is as good as ever.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+async fn drain(connections: &Connections) {
+    /// A new connection's request is on its way: ending it before that would lose a hit.
+    const FIRST_REQUEST: Duration = Duration::from_millis(250);
+    connections.order(Order::Finish, Wire::has_heard);
+    let ended = async {
+        let _ = tokio::time::timeout(FIRST_REQUEST, connections.all_ended()).await;
+        connections.order(Order::Finish, |_| true);
+        connections.all_ended().await;
+    };
+    if tokio::time::timeout(connections.limits.drain, ended).await.is_err() {
+        tracing::warn!(connections = connections.len(), "some connections did not end in time and are cut off");
+        connections.order(Order::Expire, |_| true);
+        tokio::task::yield_now().await;
+    }
+}

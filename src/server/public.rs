@@ -1,0 +1,185 @@
+//! The public listener: what pages and their readers ask for.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue, LOCATION, REFERER};
+use hyper::{Method, Request, Response, StatusCode};
+
+use crate::metrics::{Metrics, ReasonLabels};
+
+use super::answer::{self, AnswerBody, THONGKE_HIT};
+use super::assets::Assets;
+use super::connection::Answer;
+use super::durations::Durations;
+use super::figures::FigureAnswers;
+use super::hit::{self, Hits};
+use super::host::Host;
+use super::limits::HIT_BYTES_MAX;
+use super::node::Node;
+use super::refusal::Refusal;
+use super::router::Route;
+use super::wire::Wire;
+use super::{PublicSettings, body, cors, framing};
+
+/// One worker's part of the public listener.
+pub struct Public<N> {
+    node: Arc<N>,
+    settings: Arc<PublicSettings>,
+    metrics: Arc<Metrics>,
+    durations: Durations,
+    assets: Assets,
+    figures: Rc<FigureAnswers>,
+    hits: Hits,
+}
+
+impl<N: Node> Public<N> {
+    pub fn new(node: Arc<N>, settings: Arc<PublicSettings>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            node,
+            settings,
+            durations: Durations::new(Arc::clone(&metrics)),
+            assets: Assets::new(),
+            figures: Rc::default(),
+            hits: Hits::new(Arc::clone(&metrics)),
+            metrics,
+        }
+    }
+
+    async fn route(
+        &self,
+        route: Route<'_>,
+        request: Request<Incoming>,
+        wire: &Wire,
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        let is_last = framing::check(request.uri(), request.headers(), wire)?;
+        Host::of(request.headers())?;
+        let mut response = self.endpoint(route, request, wire).await?;
+        if is_last {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
+    }
+
+    async fn endpoint(
+        &self,
+        route: Route<'_>,
+        request: Request<Incoming>,
+        wire: &Wire,
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        let method = request.method();
+        if method == Method::OPTIONS {
+            return Ok(cors::preflight(route.allow()));
+        }
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        let is_allowed = match route {
+            Route::Hit => method == Method::POST,
+            Route::Pixel => method == Method::GET,
+            Route::Unknown => true,
+            _ => is_read,
+        };
+        if !is_allowed {
+            return Err(Refusal::Method { allow: route.allow() });
+        }
+        match route {
+            Route::Hit => self.hit(request, wire).await,
+            Route::Pixel => Ok(self.pixel(&request).await),
+            Route::Figures { site } => {
+                let sites = self.node.sites();
+                let site = hit::find_site(&sites, site)?;
+                self.node.refresh(&site).await;
+                self.figures.query(&*self.node, &site, request.headers()).await
+            }
+            Route::Script => Ok(self.assets.script(request.headers(), false)),
+            Route::ScriptVersioned => Ok(self.assets.script(request.headers(), true)),
+            Route::DemoPage if self.settings.demo => Ok(Assets::demo_page()),
+            Route::DemoStyles if self.settings.demo => Ok(Assets::demo_styles()),
+            Route::DemoScript if self.settings.demo => Ok(Assets::demo_script()),
+            Route::Prefix => Ok(self.to_prefix()),
+            Route::DemoPage | Route::DemoStyles | Route::DemoScript | Route::Unknown => Err(Refusal::PathUnknown),
+        }
+    }
+
+    async fn hit(&self, request: Request<Incoming>, wire: &Wire) -> Result<Response<AnswerBody>, Refusal> {
+        let with_figures = !wants_no_figures(request.uri().query());
+        let (head, body) = request.into_parts();
+        let headers = head.headers;
+        let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
+        let fields = hit::Fields::parse(&bytes)?;
+        let site = self.hits.count(&*self.node, &fields.site, &fields.url, &headers, with_figures).await?;
+        if with_figures {
+            return self.figures.after_hit(&*self.node, &site, &headers).await;
+        }
+        let mut response = answer::with_body(StatusCode::NO_CONTENT, HeaderMap::with_capacity(8), Bytes::new());
+        hit::put_headers(response.headers_mut(), &headers);
+        Ok(response)
+    }
+
+    /// Always the picture: a page without a script shows no broken one, whatever became of the hit.
+    async fn pixel(&self, request: &Request<Incoming>) -> Response<AnswerBody> {
+        let query = request.uri().query().unwrap_or_default();
+        let value =
+            |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value);
+        let referer = || request.headers().get(REFERER).and_then(|value| value.to_str().ok());
+        let outcome = match (value("site"), value("url").or_else(|| referer().map(Into::into))) {
+            (None, _) => Err(Refusal::FieldMissing { field: "site" }),
+            (_, None) => Err(Refusal::FieldMissing { field: "url" }),
+            (Some(site), Some(url)) => self.hits.count(&*self.node, &site, &url, request.headers(), false).await,
+        };
+        let mut response = Assets::pixel();
+        match outcome {
+            Ok(_) => drop(response.headers_mut().insert(THONGKE_HIT, hit::COUNTED)),
+            Err(refusal) => {
+                self.note(&refusal);
+                *response.status_mut() = refusal.status();
+                refusal.put_headers(response.headers_mut());
+                response.headers_mut().insert(THONGKE_HIT, HeaderValue::from_static(refusal.reason()));
+            }
+        }
+        response
+    }
+
+    fn to_prefix(&self) -> Response<AnswerBody> {
+        let mut response = answer::with_body(StatusCode::PERMANENT_REDIRECT, HeaderMap::with_capacity(2), Bytes::new());
+        if let Ok(location) = HeaderValue::from_str(&format!("{}/", self.settings.path_prefix)) {
+            response.headers_mut().insert(LOCATION, location);
+        }
+        response
+    }
+
+    fn note(&self, refusal: &Refusal) {
+        self.metrics.refusals.get_or_create(&ReasonLabels { reason: refusal.reason() }).inc();
+    }
+}
+
+impl<N: Node> Answer for Public<N> {
+    async fn answer(&self, request: Request<Incoming>, wire: &Wire) -> Response<AnswerBody> {
+        let started = Instant::now();
+        let uri = request.uri().clone();
+        let route = Route::of(uri.path(), &self.settings.path_prefix);
+        let response = match self.route(route, request, wire).await {
+            Ok(response) => response,
+            Err(refusal) => {
+                self.note(&refusal);
+                let mut response = refusal.answer();
+                match route {
+                    Route::Hit => cors::allow_any_for_hit(response.headers_mut()),
+                    _ => cors::allow_any(response.headers_mut()),
+                }
+                if route == Route::Hit {
+                    response.headers_mut().insert(CACHE_CONTROL, answer::NO_STORE);
+                }
+                response
+            }
+        };
+        self.durations.observe(route.label(), response.status(), started.elapsed());
+        response
+    }
+}
+
+fn wants_no_figures(query: Option<&str>) -> bool {
+    query.is_some_and(|query| query.split('&').any(|pair| pair == "figures=0"))
+}

@@ -1,0 +1,242 @@
+//! A client's socket that remembers what it waits for and since when.
+//!
+//! hyper can time a request's head out, at the cost of a timer per request, and a slow body not at
+//! all. Here reading, writing and the request's handler note each phase's beginning in a cell, and
+//! a worker's sweep, twice a second, closes the connections that have overstayed.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::limits::{HEAD_BYTES_MAX, Limits};
+
+/// What a connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The client: the rest of a request's head (or, on a new connection, its beginning).
+    Head,
+    /// The client: the rest of a request's body.
+    Body,
+    /// This node.
+    Work,
+    /// The client: to take the answer.
+    Write,
+    /// The client: another request, if it likes.
+    Idle,
+}
+
+/// What the worker wants of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    Serve,
+    /// End after the request that is being served, at once if there is none.
+    Finish,
+    /// The client has been too slow.
+    Expire,
+}
+
+/// A worker's time as of its last sweep: exact enough for deadlines, and free to read.
+pub type CoarseClock = Rc<Cell<Instant>>;
+
+pub struct Wire {
+    stream: RefCell<TcpStream>,
+    clock: CoarseClock,
+    phase: Cell<Phase>,
+    since: Cell<Instant>,
+    heard: Cell<bool>,
+    peer_ended: Cell<bool>,
+    /// The answer being given is the last, perhaps with some of the request unread.
+    closing: Cell<bool>,
+    order: Cell<Order>,
+    waker: RefCell<Option<Waker>>,
+    first_head: RefCell<Option<Vec<u8>>>,
+}
+
+impl Wire {
+    pub fn new(stream: TcpStream, clock: CoarseClock) -> Self {
+        let now = clock.get();
+        Self {
+            stream: RefCell::new(stream),
+            clock,
+            phase: Cell::new(Phase::Head),
+            since: Cell::new(now),
+            heard: Cell::new(false),
+            peer_ended: Cell::new(false),
+            closing: Cell::new(false),
+            order: Cell::new(Order::Serve),
+            waker: RefCell::new(None),
+            first_head: RefCell::new(Some(Vec::new())),
+        }
+    }
+
+    pub fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.since.set(self.clock.get());
+    }
+
+    pub fn has_expired(&self, limits: &Limits) -> bool {
+        let limit = match self.phase.get() {
+            Phase::Head => limits.head,
+            Phase::Body => limits.body,
+            Phase::Write => limits.write,
+            Phase::Idle => limits.idle,
+            Phase::Work => return false,
+        };
+        // `since` may be older than what it dates, by what the clock was late then.
+        self.clock.get().duration_since(self.since.get()) >= limit + limits.sweep
+    }
+
+    /// Whether anything has come from the client yet.
+    pub fn has_heard(&self) -> bool {
+        self.heard.get()
+    }
+
+    pub fn order(&self) -> Order {
+        self.order.get()
+    }
+
+    /// Tells the connection's task what to do, and wakes it.
+    pub fn give_order(&self, order: Order) {
+        self.order.set(order);
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Remembers the connection's task, which stays the same.
+    pub fn remember_task(&self, context: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if waker.is_none() {
+            *waker = Some(context.waker().clone());
+        }
+    }
+
+    pub fn set_closing(&self) {
+        self.closing.set(true);
+    }
+
+    /// The bytes of the connection's first request from its first on, once; none for later ones.
+    pub fn take_first_head(&self) -> Option<Vec<u8>> {
+        self.first_head.borrow_mut().take()
+    }
+
+    /// The address by which the client reached this node.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.stream.borrow().local_addr()
+    }
+
+    /// Says why, where a client that is cut off can still hear it.
+    pub fn say_timed_out(&self) {
+        const ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        if self.heard.get() && matches!(self.phase.get(), Phase::Head | Phase::Body) {
+            // Whether it arrives is the client's affair: the connection ends either way.
+            let _ = self.stream.borrow().try_write(ANSWER);
+        }
+    }
+
+    /// Takes in what the client is still sending, for a while: closing a socket with unread bytes
+    /// makes the kernel reset it, and the client would lose the answer that says what was wrong.
+    pub async fn linger(&self) {
+        const TIME_MAX: Duration = Duration::from_secs(2);
+        const BYTES_MAX: usize = 1 << 20;
+        if !self.closing.get() || self.peer_ended.get() {
+            return;
+        }
+        let drain = async {
+            let mut scratch = [0; 4096];
+            let mut bytes = 0;
+            while bytes < BYTES_MAX {
+                let read = std::future::poll_fn(|context| {
+                    let mut buffer = ReadBuf::new(&mut scratch);
+                    let polled = Pin::new(&mut *self.stream.borrow_mut()).poll_read(context, &mut buffer);
+                    polled.map_ok(|()| buffer.filled().len())
+                });
+                match read.await {
+                    Ok(0) | Err(_) => break,
+                    Ok(read) => bytes += read,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(TIME_MAX, drain).await;
+    }
+}
+
+/// The wire as hyper reads and writes it.
+pub struct WireIo(pub Rc<Wire>);
+
+impl AsyncRead for WireIo {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let wire = &*self.0;
+        let filled_before = buffer.filled().len();
+        let polled = Pin::new(&mut *wire.stream.borrow_mut()).poll_read(context, buffer);
+        if let Poll::Ready(Ok(())) = polled {
+            let read = buffer.filled().get(filled_before..).unwrap_or_default();
+            if read.is_empty() {
+                wire.peer_ended.set(true);
+            } else {
+                wire.heard.set(true);
+                if wire.phase.get() == Phase::Idle {
+                    wire.enter(Phase::Head);
+                }
+                // Larger heads are refused before anyone asks for them.
+                if let Some(head) = &mut *wire.first_head.borrow_mut()
+                    && head.len() <= HEAD_BYTES_MAX
+                {
+                    head.extend_from_slice(read);
+                }
+            }
+        }
+        polled
+    }
+}
+
+impl WireIo {
+    fn note_write(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match polled {
+            Poll::Ready(Ok(1..)) if self.0.phase.get() == Phase::Write => self.0.enter(Phase::Write),
+            // A client that takes an answer in parts, or not at all.
+            Poll::Pending if self.0.phase.get() == Phase::Idle => self.0.enter(Phase::Write),
+            _ => {}
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for WireIo {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write(context, bytes);
+        self.note_write(polled)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write_vectored(context, slices);
+        self.note_write(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// hyper flushes when all that it had to write is written.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.0.phase.get() == Phase::Write {
+            self.0.enter(Phase::Idle);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_shutdown(context)
+    }
+}

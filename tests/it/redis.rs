@@ -1,0 +1,129 @@
+//! Nodes that meet in a real redis-server.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::node::{Node, until};
+
+pub struct Redis {
+    child: Child,
+    port: u16,
+    _directory: TempDir,
+}
+
+impl Redis {
+    pub fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::start_on(port)
+    }
+
+    pub fn start_on(port: u16) -> Self {
+        let directory = TempDir::new().unwrap();
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--dir"])
+            .arg(directory.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let redis = Self { child, port, _directory: directory };
+        until("redis answers", Duration::from_secs(10), || redis.cli(&["PING"]) == "PONG");
+        redis
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub fn cli(&self, arguments: &[&str]) -> String {
+        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(arguments).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    pub fn hits(&self, field: &str) -> String {
+        self.cli(&["HGET", "thongke:{demo}:hits", field])
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn shows(node: &Node, today: i64) -> impl FnMut() -> bool {
+    move || node.figures().figure("today") == today
+}
+
+#[test]
+fn counts_appear_in_redis_and_two_nodes_show_the_same_totals() {
+    let redis = Redis::start();
+    let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let first = Node::start(one.path(), &["--redis", &redis.url()]);
+    let second = Node::start(two.path(), &["--redis", &redis.url()]);
+    for _ in 0..5 {
+        assert_eq!(first.hit("/a").status, 200);
+    }
+    for _ in 0..3 {
+        assert_eq!(second.hit("/b").status, 200);
+    }
+    until("the total is in Redis", SOON, || redis.hits("total") == "8");
+    let today = first.figures().json()["figures"][0]["period"].as_str().unwrap().to_owned();
+    for period in [today.as_str(), &today[..7], &today[..4]] {
+        assert_eq!(redis.hits(period), "8", "{period}");
+    }
+    until("the first node shows both", SOON, shows(&first, 8));
+    until("the second node shows both", SOON, shows(&second, 8));
+    first.stop();
+    second.stop();
+    assert_eq!(redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/a"]), "5");
+    assert_eq!(redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/b"]), "3");
+}
+
+#[test]
+fn a_node_that_ran_without_redis_publishes_its_history_when_it_gets_one() {
+    let directory = TempDir::new().unwrap();
+    for _ in 0..2 {
+        let node = Node::start(directory.path(), &[]);
+        for _ in 0..4 {
+            assert_eq!(node.hit("/a").status, 200);
+        }
+        node.kill();
+    }
+    let redis = Redis::start();
+    let node = Node::start(directory.path(), &["--redis", &redis.url()]);
+    assert_eq!(node.hit("/a").figure("today"), 9);
+    until("history is in Redis", SOON, || redis.hits("total") == "9");
+    until("its pages are too", SOON * 3, || redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/a"]) == "9");
+    until("nothing shows twice", SOON, shows(&node, 9));
+    node.stop();
+}
+
+#[test]
+fn hits_go_on_while_redis_is_away_and_a_redis_that_forgot_everything_is_healed() {
+    let redis = Redis::start();
+    let port = redis.port;
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &["--redis", &redis.url()]);
+    assert_eq!(node.hit("/a").status, 200);
+    until("it is published", SOON, || redis.hits("total") == "1");
+    drop(redis);
+    until("the figures say so", SOON, || node.figures().json()["stale"] == true);
+    let ready = node.admin_get("/readyz");
+    assert!(ready.status == 200 && ready.json()["degraded"].to_string().contains("redis"), "{}", ready.body);
+    let answer = node.hit("/a");
+    assert_eq!((answer.status, answer.figure("today")), (200, 2));
+    let redis = Redis::start_on(port);
+    until("an empty Redis is filled", SOON * 2, || redis.hits("total") == "2");
+    redis.cli(&["FLUSHALL"]);
+    assert_eq!(node.hit("/a").status, 200);
+    until("a FLUSHALL is healed", SOON * 3, || redis.hits("total") == "3");
+    until("it is not stale", SOON, || node.figures().json()["stale"].is_null());
+    assert_eq!(node.figures().figure("today"), 3);
+    node.stop();
+}
