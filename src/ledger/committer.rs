@@ -278,7 +278,8 @@ impl Committer {
         let started = Instant::now();
         let entries = self.fold.take_step(step);
         for entry in &entries {
-            fold_entry(&self.connection, &self.outbox, &self.run, self.fold.source(), entry).map_err(disk)?;
+            let publish = Some((&*self.outbox, &self.run));
+            fold_entry(&self.connection, publish, self.fold.source(), entry).map_err(disk)?;
         }
         store::write_fold_mark(&self.connection, self.fold.mark()).map_err(disk)?;
         self.metrics.fold_duration.observe(started.elapsed().as_secs_f64());
@@ -431,11 +432,10 @@ impl Committer {
     }
 }
 
-/// Adds one entry of the tail to `counts`.
+/// Adds one entry of the tail to `counts`, and to what the current run publishes, if it is its own.
 pub fn fold_entry(
     connection: &Connection,
-    outbox: &Outbox,
-    run: &Source,
+    publish: Option<(&Outbox, &Source)>,
     source: SourceNumber,
     entry: &super::fold::Entry,
 ) -> rusqlite::Result<()> {
@@ -451,7 +451,9 @@ pub fn fold_entry(
             let number = store::page_number(connection, site, page)?;
             for period in entry.day.page_periods() {
                 let hits = store::add(connection, Place { site, period, page: number, source }, entry.hits)?;
-                outbox.page_changed(site, run, period, page, hits);
+                if let Some((outbox, run)) = publish {
+                    outbox.page_changed(site, run, period, page, hits);
+                }
             }
         }
     }

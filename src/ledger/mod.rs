@@ -91,7 +91,7 @@ impl Ledger {
         let mut connection = store::open(directory)?;
         let outbox = Arc::new(Outbox::new(is_publishing));
         let last_number =
-            recover(&mut connection, &outbox).map_err(|reason| OpenError::Damaged { path: path.clone(), reason })?;
+            recover(&mut connection).map_err(|reason| OpenError::Damaged { path: path.clone(), reason })?;
         let transaction = connection.transaction().map_err(sqlite)?;
         let ids: Vec<_> = sites.iter().map(|site| site.id.clone()).collect();
         let numbers = store::enroll(&transaction, &ids).map_err(sqlite)?;
@@ -357,7 +357,7 @@ impl Ledger {
 }
 
 /// Folds what the last run left in the journal; returns the journal's last number.
-fn recover(connection: &mut Connection, outbox: &Outbox) -> Result<i64, String> {
+fn recover(connection: &mut Connection) -> Result<i64, String> {
     let text = |error: rusqlite::Error| error.to_string();
     let mut mark = store::read_fold_mark(connection).map_err(text)?;
     let last = store::last_journal_number(connection).map_err(text)?;
@@ -384,8 +384,8 @@ fn recover(connection: &mut Connection, outbox: &Outbox) -> Result<i64, String> 
                 return Err("its fold mark does not fit its journal".to_owned());
             }
             for entry in entries.iter().skip(skip) {
-                // Nothing to publish: runs before this one are swept from the file.
-                committer::fold_entry(&transaction, outbox, &Source::Run(0), source, entry).map_err(text)?;
+                // Runs before this one are published from the file, not as they are folded.
+                committer::fold_entry(&transaction, None, source, entry).map_err(text)?;
             }
             skip = 0;
         }

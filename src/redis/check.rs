@@ -51,7 +51,8 @@ impl Rounds {
             false => (count / ROUND.as_secs_f64()).clamp(0.5, CHECKS_PER_SECOND_MAX),
         };
         self.interval = Duration::from_secs_f64(1.0 / per_second);
-        self.next_at = Some(Instant::now());
+        // A round that began at once after a round of a single site would leave time for nothing else.
+        self.next_at = Some(Instant::now() + self.interval);
     }
 
     /// The site to look at, if it is time for one.
