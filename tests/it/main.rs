@@ -10,3 +10,5 @@ mod node;
 mod program;
 /// Nodes and a real Redis.
 mod redis;
+/// Which room may know which.
+mod rooms;
