@@ -184,7 +184,10 @@ pub fn sources(config: &Config, site: &SiteId) -> anyhow::Result<()> {
 }
 
 fn say(report: &ImportReport) {
-    println!("{}: {} counters set, {} of an earlier import set to 0", report.source, report.rows, report.cleared);
+    println!(
+        "{}: counters set: {}; set back to 0, since only an earlier import had them: {}",
+        report.source, report.rows, report.cleared
+    );
     if !report.days_also_counted_live.is_empty() {
         println!(
             "these days have other hits too, and their figures are now the sum of both: {}",
