@@ -8,6 +8,8 @@ mod ledger;
 mod node;
 /// The program as its users start it.
 mod program;
+/// The script that publishes, whatever happens around it.
+mod raise;
 /// Nodes and a real Redis.
 mod redis;
 /// Which room may know which.
