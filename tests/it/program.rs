@@ -143,3 +143,22 @@ fn a_second_node_and_a_taken_port_are_refused_with_exit_2() {
     assert!(code == Some(2) && says.contains(&node.public), "{code:?} {says}");
     node.stop();
 }
+
+#[test]
+fn sites_are_read_again_at_sighup_and_a_wrong_file_changes_nothing() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("thongke.toml");
+    let site = |id: &str| format!("[sites.{id}]\norigins = [\"http://localhost:*\"]\n");
+    std::fs::write(&file, site("one")).unwrap();
+    let node = Node::start(&directory.path().join("data"), &["--config", file.to_str().unwrap()]);
+    let status = |site: &str| node.get(&format!("/v1/sites/{site}/figures")).status;
+    assert_eq!((status("one"), status("two")), (200, 404));
+    std::fs::write(&file, format!("{}{}", site("one"), site("two"))).unwrap();
+    node.signal("HUP");
+    crate::node::until("the new site is there", std::time::Duration::from_secs(10), || status("two") == 200);
+    std::fs::write(&file, "nonsense = 1\n").unwrap();
+    node.signal("HUP");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!((status("one"), status("two")), (200, 200));
+    node.stop();
+}

@@ -127,3 +127,32 @@ fn hits_go_on_while_redis_is_away_and_a_redis_that_forgot_everything_is_healed()
     assert_eq!(node.figures().figure("today"), 3);
     node.stop();
 }
+
+#[test]
+fn a_redis_that_cannot_be_used_is_reported_and_hits_are_counted_all_the_same() {
+    let redis = Redis::start();
+    redis.cli(&["CONFIG", "SET", "requirepass", "right"]);
+    for url in [format!("redis://:wrong@127.0.0.1:{}", redis.port), "redis://127.0.0.1:1".to_owned()] {
+        let directory = TempDir::new().unwrap();
+        let node = Node::start(directory.path(), &["--redis", &url]);
+        let answer = node.hit("/a");
+        assert_eq!((answer.status, answer.figure("today")), (200, 1));
+        until("it is reported", SOON, || node.admin_get("/readyz").json()["degraded"].to_string().contains("redis"));
+        let ready = node.admin_get("/readyz");
+        assert!(ready.status == 200 && !ready.body.contains("wrong@"), "{}", ready.body);
+        node.stop();
+    }
+}
+
+#[test]
+fn a_key_of_the_wrong_type_is_reported_and_heals_when_it_is_gone() {
+    let redis = Redis::start();
+    redis.cli(&["SET", "thongke:{demo}:hits", "x"]);
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &["--redis", &redis.url()]);
+    assert_eq!(node.hit("/a").status, 200);
+    until("it is reported", SOON, || node.admin_get("/readyz").body.contains("thongke:{demo}:hits"));
+    redis.cli(&["DEL", "thongke:{demo}:hits"]);
+    until("it heals", SOON * 6, || redis.hits("total") == "1");
+    node.stop();
+}
