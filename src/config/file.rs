@@ -42,7 +42,20 @@ struct Raw {
     admin_token_file: Option<PathBuf>,
     #[serde(default)]
     path_prefix: String,
+    /// Accepted, and not acted on yet.
+    #[expect(dead_code)]
+    trusted_proxies: Option<Vec<String>>,
+    /// Accepted, and not acted on yet.
+    #[expect(dead_code)]
+    limits: Option<RawLimits>,
     sites: BTreeMap<toml::Spanned<String>, RawSite>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    #[expect(dead_code)]
+    enabled: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,6 +72,12 @@ struct RawSite {
     page_params: Option<Vec<String>>,
     page_days: Option<u32>,
     page_months: Option<u32>,
+    /// Accepted, and not acted on yet.
+    #[expect(dead_code)]
+    page_cap: Option<u32>,
+    /// Accepted, and not acted on yet.
+    #[expect(dead_code)]
+    repeat_window: Option<String>,
 }
 
 /// Longest keeping of page figures, in days and months: a hundred years.

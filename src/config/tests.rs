@@ -69,3 +69,37 @@ fn a_password_is_never_printed() {
     let config = load_text(&format!("redis = [\"redis://u:geheim@localhost:1\"]\n{SITE}")).unwrap();
     assert!(!format!("{config:?}").contains("geheim"));
 }
+
+#[test]
+fn a_file_with_every_key_is_read() {
+    let text = r#"
+listen = "0.0.0.0:8080"
+admin_listen = "127.0.0.1:8081"
+data_dir = "/var/lib/thongke"
+redis = ["redis://10.0.0.5:6379"]
+redis_prefix = "tk"
+redis_allow_eviction = true
+path_prefix = "/tk"
+trusted_proxies = ["10.0.0.0/8"]
+
+[sites.vixuyen]
+name = "Huyện Vị Xuyên"
+origins = ["https://vixuyen.example.gov.vn"]
+time_zone = "Asia/Ho_Chi_Minh"
+language = "vi"
+figures = ["today", "yesterday", "month", "year"]
+labels = { month = "Tháng này" }
+page_params = ["id", "nv", "op"]
+page_cap = 100000
+page_days = 40
+page_months = 24
+repeat_window = "0s"
+
+[limits]
+enabled = true
+"#;
+    let config = load_text(text).unwrap();
+    assert_eq!((config.path_prefix.as_str(), config.redis_prefix.as_str()), ("/tk", "tk"));
+    assert_eq!(config.sites[0].labels.len(), 1);
+    assert!(!config.is_demo);
+}
