@@ -156,3 +156,31 @@ fn a_key_of_the_wrong_type_is_reported_and_heals_when_it_is_gone() {
     until("it heals", SOON * 6, || redis.hits("total") == "1");
     node.stop();
 }
+
+#[test]
+fn a_copied_data_directory_and_restarts_while_redis_is_away_lose_and_double_nothing() {
+    let redis = Redis::start();
+    let port = redis.port;
+    let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let original = Node::start(one.path(), &["--redis", &redis.url()]);
+    assert_eq!(original.hit("/a").status, 200);
+    original.stop();
+    drop(redis);
+    let url = format!("redis://127.0.0.1:{port}");
+    std::fs::copy(one.path().join("thongke.db"), two.path().join("thongke.db")).unwrap();
+    let original = Node::start(one.path(), &["--redis", &url]);
+    let copy = Node::start(two.path(), &["--redis", &url]);
+    for node in [&original, &copy, &copy] {
+        assert_eq!(node.hit("/a").status, 200);
+    }
+    copy.kill();
+    let copy = Node::start(two.path(), &["--redis", &url]);
+    assert_eq!(copy.hit("/a").status, 200);
+    let redis = Redis::start_on(port);
+    until("the total is right", SOON * 3, || redis.hits("total") == "5");
+    until("the original shows it", SOON, shows(&original, 5));
+    until("the copy shows it", SOON, shows(&copy, 5));
+    original.stop();
+    copy.stop();
+    assert_eq!(redis.hits("total"), "5");
+}
