@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::ledger::{DirectoryLock, Ledger};
 use crate::metrics::Metrics;
 use crate::redis;
-use crate::server::{self, AdminSettings, PublicSettings};
+use crate::server::{self, AdminSettings, Limits, PublicSettings};
 
 pub use node::Node;
 
@@ -81,6 +81,7 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
     }
     let admin = Arc::new(AdminSettings {
         token: config.admin_token.as_ref().map(|token| token.expose().to_owned()),
+        limits: Limits::of_admin(),
         ..AdminSettings::default()
     });
     for listener in admin_listeners {

@@ -75,10 +75,6 @@ impl server::node::Node for Node {
         Ok(Counts { hits, version, stale })
     }
 
-    fn version(&self, site: &Arc<EnrolledSite>) -> Option<u64> {
-        self.ledger.live(site.number).map(|live| live.version())
-    }
-
     async fn import(
         &self,
         site: &Arc<EnrolledSite>,

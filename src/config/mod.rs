@@ -71,9 +71,17 @@ impl Config {
             None => (vec![demo()], true),
             Some(_) => (file.sites, false),
         };
+        let listen = address("listen", listen.as_deref().unwrap_or("127.0.0.1:8080"))?;
+        let admin_listen = address("admin_listen", admin_listen.as_deref().unwrap_or("127.0.0.1:8081"))?;
+        if overlap(listen, admin_listen) {
+            // Both are bound so that several sockets may share them: the kernel would mix their requests.
+            return Err(ConfigError(format!(
+                "listen = `{listen}` and admin_listen = `{admin_listen}` are the same; give the admin listener a port of its own"
+            )));
+        }
         Ok(Self {
-            listen: address("listen", listen.as_deref().unwrap_or("127.0.0.1:8080"))?,
-            admin_listen: address("admin_listen", admin_listen.as_deref().unwrap_or("127.0.0.1:8081"))?,
+            listen,
+            admin_listen,
             data_dir: data_dir.unwrap_or_else(|| PathBuf::from("data")),
             redis: redis.into_iter().map(RedisUrl::new).collect(),
             redis_password: file.redis_password_file.as_deref().map(read_secret).transpose()?,
@@ -115,6 +123,11 @@ fn address(key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
     };
     let mut addresses = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
     addresses.next().ok_or_else(|| wrong("the name has no address".to_owned()))
+}
+
+/// Whether a connection to one could reach the other.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
 }
 
 fn read_secret(path: &Path) -> Result<Secret, ConfigError> {

@@ -27,7 +27,7 @@ fn a_flag_beats_the_environment_and_that_the_file() {
     let path = directory.path().join("t.toml");
     std::fs::write(
         &path,
-        format!("listen = \"127.0.0.1:1\"\nadmin_listen = \"127.0.0.1:1\"\ndata_dir = \"/1\"\n{SITE}"),
+        format!("listen = \"127.0.0.1:1\"\nadmin_listen = \"127.0.0.1:4\"\ndata_dir = \"/1\"\n{SITE}"),
     )
     .unwrap();
     let flags = Flags { config: Some(path), listen: Some("127.0.0.1:3".to_owned()), ..Flags::default() };
@@ -52,6 +52,7 @@ fn what_is_wrong_is_named_with_its_line_and_what_would_be_right() {
         (format!("{SITE}language = \"fr\"\n"), "expected vi or en"),
         (format!("path_prefix = \"tk/\"\n{SITE}"), "path_prefix"),
         (format!("listen = \"8080\"\n{SITE}"), "127.0.0.1:8080"),
+        (format!("listen = \"0.0.0.0:9\"\nadmin_listen = \"127.0.0.1:9\"\n{SITE}"), "a port of its own"),
     ] {
         let refusal = refusal(&text);
         assert!(refusal.contains(says), "{text}\n{refusal}");

@@ -215,6 +215,9 @@ impl Committer {
         if batch_hits > 0 {
             self.metrics.commit_duration.observe(started.elapsed().as_secs_f64());
             self.metrics.commit_batch_hits.observe(batch_hits as f64);
+            if self.outbox.is_used() {
+                self.metrics.redis_unpublished_hits.inc_by(i64::try_from(batch_hits).unwrap_or(0));
+            }
             self.show(&tally);
             self.tail.merge(tally);
             self.metrics.ledger_tail_hits.inc_by(i64::try_from(batch_hits).unwrap_or(0));

@@ -37,6 +37,8 @@ pub struct LiveCounter {
     own: i64,
     /// Of `own`, what is in `counts` already.
     own_folded: i64,
+    /// Of `own`, what Redis is known to have.
+    own_confirmed: i64,
     /// What Redis knows beyond `sum`: other nodes' hits.
     beyond: i64,
     /// Frozen sources that may not be wholly in Redis.
@@ -171,8 +173,10 @@ impl LiveSite {
             .collect()
     }
 
-    /// Takes over what Redis says: its total, and of this node's own part what it lacks.
-    pub fn saw(&self, seen: &[Seen<'_>], run: Option<&Source>) {
+    /// Takes over what Redis says: its total, and of this node's own part what it lacks. Returns how
+    /// many more of the current run's hits are known to be there (fewer, where Redis went back).
+    pub fn saw(&self, seen: &[Seen<'_>], run: Option<&Source>) -> i64 {
+        let mut newly_confirmed = 0;
         let mut counters = self.lock();
         let mut changed = false;
         for Seen { period, total, contributed } in seen {
@@ -189,10 +193,18 @@ impl LiveSite {
             let beyond = total + contributed.iter().map(lacking).sum::<i64>() - counter.sum;
             changed |= beyond != counter.beyond;
             counter.beyond = beyond;
+            if *period == Period::Total
+                && let Some((_, there)) = contributed.iter().find(|(source, _)| Some(source) == run)
+            {
+                let confirmed = there.map_or(0, Register::hits).min(counter.own);
+                newly_confirmed += confirmed - counter.own_confirmed;
+                counter.own_confirmed = confirmed;
+            }
         }
         if changed {
             self.changed();
         }
+        newly_confirmed
     }
 
     fn changed(&self) {

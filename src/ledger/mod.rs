@@ -47,7 +47,7 @@ use crate::counter::{
 use crate::metrics::Metrics;
 
 pub use hand_over::{Durable, NotDurable};
-pub use live::{LiveSite, Seen};
+pub use live::Seen;
 pub use store::{DirectoryLock, OpenError, PublishedRow};
 
 use committer::{Committer, Inbox, Message};
@@ -70,6 +70,7 @@ pub struct Ledger {
     reader: Reader,
     live: Arc<Live>,
     outbox: Arc<Outbox>,
+    metrics: Arc<Metrics>,
     run: Source,
     committer: Mutex<Option<JoinHandle<()>>>,
     is_importing: AtomicBool,
@@ -108,7 +109,7 @@ impl Ledger {
             messages,
             live: Arc::clone(&live),
             outbox: Arc::clone(&outbox),
-            metrics,
+            metrics: Arc::clone(&metrics),
             run: run.clone(),
             fold_interval: if is_publishing { FOLD_INTERVAL_PUBLISHING } else { FOLD_INTERVAL },
             last_number,
@@ -128,6 +129,7 @@ impl Ledger {
             reader,
             live,
             outbox,
+            metrics,
             run,
             committer: Mutex::new(Some(committer)),
             is_importing: AtomicBool::new(false),
@@ -146,11 +148,6 @@ impl Ledger {
     /// Counts a hit; to be called on a single-threaded runtime. Resolves when it is on disk.
     pub fn count(&self, hit: Hit) -> Durable {
         hand_over::count(&self.inbox, hit)
-    }
-
-    /// The site's counters in memory, if it has any there.
-    pub fn live(&self, site: SiteNumber) -> Option<Arc<LiveSite>> {
-        self.live.get(site)
     }
 
     /// The hits of each period and the version they belong to.
@@ -309,7 +306,8 @@ impl Ledger {
 
     pub fn saw(&self, site: SiteNumber, seen: &[Seen<'_>]) {
         if let Some(live) = self.live.get(site) {
-            live.saw(seen, Some(&self.run));
+            let confirmed = live.saw(seen, Some(&self.run));
+            self.metrics.redis_unpublished_hits.dec_by(confirmed);
         }
     }
 

@@ -32,6 +32,11 @@ impl Outbox {
         Self { is_used, waiting: Mutex::default(), failed: OnceLock::new() }
     }
 
+    /// Whether anyone takes what is put here.
+    pub fn is_used(&self) -> bool {
+        self.is_used
+    }
+
     pub fn site_changed(&self, site: SiteNumber) {
         if self.is_used {
             let mut waiting = self.lock();

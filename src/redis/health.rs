@@ -13,6 +13,8 @@ pub struct Health {
 
 #[derive(Default)]
 struct Complaints {
+    /// Before Redis has said whether it evicts, nothing is published either.
+    policy_is_known: bool,
     /// Why nothing is published although Redis answers.
     policy: Option<String>,
     /// By site id.
@@ -22,7 +24,8 @@ struct Complaints {
 impl Health {
     /// True: nothing may be published.
     pub fn is_held(&self) -> bool {
-        self.lock().policy.is_some()
+        let complaints = self.lock();
+        complaints.policy.is_some() || !complaints.policy_is_known
     }
 
     /// True if that is news.
@@ -30,6 +33,7 @@ impl Health {
         let mut complaints = self.lock();
         let is_news = complaints.policy != reason;
         complaints.policy = reason;
+        complaints.policy_is_known = true;
         is_news
     }
 

@@ -61,6 +61,8 @@ pub struct Publication {
 
 /// Starts publishing on a thread of its own.
 pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -> std::io::Result<Publication> {
+    // The client brings TLS without its cryptography. An error means that there is some already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let connections = Arc::new(Connections::new(settings.target.clone()));
     let health = Arc::new(Health::default());
     let (totals, wishes) = Totals::new(Arc::clone(&connections));

@@ -403,7 +403,15 @@ impl<N: Node> Publisher<N> {
 
     async fn wish_unpublished(&mut self) {
         match self.node.unpublished_sites().await {
-            Ok(sites) => sites.into_iter().for_each(|site| self.wish(site, Scope::Unpublished)),
+            Ok(sites) => {
+                for site in sites {
+                    // One that is being swept is unpublished until that is through: wishing for it again
+                    // would keep it so for ever.
+                    if self.progress.get(&site).is_none_or(|progress| progress.sweep.is_none()) {
+                        self.wish(site, Scope::Unpublished);
+                    }
+                }
+            }
             Err(reason) => tracing::warn!(%reason, "can't read which sites have unpublished sources"),
         }
     }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use hyper::body::{Body as _, Incoming};
+use hyper::header::CONNECTION;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -41,6 +42,10 @@ pub async fn serve<A: Answer>(protocol: &http1::Builder, wire: Rc<Wire>, answers
             async move {
                 wire.enter(if request.body().is_end_stream() { Phase::Work } else { Phase::Body });
                 let response = answers.answer(request, &wire).await;
+                if response.headers().contains_key(CONNECTION) {
+                    // Refused before all of it was read.
+                    wire.set_closing();
+                }
                 wire.enter(Phase::Write);
                 Ok::<_, Infallible>(response)
             }

@@ -51,20 +51,32 @@ impl<'a> Fields<'a> {
     }
 
     fn parse_form(text: &'a str) -> Result<Self, Refusal> {
-        let field = |field: &'static str| {
-            let mut values =
-                form_urlencoded::parse(text.as_bytes()).filter(|(key, _)| key == field).map(|(_, value)| value);
-            let value = values.next().ok_or(Refusal::FieldMissing { field })?;
-            if values.next().is_some() {
-                return Err(Refusal::FieldTwice { field });
-            }
-            // The decoder's mark for bytes that are not UTF-8; no address holds it of its own.
-            if value.contains('\u{fffd}') { Err(Refusal::FieldEncoding { field }) } else { Ok(value) }
-        };
         if !text.contains('=') {
             return Err(Refusal::NeitherObjectNorForm);
         }
+        let field = |field| form_field(text, field)?.ok_or(Refusal::FieldMissing { field });
         Ok(Self { site: field("site")?, url: field("url")? })
+    }
+
+    /// A query such as the pixel's; without a `url` in it, the page is the one that `Referer` names.
+    pub fn parse_query(query: &'a str, referer: Option<&'a str>) -> Result<Self, Refusal> {
+        let site = form_field(query, "site")?.ok_or(Refusal::FieldMissing { field: "site" })?;
+        let url = form_field(query, "url")?.or(referer.map(Cow::Borrowed));
+        Ok(Self { site, url: url.ok_or(Refusal::FieldMissing { field: "url" })? })
+    }
+}
+
+/// A field of a form, which may stand there once.
+fn form_field<'a>(form: &'a str, field: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
+    let mut values = form_urlencoded::parse(form.as_bytes()).filter(|(key, _)| key == field).map(|(_, value)| value);
+    let value = values.next();
+    if values.next().is_some() {
+        return Err(Refusal::FieldTwice { field });
+    }
+    // The decoder's mark for bytes that are not UTF-8; no address holds it of its own.
+    match value {
+        Some(value) if value.contains('\u{fffd}') => Err(Refusal::FieldEncoding { field }),
+        value => Ok(value),
     }
 }
 
@@ -117,11 +129,14 @@ fn page_of(site: &EnrolledSite, text: &str) -> Result<PageAddress, Refusal> {
 /// The `Origin` field, where a browser sent one, must agree with the page. It is no proof: anyone
 /// but a browser can write anything there.
 fn check_origin(site: &EnrolledSite, headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
-    let url = origin.to_str().ok().and_then(|text| Url::parse(text).ok());
-    match url {
-        Some(url) if site.site.covers(&url) => Ok(()),
-        _ => Err(Refusal::OriginForeign { site: site.site.id.to_string() }),
+    let agrees = |origin: &HeaderValue| {
+        let url = origin.to_str().ok().and_then(|text| Url::parse(text).ok());
+        url.is_some_and(|url| site.site.covers(&url))
+    };
+    if headers.get_all(ORIGIN).iter().all(agrees) {
+        Ok(())
+    } else {
+        Err(Refusal::OriginForeign { site: site.site.id.to_string() })
     }
 }
 

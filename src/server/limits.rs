@@ -38,6 +38,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// An operator's import may be large and his line slow.
+    pub fn of_admin() -> Self {
+        Self { body: Duration::from_secs(600), ..Self::default() }
+    }
+}
+
 /// The request line and all header fields.
 pub const HEAD_BYTES_MAX: usize = 8 << 10;
 

@@ -24,10 +24,6 @@ pub trait Node: Send + Sync + 'static {
     /// The site's hits in each of `periods`, from memory; the site is loaded first if it must be.
     fn hits(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> impl Future<Output = Result<Counts, Unavailable>>;
 
-    /// Which state of the site's figures would be read now: changes with every change of them, so that
-    /// an answer rendered for it can be sent again. None while the site isn't in memory.
-    fn version(&self, site: &Arc<EnrolledSite>) -> Option<u64>;
-
     fn import(
         &self,
         site: &Arc<EnrolledSite>,
@@ -61,7 +57,8 @@ pub trait Node: Send + Sync + 'static {
 pub struct Counts {
     /// In the order of the periods asked for.
     pub hits: Vec<i64>,
-    /// See [`Node::version`].
+    /// Changes with every change of the site's figures, so that an answer rendered for it can be sent
+    /// again.
     pub version: u64,
     /// Redis is away: other nodes' newest hits are missing.
     pub stale: bool,

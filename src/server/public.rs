@@ -110,8 +110,9 @@ impl<N: Node> Public<N> {
         let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
         let fields = hit::Fields::parse(&bytes)?;
         let site = self.hits.count(&*self.node, &fields.site, &fields.url, &headers, with_figures).await?;
-        if with_figures {
-            return self.figures.after_hit(&*self.node, &site, &headers).await;
+        // The hit is counted: whatever happens to the figures, it must not read as if it were not.
+        if with_figures && let Ok(answer) = self.figures.after_hit(&*self.node, &site, &headers).await {
+            return Ok(answer);
         }
         let mut response = answer::with_body(StatusCode::NO_CONTENT, HeaderMap::with_capacity(8), Bytes::new());
         hit::put_headers(response.headers_mut(), &headers);
@@ -121,13 +122,10 @@ impl<N: Node> Public<N> {
     /// Always the picture: a page without a script shows no broken one, whatever became of the hit.
     async fn pixel(&self, request: &Request<Incoming>) -> Response<AnswerBody> {
         let query = request.uri().query().unwrap_or_default();
-        let value =
-            |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value);
-        let referer = || request.headers().get(REFERER).and_then(|value| value.to_str().ok());
-        let outcome = match (value("site"), value("url").or_else(|| referer().map(Into::into))) {
-            (None, _) => Err(Refusal::FieldMissing { field: "site" }),
-            (_, None) => Err(Refusal::FieldMissing { field: "url" }),
-            (Some(site), Some(url)) => self.hits.count(&*self.node, &site, &url, request.headers(), false).await,
+        let referer = request.headers().get(REFERER).and_then(|value| value.to_str().ok());
+        let outcome = match hit::Fields::parse_query(query, referer) {
+            Err(refusal) => Err(refusal),
+            Ok(fields) => self.hits.count(&*self.node, &fields.site, &fields.url, request.headers(), false).await,
         };
         let mut response = Assets::pixel();
         match outcome {

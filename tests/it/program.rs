@@ -46,6 +46,8 @@ fn each_answer_follows_a_completed_sync() {
     let trace = directory.path().join("trace");
     let mut command = Command::new("strace");
     command.args([
+        // The program is the child, so that the test ends it and not only its tracer.
+        "-D",
         "-f",
         "-qq",
         "-s",
@@ -60,7 +62,11 @@ fn each_answer_follows_a_completed_sync() {
         assert_eq!(node.hit("/a").status, 200);
     }
     drop(node);
-    let trace = std::fs::read_to_string(trace).unwrap();
+    // The tracer ends a little after the program.
+    let read = || std::fs::read_to_string(&trace).unwrap();
+    let is_whole = || read().matches("\"HTTP/1.1 200").count() == 20;
+    crate::node::until("the trace is whole", std::time::Duration::from_secs(20), is_whole);
+    let trace = read();
     let mut is_synced = true;
     let mut answers = 0;
     for line in trace.lines() {
@@ -160,5 +166,34 @@ fn sites_are_read_again_at_sighup_and_a_wrong_file_changes_nothing() {
     node.signal("HUP");
     std::thread::sleep(std::time::Duration::from_millis(200));
     assert_eq!((status("one"), status("two")), (200, 200));
+    node.stop();
+}
+
+#[test]
+fn ambiguous_requests_and_foreign_origins_count_nothing() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let body = r#"{"site":"demo","url":"http://localhost/a"}"#;
+    let length = body.len();
+    let answered = |head: &str, body: &str, status: u16| {
+        let request = format!("POST /v1/hit HTTP/1.1\r\n{head}Connection: close\r\n\r\n{body}");
+        let answer = crate::node::exchange(&node.public, request.as_bytes());
+        assert_eq!(answer.status, status, "{head}: {}", answer.body);
+    };
+    let chunked = format!("{length:x}\r\n{body}\r\n0\r\n\r\n");
+    answered(&format!("Content-Length: {length}\r\n"), body, 400);
+    answered(&format!("Host: a\r\nHost: b\r\nContent-Length: {length}\r\n"), body, 400);
+    answered(&format!("Host: a\r\nContent-Length: +{length}\r\n"), body, 400);
+    answered(&format!("Host: a\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n"), &chunked, 400);
+    answered("Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", &chunked, 400);
+    let with_origins = |origins: &str| format!("Host: a\r\n{origins}Content-Length: {length}\r\n");
+    answered(&with_origins("Origin: null\r\n"), body, 403);
+    answered(&with_origins("Origin: http://localhost\r\nOrigin: https://evil.example\r\n"), body, 403);
+    let pixel = node.get("/v1/hit.gif?site=demo&url=http://localhost/%FF%C3");
+    assert!(pixel.status == 400 && pixel.head.contains("image/gif"), "{}", pixel.head);
+    assert_eq!(node.figures().figure("today"), 0);
+    answered("Host: a\r\nTransfer-Encoding: chunked\r\n", &chunked, 200);
+    assert_eq!(node.get("/v1/hit.gif?site=demo&url=http://localhost/a").status, 200);
+    assert_eq!(node.figures().figure("today"), 2);
     node.stop();
 }

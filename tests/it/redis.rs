@@ -21,10 +21,15 @@ impl Redis {
     }
 
     pub fn start_on(port: u16) -> Self {
+        Self::start_with(port, &[])
+    }
+
+    fn start_with(port: u16, more: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--dir"])
             .arg(directory.path())
+            .args(more)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -73,6 +78,10 @@ fn counts_appear_in_redis_and_two_nodes_show_the_same_totals() {
         assert_eq!(second.hit("/b").status, 200);
     }
     until("the total is in Redis", SOON, || redis.hits("total") == "8");
+    for node in [&first, &second] {
+        let all_is_confirmed = || node.admin_get("/metrics").body.contains("\nthongke_redis_unpublished_hits 0\n");
+        until("the metric says so", SOON, all_is_confirmed);
+    }
     let today = first.figures().json()["figures"][0]["period"].as_str().unwrap().to_owned();
     for period in [today.as_str(), &today[..7], &today[..4]] {
         assert_eq!(redis.hits(period), "8", "{period}");
@@ -183,4 +192,42 @@ fn a_copied_data_directory_and_restarts_while_redis_is_away_lose_and_double_noth
     original.stop();
     copy.stop();
     assert_eq!(redis.hits("total"), "5");
+}
+
+/// A certificate authority of the test's own, and a certificate for localhost from it.
+fn certificates(directory: &std::path::Path) {
+    let steps = [
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=test-ca",
+        "req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost -addext subjectAltName=DNS:localhost",
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -copy_extensions copy -out server.pem",
+    ];
+    for step in steps {
+        let output = Command::new("openssl").current_dir(directory).args(step.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn counts_reach_a_redis_behind_tls_if_its_certificate_is_trusted_and_are_kept_if_not() {
+    let files = TempDir::new().unwrap();
+    certificates(files.path());
+    let free_port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let tls_port = free_port().to_string();
+    let path = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
+    let (certificate, key, authority) = (path("server.pem"), path("server.key"), path("ca.pem"));
+    let mut options = vec!["--tls-port", &tls_port, "--tls-cert-file", &certificate, "--tls-key-file", &key];
+    options.extend(["--tls-ca-cert-file", &authority, "--tls-auth-clients", "no"]);
+    let redis = Redis::start_with(free_port(), &options);
+    let directory = TempDir::new().unwrap();
+    let url = format!("rediss://localhost:{tls_port}");
+    let node = Node::start(directory.path(), &["--redis", &url]);
+    assert_eq!(node.hit("/a").status, 200);
+    until("the distrust is reported", SOON, || node.admin_get("/readyz").body.contains("ertificate"));
+    node.stop();
+    assert_eq!(redis.hits("total"), "");
+    let mut trusting = Command::new(crate::node::PROGRAM);
+    trusting.env("SSL_CERT_FILE", &authority).args(["--redis", &url]);
+    let node = Node::start_as(trusting, directory.path());
+    until("it is published", SOON, || redis.hits("total") == "1");
+    node.stop();
 }
