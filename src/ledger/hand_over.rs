@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::counter::Hit;
 
-use super::committer::{Inbox, Message};
+use super::inbox::{Inbox, Message};
 
 /// Why a hit is not known to be on disk.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

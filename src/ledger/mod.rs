@@ -23,10 +23,12 @@
 mod committer;
 mod fold;
 mod hand_over;
+mod inbox;
 mod live;
 mod outbox;
 mod reader;
 mod store;
+mod trouble;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +52,8 @@ pub use hand_over::{Durable, NotDurable};
 pub use live::Seen;
 pub use store::{DirectoryLock, OpenError, PublishedRow};
 
-use committer::{Committer, Inbox, Message};
+use committer::Committer;
+use inbox::{Inbox, Message};
 use live::Live;
 use outbox::Outbox;
 use reader::Reader;
@@ -102,7 +105,7 @@ impl Ledger {
         let reader = Reader::start(reader).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
         let live = Arc::new(Live::default());
         let run = Source::Run(rand::random());
-        let (inbox, messages) = committer::inbox();
+        let (inbox, messages) = inbox::inbox();
         let mark = store::read_fold_mark(&connection).map_err(sqlite)?;
         let committer = Committer {
             connection,
@@ -163,8 +166,8 @@ impl Ledger {
             .ok_or_else(|| NotDurable("the figures are being loaded".into()))
     }
 
-    /// Why hits can't be made durable any more.
-    pub fn failed(&self) -> Option<&NotDurable> {
+    /// Why hits can't be made durable now.
+    pub fn failed(&self) -> Option<NotDurable> {
         self.outbox.failed()
     }
 

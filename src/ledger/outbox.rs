@@ -2,7 +2,7 @@
 //! remembered as "this site has more", and found again in the file.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::counter::{Contribution, PageAddress, Period, Register, SiteNumber, Source};
 
@@ -16,7 +16,7 @@ pub struct Outbox {
     /// Nobody publishes without Redis.
     is_used: bool,
     waiting: Mutex<Waiting>,
-    failed: OnceLock<NotDurable>,
+    failed: Mutex<Option<NotDurable>>,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ struct Waiting {
 
 impl Outbox {
     pub fn new(is_used: bool) -> Self {
-        Self { is_used, waiting: Mutex::default(), failed: OnceLock::new() }
+        Self { is_used, waiting: Mutex::default(), failed: Mutex::default() }
     }
 
     /// Whether anyone takes what is put here.
@@ -96,13 +96,13 @@ impl Outbox {
         self.lock().overflowed.drain().collect()
     }
 
-    pub fn set_failed(&self, reason: NotDurable) {
-        // The first reason is the one that matters.
-        let _ = self.failed.set(reason);
+    /// Notes why the file takes no hits, or that it does again.
+    pub fn set_failed(&self, reason: Option<NotDurable>) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
-    pub fn failed(&self) -> Option<&NotDurable> {
-        self.failed.get()
+    pub fn failed(&self) -> Option<NotDurable> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
