@@ -15,6 +15,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use rustc_hash::FxHashMap;
+
 use super::{Day, PageAddress, SiteNumber};
 
 /// One accepted page view: everything that is decided about it is decided.
@@ -79,6 +81,15 @@ impl Tally {
 
     pub fn iter(&self) -> impl Iterator<Item = (&Hit, u64)> {
         self.hits.iter().map(|(hit, hits)| (hit, *hits))
+    }
+
+    /// The sums per site and day, over all pages.
+    pub fn by_day(&self) -> Vec<(SiteNumber, Day, u64)> {
+        let mut days: FxHashMap<(SiteNumber, Day), u64> = FxHashMap::default();
+        for (hit, hits) in &self.hits {
+            *days.entry((hit.site, hit.day)).or_default() += hits;
+        }
+        days.into_iter().map(|((site, day), hits)| (site, day, hits)).collect()
     }
 
     /// Every entry, in the one order that depends on nothing but the entries: folding remembers

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use crate::counter::{Contribution, Day, Hit, Period, SiteNumber, Source, Tally};
+use crate::counter::{Contribution, Day, Period, SiteNumber, Source, Tally};
 use crate::metrics::Metrics;
 
 use super::fold::{Entry, Fold};
-use super::hand_over::NotDurable;
+use super::hand_over::{Gathering, NotDurable};
 use super::inbox::Message;
 use super::live::Live;
 use super::outbox::Outbox;
@@ -101,14 +101,14 @@ impl Committer {
     /// One round: what has gathered, one commit, perhaps a step of folding.
     fn turn(&mut self, first: Option<Message>, last_fold: &mut Instant) -> Result<Next, Trouble> {
         let step = if first.is_some() { STEP_BUSY } else { STEP_IDLE };
-        let mut hits = Vec::new();
+        let mut gathered = Vec::new();
         let mut waiting = Waiting::new();
         let mut commands = Vec::new();
         let mut next = first;
         while let Some(message) = next {
             match message {
                 Message::Hits { hits: more, done } => {
-                    hits.extend(more);
+                    gathered.push(more);
                     waiting.push(done);
                 }
                 command => commands.push(command),
@@ -119,7 +119,7 @@ impl Committer {
             self.start_fold();
             *last_fold = Instant::now();
         }
-        let mut outcome = self.commit(hits, step);
+        let mut outcome = self.commit(&gathered, step);
         let answer = outcome.as_ref().copied().map_err(|trouble| trouble.reason().clone());
         for done in waiting {
             // A waiter that has gone (its client has) needs no answer.
@@ -144,16 +144,20 @@ impl Committer {
     }
 
     /// Writes a batch as one journal row together with a step of folding, and syncs.
-    fn commit(&mut self, hits: Vec<Hit>, step: usize) -> Result<(), Trouble> {
+    fn commit(&mut self, gathered: &[Arc<Gathering>], step: usize) -> Result<(), Trouble> {
         let fold_is_idle = self.fold.is_idle();
-        if hits.is_empty() && fold_is_idle && !self.prune {
+        if gathered.is_empty() && fold_is_idle && !self.prune {
             return Ok(());
         }
         let started = Instant::now();
-        let batch_hits = hits.len();
+        let mut batch_hits = 0_usize;
         let mut tally = Tally::default();
-        hits.into_iter().for_each(|hit| tally.add(hit));
-        self.load_missing(&tally)?;
+        for hit in gathered.iter().flat_map(|gathering| gathering.take()) {
+            batch_hits += 1;
+            tally.add(hit);
+        }
+        let by_day = tally.by_day();
+        self.load_missing(&by_day)?;
         let mut number = self.last_number;
         let mut run_number = self.run_number;
         let mut has_more_to_prune = self.prune;
@@ -197,21 +201,21 @@ impl Committer {
             if self.outbox.is_used() {
                 self.metrics.redis_unpublished_hits.inc_by(batch_hits);
             }
-            self.show(&tally);
+            self.show(&by_day);
             self.tail.merge(tally);
             self.metrics.ledger_tail_hits.inc_by(batch_hits);
         }
         Ok(())
     }
 
-    /// Brings the counters that the tally will change into memory, before it changes them.
-    fn load_missing(&mut self, tally: &Tally) -> Result<(), Trouble> {
-        for (hit, _) in tally.iter() {
-            let live = self.live.get_or_insert(hit.site);
-            for period in hit.day.site_periods() {
+    /// Brings the counters that a tally will change into memory, before it changes them.
+    fn load_missing(&mut self, by_day: &[(SiteNumber, Day, u64)]) -> Result<(), Trouble> {
+        for (site, day, _) in by_day {
+            let live = self.live.get_or_insert(*site);
+            for period in day.site_periods() {
                 if !live.has(period) {
-                    self.load(hit.site, period, false)?;
-                    live.forget_old(hit.day, self.fold.mark().mark);
+                    self.load(*site, period, false)?;
+                    live.forget_old(*day, self.fold.mark().mark);
                 }
             }
         }
@@ -225,15 +229,11 @@ impl Committer {
     }
 
     /// Changes the figures in memory and notes what is to be published.
-    fn show(&self, tally: &Tally) {
-        let mut by_day: HashMap<(SiteNumber, Day), u64> = HashMap::new();
-        for (hit, hits) in tally.iter() {
-            *by_day.entry((hit.site, hit.day)).or_default() += hits;
-        }
-        for ((site, day), hits) in by_day {
-            let hits = i64::try_from(hits).unwrap_or(i64::MAX);
-            self.live.get_or_insert(site).add(&day.site_periods(), hits, self.last_number);
-            self.outbox.site_changed(site);
+    fn show(&self, by_day: &[(SiteNumber, Day, u64)]) {
+        for (site, day, hits) in by_day {
+            let hits = i64::try_from(*hits).unwrap_or(i64::MAX);
+            self.live.get_or_insert(*site).add(&day.site_periods(), hits, self.last_number);
+            self.outbox.site_changed(*site);
         }
     }
 
@@ -268,7 +268,7 @@ impl Committer {
                 }
                 self.start_fold();
             }
-            self.commit(Vec::new(), STEP_IDLE)?;
+            self.commit(&[], STEP_IDLE)?;
         }
     }
 

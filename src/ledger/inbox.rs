@@ -1,13 +1,14 @@
 //! What the committer can be asked, and the bounded queue by which it is.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use tokio::sync::oneshot;
 
-use crate::counter::{Contribution, Hit, Period, SiteId, SiteNumber, Source};
+use crate::counter::{Contribution, Period, SiteId, SiteNumber, Source};
 
-use super::hand_over::NotDurable;
+use super::hand_over::{Gathering, NotDurable};
 
 /// Hand-overs and commands that may wait; a worker that finds it full answers 503.
 const INBOX_MESSAGES_MAX: usize = 4_096;
@@ -15,8 +16,9 @@ const INBOX_MESSAGES_MAX: usize = 4_096;
 /// What the committer is asked to do.
 #[derive(Debug)]
 pub enum Message {
+    /// A worker's hits, as many as there are when it is taken.
     Hits {
-        hits: Vec<Hit>,
+        hits: Arc<Gathering>,
         done: oneshot::Sender<Result<(), NotDurable>>,
     },
     /// Bring counters of a site into memory.
