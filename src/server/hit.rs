@@ -15,6 +15,7 @@ use crate::metrics::{HitLabels, Metrics};
 
 use super::answer::{NO_STORE, THONGKE_HIT};
 use super::node::Node;
+use super::recent::Recent;
 use super::refusal::{Refusal, shown};
 use super::{clock, cors};
 
@@ -126,10 +127,18 @@ fn page_of(site: &EnrolledSite, text: &str) -> Result<PageAddress, Refusal> {
     Ok(PageAddress::of(&url, &site.site.page_params))
 }
 
-/// The `Origin` field, where a browser sent one, must agree with the page. It is no proof: anyone
-/// but a browser can write anything there.
-fn check_origin(site: &EnrolledSite, headers: &HeaderMap) -> Result<(), Refusal> {
+/// The `Origin` field, where a browser sent one, must agree with the page, which is one of the
+/// site's. It is no proof: anyone but a browser can write anything there.
+fn check_origin(site: &EnrolledSite, page: &str, headers: &HeaderMap) -> Result<(), Refusal> {
     let agrees = |origin: &HeaderValue| {
+        // As a rule the page's own origin.
+        let is_origin = origin.as_bytes().iter().filter(|byte| **byte == b'/').count() == 2;
+        if is_origin
+            && let Some(rest) = page.as_bytes().strip_prefix(origin.as_bytes())
+            && matches!(rest.first(), None | Some(b'/'))
+        {
+            return true;
+        }
         let url = origin.to_str().ok().and_then(|text| Url::parse(text).ok());
         url.is_some_and(|url| site.site.covers(&url))
     };
@@ -151,11 +160,13 @@ pub fn put_headers(answer: &mut HeaderMap, request: &HeaderMap) {
 pub struct Hits {
     metrics: Arc<Metrics>,
     counted: RefCell<HashMap<SiteNumber, Counter>>,
+    /// Of each url that was good: for which site, and the page it is.
+    pages: RefCell<Recent<(Arc<EnrolledSite>, PageAddress)>>,
 }
 
 impl Hits {
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, counted: RefCell::default() }
+        Self { metrics, counted: RefCell::default(), pages: RefCell::default() }
     }
 
     /// Resolves when the hit is on disk, and, if figures will be shown, Redis's totals are in.
@@ -168,8 +179,8 @@ impl Hits {
         with_figures: bool,
     ) -> Result<Arc<EnrolledSite>, Refusal> {
         let site = find_site(&node.sites(), site)?;
-        let page = page_of(&site, url)?;
-        check_origin(&site, headers)?;
+        let page = self.page(&site, url)?;
+        check_origin(&site, url, headers)?;
         let day = Day::at(clock::now(), site.site.time_zone);
         let counting = node.count(Hit { site: site.number, day, page });
         if with_figures {
@@ -180,6 +191,19 @@ impl Hits {
         }
         self.note(&site);
         Ok(site)
+    }
+
+    fn page(&self, site: &Arc<EnrolledSite>, url: &str) -> Result<PageAddress, Refusal> {
+        let mut pages = self.pages.borrow_mut();
+        match pages.get(url) {
+            // The very same: a configuration that was read again may judge otherwise.
+            Some((known, page)) if Arc::ptr_eq(&known, site) => Ok(page),
+            _ => {
+                let page = page_of(site, url)?;
+                pages.insert(url, (Arc::clone(site), page.clone()));
+                Ok(page)
+            }
+        }
     }
 
     fn note(&self, site: &EnrolledSite) {

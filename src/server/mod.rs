@@ -21,6 +21,7 @@ mod limits;
 mod listener;
 pub mod node;
 mod public;
+mod recent;
 mod refusal;
 mod router;
 mod wire;
