@@ -1,0 +1,74 @@
+//! A redis-server of a contestant's own, so that nobody's late publications are another's cost.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+
+use super::process::Process;
+
+pub struct RedisServer {
+    pub process: Process,
+    pub address: SocketAddr,
+}
+
+impl RedisServer {
+    pub fn start(directory: &Path) -> Self {
+        Self::start_with(directory, &[])
+    }
+
+    pub fn start_with(directory: &Path, more: &[&str]) -> Self {
+        let address = free_address();
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--port", &address.port().to_string(), "--save", "", "--dir"]);
+        command.arg(directory).args(more);
+        let (process, ()) = Process::start(command, |line| line.contains("Ready to accept connections").then_some(()));
+        Self { process, address }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    /// Commands carried out so far, those of scripts included, this one's kind not.
+    pub fn commands(&self) -> u64 {
+        let stats = self.info("commandstats");
+        let calls = stats.lines().filter(|line| !line.starts_with("cmdstat_info:")).filter_map(|line| {
+            let (_, rest) = line.split_once("calls=")?;
+            rest.split(',').next()?.parse::<u64>().ok()
+        });
+        calls.sum()
+    }
+
+    pub fn memory(&self) -> u64 {
+        let memory = self.info("memory");
+        let line = memory.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap_or_default();
+        line.trim().parse().unwrap_or(0)
+    }
+
+    pub fn info(&self, section: &str) -> String {
+        self.ask(&["INFO", section])
+    }
+
+    /// The answer to a command: a text, or a number as one.
+    pub fn ask(&self, words: &[&str]) -> String {
+        let mut stream = TcpStream::connect(self.address).expect("Redis listens");
+        let mut request = format!("*{}\r\n", words.len());
+        words.iter().for_each(|word| request += &format!("${}\r\n{word}\r\n", word.len()));
+        stream.write_all(request.as_bytes()).expect("Redis takes a command");
+        let mut reader = BufReader::new(stream);
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("Redis answers");
+        let Some(length) = line.strip_prefix('$').and_then(|length| length.trim().parse::<usize>().ok()) else {
+            return line.trim().trim_start_matches([':', '+']).to_owned();
+        };
+        let mut bytes = vec![0; length];
+        std::io::Read::read_exact(&mut reader, &mut bytes).expect("Redis answers");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+/// A port that nobody has at the moment.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}
