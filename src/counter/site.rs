@@ -1,11 +1,11 @@
 //! A site: what is counted together, and how its figures are shown.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use chrono_tz::Tz;
+use rustc_hash::FxHashMap;
 use url::Url;
 
 use super::label::{FigureKey, Labels, Language};
@@ -63,8 +63,8 @@ pub struct EnrolledSite {
 /// All configured sites; replaced as a whole when the configuration is read again.
 #[derive(Debug, Clone, Default)]
 pub struct Sites {
-    by_id: HashMap<SiteId, Arc<EnrolledSite>>,
-    by_number: HashMap<SiteNumber, Arc<EnrolledSite>>,
+    by_id: FxHashMap<SiteId, Arc<EnrolledSite>>,
+    by_number: FxHashMap<SiteNumber, Arc<EnrolledSite>>,
 }
 
 impl Sites {

@@ -12,7 +12,6 @@
 //! Sections leave room for what later versions journal with a hit. A reader that meets a section
 //! it doesn't know refuses the row: skipping it would lose something that was acknowledged.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use rustc_hash::FxHashMap;
@@ -29,10 +28,10 @@ pub struct Hit {
 
 /// Hits summed per site, day and page.
 ///
-/// The default hasher is a keyed one, on purpose: addresses come from strangers.
+/// A plain hasher will do, since a page's own hash is a keyed one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    hits: HashMap<Hit, u64>,
+    hits: FxHashMap<Hit, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,8 +1,10 @@
 //! What waits to be published, and whether the file still takes hits. Bounded: more than fits is
 //! remembered as "this site has more", and found again in the file.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::counter::{Contribution, PageAddress, Period, Register, SiteNumber, Source};
 
@@ -22,9 +24,9 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Waiting {
     sites_order: VecDeque<SiteNumber>,
-    sites: HashSet<SiteNumber>,
-    pages: HashMap<(SiteNumber, Period, PageAddress), (Source, i64)>,
-    overflowed: HashSet<SiteNumber>,
+    sites: FxHashSet<SiteNumber>,
+    pages: FxHashMap<(SiteNumber, Period, PageAddress), (Source, i64)>,
+    overflowed: FxHashSet<SiteNumber>,
 }
 
 impl Outbox {

@@ -2,18 +2,18 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue, ORIGIN};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use prometheus_client::metrics::counter::Counter;
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use url::Url;
 
 use crate::counter::{Day, EnrolledSite, Hit, PageAddress, SiteNumber, Sites};
 use crate::metrics::{HitLabels, Metrics};
 
-use super::answer::{NO_STORE, THONGKE_HIT};
+use super::answer::{JSON, NO_STORE, NOSNIFF, THONGKE_HIT};
 use super::node::Node;
 use super::recent::Recent;
 use super::refusal::{Refusal, shown};
@@ -149,17 +149,39 @@ fn check_origin(site: &EnrolledSite, page: &str, headers: &HeaderMap) -> Result<
     }
 }
 
-/// The header fields of a counted hit's answer.
-pub fn put_headers(answer: &mut HeaderMap, request: &HeaderMap) {
-    answer.insert(THONGKE_HIT, COUNTED);
-    answer.insert(CACHE_CONTROL, NO_STORE);
-    cors::allow_origin(answer, request.get(ORIGIN).cloned());
+/// The header fields of counted hits' answers, which hardly differ: made once, then copied.
+pub struct AnswerHeaders {
+    plain: HeaderMap,
+    json: HeaderMap,
+}
+
+impl Default for AnswerHeaders {
+    fn default() -> Self {
+        let mut plain = HeaderMap::with_capacity(8);
+        plain.insert(THONGKE_HIT, COUNTED);
+        plain.insert(CACHE_CONTROL, NO_STORE);
+        cors::vary_by_origin(&mut plain);
+        let mut json = plain.clone();
+        json.insert(CONTENT_TYPE, JSON);
+        json.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+        Self { plain, json }
+    }
+}
+
+impl AnswerHeaders {
+    pub fn plain(&self, request: &HeaderMap) -> HeaderMap {
+        cors::with_origin(self.plain.clone(), request)
+    }
+
+    pub fn json(&self, request: &HeaderMap) -> HeaderMap {
+        cors::with_origin(self.json.clone(), request)
+    }
 }
 
 /// Counts hits, and keeps the handles of their metrics.
 pub struct Hits {
     metrics: Arc<Metrics>,
-    counted: RefCell<HashMap<SiteNumber, Counter>>,
+    counted: RefCell<FxHashMap<SiteNumber, Counter>>,
     /// Of each url that was good: for which site, and the page it is.
     pages: RefCell<Recent<(Arc<EnrolledSite>, PageAddress)>>,
 }

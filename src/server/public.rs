@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue, LOCATION, REFERER};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::metrics::{Metrics, ReasonLabels};
@@ -16,7 +17,7 @@ use super::assets::Assets;
 use super::connection::Answer;
 use super::durations::Durations;
 use super::figures::FigureAnswers;
-use super::hit::{self, Hits};
+use super::hit::{self, AnswerHeaders, Hits};
 use super::host::Host;
 use super::limits::HIT_BYTES_MAX;
 use super::node::Node;
@@ -34,7 +35,10 @@ pub struct Public<N> {
     assets: Assets,
     figures: Rc<FigureAnswers>,
     hits: Hits,
+    hit_headers: AnswerHeaders,
 }
+
+type Outcome = Result<Response<AnswerBody>, Refusal>;
 
 impl<N: Node> Public<N> {
     pub fn new(node: Arc<N>, settings: Arc<PublicSettings>, metrics: Arc<Metrics>) -> Self {
@@ -45,32 +49,23 @@ impl<N: Node> Public<N> {
             assets: Assets::new(),
             figures: Rc::default(),
             hits: Hits::new(Arc::clone(&metrics)),
+            hit_headers: AnswerHeaders::default(),
             metrics,
         }
     }
 
-    async fn route(
-        &self,
-        route: Route<'_>,
-        request: Request<Incoming>,
-        wire: &Wire,
-    ) -> Result<Response<AnswerBody>, Refusal> {
-        let is_last = framing::check(request.uri(), request.headers(), wire)?;
-        Host::of(request.headers())?;
-        let mut response = self.endpoint(route, request, wire).await?;
+    async fn route(&self, route: Route<'_>, head: &Parts, body: Incoming, wire: &Wire) -> Outcome {
+        let is_last = framing::check(&head.uri, &head.headers, wire)?;
+        Host::of(&head.headers)?;
+        let mut response = self.endpoint(route, head, body, wire).await?;
         if is_last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
     }
 
-    async fn endpoint(
-        &self,
-        route: Route<'_>,
-        request: Request<Incoming>,
-        wire: &Wire,
-    ) -> Result<Response<AnswerBody>, Refusal> {
-        let method = request.method();
+    async fn endpoint(&self, route: Route<'_>, head: &Parts, body: Incoming, wire: &Wire) -> Outcome {
+        let method = &head.method;
         if method == Method::OPTIONS {
             return Ok(cors::preflight(route.allow()));
         }
@@ -85,16 +80,16 @@ impl<N: Node> Public<N> {
             return Err(Refusal::Method { allow: route.allow() });
         }
         match route {
-            Route::Hit => self.hit(request, wire).await,
-            Route::Pixel => Ok(self.pixel(&request).await),
+            Route::Hit => self.hit(head, body, wire).await,
+            Route::Pixel => Ok(self.pixel(head).await),
             Route::Figures { site } => {
                 let sites = self.node.sites();
                 let site = hit::find_site(&sites, site)?;
                 self.node.refresh(&site).await;
-                self.figures.query(&*self.node, &site, request.headers()).await
+                self.figures.query(&*self.node, &site, &head.headers).await
             }
-            Route::Script => Ok(self.assets.script(request.headers(), false)),
-            Route::ScriptVersioned => Ok(self.assets.script(request.headers(), true)),
+            Route::Script => Ok(self.assets.script(&head.headers, false)),
+            Route::ScriptVersioned => Ok(self.assets.script(&head.headers, true)),
             Route::DemoPage if self.settings.demo => Ok(Assets::demo_page()),
             Route::DemoStyles if self.settings.demo => Ok(Assets::demo_styles()),
             Route::DemoScript if self.settings.demo => Ok(Assets::demo_script()),
@@ -103,29 +98,25 @@ impl<N: Node> Public<N> {
         }
     }
 
-    async fn hit(&self, request: Request<Incoming>, wire: &Wire) -> Result<Response<AnswerBody>, Refusal> {
-        let with_figures = !wants_no_figures(request.uri().query());
-        let (head, body) = request.into_parts();
-        let headers = head.headers;
+    async fn hit(&self, head: &Parts, body: Incoming, wire: &Wire) -> Outcome {
+        let with_figures = !wants_no_figures(head.uri.query());
         let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
         let fields = hit::Fields::parse(&bytes)?;
-        let site = self.hits.count(&*self.node, &fields.site, &fields.url, &headers, with_figures).await?;
+        let site = self.hits.count(&*self.node, &fields.site, &fields.url, &head.headers, with_figures).await?;
         // The hit is counted: whatever happens to the figures, it must not read as if it were not.
-        if with_figures && let Ok(answer) = self.figures.after_hit(&*self.node, &site, &headers).await {
-            return Ok(answer);
+        if with_figures && let Ok(figures) = self.figures.after_hit(&*self.node, &site).await {
+            return Ok(answer::with_body(StatusCode::OK, self.hit_headers.json(&head.headers), figures));
         }
-        let mut response = answer::with_body(StatusCode::NO_CONTENT, HeaderMap::with_capacity(8), Bytes::new());
-        hit::put_headers(response.headers_mut(), &headers);
-        Ok(response)
+        Ok(answer::with_body(StatusCode::NO_CONTENT, self.hit_headers.plain(&head.headers), Bytes::new()))
     }
 
     /// Always the picture: a page without a script shows no broken one, whatever became of the hit.
-    async fn pixel(&self, request: &Request<Incoming>) -> Response<AnswerBody> {
-        let query = request.uri().query().unwrap_or_default();
-        let referer = request.headers().get(REFERER).and_then(|value| value.to_str().ok());
+    async fn pixel(&self, head: &Parts) -> Response<AnswerBody> {
+        let query = head.uri.query().unwrap_or_default();
+        let referer = head.headers.get(REFERER).and_then(|value| value.to_str().ok());
         let outcome = match hit::Fields::parse_query(query, referer) {
             Err(refusal) => Err(refusal),
-            Ok(fields) => self.hits.count(&*self.node, &fields.site, &fields.url, request.headers(), false).await,
+            Ok(fields) => self.hits.count(&*self.node, &fields.site, &fields.url, &head.headers, false).await,
         };
         let mut response = Assets::pixel();
         match outcome {
@@ -156,9 +147,9 @@ impl<N: Node> Public<N> {
 impl<N: Node> Answer for Public<N> {
     async fn answer(&self, request: Request<Incoming>, wire: &Wire) -> Response<AnswerBody> {
         let started = Instant::now();
-        let uri = request.uri().clone();
-        let route = Route::of(uri.path(), &self.settings.path_prefix);
-        let response = match self.route(route, request, wire).await {
+        let (head, body) = request.into_parts();
+        let route = Route::of(head.uri.path(), &self.settings.path_prefix);
+        let response = match self.route(route, &head, body, wire).await {
             Ok(response) => response,
             Err(refusal) => {
                 self.note(&refusal);
