@@ -16,18 +16,13 @@ pub fn allow_any(headers: &mut HeaderMap) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
 }
 
-/// What goes with [`with_origin`], whatever the origin.
-pub fn vary_by_origin(headers: &mut HeaderMap) {
+/// The page whose hit this answers may read it.
+pub fn allow_origin(headers: &mut HeaderMap, origin: Option<HeaderValue>) {
+    if let Some(origin) = origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    }
     headers.insert(VARY, HeaderValue::from_name(ORIGIN));
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-}
-
-/// The page whose hit this answers may read it.
-pub fn with_origin(mut headers: HeaderMap, request: &HeaderMap) -> HeaderMap {
-    if let Some(origin) = request.get(ORIGIN) {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    }
-    headers
 }
 
 /// Any page may read why its hit was refused.

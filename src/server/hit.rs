@@ -149,33 +149,19 @@ fn check_origin(site: &EnrolledSite, page: &str, headers: &HeaderMap) -> Result<
     }
 }
 
-/// The header fields of counted hits' answers, which hardly differ: made once, then copied.
-pub struct AnswerHeaders {
-    plain: HeaderMap,
-    json: HeaderMap,
-}
-
-impl Default for AnswerHeaders {
-    fn default() -> Self {
-        let mut plain = HeaderMap::with_capacity(8);
-        plain.insert(THONGKE_HIT, COUNTED);
-        plain.insert(CACHE_CONTROL, NO_STORE);
-        cors::vary_by_origin(&mut plain);
-        let mut json = plain.clone();
-        json.insert(CONTENT_TYPE, JSON);
-        json.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-        Self { plain, json }
+/// Makes the header fields of a counted hit's answer out of its request's, whose place they take:
+/// hyper keeps it for the connection's next request, so that no hit allocates one.
+pub fn answer_headers(mut headers: HeaderMap, is_json: bool) -> HeaderMap {
+    let origin = headers.remove(ORIGIN);
+    headers.clear();
+    if is_json {
+        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     }
-}
-
-impl AnswerHeaders {
-    pub fn plain(&self, request: &HeaderMap) -> HeaderMap {
-        cors::with_origin(self.plain.clone(), request)
-    }
-
-    pub fn json(&self, request: &HeaderMap) -> HeaderMap {
-        cors::with_origin(self.json.clone(), request)
-    }
+    headers.insert(THONGKE_HIT, COUNTED);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    cors::allow_origin(&mut headers, origin);
+    headers
 }
 
 /// Counts hits, and keeps the handles of their metrics.

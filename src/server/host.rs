@@ -35,8 +35,8 @@ impl<'a> Host<'a> {
                 let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
                 (&text[..end + 2], port)
             }
-            None => match text.split_once(':') {
-                Some((name, port)) => (name, Some(port)),
+            None => match text.bytes().position(|byte| byte == b':') {
+                Some(at) => (&text[..at], Some(&text[at + 1..])),
                 None => (text, None),
             },
         };

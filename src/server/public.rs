@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue, LOCATION, REFERER};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 
 use crate::metrics::{Metrics, ReasonLabels};
 
@@ -17,7 +17,7 @@ use super::assets::Assets;
 use super::connection::Answer;
 use super::durations::Durations;
 use super::figures::FigureAnswers;
-use super::hit::{self, AnswerHeaders, Hits};
+use super::hit::{self, Hits};
 use super::host::Host;
 use super::limits::HIT_BYTES_MAX;
 use super::node::Node;
@@ -35,7 +35,6 @@ pub struct Public<N> {
     assets: Assets,
     figures: Rc<FigureAnswers>,
     hits: Hits,
-    hit_headers: AnswerHeaders,
 }
 
 type Outcome = Result<Response<AnswerBody>, Refusal>;
@@ -49,22 +48,21 @@ impl<N: Node> Public<N> {
             assets: Assets::new(),
             figures: Rc::default(),
             hits: Hits::new(Arc::clone(&metrics)),
-            hit_headers: AnswerHeaders::default(),
             metrics,
         }
     }
 
-    async fn route(&self, route: Route<'_>, head: &Parts, body: Incoming, wire: &Wire) -> Outcome {
-        let is_last = framing::check(&head.uri, &head.headers, wire)?;
+    async fn route(&self, route: Route<'_>, uri: &Uri, head: &mut Parts, body: Incoming, wire: &Wire) -> Outcome {
+        let is_last = framing::check(uri, &head.headers, wire)?;
         Host::of(&head.headers)?;
-        let mut response = self.endpoint(route, head, body, wire).await?;
+        let mut response = self.endpoint(route, uri, head, body, wire).await?;
         if is_last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
     }
 
-    async fn endpoint(&self, route: Route<'_>, head: &Parts, body: Incoming, wire: &Wire) -> Outcome {
+    async fn endpoint(&self, route: Route<'_>, uri: &Uri, head: &mut Parts, body: Incoming, wire: &Wire) -> Outcome {
         let method = &head.method;
         if method == Method::OPTIONS {
             return Ok(cors::preflight(route.allow()));
@@ -80,8 +78,8 @@ impl<N: Node> Public<N> {
             return Err(Refusal::Method { allow: route.allow() });
         }
         match route {
-            Route::Hit => self.hit(head, body, wire).await,
-            Route::Pixel => Ok(self.pixel(head).await),
+            Route::Hit => self.hit(uri, head, body, wire).await,
+            Route::Pixel => Ok(self.pixel(uri, head).await),
             Route::Figures { site } => {
                 let sites = self.node.sites();
                 let site = hit::find_site(&sites, site)?;
@@ -98,21 +96,22 @@ impl<N: Node> Public<N> {
         }
     }
 
-    async fn hit(&self, head: &Parts, body: Incoming, wire: &Wire) -> Outcome {
-        let with_figures = !wants_no_figures(head.uri.query());
+    async fn hit(&self, uri: &Uri, head: &mut Parts, body: Incoming, wire: &Wire) -> Outcome {
+        let with_figures = !wants_no_figures(uri.query());
         let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
         let fields = hit::Fields::parse(&bytes)?;
         let site = self.hits.count(&*self.node, &fields.site, &fields.url, &head.headers, with_figures).await?;
+        let headers = std::mem::take(&mut head.headers);
         // The hit is counted: whatever happens to the figures, it must not read as if it were not.
         if with_figures && let Ok(figures) = self.figures.after_hit(&*self.node, &site).await {
-            return Ok(answer::with_body(StatusCode::OK, self.hit_headers.json(&head.headers), figures));
+            return Ok(answer::with_body(StatusCode::OK, hit::answer_headers(headers, true), figures));
         }
-        Ok(answer::with_body(StatusCode::NO_CONTENT, self.hit_headers.plain(&head.headers), Bytes::new()))
+        Ok(answer::with_body(StatusCode::NO_CONTENT, hit::answer_headers(headers, false), Bytes::new()))
     }
 
     /// Always the picture: a page without a script shows no broken one, whatever became of the hit.
-    async fn pixel(&self, head: &Parts) -> Response<AnswerBody> {
-        let query = head.uri.query().unwrap_or_default();
+    async fn pixel(&self, uri: &Uri, head: &Parts) -> Response<AnswerBody> {
+        let query = uri.query().unwrap_or_default();
         let referer = head.headers.get(REFERER).and_then(|value| value.to_str().ok());
         let outcome = match hit::Fields::parse_query(query, referer) {
             Err(refusal) => Err(refusal),
@@ -147,9 +146,11 @@ impl<N: Node> Public<N> {
 impl<N: Node> Answer for Public<N> {
     async fn answer(&self, request: Request<Incoming>, wire: &Wire) -> Response<AnswerBody> {
         let started = Instant::now();
-        let (head, body) = request.into_parts();
-        let route = Route::of(head.uri.path(), &self.settings.path_prefix);
-        let response = match self.route(route, &head, body, wire).await {
+        let (mut head, body) = request.into_parts();
+        // The route borrows from the uri, and the head is lent on.
+        let uri = std::mem::take(&mut head.uri);
+        let route = Route::of(uri.path(), &self.settings.path_prefix);
+        let response = match self.route(route, &uri, &mut head, body, wire).await {
             Ok(response) => response,
             Err(refusal) => {
                 self.note(&refusal);

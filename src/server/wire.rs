@@ -215,19 +215,6 @@ impl AsyncWrite for WireIo {
         self.note_write(polled)
     }
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write_vectored(context, slices);
-        self.note_write(polled)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
     /// hyper flushes when all that it had to write is written.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.0.phase.get() == Phase::Write {
