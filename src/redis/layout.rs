@@ -177,7 +177,7 @@ mod tests {
             language: crate::counter::Language::Vietnamese,
             figures: Vec::new(),
             labels: crate::counter::label::Labels::new(),
-            page_params: Vec::new(),
+            page_params: [].into(),
             page_retention: crate::counter::site::PAGE_RETENTION_DEFAULT,
         };
         // Kept up to 27 July: gone at 28 July 00:00 in Vietnam.
