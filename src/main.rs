@@ -33,8 +33,8 @@ fn main() -> ExitCode {
         Command::Check => operate::check(&config),
         Command::Import { site, file, source } => operate::import(&config, site, file, source),
         Command::Export { site } => operate::export(&config, site),
-        Command::Figures { site } => operate::figures(&config, site),
-        Command::Sources { site } => operate::sources(&config, site),
+        Command::Figures { site, json } => operate::figures(&config, site, *json),
+        Command::Sources { site, json } => operate::sources(&config, site, *json),
         Command::Forget { site, source } => operate::forget(&config, site, source),
     };
     match outcome {

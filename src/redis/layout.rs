@@ -58,6 +58,11 @@ impl Keys {
         format!("{}:{{{site}}}:pages:{period}", self.prefix)
     }
 
+    /// Written and deleted again by those who want to know whether they may.
+    pub fn probe(&self) -> String {
+        format!("{}:{{check}}:probe", self.prefix)
+    }
+
     pub fn meta(&self, site: &SiteId) -> String {
         format!("{}:{{{site}}}:meta", self.prefix)
     }
