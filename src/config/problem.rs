@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, all of it, each with its place.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,10 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub struct ConfigError {
     problems: Vec<String>,
-    /// How many more there are than are told.
+    /// How many more were found than are told.
     untold: usize,
+    /// There may be more than were looked for.
+    is_cut: bool,
 }
 
 /// How many problems are told: more than a screen of them helps nobody.
@@ -53,9 +56,10 @@ impl Problems {
         }
         // Stable: problems at one place stay in the order in which they were found.
         self.0.sort_by_key(|problem| problem.place.as_ref().map(|place| (place.line, place.column)));
+        let is_cut = self.0.len() >= FOUND_MAX;
         let untold = self.0.len().saturating_sub(TOLD_MAX);
         let problems = self.0.into_iter().take(TOLD_MAX).map(|problem| problem.to_string()).collect();
-        Err(ConfigError { problems, untold })
+        Err(ConfigError { problems, untold, is_cut })
     }
 }
 
@@ -80,6 +84,7 @@ impl fmt::Display for ConfigError {
         }
         match self.untold {
             0 => Ok(()),
+            more if self.is_cut => write!(f, "\nand at least {more} more"),
             more => write!(f, "\nand {more} more"),
         }
     }
@@ -109,12 +114,12 @@ pub struct Findings<'t> {
     text: &'t str,
     found: Vec<(usize, String)>,
     /// Lines with a syntax error, by their first byte: what else seems wrong there follows from it.
-    broken_lines: Vec<usize>,
+    broken_lines: HashSet<usize>,
 }
 
 impl<'t> Findings<'t> {
     pub fn new(file: &'t Path, text: &'t str) -> Self {
-        Self { file, text, found: Vec::new(), broken_lines: Vec::new() }
+        Self { file, text, found: Vec::new(), broken_lines: HashSet::new() }
     }
 
     pub fn text(&self) -> &'t str {
@@ -132,8 +137,7 @@ impl<'t> Findings<'t> {
     /// What can't be read as TOML; the first of a line is told.
     pub fn syntax(&mut self, span: &Range<usize>, text: impl Into<String>) {
         let line = self.line_start(span.start);
-        if !self.broken_lines.contains(&line) && !self.is_full() {
-            self.broken_lines.push(line);
+        if !self.is_full() && self.broken_lines.insert(line) {
             self.found.push((span.start, text.into()));
         }
     }

@@ -123,7 +123,9 @@ fn origins(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>, id: &Text<'_>) 
     let lacks =
         format!("site `{}` has no origins; name those of its pages, for example `origins = {ORIGINS}`", id.text);
     let Some(origins) = reader.strings("origins", ORIGINS) else {
-        if !table.contains_key("origins") {
+        // A misspelt one is told already.
+        let is_misspelt = table.keys().any(|key| suggest::nearest(key.get_ref(), KEYS) == Some("origins"));
+        if !is_misspelt {
             reader.findings().missing(&id.span, lacks);
         }
         return Vec::new();

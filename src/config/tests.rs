@@ -147,6 +147,7 @@ const WRONG: &[(&str, &str)] = &[
     ("listen = \"127.0.0.1:1\"\n\n", ":1:23: there is no site; add one as `[sites.my-portal]` with its `origins`"),
     ("", ":1:1: there is no site"),
     ("\n[sites]\n", ":2:1: there is no site"),
+    ("[sites.a]\norigin = [\"https://a.vn\"]\n", ":2:1: unknown key `origin`; did you mean `origins`?"),
     // What is not TOML.
     ("{SITE}name = Huyện Vị Xuyên\n", ":3:8: `Huyện Vị Xuyên` is not a value: text needs quotes, `\"Huyện Vị Xuyên\"`"),
     ("{SITE}name = “Huyện”\n", ":3:8: `“Huyện”` is not a value: text needs straight quotes, `\"Huyện\"`"),

@@ -37,6 +37,10 @@ redis.call('EXPIREAT', KEYS[1], '1')
 return 1
 ";
 
+/// Commands that a node uses, for the server's list of rights.
+const COMMANDS: &str =
+    "+info +eval +evalsha +type +hget +hmget +hscan +hset +hsetnx +zadd +zscore +zmscore +ttl +expireat +cluster|slots";
+
 /// Connects as a node does, and looks at what a node depends on.
 pub async fn examine(target: &Target, prefix: &str, allow_eviction: bool) -> Examination {
     super::provide_cryptography();
@@ -113,12 +117,31 @@ impl Examination {
     }
 
     async fn try_writing(&mut self, link: &Link, prefix: &str) {
+        let key = Keys::new(prefix).probe();
+        // A script that nobody loaded: whoever may call it is told that it isn't there.
+        let mut by_digest = redis::cmd("EVALSHA");
+        by_digest.arg("0".repeat(40)).arg(1).arg(&key);
         let mut probe = redis::cmd("EVAL");
-        probe.arg(PROBE).arg(1).arg(Keys::new(prefix).probe());
-        match link.query(&probe).await {
+        probe.arg(PROBE).arg(1).arg(&key);
+        let answer = match link.query(&by_digest).await {
+            Err(error) if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) => {
+                link.query(&probe).await
+            }
+            answer => answer,
+        };
+        match answer {
             Ok(Value::Int(1)) => {}
             Ok(other) => self.problems.push(format!("it answers a script with {other:?}; expected 1")),
-            Err(error) => self.problems.push(format!("it takes no counts: {}", reason_of(&error))),
+            Err(error) => {
+                let reason = reason_of(&error);
+                // The second is what 7.0 and later say of a script.
+                let lacks_rights = reason.contains("NOPERM") || reason.contains("can't run this command");
+                let advice = match lacks_rights {
+                    true => format!("; give its user the rights `~{prefix}:* {COMMANDS}`"),
+                    false => String::new(),
+                };
+                self.problems.push(format!("it takes no counts: {reason}{advice}"));
+            }
         }
     }
 }

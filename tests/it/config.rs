@@ -214,6 +214,28 @@ fn check_refuses_a_redis_that_takes_no_writes() {
 }
 
 #[test]
+fn the_rights_that_check_advises_suffice_for_a_node() {
+    let redis = Redis::start();
+    redis.cli(&["ACL", "SETUSER", "web", "on", ">pw", "+@connection", "+eval"]);
+    let url = format!("redis://web:pw@127.0.0.1:{}", redis.port);
+    let refused = check(&["--redis", &url]);
+    refused.expect(1, &["it takes no counts", "give its user the rights `~thongke:* "]);
+    let rights = refused.says.split("the rights `").nth(1).unwrap().split('`').next().unwrap();
+    assert!(include_str!("../../README.md").contains(rights), "the README says otherwise than {rights}");
+    let mut rule = vec!["ACL", "SETUSER", "web", "reset", "on", ">pw"];
+    rule.extend(rights.split(' '));
+    assert_eq!(redis.cli(&rule), "OK");
+    check(&["--redis", &url]).expect(0, &["can be counted into"]);
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &["--redis", &url]);
+    assert_eq!(node.hit("/a").status, 200);
+    until("it is published", LONG, || redis.hits("total") == "1");
+    until("its page is too", LONG, || redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/a"]) == "1");
+    assert_eq!(node.admin_get("/readyz").json()["degraded"].as_array().map_or(0, Vec::len), 0);
+    node.stop();
+}
+
+#[test]
 fn check_reaches_a_redis_behind_tls_if_its_certificate_is_trusted() {
     let files = TempDir::new().unwrap();
     certificates(files.path());
