@@ -290,6 +290,20 @@ fn an_unreadable_file_is_named() {
 }
 
 #[test]
+fn a_secret_is_one_line_of_a_file() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("secret");
+    let read = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        secret::read(&path).map(|secret| secret.expose().to_owned())
+    };
+    assert_eq!(read(" geheim\r\n").unwrap(), "geheim");
+    assert!(read("\n").unwrap_err().contains("is empty"));
+    let refusal = read("geheim\nnoch eins\n").unwrap_err();
+    assert!(refusal.contains("holds more than one line") && !refusal.contains("geheim"), "{refusal}");
+}
+
+#[test]
 fn a_password_is_never_printed() {
     let config = load_text(&format!("redis = [\"redis://u:geheim@localhost:1\"]\n{SITE}")).unwrap();
     assert!(!format!("{config:?}").contains("geheim"));
@@ -307,9 +321,7 @@ fn a_password_is_never_printed() {
     }
 }
 
-#[test]
-fn a_file_with_every_key_is_read() {
-    let text = r#"
+const EVERY_KEY: &str = r#"
 listen = "0.0.0.0:8080"
 admin_listen = "127.0.0.1:8081"
 data_dir = "/var/lib/thongke"
@@ -335,8 +347,33 @@ repeat_window = "0s"
 [limits]
 enabled = true
 "#;
-    let config = load_text(text).unwrap();
+
+#[test]
+fn a_file_with_every_key_is_read() {
+    let config = load_text(EVERY_KEY).unwrap();
     assert_eq!((config.path_prefix.as_str(), config.redis_prefix.as_str()), ("/tk", "tk"));
     assert_eq!(config.sites[0].labels.len(), 1);
     assert!(!config.is_demo);
+}
+
+proptest::proptest! {
+    /// Whatever a hand slips on: no panic, and each problem lies in the file.
+    #[test]
+    fn a_damaged_file_is_read_or_refused_with_places_in_it(
+        at in 0..EVERY_KEY.chars().count(),
+        removed in 0_usize..12,
+        inserted in "[\\[\\]{}=\"'#,.:\\\\\n a1ệ@-]{0,4}",
+    ) {
+        let chars: Vec<char> = EVERY_KEY.chars().collect();
+        let (before, after) = (&chars[..at], &chars[(at + removed).min(chars.len())..]);
+        let text: String = before.iter().copied().chain(inserted.chars()).chain(after.iter().copied()).collect();
+        if let Err(refusal) = load_text(&text) {
+            for line in refusal.lines().filter_map(|line| line.split_once("thongke.toml:")) {
+                let mut place = line.1.split(':').map_while(|part| part.parse::<usize>().ok());
+                let (line, column) = (place.next().unwrap(), place.next().unwrap());
+                let length = text.split('\n').nth(line - 1).map(|line| line.chars().count());
+                proptest::prop_assert!(length.is_some_and(|length| column <= length + 1), "{refusal}\n{text}");
+            }
+        }
+    }
 }

@@ -274,6 +274,14 @@ fn check_looks_at_every_primary_of_a_cluster() {
         nodes.iter().all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
     });
     check(&["--redis", &url]).expect(0, &["ok: Redis at redis+cluster://", "can be counted into"]);
+    let rights = include_str!("../../README.md").split('`').find(|text| text.starts_with("~thongke:* ")).unwrap();
+    for node in &nodes {
+        let mut rule = vec!["ACL", "SETUSER", "web", "reset", "on", ">pw"];
+        rule.extend(rights.split(' '));
+        assert_eq!(node.cli(&rule), "OK");
+    }
+    let as_user = format!("redis+cluster://web:pw@127.0.0.1:{}", first.port);
+    check(&["--redis", &as_user]).expect(0, &["can be counted into"]);
     second.cli(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]);
     check(&["--redis", &url]).expect(1, &["maxmemory-policy is volatile-ttl"]);
 }
