@@ -2,6 +2,8 @@
 
 /// A page in a real browser, at a known time.
 mod browser;
+/// What is said of a configuration, and of what it names.
+mod config;
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.
 mod ledger;
 /// Starts the program for the others.

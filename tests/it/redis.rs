@@ -10,7 +10,7 @@ use crate::node::{Node, until};
 
 pub struct Redis {
     child: Child,
-    port: u16,
+    pub port: u16,
     _directory: TempDir,
 }
 
@@ -24,7 +24,7 @@ impl Redis {
         Self::start_with(port, &[])
     }
 
-    fn start_with(port: u16, more: &[&str]) -> Self {
+    pub fn start_with(port: u16, more: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--dir"])
@@ -195,7 +195,7 @@ fn a_copied_data_directory_and_restarts_while_redis_is_away_lose_and_double_noth
 }
 
 /// A certificate authority of the test's own, and a certificate for localhost from it.
-fn certificates(directory: &std::path::Path) {
+pub fn certificates(directory: &std::path::Path) {
     let steps = [
         "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=test-ca",
         "req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost -addext subjectAltName=DNS:localhost",
