@@ -1,5 +1,7 @@
 //! Which core does what: the measured server has one to itself.
 
+use std::time::Duration;
+
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Of the cores this process may use: the first is the server's, the last the client's, and what is
@@ -37,4 +39,10 @@ pub fn on_core<T>(core: usize, work: impl FnOnce() -> T) -> T {
     let outcome = work();
     sched_setaffinity(None, &before).expect("a thread may return to its cores");
     outcome
+}
+
+/// What the calling thread has spent on a processor.
+pub fn cpu_of_this_thread() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

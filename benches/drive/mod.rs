@@ -14,6 +14,7 @@ pub mod process;
 pub mod redis_server;
 pub mod requests;
 pub mod stats;
+pub mod table;
 
 use std::path::PathBuf;
 

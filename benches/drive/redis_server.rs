@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::process::Process;
 
@@ -26,6 +27,29 @@ impl RedisServer {
         Self { process, address }
     }
 
+    /// Three primaries of a Redis Cluster, each with a third of the slots.
+    pub fn start_cluster(directory: &Path) -> [Self; 3] {
+        let primaries = [(0, 5_460), (5_461, 10_922), (10_923, 16_383)].map(|(first, last)| {
+            let own = directory.join(format!("primary-{first}"));
+            std::fs::create_dir_all(&own).expect("a directory for a Redis");
+            let bus = free_address().port().to_string();
+            let primary = Self::start_with(&own, &["--cluster-enabled", "yes", "--cluster-port", &bus]);
+            primary.ask(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]);
+            (primary, bus)
+        });
+        let (first, _) = &primaries[0];
+        for (other, bus) in &primaries[1..] {
+            first.ask(&["CLUSTER", "MEET", "127.0.0.1", &other.address.port().to_string(), bus]);
+        }
+        let primaries = primaries.map(|(primary, _)| primary);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !primaries.iter().all(|primary| primary.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok")) {
+            assert!(Instant::now() < deadline, "the cluster does not come together");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        primaries
+    }
+
     pub fn url(&self) -> String {
         format!("redis://{}", self.address)
     }
@@ -38,6 +62,23 @@ impl RedisServer {
             rest.split(',').next()?.parse::<u64>().ok()
         });
         calls.sum()
+    }
+
+    /// Waits until nothing is published any more.
+    pub fn rest(&self) {
+        const INTERVAL: Duration = Duration::from_millis(1_500);
+        const BUSY: Duration = Duration::from_millis(15);
+        let deadline = Instant::now() + Duration::from_secs(600);
+        let mut before = self.process.cpu();
+        loop {
+            std::thread::sleep(INTERVAL);
+            let now = self.process.cpu();
+            if now - before < BUSY {
+                return;
+            }
+            assert!(Instant::now() < deadline, "publication does not come to an end");
+            before = now;
+        }
     }
 
     pub fn memory(&self) -> u64 {

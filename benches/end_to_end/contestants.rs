@@ -67,6 +67,12 @@ impl Contestant {
         }
     }
 
+    /// Waits until all that was counted is folded and, where there is Redis, published.
+    pub fn settle(&self) {
+        self.node().into_iter().for_each(Node::fold);
+        self.redis.iter().for_each(RedisServer::rest);
+    }
+
     pub fn account(&self) -> Account {
         // The CPU last: asking costs some.
         let commits = self.node().map_or(0, Node::commits);
@@ -78,10 +84,9 @@ impl Contestant {
 
 impl Contestants {
     pub fn start(directory: &Path, cores: Cores, rows: &[Row], open: bool) -> Self {
-        let open_loop: &[Server] =
-            if open { &[Server::Bare, Server::Increments, Server::Ours, Server::OursWithRedis] } else { &[] };
+        let open_loop = [Server::Bare, Server::Increments, Server::Ours, Server::OursWithRedis, Server::OursZipf];
         let mut servers: BTreeMap<Server, Contestant> = BTreeMap::new();
-        let wanted = rows.iter().map(|row| row.server).chain(open_loop.iter().copied());
+        let wanted = rows.iter().map(|row| row.server).chain(open_loop.into_iter().filter(|_| open));
         for server in wanted.chain([Server::Bare, Server::Ours]) {
             servers.entry(server).or_insert_with(|| {
                 let directory = directory.join(format!("{server:?}"));

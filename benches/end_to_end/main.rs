@@ -13,7 +13,6 @@ mod open;
 mod report;
 mod rows;
 mod run;
-mod table;
 mod targets;
 
 #[path = "../drive/mod.rs"]

@@ -4,11 +4,11 @@ use serde_json::json;
 
 use crate::arguments::Arguments;
 use crate::drive::cores::Cores;
+use crate::drive::table::Table;
 use crate::drive::{self, stats};
 use crate::open::OpenSample;
 use crate::rows::Row;
 use crate::run::Sample;
-use crate::table::Table;
 use crate::targets;
 
 /// The rounds, and what is asked of them.
@@ -99,6 +99,7 @@ fn closed(results: &Results<'_>) -> Table {
         "MiB",
         "syncs/1k",
         "Redis cmds/1k",
+        "client µs",
     ]);
     for (at, row) in results.rows.iter().enumerate() {
         let median = |value: fn(&Sample) -> f64| results.median(at, value);
@@ -116,6 +117,7 @@ fn closed(results: &Results<'_>) -> Table {
             format!("{:.1}", median(|sample| sample.resident_bytes as f64 / 1048576.0)),
             shown(median(|sample| sample.syncs_per_1000), 1),
             shown(median(|sample| sample.redis_commands_per_1000), 2),
+            format!("{:.2}", median(|sample| sample.client_cpu_us)),
         ]);
     }
     table

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::arguments::Arguments;
 use crate::contestants::Contestants;
 use crate::drive::closed_loop::ClosedLoop;
+use crate::drive::cores;
 use crate::drive::stats::percentile_ms;
 use crate::rows::Row;
 
@@ -17,6 +18,8 @@ pub struct Sample {
     /// Of the server, in user and in kernel mode.
     pub cpu_us: f64,
     pub redis_cpu_us: f64,
+    /// Of this client, to see that it is not what is measured.
+    pub client_cpu_us: f64,
     pub syncs_per_1000: f64,
     pub redis_commands_per_1000: f64,
     pub resident_bytes: u64,
@@ -59,11 +62,11 @@ fn drive(contestants: &Contestants, row: &Row, duration: Duration) -> Sample {
     let mut client = ClosedLoop::connect(contestant.address(), row.connections, row.keep_alive);
     let counted_before = contestant.node().map(|node| node.counted());
     let before = contestant.account();
+    let client_before = cores::cpu_of_this_thread();
     let mut drove = client.drive(&mut requests, duration);
-    if row.is_long
-        && let Some(node) = contestant.node()
-    {
-        node.settle();
+    let client_after = cores::cpu_of_this_thread();
+    if row.is_long {
+        contestant.settle();
     }
     let after = contestant.account();
     if let Some(node) = contestant.node() {
@@ -75,6 +78,7 @@ fn drive(contestants: &Contestants, row: &Row, duration: Duration) -> Sample {
     Sample {
         requests_per_second: drove.requests as f64 / drove.elapsed.as_secs_f64(),
         cpu_us: micros(after.cpu, before.cpu),
+        client_cpu_us: micros(client_after, client_before),
         redis_cpu_us: micros(after.redis_cpu, before.redis_cpu),
         syncs_per_1000: per_request((after.commits - before.commits) as f64 * 1e3),
         redis_commands_per_1000: per_request((after.redis_commands - before.redis_commands) as f64 * 1e3),

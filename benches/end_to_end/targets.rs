@@ -1,9 +1,9 @@
 //! The targets that these rows can tell about.
 
-use crate::open::{OpenSample, SYNC};
+use crate::drive::table::Table;
+use crate::open::{FOLDING, FOLDING_RATE, OpenSample, SYNC};
 use crate::report::Results;
 use crate::run::Sample;
-use crate::table::Table;
 
 #[derive(Debug, serde::Serialize)]
 pub struct Verdict {
@@ -44,6 +44,13 @@ pub fn judge(results: &Results<'_>) -> Vec<Verdict> {
             "open 50,000/s: p99 / three INCRs'",
             0.5,
             results.open(|round| Some(find(round, "hit", 50_000)?.p99_ms / find(round, "three INCRs", 50_000)?.p99_ms)),
+        ),
+        verdict(
+            "open 10,000/s: p99 while folding / without",
+            2.0,
+            results.open(|round| {
+                Some(find(round, FOLDING, FOLDING_RATE)?.p99_ms / find(round, "hit", FOLDING_RATE)?.p99_ms)
+            }),
         ),
     ]
 }

@@ -15,7 +15,7 @@ mod cors;
 mod durations;
 mod figures;
 mod framing;
-mod hit;
+pub mod hit;
 mod host;
 mod limits;
 mod listener;
