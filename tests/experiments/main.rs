@@ -20,3 +20,7 @@ mod redis_server;
 
 /// 1: node and Redis killed under load; how long a start takes.
 mod kills;
+/// A proxy that loses, delays and swallows what passes.
+mod proxy;
+/// 2: what the network does to replies.
+mod replies;
