@@ -20,6 +20,8 @@ mod redis_server;
 
 /// 1: node and Redis killed under load; how long a start takes.
 mod kills;
+/// 5: several nodes; copied and restored data directories; retired nodes; many restarts.
+mod nodes;
 /// A proxy that loses, delays and swallows what passes.
 mod proxy;
 /// 2: what the network does to replies.
