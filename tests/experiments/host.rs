@@ -58,7 +58,7 @@ impl Host {
     pub fn copy(&self, redis: Option<&str>) -> Self {
         let copy = Self::new(redis);
         std::fs::create_dir_all(copy.data()).unwrap();
-        for entry in std::fs::read_dir(self.data()).unwrap() {
+        for entry in std::fs::read_dir(self.data()).into_iter().flatten() {
             let entry = entry.unwrap();
             std::fs::copy(entry.path(), copy.data().join(entry.file_name())).unwrap();
         }

@@ -18,6 +18,8 @@ mod node;
 /// Redis servers that can be killed, paused and started again.
 mod redis_server;
 
+/// 6: killed at each call that changes the files.
+mod crash_points;
 /// 1: node and Redis killed under load; how long a start takes.
 mod kills;
 /// 5: several nodes; copied and restored data directories; retired nodes; many restarts.
@@ -26,3 +28,5 @@ mod nodes;
 mod proxy;
 /// 2: what the network does to replies.
 mod replies;
+/// The program under the system call tracer.
+mod traced;
