@@ -164,7 +164,7 @@ impl<N: Node> Parts<N> {
             () = connections.supervise() => {}
             () = totals.serve(wishes, &node, &keys, &witnesses) => {}
             () = policy::run(Arc::clone(&connections), Arc::clone(&health), settings.allow_eviction) => {}
-            () = learn::run(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health)) => {}
+            () = learn::run(Arc::clone(&node), keys.clone(), Arc::clone(&connections)) => {}
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_thongke");
@@ -13,7 +14,7 @@ pub struct Node {
     /// `127.0.0.1:PORT`
     pub public: String,
     pub admin: String,
-    _log: std::thread::JoinHandle<()>,
+    log: Arc<Mutex<String>>,
 }
 
 pub struct Answer {
@@ -43,7 +44,12 @@ impl Node {
     }
 
     /// Starts `command`, which runs the program, with a data directory and free ports.
-    pub fn start_as(mut command: Command, directory: &Path) -> Self {
+    pub fn start_as(command: Command, directory: &Path) -> Self {
+        Self::try_start_as(command, directory).unwrap_or_else(|log| panic!("the program ended: {log}"))
+    }
+
+    /// The error is what the program said before it ended.
+    pub fn try_start_as(mut command: Command, directory: &Path) -> Result<Self, String> {
         let mut child = command
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
             .arg(directory)
@@ -53,12 +59,32 @@ impl Node {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let public = address_in_log(&mut log);
-        let admin = address_in_log(&mut log);
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        let mut address = || address_in_log(&mut lines, &mut said);
+        let (Some(public), Some(admin)) = (address(), address()) else {
+            let _ = child.wait();
+            return Err(said);
+        };
         // Read on, so that the program never blocks on a full pipe.
-        let reading = std::thread::spawn(move || drop(std::io::copy(&mut log, &mut std::io::sink())));
-        Self { child, public, admin, _log: reading }
+        let log = Arc::new(Mutex::new(said));
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                kept.lock().unwrap().push_str(&format!("{line}\n"));
+            }
+        });
+        Ok(Self { child, public, admin, log })
+    }
+
+    /// What the program has said.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// How the program has ended; none while it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     pub fn id(&self) -> u32 {
@@ -120,16 +146,18 @@ impl Drop for Node {
     }
 }
 
-fn address_in_log(log: &mut BufReader<ChildStderr>) -> String {
+/// The next address in the log; none if the program ends before it names one.
+fn address_in_log(log: &mut BufReader<ChildStderr>, said: &mut String) -> Option<String> {
     let mut line = String::new();
-    let mut all = String::new();
     loop {
         line.clear();
-        assert!(log.read_line(&mut line).unwrap() > 0, "the program ended: {all}");
-        if let Some((_, rest)) = line.split_once("http://") {
-            return rest.split(['/', ' ']).next().unwrap().to_owned();
+        if log.read_line(&mut line).unwrap_or(0) == 0 {
+            return None;
         }
-        all.push_str(&line);
+        said.push_str(&line);
+        if let Some((_, rest)) = line.split_once("http://") {
+            return Some(rest.split(['/', ' ']).next().unwrap().to_owned());
+        }
     }
 }
 
