@@ -56,6 +56,8 @@ pub fn print_and_keep(
     let mut text = String::new();
     if !rows.is_empty() {
         text += &format!("{}\n", closed(&results));
+        let of_others = stats::median(rounds.iter().flatten().map(|sample| sample.cores_of_others).collect());
+        text += &format!("other processes kept {of_others:.2} of {} cores busy meanwhile\n\n", cores.count);
     }
     if !open.is_empty() {
         text += &format!("{}\n", open_loop(&results));
