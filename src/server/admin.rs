@@ -218,6 +218,10 @@ impl<N: Node> Answer for Admin<N> {
             Err(refusal) => refusal.answer(),
         }
     }
+
+    fn refuse(&self, refusal: &Refusal) -> Response<AnswerBody> {
+        refusal.answer()
+    }
 }
 
 fn json(value: &impl Serialize) -> Response<AnswerBody> {
