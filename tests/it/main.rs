@@ -1,11 +1,19 @@
 //! Tests against real parts: the node's file, the program, a Redis server, a browser.
 
+/// The admin listener: who may do what, and a Prometheus that scrapes it.
+mod admin;
+/// Requests that are refused, each with its reason.
+mod bad_input;
 /// A page in a real browser, at a known time.
 mod browser;
+/// The public listener's answers: caching, CORS, assets, prefix.
+mod http;
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.
 mod ledger;
 /// Starts the program for the others.
 mod node;
+/// Other programs that tests start.
+mod process;
 /// The program as its users start it.
 mod program;
 /// The script that publishes, whatever happens around it.
