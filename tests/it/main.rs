@@ -6,6 +6,8 @@ mod admin;
 mod bad_input;
 /// A page in a real browser, at a known time.
 mod browser;
+/// What goes wrong around a running node.
+mod faults;
 /// The public listener's answers: caching, CORS, assets, prefix.
 mod http;
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.
@@ -20,5 +22,7 @@ mod program;
 mod raise;
 /// Nodes and a real Redis.
 mod redis;
+/// Starts that are refused.
+mod refused_starts;
 /// Which room may know which.
 mod rooms;

@@ -104,6 +104,13 @@ impl Node {
         get(&self.admin, path)
     }
 
+    /// All hits of a site, whatever the day.
+    pub fn total(&self, site: &str) -> u64 {
+        let export = self.admin_get(&format!("/sites/{site}/export")).body;
+        let total = export.lines().find_map(|line| line.strip_prefix("total,,"));
+        total.map_or(0, |total| total.parse().unwrap())
+    }
+
     pub fn figures(&self) -> Answer {
         self.get("/v1/sites/demo/figures")
     }

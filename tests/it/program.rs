@@ -104,24 +104,6 @@ fn probes_and_metrics_answer_and_promtool_has_nothing_to_say() {
 }
 
 #[test]
-fn a_second_node_and_a_taken_port_are_refused_with_exit_2() {
-    let directory = TempDir::new().unwrap();
-    let node = Node::start(directory.path(), &[]);
-    let refusal = |listen: &str, data: &std::path::Path| {
-        let mut command = Command::new(PROGRAM);
-        command.args(["--listen", listen, "--admin-listen", "127.0.0.1:0", "--data-dir"]).arg(data);
-        let output = command.output().unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
-    };
-    let (code, says) = refusal("127.0.0.1:0", directory.path());
-    assert!(code == Some(2) && says.contains(&format!("process {}", node.id())), "{code:?} {says}");
-    let other = TempDir::new().unwrap();
-    let (code, says) = refusal(&node.public, other.path());
-    assert!(code == Some(2) && says.contains(&node.public), "{code:?} {says}");
-    node.stop();
-}
-
-#[test]
 fn sites_are_read_again_at_sighup_and_a_wrong_file_changes_nothing() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("thongke.toml");
