@@ -4,8 +4,12 @@
 mod admin;
 /// Requests that are refused, each with its reason.
 mod bad_input;
-/// A page in a real browser, at a known time.
+/// The box on a portal's page, in a real browser.
 mod browser;
+/// Programs whose clock starts at a known moment.
+mod clock;
+/// Starts browsers for the others.
+mod driver;
 /// What goes wrong around a running node.
 mod faults;
 /// The public listener's answers: caching, CORS, assets, prefix.
@@ -14,6 +18,8 @@ mod http;
 mod ledger;
 /// Starts the program for the others.
 mod node;
+/// Taking over an old counter, as a citizen sees it.
+mod old_counter;
 /// Other programs that tests start.
 mod process;
 /// The program as its users start it.
@@ -24,5 +30,7 @@ mod raise;
 mod redis;
 /// Starts that are refused.
 mod refused_starts;
+/// Two nodes and Redis through whatever happens to them.
+mod restarts;
 /// Which room may know which.
 mod rooms;

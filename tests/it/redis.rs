@@ -24,8 +24,13 @@ impl Redis {
     }
 
     fn start_with(port: u16, more: &[&str]) -> Self {
+        Self::start_as(Command::new("redis-server"), port, more)
+    }
+
+    /// Starts `command`, which runs redis-server.
+    pub fn start_as(mut command: Command, port: u16, more: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
-        let child = Command::new("redis-server")
+        let child = command
             .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--dir"])
             .arg(directory.path())
             .args(more)
