@@ -59,6 +59,7 @@ fn serve(config: &Config, flags: &thongke::config::Flags) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    raise_descriptor_limit();
     let running = match app::start(config) {
         Ok(running) => running,
         Err(error) => {
@@ -73,6 +74,14 @@ fn serve(config: &Config, flags: &thongke::config::Flags) -> ExitCode {
     tracing::info!("stopping: finishing what is in flight");
     running.shutdown();
     ExitCode::SUCCESS
+}
+
+/// Each connection takes a descriptor, and the usual soft limit is from a time of 1,024 of them.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Refused only by a sandbox, which then has its reasons.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 struct Signals {

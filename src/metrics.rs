@@ -41,6 +41,7 @@ pub struct Metrics {
     pub commit_batch_hits: Histogram,
     pub fold_duration: Histogram,
     pub ledger_tail_hits: Gauge,
+    pub redis_configured: Gauge,
     pub redis_up: Gauge,
     pub redis_publish_duration: Histogram,
     pub redis_unpublished_hits: Gauge,
@@ -74,6 +75,7 @@ impl Metrics {
             ]),
             fold_duration: seconds(),
             ledger_tail_hits: Gauge::default(),
+            redis_configured: Gauge::default(),
             redis_up: Gauge::default(),
             redis_publish_duration: seconds(),
             redis_unpublished_hits: Gauge::default(),
@@ -113,8 +115,13 @@ impl Metrics {
             self.ledger_tail_hits.clone(),
         );
         r.register(
+            "redis_configured",
+            "1 where the node publishes to a Redis, 0 where it counts alone",
+            self.redis_configured.clone(),
+        );
+        r.register(
             "redis_up",
-            "1 while Redis answers, 0 while it is away; absent meaning without Redis",
+            "1 while Redis answers, 0 while it is away, and where none is configured",
             self.redis_up.clone(),
         );
         r.register_with_unit(

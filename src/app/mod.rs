@@ -3,7 +3,7 @@
 mod node;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
     let public_address = address_of(&listeners)?;
     let admin_address = address_of(&admin_listeners)?;
     let mut lock = DirectoryLock::take(&config.data_dir)?;
-    lock.sign(&admin_address.to_string()).context("can't write the data directory's lock file")?;
+    lock.sign(&reachable(admin_address).to_string()).context("can't write the data directory's lock file")?;
     let (ledger, sites) =
         Ledger::open(lock, &config.data_dir, config.sites.clone(), target.is_some(), Arc::clone(&metrics))?;
     let node = Arc::new(Node::new(ledger, sites, Utc::now));
@@ -130,6 +130,16 @@ impl Running {
     }
 }
 
+/// Where a listener on all of a machine's addresses can be reached from the machine itself.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 fn refused(setting: &str, address: SocketAddr) -> String {
     format!("can't listen on {address}: is another program using the port? choose another with --{setting}")
 }
@@ -151,4 +161,21 @@ fn on_a_thread<F: Future<Output = ()>>(
             Err(error) => tracing::error!("can't start a worker: {error}"),
         })
         .context("can't start a thread")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_by_the_loopback() {
+        for (listens, reached) in [
+            ("0.0.0.0:81", "127.0.0.1:81"),
+            ("[::]:81", "[::1]:81"),
+            ("10.0.0.5:81", "10.0.0.5:81"),
+            ("127.0.0.1:81", "127.0.0.1:81"),
+        ] {
+            assert_eq!(reachable(listens.parse().unwrap()).to_string(), reached);
+        }
+    }
 }

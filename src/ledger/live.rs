@@ -1,7 +1,7 @@
 //! The figures in memory: for each site that was asked for or hit, its recent counters.
 //!
 //! A counter here is the sum over all sources in the node's file plus what is journalled and not
-//! yet folded. Only the committer changes it, after the sync; workers read.
+//! yet folded, which the committer changes after the sync; publication adds what Redis knows beyond it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -40,8 +40,8 @@ pub struct LiveCounter {
     own_folded: i64,
     /// Of `own`, what Redis is known to have.
     own_confirmed: i64,
-    /// What Redis knows beyond `sum`: other nodes' hits.
-    beyond: i64,
+    /// What Redis knows beyond `sum`: other nodes' hits. None: it was not asked yet.
+    beyond: Option<i64>,
     /// Frozen sources that may not be wholly in Redis.
     unpublished: Vec<(Source, Register)>,
     /// The journal row of the newest hit.
@@ -94,9 +94,9 @@ impl LiveSite {
         let in_file = counts.iter().map(|c| c.register.hits()).sum::<i64>();
         let unfolded = counter.own - counter.own_folded;
         let sum = in_file + unfolded;
-        if learned {
+        if learned && let Some(beyond) = &mut counter.beyond {
             // What was known from Redis is known from the file now.
-            counter.beyond -= sum - counter.sum;
+            *beyond -= sum - counter.sum;
         }
         counter.sum = sum;
         counter.own_folded = own_folded;
@@ -192,8 +192,7 @@ impl LiveSite {
                 there.map_or(here.hits(), |there| here.merge(there).hits() - there.hits())
             };
             let beyond = total + contributed.iter().map(lacking).sum::<i64>() - counter.sum;
-            changed |= beyond != counter.beyond;
-            counter.beyond = beyond;
+            changed |= counter.beyond.replace(beyond) != Some(beyond);
             if *period == Period::Total
                 && let Some((_, there)) = contributed.iter().find(|(source, _)| Some(source) == run)
             {
@@ -219,7 +218,7 @@ impl LiveSite {
 
 impl LiveCounter {
     fn shown(&self) -> i64 {
-        self.sum + self.beyond
+        self.sum + self.beyond.unwrap_or(0)
     }
 }
 
@@ -262,6 +261,14 @@ mod tests {
         site.add(&[Period::Total], 5, 2);
         assert_eq!(site.hits(&[Period::Total]).unwrap().0, [115]);
         assert_eq!(shown_after(&site, seen(112, Some(12))), 115);
+    }
+
+    #[test]
+    fn what_is_learned_before_redis_was_asked_shows_at_once() {
+        let site = site_with(10);
+        let learned = [SiteCount { source: 2, name: Source::Run(8), published: true, register: Register::Grown(100) }];
+        site.load(Period::Total, Some(1), &learned, true);
+        assert_eq!(site.hits(&[Period::Total]).unwrap().0, [110]);
     }
 
     #[test]

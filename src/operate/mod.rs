@@ -20,7 +20,7 @@ use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::{self, HEADER_PAGES};
 use crate::counter::source::ImportName;
 use crate::counter::{EnrolledSite, Figures, SiteId};
-use crate::ledger::{DirectoryLock, Ledger};
+use crate::ledger::{DirectoryLock, Holder, Ledger};
 use crate::metrics::Metrics;
 
 pub use check::check;
@@ -181,6 +181,11 @@ fn say(report: &ImportReport) {
         "{}: counters set: {}; set back to 0, since only an earlier import had them: {}",
         report.source, report.rows, report.cleared
     );
+    if report.made_elsewhere {
+        println!(
+            "an import of this name was made on another node too: if it had rows of pages, correct or forget those there"
+        );
+    }
     if !report.days_also_counted_live.is_empty() {
         println!(
             "these days have other hits too, and their figures are now the sum of both: {}",
@@ -196,7 +201,11 @@ fn on_the_node<T>(
 ) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let place = match DirectoryLock::holder(&config.data_dir) {
-        Some(admin) => Place::Running(admin),
+        Some(Holder { admin_address: Some(admin), .. }) => Place::Running(admin),
+        Some(Holder { process, .. }) => bail!(
+            "process {process} is at work on the data directory {}; try again when it has ended",
+            config.data_dir.display()
+        ),
         None => {
             let lock = DirectoryLock::take(&config.data_dir)?;
             let (ledger, sites) = Ledger::open(

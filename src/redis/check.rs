@@ -250,7 +250,7 @@ impl<N: Node> Publisher<N> {
         let different = ours.iter().zip(&theirs).find(|((_, ours), theirs)| theirs.as_ref() != Some(ours));
         let reason = different.map(|((field, ours), theirs)| {
             let theirs: String = theirs.as_deref().unwrap_or("nothing").chars().take(60).collect();
-            format!("not published: `{key}` says {field} = {theirs}, and here it is {ours}; configure all nodes alike, or correct that key")
+            format!("not published: `{key}` says {field} = {theirs}, and here it is {ours}; configure all nodes alike, or, if all are, tell Redis: HSET {key} {field} {ours}")
         });
         let agreement = if reason.is_none() { Agreement::Agreed } else { Agreement::Differs };
         let progress = self.progress.entry(site.number).or_default();

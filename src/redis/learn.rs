@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{RedisError, Value};
+use tokio::sync::{mpsc, oneshot};
 
 use super::connection::{Connections, Fault, Link, fault_of};
 use super::layout::{self, Keys};
@@ -53,6 +54,26 @@ pub async fn run<N: Node>(node: Arc<N>, keys: Keys, connections: Arc<Connections
         let pause = if is_whole { ROUND_MIN } else { RETRY };
         tokio::time::sleep_until(begun + pause).await;
     }
+}
+
+/// A site of which all that Redis knows is wanted in the file now, and who waits for it.
+pub type Wish = (SiteNumber, oneshot::Sender<()>);
+
+/// Learns what is asked for at once. Never returns.
+pub async fn serve<N: Node>(node: Arc<N>, keys: Keys, connections: Arc<Connections>, mut wishes: mpsc::Receiver<Wish>) {
+    let mut lessons = Lessons { node, keys, hasher: RandomState::new(), known: HashMap::new() };
+    while let Some((number, done)) = wishes.recv().await {
+        let sites = lessons.node.sites();
+        let (Some(site), Some((connection, link))) = (sites.by_number(number), connections.get()) else { continue };
+        match lessons.learn(&link, site).await {
+            // Who has gone needs no answer.
+            Ok(()) => drop(done.send(())),
+            Err(error) => connections.failed(connection, &error),
+        }
+        // The regular rounds remember; this one is seldom asked twice.
+        lessons.known.clear();
+    }
+    std::future::pending().await
 }
 
 struct Lessons<N> {

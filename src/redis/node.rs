@@ -44,7 +44,10 @@ pub trait Node: Send + Sync + 'static {
     /// Remembers durably that these frozen sources' counts of the site are wholly in Redis.
     fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) -> impl Future<Output = ()> + Send;
 
-    /// What to read from Redis to show the site's figures now: each period with the sources of which
+    /// Brings the counters of the site's present figures into memory, where they are not.
+    fn load_wanted(&self, site: SiteNumber) -> impl Future<Output = ()> + Send;
+
+    /// What to read from Redis to show the site's figures now, of what is in memory: each period with the sources of which
     /// this node knows more than Redis may.
     fn wanted(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)>;
 

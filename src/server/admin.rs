@@ -11,6 +11,7 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, 
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
+use tokio::sync::Semaphore;
 
 use crate::counter::EnrolledSite;
 use crate::counter::csv::{self, HEADER_PAGES, Row};
@@ -39,6 +40,7 @@ pub struct Admin<N> {
     settings: Arc<AdminSettings>,
     metrics: Arc<Metrics>,
     figures: FigureAnswers,
+    imports: Semaphore,
 }
 
 #[derive(Serialize)]
@@ -50,7 +52,7 @@ struct ReadyReport {
 
 impl<N: Node> Admin<N> {
     pub fn new(node: Arc<N>, settings: Arc<AdminSettings>, metrics: Arc<Metrics>) -> Self {
-        Self { node, settings, metrics, figures: FigureAnswers::default() }
+        Self { node, settings, metrics, figures: FigureAnswers::default(), imports: Semaphore::new(1) }
     }
 
     async fn route(&self, request: Request<Incoming>, wire: &Wire) -> Result<Response<AnswerBody>, Refusal> {
@@ -97,7 +99,7 @@ impl<N: Node> Admin<N> {
                 self.figures.query(&*self.node, &site, &HeaderMap::new()).await
             }
             "import" => self.import(&site, request, wire).await,
-            _ => self.forget(&site, what.trim_start_matches("sources/")).await,
+            _ => self.forget(&site, what.strip_prefix("sources/").unwrap_or(what)).await,
         }
     }
 
@@ -201,8 +203,15 @@ impl<N: Node> Admin<N> {
             .find(|(key, _)| key == "source")
             .map(|(_, value)| value.into_owned());
         let name: ImportName = name.ok_or(Refusal::ImportUnnamed)?.parse().map_err(Refusal::ImportName)?;
+        // One at a time: each may hold its whole file in memory.
+        let Ok(_turn) = self.imports.try_acquire() else {
+            return Err(Refusal::Unavailable("another import is running; try again when it is done".to_owned()));
+        };
         let text = body::collect(request.into_body(), self.settings.limits.import_bytes, wire).await?;
-        let rows = csv::parse(&text, &site.site.page_params).map_err(Refusal::Csv)?;
+        // A large file takes a while, and the probes are answered on this thread.
+        let page_params = Arc::clone(&site.site.page_params);
+        let parsing = tokio::task::spawn_blocking(move || csv::parse(&text, &page_params));
+        let rows = parsing.await.map_err(|_| Refusal::BodyBroken)?.map_err(Refusal::Csv)?;
         Ok(json(&self.node.import(site, name, rows).await?))
     }
 

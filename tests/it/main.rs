@@ -36,3 +36,5 @@ mod refused_starts;
 mod restarts;
 /// Which room may know which.
 mod rooms;
+/// What one node knows of what others have done.
+mod several;

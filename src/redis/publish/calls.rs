@@ -15,6 +15,12 @@ use crate::redis::witness::Witness;
 
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(8);
+/// A site that Redis forgets twice within this time is brought again after a while only.
+const FORGETFUL_FOR: Duration = Duration::from_secs(20);
+
+fn wait_after(failures: u32) -> Duration {
+    (RETRY_MIN * 2_u32.saturating_pow(failures.min(8) - 1)).min(RETRY_MAX)
+}
 
 impl<N: Node> Publisher<N> {
     /// Sends one call for a site and takes in what it shows.
@@ -65,12 +71,25 @@ impl<N: Node> Publisher<N> {
     pub(in crate::redis) fn forgot(&mut self, number: SiteNumber, what: &str) {
         let sites = self.node.sites();
         let Some(site) = sites.by_number(number) else { return };
-        tracing::warn!(site = %site.site.id, what, "Redis forgot counts that it had confirmed; bringing them again");
         self.metrics.redis_regressions.inc();
         self.witnesses.forget(number);
-        self.node.put_back_changed_site(number);
+        let now = Instant::now();
         let progress = self.progress.entry(number).or_default();
         progress.agreement = Agreement::Unknown;
+        let is_again = progress.forgot_at.replace(now).is_some_and(|at| now.duration_since(at) < FORGETFUL_FOR);
+        if is_again {
+            // A Redis that loses it each time (its clock runs ahead, its memory is full) is not flooded.
+            self.postpone(number, Scope::All);
+            let reason = format!("Redis loses what it has confirmed, again and again: {what}");
+            if self.health.set_site(site.site.id.as_str(), Some(reason)) {
+                tracing::warn!(site = %site.site.id, what, "Redis forgot counts again; bringing them more slowly");
+            }
+            self.checks.begin(&sites, true);
+            return;
+        }
+        tracing::warn!(site = %site.site.id, what, "Redis forgot counts that it had confirmed; bringing them again");
+        self.node.put_back_changed_site(number);
+        let progress = self.progress.entry(number).or_default();
         let is_queued = progress.sweep.is_some();
         progress.sweep = Some(Sweep::new(Scope::All));
         if !is_queued {
@@ -88,17 +107,35 @@ impl<N: Node> Publisher<N> {
             return false;
         }
         // Where the connection stands nevertheless, it is a cluster's, and one shard is away.
-        let is_poison = fault == Fault::Site;
         let reason = connection::reason_of(error);
         let progress = self.progress.entry(site.number).or_default();
         let failures = progress.trouble.as_ref().map_or(0, |trouble| trouble.failures) + 1;
-        let wait = (RETRY_MIN * 2_u32.saturating_pow(failures.min(8) - 1)).min(RETRY_MAX);
-        let blocks_live = !reason.contains(":pages:");
-        progress.trouble = Some(Trouble { retry_at: Some(Instant::now() + wait), failures, is_poison, blocks_live });
+        progress.trouble = Some(Trouble {
+            retry_at: Some(Instant::now() + wait_after(failures)),
+            failures,
+            is_poison: fault == Fault::Site,
+            blocks_live: !reason.contains(":pages:"),
+        });
         if self.health.set_site(site.site.id.as_str(), Some(reason.clone())) {
             tracing::warn!(site = %site.site.id, %reason, "can't publish this site; its hits are counted on");
         }
         true
+    }
+
+    /// Tries a site again later, with all that is in `scope`.
+    fn postpone(&mut self, number: SiteNumber, scope: Scope) {
+        let progress = self.progress.entry(number).or_default();
+        let failures = progress.trouble.as_ref().map_or(0, |trouble| trouble.failures) + 1;
+        progress.trouble = Some(Trouble {
+            retry_at: Some(Instant::now() + wait_after(failures)),
+            failures,
+            is_poison: false,
+            blocks_live: true,
+        });
+        progress.postponed = progress.postponed.max(Some(scope));
+        progress.is_waiting = true;
+        progress.sweep = None;
+        self.sweeps.retain(|queued| *queued != number);
     }
 
     /// Sites whose time has come are tried again: the poisoned with all they have, since nobody

@@ -1,5 +1,6 @@
 //! Live traffic: the sites whose own counters have changed.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ impl<N: Node> Publisher<N> {
         let took_all = taken.len() < limit;
         let started = Instant::now();
         let sites = self.node.sites();
+        self.health.retain_sites(|id| sites.get(id).is_some());
         let mut ready = Vec::with_capacity(taken.len());
         for number in taken {
             // A site that is no longer configured is no longer published.
@@ -29,11 +31,12 @@ impl<N: Node> Publisher<N> {
         }
         let node = Arc::clone(&self.node);
         let keys = self.keys.clone();
+        let connections = Arc::clone(&self.connections);
         let witnesses = Arc::clone(&self.witnesses);
         let calls = futures_util::stream::iter(ready).map(|site| {
             let raise = Raise { rows: node.recent(site.number), markers: Vec::new() };
             let confirmed = witnesses.of(site.number);
-            let (link, keys, connections) = (&lease.link, &keys, &self.connections);
+            let (link, keys, connections) = (&lease.link, &keys, &connections);
             async move {
                 let begun = Instant::now();
                 let is_up = connections.get().is_some_and(|(number, _)| number == lease.number);
@@ -46,9 +49,10 @@ impl<N: Node> Publisher<N> {
                 (site, confirmed, outcome, begun.elapsed())
             }
         });
-        let outcomes: Vec<_> = calls.buffer_unordered(lease.link.lanes()).collect().await;
+        // Each reply counts as it comes: where a shard hangs, the others' success shows in time.
+        let mut outcomes = pin!(calls.buffer_unordered(lease.link.lanes()));
         let mut all_is_well = true;
-        for (site, confirmed, outcome, duration) in outcomes {
+        while let Some((site, confirmed, outcome, duration)) = outcomes.next().await {
             match outcome {
                 None => {}
                 Some(Ok(raised)) => {

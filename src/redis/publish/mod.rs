@@ -62,6 +62,8 @@ pub(in crate::redis) struct Progress {
     /// A sweep that was dropped until the site can be published again.
     pub(in crate::redis) postponed: Option<Scope>,
     trouble: Option<Trouble>,
+    /// When Redis was last found to have forgotten some of it.
+    forgot_at: Option<Instant>,
     /// Changed while it couldn't be published.
     is_waiting: bool,
 }
