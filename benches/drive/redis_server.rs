@@ -55,14 +55,17 @@ impl RedisServer {
     }
 
     /// Waits until nothing is published any more. Nodes go on reading, to see that nothing is lost.
-    pub fn rest(&self) {
+    pub fn rest<'a>(servers: impl IntoIterator<Item = &'a Self> + Clone) {
         // Pages are published once a second.
         const INTERVAL: Duration = Duration::from_millis(1_500);
+        let raises = || -> u64 {
+            servers.clone().into_iter().map(|server| server.calls_of(|command| command.starts_with("eval"))).sum()
+        };
         let deadline = Instant::now() + Duration::from_secs(600);
-        let mut before = self.calls_of(|command| command.starts_with("eval"));
-        loop {
+        let mut before = raises();
+        while servers.clone().into_iter().next().is_some() {
             std::thread::sleep(INTERVAL);
-            let now = self.calls_of(|command| command.starts_with("eval"));
+            let now = raises();
             if now == before {
                 return;
             }
