@@ -143,6 +143,7 @@ impl Story {
     fn end(mut self) {
         self.tell(Step::StartRedis);
         self.start_all();
+        let nodes: Vec<_> = self.seats.iter_mut().filter_map(|seat| seat.node.take()).collect();
         let hits: u64 = self.hits.iter().sum();
         let total = || self.redis_cli(&["HGET", "thongke:{demo}:hits", "total"]);
         let expected = if hits == 0 { String::new() } else { hits.to_string() };
@@ -151,8 +152,7 @@ impl Story {
             let score = || self.redis_cli(&["ZSCORE", "thongke:{demo}:pages:total", page]);
             wait(&format!("Redis's total of {page} is {hits}"), || score() == hits.to_string(), score);
         }
-        for seat in &mut self.seats {
-            let node = seat.node.take().unwrap();
+        for node in nodes {
             // Stories may be told over midnight.
             let year = || node.figures().figure("year");
             wait(&format!("the figures say {hits}"), || year() == hits.cast_signed(), year);
