@@ -167,6 +167,10 @@ impl redis::node::Node for Node {
         self.ledger.unpublished_sites().await.map_err(|error| error.to_string())
     }
 
+    async fn published_sources(&self, site: SiteNumber, limit: usize) -> Result<Vec<Source>, String> {
+        self.ledger.published_sources(site, limit).await.map_err(|error| error.to_string())
+    }
+
     async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) {
         if let Err(error) = self.ledger.mark_published(site, sources).await {
             // Harmless: they are published again after the next start.

@@ -335,6 +335,10 @@ impl Ledger {
         self.reader.read(move |connection| reader::unpublished_sites(connection, &run)).await
     }
 
+    pub async fn published_sources(&self, site: SiteNumber, limit: usize) -> Result<Vec<Source>, NotDurable> {
+        self.reader.read(move |connection| reader::published_sources(connection, site, limit)).await
+    }
+
     pub async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) -> Result<(), NotDurable> {
         self.ask(|done| Message::MarkPublished { site, sources, done }).await
     }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::counter::account::SourceAccount;
 use crate::counter::csv::Row;
-use crate::counter::{Day, PageAddress, Period, SiteNumber};
+use crate::counter::{Day, PageAddress, Period, SiteNumber, Source};
 
 use super::hand_over::NotDurable;
 use super::store::{self, SourceNumber};
@@ -156,6 +156,19 @@ pub fn unpublished_sites(connection: &Connection, run: &str) -> rusqlite::Result
         )?
         .query_map([run], |row| row.get(0).map(SiteNumber))?
         .collect()
+}
+
+/// Sources of a site that are known to be wholly in Redis: imports first, then the newest runs.
+pub fn published_sources(connection: &Connection, site: SiteNumber, limit: usize) -> rusqlite::Result<Vec<Source>> {
+    let names: Vec<String> = connection
+        .prepare_cached(
+            "SELECT s.name FROM site_sources p JOIN sources s ON s.number = p.source
+             WHERE p.site = ?1 AND p.published = 1
+             ORDER BY s.name NOT LIKE 'import:%', p.source DESC LIMIT ?2",
+        )?
+        .query_map((site.0, i64::try_from(limit).unwrap_or(i64::MAX)), |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
 fn count_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
