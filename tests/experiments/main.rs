@@ -20,10 +20,14 @@ mod redis_server;
 
 /// 6: killed at each call that changes the files.
 mod crash_points;
+/// What a power cut leaves of a node's files.
+mod disk;
 /// 1: node and Redis killed under load; how long a start takes.
 mod kills;
 /// 5: several nodes; copied and restored data directories; retired nodes; many restarts.
 mod nodes;
+/// 6: the power is cut at each sync.
+mod power_cut;
 /// A proxy that loses, delays and swallows what passes.
 mod proxy;
 /// 2: what the network does to replies.
