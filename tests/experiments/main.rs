@@ -18,6 +18,8 @@ mod node;
 /// Redis servers that can be killed, paused and started again.
 mod redis_server;
 
+/// 7: a disk that fails, stalls or is full.
+mod bad_disk;
 /// 6: killed at each call that changes the files.
 mod crash_points;
 /// What a power cut leaves of a node's files.
