@@ -24,6 +24,7 @@ mod committer;
 mod fold;
 mod hand_over;
 mod live;
+mod log_check;
 mod outbox;
 mod reader;
 mod store;
@@ -88,7 +89,7 @@ impl Ledger {
         metrics: Arc<Metrics>,
     ) -> Result<(Self, Sites), OpenError> {
         let path = directory.join("thongke.db");
-        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+        let sqlite = |source| OpenError::of_sqlite(&path, source);
         let mut connection = store::open(directory)?;
         let outbox = Arc::new(Outbox::new(is_publishing));
         let last_number =

@@ -8,6 +8,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use crate::counter::{Contribution, PageAddress, Period, Register, SiteId, SiteNumber, Source, Tally};
 
+use super::log_check;
+
 /// A source's number in the file.
 pub type SourceNumber = i64;
 
@@ -32,6 +34,17 @@ pub enum OpenError {
     Newer { path: PathBuf, found: i64 },
     #[error("{}: {source}", path.display())]
     Sqlite { path: PathBuf, source: rusqlite::Error },
+}
+
+impl OpenError {
+    /// What SQLite said when the file was opened or first read.
+    pub fn of_sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match source.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => Self::Damaged { path: path.to_owned(), reason: source.to_string() },
+            _ => Self::Sqlite { path: path.to_owned(), source },
+        }
+    }
 }
 
 /// Holds the data directory against a second node, and tells it who holds it.
@@ -88,7 +101,7 @@ impl DirectoryLock {
 /// Opens the node's file, creating it if there is none.
 pub fn open(directory: &Path) -> Result<Connection, OpenError> {
     let path = directory.join(FILE);
-    let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+    let sqlite = |source| OpenError::of_sqlite(&path, source);
     if !path.exists() {
         let log = directory.join(format!("{FILE}-wal"));
         if log.exists() {
@@ -99,6 +112,12 @@ pub fn open(directory: &Path) -> Result<Connection, OpenError> {
     }
     if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0) {
         return Err(OpenError::Damaged { path, reason: "it is empty".to_owned() });
+    }
+    let log = directory.join(format!("{FILE}-wal"));
+    match log_check::damage(&log) {
+        Ok(None) => {}
+        Ok(Some(reason)) => return Err(OpenError::Damaged { path, reason }),
+        Err(source) => return Err(OpenError::Directory { path: log, source }),
     }
     let connection =
         Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
@@ -120,7 +139,7 @@ pub fn open_reader(directory: &Path) -> rusqlite::Result<Connection> {
 /// The file comes into being whole, by a rename: a crash while it is made leaves none.
 fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
     let io = |source| OpenError::Directory { path: directory.to_owned(), source };
-    let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let sqlite = |source| OpenError::of_sqlite(path, source);
     let unfinished = directory.join(format!("{FILE}.new"));
     if unfinished.exists() {
         fs::remove_file(&unfinished).map_err(io)?;
