@@ -22,6 +22,8 @@ mod redis_server;
 mod bad_disk;
 /// 6: killed at each call that changes the files.
 mod crash_points;
+/// 8: truncated, flipped, swapped, removed.
+mod damage;
 /// What a power cut leaves of a node's files.
 mod disk;
 /// 1: node and Redis killed under load; how long a start takes.
