@@ -22,7 +22,8 @@ pub struct CommandLine {
 pub enum Command {
     /// Count and serve; what `thongke` alone does
     Serve,
-    /// Check the configuration and whether what it names can be reached
+    /// Check the configuration, and whether what it names can be used; 0: yes, perhaps with warnings,
+    /// 1: something doesn't work, 2: the configuration is wrong
     Check,
     /// Take over old counts from a CSV file (`period,hits` or `period,page,hits`)
     Import {
@@ -36,9 +37,19 @@ pub enum Command {
     /// Write all counts of a site as CSV
     Export { site: SiteId },
     /// Show a site's figures as its pages show them
-    Figures { site: SiteId },
+    Figures {
+        site: SiteId,
+        /// Write them as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show who contributed what to a site's counts
-    Sources { site: SiteId },
+    Sources {
+        site: SiteId,
+        /// Write them as a JSON array
+        #[arg(long)]
+        json: bool,
+    },
     /// Undo an import
     Forget {
         site: SiteId,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use thongke::command_line::{Command, CommandLine};
-use thongke::config::{Config, LogFormat};
+use thongke::config::{Config, Environment, LogFormat};
 use thongke::{app, operate};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -17,7 +17,7 @@ const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
-    let config = match Config::load(&command_line.flags, |name| std::env::var(name).ok()) {
+    let config = match Config::load(&command_line.flags, &Environment::of_process()) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("thongke: {error}");
@@ -27,14 +27,14 @@ fn main() -> ExitCode {
     let command = command_line.command.unwrap_or(Command::Serve);
     let outcome = match &command {
         Command::Serve => {
-            log_to_stderr(config.log_format);
+            log_to_stderr(&config);
             return serve(&config, &command_line.flags);
         }
         Command::Check => operate::check(&config),
         Command::Import { site, file, source } => operate::import(&config, site, file, source),
         Command::Export { site } => operate::export(&config, site),
-        Command::Figures { site } => operate::figures(&config, site),
-        Command::Sources { site } => operate::sources(&config, site),
+        Command::Figures { site, json } => operate::figures(&config, site, *json),
+        Command::Sources { site, json } => operate::sources(&config, site, *json),
         Command::Forget { site, source } => operate::forget(&config, site, source),
     };
     match outcome {
@@ -99,7 +99,7 @@ async fn until_told_to_stop(mut signals: Signals, running: &app::Running, flags:
             _ = signals.interrupt.recv() => return,
             _ = signals.hangup.recv() => {}
         }
-        let reloaded = match Config::load(flags, |name| std::env::var(name).ok()) {
+        let reloaded = match Config::load(flags, &Environment::of_process()) {
             Ok(config) => running.reload(&config).await,
             Err(error) => Err(error.into()),
         };
@@ -110,11 +110,10 @@ async fn until_told_to_stop(mut signals: Signals, running: &app::Running, flags:
     }
 }
 
-fn log_to_stderr(format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("THONGKE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+fn log_to_stderr(config: &Config) {
+    let filter = tracing_subscriber::EnvFilter::new(&config.log_filter);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
+    match config.log_format {
         LogFormat::Text => builder.with_target(false).with_ansi(false).init(),
         LogFormat::Json => builder.json().init(),
     }

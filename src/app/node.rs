@@ -103,7 +103,7 @@ impl server::node::Node for Node {
 
     fn readiness(&self) -> Readiness {
         Readiness {
-            not_ready: self.ledger.failed().map(ToString::to_string),
+            not_ready: self.ledger.failed().map(|reason| reason.to_string()),
             degraded: self.publication.get().map(Publication::degraded).unwrap_or_default(),
         }
     }

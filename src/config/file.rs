@@ -1,183 +1,232 @@
 //! The TOML file.
 
-use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use chrono_tz::Tz;
-use serde::Deserialize;
+use toml::de::{DeTable, DeValue};
 
-use crate::counter::label::Labels;
-use crate::counter::site::PageRetention;
-use crate::counter::{FigureKey, Language, Origin, Site, SiteId};
+use super::problem::{Findings, Place, Problems};
+use super::reader::{Reader, Text};
+use super::secret::{self, Secret};
+use super::{address, network, site, suggest, syntax};
+use crate::counter::Site;
 
-use super::ConfigError;
+const KEYS: [&str; 12] = [
+    "listen",
+    "admin_listen",
+    "data_dir",
+    "redis",
+    "redis_password_file",
+    "redis_prefix",
+    "redis_allow_eviction",
+    "admin_token_file",
+    "path_prefix",
+    "trusted_proxies",
+    "sites",
+    "limits",
+];
+const LIMITS_KEYS: [&str; 1] = ["enabled"];
 
-/// The file's keys, checked for what TOML can check.
+/// A value, and where it stands.
+#[derive(Debug)]
+pub struct Placed<T> {
+    pub value: T,
+    pub place: Place,
+}
+
+/// The file's keys, each checked for what can be checked by itself.
 #[derive(Debug, Default)]
 pub struct File {
-    pub listen: Option<String>,
-    pub admin_listen: Option<String>,
+    pub listen: Option<Placed<String>>,
+    pub admin_listen: Option<Placed<String>>,
     pub data_dir: Option<PathBuf>,
-    pub redis: Vec<String>,
-    pub redis_password_file: Option<PathBuf>,
+    pub redis: Option<Placed<Vec<String>>>,
+    pub redis_password: Option<Secret>,
     pub redis_prefix: Option<String>,
     pub redis_allow_eviction: bool,
-    pub admin_token_file: Option<PathBuf>,
+    pub admin_token: Option<Secret>,
     pub path_prefix: String,
     pub sites: Vec<Site>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    listen: Option<String>,
-    admin_listen: Option<String>,
-    data_dir: Option<PathBuf>,
-    #[serde(default)]
-    redis: Vec<String>,
-    redis_password_file: Option<PathBuf>,
-    redis_prefix: Option<String>,
-    #[serde(default)]
-    redis_allow_eviction: bool,
-    admin_token_file: Option<PathBuf>,
-    #[serde(default)]
-    path_prefix: String,
-    /// Accepted, and not acted on yet.
-    #[expect(dead_code)]
-    trusted_proxies: Option<Vec<String>>,
-    /// Accepted, and not acted on yet.
-    #[expect(dead_code)]
-    limits: Option<RawLimits>,
-    sites: BTreeMap<toml::Spanned<String>, RawSite>,
+/// Reads the file, and notes all that is wrong with it.
+pub fn read(path: &Path, problems: &mut Problems) -> File {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let what = match error.kind() {
+                ErrorKind::IsADirectory => "it is a folder; expected a file such as `thongke.toml` in it".to_owned(),
+                _ => error.to_string(),
+            };
+            problems.add(format!("can't read the configuration {}: {what}", path.display()));
+            return File::default();
+        }
+    };
+    let text = match std::str::from_utf8(&bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let before = std::str::from_utf8(bytes.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default();
+            let place = Place::of(path, before, before.len());
+            problems.add_at(place, "the file is not in UTF-8 from here on; save it in this encoding");
+            return File::default();
+        }
+    };
+    let mut findings = Findings::new(path, text);
+    let file = parse(path, text, &mut findings);
+    findings.into_problems(problems);
+    file
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLimits {
-    #[expect(dead_code)]
-    enabled: Option<bool>,
+fn parse(path: &Path, text: &str, findings: &mut Findings<'_>) -> File {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let rest_is_sound = syntax::note(&errors, findings);
+    if !rest_is_sound {
+        return File::default();
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut reader = Reader::new(table.get_ref(), findings);
+    reader.refuse_unknown(&KEYS, |key, value| match value {
+        DeValue::Table(_) => match suggest::nearest(key, ["sites", "limits"]) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("a site's table begins with `[sites.{key}]`"),
+        },
+        _ if site::KEYS.contains(&key) => {
+            "it belongs to a site: put it below a line such as `[sites.my-portal]`".to_owned()
+        }
+        _ => suggest::nearest_or_all(key, &KEYS),
+    });
+    File {
+        listen: listen(&mut reader, "listen", table.get_ref()),
+        admin_listen: listen(&mut reader, "admin_listen", table.get_ref()),
+        data_dir: data_dir(&mut reader, folder),
+        redis: redis(&mut reader),
+        redis_password: secret_file(&mut reader, "redis_password_file", folder),
+        redis_prefix: redis_prefix(&mut reader),
+        redis_allow_eviction: reader.boolean("redis_allow_eviction").unwrap_or(false),
+        admin_token: secret_file(&mut reader, "admin_token_file", folder),
+        path_prefix: path_prefix(&mut reader),
+        sites: {
+            trusted_proxies(&mut reader);
+            limits(&mut reader);
+            sites(&mut reader, table.get_ref())
+        },
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSite {
-    #[serde(default)]
-    name: String,
-    origins: toml::Spanned<Vec<toml::Spanned<String>>>,
-    time_zone: Option<toml::Spanned<String>>,
-    language: Option<toml::Spanned<String>>,
-    figures: Option<Vec<toml::Spanned<String>>>,
-    #[serde(default)]
-    labels: BTreeMap<toml::Spanned<String>, String>,
-    page_params: Option<Vec<String>>,
-    page_days: Option<u32>,
-    page_months: Option<u32>,
-    /// Accepted, and not acted on yet.
-    #[expect(dead_code)]
-    page_cap: Option<u32>,
-    /// Accepted, and not acted on yet.
-    #[expect(dead_code)]
-    repeat_window: Option<String>,
+fn listen(reader: &mut Reader<'_, '_, '_>, key: &str, table: &DeTable<'_>) -> Option<Placed<String>> {
+    // A bare port is what most people try first.
+    let port = table.get(key).and_then(|value| value.get_ref().as_integer()).map(ToString::to_string);
+    let port = port.filter(|port| port.parse::<u16>().is_ok());
+    let default = if key == "listen" { "8080" } else { "8081" };
+    let example = format!("\"127.0.0.1:{}\"", port.as_deref().unwrap_or(default));
+    let Text { text, span } = reader.string(key, &example)?;
+    if let Err(reason) = address::check(text) {
+        reader.findings().wrong(&span, format!("{key} `{text}` {reason}"));
+        return None;
+    }
+    Some(Placed { value: text.to_owned(), place: reader.findings().place(&span) })
 }
 
-/// Longest keeping of page figures, in days and months: a hundred years.
-const PAGE_DAYS_MAX: u32 = 36_525;
-const PAGE_MONTHS_MAX: u32 = 1_200;
-
-pub fn read(path: &Path) -> Result<File, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| ConfigError(format!("can't read the configuration {}: {error}", path.display())))?;
-    parse(&text).map_err(|(span, reason)| {
-        let line = 1 + text.get(..span.start).unwrap_or_default().matches('\n').count();
-        ConfigError(format!("{}:{line}: {reason}", path.display()))
-    })
+fn data_dir(reader: &mut Reader<'_, '_, '_>, folder: &Path) -> Option<PathBuf> {
+    let Text { text, span } = reader.string("data_dir", r#""/var/lib/thongke""#)?;
+    if text.is_empty() {
+        reader.findings().wrong(&span, "data_dir is empty; expected a folder, such as `/var/lib/thongke`");
+        return None;
+    }
+    Some(folder.join(text))
 }
 
-type Wrong = (std::ops::Range<usize>, String);
+fn redis(reader: &mut Reader<'_, '_, '_>) -> Option<Placed<Vec<String>>> {
+    let addresses = reader.strings("redis", r#"["redis://127.0.0.1:6379"]"#)?;
+    let mut all_are_right = true;
+    for Text { text, span } in &addresses.texts {
+        if let Err(error) = crate::redis::parse(&[(*text).to_owned()], None) {
+            reader.findings().wrong(span, format!("the Redis address {error}"));
+            all_are_right = false;
+        }
+    }
+    let value: Vec<_> = addresses.texts.iter().map(|address| address.text.to_owned()).collect();
+    if all_are_right
+        && !value.is_empty()
+        && let Err(error) = crate::redis::parse(&value, None)
+    {
+        reader.findings().wrong(&addresses.span, format!("the Redis address {error}"));
+    }
+    Some(Placed { value, place: reader.findings().place(&addresses.span) })
+}
 
-fn parse(text: &str) -> Result<File, Wrong> {
-    let raw: Raw = toml::from_str(text).map_err(|error| (error.span().unwrap_or(0..0), error.message().to_owned()))?;
-    let prefix_is_right = raw.path_prefix.is_empty()
-        || (raw.path_prefix.starts_with('/')
-            && !raw.path_prefix.ends_with('/')
-            && !raw.path_prefix.contains(['?', '#', ' ']));
-    if !prefix_is_right {
+fn redis_prefix(reader: &mut Reader<'_, '_, '_>) -> Option<String> {
+    let Text { text, span } = reader.string("redis_prefix", r#""thongke""#)?;
+    if text.is_empty() || text.contains(['{', '}']) {
         let reason = format!(
-            "path_prefix is `{}`; expected nothing, or a path such as `/tk` without a slash at its end",
-            raw.path_prefix
+            "redis_prefix is `{text}`; expected a name such as `thongke`, neither empty nor with braces, which mark a key's slot"
         );
-        return Err((0..0, reason));
+        reader.findings().wrong(&span, reason);
     }
-    if raw.sites.is_empty() {
-        return Err((0..0, "there is no site; add one as `[sites.my-portal]` with its `origins`".to_owned()));
-    }
-    let prefix_of_keys = raw.redis_prefix.as_deref().unwrap_or("thongke");
-    if prefix_of_keys.is_empty() || prefix_of_keys.contains(['{', '}']) {
-        return Err((0..0, "redis_prefix must not be empty or hold braces, which mark a key's slot".to_owned()));
-    }
-    Ok(File {
-        sites: raw.sites.into_iter().map(|(id, site)| site.check(&id)).collect::<Result<_, _>>()?,
-        listen: raw.listen,
-        admin_listen: raw.admin_listen,
-        data_dir: raw.data_dir,
-        redis: raw.redis,
-        redis_password_file: raw.redis_password_file,
-        redis_prefix: raw.redis_prefix,
-        redis_allow_eviction: raw.redis_allow_eviction,
-        admin_token_file: raw.admin_token_file,
-        path_prefix: raw.path_prefix,
-    })
+    Some(text.to_owned())
 }
 
-/// A value as the type it stands for, or what is wrong with it, and where.
-fn read_as<T: std::str::FromStr<Err: std::fmt::Display>>(value: &toml::Spanned<String>) -> Result<T, Wrong> {
-    value.get_ref().parse().map_err(|error: T::Err| (value.span(), error.to_string()))
-}
-
-impl RawSite {
-    fn check(self, id: &toml::Spanned<String>) -> Result<Site, Wrong> {
-        let mut site = Site::with_defaults(read_as::<SiteId>(id)?, Vec::new());
-        if self.origins.get_ref().is_empty() {
-            let reason = format!(
-                "site `{}` has no origins; name those of its pages, for example `origins = [\"https://portal.example.vn\"]`",
-                id.get_ref()
-            );
-            return Err((self.origins.span(), reason));
+fn secret_file(reader: &mut Reader<'_, '_, '_>, key: &str, folder: &Path) -> Option<Secret> {
+    let Text { text, span } = reader.string(key, r#""/etc/thongke/secret""#)?;
+    if text.is_empty() {
+        reader.findings().wrong(&span, format!("{key} is empty; expected a file, or no such line"));
+        return None;
+    }
+    match secret::read(&folder.join(text)) {
+        Ok(secret) => Some(secret),
+        Err(reason) => {
+            reader.findings().wrong(&span, format!("{key}: {reason}"));
+            None
         }
-        site.origins = self.origins.get_ref().iter().map(read_as::<Origin>).collect::<Result<_, _>>()?;
-        site.name = self.name;
-        if let Some(zone) = &self.time_zone {
-            site.time_zone = time_zone(zone)?;
-        }
-        if let Some(language) = &self.language {
-            site.language = read_as::<Language>(language)?;
-        }
-        if let Some(figures) = &self.figures {
-            site.figures = figures.iter().map(read_as::<FigureKey>).collect::<Result<_, _>>()?;
-        }
-        for (key, label) in self.labels {
-            let labels: &mut Labels = &mut site.labels;
-            labels.insert(read_as::<FigureKey>(&key)?, label);
-        }
-        if let Some(params) = self.page_params {
-            site.page_params = params;
-        }
-        site.page_retention = PageRetention {
-            days: self.page_days.unwrap_or(site.page_retention.days).min(PAGE_DAYS_MAX),
-            months: self.page_months.unwrap_or(site.page_retention.months).min(PAGE_MONTHS_MAX),
-        };
-        Ok(site)
     }
 }
 
-fn time_zone(name: &toml::Spanned<String>) -> Result<Tz, Wrong> {
-    let text = name.get_ref();
-    text.parse().map_err(|_| {
-        let nearest = chrono_tz::TZ_VARIANTS
-            .iter()
-            .map(|zone| zone.name())
-            .max_by(|a, b| strsim::jaro_winkler(a, text).total_cmp(&strsim::jaro_winkler(b, text)))
-            .unwrap_or("Asia/Ho_Chi_Minh");
-        (name.span(), format!("`{text}` is not an IANA time zone; did you mean `{nearest}`?"))
-    })
+fn path_prefix(reader: &mut Reader<'_, '_, '_>) -> String {
+    let Some(Text { text, span }) = reader.string("path_prefix", r#""/tk""#) else { return String::new() };
+    let is_right =
+        text.is_empty() || (text.starts_with('/') && !text.ends_with('/') && !text.contains(['?', '#', ' ']));
+    if !is_right {
+        let inner = text.split(['?', '#', ' ']).next().unwrap_or_default().trim_matches('/');
+        let meant = if inner.is_empty() { String::new() } else { format!("; did you mean `/{inner}`?") };
+        let reason = format!(
+            "path_prefix is `{text}`; expected nothing, or a path such as `/tk` with a slash before it and none after it{meant}"
+        );
+        reader.findings().wrong(&span, reason);
+    }
+    text.to_owned()
+}
+
+/// Not acted on yet.
+fn trusted_proxies(reader: &mut Reader<'_, '_, '_>) {
+    let Some(proxies) = reader.strings("trusted_proxies", r#"["10.0.0.0/8"]"#) else { return };
+    for Text { text, span } in &proxies.texts {
+        if let Err(reason) = network::check(text) {
+            reader.findings().wrong(span, format!("trusted_proxies: `{text}` {reason}"));
+        }
+    }
+}
+
+/// Not acted on yet.
+fn limits(reader: &mut Reader<'_, '_, '_>) {
+    let Some((table, _)) = reader.table("limits", "{ enabled = true }") else { return };
+    let mut limits = Reader::new(table, reader.findings());
+    limits.refuse_unknown(&LIMITS_KEYS, |key, _| suggest::nearest_or_all(key, &LIMITS_KEYS));
+    let _enabled = limits.boolean("enabled");
+}
+
+fn sites(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>) -> Vec<Site> {
+    let lacks = "there is no site; add one as `[sites.my-portal]` with its `origins`";
+    let Some((sites, span)) = reader.table("sites", "[sites.my-portal]") else {
+        if !table.contains_key("sites") {
+            // At the end, where one is added.
+            let end = reader.findings().text().trim_end().len();
+            reader.findings().missing(&Range { start: end, end }, lacks);
+        }
+        return Vec::new();
+    };
+    if sites.is_empty() {
+        reader.findings().missing(&span, lacks);
+    }
+    site::read_all(sites, &KEYS, reader.findings())
 }

@@ -1,19 +1,32 @@
 //! The configuration: defaults, a TOML file, the environment, flags; the later the stronger.
 //!
 //! The environment is an argument. What comes out is checked: every site can be served as it is.
+//! What is wrong is told all at once, each with its place and with what would be right.
 
+mod address;
+mod environment;
 mod file;
 mod flags;
+mod network;
+mod problem;
+mod reader;
 mod secret;
+mod site;
+mod suggest;
+mod syntax;
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::path::{Path, PathBuf};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
 
 use crate::counter::label::Labels;
 use crate::counter::{Origin, Site};
 use crate::redis::{Target, TargetError};
 
+use problem::{Place, Problems};
+
+pub use environment::Environment;
 pub use flags::{Flags, LogFormat};
+pub use problem::ConfigError;
 pub use secret::{RedisUrl, Secret};
 
 /// Everything a node is told.
@@ -34,64 +47,67 @@ pub struct Config {
     /// No file was given: the one site is the built-in demo.
     pub is_demo: bool,
     pub log_format: LogFormat,
+    /// Which log lines are written, as `tracing` filters them.
+    pub log_filter: String,
 }
 
-/// What is wrong, where, and what would be right.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(String);
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
+const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8081));
 
 impl Config {
-    /// Reads the configuration; `env` knows the environment variables.
-    pub fn load(flags: &Flags, env: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let path = flags.config.clone().or_else(|| env("THONGKE_CONFIG").map(PathBuf::from));
-        let file = match &path {
-            None => file::File::default(),
-            Some(path) => file::read(path)?,
-        };
-        let listen = flags.listen.clone().or_else(|| env("THONGKE_LISTEN")).or(file.listen);
-        let admin_listen = flags.admin_listen.clone().or_else(|| env("THONGKE_ADMIN_LISTEN")).or(file.admin_listen);
-        let data_dir = flags.data_dir.clone().or_else(|| env("THONGKE_DATA_DIR").map(PathBuf::from)).or(file.data_dir);
-        let redis = if !flags.redis.is_empty() {
-            flags.redis.clone()
-        } else if let Some(urls) = env("THONGKE_REDIS") {
-            urls.split(',').map(|url| url.trim().to_owned()).filter(|url| !url.is_empty()).collect()
-        } else {
-            file.redis
-        };
-        let log_format = match (flags.log_format, env("THONGKE_LOG_FORMAT").as_deref()) {
-            (Some(format), _) => format,
-            (None, None | Some("text")) => LogFormat::Text,
-            (None, Some("json")) => LogFormat::Json,
-            (None, Some(other)) => {
-                return Err(ConfigError(format!("THONGKE_LOG_FORMAT is `{other}`; expected text or json")));
-            }
-        };
-        let (sites, is_demo) = match path {
-            None => (vec![demo()], true),
-            Some(_) => (file.sites, false),
-        };
-        let listen = address("listen", listen.as_deref().unwrap_or("127.0.0.1:8080"))?;
-        let admin_listen = address("admin_listen", admin_listen.as_deref().unwrap_or("127.0.0.1:8081"))?;
-        if overlap(listen, admin_listen) {
+    /// Reads the configuration, or says all that is wrong with it.
+    pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        environment.refuse_unknown(&mut problems);
+        let path = flags.config.clone().or_else(|| environment.get("THONGKE_CONFIG", &mut problems).map(PathBuf::from));
+        let file = path.as_deref().map(|path| file::read(path, &mut problems));
+        let is_demo = file.is_none();
+        let mut file = file.unwrap_or_default();
+        let listen = Listen::find(&flags.listen, "listen", "THONGKE_LISTEN", environment, file.listen, &mut problems)
+            .map_or(Some(DEFAULT_LISTEN), |listen| listen.resolve(&mut problems));
+        let admin_listen = Listen::find(
+            &flags.admin_listen,
+            "admin-listen",
+            "THONGKE_ADMIN_LISTEN",
+            environment,
+            file.admin_listen,
+            &mut problems,
+        )
+        .map_or(Some(DEFAULT_ADMIN_LISTEN), |listen| listen.resolve(&mut problems));
+        let data_dir = flags
+            .data_dir
+            .clone()
+            .or_else(|| environment.get("THONGKE_DATA_DIR", &mut problems).map(PathBuf::from))
+            .or(file.data_dir);
+        let redis = redis(flags, environment, file.redis, file.redis_password.as_ref(), &mut problems);
+        let log_format = log_format(flags, environment, &mut problems);
+        let log_filter = log_filter(environment, &mut problems);
+        if let (Some(listen), Some(admin_listen)) = (listen, admin_listen)
+            && address::overlap(listen, admin_listen)
+        {
             // Both are bound so that several sockets may share them: the kernel would mix their requests.
-            return Err(ConfigError(format!(
+            problems.add(format!(
                 "listen = `{listen}` and admin_listen = `{admin_listen}` are the same; give the admin listener a port of its own"
-            )));
+            ));
+        }
+        problems.into_result()?;
+        if is_demo {
+            file.sites = vec![demo()];
         }
         Ok(Self {
-            listen,
-            admin_listen,
+            listen: listen.unwrap_or(DEFAULT_LISTEN),
+            admin_listen: admin_listen.unwrap_or(DEFAULT_ADMIN_LISTEN),
             data_dir: data_dir.unwrap_or_else(|| PathBuf::from("data")),
-            redis: redis.into_iter().map(RedisUrl::new).collect(),
-            redis_password: file.redis_password_file.as_deref().map(read_secret).transpose()?,
+            redis,
+            redis_password: file.redis_password,
             redis_prefix: file.redis_prefix.unwrap_or_else(|| "thongke".to_owned()),
             redis_allow_eviction: file.redis_allow_eviction,
-            admin_token: file.admin_token_file.as_deref().map(read_secret).transpose()?,
+            admin_token: file.admin_token,
             path_prefix: file.path_prefix,
-            sites,
+            sites: file.sites,
             is_demo,
             log_format,
+            log_filter,
         })
     }
 
@@ -115,28 +131,98 @@ fn demo() -> Site {
     }
 }
 
-fn address(key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
-    let wrong = |why: String| {
-        ConfigError(format!(
-            "{key} = `{text}`: {why}; expected an address and a port such as `127.0.0.1:8080` or `[::]:8080`"
-        ))
-    };
-    let mut addresses = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
-    addresses.next().ok_or_else(|| wrong("the name has no address".to_owned()))
+/// An address to listen on, and who said it.
+struct Listen {
+    text: String,
+    said_by: SaidBy,
 }
 
-/// Whether a connection to one could reach the other.
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+enum SaidBy {
+    /// A flag or a variable, by its name.
+    Name(String),
+    File(Place),
 }
 
-fn read_secret(path: &Path) -> Result<Secret, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| ConfigError(format!("can't read the secret in {}: {error}", path.display())))?;
-    match text.trim() {
-        "" => Err(ConfigError(format!("the secret file {} is empty", path.display()))),
-        secret => Ok(Secret::new(secret)),
+impl Listen {
+    /// The strongest that is said.
+    fn find(
+        flag: &Option<String>,
+        flag_name: &str,
+        variable: &str,
+        environment: &Environment,
+        in_file: Option<file::Placed<String>>,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let by_name = |name: String, text: String| Self { text, said_by: SaidBy::Name(name) };
+        if let Some(text) = flag {
+            return Some(by_name(format!("--{flag_name}"), text.clone()));
+        }
+        if let Some(text) = environment.get(variable, problems) {
+            return Some(by_name(variable.to_owned(), text));
+        }
+        in_file.map(|placed| Self { text: placed.value, said_by: SaidBy::File(placed.place) })
     }
+
+    fn resolve(self, problems: &mut Problems) -> Option<SocketAddr> {
+        let reason = match address::resolve(&self.text) {
+            Ok(address) => return Some(address),
+            Err(reason) => reason,
+        };
+        let text = self.text;
+        match self.said_by {
+            SaidBy::Name(name) => problems.add(format!("{name} `{text}` {reason}")),
+            SaidBy::File(place) => problems.add_at(place, format!("`{text}` {reason}")),
+        }
+        None
+    }
+}
+
+fn redis(
+    flags: &Flags,
+    environment: &Environment,
+    in_file: Option<file::Placed<Vec<String>>>,
+    password: Option<&Secret>,
+    problems: &mut Problems,
+) -> Vec<RedisUrl> {
+    let password = password.map(Secret::expose);
+    // Empty means none, so that a node can be told to do without the file's Redis.
+    let variable = environment.get_or_empty("THONGKE_REDIS", problems);
+    let (name, addresses) = if !flags.redis.is_empty() {
+        ("--redis", flags.redis.clone())
+    } else if let Some(addresses) = variable {
+        let addresses = addresses.split(',').map(str::trim).filter(|address| !address.is_empty());
+        ("THONGKE_REDIS", addresses.map(str::to_owned).collect())
+    } else {
+        // Checked where it stands.
+        return in_file.map_or_else(Vec::new, |placed| placed.value.into_iter().map(RedisUrl::new).collect());
+    };
+    if !addresses.is_empty()
+        && let Err(error) = crate::redis::parse(&addresses, password)
+    {
+        problems.add(format!("{name}: the Redis address {error}"));
+    }
+    addresses.into_iter().map(RedisUrl::new).collect()
+}
+
+fn log_format(flags: &Flags, environment: &Environment, problems: &mut Problems) -> LogFormat {
+    let variable = environment.get("THONGKE_LOG_FORMAT", problems);
+    match (flags.log_format, variable.as_deref()) {
+        (Some(format), _) => format,
+        (None, None | Some("text")) => LogFormat::Text,
+        (None, Some("json")) => LogFormat::Json,
+        (None, Some(other)) => {
+            problems.add(format!("THONGKE_LOG_FORMAT is `{other}`; expected text or json"));
+            LogFormat::Text
+        }
+    }
+}
+
+fn log_filter(environment: &Environment, problems: &mut Problems) -> String {
+    let filter = environment.get("THONGKE_LOG", problems).unwrap_or_else(|| "info".to_owned());
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter) {
+        problems.add(format!("THONGKE_LOG is `{filter}`: {error}; expected for example info or thongke=debug"));
+    }
+    filter
 }
 
 #[cfg(test)]

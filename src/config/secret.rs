@@ -1,6 +1,7 @@
 //! Values that are never shown, whoever prints them.
 
 use std::fmt;
+use std::path::Path;
 
 /// A password or token. Printing it prints `(hidden)`.
 #[derive(Clone, PartialEq, Eq)]
@@ -11,6 +12,17 @@ pub struct Secret(String);
 pub struct RedisUrl(String);
 
 const HIDDEN: &str = "(hidden)";
+
+/// Reads a secret from a file, or says what is wrong with it.
+pub fn read(path: &Path) -> Result<Secret, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("can't read the secret in {}: {error}", path.display()))?;
+    match text.trim() {
+        "" => Err(format!("the secret file {} is empty", path.display())),
+        secret if secret.contains('\n') => Err(format!("the secret file {} holds more than one line", path.display())),
+        secret => Ok(Secret::new(secret)),
+    }
+}
 
 impl Secret {
     pub fn new(text: impl Into<String>) -> Self {

@@ -1,11 +1,17 @@
+use std::path::Path;
+
 use super::*;
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), value.into())).collect()
+}
 
 fn load_text(text: &str) -> Result<Config, String> {
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join("thongke.toml");
     std::fs::write(&path, text).unwrap();
     let flags = Flags { config: Some(path), ..Flags::default() };
-    Config::load(&flags, |_| None).map_err(|error| error.to_string())
+    Config::load(&flags, &environment(&[])).map_err(|error| error.to_string())
 }
 
 fn refusal(text: &str) -> String {
@@ -16,7 +22,7 @@ const SITE: &str = "[sites.a]\norigins = [\"https://a.vn\"]\n";
 
 #[test]
 fn without_anything_there_is_a_demo_on_this_machine() {
-    let config = Config::load(&Flags::default(), |_| None).unwrap();
+    let config = Config::load(&Flags::default(), &environment(&[])).unwrap();
     assert!(config.is_demo && config.listen.to_string() == "127.0.0.1:8080");
     assert_eq!(config.sites[0].id.as_str(), "demo");
 }
@@ -31,49 +37,291 @@ fn a_flag_beats_the_environment_and_that_the_file() {
     )
     .unwrap();
     let flags = Flags { config: Some(path), listen: Some("127.0.0.1:3".to_owned()), ..Flags::default() };
-    let env = |name: &str| matches!(name, "THONGKE_LISTEN" | "THONGKE_ADMIN_LISTEN").then(|| "127.0.0.1:2".to_owned());
-    let config = Config::load(&flags, env).unwrap();
+    let env = environment(&[("THONGKE_LISTEN", "127.0.0.1:2"), ("THONGKE_ADMIN_LISTEN", "127.0.0.1:2")]);
+    let config = Config::load(&flags, &env).unwrap();
     assert_eq!((config.listen.port(), config.admin_listen.port()), (3, 2));
     assert_eq!(config.data_dir, Path::new("/1"));
 }
 
+/// Each text with its only problem, without the file's name.
+const WRONG: &[(&str, &str)] = &[
+    // Keys.
+    ("{SITE}orgins = []\n", ":3:1: unknown key `orgins`; did you mean `origins`?"),
+    ("lisen = 1\n{SITE}", ":1:1: unknown key `lisen`; did you mean `listen`?"),
+    ("zzz = 1\n{SITE}", ":1:1: unknown key `zzz`; expected one of listen, admin_listen, data_dir, redis,"),
+    ("{SITE}listen = \"a:1\"\n", ":3:1: unknown key `listen`; it is not a site's: put it at the top of the file"),
+    ("page_days = 4\n{SITE}", ":1:1: unknown key `page_days`; it belongs to a site"),
+    ("{SITE}[site.b]\n", ":3:2: unknown key `site`; did you mean `sites`?"),
+    ("{SITE}[limits]\nenabld = true\n", ":4:1: unknown key `enabld`; did you mean `enabled`?"),
+    ("{SITE}[sites.a.vn]\nname = \"x\"\n", ":3:10: unknown key `vn`; a site id has no dots: `[sites.a-vn]`?"),
+    // Kinds.
+    ("listen = 9000\n{SITE}", ":1:10: `listen` is a whole number; expected a string: `listen = \"127.0.0.1:9000\"`"),
+    ("redis = \"redis://h\"\n{SITE}", ":1:9: `redis` is a string; expected a list of strings in brackets: `redis = ["),
+    ("redis = [1]\n{SITE}", ":1:10: `redis` holds a whole number; expected strings only"),
+    (
+        "redis_allow_eviction = \"true\"\n{SITE}",
+        ":1:24: `redis_allow_eviction` is a string; expected `true` or `false`, without quotes",
+    ),
+    (
+        "{SITE}page_days = \"40\"\n",
+        ":3:13: `page_days` is a string; expected a whole number from 1 to 36525, without quotes: `page_days = 40`",
+    ),
+    ("{SITE}labels = \"x\"\n", ":3:10: `labels` is a string; expected a table: `labels = { month"),
+    ("[sites]\na = \"https://a.vn\"\n", ":2:1: site `a` is a string; expected a table that begins with `[sites.a]`"),
+    ("[[sites]]\nname = \"x\"\n", ":1:1: `sites` is a list; expected a table: `[sites.my-portal]`"),
+    // Values.
+    ("listen = \"8080\"\n{SITE}", ":1:10: listen `8080` is a port alone; did you mean `127.0.0.1:8080`?"),
+    ("listen = \":8080\"\n{SITE}", ":1:10: listen `:8080` names no address; did you mean `0.0.0.0:8080`"),
+    ("listen = \"::1:8080\"\n{SITE}", ":1:10: listen `::1:8080` is an IPv6 address without brackets"),
+    ("listen = \"localhost\"\n{SITE}", ":1:10: listen `localhost` has no port"),
+    ("listen = \"localhost:99999\"\n{SITE}", ":1:10: listen `localhost:99999` has `99999` where a port"),
+    ("listen = \"http://a:1\"\n{SITE}", ":1:10: listen `http://a:1` has a scheme"),
+    ("data_dir = \"\"\n{SITE}", ":1:12: data_dir is empty"),
+    (
+        "\n\npath_prefix = \"tk/\"\n{SITE}",
+        ":3:15: path_prefix is `tk/`; expected nothing, or a path such as `/tk` with a slash before it and none after it; did you mean `/tk`?",
+    ),
+    ("\nredis_prefix = \"a{b}\"\n{SITE}", ":2:16: redis_prefix is `a{b}`"),
+    ("redis = [\"http://h\"]\n{SITE}", ":1:10: the Redis address `http://h` has an unknown scheme"),
+    ("redis = [\"redis://a\", \"redis://b\"]\n{SITE}", ":1:9: the Redis address `redis://b` is a second server"),
+    ("admin_token_file = \"nowhere\"\n{SITE}", ":1:20: admin_token_file: can't read the secret in "),
+    (
+        "trusted_proxies = [\"10.0.0.1\", \"10.0.0.1/8\"]\n{SITE}",
+        ":1:32: trusted_proxies: `10.0.0.1/8` names one address and a whole network; did you mean `10.0.0.0/8`, or `10.0.0.1` alone?",
+    ),
+    ("trusted_proxies = [\"nginx\"]\n{SITE}", ":1:20: trusted_proxies: `nginx` is neither an address nor a network"),
+    (
+        "{SITE}time_zone = \"Asia/Hanoi\"\n",
+        ":3:13: `Asia/Hanoi` is not an IANA time zone; did you mean `Asia/Ho_Chi_Minh`?",
+    ),
+    (
+        "{SITE}time_zone = \"Europe/Pariss\"\n",
+        ":3:13: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?",
+    ),
+    ("{SITE}language = \"fr\"\n", ":3:12: `fr` is not a language: expected vi or en"),
+    ("{SITE}language = \"vi-VN\"\n", ":3:12: `vi-VN` is not a language: expected vi or en; did you mean `vi`?"),
+    (
+        "{SITE}figures = [\"today\", \"todai\"]\n",
+        ":3:21: `todai` is not a figure: expected one of today, yesterday, month, year, total; did you mean `today`?",
+    ),
+    ("{SITE}figures = [\"today\", \"today\"]\n", ":3:21: `figures` names `today` twice"),
+    ("{SITE}labels = { moth = \"x\" }\n", ":3:12: `moth` is not a figure"),
+    ("{SITE}labels = { month = 1 }\n", ":3:20: `month` is a whole number; expected a string"),
+    ("{SITE}page_params = [\"id\", \"\"]\n", ":3:22: `page_params` holds an empty name"),
+    ("{SITE}page_days = 0\n", ":3:13: `page_days` is 0; expected a whole number from 1 to 36525"),
+    ("{SITE}page_months = 1201\n", ":3:15: `page_months` is 1201; expected a whole number from 1 to 1200"),
+    ("{SITE}page_cap = -1\n", ":3:12: `page_cap` is -1; expected a whole number from 1"),
+    (
+        "{SITE}repeat_window = \"30\"\n",
+        ":3:17: repeat_window `30` has no unit; did you mean `30s` (seconds) or `30m` (minutes)?",
+    ),
+    ("{SITE}repeat_window = \"2d\"\n", ":3:17: repeat_window `2d` is longer than a day"),
+    ("{SITE}repeat_window = \"soon\"\n", ":3:17: repeat_window `soon` is not a duration"),
+    (
+        "{SITE}repeat_window = 30\n",
+        ":3:17: `repeat_window` is a whole number; expected a string: `repeat_window = \"30m\"`",
+    ),
+    // Sites.
+    (
+        "[sites.Vi_Xuyen]\norigins = [\"https://a.vn\"]\n",
+        ":1:8: `Vi_Xuyen` is not a site id: expected 1 to 63 of a-z, 0-9 and `-`, the first a letter or digit; did you mean `vi-xuyen`?",
+    ),
+    ("[sites.\"Vị Xuyên\"]\norigins = [\"https://a.vn\"]\n", "; did you mean `vi-xuyen`?"),
+    ("[sites.a]\norigins = []\n", ":2:11: site `a` has no origins"),
+    (
+        "\n[sites.a]\nname = \"x\"\n",
+        ":2:8: site `a` has no origins; name those of its pages, for example `origins = [\"https://portal.example.vn\"]`",
+    ),
+    (
+        "[sites.a]\norigins = \"https://a.vn\"\n",
+        ":2:11: `origins` is a string; expected a list of strings in brackets: `origins = [",
+    ),
+    (
+        "[sites.a]\norigins = [\"a.vn\"]\n",
+        ":2:12: `a.vn` is not an origin: it has no scheme; expected for example `https://portal.example.vn`, `https://*.example.vn` or `http://localhost:8080`; did you mean `https://a.vn`?",
+    ),
+    (
+        "[sites.a]\norigins = [\"https://a.vn\", \"https://b.vn/tin\"]\n",
+        ":2:28: `https://b.vn/tin` is not an origin: it has more than scheme, host and port; expected",
+    ),
+    ("listen = \"127.0.0.1:1\"\n\n", ":1:23: there is no site; add one as `[sites.my-portal]` with its `origins`"),
+    ("", ":1:1: there is no site"),
+    ("\n[sites]\n", ":2:1: there is no site"),
+    ("[sites.a]\norigin = [\"https://a.vn\"]\n", ":2:1: unknown key `origin`; did you mean `origins`?"),
+    // What is not TOML.
+    ("{SITE}name = Huyện Vị Xuyên\n", ":3:8: `Huyện Vị Xuyên` is not a value: text needs quotes, `\"Huyện Vị Xuyên\"`"),
+    ("{SITE}name = “Huyện”\n", ":3:8: `“Huyện”` is not a value: text needs straight quotes, `\"Huyện\"`"),
+    (
+        "listen = 127.0.0.1:8080 # here\n{SITE}",
+        ": `127.0.0.1:8080` is not a value: text needs quotes, `\"127.0.0.1:8080\"`",
+    ),
+    ("{SITE}repeat_window = 30m\n", ":3:17: `30m` is not a value: text needs quotes, `\"30m\"`"),
+    ("redis_allow_eviction = yes\n{SITE}", ":1:24: `yes` is not a value: expected `true`"),
+    ("redis_allow_eviction = True\n{SITE}", ":1:24: `True` is not a value: expected `true` or `false`, in lower case"),
+    ("listen = \n{SITE}", ": `listen` has no value; give it one, or take the line out"),
+    ("listen: \"a:1\"\n{SITE}", ": `listen` is followed by `:`; expected `listen = …`"),
+    ("listen \"a:1\"\n{SITE}", ": `listen` has no `=` after it; expected `listen = …`"),
+    ("{SITE}name = \"x\n", ":3:10: the text that begins in this line lacks its closing quote"),
+    ("[sites.a\norigins = [\"https://a.vn\"]\n", ":1:9: `[sites.a` lacks its closing `]`"),
+    ("{SITE}{SITE}", ":3:8: duplicate key: `[sites.a]` is here a second time; make it one"),
+    ("{SITE}name = \"x\"\nname = \"y\"\n", ":4:1: duplicate key: `name` is set a second time; keep one of the two"),
+    ("data_dir = \"C:\\u\"\n{SITE}", "a backslash begins an escape; write '…' for text that holds one"),
+    // Two sites in one file that listens twice on one port.
+    ("listen = \"0.0.0.0:9\"\nadmin_listen = \"127.0.0.1:9\"\n{SITE}", "a port of its own"),
+];
+
 #[test]
-fn what_is_wrong_is_named_with_its_line_and_what_would_be_right() {
-    for (text, says) in [
-        (format!("{SITE}orgins = []\n"), ":3: unknown field `orgins`"),
-        (format!("lisen = 1\n{SITE}"), ":1: unknown field `lisen`"),
-        (format!("{SITE}time_zone = \"Asia/Hanoi_City\"\n"), ":3: `Asia/Hanoi_City` is not an IANA time zone"),
-        (format!("{SITE}time_zone = \"Asia/Ho_Chi_Min\"\n"), "did you mean `Asia/Ho_Chi_Minh`"),
-        (format!("{SITE}{SITE}"), ":3: duplicate key"),
-        ("[sites.A]\norigins = [\"https://a.vn\"]\n".to_owned(), ":1: `A` is not a site id"),
-        ("[sites.a]\norigins = []\n".to_owned(), "has no origins"),
-        ("[sites.a]\norigins = [\"a.vn\"]\n".to_owned(), ":2: `a.vn` is not an origin"),
-        (format!("{SITE}figures = [\"todai\"]\n"), "expected one of today"),
-        (format!("{SITE}language = \"fr\"\n"), "expected vi or en"),
-        (format!("path_prefix = \"tk/\"\n{SITE}"), "path_prefix"),
-        (format!("listen = \"8080\"\n{SITE}"), "127.0.0.1:8080"),
-        (format!("listen = \"0.0.0.0:9\"\nadmin_listen = \"127.0.0.1:9\"\n{SITE}"), "a port of its own"),
-    ] {
+fn what_is_wrong_is_named_with_its_place_and_what_would_be_right() {
+    let mut failures = String::new();
+    for (text, says) in WRONG {
+        let text = text.replace("{SITE}", SITE);
         let refusal = refusal(&text);
-        assert!(refusal.contains(says), "{text}\n{refusal}");
+        // One problem, and nothing that only follows from it.
+        if !refusal.contains(says) || refusal.contains('\n') {
+            failures.push_str(&format!("--- {text}expected {says}\nfound {refusal}\n"));
+        }
     }
+    assert!(failures.is_empty(), "{failures}");
+}
+
+#[test]
+fn all_problems_are_told_at_once_in_the_order_of_the_file() {
+    let text =
+        "lisen = 1\npath_prefix = \"tk\"\nname = Huyện\n[sites.B]\norigins = []\n[sites.a]\norigins = [\"a.vn\"]\n";
+    let refusal = refusal(text);
+    let places: Vec<_> = refusal.lines().skip(1).map(|line| line.split(": ").next().unwrap()).collect();
+    let expected = ["1:1", "2:15", "3:8", "4:8", "7:12"];
+    assert_eq!(places.len(), expected.len(), "{refusal}");
+    for (place, end) in places.iter().zip(expected) {
+        assert!(place.ends_with(&format!("thongke.toml:{end}")), "{refusal}");
+    }
+}
+
+#[test]
+fn of_very_many_problems_the_first_twenty_are_told() {
+    let mut text = String::new();
+    for n in 0..30 {
+        text.push_str(&format!("[sites.s{n}]\norigins = [\"https://a.vn\"]\nlanguage = \"fr\"\n"));
+    }
+    let refusal = refusal(&text);
+    assert_eq!(refusal.lines().count(), 22, "{refusal}");
+    assert!(refusal.contains(":3:12: ") && refusal.contains(":60:12: ") && !refusal.contains(":63:12: "), "{refusal}");
+    assert!(refusal.ends_with("\nand 10 more"), "{refusal}");
+}
+
+#[test]
+fn a_file_that_is_not_utf_8_is_refused_where_it_ceases_to_be() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("thongke.toml");
+    std::fs::write(&path, b"# Hu\xe1\xbb\x87n\n# Hu\xea\xf2n\n").unwrap();
+    let flags = Flags { config: Some(path), ..Flags::default() };
+    let refusal = Config::load(&flags, &environment(&[])).unwrap_err().to_string();
+    assert!(refusal.contains(":2:5: the file is not in UTF-8 from here on"), "{refusal}");
+}
+
+#[test]
+fn the_environment_is_checked_too() {
+    let refusal = |variables: &[(&str, &str)]| {
+        Config::load(&Flags::default(), &environment(variables)).map(|_| ()).map_err(|error| error.to_string())
+    };
+    for (name, value, says) in [
+        ("THONGKE_LISTN", "x", "unknown environment variable THONGKE_LISTN; did you mean `THONGKE_LISTEN`?"),
+        ("THONGKE_DATADIR", "x", "unknown environment variable THONGKE_DATADIR; did you mean `THONGKE_DATA_DIR`?"),
+        ("THONGKE_SECRET_THING", "x", "expected one of THONGKE_CONFIG, THONGKE_LISTEN"),
+        ("THONGKE_LISTEN", "", "THONGKE_LISTEN is empty; give it a value, or leave the variable out"),
+        ("THONGKE_LISTEN", "8080", "THONGKE_LISTEN `8080` is a port alone; did you mean `127.0.0.1:8080`?"),
+        ("THONGKE_REDIS", "http://h", "THONGKE_REDIS: the Redis address `http://h` has an unknown scheme"),
+        ("THONGKE_LOG_FORMAT", "xml", "THONGKE_LOG_FORMAT is `xml`; expected text or json"),
+        ("THONGKE_LOG", "a=b=c", "THONGKE_LOG is `a=b=c`"),
+    ] {
+        let refusal = refusal(&[(name, value)]).unwrap_err();
+        assert!(refusal.contains(says), "{refusal}");
+    }
+    // What Kubernetes sets for services called `thongke` and `thongke-redis`.
+    for name in [
+        "THONGKE_SERVICE_HOST",
+        "THONGKE_SERVICE_PORT",
+        "THONGKE_SERVICE_PORT_HTTP",
+        "THONGKE_PORT",
+        "THONGKE_PORT_8080_TCP",
+        "THONGKE_PORT_8080_TCP_ADDR",
+        "THONGKE_REDIS_SERVICE_HOST",
+        "THONGKE_REDIS_PORT_6379_TCP_PROTO",
+        "HOME",
+    ] {
+        assert_eq!(refusal(&[(name, "tcp://10.0.0.1:8080")]), Ok(()), "{name}");
+    }
+}
+
+#[test]
+fn an_empty_redis_variable_means_none_whatever_the_file_says() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("thongke.toml");
+    std::fs::write(&path, format!("redis = [\"redis://h\"]\n{SITE}")).unwrap();
+    let flags = Flags { config: Some(path), ..Flags::default() };
+    let redis = |variables: &[(&str, &str)]| Config::load(&flags, &environment(variables)).unwrap().redis.len();
+    assert_eq!((redis(&[]), redis(&[("THONGKE_REDIS", "")])), (1, 0));
+}
+
+#[test]
+fn a_path_in_the_file_starts_at_the_file_and_others_where_the_program_runs() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("thongke.toml");
+    std::fs::write(directory.path().join("token"), "geheim\n").unwrap();
+    std::fs::write(&path, format!("data_dir = \"counts\"\nadmin_token_file = \"token\"\n{SITE}")).unwrap();
+    let flags = Flags { config: Some(path), ..Flags::default() };
+    let config = Config::load(&flags, &environment(&[])).unwrap();
+    assert_eq!(config.data_dir, directory.path().join("counts"));
+    assert_eq!(config.admin_token.unwrap().expose(), "geheim");
+    let config = Config::load(&flags, &environment(&[("THONGKE_DATA_DIR", "counts")])).unwrap();
+    assert_eq!(config.data_dir, Path::new("counts"));
+}
+
+#[test]
+fn sites_that_name_no_parameters_share_one_list_of_them() {
+    let config = load_text(&format!("{SITE}[sites.b]\norigins = [\"https://b.vn\"]\n")).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&config.sites[0].page_params, &config.sites[1].page_params));
 }
 
 #[test]
 fn an_unreadable_file_is_named() {
     let flags = Flags { config: Some("/nowhere/thongke.toml".into()), ..Flags::default() };
-    assert!(Config::load(&flags, |_| None).unwrap_err().to_string().contains("/nowhere/thongke.toml"));
+    assert!(Config::load(&flags, &environment(&[])).unwrap_err().to_string().contains("/nowhere/thongke.toml"));
+}
+
+#[test]
+fn a_secret_is_one_line_of_a_file() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("secret");
+    let read = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        secret::read(&path).map(|secret| secret.expose().to_owned())
+    };
+    assert_eq!(read(" geheim\r\n").unwrap(), "geheim");
+    assert!(read("\n").unwrap_err().contains("is empty"));
+    let refusal = read("geheim\nnoch eins\n").unwrap_err();
+    assert!(refusal.contains("holds more than one line") && !refusal.contains("geheim"), "{refusal}");
 }
 
 #[test]
 fn a_password_is_never_printed() {
     let config = load_text(&format!("redis = [\"redis://u:geheim@localhost:1\"]\n{SITE}")).unwrap();
     assert!(!format!("{config:?}").contains("geheim"));
+    for redis in [
+        "\"redis://u:geheim@h\"",
+        "[\"http://u:geheim@h\"]",
+        "[\"redis://:geheim@h\", \"redis://h2\"]",
+        "redis://:geheim@h",
+        "[redis://:geheim@h]",
+    ] {
+        for separator in ["=", ":", ""] {
+            let refusal = refusal(&format!("redis {separator} {redis}\n{SITE}"));
+            assert!(!refusal.contains("geheim"), "{refusal}");
+        }
+    }
 }
 
-#[test]
-fn a_file_with_every_key_is_read() {
-    let text = r#"
+const EVERY_KEY: &str = r#"
 listen = "0.0.0.0:8080"
 admin_listen = "127.0.0.1:8081"
 data_dir = "/var/lib/thongke"
@@ -99,8 +347,33 @@ repeat_window = "0s"
 [limits]
 enabled = true
 "#;
-    let config = load_text(text).unwrap();
+
+#[test]
+fn a_file_with_every_key_is_read() {
+    let config = load_text(EVERY_KEY).unwrap();
     assert_eq!((config.path_prefix.as_str(), config.redis_prefix.as_str()), ("/tk", "tk"));
     assert_eq!(config.sites[0].labels.len(), 1);
     assert!(!config.is_demo);
+}
+
+proptest::proptest! {
+    /// Whatever a hand slips on: no panic, and each problem lies in the file.
+    #[test]
+    fn a_damaged_file_is_read_or_refused_with_places_in_it(
+        at in 0..EVERY_KEY.chars().count(),
+        removed in 0_usize..12,
+        inserted in "[\\[\\]{}=\"'#,.:\\\\\n a1ệ@-]{0,4}",
+    ) {
+        let chars: Vec<char> = EVERY_KEY.chars().collect();
+        let (before, after) = (&chars[..at], &chars[(at + removed).min(chars.len())..]);
+        let text: String = before.iter().copied().chain(inserted.chars()).chain(after.iter().copied()).collect();
+        if let Err(refusal) = load_text(&text) {
+            for line in refusal.lines().filter_map(|line| line.split_once("thongke.toml:")) {
+                let mut place = line.1.split(':').map_while(|part| part.parse::<usize>().ok());
+                let (line, column) = (place.next().unwrap(), place.next().unwrap());
+                let length = text.split('\n').nth(line - 1).map(|line| line.chars().count());
+                proptest::prop_assert!(length.is_some_and(|length| column <= length + 1), "{refusal}\n{text}");
+            }
+        }
+    }
 }

@@ -80,7 +80,7 @@ mod tests {
             language: Language::Vietnamese,
             figures: vec![FigureKey::Today, FigureKey::Yesterday, FigureKey::Month, FigureKey::Year],
             labels: Labels::new(),
-            page_params: Vec::new(),
+            page_params: [].into(),
             page_retention: PAGE_RETENTION_DEFAULT,
         };
         let now = Utc.with_ymd_and_hms(2024, 6, 17, 3, 15, 0).unwrap();

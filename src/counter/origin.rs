@@ -52,6 +52,19 @@ impl Origin {
         Self { scheme: Scheme::Either, host: HostPattern::Loopback, port: PortPattern::Any }
     }
 
+    /// Whether its pages come unencrypted over a network.
+    pub fn is_unencrypted(&self) -> bool {
+        let is_of_this_machine = match &self.host {
+            HostPattern::Loopback => true,
+            HostPattern::Exact(host) | HostPattern::Below(host) => {
+                host == "localhost"
+                    || host.ends_with(".localhost")
+                    || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            }
+        };
+        self.scheme == Scheme::Http && !is_of_this_machine
+    }
+
     /// Whether a page at `url`, or one whose `Origin` header parses as `url`, belongs to it.
     pub fn covers(&self, url: &Url) -> bool {
         let scheme_is_right = match self.scheme {
@@ -183,6 +196,19 @@ mod tests {
         let covers = |url| Origin::any_localhost().covers(&Url::parse(url).unwrap());
         assert!(covers("http://localhost:8080/") && covers("http://127.0.0.1/") && covers("https://[::1]:9/"));
         assert!(!covers("http://localhost.evil.example/") && !covers("http://10.0.0.1/"));
+    }
+
+    #[test]
+    fn pages_of_this_machine_need_no_encryption() {
+        let is_unencrypted = |origin: &str| origin.parse::<Origin>().unwrap().is_unencrypted();
+        for origin in
+            ["https://a.vn", "http://localhost:*", "http://127.0.0.1:8080", "http://[::1]", "http://x.localhost"]
+        {
+            assert!(!is_unencrypted(origin), "{origin}");
+        }
+        for origin in ["http://a.vn", "http://*.a.vn", "http://10.0.0.1", "http://localhost.a.vn"] {
+            assert!(is_unencrypted(origin), "{origin}");
+        }
     }
 
     #[test]

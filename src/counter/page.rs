@@ -5,8 +5,11 @@
 //! trailing slash and `index.*`; of the query only the parameters that name an article stay.
 //! Counts live under these addresses, so the rule never changes.
 
+use std::cmp::Ordering;
+use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, Hash, Hasher};
+use std::sync::{Arc, LazyLock};
 
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
@@ -21,8 +24,13 @@ const ADDRESS_BYTES_MAX: usize = 512;
 const HASH_BYTES: usize = 16;
 
 /// A page's address by the rule above, for example `/tin-tuc/bài-1` or `/?nv=news&id=7`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PageAddress(Arc<str>);
+#[derive(Clone)]
+pub struct PageAddress {
+    text: Arc<str>,
+    /// Worked out once, since a hit's page is looked up several times; keyed, since addresses come
+    /// from strangers.
+    hash: u64,
+}
 
 /// Where hits go that would be one distinct page too many.
 const OTHER: &str = "(other)";
@@ -42,16 +50,21 @@ impl PageAddress {
             encode_query(&mut address, &value);
             separator = '&';
         }
-        Self(bounded(address).into())
+        Self::new(&bounded(address))
+    }
+
+    fn new(text: &str) -> Self {
+        static KEYED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self { text: text.into(), hash: KEYED.hash_one(text) }
     }
 
     pub fn other() -> Self {
-        Self(OTHER.into())
+        Self::new(OTHER)
     }
 
     /// An address that this program made earlier, from the node's file or from Redis.
     pub fn from_stored(address: &str) -> Self {
-        Self(address.into())
+        Self::new(address)
     }
 
     /// An address written by a person, in an import: a path with perhaps a query, made canonical.
@@ -68,18 +81,50 @@ impl PageAddress {
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// A short name for the page that no other page has, for keys and members.
     pub fn id(&self) -> String {
-        hash_of(&self.0)
+        hash_of(&self.text)
+    }
+}
+
+impl PartialEq for PageAddress {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && (Arc::ptr_eq(&self.text, &other.text) || self.text == other.text)
+    }
+}
+
+impl Eq for PageAddress {}
+
+impl Hash for PageAddress {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl PartialOrd for PageAddress {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for PageAddress {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text.cmp(&other.text)
+    }
+}
+
+impl fmt::Debug for PageAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
     }
 }
 
 impl fmt::Display for PageAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

@@ -1,11 +1,11 @@
 //! A site: what is counted together, and how its figures are shown.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use chrono_tz::Tz;
+use rustc_hash::FxHashMap;
 use url::Url;
 
 use super::label::{FigureKey, Labels, Language};
@@ -35,7 +35,7 @@ pub struct Site {
     pub figures: Vec<FigureKey>,
     pub labels: Labels,
     /// Query parameters that name an article, in the order in which they stand in its address.
-    pub page_params: Vec<String>,
+    pub page_params: Arc<[String]>,
     pub page_retention: PageRetention,
 }
 
@@ -53,6 +53,9 @@ pub const PAGE_RETENTION_DEFAULT: PageRetention = PageRetention { days: 40, mont
 pub const PAGE_PARAMS_DEFAULT: [&str; 12] =
     ["nv", "op", "id", "p", "page_id", "option", "view", "catid", "tabid", "mid", "ItemID", "articleId"];
 
+/// Those of every site that names none of its own: a hundred thousand sites hold one list.
+static SHARED_PAGE_PARAMS: LazyLock<Arc<[String]>> = LazyLock::new(|| PAGE_PARAMS_DEFAULT.map(str::to_owned).into());
+
 /// A configured site together with its number in the node's file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnrolledSite {
@@ -63,8 +66,8 @@ pub struct EnrolledSite {
 /// All configured sites; replaced as a whole when the configuration is read again.
 #[derive(Debug, Clone, Default)]
 pub struct Sites {
-    by_id: HashMap<SiteId, Arc<EnrolledSite>>,
-    by_number: HashMap<SiteNumber, Arc<EnrolledSite>>,
+    by_id: FxHashMap<SiteId, Arc<EnrolledSite>>,
+    by_number: FxHashMap<SiteNumber, Arc<EnrolledSite>>,
 }
 
 impl Sites {
@@ -122,7 +125,7 @@ impl Site {
             language: Language::Vietnamese,
             figures: vec![FigureKey::Today, FigureKey::Yesterday, FigureKey::Month, FigureKey::Year],
             labels: Labels::new(),
-            page_params: PAGE_PARAMS_DEFAULT.map(str::to_owned).to_vec(),
+            page_params: Arc::clone(&SHARED_PAGE_PARAMS),
             page_retention: PAGE_RETENTION_DEFAULT,
         }
     }

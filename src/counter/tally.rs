@@ -12,8 +12,9 @@
 //! Sections leave room for what later versions journal with a hit. A reader that meets a section
 //! it doesn't know refuses the row: skipping it would lose something that was acknowledged.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+
+use rustc_hash::FxHashMap;
 
 use super::{Day, PageAddress, SiteNumber};
 
@@ -27,10 +28,10 @@ pub struct Hit {
 
 /// Hits summed per site, day and page.
 ///
-/// The default hasher is a keyed one, on purpose: addresses come from strangers.
+/// A plain hasher will do, since a page's own hash is a keyed one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    hits: HashMap<Hit, u64>,
+    hits: FxHashMap<Hit, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +80,15 @@ impl Tally {
 
     pub fn iter(&self) -> impl Iterator<Item = (&Hit, u64)> {
         self.hits.iter().map(|(hit, hits)| (hit, *hits))
+    }
+
+    /// The sums per site and day, over all pages.
+    pub fn by_day(&self) -> Vec<(SiteNumber, Day, u64)> {
+        let mut days: FxHashMap<(SiteNumber, Day), u64> = FxHashMap::default();
+        for (hit, hits) in &self.hits {
+            *days.entry((hit.site, hit.day)).or_default() += hits;
+        }
+        days.into_iter().map(|((site, day), hits)| (site, day, hits)).collect()
     }
 
     /// Every entry, in the one order that depends on nothing but the entries: folding remembers

@@ -6,24 +6,22 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use crate::counter::{Contribution, Day, Hit, Period, SiteId, SiteNumber, Source, Tally};
+use crate::counter::{Contribution, Day, Period, SiteNumber, Source, Tally};
 use crate::metrics::Metrics;
 
-use super::fold::Fold;
-use super::hand_over::NotDurable;
+use super::fold::{Entry, Fold};
+use super::hand_over::{Gathering, NotDurable};
+use super::inbox::Message;
 use super::live::Live;
 use super::outbox::Outbox;
 use super::store::{self, Place, SITE_ITSELF, SourceNumber};
-
-/// Hand-overs and commands that may wait; a worker that finds it full answers 503.
-const INBOX_MESSAGES_MAX: usize = 4_096;
+use super::trouble::Trouble;
 
 /// Different pages in the tail at which folding starts whatever the time.
 const TAIL_PAGES_MAX: usize = 32_768;
@@ -35,75 +33,8 @@ const STEP_IDLE: usize = 1_024;
 /// Commits after which the log is copied into the file, so that it stays short.
 const CHECKPOINT_COMMITS: u32 = 1_000;
 
-/// What the committer is asked to do.
-#[derive(Debug)]
-pub enum Message {
-    Hits {
-        hits: Vec<Hit>,
-        done: oneshot::Sender<Result<(), NotDurable>>,
-    },
-    /// Bring counters of a site into memory.
-    Load {
-        site: SiteNumber,
-        periods: Vec<Period>,
-        done: oneshot::Sender<Result<(), NotDurable>>,
-    },
-    /// Give sites their numbers.
-    Enroll {
-        ids: Vec<SiteId>,
-        done: oneshot::Sender<Result<Vec<SiteNumber>, NotDurable>>,
-    },
-    /// Merge statements of other sources than the current run into `counts`.
-    Merge {
-        site: SiteNumber,
-        contributions: Vec<Contribution>,
-        learned: bool,
-        done: oneshot::Sender<Result<(), NotDurable>>,
-    },
-    MarkPublished {
-        site: SiteNumber,
-        sources: Vec<Source>,
-        done: oneshot::Sender<Result<(), NotDurable>>,
-    },
-    /// Fold all that is journalled.
-    Fold {
-        done: oneshot::Sender<Result<(), NotDurable>>,
-    },
-    /// Fold, copy the log into the file, and end.
-    Stop,
-}
-
-/// Where messages for the committer go.
-#[derive(Debug, Clone)]
-pub struct Inbox {
-    sender: SyncSender<Message>,
-    id: usize,
-}
-
-impl Inbox {
-    pub fn try_send(&self, message: Message) -> Result<(), NotDurable> {
-        self.sender.try_send(message).map_err(|error| match error {
-            std::sync::mpsc::TrySendError::Full(_) => NotDurable("too many hits wait for the disk".into()),
-            std::sync::mpsc::TrySendError::Disconnected(_) => NotDurable("the node is stopping".into()),
-        })
-    }
-
-    /// For the end of the process, where waiting is right.
-    pub fn send_stop(&self) {
-        // An error means that the committer has ended already.
-        let _ = self.sender.send(Message::Stop);
-    }
-
-    pub fn id(&self) -> usize {
-        self.id
-    }
-}
-
-pub fn inbox() -> (Inbox, Receiver<Message>) {
-    static NEXT_ID: AtomicUsize = AtomicUsize::new(0);
-    let (sender, receiver) = sync_channel(INBOX_MESSAGES_MAX);
-    (Inbox { sender, id: NEXT_ID.fetch_add(1, Ordering::Relaxed) }, receiver)
-}
+/// How often a full or locked file is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The committer's own state.
 pub struct Committer {
@@ -126,182 +57,210 @@ pub struct Committer {
 
 type Waiting = Vec<oneshot::Sender<Result<(), NotDurable>>>;
 
+/// What comes after a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Go,
+    Stop,
+}
+
 impl Committer {
-    /// Runs until it is told to stop, or until the disk fails: then every later message is refused,
-    /// since after a failed sync nobody knows what is on disk (the kernel may have dropped pages).
+    /// Runs until it is told to stop.
     pub fn run(mut self) {
         let mut last_fold = Instant::now();
         loop {
-            let idle = self.fold.is_idle() && !self.prune;
-            let wait = if idle { self.fold_interval.saturating_sub(last_fold.elapsed()) } else { Duration::ZERO };
-            let first = match self.messages.recv_timeout(wait.max(Duration::from_micros(u64::from(idle)))) {
-                Ok(message) => Some(message),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => Some(Message::Stop),
+            let next = match self.receive(last_fold) {
+                Ok(first) => self.turn(first, &mut last_fold),
+                Err(RecvTimeoutError::Timeout) => self.turn(None, &mut last_fold),
+                Err(RecvTimeoutError::Disconnected) => Ok(Next::Stop),
             };
-            let is_busy = first.is_some();
-            match self.turn(first, &mut last_fold, if is_busy { STEP_BUSY } else { STEP_IDLE }) {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(reason) => return self.fail(&reason),
+            let next = match next {
+                Err(Trouble::Passing(reason)) => self.wait_it_out(&reason),
+                Err(Trouble::Lasting(reason)) => self.refuse_for_good(&reason),
+                Ok(next) => next,
+            };
+            if next == Next::Stop {
+                return;
             }
         }
     }
 
-    /// One round: what has gathered, one commit, perhaps a step of folding. False: stopped.
-    fn turn(&mut self, first: Option<Message>, last_fold: &mut Instant, step: usize) -> Result<bool, NotDurable> {
-        let mut hits = Vec::new();
+    /// The next message; waits for one only while there is nothing to fold or prune.
+    fn receive(&self, last_fold: Instant) -> Result<Option<Message>, RecvTimeoutError> {
+        if self.fold.is_idle() && !self.prune {
+            let wait = self.fold_interval.saturating_sub(last_fold.elapsed());
+            return self.messages.recv_timeout(wait.max(Duration::from_micros(1))).map(Some);
+        }
+        match self.messages.try_recv() {
+            Ok(message) => Ok(Some(message)),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// One round: what has gathered, one commit, perhaps a step of folding.
+    fn turn(&mut self, first: Option<Message>, last_fold: &mut Instant) -> Result<Next, Trouble> {
+        let step = if first.is_some() { STEP_BUSY } else { STEP_IDLE };
+        let mut gathered = Vec::new();
         let mut waiting = Waiting::new();
         let mut commands = Vec::new();
         let mut next = first;
         while let Some(message) = next {
             match message {
                 Message::Hits { hits: more, done } => {
-                    hits.extend(more);
+                    gathered.push(more);
                     waiting.push(done);
                 }
                 command => commands.push(command),
             }
             next = self.messages.try_recv().ok();
         }
-        if self.fold.is_idle() {
-            let is_due = last_fold.elapsed() >= self.fold_interval || self.tail.len() >= TAIL_PAGES_MAX;
-            if is_due && !self.tail.is_empty() {
-                self.start_fold();
-                *last_fold = Instant::now();
-            } else if is_due {
-                *last_fold = Instant::now();
-            }
+        if self.fold.is_idle() && (last_fold.elapsed() >= self.fold_interval || self.tail.len() >= TAIL_PAGES_MAX) {
+            self.start_fold();
+            *last_fold = Instant::now();
         }
-        let outcome = self.commit(hits, step);
+        let mut outcome = self.commit(&gathered, step);
+        let answer = outcome.as_ref().copied().map_err(|trouble| trouble.reason().clone());
         for done in waiting {
             // A waiter that has gone (its client has) needs no answer.
-            let _ = done.send(outcome.clone());
+            let _ = done.send(answer.clone());
         }
-        outcome?;
+        let mut next = Next::Go;
         for command in commands {
-            if !self.obey(command)? {
-                return Ok(false);
+            match &outcome {
+                Ok(()) if matches!(command, Message::Stop) => next = Next::Stop,
+                Ok(()) => outcome = self.obey(command),
+                Err(trouble) => command.refuse(trouble.reason()),
             }
         }
-        self.checkpoint_if_due()?;
-        Ok(true)
+        outcome?;
+        if next == Next::Stop {
+            self.fold_all()?;
+            self.checkpoint()?;
+        } else if self.commits_since_checkpoint >= CHECKPOINT_COMMITS {
+            self.checkpoint()?;
+        }
+        Ok(next)
     }
 
     /// Writes a batch as one journal row together with a step of folding, and syncs.
-    fn commit(&mut self, hits: Vec<Hit>, step: usize) -> Result<(), NotDurable> {
+    fn commit(&mut self, gathered: &[Arc<Gathering>], step: usize) -> Result<(), Trouble> {
         let fold_is_idle = self.fold.is_idle();
-        if hits.is_empty() && fold_is_idle && !self.prune {
+        if gathered.is_empty() && fold_is_idle && !self.prune {
             return Ok(());
         }
         let started = Instant::now();
-        let batch_hits = hits.len();
+        let mut batch_hits = 0_usize;
         let mut tally = Tally::default();
-        hits.into_iter().for_each(|hit| tally.add(hit));
-        self.load_missing(&tally)?;
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(disk)?;
+        for hit in gathered.iter().flat_map(|gathering| gathering.take()) {
+            batch_hits += 1;
+            tally.add(hit);
+        }
+        let by_day = tally.by_day();
+        self.load_missing(&by_day)?;
+        let mut number = self.last_number;
+        let mut run_number = self.run_number;
+        let mut has_more_to_prune = self.prune;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if batch_hits > 0 {
-            self.journal(&tally)?;
+            let source = match run_number {
+                Some(number) => number,
+                None => *run_number.insert(store::source_number(&transaction, &self.run, false)?),
+            };
+            number += 1;
+            self.row.clear();
+            tally.encode(&mut self.row);
+            store::append_journal(&transaction, number, source, &self.row)?;
         }
-        let folded = if fold_is_idle { Vec::new() } else { self.fold_step(step)? };
-        if self.prune && fold_is_idle {
-            let mark = self.fold.mark().mark;
-            self.prune = store::prune_journal(&self.connection, mark, 64).map_err(disk)?;
+        if fold_is_idle {
+            if self.prune {
+                has_more_to_prune = store::prune_journal(&transaction, self.fold.mark().mark, 64)?;
+            }
+        } else {
+            let started = Instant::now();
+            let (entries, mark) = self.fold.step(step);
+            for entry in entries {
+                fold_entry(&transaction, Some((&*self.outbox, &self.run)), self.fold.source(), entry)?;
+            }
+            store::write_fold_mark(&transaction, mark)?;
+            self.metrics.fold_duration.observe(started.elapsed().as_secs_f64());
         }
-        self.connection.execute_batch("COMMIT").map_err(disk)?;
+        transaction.commit()?;
+        // From here on the batch is on disk; what is remembered of the file changes with it.
         self.commits_since_checkpoint += 1;
-        // From here on the batch is on disk.
-        self.finish_fold_step(folded);
+        self.last_number = number;
+        self.run_number = run_number;
+        self.prune = has_more_to_prune;
+        if !fold_is_idle {
+            self.finish_fold_step(step);
+        }
         if batch_hits > 0 {
             self.metrics.commit_duration.observe(started.elapsed().as_secs_f64());
             self.metrics.commit_batch_hits.observe(batch_hits as f64);
+            let batch_hits = i64::try_from(batch_hits).unwrap_or(0);
             if self.outbox.is_used() {
-                self.metrics.redis_unpublished_hits.inc_by(i64::try_from(batch_hits).unwrap_or(0));
+                self.metrics.redis_unpublished_hits.inc_by(batch_hits);
             }
-            self.show(&tally);
+            self.show(&by_day);
             self.tail.merge(tally);
-            self.metrics.ledger_tail_hits.inc_by(i64::try_from(batch_hits).unwrap_or(0));
+            self.metrics.ledger_tail_hits.inc_by(batch_hits);
         }
         Ok(())
     }
 
-    fn journal(&mut self, tally: &Tally) -> Result<(), NotDurable> {
-        let source = match self.run_number {
-            Some(number) => number,
-            None => *self.run_number.insert(store::source_number(&self.connection, &self.run, false).map_err(disk)?),
-        };
-        self.row.clear();
-        tally.encode(&mut self.row);
-        self.last_number += 1;
-        store::append_journal(&self.connection, self.last_number, source, &self.row).map_err(disk)
-    }
-
-    /// Brings the counters that the tally will change into memory, before it changes them.
-    fn load_missing(&mut self, tally: &Tally) -> Result<(), NotDurable> {
-        for (hit, _) in tally.iter() {
-            let live = self.live.get_or_insert(hit.site);
-            for period in hit.day.site_periods() {
+    /// Brings the counters that a tally will change into memory, before it changes them.
+    fn load_missing(&mut self, by_day: &[(SiteNumber, Day, u64)]) -> Result<(), Trouble> {
+        for (site, day, _) in by_day {
+            let live = self.live.get_or_insert(*site);
+            for period in day.site_periods() {
                 if !live.has(period) {
-                    self.load(hit.site, period, false)?;
-                    live.forget_old(hit.day, self.fold.mark().mark);
+                    self.load(*site, period, false)?;
+                    live.forget_old(*day, self.fold.mark().mark);
                 }
             }
         }
         Ok(())
     }
 
-    fn load(&self, site: SiteNumber, period: Period, learned: bool) -> Result<(), NotDurable> {
-        let counts = store::site_counts(&self.connection, site, period).map_err(disk)?;
+    fn load(&self, site: SiteNumber, period: Period, learned: bool) -> Result<(), Trouble> {
+        let counts = store::site_counts(&self.connection, site, period)?;
         self.live.get_or_insert(site).load(period, self.run_number, &counts, learned);
         Ok(())
     }
 
     /// Changes the figures in memory and notes what is to be published.
-    fn show(&self, tally: &Tally) {
-        let mut by_day: HashMap<(SiteNumber, Day), u64> = HashMap::new();
-        for (hit, hits) in tally.iter() {
-            *by_day.entry((hit.site, hit.day)).or_default() += hits;
-        }
-        for ((site, day), hits) in by_day {
-            let hits = i64::try_from(hits).unwrap_or(i64::MAX);
-            self.live.get_or_insert(site).add(&day.site_periods(), hits, self.last_number);
-            self.outbox.site_changed(site);
+    fn show(&self, by_day: &[(SiteNumber, Day, u64)]) {
+        for (site, day, hits) in by_day {
+            let hits = i64::try_from(*hits).unwrap_or(i64::MAX);
+            self.live.get_or_insert(*site).add(&day.site_periods(), hits, self.last_number);
+            self.outbox.site_changed(*site);
         }
     }
 
     fn start_fold(&mut self) {
-        if let Some(source) = self.run_number {
+        if let Some(source) = self.run_number
+            && !self.tail.is_empty()
+        {
             let tail = std::mem::take(&mut self.tail);
             self.fold.start(tail, source, self.last_number);
         }
     }
 
-    /// Folds the next entries within the transaction that is open; returns them.
-    fn fold_step(&mut self, step: usize) -> Result<Vec<super::fold::Entry>, NotDurable> {
-        let started = Instant::now();
-        let entries = self.fold.take_step(step);
-        for entry in &entries {
-            let publish = Some((&*self.outbox, &self.run));
-            fold_entry(&self.connection, publish, self.fold.source(), entry).map_err(disk)?;
-        }
-        store::write_fold_mark(&self.connection, self.fold.mark()).map_err(disk)?;
-        self.metrics.fold_duration.observe(started.elapsed().as_secs_f64());
-        Ok(entries)
-    }
-
-    fn finish_fold_step(&mut self, entries: Vec<super::fold::Entry>) {
+    fn finish_fold_step(&mut self, step: usize) {
+        let (entries, mark) = self.fold.step(step);
         for entry in entries.iter().filter(|entry| entry.page.is_none()) {
             if let Some(live) = self.live.get(entry.site) {
                 live.fold(&entry.day.site_periods(), entry.hits);
             }
             self.metrics.ledger_tail_hits.dec_by(entry.hits);
         }
-        if !entries.is_empty() && self.fold.is_idle() {
+        self.fold.advance(mark);
+        if self.fold.is_idle() {
             self.prune = true;
         }
     }
 
-    fn fold_all(&mut self) -> Result<(), NotDurable> {
+    fn fold_all(&mut self) -> Result<(), Trouble> {
         loop {
             if self.fold.is_idle() {
                 if self.tail.is_empty() {
@@ -309,55 +268,42 @@ impl Committer {
                 }
                 self.start_fold();
             }
-            self.commit(Vec::new(), STEP_IDLE)?;
+            self.commit(&[], STEP_IDLE)?;
         }
     }
 
-    /// False: stopped.
-    fn obey(&mut self, command: Message) -> Result<bool, NotDurable> {
+    fn obey(&mut self, command: Message) -> Result<(), Trouble> {
         match command {
-            Message::Hits { .. } => {}
-            Message::Load { site, periods, done } => {
-                let live = self.live.get_or_insert(site);
-                for period in periods.into_iter().filter(|period| !live.has(*period)) {
-                    self.load(site, period, false)?;
-                }
-                let _ = done.send(Ok(()));
-            }
-            Message::Enroll { ids, done } => {
-                let numbers = self.in_transaction(|c| store::enroll(c, &ids))?;
-                let _ = done.send(Ok(numbers));
-            }
+            // Both are the round's own affair.
+            Message::Hits { .. } | Message::Stop => Ok(()),
+            Message::Load { site, periods, done } => reply(done, self.load_wanted(site, periods)),
+            Message::Enroll { ids, done } => reply(done, self.in_transaction(|c| store::enroll(c, &ids))),
             Message::Merge { site, contributions, learned, done } => {
-                self.merge(site, &contributions, learned)?;
-                let _ = done.send(Ok(()));
+                reply(done, self.merge(site, &contributions, learned))
             }
-            Message::MarkPublished { site, sources, done } => {
-                self.in_transaction(|c| {
-                    for source in &sources {
-                        if let Some(number) = store::find_source(c, source)? {
-                            store::set_published(c, site, number, true)?;
-                        }
-                    }
-                    Ok(())
-                })?;
-                self.reload(site, false)?;
-                let _ = done.send(Ok(()));
-            }
-            Message::Fold { done } => {
-                self.fold_all()?;
-                let _ = done.send(Ok(()));
-            }
-            Message::Stop => {
-                self.fold_all()?;
-                self.checkpoint()?;
-                return Ok(false);
-            }
+            Message::MarkPublished { site, sources, done } => reply(done, self.mark_published(site, &sources)),
+            Message::Fold { done } => reply(done, self.fold_all()),
         }
-        Ok(true)
     }
 
-    fn merge(&mut self, site: SiteNumber, contributions: &[Contribution], learned: bool) -> Result<(), NotDurable> {
+    fn load_wanted(&mut self, site: SiteNumber, periods: Vec<Period>) -> Result<(), Trouble> {
+        let live = self.live.get_or_insert(site);
+        periods.into_iter().filter(|period| !live.has(*period)).try_for_each(|period| self.load(site, period, false))
+    }
+
+    fn mark_published(&mut self, site: SiteNumber, sources: &[Source]) -> Result<(), Trouble> {
+        self.in_transaction(|c| {
+            for source in sources {
+                if let Some(number) = store::find_source(c, source)? {
+                    store::set_published(c, site, number, true)?;
+                }
+            }
+            Ok(())
+        })?;
+        self.reload(site, false)
+    }
+
+    fn merge(&mut self, site: SiteNumber, contributions: &[Contribution], learned: bool) -> Result<(), Trouble> {
         let run = self.run.clone();
         self.in_transaction(|c| {
             let mut numbers = HashMap::new();
@@ -395,44 +341,74 @@ impl Committer {
     }
 
     /// Reads a site's counters again after the file has changed under them.
-    fn reload(&self, site: SiteNumber, learned: bool) -> Result<(), NotDurable> {
+    fn reload(&self, site: SiteNumber, learned: bool) -> Result<(), Trouble> {
         let Some(live) = self.live.get(site) else { return Ok(()) };
         live.periods().into_iter().try_for_each(|period| self.load(site, period, learned))
     }
 
-    fn in_transaction<T>(&mut self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, NotDurable> {
-        let transaction = self.connection.transaction().map_err(disk)?;
-        let value = work(&transaction).map_err(disk)?;
-        transaction.commit().map_err(disk)?;
+    fn in_transaction<T>(&mut self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Trouble> {
+        let transaction = self.connection.transaction()?;
+        let value = work(&transaction)?;
+        transaction.commit()?;
         self.commits_since_checkpoint += 1;
         Ok(value)
     }
 
-    fn checkpoint_if_due(&mut self) -> Result<(), NotDurable> {
-        if self.commits_since_checkpoint >= CHECKPOINT_COMMITS { self.checkpoint() } else { Ok(()) }
-    }
-
-    fn checkpoint(&mut self) -> Result<(), NotDurable> {
+    fn checkpoint(&mut self) -> Result<(), Trouble> {
         self.commits_since_checkpoint = 0;
-        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(disk)
+        Ok(self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?)
     }
 
-    /// Refuses all that comes, until nobody can send any more.
-    fn fail(self, reason: &NotDurable) {
-        tracing::error!("the node's file can't be written: {reason}; hits are refused until it is restarted");
-        self.outbox.set_failed(reason.clone());
-        while let Ok(message) = self.messages.recv() {
-            match message {
-                Message::Hits { done, .. }
-                | Message::Load { done, .. }
-                | Message::Merge { done, .. }
-                | Message::MarkPublished { done, .. }
-                | Message::Fold { done } => drop(done.send(Err(reason.clone()))),
-                Message::Enroll { done, .. } => drop(done.send(Err(reason.clone()))),
-                Message::Stop => return,
+    /// Refuses all that comes until the file can be written again.
+    fn wait_it_out(&mut self, reason: &NotDurable) -> Next {
+        tracing::error!("{reason}; hits are refused until that has passed");
+        self.outbox.set_failed(Some(reason.clone()));
+        loop {
+            if self.refuse_until(reason, Instant::now() + RETRY_INTERVAL) == Next::Stop {
+                // What is journalled is on disk, and folded at the next start.
+                return Next::Stop;
+            }
+            // A transaction that changes nothing and writes all the same.
+            let mark = self.fold.mark();
+            match self.in_transaction(|c| store::write_fold_mark(c, mark)) {
+                Ok(()) => break,
+                Err(Trouble::Passing(_)) => {}
+                Err(Trouble::Lasting(reason)) => return self.refuse_for_good(&reason),
+            }
+        }
+        tracing::info!("the node's file can be written again; hits are taken");
+        self.outbox.set_failed(None);
+        Next::Go
+    }
+
+    /// After a failed sync nobody knows what is on disk, so nothing is acknowledged any more.
+    fn refuse_for_good(&self, reason: &NotDurable) -> Next {
+        tracing::error!("{reason}; hits are refused until the node is started again");
+        self.outbox.set_failed(Some(reason.clone()));
+        while self.refuse_until(reason, Instant::now() + RETRY_INTERVAL) == Next::Go {}
+        Next::Stop
+    }
+
+    fn refuse_until(&self, reason: &NotDurable, end: Instant) -> Next {
+        loop {
+            match self.messages.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return Next::Stop,
+                Ok(message) => message.refuse(reason),
+                Err(RecvTimeoutError::Timeout) => return Next::Go,
             }
         }
     }
+}
+
+/// Tells whoever asked how it went, and passes trouble on.
+fn reply<T>(done: oneshot::Sender<Result<T, NotDurable>>, outcome: Result<T, Trouble>) -> Result<(), Trouble> {
+    let (answer, outcome) = match outcome {
+        Ok(value) => (Ok(value), Ok(())),
+        Err(trouble) => (Err(trouble.reason().clone()), Err(trouble)),
+    };
+    // Whoever has gone needs no answer.
+    let _ = done.send(answer);
+    outcome
 }
 
 /// Adds one entry of the tail to `counts`, and to what the current run publishes, if it is its own.
@@ -440,7 +416,7 @@ pub fn fold_entry(
     connection: &Connection,
     publish: Option<(&Outbox, &Source)>,
     source: SourceNumber,
-    entry: &super::fold::Entry,
+    entry: &Entry,
 ) -> rusqlite::Result<()> {
     let site = entry.site;
     match &entry.page {
@@ -461,8 +437,4 @@ pub fn fold_entry(
         }
     }
     Ok(())
-}
-
-fn disk(error: rusqlite::Error) -> NotDurable {
-    NotDurable(error.to_string().into())
 }

@@ -5,7 +5,6 @@
 //! same journal rows give the same entries, and those that are folded are skipped.
 
 use std::collections::BTreeMap;
-use std::vec::IntoIter;
 
 use crate::counter::{Day, Hit, PageAddress, SiteNumber, Tally};
 
@@ -26,16 +25,17 @@ pub struct Entry {
 pub struct Fold {
     mark: FoldMark,
     source: SourceNumber,
-    entries: IntoIter<Entry>,
+    /// Of which the mark's `done` are in `counts`.
+    entries: Vec<Entry>,
 }
 
 impl Fold {
     pub fn new(mark: FoldMark) -> Self {
-        Self { mark, source: 0, entries: Vec::new().into_iter() }
+        Self { mark, source: 0, entries: Vec::new() }
     }
 
     pub fn is_idle(&self) -> bool {
-        self.entries.len() == 0
+        self.entries.is_empty()
     }
 
     pub fn mark(&self) -> FoldMark {
@@ -52,17 +52,26 @@ impl Fold {
         self.source = source;
         self.mark.target = target;
         self.mark.done = 0;
-        self.entries = entries(tail).into_iter();
+        self.entries = entries(tail);
     }
 
-    /// The next entries, with the mark moved behind them; after the last, to the target.
-    pub fn take_step(&mut self, limit: usize) -> Vec<Entry> {
-        let step: Vec<_> = self.entries.by_ref().take(limit).collect();
-        self.mark.done += step.len();
-        if self.is_idle() {
-            self.mark = FoldMark { mark: self.mark.target, target: self.mark.target, done: 0 };
+    /// The next entries, and the mark behind them; after the last, at the target.
+    pub fn step(&self, limit: usize) -> (&[Entry], FoldMark) {
+        let done = self.entries.len().min(self.mark.done + limit);
+        let mark = if done < self.entries.len() {
+            FoldMark { done, ..self.mark }
+        } else {
+            FoldMark { mark: self.mark.target, target: self.mark.target, done: 0 }
+        };
+        (&self.entries[self.mark.done..done], mark)
+    }
+
+    /// Moves to a mark that is on disk.
+    pub fn advance(&mut self, mark: FoldMark) {
+        self.mark = mark;
+        if mark.mark == mark.target {
+            self.entries = Vec::new();
         }
-        step
     }
 }
 

@@ -1,27 +1,49 @@
-//! From a worker's hits to the committer and back: one hand-over a batch, one wake-up a batch.
+//! From a worker's hits to the committer and back: one message a batch, one wake-up a batch.
 //!
-//! Hits that a worker accepts while its other tasks are ready gather in a batch of its own thread.
-//! A task, spawned by the batch's first hit and so behind all that is ready, hands the batch over,
+//! A worker's hits gather in a batch, which is open until the committer takes it: also while an
+//! earlier one is being synced, so that whatever arrived during a sync shares the next. A task,
+//! spawned by the batch's first hit and so behind all that is ready, tells the committer of it,
 //! awaits its commit, and wakes all who wait.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use tokio::sync::oneshot;
 
 use crate::counter::Hit;
 
-use super::committer::{Inbox, Message};
+use super::inbox::{Inbox, Message};
 
 /// Why a hit is not known to be on disk.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotDurable(pub Arc<str>);
+
+/// The hits of one worker that will share a commit; closed once the committer has taken them.
+#[derive(Debug)]
+pub struct Gathering(Mutex<Option<Vec<Hit>>>);
+
+impl Gathering {
+    /// Gives the hit back if the batch is closed.
+    fn push(&self, hit: Hit) -> Result<(), Hit> {
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(hits) => {
+                hits.push(hit);
+                Ok(())
+            }
+            None => Err(hit),
+        }
+    }
+
+    /// Closes the batch.
+    pub fn take(&self) -> Vec<Hit> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+    }
+}
 
 /// Resolves when the hit it was made for is on disk, or will not be.
 #[derive(Debug)]
@@ -29,43 +51,52 @@ pub struct Durable {
     batch: Rc<Batch>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Batch {
-    hits: RefCell<Vec<Hit>>,
+    hits: Arc<Gathering>,
     outcome: RefCell<Option<Result<(), NotDurable>>>,
     waiting: RefCell<Vec<Waker>>,
-    handed_over: Cell<bool>,
 }
 
 thread_local! {
-    /// The batch that gathers on this worker, per committer (a process has one; tests have more).
-    static GATHERING: RefCell<HashMap<usize, Rc<Batch>>> = RefCell::default();
+    /// The batches that gather on this worker, one a committer (a process has one; tests have more).
+    static OPEN: RefCell<Vec<(usize, Rc<Batch>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Puts a hit into the worker's batch. Called on a single-threaded runtime.
 pub fn count(inbox: &Inbox, hit: Hit) -> Durable {
-    GATHERING.with_borrow_mut(|gathering| {
-        let batch = gathering.entry(inbox.id()).or_default();
-        if batch.handed_over.get() {
-            *batch = Rc::default();
+    OPEN.with_borrow_mut(|open| {
+        let at = open.iter().position(|(id, _)| *id == inbox.id());
+        let mut hit = hit;
+        if let Some(at) = at {
+            let batch = &open[at].1;
+            hit = match batch.hits.push(hit) {
+                Ok(()) => return Durable { batch: Rc::clone(batch) },
+                Err(hit) => hit,
+            };
         }
-        let is_first = batch.hits.borrow().is_empty();
-        batch.hits.borrow_mut().push(hit);
-        if is_first {
-            tokio::task::spawn_local(hand_over(inbox.clone(), Rc::clone(batch)));
+        let batch = Rc::new(Batch {
+            hits: Arc::new(Gathering(Mutex::new(Some(vec![hit])))),
+            outcome: RefCell::default(),
+            waiting: RefCell::default(),
+        });
+        match at {
+            Some(at) => open[at].1 = Rc::clone(&batch),
+            None => open.push((inbox.id(), Rc::clone(&batch))),
         }
-        Durable { batch: Rc::clone(batch) }
+        tokio::task::spawn_local(hand_over(inbox.clone(), Rc::clone(&batch)));
+        Durable { batch }
     })
 }
 
 async fn hand_over(inbox: Inbox, batch: Rc<Batch>) {
-    batch.handed_over.set(true);
     let (done, committed) = oneshot::channel();
-    let hits = batch.hits.take();
-    let outcome = match inbox.try_send(Message::Hits { hits, done }) {
-        Err(reason) => Err(reason),
+    let outcome = match inbox.try_send(Message::Hits { hits: Arc::clone(&batch.hits), done }) {
         Ok(()) => committed.await.unwrap_or_else(|_| Err(NotDurable("the node is stopping".into()))),
+        Err(reason) => Err(reason),
     };
+    // Where it was refused, nobody has closed it yet.
+    batch.hits.take();
     batch.outcome.replace(Some(outcome));
     batch.waiting.take().into_iter().for_each(Waker::wake);
 }

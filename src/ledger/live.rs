@@ -3,9 +3,10 @@
 //! A counter here is the sum over all sources in the node's file plus what is journalled and not
 //! yet folded. Only the committer changes it, after the sync; workers read.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use rustc_hash::FxHashMap;
 
 use crate::counter::{Contribution, Period, Register, SiteNumber, Source};
 
@@ -17,7 +18,7 @@ const DAYS_KEPT: u64 = 7;
 /// All sites in memory.
 #[derive(Debug, Default)]
 pub struct Live {
-    sites: RwLock<HashMap<SiteNumber, Arc<LiveSite>>>,
+    sites: RwLock<FxHashMap<SiteNumber, Arc<LiveSite>>>,
 }
 
 /// One site's recent counters.
@@ -25,7 +26,7 @@ pub struct Live {
 pub struct LiveSite {
     /// Changes with every change of the counters.
     version: AtomicU64,
-    counters: Mutex<HashMap<Period, LiveCounter>>,
+    counters: Mutex<FxHashMap<Period, LiveCounter>>,
 }
 
 /// One period's counter of a site.
@@ -211,7 +212,7 @@ impl LiveSite {
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Period, LiveCounter>> {
+    fn lock(&self) -> MutexGuard<'_, FxHashMap<Period, LiveCounter>> {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -23,11 +23,13 @@
 mod committer;
 mod fold;
 mod hand_over;
+mod inbox;
 mod live;
 mod log_check;
 mod outbox;
 mod reader;
 mod store;
+mod trouble;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,7 +53,8 @@ pub use hand_over::{Durable, NotDurable};
 pub use live::Seen;
 pub use store::{DirectoryLock, OpenError, PublishedRow};
 
-use committer::{Committer, Inbox, Message};
+use committer::Committer;
+use inbox::{Inbox, Message};
 use live::Live;
 use outbox::Outbox;
 use reader::Reader;
@@ -103,7 +106,7 @@ impl Ledger {
         let reader = Reader::start(reader).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
         let live = Arc::new(Live::default());
         let run = Source::Run(rand::random());
-        let (inbox, messages) = committer::inbox();
+        let (inbox, messages) = inbox::inbox();
         let mark = store::read_fold_mark(&connection).map_err(sqlite)?;
         let committer = Committer {
             connection,
@@ -164,8 +167,8 @@ impl Ledger {
             .ok_or_else(|| NotDurable("the figures are being loaded".into()))
     }
 
-    /// Why hits can't be made durable any more.
-    pub fn failed(&self) -> Option<&NotDurable> {
+    /// Why hits can't be made durable now.
+    pub fn failed(&self) -> Option<NotDurable> {
         self.outbox.failed()
     }
 

@@ -1,8 +1,10 @@
 //! What waits to be published, and whether the file still takes hits. Bounded: more than fits is
 //! remembered as "this site has more", and found again in the file.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::counter::{Contribution, PageAddress, Period, Register, SiteNumber, Source};
 
@@ -16,20 +18,20 @@ pub struct Outbox {
     /// Nobody publishes without Redis.
     is_used: bool,
     waiting: Mutex<Waiting>,
-    failed: OnceLock<NotDurable>,
+    failed: Mutex<Option<NotDurable>>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     sites_order: VecDeque<SiteNumber>,
-    sites: HashSet<SiteNumber>,
-    pages: HashMap<(SiteNumber, Period, PageAddress), (Source, i64)>,
-    overflowed: HashSet<SiteNumber>,
+    sites: FxHashSet<SiteNumber>,
+    pages: FxHashMap<(SiteNumber, Period, PageAddress), (Source, i64)>,
+    overflowed: FxHashSet<SiteNumber>,
 }
 
 impl Outbox {
     pub fn new(is_used: bool) -> Self {
-        Self { is_used, waiting: Mutex::default(), failed: OnceLock::new() }
+        Self { is_used, waiting: Mutex::default(), failed: Mutex::default() }
     }
 
     /// Whether anyone takes what is put here.
@@ -96,13 +98,13 @@ impl Outbox {
         self.lock().overflowed.drain().collect()
     }
 
-    pub fn set_failed(&self, reason: NotDurable) {
-        // The first reason is the one that matters.
-        let _ = self.failed.set(reason);
+    /// Notes why the file takes no hits, or that it does again.
+    pub fn set_failed(&self, reason: Option<NotDurable>) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
-    pub fn failed(&self) -> Option<&NotDurable> {
-        self.failed.get()
+    pub fn failed(&self) -> Option<NotDurable> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

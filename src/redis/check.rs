@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use redis::{Cmd, RedisError, Value};
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::connection::Link;
 use super::layout;
@@ -233,7 +233,8 @@ impl<N: Node> Publisher<N> {
         ours.iter().for_each(|(field, _)| {
             read.arg(*field);
         });
-        let mut theirs = texts(lease.link.query(&read).await?);
+        let named = |error| at_key(error, &key);
+        let mut theirs = texts(lease.link.query(&read).await.map_err(named)?);
         if theirs.iter().any(Option::is_none) {
             let writes = ours.iter().map(|(field, value)| {
                 let mut write = redis::cmd("HSETNX");
@@ -264,6 +265,15 @@ impl<N: Node> Publisher<N> {
         }
         Ok(())
     }
+}
+
+/// Redis says that a type is wrong, but not whose.
+fn at_key(error: RedisError, key: &str) -> RedisError {
+    if error.code() != Some("WRONGTYPE") {
+        return error;
+    }
+    let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
+    (kind, "wrong type", format!("{key} is not a hash, as it would have to be; move what is there away")).into()
 }
 
 fn texts(answer: Value) -> Vec<Option<String>> {

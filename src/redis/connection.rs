@@ -190,7 +190,7 @@ impl Connections {
         let mut backoff = BACKOFF_MIN;
         let mut watch = self.watch();
         loop {
-            match self.connect().await {
+            match connect(&self.target).await {
                 Ok((link, primary)) => {
                     let connected_at = Instant::now();
                     self.connected(link);
@@ -252,36 +252,35 @@ impl Connections {
         }
     }
 
-    async fn connect(&self) -> RedisResult<(Link, Option<Primary>)> {
-        let connecting = async {
-            let (link, primary) = match &self.target.kind {
-                TargetKind::Standalone { database } => {
-                    (Link::Server(connect_server(&self.target, *database).await?), None)
-                }
-                TargetKind::Cluster => (Link::Cluster(connect_cluster(&self.target).await?), None),
-                TargetKind::Sentinel { service, database, sentinel } => {
-                    let mut sentinels = sentinel_client(&self.target, service, *database, sentinel)?;
-                    let client = sentinels.async_get_client().await?;
-                    let address = client.get_connection_info().addr().to_string();
-                    let connection = client.get_multiplexed_async_connection_with_config(&timeouts()).await?;
-                    (Link::Server(connection), Some(Primary { sentinels, address }))
-                }
-            };
-            check(&link).await?;
-            Ok((link, primary))
-        };
-        tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-            .await
-            .unwrap_or_else(|_| Err(RedisError::from((ErrorKind::Io, "timed out", "no connection in time".to_owned()))))
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Makes a connection of the target's kind, and refuses a server that can't be published to.
+pub(super) async fn connect(target: &Target) -> RedisResult<(Link, Option<Primary>)> {
+    let connecting = async {
+        let (link, primary) = match &target.kind {
+            TargetKind::Standalone { database } => (Link::Server(connect_server(target, *database).await?), None),
+            TargetKind::Cluster => (Link::Cluster(connect_cluster(target).await?), None),
+            TargetKind::Sentinel { service, database, sentinel } => {
+                let mut sentinels = sentinel_client(target, service, *database, sentinel)?;
+                let client = sentinels.async_get_client().await?;
+                let address = client.get_connection_info().addr().to_string();
+                let connection = client.get_multiplexed_async_connection_with_config(&timeouts()).await?;
+                (Link::Server(connection), Some(Primary { sentinels, address }))
+            }
+        };
+        check(&link).await?;
+        Ok((link, primary))
+    };
+    tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .unwrap_or_else(|_| Err(RedisError::from((ErrorKind::Io, "timed out", "no connection in time".to_owned()))))
+}
+
 /// The primary that Sentinel named, and whom to ask whether it still is.
-struct Primary {
+pub(super) struct Primary {
     sentinels: SentinelClient,
     address: String,
 }
@@ -358,7 +357,7 @@ async fn check(link: &Link) -> RedisResult<()> {
                 return Err(RedisError::from((
                     ErrorKind::Client,
                     "not a primary",
-                    "it is a read-only replica".to_owned(),
+                    "it is a read-only replica; give the address of its primary".to_owned(),
                 )));
             }
             Ok(())

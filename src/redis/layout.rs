@@ -58,6 +58,11 @@ impl Keys {
         format!("{}:{{{site}}}:pages:{period}", self.prefix)
     }
 
+    /// Written and deleted again by those who want to know whether they may.
+    pub fn probe(&self) -> String {
+        format!("{}:{{check}}:probe", self.prefix)
+    }
+
     pub fn meta(&self, site: &SiteId) -> String {
         format!("{}:{{{site}}}:meta", self.prefix)
     }
@@ -177,7 +182,7 @@ mod tests {
             language: crate::counter::Language::Vietnamese,
             figures: Vec::new(),
             labels: crate::counter::label::Labels::new(),
-            page_params: Vec::new(),
+            page_params: [].into(),
             page_retention: crate::counter::site::PAGE_RETENTION_DEFAULT,
         };
         // Kept up to 27 July: gone at 28 July 00:00 in Vietnam.

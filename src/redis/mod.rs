@@ -7,6 +7,7 @@
 
 mod check;
 pub mod connection;
+mod examine;
 mod health;
 pub mod layout;
 mod learn;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 use self::connection::Connections;
+pub use self::examine::{Examination, examine};
 use self::health::Health;
 use self::layout::Keys;
 use self::node::Node;
@@ -61,8 +63,7 @@ pub struct Publication {
 
 /// Starts publishing on a thread of its own.
 pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -> std::io::Result<Publication> {
-    // The client brings TLS without its cryptography. An error means that there is some already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    provide_cryptography();
     let connections = Arc::new(Connections::new(settings.target.clone()));
     let health = Arc::new(Health::default());
     let (totals, wishes) = Totals::new(Arc::clone(&connections));
@@ -83,6 +84,12 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         drop(end);
     })?;
     Ok(Publication { connections, totals, health, stop, thread: Mutex::new(Some(thread)), done })
+}
+
+/// The client brings TLS without its cryptography.
+fn provide_cryptography() {
+    // An error means that there is some already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 impl Publication {

@@ -36,13 +36,9 @@ pub async fn run(connections: Arc<Connections>, health: Arc<Health>, allow_evict
 }
 
 fn judge(health: &Health, policies: &[String], allow_eviction: bool) {
-    let evicting = policies.iter().find(|policy| *policy != WANTED).filter(|_| !allow_eviction);
-    let reason = evicting.map(|policy| {
-        format!(
-            "nothing is published: Redis's maxmemory-policy is {policy}, under which it deletes counters when its memory is full; \
-             set it to {WANTED}, or allow eviction in the configuration"
-        )
-    });
+    let evicting = policies.iter().find_map(|policy| danger(policy)).filter(|_| !allow_eviction);
+    let reason =
+        evicting.map(|danger| format!("nothing is published: {danger}, or allow eviction in the configuration"));
     if health.set_policy(reason.clone()) {
         match reason {
             Some(reason) => tracing::warn!("{reason}"),
@@ -51,6 +47,15 @@ fn judge(health: &Health, policies: &[String], allow_eviction: bool) {
     }
 }
 
-fn policy_in(info: &str) -> Option<String> {
+/// What a policy does to counters, and what to do about it; none if it keeps them.
+pub fn danger(policy: &str) -> Option<String> {
+    (policy != WANTED).then(|| {
+        format!(
+            "Redis's maxmemory-policy is {policy}, under which it deletes counters when its memory is full; set it to {WANTED}"
+        )
+    })
+}
+
+pub fn policy_in(info: &str) -> Option<String> {
     info.lines().find_map(|line| line.trim().strip_prefix("maxmemory_policy:")).map(str::to_owned)
 }

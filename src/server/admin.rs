@@ -115,11 +115,17 @@ impl<N: Node> Admin<N> {
 
     fn ready(&self) -> Response<AnswerBody> {
         let readiness = self.node.readiness();
-        let mut report = ReadyReport {
-            status: "ready",
-            degraded: readiness.degraded.iter().map(|(part, _)| *part).collect(),
-            reasons: readiness.degraded.into_iter().collect(),
-        };
+        let mut report = ReadyReport { status: "ready", degraded: Vec::new(), reasons: BTreeMap::new() };
+        for (part, reason) in readiness.degraded {
+            // A part may have several: each site's, for example.
+            match report.reasons.get_mut(part) {
+                Some(reasons) => *reasons = format!("{reasons}; {reason}"),
+                None => {
+                    report.degraded.push(part);
+                    report.reasons.insert(part, reason);
+                }
+            }
+        }
         let mut status = StatusCode::OK;
         if let Some(reason) = readiness.not_ready {
             report.status = "not ready";
@@ -217,6 +223,10 @@ impl<N: Node> Answer for Admin<N> {
             Ok(response) => response,
             Err(refusal) => refusal.answer(),
         }
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response<AnswerBody> {
+        refusal.answer()
     }
 }
 

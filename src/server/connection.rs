@@ -15,11 +15,21 @@ use hyper_util::rt::TokioIo;
 
 use super::answer::AnswerBody;
 use super::limits::HEAD_BYTES_MAX;
+use super::refusal::Refusal;
 use super::wire::{Order, Phase, Wire, WireIo};
 
 /// What answers requests: the public listener's endpoints, or the admin listener's.
 pub trait Answer: 'static {
     fn answer(&self, request: Request<Incoming>, wire: &Wire) -> impl Future<Output = Response<AnswerBody>>;
+
+    /// What a client is told whose request can't be read, or doesn't come.
+    fn refuse(&self, refusal: &Refusal) -> Response<AnswerBody>;
+}
+
+/// How a connection came to its end.
+enum Ended {
+    Expired,
+    ByProtocol(hyper::Result<()>),
 }
 
 /// How every connection speaks HTTP/1.
@@ -36,7 +46,7 @@ pub fn protocol() -> http1::Builder {
 }
 
 pub async fn serve<A: Answer>(protocol: &http1::Builder, wire: Rc<Wire>, answers: Rc<A>) {
-    {
+    let refusal = {
         let service = service_fn(|request: Request<Incoming>| {
             let (wire, answers) = (Rc::clone(&wire), Rc::clone(&answers));
             async move {
@@ -56,23 +66,28 @@ pub async fn serve<A: Answer>(protocol: &http1::Builder, wire: Rc<Wire>, answers
             wire.remember_task(context);
             match wire.order() {
                 Order::Serve => {}
-                Order::Expire => {
-                    wire.say_timed_out();
-                    return Poll::Ready(Ok(()));
-                }
+                Order::Expire => return Poll::Ready(Ended::Expired),
                 Order::Finish if finishing => {}
                 Order::Finish => {
                     finishing = true;
                     connection.as_mut().graceful_shutdown();
                 }
             }
-            connection.as_mut().poll(context)
+            connection.as_mut().poll(context).map(Ended::ByProtocol)
         });
-        if let Err(error) = ended.await {
-            // Clients go away and send nonsense all day; hyper has answered what could be answered.
-            tracing::debug!(error = %error, "connection ended early");
-            wire.set_closing();
+        match ended.await {
+            Ended::Expired => wire.why_expired(),
+            Ended::ByProtocol(Ok(())) => None,
+            Ended::ByProtocol(Err(error)) => {
+                // Clients go away and send nonsense all day.
+                tracing::debug!(error = %error, "connection ended early");
+                wire.set_closing();
+                wire.why_unreadable(&error)
+            }
         }
+    };
+    if let Some(refusal) = refusal {
+        wire.say(answers.refuse(&refusal)).await;
     }
     wire.linger().await;
 }

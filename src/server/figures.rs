@@ -1,25 +1,25 @@
 //! The figures JSON, rendered once per site, state and second.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use hyper::{Response, StatusCode};
+use rustc_hash::FxHashMap;
 
 use crate::counter::{Day, EnrolledSite, Figures, SiteNumber};
 
 use super::answer::{self, AnswerBody, CORP, CROSS_ORIGIN, JSON};
 use super::node::Node;
 use super::refusal::Refusal;
-use super::{clock, cors, hit};
+use super::{clock, cors};
 
 /// One worker's rendered answers.
 #[derive(Default)]
 pub struct FigureAnswers {
-    rendered: RefCell<HashMap<SiteNumber, Rendered>>,
+    rendered: RefCell<FxHashMap<SiteNumber, Rendered>>,
 }
 
 #[derive(Clone)]
@@ -38,17 +38,9 @@ const RENDERED_MAX: usize = 10_000;
 const FRESH_FOR_A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1");
 
 impl FigureAnswers {
-    /// The answer to a counted hit.
-    pub async fn after_hit<N: Node>(
-        &self,
-        node: &N,
-        site: &Arc<EnrolledSite>,
-        request: &HeaderMap,
-    ) -> Result<Response<AnswerBody>, Refusal> {
-        let rendered = self.render(node, site).await?;
-        let mut response = answer::typed(StatusCode::OK, JSON, rendered.body);
-        hit::put_headers(response.headers_mut(), request);
-        Ok(response)
+    /// The body of a counted hit's answer.
+    pub async fn after_hit<N: Node>(&self, node: &N, site: &Arc<EnrolledSite>) -> Result<Bytes, Refusal> {
+        Ok(self.render(node, site).await?.body)
     }
 
     pub async fn query<N: Node>(

@@ -2,19 +2,20 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue, ORIGIN};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use prometheus_client::metrics::counter::Counter;
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use url::Url;
 
 use crate::counter::{Day, EnrolledSite, Hit, PageAddress, SiteNumber, Sites};
 use crate::metrics::{HitLabels, Metrics};
 
-use super::answer::{NO_STORE, THONGKE_HIT};
+use super::answer::{JSON, NO_STORE, NOSNIFF, THONGKE_HIT};
 use super::node::Node;
+use super::recent::Recent;
 use super::refusal::{Refusal, shown};
 use super::{clock, cors};
 
@@ -126,10 +127,18 @@ fn page_of(site: &EnrolledSite, text: &str) -> Result<PageAddress, Refusal> {
     Ok(PageAddress::of(&url, &site.site.page_params))
 }
 
-/// The `Origin` field, where a browser sent one, must agree with the page. It is no proof: anyone
-/// but a browser can write anything there.
-fn check_origin(site: &EnrolledSite, headers: &HeaderMap) -> Result<(), Refusal> {
+/// The `Origin` field, where a browser sent one, must agree with the page, which is one of the
+/// site's. It is no proof: anyone but a browser can write anything there.
+fn check_origin(site: &EnrolledSite, page: &str, headers: &HeaderMap) -> Result<(), Refusal> {
     let agrees = |origin: &HeaderValue| {
+        // As a rule the page's own origin.
+        let is_origin = origin.as_bytes().iter().filter(|byte| **byte == b'/').count() == 2;
+        if is_origin
+            && let Some(rest) = page.as_bytes().strip_prefix(origin.as_bytes())
+            && matches!(rest.first(), None | Some(b'/'))
+        {
+            return true;
+        }
         let url = origin.to_str().ok().and_then(|text| Url::parse(text).ok());
         url.is_some_and(|url| site.site.covers(&url))
     };
@@ -140,22 +149,32 @@ fn check_origin(site: &EnrolledSite, headers: &HeaderMap) -> Result<(), Refusal>
     }
 }
 
-/// The header fields of a counted hit's answer.
-pub fn put_headers(answer: &mut HeaderMap, request: &HeaderMap) {
-    answer.insert(THONGKE_HIT, COUNTED);
-    answer.insert(CACHE_CONTROL, NO_STORE);
-    cors::allow_origin(answer, request.get(ORIGIN).cloned());
+/// Makes the header fields of a counted hit's answer out of its request's, whose place they take:
+/// hyper keeps it for the connection's next request, so that no hit allocates one.
+pub fn answer_headers(mut headers: HeaderMap, is_json: bool) -> HeaderMap {
+    let origin = headers.remove(ORIGIN);
+    headers.clear();
+    if is_json {
+        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    }
+    headers.insert(THONGKE_HIT, COUNTED);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    cors::allow_origin(&mut headers, origin);
+    headers
 }
 
 /// Counts hits, and keeps the handles of their metrics.
 pub struct Hits {
     metrics: Arc<Metrics>,
-    counted: RefCell<HashMap<SiteNumber, Counter>>,
+    counted: RefCell<FxHashMap<SiteNumber, Counter>>,
+    /// Of each url that was good: for which site, and the page it is.
+    pages: RefCell<Recent<(Arc<EnrolledSite>, PageAddress)>>,
 }
 
 impl Hits {
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, counted: RefCell::default() }
+        Self { metrics, counted: RefCell::default(), pages: RefCell::default() }
     }
 
     /// Resolves when the hit is on disk, and, if figures will be shown, Redis's totals are in.
@@ -168,8 +187,8 @@ impl Hits {
         with_figures: bool,
     ) -> Result<Arc<EnrolledSite>, Refusal> {
         let site = find_site(&node.sites(), site)?;
-        let page = page_of(&site, url)?;
-        check_origin(&site, headers)?;
+        let page = self.page(&site, url)?;
+        check_origin(&site, url, headers)?;
         let day = Day::at(clock::now(), site.site.time_zone);
         let counting = node.count(Hit { site: site.number, day, page });
         if with_figures {
@@ -180,6 +199,19 @@ impl Hits {
         }
         self.note(&site);
         Ok(site)
+    }
+
+    fn page(&self, site: &Arc<EnrolledSite>, url: &str) -> Result<PageAddress, Refusal> {
+        let mut pages = self.pages.borrow_mut();
+        match pages.get(url) {
+            // The very same: a configuration that was read again may judge otherwise.
+            Some((known, page)) if Arc::ptr_eq(&known, site) => Ok(page),
+            _ => {
+                let page = page_of(site, url)?;
+                pages.insert(url, (Arc::clone(site), page.clone()));
+                Ok(page)
+            }
+        }
     }
 
     fn note(&self, site: &EnrolledSite) {

@@ -35,8 +35,8 @@ impl<'a> Host<'a> {
                 let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
                 (&text[..end + 2], port)
             }
-            None => match text.split_once(':') {
-                Some((name, port)) => (name, Some(port)),
+            None => match text.bytes().position(|byte| byte == b':') {
+                Some(at) => (&text[..at], Some(&text[at + 1..])),
                 None => (text, None),
             },
         };
@@ -53,7 +53,8 @@ impl<'a> Host<'a> {
 
 /// RFC 3986's reg-name.
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$'
+        | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue, LOCATION, REFERER};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue, LOCATION, REFERER};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode, Uri};
 
 use crate::metrics::{Metrics, ReasonLabels};
 
@@ -36,6 +37,8 @@ pub struct Public<N> {
     hits: Hits,
 }
 
+type Outcome = Result<Response<AnswerBody>, Refusal>;
+
 impl<N: Node> Public<N> {
     pub fn new(node: Arc<N>, settings: Arc<PublicSettings>, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -49,28 +52,18 @@ impl<N: Node> Public<N> {
         }
     }
 
-    async fn route(
-        &self,
-        route: Route<'_>,
-        request: Request<Incoming>,
-        wire: &Wire,
-    ) -> Result<Response<AnswerBody>, Refusal> {
-        let is_last = framing::check(request.uri(), request.headers(), wire)?;
-        Host::of(request.headers())?;
-        let mut response = self.endpoint(route, request, wire).await?;
+    async fn route(&self, route: Route<'_>, uri: &Uri, head: &mut Parts, body: Incoming, wire: &Wire) -> Outcome {
+        let is_last = framing::check(uri, &head.headers, wire)?;
+        Host::of(&head.headers)?;
+        let mut response = self.endpoint(route, uri, head, body, wire).await?;
         if is_last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
     }
 
-    async fn endpoint(
-        &self,
-        route: Route<'_>,
-        request: Request<Incoming>,
-        wire: &Wire,
-    ) -> Result<Response<AnswerBody>, Refusal> {
-        let method = request.method();
+    async fn endpoint(&self, route: Route<'_>, uri: &Uri, head: &mut Parts, body: Incoming, wire: &Wire) -> Outcome {
+        let method = &head.method;
         if method == Method::OPTIONS {
             return Ok(cors::preflight(route.allow()));
         }
@@ -85,16 +78,16 @@ impl<N: Node> Public<N> {
             return Err(Refusal::Method { allow: route.allow() });
         }
         match route {
-            Route::Hit => self.hit(request, wire).await,
-            Route::Pixel => Ok(self.pixel(&request).await),
+            Route::Hit => self.hit(uri, head, body, wire).await,
+            Route::Pixel => Ok(self.pixel(uri, head).await),
             Route::Figures { site } => {
                 let sites = self.node.sites();
                 let site = hit::find_site(&sites, site)?;
                 self.node.refresh(&site).await;
-                self.figures.query(&*self.node, &site, request.headers()).await
+                self.figures.query(&*self.node, &site, &head.headers).await
             }
-            Route::Script => Ok(self.assets.script(request.headers(), false)),
-            Route::ScriptVersioned => Ok(self.assets.script(request.headers(), true)),
+            Route::Script => Ok(self.assets.script(&head.headers, false)),
+            Route::ScriptVersioned => Ok(self.assets.script(&head.headers, true)),
             Route::DemoPage if self.settings.demo => Ok(Assets::demo_page()),
             Route::DemoStyles if self.settings.demo => Ok(Assets::demo_styles()),
             Route::DemoScript if self.settings.demo => Ok(Assets::demo_script()),
@@ -103,29 +96,26 @@ impl<N: Node> Public<N> {
         }
     }
 
-    async fn hit(&self, request: Request<Incoming>, wire: &Wire) -> Result<Response<AnswerBody>, Refusal> {
-        let with_figures = !wants_no_figures(request.uri().query());
-        let (head, body) = request.into_parts();
-        let headers = head.headers;
+    async fn hit(&self, uri: &Uri, head: &mut Parts, body: Incoming, wire: &Wire) -> Outcome {
+        let with_figures = !wants_no_figures(uri.query());
         let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
         let fields = hit::Fields::parse(&bytes)?;
-        let site = self.hits.count(&*self.node, &fields.site, &fields.url, &headers, with_figures).await?;
+        let site = self.hits.count(&*self.node, &fields.site, &fields.url, &head.headers, with_figures).await?;
+        let headers = std::mem::take(&mut head.headers);
         // The hit is counted: whatever happens to the figures, it must not read as if it were not.
-        if with_figures && let Ok(answer) = self.figures.after_hit(&*self.node, &site, &headers).await {
-            return Ok(answer);
+        if with_figures && let Ok(figures) = self.figures.after_hit(&*self.node, &site).await {
+            return Ok(answer::with_body(StatusCode::OK, hit::answer_headers(headers, true), figures));
         }
-        let mut response = answer::with_body(StatusCode::NO_CONTENT, HeaderMap::with_capacity(8), Bytes::new());
-        hit::put_headers(response.headers_mut(), &headers);
-        Ok(response)
+        Ok(answer::with_body(StatusCode::NO_CONTENT, hit::answer_headers(headers, false), Bytes::new()))
     }
 
     /// Always the picture: a page without a script shows no broken one, whatever became of the hit.
-    async fn pixel(&self, request: &Request<Incoming>) -> Response<AnswerBody> {
-        let query = request.uri().query().unwrap_or_default();
-        let referer = request.headers().get(REFERER).and_then(|value| value.to_str().ok());
+    async fn pixel(&self, uri: &Uri, head: &Parts) -> Response<AnswerBody> {
+        let query = uri.query().unwrap_or_default();
+        let referer = head.headers.get(REFERER).and_then(|value| value.to_str().ok());
         let outcome = match hit::Fields::parse_query(query, referer) {
             Err(refusal) => Err(refusal),
-            Ok(fields) => self.hits.count(&*self.node, &fields.site, &fields.url, request.headers(), false).await,
+            Ok(fields) => self.hits.count(&*self.node, &fields.site, &fields.url, &head.headers, false).await,
         };
         let mut response = Assets::pixel();
         match outcome {
@@ -148,6 +138,16 @@ impl<N: Node> Public<N> {
         response
     }
 
+    fn refused(&self, route: Route<'_>, refusal: &Refusal) -> Response<AnswerBody> {
+        self.note(refusal);
+        let mut response = refusal.answer();
+        match route {
+            Route::Hit => cors::allow_any_for_hit(response.headers_mut()),
+            _ => cors::allow_any(response.headers_mut()),
+        }
+        response
+    }
+
     fn note(&self, refusal: &Refusal) {
         self.metrics.refusals.get_or_create(&ReasonLabels { reason: refusal.reason() }).inc();
     }
@@ -156,25 +156,20 @@ impl<N: Node> Public<N> {
 impl<N: Node> Answer for Public<N> {
     async fn answer(&self, request: Request<Incoming>, wire: &Wire) -> Response<AnswerBody> {
         let started = Instant::now();
-        let uri = request.uri().clone();
+        let (mut head, body) = request.into_parts();
+        // The route borrows from the uri, and the head is lent on.
+        let uri = std::mem::take(&mut head.uri);
         let route = Route::of(uri.path(), &self.settings.path_prefix);
-        let response = match self.route(route, request, wire).await {
+        let response = match self.route(route, &uri, &mut head, body, wire).await {
             Ok(response) => response,
-            Err(refusal) => {
-                self.note(&refusal);
-                let mut response = refusal.answer();
-                match route {
-                    Route::Hit => cors::allow_any_for_hit(response.headers_mut()),
-                    _ => cors::allow_any(response.headers_mut()),
-                }
-                if route == Route::Hit {
-                    response.headers_mut().insert(CACHE_CONTROL, answer::NO_STORE);
-                }
-                response
-            }
+            Err(refusal) => self.refused(route, &refusal),
         };
         self.durations.observe(route.label(), response.status(), started.elapsed());
         response
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response<AnswerBody> {
+        self.refused(Route::Unknown, refusal)
     }
 }
 

@@ -19,11 +19,29 @@ pub struct Node {
 
 pub struct Answer {
     pub status: u16,
+    /// Status line and header fields, in lower case.
     pub head: String,
+    fields: String,
     pub body: String,
 }
 
 impl Answer {
+    /// A header field, as it was sent.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut fields = self.fields.lines().filter_map(|line| line.split_once(": "));
+        fields.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// A refusal in the one shape that all of them have; gives its detail.
+    pub fn problem(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{} {}", self.head, self.body);
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.head);
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()), "{problem}");
+        problem["detail"].as_str().unwrap().to_owned()
+    }
+
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
@@ -96,11 +114,12 @@ impl Node {
     }
 
     pub fn post(&self, path: &str, body: &str) -> Answer {
-        let length = body.len();
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-        );
-        exchange(&self.public, request.as_bytes())
+        ask(&self.public, "POST", path, &[], body)
+    }
+
+    /// A hit with header fields of the test's choice.
+    pub fn hit_with(&self, fields: &[&str], body: impl AsRef<[u8]>) -> Answer {
+        ask(&self.public, "POST", "/v1/hit", fields, body)
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -109,6 +128,13 @@ impl Node {
 
     pub fn admin_get(&self, path: &str) -> Answer {
         get(&self.admin, path)
+    }
+
+    /// All hits of a site, whatever the day.
+    pub fn total(&self, site: &str) -> u64 {
+        let export = self.admin_get(&format!("/sites/{site}/export")).body;
+        let total = export.lines().find_map(|line| line.strip_prefix("total,,"));
+        total.map_or(0, |total| total.parse().unwrap())
     }
 
     pub fn figures(&self) -> Answer {
@@ -162,7 +188,22 @@ fn address_in_log(log: &mut BufReader<ChildStderr>, said: &mut String) -> Option
 }
 
 fn get(address: &str, path: &str) -> Answer {
-    exchange(address, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+    ask(address, "GET", path, &[], "")
+}
+
+/// One request on a connection of its own. `Host` is localhost where `fields` don't say otherwise.
+pub fn ask(address: &str, method: &str, path: &str, fields: &[&str], body: impl AsRef<[u8]>) -> Answer {
+    let body = body.as_ref();
+    let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    if !fields.iter().any(|field| field.starts_with("Host:")) {
+        request.push_str("Host: localhost\r\n");
+    }
+    if !body.is_empty() || method == "POST" {
+        request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
+    fields.iter().for_each(|field| request.push_str(&format!("{field}\r\n")));
+    request.push_str("\r\n");
+    exchange(address, &[request.as_bytes(), body].concat())
 }
 
 pub fn exchange(address: &str, request: &[u8]) -> Answer {
@@ -174,7 +215,7 @@ pub fn exchange(address: &str, request: &[u8]) -> Answer {
     let text = String::from_utf8_lossy(&bytes);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    Answer { status, head: head.to_ascii_lowercase(), fields: head.to_owned(), body: body.to_owned() }
 }
 
 /// Waits until something is so; fails with `what` after `limit`.

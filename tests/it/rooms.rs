@@ -11,7 +11,7 @@ const MAY_KNOW: [(&str, &[&str]); 8] = [
     ("server", &["counter", "metrics"]),
     ("config", &["counter", "redis"]),
     ("command_line", &["config", "counter"]),
-    ("operate", &["config", "counter", "ledger", "metrics"]),
+    ("operate", &["config", "counter", "ledger", "metrics", "redis"]),
 ];
 
 fn imports(path: &Path, found: &mut Vec<(String, String)>) {

@@ -1,6 +1,8 @@
 //! The operator's commands: on a running node through its admin listener, on a stopped one on its
 //! files.
 
+mod check;
+
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +23,8 @@ use crate::counter::{EnrolledSite, Figures, SiteId};
 use crate::ledger::{DirectoryLock, Ledger};
 use crate::metrics::Metrics;
 
+pub use check::check;
+
 /// Rows that an export reads at once.
 const EXPORT_STEP: usize = 1_000;
 
@@ -29,31 +33,6 @@ enum Place {
     /// A node runs on the data directory; its admin listener is at this address.
     Running(String),
     Stopped(Box<Ledger>, Arc<EnrolledSite>),
-}
-
-/// Says what is wrong with a configuration that can be read, if anything is.
-pub fn check(config: &Config) -> anyhow::Result<()> {
-    let target = config.redis_target().context("the `redis` setting can't be used")?;
-    match DirectoryLock::holder(&config.data_dir) {
-        Some(admin) => println!("a node runs on {}; its admin listener is {admin}", config.data_dir.display()),
-        None => {
-            DirectoryLock::take(&config.data_dir)?;
-            println!("the data directory {} can be used", config.data_dir.display());
-        }
-    }
-    if let Some(target) = target {
-        for address in &target.addresses {
-            let (host, port) = (address.host.as_str(), address.port);
-            std::net::TcpStream::connect((host, port))
-                .with_context(|| format!("Redis at {host}:{port} can't be reached"))?;
-            println!("Redis at {host}:{port} can be reached");
-        }
-    }
-    for site in &config.sites {
-        let origins: Vec<_> = site.origins.iter().map(ToString::to_string).collect();
-        println!("site {}: {} ({})", site.id, origins.join(", "), site.time_zone.name());
-    }
-    Ok(())
 }
 
 pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) -> anyhow::Result<()> {
@@ -121,11 +100,12 @@ pub fn export(config: &Config, site: &SiteId) -> anyhow::Result<()> {
     std::io::stdout().write_all(&text).context("can't write to standard output")
 }
 
-pub fn figures(config: &Config, site: &SiteId) -> anyhow::Result<()> {
-    let json: serde_json::Value = on_the_node(config, site, async |place| match place {
+/// With `as_json`, in the words of the node's answer.
+pub fn figures(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
+    let text: String = on_the_node(config, site, async |place| match place {
         Place::Running(admin) => {
             let answer = ask(config, &admin, Method::GET, &format!("/sites/{site}/figures"), Bytes::new()).await?;
-            Ok(serde_json::from_slice(&answer)?)
+            Ok(String::from_utf8(answer.to_vec())?)
         }
         Place::Stopped(ledger, site) => {
             let now = Utc::now();
@@ -137,9 +117,13 @@ pub fn figures(config: &Config, site: &SiteId) -> anyhow::Result<()> {
             let figures = Figures::compose(&site.site, &site.site.figures, now, false, |period| {
                 periods.iter().position(|wanted| *wanted == period).and_then(|at| hits.get(at)).copied().unwrap_or(0)
             });
-            Ok(serde_json::to_value(figures)?)
+            Ok(serde_json::to_string(&figures)?)
         }
     })?;
+    if as_json {
+        return print(text.trim_end());
+    }
+    let json: serde_json::Value = serde_json::from_str(&text)?;
     println!("{}", json["title"].as_str().unwrap_or_default());
     for figure in json["figures"].as_array().into_iter().flatten() {
         println!("{} : {}", figure["label"].as_str().unwrap_or_default(), figure["text"].as_str().unwrap_or_default());
@@ -147,7 +131,8 @@ pub fn figures(config: &Config, site: &SiteId) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub fn sources(config: &Config, site: &SiteId) -> anyhow::Result<()> {
+/// With `as_json`, as a JSON array.
+pub fn sources(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
     let sources: Vec<SourceAccount> = on_the_node(config, site, async |place| match place {
         Place::Running(admin) => {
             let answer = ask(config, &admin, Method::GET, &format!("/sites/{site}/sources"), Bytes::new()).await?;
@@ -159,6 +144,9 @@ pub fn sources(config: &Config, site: &SiteId) -> anyhow::Result<()> {
             Ok(sources?)
         }
     })?;
+    if as_json {
+        return print(&serde_json::to_string(&sources)?);
+    }
     println!(
         "{:<24} {:>12}  {:<10}  {:<10}  {:>10}  {:>10}  note",
         "source", "total", "first day", "last day", "counters", "pages"
@@ -181,6 +169,11 @@ pub fn sources(config: &Config, site: &SiteId) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// A line for another program, which may have gone away.
+fn print(line: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("can't write to standard output")
 }
 
 fn say(report: &ImportReport) {

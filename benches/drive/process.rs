@@ -1,0 +1,90 @@
+//! A process that is measured, and ended when the bench is done with it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts `command` and waits until a line of its output makes `is_ready` give something.
+    pub fn start<T>(mut command: Command, is_ready: impl FnMut(&str) -> Option<T>) -> (Self, T) {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut process = Self::spawn(command);
+        let output = process.child.stdout.take().expect("piped");
+        let found = process.read_until(output, is_ready);
+        (process, found)
+    }
+
+    /// The same for a program that tells on stderr.
+    pub fn start_by_log<T>(mut command: Command, is_ready: impl FnMut(&str) -> Option<T>) -> (Self, T) {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = Self::spawn(command);
+        let log = process.child.stderr.take().expect("piped");
+        let found = process.read_until(log, is_ready);
+        (process, found)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let child = command.spawn().unwrap_or_else(|error| panic!("can't start {command:?}: {error}"));
+        Self { child }
+    }
+
+    fn read_until<T>(&mut self, output: impl Read + Send + 'static, mut is_ready: impl FnMut(&str) -> Option<T>) -> T {
+        let mut output = BufReader::new(output);
+        let mut said = String::new();
+        loop {
+            let start = said.len();
+            let read = output.read_line(&mut said).unwrap_or(0);
+            assert!(read > 0, "a server ended at its start: {said}");
+            if let Some(found) = is_ready(&said[start..]) {
+                // Read on, so that the server never blocks on a full pipe.
+                std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+                return found;
+            }
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Time that its threads have spent on a processor, in user and in kernel mode.
+    ///
+    /// `schedstat` counts nanoseconds, `stat` only ticks. Servers under measurement end no threads.
+    pub fn cpu(&self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).expect("the process runs");
+        let nanos = tasks.flatten().map(|task| {
+            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            text.split(' ').next().and_then(|run| run.parse::<u64>().ok()).unwrap_or(0)
+        });
+        Duration::from_nanos(nanos.sum())
+    }
+
+    /// Bytes of memory that are its own or mapped and in use.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
+    }
+
+    /// Asks it to end, and waits.
+    pub fn stop(mut self) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,129 @@
+//! The requests of a run: a browser's, each for a page of its own choosing.
+
+use std::net::SocketAddr;
+
+use rand::SeedableRng as _;
+use rand_distr::Distribution as _;
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// `POST` of a hit to this path.
+    Hit(&'static str),
+    Pixel,
+    /// `GET` of a site's figures.
+    Figures,
+    /// `GET` of a baseline's answer of as many bytes.
+    Bytes(usize),
+    /// `POST` of a hit to a baseline that answers as many bytes.
+    HitForBytes(usize),
+}
+
+/// Which sites and pages are asked about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pages {
+    /// In turn, on the first site.
+    InTurn(u32),
+    /// By Zipf's law, on the first site: the second page half as often as the first, and so on.
+    Zipf(u32),
+    /// One page on each of the sites, in turn.
+    Sites(u32),
+}
+
+pub const ORIGIN: &str = "https://portal.example.gov.vn";
+/// Drawn pages after which the drawing starts over.
+const DRAWN: usize = 1 << 20;
+const DIGITS: usize = 7;
+const SITE_MARK: &str = "SITEMRK";
+const PAGE_MARK: &str = "PAGEMRK";
+
+pub fn site_id(number: u32) -> String {
+    format!("s{number:0DIGITS$}")
+}
+
+/// Makes one request after the other, in place.
+pub struct Requests {
+    bytes: Vec<u8>,
+    site_at: Option<usize>,
+    page_at: Option<usize>,
+    pages: Pages,
+    drawn: Vec<u32>,
+    next: usize,
+}
+
+impl Requests {
+    pub fn new(address: SocketAddr, ask: Ask, pages: Pages, keep_alive: bool) -> Self {
+        let bytes = text(address, ask, keep_alive).into_bytes();
+        let find = |mark: &str| bytes.windows(mark.len()).position(|window| window == mark.as_bytes());
+        let drawn = match pages {
+            Pages::Zipf(count) => {
+                let zipf = rand_distr::Zipf::new(f64::from(count), 1.0).expect("a distribution over some pages");
+                // The same pages in every run, in which only the program should differ.
+                let mut random = rand::rngs::StdRng::seed_from_u64(4);
+                (0..DRAWN).map(|_| zipf.sample(&mut random) as u32 - 1).collect()
+            }
+            Pages::InTurn(_) | Pages::Sites(_) => Vec::new(),
+        };
+        Self { site_at: find(SITE_MARK), page_at: find(PAGE_MARK), bytes, pages, drawn, next: 0 }
+    }
+
+    pub fn next(&mut self) -> &[u8] {
+        let turn = self.next;
+        self.next += 1;
+        let (site, page) = match self.pages {
+            Pages::InTurn(count) => (0, turn as u32 % count),
+            Pages::Zipf(_) => (0, self.drawn[turn % DRAWN]),
+            Pages::Sites(count) => (turn as u32 % count, 0),
+        };
+        put_digits(&mut self.bytes, self.site_at, site);
+        put_digits(&mut self.bytes, self.page_at, page);
+        &self.bytes
+    }
+}
+
+fn put_digits(bytes: &mut [u8], at: Option<usize>, mut number: u32) {
+    let Some(at) = at else { return };
+    for place in bytes[at..at + DIGITS].iter_mut().rev() {
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+fn text(address: SocketAddr, ask: Ask, keep_alive: bool) -> String {
+    let page = format!("{ORIGIN}/tin-tuc-su-kien/bai-viet-{PAGE_MARK}");
+    let body = format!(r#"{{"site":"s{SITE_MARK}","url":"{page}"}}"#);
+    let (line, body) = match ask {
+        Ask::Hit(path) => (format!("POST {path}"), Some(body)),
+        Ask::HitForBytes(bytes) => (format!("POST /bytes/{bytes}"), Some(body)),
+        Ask::Pixel => {
+            let page = page.replace(':', "%3A").replace('/', "%2F");
+            (format!("GET /v1/hit.gif?site=s{SITE_MARK}&url={page}"), None)
+        }
+        Ask::Figures => (format!("GET /v1/sites/s{SITE_MARK}/figures"), None),
+        Ask::Bytes(bytes) => (format!("GET /bytes/{bytes}"), None),
+    };
+    let connection = if keep_alive { "keep-alive" } else { "close" };
+    let entity = body.as_ref().map_or(String::new(), |body| {
+        format!("Content-Length: {}\r\nContent-Type: text/plain;charset=UTF-8\r\n", body.len())
+    });
+    format!(
+        "{line} HTTP/1.1\r\n\
+         Host: {address}\r\n\
+         Connection: {connection}\r\n\
+         {entity}\
+         sec-ch-ua-platform: \"Windows\"\r\n\
+         User-Agent: Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/137.0.0.0 Safari/537.36\r\n\
+         sec-ch-ua: \"Google Chrome\";v=\"137\", \"Chromium\";v=\"137\", \"Not/A)Brand\";v=\"24\"\r\n\
+         sec-ch-ua-mobile: ?0\r\n\
+         Accept: */*\r\n\
+         Origin: {ORIGIN}\r\n\
+         Sec-Fetch-Site: cross-site\r\n\
+         Sec-Fetch-Mode: cors\r\n\
+         Sec-Fetch-Dest: empty\r\n\
+         Referer: {ORIGIN}/\r\n\
+         Accept-Encoding: gzip, deflate, br, zstd\r\n\
+         Accept-Language: vi-VN,vi;q=0.9,en;q=0.8\r\n\
+         \r\n{}",
+        body.unwrap_or_default()
+    )
+}

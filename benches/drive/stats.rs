@@ -1,0 +1,27 @@
+//! Medians and percentiles.
+
+use std::time::Duration;
+
+/// A duration in a latency record; four seconds and more are one and the same.
+pub fn nanos(duration: Duration) -> u32 {
+    u32::try_from(duration.as_nanos()).unwrap_or(u32::MAX)
+}
+
+/// The value that `percent` of a hundred lie at or below, in milliseconds; sorts what it looks at.
+pub fn percentile_ms(nanos: &mut [u32], percent: f64) -> f64 {
+    if nanos.is_empty() {
+        return f64::NAN;
+    }
+    let at = ((nanos.len() as f64 * percent / 100.0).ceil() as usize).clamp(1, nanos.len()) - 1;
+    f64::from(*nanos.select_nth_unstable(at).1) / 1e6
+}
+
+/// NaN of nothing.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        length if length % 2 == 1 => values[length / 2],
+        length => (values[length / 2 - 1] + values[length / 2]) / 2.0,
+    }
+}

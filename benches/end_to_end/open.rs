@@ -1,0 +1,93 @@
+//! The open loop: latencies at fixed rates, beside what a bare sync takes in the same round.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::arguments::Arguments;
+use crate::contestants::Contestants;
+use crate::drive::cores::{Cores, on_core};
+use crate::drive::node::Node;
+use crate::drive::requests::{Ask, Pages, Requests};
+use crate::drive::stats::percentile_ms;
+use crate::drive::{disk, open_loop};
+use crate::rows::Server;
+
+/// A row's latencies in one round; of the sync's row, its duration.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct OpenSample {
+    pub name: &'static str,
+    /// 0: not a server.
+    pub rate: u32,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+}
+
+pub const SYNC: &str = "fdatasync";
+/// A page after the other, so that there is always much to fold.
+pub const FOLDING: &str = "hit, folding";
+/// The same while an operator asks for one export after the other, each of which wants all folded.
+const EXPORTING: &str = "hit, exporting";
+const FOLDED_PAGES: Pages = Pages::InTurn(100_000);
+pub const FOLDING_RATE: u32 = 10_000;
+/// At that rate a node has gathered enough to fold every three seconds or so.
+const FOLDING_TIME: Duration = Duration::from_secs(7);
+const ROWS: [(&str, Server, Ask); 4] = [
+    ("empty", Server::Bare, Ask::Hit("/empty")),
+    ("three INCRs", Server::Increments, Ask::Hit("/increments")),
+    ("hit", Server::Ours, Ask::Hit("/v1/hit?figures=0")),
+    ("hit, Redis", Server::OursWithRedis, Ask::Hit("/v1/hit?figures=0")),
+];
+const RATES: [u32; 2] = [10_000, 50_000];
+const CONNECTIONS: usize = 256;
+const WARM_UP: Duration = Duration::from_millis(300);
+
+pub fn run(arguments: &Arguments, contestants: &Contestants, cores: Cores, directory: &Path) -> Vec<Vec<OpenSample>> {
+    let (rounds, duration) = arguments.open_rounds();
+    (1..=rounds)
+        .map(|round| {
+            let mut syncs = on_core(cores.server, || disk::syncs(directory, duration.min(Duration::from_secs(1))));
+            let mut samples = vec![sample(SYNC, 0, &mut syncs)];
+            for rate in RATES {
+                for (name, server, ask) in ROWS {
+                    let address = contestants.get(server).address();
+                    let mut requests = Requests::new(address, ask, Pages::InTurn(50), true);
+                    let mut nanos = open_loop::drive(address, &mut requests, CONNECTIONS, rate, WARM_UP, duration);
+                    samples.push(sample(name, rate, &mut nanos));
+                }
+            }
+            if let Some(node) = contestants.get(Server::OursZipf).node() {
+                for name in [FOLDING, EXPORTING] {
+                    let mut requests = Requests::new(node.public, Ask::Hit("/v1/hit?figures=0"), FOLDED_PAGES, true);
+                    let duration = duration.max(FOLDING_TIME);
+                    let mut nanos = while_exporting(node, name == EXPORTING, || {
+                        open_loop::drive(node.public, &mut requests, CONNECTIONS, FOLDING_RATE, WARM_UP, duration)
+                    });
+                    samples.push(sample(name, FOLDING_RATE, &mut nanos));
+                }
+            }
+            eprintln!("open round {round} of {rounds} driven");
+            samples
+        })
+        .collect()
+}
+
+/// Runs `work`, if so wished while another thread asks the node for exports.
+fn while_exporting<T>(node: &Node, is_exporting: bool, work: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(!is_exporting);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                node.fold();
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        });
+        let outcome = work();
+        done.store(true, Ordering::Relaxed);
+        outcome
+    })
+}
+
+fn sample(name: &'static str, rate: u32, nanos: &mut [u32]) -> OpenSample {
+    OpenSample { name, rate, p50_ms: percentile_ms(nanos, 50.0), p99_ms: percentile_ms(nanos, 99.0) }
+}

@@ -1,0 +1,90 @@
+//! From a request's body and header to a hit that may be counted.
+
+use std::sync::Arc;
+
+use criterion::Criterion;
+use hyper::HeaderMap;
+use thongke::counter::account::{ImportReport, SourceAccount};
+use thongke::counter::csv::Row;
+use thongke::counter::source::ImportName;
+use thongke::counter::{EnrolledSite, Hit, Period, Site, SiteNumber, Sites};
+use thongke::metrics::Metrics;
+use thongke::server::hit::{Fields, Hits};
+use thongke::server::node::{Counts, Node, Readiness, Unavailable};
+
+use crate::drive::requests::ORIGIN;
+
+pub fn bench(criterion: &mut Criterion) {
+    let runtime = crate::ledger::runtime();
+    let page = format!("{ORIGIN}/tin-tuc-su-kien/bai-viet-0000001");
+    let body = format!(r#"{{"site":"portal","url":"{page}"}}"#);
+    let form = format!("site=portal&url={}", page.replace(':', "%3A").replace('/', "%2F"));
+    let mut headers = HeaderMap::new();
+    headers.insert("origin", ORIGIN.parse().expect("a field's value"));
+    let node = Admitting::new();
+    let hits = Hits::new(Arc::new(Metrics::new()));
+
+    let mut group = criterion.benchmark_group("admission");
+    group.bench_function("parse JSON", |bencher| bencher.iter(|| Fields::parse(body.as_bytes()).is_ok()));
+    group.bench_function("parse a form", |bencher| bencher.iter(|| Fields::parse(form.as_bytes()).is_ok()));
+    group.bench_function("parse JSON and admit", |bencher| {
+        bencher.iter(|| {
+            let Ok(fields) = Fields::parse(body.as_bytes()) else { panic!("a good body") };
+            let admitted = runtime.block_on(hits.count(&node, &fields.site, &fields.url, &headers, false));
+            assert!(admitted.is_ok());
+        });
+    });
+    group.finish();
+}
+
+/// A node at which a hit has come as far as this bench looks.
+struct Admitting {
+    sites: Arc<Sites>,
+}
+
+impl Admitting {
+    fn new() -> Self {
+        let site = Site::with_defaults("portal".parse().expect("a site"), vec![ORIGIN.parse().expect("an origin")]);
+        Self { sites: Arc::new([EnrolledSite { number: SiteNumber(1), site }].into_iter().collect()) }
+    }
+}
+
+impl Node for Admitting {
+    fn sites(&self) -> Arc<Sites> {
+        Arc::clone(&self.sites)
+    }
+
+    async fn count(&self, _: Hit) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    async fn refresh(&self, _: &Arc<EnrolledSite>) {}
+
+    async fn hits(&self, _: &Arc<EnrolledSite>, _: &[Period]) -> Result<Counts, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn import(&self, _: &Arc<EnrolledSite>, _: ImportName, _: Vec<Row>) -> Result<ImportReport, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn forget(&self, _: &Arc<EnrolledSite>, _: ImportName) -> Result<Option<ImportReport>, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn sources(&self, _: &Arc<EnrolledSite>) -> Result<Vec<SourceAccount>, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn export(&self, _: &Arc<EnrolledSite>, _: Option<Row>, _: usize) -> Result<Vec<Row>, Unavailable> {
+        Err(beyond())
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness::default()
+    }
+}
+
+fn beyond() -> Unavailable {
+    Unavailable { reason: "admission goes no further".to_owned() }
+}

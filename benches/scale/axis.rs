@@ -1,0 +1,181 @@
+//! A curve: its points measured in turn, and what is shown of them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::chart;
+use crate::drive::closed_loop::ClosedLoop;
+use crate::drive::cores::Cores;
+use crate::drive::node::Node;
+use crate::drive::redis_server::RedisServer;
+use crate::drive::requests::{Ask, Pages, Requests};
+use crate::drive::stats::{median, percentile_ms};
+use crate::drive::table::Table;
+
+/// How much is done for a curve.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    pub cores: Cores,
+    pub quick: bool,
+    pub rounds: usize,
+    pub drive_time: Duration,
+}
+
+impl Effort {
+    pub fn new(cores: Cores, quick: bool) -> Self {
+        let (rounds, seconds) = if quick { (2, 0.5) } else { (5, 4.0) };
+        Self { cores, quick, rounds, drive_time: Duration::from_secs_f64(seconds) }
+    }
+
+    /// The sizes to measure: small ones if it shall be quick.
+    pub fn sizes(self, all: &[u32], quick_max: u32) -> Vec<u32> {
+        all.iter().copied().filter(|size| !self.quick || *size <= quick_max).collect()
+    }
+}
+
+/// A size, with the servers that have it.
+pub struct Point {
+    pub size: u32,
+    pub nodes: Vec<Node>,
+    pub redis: Vec<RedisServer>,
+    pub ask: Ask,
+    pub pages: Pages,
+    pub connections: usize,
+    /// Measured beforehand.
+    pub more: Vec<(&'static str, f64)>,
+}
+
+/// Columns by name, a line per size: what an axis comes to.
+pub struct Value {
+    pub title: String,
+    pub size_name: &'static str,
+    pub columns: Vec<&'static str>,
+    pub lines: Vec<(u32, Vec<f64>)>,
+}
+
+const COLUMNS: [&str; 6] = ["CPU µs/hit", "Redis µs/hit", "p99 ms", "hits/s", "MiB", "lag s"];
+
+impl Point {
+    /// A node that counts hits to some pages over 64 connections.
+    pub fn of(node: Node, size: u32, pages: Pages) -> Self {
+        let ask = Ask::Hit("/v1/hit?figures=0");
+        Self { size, nodes: vec![node], redis: Vec::new(), ask, pages, connections: 64, more: Vec::new() }
+    }
+
+    fn cpu(&self) -> Duration {
+        self.nodes.iter().map(|node| node.process.cpu()).sum()
+    }
+
+    fn redis_cpu(&self) -> Duration {
+        self.redis.iter().map(|redis| redis.process.cpu()).sum()
+    }
+
+    /// Drives all nodes at once, then waits until what they counted is folded and published.
+    fn drive(&self, duration: Duration) -> [f64; 6] {
+        let (cpu, redis_cpu) = (self.cpu(), self.redis_cpu());
+        let connections = self.connections / self.nodes.len();
+        let drove: Vec<_> = std::thread::scope(|scope| {
+            let clients: Vec<_> = self
+                .nodes
+                .iter()
+                .map(|node| {
+                    scope.spawn(move || {
+                        let mut requests = Requests::new(node.public, self.ask, self.pages, true);
+                        ClosedLoop::connect(node.public, connections, true).drive(&mut requests, duration)
+                    })
+                })
+                .collect();
+            clients.into_iter().map(|client| client.join().expect("a client ends well")).collect()
+        });
+        let lag = self.nodes.iter().map(|node| node.metric("thongke_redis_publish_lag_seconds")).fold(0.0, f64::max);
+        self.nodes.iter().for_each(Node::fold);
+        self.redis.iter().for_each(RedisServer::rest);
+        let hits: u64 = drove.iter().map(|drove| drove.requests).sum();
+        let seconds = drove.iter().map(|drove| drove.elapsed.as_secs_f64()).fold(0.0, f64::max);
+        let mut nanos: Vec<_> = drove.into_iter().flat_map(|drove| drove.nanos).collect();
+        let micros = |after: Duration, before: Duration| (after - before).as_secs_f64() * 1e6 / hits as f64;
+        let resident = self.nodes.iter().map(|node| node.process.resident()).max().unwrap_or(0);
+        [
+            micros(self.cpu(), cpu),
+            micros(self.redis_cpu(), redis_cpu),
+            percentile_ms(&mut nanos, 99.0),
+            hits as f64 / seconds,
+            resident as f64 / 1048576.0,
+            lag,
+        ]
+    }
+}
+
+/// Drives all points in turn, round after round.
+pub fn measure(title: &str, size_name: &'static str, points: &[Point], effort: Effort) -> Value {
+    let warm_up = Duration::from_millis(300);
+    for point in points {
+        point.drive(warm_up);
+    }
+    let rounds: Vec<Vec<_>> = (1..=effort.rounds)
+        .map(|round| {
+            let measured = points.iter().map(|point| point.drive(effort.drive_time)).collect();
+            eprintln!("{title}: round {round} of {} driven", effort.rounds);
+            measured
+        })
+        .collect();
+    let more: Vec<_> =
+        points.first().map(|point| point.more.iter().map(|(name, _)| *name).collect()).unwrap_or_default();
+    let lines = points.iter().enumerate().map(|(at, point)| {
+        let measured = (0..COLUMNS.len()).map(|column| median(rounds.iter().map(|round| round[at][column]).collect()));
+        (point.size, measured.chain(point.more.iter().map(|(_, value)| *value)).collect())
+    });
+    Value {
+        title: title.to_owned(),
+        size_name,
+        columns: COLUMNS.into_iter().chain(more).collect(),
+        lines: lines.collect(),
+    }
+}
+
+impl Value {
+    /// Puts a further column to the right.
+    pub fn add_column(&mut self, name: &'static str, values: impl IntoIterator<Item = f64>) {
+        self.columns.push(name);
+        self.lines.iter_mut().zip(values).for_each(|((_, line), value)| line.push(value));
+    }
+
+    pub fn table(&self) -> Table {
+        let head: Vec<_> = [self.size_name].into_iter().chain(self.columns.iter().copied()).collect();
+        let mut table = Table::new(&head);
+        for (size, values) in &self.lines {
+            let shown = values.iter().map(|value| format!("{value:.*}", if *value < 1_000.0 { 2 } else { 0 }));
+            table.add([size.to_string()].into_iter().chain(shown).collect());
+        }
+        table
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        json!({ "size": self.size_name, "columns": self.columns, "lines": self.lines })
+    }
+
+    /// A picture each for cost and memory, where there is a curve.
+    pub fn draw(&self, directory: &Path, name: &str) {
+        if self.lines.len() < 2 {
+            return;
+        }
+        let curve = |columns: &[&'static str]| -> Vec<_> {
+            let drawn = columns.iter().filter_map(|wanted| {
+                let column = self.columns.iter().position(|column| column == wanted)?;
+                let points: Vec<_> = self.lines.iter().map(|(size, values)| (*size, values[column])).collect();
+                points.iter().any(|(_, value)| *value != 0.0).then_some((*wanted, points))
+            });
+            drawn.collect()
+        };
+        let pictures =
+            [("cost", "µs of CPU per hit", curve(&COLUMNS[..2])), ("memory", "MiB resident", curve(&COLUMNS[4..5]))];
+        for (kind, unit, curves) in pictures {
+            if !curves.is_empty() {
+                let file = directory.join(format!("{name}-{kind}.svg"));
+                chart::draw(&file, &self.title, self.size_name, unit, &curves);
+            }
+        }
+    }
+}

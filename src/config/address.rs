@@ -1,0 +1,38 @@
+//! Addresses to listen on.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
+const EXPECTED: &str = "expected an address and a port such as `127.0.0.1:8080` or `[::]:8080`";
+
+/// Whether `text` is written as an address and a port; else what is wrong and would be right.
+pub fn check(text: &str) -> Result<(), String> {
+    if text.parse::<SocketAddr>().is_ok() {
+        return Ok(());
+    }
+    let unbracketed = text.matches(':').count() > 1 && !text.starts_with('[');
+    match text.rsplit_once(':') {
+        _ if text.contains("://") => Err(format!("has a scheme; {EXPECTED}")),
+        _ if text.parse::<u16>().is_ok() => Err(format!("is a port alone; did you mean `127.0.0.1:{text}`?")),
+        None => Err(format!("has no port; {EXPECTED}")),
+        Some(("", port)) if port.parse::<u16>().is_ok() => {
+            Err(format!("names no address; did you mean `0.0.0.0:{port}`, all of this machine, or `127.0.0.1:{port}`?"))
+        }
+        Some(_) if unbracketed => Err(format!("is an IPv6 address without brackets; {EXPECTED}")),
+        Some((_, port)) if port.parse::<u16>().is_err() => {
+            Err(format!("has `{port}` where a port from 0 to 65535 was expected; {EXPECTED}"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// The socket address that `text` stands for; a name is looked up.
+pub fn resolve(text: &str) -> Result<SocketAddr, String> {
+    check(text)?;
+    let mut addresses = text.to_socket_addrs().map_err(|error| format!("can't be used: {error}; {EXPECTED}"))?;
+    addresses.next().ok_or_else(|| format!("is a name that has no address; {EXPECTED}"))
+}
+
+/// Whether a connection to one could reach the other.
+pub fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}

@@ -1,0 +1,160 @@
+//! `thongke check`: whether what the configuration names can be used, and what an expert would change.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+use anyhow::bail;
+
+use crate::config::Config;
+use crate::ledger::DirectoryLock;
+use crate::redis;
+
+/// So many sites are shown; the rest is counted.
+const SITES_SHOWN_MAX: usize = 100;
+/// So many warnings of one kind are shown.
+const WARNINGS_SHOWN_MAX: usize = 20;
+
+/// What was found, each on a line of its own.
+#[derive(Default)]
+struct Report {
+    problems: usize,
+}
+
+impl Report {
+    fn fine(&self, what: &str) {
+        say("ok", what);
+    }
+
+    fn warn(&self, what: &str) {
+        say("warning", what);
+    }
+
+    fn wrong(&mut self, what: &str) {
+        say("error", what);
+        self.problems += 1;
+    }
+}
+
+/// A reader who goes away early doesn't change what is found.
+fn say(kind: &str, what: &str) {
+    let _ = writeln!(std::io::stdout(), "{kind}: {what}");
+}
+
+/// Says all that it finds; an error if anything doesn't work.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    let mut report = Report::default();
+    data_directory(config, &mut report);
+    listeners(config, &mut report);
+    redis_server(config, &mut report)?;
+    sites(config, &report);
+    match report.problems {
+        0 => Ok(()),
+        1 => bail!("something that the configuration names doesn't work"),
+        problems => bail!("{problems} things that the configuration names don't work"),
+    }
+}
+
+fn data_directory(config: &Config, report: &mut Report) {
+    let shown = config.data_dir.display();
+    match DirectoryLock::holder(&config.data_dir) {
+        Some(admin) => report.fine(&format!("a node runs on {shown}; its admin listener is {admin}")),
+        None => match DirectoryLock::take(&config.data_dir) {
+            Ok(_) => report.fine(&format!("the data directory {shown} can be used")),
+            Err(error) => return report.wrong(&error.to_string()),
+        },
+    }
+    if let Some(danger) = danger_of_filesystem(&config.data_dir) {
+        report.warn(&format!("the data directory {shown} {danger}"));
+    }
+}
+
+/// What the directory's filesystem may do to counts.
+fn danger_of_filesystem(directory: &Path) -> Option<&'static str> {
+    // Numbers of linux/magic.h.
+    match rustix::fs::statfs(directory).ok()?.f_type {
+        0x0102_1994 | 0x8584_58f6 => {
+            Some("is in memory (tmpfs): its counts are gone at the next boot; put it on a disk")
+        }
+        0x794c_7630 => Some(
+            "is in a container's own layer (overlay): its counts are gone with the container; mount a volume there",
+        ),
+        0x6969 | 0x517b | 0xff53_4d42 | 0xfe53_4d42 => {
+            Some("is on a network filesystem, whose locks and syncs SQLite can't rely on; put it on a local disk")
+        }
+        _ => None,
+    }
+}
+
+fn listeners(config: &Config, report: &mut Report) {
+    // A running node has them itself.
+    if DirectoryLock::holder(&config.data_dir).is_none() {
+        for (setting, address) in [("listen", config.listen), ("admin-listen", config.admin_listen)] {
+            match TcpListener::bind(address) {
+                Ok(_) => report.fine(&format!("--{setting} {address} is free")),
+                Err(error) => report.wrong(&format!("--{setting} {address} can't be used: {error}")),
+            }
+        }
+    }
+    if !is_of_this_machine(config.admin_listen) && config.admin_token.is_none() {
+        report.warn(&format!(
+            "the admin listener {} can be reached from other machines, and anyone who does can change counts; listen on \
+             127.0.0.1 or set admin_token_file",
+            config.admin_listen
+        ));
+    }
+}
+
+fn is_of_this_machine(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+fn redis_server(config: &Config, report: &mut Report) -> anyhow::Result<()> {
+    // Read before, with the configuration; only a password makes a difference.
+    let Some(target) = config.redis_target()? else { return Ok(()) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let found = runtime.block_on(redis::examine(&target, &config.redis_prefix, config.redis_allow_eviction));
+    if found.problems.is_empty() {
+        report.fine(&format!("Redis at {target} can be counted into (version {})", versions(&found.versions)));
+    }
+    for problem in &found.problems {
+        report.wrong(&format!("Redis at {target}: {problem}"));
+    }
+    for warning in &found.warnings {
+        report.warn(&format!("Redis at {target}: {warning}"));
+    }
+    Ok(())
+}
+
+fn versions(versions: &[String]) -> String {
+    let mut versions = versions.to_vec();
+    versions.sort();
+    versions.dedup();
+    if versions.is_empty() { "unknown".to_owned() } else { versions.join(", ") }
+}
+
+fn sites(config: &Config, report: &Report) {
+    for site in config.sites.iter().take(SITES_SHOWN_MAX) {
+        let origins: Vec<_> = site.origins.iter().map(ToString::to_string).collect();
+        report.fine(&format!("site {}: {} ({})", site.id, origins.join(", "), site.time_zone.name()));
+    }
+    if let Some(more) = config.sites.len().checked_sub(SITES_SHOWN_MAX).filter(|more| *more > 0) {
+        report.fine(&format!("and {more} more sites"));
+    }
+    let unencrypted = || {
+        let of_site = |site: &'_ crate::counter::Site| site.origins.iter().any(crate::counter::Origin::is_unencrypted);
+        config.sites.iter().filter(move |site| of_site(site))
+    };
+    for site in unencrypted().take(WARNINGS_SHOWN_MAX) {
+        let origins: Vec<_> =
+            site.origins.iter().filter(|origin| origin.is_unencrypted()).map(ToString::to_string).collect();
+        report.warn(&format!(
+            "site {}: pages of {} can be changed on their way, the script in them too; use https",
+            site.id,
+            origins.join(", ")
+        ));
+    }
+    if let Some(more) = unencrypted().count().checked_sub(WARNINGS_SHOWN_MAX).filter(|more| *more > 0) {
+        report.warn(&format!("{more} more sites have such pages"));
+    }
+}

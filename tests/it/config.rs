@@ -1,0 +1,345 @@
+//! The program on right and wrong configurations: what it says, and how it exits.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::node::{Node, PROGRAM, until};
+use crate::redis::{Redis, certificates};
+
+const LONG: Duration = Duration::from_secs(60);
+const SITE: &str = "[sites.a]\norigins = [\"https://a.vn\"]\n";
+
+struct Outcome {
+    code: i32,
+    /// Standard output, then what was said of errors.
+    says: String,
+}
+
+impl Outcome {
+    fn of(command: &mut Command) -> Self {
+        let output = command.env_remove("THONGKE_LOG").stdin(Stdio::null()).output().unwrap();
+        let says = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        Self { code: output.status.code().expect("it exits by itself"), says }
+    }
+
+    #[track_caller]
+    fn expect(&self, code: i32, says: &[&str]) {
+        assert_eq!(self.code, code, "{}", self.says);
+        for text in says {
+            assert!(self.says.contains(text), "expected `{text}` in:\n{}", self.says);
+        }
+    }
+
+    #[track_caller]
+    fn never_says(&self, text: &str) {
+        assert!(!self.says.contains(text), "`{text}` is in:\n{}", self.says);
+    }
+}
+
+/// `thongke check` on free ports and a data directory of its own.
+fn check(more: &[&str]) -> Outcome {
+    let directory = TempDir::new().unwrap();
+    check_in(directory.path(), more)
+}
+
+fn check_in(directory: &Path, more: &[&str]) -> Outcome {
+    Outcome::of(&mut check_command(directory, more))
+}
+
+fn check_command(directory: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(["check", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    if !more.contains(&"--data-dir") {
+        command.arg("--data-dir").arg(directory.join("data"));
+    }
+    command.args(more);
+    command
+}
+
+/// Like `check`, with a configuration file of this text.
+fn check_file(text: &str) -> Outcome {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("thongke.toml");
+    std::fs::write(&path, text).unwrap();
+    check_in(directory.path(), &["--config", path.to_str().unwrap()])
+}
+
+#[test]
+fn a_wrong_configuration_ends_every_command_with_2_and_all_that_is_wrong() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("thongke.toml");
+    std::fs::write(&path, format!("lisen = 1\n{SITE}time_zone = \"Asia/Hanoi\"\n")).unwrap();
+    for command in ["serve", "check", "figures a", "sources a", "export a"] {
+        let arguments = command.split(' ');
+        let outcome = Outcome::of(Command::new(PROGRAM).arg("--config").arg(&path).args(arguments));
+        outcome.expect(2, &["thongke.toml:1:1: unknown key `lisen`; did you mean `listen`?", "thongke.toml:4:13: "]);
+    }
+    assert!(!directory.path().join("data").exists(), "nothing is written");
+    let missing = Outcome::of(Command::new(PROGRAM).args(["--config", "/nowhere/thongke.toml"]));
+    missing.expect(2, &["/nowhere/thongke.toml"]);
+    Outcome::of(Command::new(PROGRAM).arg("--lisen")).expect(2, &["--listen"]);
+}
+
+#[test]
+fn a_misspelt_variable_ends_with_2_and_those_of_kubernetes_do_not() {
+    let directory = TempDir::new().unwrap();
+    let mut command = check_command(directory.path(), &[]);
+    Outcome::of(command.env("THONGKE_LISTN", "x")).expect(2, &["THONGKE_LISTN; did you mean `THONGKE_LISTEN`?"]);
+    let mut command = check_command(directory.path(), &[]);
+    command.env("THONGKE_PORT_8080_TCP_ADDR", "10.0.0.1").env("THONGKE_SERVICE_HOST", "10.0.0.1");
+    Outcome::of(&mut command).expect(0, &["ok: site demo"]);
+}
+
+#[test]
+fn a_relative_data_directory_of_the_file_lies_beside_it() {
+    let (directory, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let path = directory.path().join("thongke.toml");
+    std::fs::write(&path, format!("data_dir = \"counts\"\n{SITE}")).unwrap();
+    let run = |more: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["check", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--config"]).arg(&path);
+        Outcome::of(command.args(more).current_dir(elsewhere.path())).expect(0, &[]);
+    };
+    run(&[]);
+    assert!(directory.path().join("counts").is_dir() && !elsewhere.path().join("counts").exists());
+    run(&["--data-dir", "counts"]);
+    assert!(elsewhere.path().join("counts").is_dir());
+}
+
+#[test]
+fn check_looks_at_the_data_directory_and_the_ports() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    check(&["--data-dir", file.join("data").to_str().unwrap()]).expect(1, &["error: ", "file/data"]);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let says = format!("error: --listen {address} can't be used");
+    check(&["--config", "/dev/null"]).expect(2, &["there is no site"]);
+    let mut command = Command::new(PROGRAM);
+    command.args(["check", "--listen", &address, "--admin-listen", "127.0.0.1:0", "--data-dir"]).arg(directory.path());
+    Outcome::of(&mut command).expect(1, &[&says]);
+    let node = Node::start(&directory.path().join("running"), &[]);
+    let running = check(&["--data-dir", directory.path().join("running").to_str().unwrap()]);
+    running.expect(0, &["a node runs on ", &node.admin]);
+    node.stop();
+}
+
+#[test]
+fn check_warns_of_a_data_directory_in_memory() {
+    let memory = TempDir::new_in("/dev/shm").unwrap();
+    check_in(memory.path(), &[]).expect(0, &["warning: the data directory ", "is in memory (tmpfs)"]);
+}
+
+#[test]
+fn check_warns_of_an_open_admin_listener_and_of_unencrypted_pages() {
+    let directory = TempDir::new().unwrap();
+    let open = ["--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0", "--data-dir"];
+    let run =
+        |more: &[&str]| Outcome::of(Command::new(PROGRAM).arg("check").args(open).arg(directory.path()).args(more));
+    run(&[]).expect(0, &["warning: the admin listener 0.0.0.0:0 can be reached from other machines"]);
+    let path = directory.path().join("thongke.toml");
+    std::fs::write(directory.path().join("token"), "geheim").unwrap();
+    std::fs::write(&path, format!("admin_token_file = \"token\"\n{SITE}")).unwrap();
+    run(&["--config", path.to_str().unwrap()]).never_says("the admin listener");
+    let outcome = check_file("[sites.a]\norigins = [\"http://a.vn\", \"https://b.vn\", \"http://localhost:*\"]\n");
+    outcome.expect(0, &["warning: site a: pages of http://a.vn can be changed"]);
+}
+
+#[test]
+fn check_counts_into_a_redis_that_is_set_up_well_and_leaves_nothing_there() {
+    let redis = Redis::start();
+    redis.cli(&["CONFIG", "SET", "appendonly", "yes"]);
+    let outcome = check(&["--redis", &redis.url()]);
+    outcome.expect(0, &["ok: Redis at redis://127.0.0.1:", "can be counted into (version "]);
+    outcome.never_says("warning: Redis");
+    assert_eq!(redis.cli(&["DBSIZE"]), "0");
+}
+
+#[test]
+fn check_warns_of_a_redis_that_forgets_and_refuses_one_that_evicts() {
+    let redis = Redis::start();
+    check(&["--redis", &redis.url()]).expect(0, &["warning: ", "it writes no append-only file", "appendonly"]);
+    redis.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let url = redis.url();
+    let refused = check(&["--redis", &url]);
+    refused.expect(1, &["error: Redis at ", "maxmemory-policy is allkeys-lru", "set it to noeviction"]);
+    let allowed = check_file(&format!("redis = [\"{url}\"]\nredis_allow_eviction = true\n{SITE}"));
+    allowed.expect(0, &["warning: Redis at ", "maxmemory-policy is allkeys-lru"]);
+}
+
+#[test]
+fn check_says_that_a_password_is_missing_wrong_or_right() {
+    let redis = Redis::start();
+    redis.cli(&["CONFIG", "SET", "requirepass", "right"]);
+    let place = format!("127.0.0.1:{}", redis.port);
+    check(&["--redis", &redis.url()]).expect(1, &["error: Redis at ", "NOAUTH", "redis_password_file"]);
+    let wrong = check(&["--redis", &format!("redis://:geheim@{place}")]);
+    wrong.expect(1, &["error: Redis at ", "password", "redis_password_file"]);
+    wrong.never_says("geheim");
+    check(&["--redis", &format!("redis://:right@{place}")]).expect(0, &["can be counted into"]);
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("thongke.toml");
+    std::fs::write(directory.path().join("password"), "right\n").unwrap();
+    std::fs::write(&path, format!("redis = [\"redis://{place}\"]\nredis_password_file = \"password\"\n{SITE}"))
+        .unwrap();
+    check(&["--config", path.to_str().unwrap()]).expect(0, &["can be counted into"]);
+}
+
+#[test]
+fn check_refuses_a_redis_that_takes_no_writes() {
+    let redis = Redis::start();
+    let url = redis.url();
+    // A user who may look and not write.
+    redis.cli(&["ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@read", "+@connection", "+info", "+eval"]);
+    let reader = format!("redis://reader:pw@127.0.0.1:{}", redis.port);
+    check(&["--redis", &reader]).expect(1, &["error: Redis at ", "it takes no counts"]);
+    // One who may write and not look.
+    redis.cli(&["ACL", "SETUSER", "writer", "on", ">pw", "~thongke:*", "+@all", "-info"]);
+    let writer = format!("redis://writer:pw@127.0.0.1:{}", redis.port);
+    check(&["--redis", &writer]).expect(0, &["it doesn't say how it is set up", "can be counted into"]);
+    // One whose memory is full.
+    redis.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    check(&["--redis", &url]).expect(1, &["it takes no counts", "OOM", "bytes of maxmemory are in use"]);
+    redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    // A replica, of a primary that need not be there.
+    redis.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    check(&["--redis", &url]).expect(1, &["error: Redis at ", "read-only replica"]);
+    drop(redis);
+    check(&["--redis", &url]).expect(1, &["error: Redis at "]);
+}
+
+#[test]
+fn the_rights_that_check_advises_suffice_for_a_node() {
+    let redis = Redis::start();
+    redis.cli(&["ACL", "SETUSER", "web", "on", ">pw", "+@connection", "+eval"]);
+    let url = format!("redis://web:pw@127.0.0.1:{}", redis.port);
+    let refused = check(&["--redis", &url]);
+    refused.expect(1, &["it takes no counts", "give its user the rights `~thongke:* "]);
+    let rights = refused.says.split("the rights `").nth(1).unwrap().split('`').next().unwrap();
+    assert!(include_str!("../../README.md").contains(rights), "the README says otherwise than {rights}");
+    let mut rule = vec!["ACL", "SETUSER", "web", "reset", "on", ">pw"];
+    rule.extend(rights.split(' '));
+    assert_eq!(redis.cli(&rule), "OK");
+    check(&["--redis", &url]).expect(0, &["can be counted into"]);
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &["--redis", &url]);
+    assert_eq!(node.hit("/a").status, 200);
+    until("it is published", LONG, || redis.hits("total") == "1");
+    until("its page is too", LONG, || redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/a"]) == "1");
+    assert_eq!(node.admin_get("/readyz").json()["degraded"].as_array().map_or(0, Vec::len), 0);
+    node.stop();
+}
+
+#[test]
+fn check_reaches_a_redis_behind_tls_if_its_certificate_is_trusted() {
+    let files = TempDir::new().unwrap();
+    certificates(files.path());
+    let tls_port = free_port().to_string();
+    let path = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
+    let (certificate, key, authority) = (path("server.pem"), path("server.key"), path("ca.pem"));
+    let mut options = vec!["--tls-port", &tls_port, "--tls-cert-file", &certificate, "--tls-key-file", &key];
+    options.extend(["--tls-ca-cert-file", &authority, "--tls-auth-clients", "no"]);
+    let _redis = Redis::start_with(free_port(), &options);
+    let url = format!("rediss://localhost:{tls_port}");
+    check(&["--redis", &url]).expect(1, &["error: Redis at rediss://localhost", "ertificate"]);
+    let mut trusting = check_command(files.path(), &["--redis", &url]);
+    Outcome::of(trusting.env("SSL_CERT_FILE", &authority)).expect(0, &["can be counted into"]);
+}
+
+#[test]
+fn check_looks_at_every_primary_of_a_cluster() {
+    let directory = TempDir::new().unwrap();
+    let nodes = [(); 2].map(|()| {
+        // A cluster's nodes talk on a port 10,000 higher.
+        let port = loop {
+            let port = free_port();
+            if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
+                break port;
+            }
+        };
+        let file = directory.path().join(format!("nodes-{port}.conf"));
+        Redis::start_with(port, &["--cluster-enabled", "yes", "--cluster-config-file", file.to_str().unwrap()])
+    });
+    let [first, second] = &nodes;
+    let url = format!("redis+cluster://127.0.0.1:{}", first.port);
+    first.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
+    second.cli(&["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
+    first.cli(&["CLUSTER", "MEET", "127.0.0.1", &second.port.to_string()]);
+    until("the cluster is whole", LONG, || {
+        nodes.iter().all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
+    });
+    check(&["--redis", &url]).expect(0, &["ok: Redis at redis+cluster://", "can be counted into"]);
+    let rights = include_str!("../../README.md").split('`').find(|text| text.starts_with("~thongke:* ")).unwrap();
+    for node in &nodes {
+        let mut rule = vec!["ACL", "SETUSER", "web", "reset", "on", ">pw"];
+        rule.extend(rights.split(' '));
+        assert_eq!(node.cli(&rule), "OK");
+    }
+    let as_user = format!("redis+cluster://web:pw@127.0.0.1:{}", first.port);
+    check(&["--redis", &as_user]).expect(0, &["can be counted into"]);
+    second.cli(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]);
+    check(&["--redis", &url]).expect(1, &["maxmemory-policy is volatile-ttl"]);
+}
+
+#[test]
+fn check_asks_sentinel_for_the_primary() {
+    let redis = Redis::start();
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("sentinel.conf");
+    let port = free_port();
+    std::fs::write(&file, format!("port {port}\nsentinel monitor main 127.0.0.1 {} 1\n", redis.port)).unwrap();
+    let sentinel =
+        Sentinel(Command::new("redis-server").arg(&file).arg("--sentinel").stdout(Stdio::null()).spawn().unwrap());
+    until("Sentinel answers", LONG, || {
+        let output = Command::new("redis-cli").args(["-p", &port.to_string(), "PING"]).output().unwrap();
+        output.stdout.starts_with(b"PONG")
+    });
+    let url = |service: &str| format!("redis+sentinel://127.0.0.1:{port}/{service}");
+    check(&["--redis", &url("main")]).expect(0, &["ok: Redis at redis+sentinel://", "can be counted into"]);
+    check(&["--redis", &url("other")]).expect(1, &["error: Redis at redis+sentinel://"]);
+    drop(sentinel);
+    check(&["--redis", &url("main")]).expect(1, &["error: Redis at redis+sentinel://"]);
+}
+
+struct Sentinel(Child);
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn figures_and_sources_are_written_as_json_by_a_running_node_and_by_a_stopped_one() {
+    let directory = TempDir::new().unwrap();
+    let run = |command: &str| {
+        let mut thongke = Command::new(PROGRAM);
+        thongke.args([command, "demo", "--json", "--data-dir"]).arg(directory.path());
+        let outcome = Outcome::of(&mut thongke);
+        outcome.expect(0, &[]);
+        serde_json::from_str::<serde_json::Value>(&outcome.says).unwrap()
+    };
+    let look = || {
+        let (figures, sources) = (run("figures"), run("sources"));
+        assert_eq!((&figures["site"], &figures["figures"][0]["value"]), (&"demo".into(), &2.into()), "{figures}");
+        let totals: Vec<_> = sources.as_array().unwrap().iter().map(|source| source["total"].clone()).collect();
+        assert_eq!(totals, [2], "{sources}");
+    };
+    let node = Node::start(directory.path(), &[]);
+    for _ in 0..2 {
+        assert_eq!(node.hit("/a").status, 200);
+    }
+    look();
+    node.stop();
+    look();
+}
