@@ -369,6 +369,9 @@ fn recover(connection: &mut Connection) -> Result<i64, String> {
             mark.mark.max(mark.target)
         ));
     }
+    if mark.mark > 0 && !store::has_counts(connection).map_err(text)? {
+        return Err(format!("it has no counts, though its journal was added to them up to row {}", mark.mark));
+    }
     let rows = store::journal_after(connection, mark.mark).map_err(text)?;
     let transaction = connection.transaction().map_err(text)?;
     let (begun, rest): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(number, ..)| *number <= mark.target);

@@ -207,6 +207,11 @@ pub fn write_fold_mark(connection: &Connection, mark: FoldMark) -> rusqlite::Res
 }
 
 /// The newest journal row's number; 0 where there is none yet.
+/// Whether anything was ever counted.
+pub fn has_counts(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM counts)", [], |row| row.get(0))
+}
+
 pub fn last_journal_number(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT ifnull(max(number), 0) FROM journal", [], |row| row.get(0))
 }

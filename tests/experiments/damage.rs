@@ -74,6 +74,17 @@ enum Result {
     Wrong,
 }
 
+/// What SQLite's format has no means to show: a log that is cut off looks like a younger one, and
+/// pages of the database have no checksums. Even so nothing is opened as empty.
+fn may_go_unseen(name: &str, damage: Damage) -> bool {
+    use Damage::{BitFlipped, Emptied, PageSwapped, PageZeroed, Removed, Truncated};
+    match name {
+        "thongke.db-wal" => matches!(damage, Truncated | Emptied | Removed),
+        "thongke.db" => matches!(damage, BitFlipped | PageSwapped | PageZeroed),
+        _ => false,
+    }
+}
+
 fn advises(said: &str) -> bool {
     said.contains("restore")
 }
@@ -118,10 +129,8 @@ fn damage_to_the_files_is_harmless_or_refused_with_advice_and_never_opened_as_em
     let plan = Plan { pages: 300, ..Plan::default() };
     Load::during(&book, &doors, &plan, &mut dice, || std::thread::sleep(Duration::from_millis(500)));
     host.stop();
-    let stopped = host.copy(None);
     host.start();
     Load::during(&book, &doors, &plan, &mut dice, || std::thread::sleep(Duration::from_millis(500)));
-    let _ = stopped;
     host.kill();
     let mut summary: BTreeMap<(&str, String, Result), u32> = BTreeMap::new();
     let mut complaints = Vec::new();
@@ -132,8 +141,8 @@ fn damage_to_the_files_is_harmless_or_refused_with_advice_and_never_opened_as_em
                 let Some(what) = damage.inflict(&damaged.data().join(name), &mut dice) else { continue };
                 match result(&mut damaged, &book) {
                     Ok((result, said)) => {
-                        if result > Result::Refused {
-                            println!("{name}: {what}: {result:?}: {said}");
+                        if result > Result::Refused && !may_go_unseen(name, damage) {
+                            complaints.push(format!("{name}: {what}: {result:?}: {said}"));
                         }
                         *summary.entry((name, format!("{damage:?}"), result)).or_default() += 1;
                     }
