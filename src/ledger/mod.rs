@@ -25,6 +25,7 @@ mod fold;
 mod hand_over;
 mod inbox;
 mod live;
+mod log_check;
 mod outbox;
 mod reader;
 mod store;
@@ -91,7 +92,7 @@ impl Ledger {
         metrics: Arc<Metrics>,
     ) -> Result<(Self, Sites), OpenError> {
         let path = directory.join("thongke.db");
-        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+        let sqlite = |source| OpenError::of_sqlite(&path, source);
         let mut connection = store::open(directory)?;
         let outbox = Arc::new(Outbox::new(is_publishing));
         let last_number =
@@ -382,6 +383,9 @@ fn recover(connection: &mut Connection) -> Result<i64, String> {
             "its counts hold the journal up to row {}, but the journal ends at row {last}",
             mark.mark.max(mark.target)
         ));
+    }
+    if mark.mark > 0 && !store::has_counts(connection).map_err(text)? {
+        return Err(format!("it has no counts, though its journal was added to them up to row {}", mark.mark));
     }
     let rows = store::journal_after(connection, mark.mark).map_err(text)?;
     let transaction = connection.transaction().map_err(text)?;

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::oneshot;
 
 use crate::counter::account::SourceAccount;
@@ -11,6 +11,7 @@ use crate::counter::{Day, PageAddress, Period, SiteNumber, Source};
 
 use super::hand_over::NotDurable;
 use super::store::{self, SourceNumber};
+use super::trouble;
 
 /// Reads that may wait; more are refused.
 const READS_MAX: usize = 256;
@@ -41,9 +42,16 @@ impl Reader {
         self.jobs.try_send(job).map_err(|_| NotDurable("too many reads of the node's file wait".into()))?;
         match answer.await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(NotDurable(error.to_string().into())),
+            Ok(Err(error)) => Err(unreadable(&error)),
             Err(_) => Err(NotDurable("the node is stopping".into())),
         }
+    }
+}
+
+fn unreadable(error: &rusqlite::Error) -> NotDurable {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => trouble::damaged(error),
+        _ => NotDurable(format!("the node's file can't be read ({error})").into()),
     }
 }
 

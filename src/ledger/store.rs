@@ -10,6 +10,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use crate::counter::{Contribution, PageAddress, Period, Register, SiteId, SiteNumber, Source, Tally};
 
+use super::log_check;
+
 /// A source's number in the file.
 pub type SourceNumber = i64;
 
@@ -34,6 +36,17 @@ pub enum OpenError {
     Newer { path: PathBuf, found: i64 },
     #[error("{}: {source}", path.display())]
     Sqlite { path: PathBuf, source: rusqlite::Error },
+}
+
+impl OpenError {
+    /// What SQLite said when the file was opened or first read.
+    pub fn of_sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match source.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => Self::Damaged { path: path.to_owned(), reason: source.to_string() },
+            _ => Self::Sqlite { path: path.to_owned(), source },
+        }
+    }
 }
 
 /// Holds the data directory against a second node, and tells it who holds it.
@@ -108,7 +121,7 @@ pub struct Holder {
 /// Opens the node's file, creating it if there is none.
 pub fn open(directory: &Path) -> Result<Connection, OpenError> {
     let path = directory.join(FILE);
-    let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+    let sqlite = |source| OpenError::of_sqlite(&path, source);
     if !path.exists() {
         let log = directory.join(format!("{FILE}-wal"));
         if log.exists() {
@@ -119,6 +132,12 @@ pub fn open(directory: &Path) -> Result<Connection, OpenError> {
     }
     if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0) {
         return Err(OpenError::Damaged { path, reason: "it is empty".to_owned() });
+    }
+    let log = directory.join(format!("{FILE}-wal"));
+    match log_check::damage(&log) {
+        Ok(None) => {}
+        Ok(Some(reason)) => return Err(OpenError::Damaged { path, reason }),
+        Err(source) => return Err(OpenError::Directory { path: log, source }),
     }
     let connection =
         Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
@@ -140,7 +159,7 @@ pub fn open_reader(directory: &Path) -> rusqlite::Result<Connection> {
 /// The file comes into being whole, by a rename: a crash while it is made leaves none.
 fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
     let io = |source| OpenError::Directory { path: directory.to_owned(), source };
-    let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let sqlite = |source| OpenError::of_sqlite(path, source);
     let unfinished = directory.join(format!("{FILE}.new"));
     if unfinished.exists() {
         fs::remove_file(&unfinished).map_err(io)?;
@@ -220,6 +239,11 @@ pub fn write_fold_mark(connection: &Connection, mark: FoldMark) -> rusqlite::Res
 }
 
 /// The newest journal row's number; 0 where there is none yet.
+/// Whether anything was ever counted.
+pub fn has_counts(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM counts)", [], |row| row.get(0))
+}
+
 pub fn last_journal_number(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT ifnull(max(number), 0) FROM journal", [], |row| row.get(0))
 }

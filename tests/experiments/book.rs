@@ -108,6 +108,14 @@ impl Book {
             .collect()
     }
 
+    /// Counters that hold more than was sent.
+    pub fn exceeding(&self, sites: &[&str], counted: &Counted) -> Vec<Counter> {
+        let mut bounds = self.bounds();
+        bounds.retain(|counter, _| sites.contains(&counter.site.as_str()));
+        let most = |counter| bounds.get(counter).map_or(0, |(_, most)| *most);
+        counted.iter().filter(|(counter, hits)| **hits > most(counter)).map(|(counter, _)| counter.clone()).collect()
+    }
+
     /// Fails unless acknowledged ≤ counted ≤ acknowledged + unanswered + answered 503, in each counter.
     pub fn holds_in(&self, place: &str, sites: &[&str], counted: &Counted) {
         let faults = self.faults(sites, counted);

@@ -108,7 +108,7 @@ impl Client {
         let done = self.now();
         let outcome = match answer {
             Ok((200 | 204, head)) if head.contains("thongke-hit: counted") => Outcome::Acknowledged,
-            Ok((503, _)) => Outcome::Refused,
+            Ok((503, head)) if head.contains("\nretry-after: ") => Outcome::Refused,
             Ok((_, head)) => panic!("an answer that is neither: {head}"),
             Err(_) => Outcome::Unanswered,
         };

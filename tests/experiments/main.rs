@@ -19,12 +19,20 @@ mod node;
 /// Redis servers that can be killed, paused and started again.
 mod redis_server;
 
+/// 7: a disk that fails, stalls or is full.
+mod bad_disk;
 /// 6: killed at each call that changes the files.
 mod crash_points;
+/// 8: truncated, flipped, swapped, removed.
+mod damage;
+/// What a power cut leaves of a node's files.
+mod disk;
 /// 1: node and Redis killed under load; how long a start takes.
 mod kills;
 /// 5: several nodes; copied and restored data directories; retired nodes; many restarts.
 mod nodes;
+/// 6: the power is cut at each sync.
+mod power_cut;
 /// A proxy that loses, delays and swallows what passes.
 mod proxy;
 /// 2: what the network does to replies.

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::process::Command;
 
 use crate::node::PROGRAM;
@@ -12,5 +13,16 @@ pub fn traced(injections: &[&str]) -> Command {
         command.args(["-e", &format!("inject={injection}")]);
     }
     command.arg(PROGRAM);
+    command
+}
+
+/// The program, with all that it writes, syncs and sends in a trace.
+pub fn recorded(to: &Path) -> Command {
+    let mut command = Command::new("strace");
+    let calls = "trace=pwrite64,write,writev,sendto,sendmsg,fsync,fdatasync,ftruncate,rename,unlink";
+    command
+        .args(["-D", "-f", "-q", "-y", "-x", "-s", "8192", "-e", calls, "-e", "signal=none", "-o"])
+        .arg(to)
+        .arg(PROGRAM);
     command
 }
