@@ -13,7 +13,6 @@ mod length;
 /// Clients that load nodes and write the book.
 mod load;
 #[allow(dead_code, reason = "shared with the other tests, which use other parts of it")]
-#[allow(dead_code, reason = "shared with tests/it, which uses more of it")]
 #[path = "../it/node.rs"]
 mod node;
 /// Redis servers that can be killed, paused and started again.
