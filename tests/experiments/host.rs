@@ -144,8 +144,9 @@ impl Host {
         line.unwrap_or_else(|| panic!("there is no metric {name}")).parse().unwrap()
     }
 
-    pub fn degraded(&self) -> String {
-        self.node().admin_get("/readyz").json()["degraded"].to_string()
+    /// What is wrong, and why, as `/readyz` has it.
+    pub fn ready(&self) -> String {
+        self.node().admin_get("/readyz").body
     }
 }
 
