@@ -244,7 +244,7 @@ async fn ask(config: &Config, admin: &str, method: Method, path: &str, body: Byt
         Ok::<_, hyper::Error>((status, answer.into_body().collect().await?.to_bytes()))
     };
     let (outcome, _) = tokio::join!(answering, connection);
-    let (status, body) = outcome?;
+    let (status, body) = outcome.context("the running node's answer broke off; its log says why")?;
     if status != StatusCode::OK {
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         bail!("{}", problem["detail"].as_str().unwrap_or("the node refused"));

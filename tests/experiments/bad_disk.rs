@@ -23,7 +23,8 @@ fn has_failed(host: &Host, book: &Book) -> bool {
 #[test]
 fn after_a_failed_write_or_sync_no_hit_is_acknowledged_and_all_acknowledged_ones_are_there() {
     let mut dice = dice("a failing disk");
-    let kinds = ["fsync,fdatasync:error=EIO", "pwrite64:error=EIO", "pwrite64:error=ENOSPC", "fsync:error=ENOSPC"];
+    let kinds =
+        ["fsync,fdatasync:error=EIO", "pwrite64:error=EIO", "pwrite64:error=ENOSPC", "fsync,fdatasync:error=ENOSPC"];
     for round in 0..either(kinds.len(), 40) {
         let kind = kinds[round % kinds.len()];
         // Later than the start's own calls. Once, or from then on: one failure is enough.
