@@ -1,9 +1,9 @@
+use std::ops::RangeInclusive;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::Rng as _;
-use redis::cluster::ClusterClient;
 
 use crate::book::{Book, Counted};
 use crate::host::{Host, PATIENCE, SITE_IDS, until_right};
@@ -15,6 +15,12 @@ use crate::redis_server::{RedisServer, counted};
 /// Three primaries, then a replica of each.
 struct Cluster {
     servers: Vec<RedisServer>,
+}
+
+/// A range of slots and the port of the primary that serves it.
+struct Shard {
+    slots: RangeInclusive<u16>,
+    primary: u16,
 }
 
 impl Cluster {
@@ -30,6 +36,11 @@ impl Cluster {
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         let cluster = Self { servers };
+        let follows = |server: &RedisServer| {
+            let info: String = server.ask(&["INFO", "replication"]);
+            info.contains("role:slave") && info.contains("master_link_status:up")
+        };
+        until("the replicas follow", PATIENCE, || cluster.servers.iter().filter(|server| follows(server)).count() == 3);
         until("the cluster is whole", PATIENCE, || {
             cluster.servers.iter().all(|server| {
                 let info: String = server.ask(&["CLUSTER", "INFO"]);
@@ -45,8 +56,6 @@ impl Cluster {
 
     /// Nothing while a shard is away.
     fn counted(&self) -> Option<Counted> {
-        let seeds: Vec<String> = self.servers.iter().map(RedisServer::url).collect();
-        let client = ClusterClient::new(seeds).ok()?;
         let mut all = Counted::new();
         for site in SITE_IDS {
             let key = format!("thongke:{{{site}}}:hits");
@@ -67,19 +76,17 @@ impl Cluster {
 
     /// Who serves a slot, as all but the dead see it.
     fn owner(&self, slot: u16) -> Option<&RedisServer> {
-        let shards: Vec<(u16, u16, (String, u16))> = self.slots()?;
-        let (_, _, (_, port)) = shards.into_iter().find(|(first, last, _)| (*first..=*last).contains(&slot))?;
-        self.servers.iter().find(|server| server.port == port)
+        let shard = self.slots()?.into_iter().find(|shard| shard.slots.contains(&slot))?;
+        self.servers.iter().find(|server| server.port == shard.primary)
     }
 
-    fn slots(&self) -> Option<Vec<(u16, u16, (String, u16))>> {
+    fn slots(&self) -> Option<Vec<Shard>> {
         let mut connection = self.live()?.connect().ok()?;
         let shards: Vec<Vec<redis::Value>> = redis::cmd("CLUSTER").arg("SLOTS").query(&mut connection).ok()?;
         let shard = |shard: &Vec<redis::Value>| {
-            let number = |at: usize| redis::from_redis_value_ref::<u16>(&shard[at]).ok();
+            let number = |value| redis::from_redis_value_ref::<u16>(value).ok();
             let redis::Value::Array(primary) = &shard[2] else { return None };
-            let host = redis::from_redis_value_ref(&primary[0]).ok()?;
-            Some((number(0)?, number(1)?, (host, redis::from_redis_value_ref(&primary[1]).ok()?)))
+            Some(Shard { slots: number(&shard[0])?..=number(&shard[1])?, primary: number(&primary[1])? })
         };
         shards.iter().map(shard).collect()
     }
@@ -118,6 +125,59 @@ fn a_cluster_whose_primaries_are_killed_and_whose_slots_are_away_for_a_time_ends
         None => vec!["a shard is away".to_owned()],
     });
     println!("right {took:?} after the last hit; {:?}", book.results());
+    assert!(book.results().acknowledged > 100 && book.results().doubtful() == 0, "{:?}", book.results());
+    host.stop();
+    book.holds_in("the files", &SITE_IDS, &host.export());
+}
+
+impl Cluster {
+    /// Moves a slot with its keys, some at a time, as an operator's tool does.
+    fn move_slot(&self, slot: u16, to: &RedisServer) {
+        let from = self.owner(slot).unwrap();
+        if from.port == to.port {
+            return;
+        }
+        let id = |server: &RedisServer| server.ask::<String>(&["CLUSTER", "MYID"]);
+        let (slot, old, new, port) = (slot.to_string(), id(from), id(to), to.port.to_string());
+        to.ask::<()>(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &old]);
+        from.ask::<()>(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &new]);
+        // Split between two servers for a while, which a script over several keys can't have.
+        loop {
+            let keys: Vec<String> = from.ask(&["CLUSTER", "GETKEYSINSLOT", &slot, "1"]);
+            let Some(key) = keys.first() else { break };
+            from.ask::<redis::Value>(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        for server in [to, from] {
+            server.ask::<()>(&["CLUSTER", "SETSLOT", &slot, "NODE", &new]);
+        }
+    }
+}
+
+#[test]
+fn slots_that_move_all_the_time_while_pages_are_created_lose_and_repeat_nothing() {
+    let mut dice = dice("moving slots");
+    let cluster = Cluster::start();
+    let mut host = Host::new(Some(&cluster.url()));
+    host.start();
+    let book: Arc<Book> = Arc::default();
+    let load = Load::start(&book, &[host.door()], &Plan { pages: 5_000, ..Plan::default() }, &mut dice);
+    let begun = Instant::now();
+    let mut moves = 0;
+    while begun.elapsed() < seconds(5, 60) {
+        std::thread::sleep(Duration::from_millis(300));
+        for site in SITE_IDS {
+            let slot = cluster.servers[0].ask(&["CLUSTER", "KEYSLOT", &format!("{{{site}}}")]);
+            cluster.move_slot(slot, &cluster.servers[dice.random_range(0..3)]);
+            moves += 1;
+        }
+    }
+    load.stop();
+    let took = until_right("the cluster", PATIENCE * 2, || match cluster.counted() {
+        Some(counted) => book.faults(&SITE_IDS, &counted),
+        None => vec!["a shard is away".to_owned()],
+    });
+    println!("{moves} moves, right {took:?} after the last hit; {:?}", book.results());
     assert!(book.results().acknowledged > 100 && book.results().doubtful() == 0, "{:?}", book.results());
     host.stop();
     book.holds_in("the files", &SITE_IDS, &host.export());

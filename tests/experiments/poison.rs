@@ -41,7 +41,7 @@ impl Stand {
         assert_eq!(self.host.node().admin_get("/readyz").status, 200, "poison takes no node out of service");
     }
 
-    fn is_well_again(mut self) {
+    fn gets_well(mut self) {
         let mended = Instant::now();
         self.is_right(&SITE_IDS);
         println!("right {:?} after it was mended", mended.elapsed());
@@ -62,7 +62,7 @@ fn spoilt_by(spoil: &[&[&str]]) {
     stand.is_right(&["b"]);
     stand.reports("a: ");
     stand.redis.ask::<i64>(&["DEL", "thongke:{a}:hits"]);
-    stand.is_well_again();
+    stand.gets_well();
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn redis_spoilt_by(spoil: &[&str], reported: &str, mend: &[&str]) {
     stand.load();
     stand.reports(reported);
     stand.redis.ask::<redis::Value>(mend);
-    stand.is_well_again();
+    stand.gets_well();
 }
 
 #[test]
