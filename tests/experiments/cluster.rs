@@ -60,11 +60,8 @@ impl Cluster {
         for site in SITE_IDS {
             let key = format!("thongke:{{{site}}}:hits");
             // KEYS, by which pages are found, asks one server: the one that has the site.
-            let mut connection = client.get_connection().ok()?;
-            let slot: u16 =
-                redis::cmd("CLUSTER").arg("KEYSLOT").arg(&key).query(&mut self.live()?.connect().ok()?).ok()?;
-            let owner = self.owner(slot)?;
-            let _: i64 = redis::cmd("EXISTS").arg(&key).query(&mut connection).ok()?;
+            let key_slot = &["CLUSTER", "KEYSLOT", &key];
+            let owner = self.owner(self.live()?.ask(key_slot))?;
             all.extend(counted(&[site], &mut owner.connect().ok()?).ok()?);
         }
         Some(all)

@@ -19,6 +19,7 @@ mod http;
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.
 mod ledger;
 /// Starts the program for the others.
+#[allow(dead_code, reason = "shared with the experiments, which use other parts of it")]
 mod node;
 /// Taking over an old counter, as a citizen sees it.
 mod old_counter;
