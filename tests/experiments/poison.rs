@@ -66,18 +66,13 @@ fn spoilt_by(spoil: &[&[&str]]) {
 }
 
 #[test]
-fn a_key_of_a_wrong_type_leaves_other_sites_exact_and_heals() {
-    spoilt_by(&[&["DEL", "thongke:{a}:hits"], &["SET", "thongke:{a}:hits", "x"]]);
-}
-
-#[test]
-fn a_counter_that_is_no_number_leaves_other_sites_exact_and_heals() {
-    spoilt_by(&[&["HSET", "thongke:{a}:hits", "total", "many"]]);
-}
-
-#[test]
-fn a_counter_near_the_end_of_numbers_leaves_other_sites_exact_and_heals() {
-    spoilt_by(&[&["HSET", "thongke:{a}:hits", "total", "9223372036854775800"]]);
+fn a_key_of_a_wrong_type_and_counters_that_are_no_numbers_leave_other_sites_exact_and_heal() {
+    let hash = "thongke:{a}:hits";
+    std::thread::scope(|scope| {
+        scope.spawn(|| spoilt_by(&[&["DEL", hash], &["SET", hash, "x"]]));
+        scope.spawn(|| spoilt_by(&[&["HSET", hash, "total", "many"]]));
+        scope.spawn(|| spoilt_by(&[&["HSET", hash, "total", "9223372036854775800"]]));
+    });
 }
 
 /// All of Redis is spoilt so; it is reported, and caught up with when mended.
@@ -91,23 +86,14 @@ fn redis_spoilt_by(spoil: &[&str], reported: &str, mend: &[&str]) {
 }
 
 #[test]
-fn a_redis_that_may_evict_is_reported_and_published_to_when_it_may_not() {
+fn a_redis_that_may_evict_is_full_is_a_replica_or_forbids_scripts_is_reported_and_caught_up_with() {
     let policy = |policy| ["CONFIG", "SET", "maxmemory-policy", policy];
-    redis_spoilt_by(&policy("allkeys-lru"), "maxmemory-policy is allkeys-lru", &policy("noeviction"));
-}
-
-#[test]
-fn a_redis_that_is_full_is_reported_and_caught_up_with() {
-    redis_spoilt_by(&["CONFIG", "SET", "maxmemory", "1"], "OOM", &["CONFIG", "SET", "maxmemory", "0"]);
-}
-
-#[test]
-fn a_redis_that_has_become_a_replica_is_reported_and_caught_up_with() {
-    redis_spoilt_by(&["REPLICAOF", "127.0.0.1", "1"], "replica", &["REPLICAOF", "NO", "ONE"]);
-}
-
-#[test]
-fn a_redis_that_forbids_scripts_is_reported_and_caught_up_with() {
-    let forbid = ["ACL", "SETUSER", "default", "-eval", "-evalsha"];
-    redis_spoilt_by(&forbid, "NOPERM", &["ACL", "SETUSER", "default", "+eval", "+evalsha"]);
+    let memory = |bytes| ["CONFIG", "SET", "maxmemory", bytes];
+    let scripts = |eval, evalsha| ["ACL", "SETUSER", "default", eval, evalsha];
+    std::thread::scope(|scope| {
+        scope.spawn(|| redis_spoilt_by(&policy("allkeys-lru"), "maxmemory-policy is", &policy("noeviction")));
+        scope.spawn(|| redis_spoilt_by(&memory("1"), "OOM", &memory("0")));
+        scope.spawn(|| redis_spoilt_by(&["REPLICAOF", "127.0.0.1", "1"], "replica", &["REPLICAOF", "NO", "ONE"]));
+        scope.spawn(|| redis_spoilt_by(&scripts("-eval", "-evalsha"), "NOPERM", &scripts("+eval", "+evalsha")));
+    });
 }
