@@ -9,5 +9,7 @@ mod load;
 #[path = "../it/node.rs"]
 #[expect(dead_code, reason = "the other tests' helper can do more than these need")]
 mod node;
+/// The Debian package.
+mod package;
 /// Under systemd: sockets handed over, word sent back, the units.
 mod systemd;
