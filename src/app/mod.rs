@@ -3,6 +3,7 @@
 mod heart;
 mod inherited;
 mod node;
+mod scrape;
 pub mod service_manager;
 
 use std::future::Future;
@@ -73,6 +74,7 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
         let publication = redis::start(settings, Arc::clone(&node), Arc::clone(&metrics));
         node.publish_through(publication.context("can't start publishing")?);
     }
+    metrics.collect_at_scrape(scrape::AtScrape::new(&node, config.data_dir.clone()));
     let (stop, stopped) = watch::channel(false);
     let (mut threads, mut pulses) = (Vec::new(), Vec::new());
     let public = Arc::new(PublicSettings {

@@ -103,6 +103,11 @@ impl Publication {
         self.connections.is_up()
     }
 
+    /// Whether nothing may be published, although Redis may answer.
+    pub fn is_held(&self) -> bool {
+        self.health.is_held()
+    }
+
     /// What is wrong, part by part, in words for an operator.
     pub fn degraded(&self) -> Vec<(&'static str, String)> {
         let away =

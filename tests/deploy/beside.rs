@@ -57,3 +57,31 @@ pub fn run(command: &mut Command) -> String {
     assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
     said
 }
+
+/// A Redis server, or one that speaks as it does.
+pub struct Redis {
+    pub port: u16,
+    _process: Beside,
+}
+
+impl Redis {
+    pub fn start(directory: &Path, more: &[&str]) -> Self {
+        Self::start_as(Command::new("redis-server"), directory, more)
+    }
+
+    pub fn start_as(mut command: Command, directory: &Path, more: &[&str]) -> Self {
+        let port = free_port();
+        let home = directory.join(format!("redis-{port}"));
+        std::fs::create_dir_all(&home).unwrap();
+        command.args(more).args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]).arg(&home);
+        let _process = Beside::start(&mut command, &home.join("log"));
+        super::node::until("Redis is there", std::time::Duration::from_secs(60), || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Self { port, _process }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+}

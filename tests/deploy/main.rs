@@ -13,3 +13,5 @@ mod node;
 mod package;
 /// Under systemd: sockets handed over, word sent back, the units.
 mod systemd;
+/// What Prometheus and Grafana see.
+mod watched;
