@@ -118,9 +118,14 @@ pub struct Holder {
     pub admin_address: Option<String>,
 }
 
+/// Where a data directory's counts are.
+pub fn file(directory: &Path) -> PathBuf {
+    directory.join(FILE)
+}
+
 /// Opens the node's file, creating it if there is none.
 pub fn open(directory: &Path) -> Result<Connection, OpenError> {
-    let path = directory.join(FILE);
+    let path = file(directory);
     let sqlite = |source| OpenError::of_sqlite(&path, source);
     if !path.exists() {
         let log = directory.join(format!("{FILE}-wal"));
@@ -173,7 +178,7 @@ fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)
 }
 
-fn check_version(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+pub fn check_version(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let number = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
     let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
     let application_id = number("application_id").map_err(|error| damaged(error.to_string()))?;

@@ -1,7 +1,9 @@
 //! The operator's commands: on a running node through its admin listener, on a stopped one on its
 //! files.
 
+mod backup;
 mod check;
+mod health;
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -23,7 +25,9 @@ use crate::counter::{EnrolledSite, Figures, SiteId};
 use crate::ledger::{DirectoryLock, Holder, Ledger};
 use crate::metrics::Metrics;
 
+pub use backup::backup;
 pub use check::check;
+pub use health::health;
 
 /// Rows that an export reads at once.
 const EXPORT_STEP: usize = 1_000;

@@ -69,7 +69,6 @@ pub struct Publication {
 /// Starts publishing on a thread of its own.
 pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -> std::io::Result<Publication> {
     provide_cryptography();
-    metrics.redis_configured.set(1);
     let connections = Arc::new(Connections::new(settings.target.clone()));
     let health = Arc::new(Health::default());
     let (totals, wishes) = Totals::new(Arc::clone(&connections));
@@ -116,6 +115,11 @@ impl Publication {
     /// Whether Redis answers.
     pub fn up(&self) -> bool {
         self.connections.is_up()
+    }
+
+    /// Whether nothing may be published, although Redis may answer.
+    pub fn is_held(&self) -> bool {
+        self.health.is_held()
     }
 
     /// What is wrong, part by part, in words for an operator.
