@@ -43,6 +43,7 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod bots;
 pub mod command_line;
 pub mod config;
 pub mod counter;
