@@ -103,11 +103,17 @@ mod tests {
     fn bots_are_told_apart_by_kind() {
         for (text, kind) in [
             ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", Kind::SearchEngine),
-            ("Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)", Kind::AiCrawler),
+            (
+                "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)",
+                Kind::AiCrawler,
+            ),
             ("facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)", Kind::SocialPreview),
             ("curl/8.5.0", Kind::HttpLibrary),
             ("python-requests/2.32.3", Kind::HttpLibrary),
-            ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/126.0.0.0 Safari/537.36", Kind::BrowserAutomation),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/126.0.0.0 Safari/537.36",
+                Kind::BrowserAutomation,
+            ),
         ] {
             assert_eq!(recognise(text), Some(kind), "{text}");
         }

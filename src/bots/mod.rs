@@ -7,6 +7,6 @@ mod census;
 mod kind;
 mod lists;
 
-pub use census::{Census, CensusRow};
+pub use census::{CENSUS_FILE, Census, CensusRow};
 pub use kind::Kind;
 pub use lists::{Lists, cut};

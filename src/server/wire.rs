@@ -132,6 +132,11 @@ impl Wire {
         self.stream.borrow().local_addr()
     }
 
+    /// The address at the other end of the socket: the client's, or the nearest proxy's.
+    pub fn peer_address(&self) -> io::Result<SocketAddr> {
+        self.stream.borrow().peer_addr()
+    }
+
     /// Says why, where a client that is cut off can still hear it.
     pub fn say_timed_out(&self) {
         const ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";

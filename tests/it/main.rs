@@ -6,6 +6,8 @@ mod browser;
 mod config;
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.
 mod ledger;
+/// Bots, prefetches and reloads, which are not counted.
+mod machines;
 /// Starts the program for the others.
 mod node;
 /// The program as its users start it.
