@@ -10,6 +10,8 @@ mod ledger;
 mod machines;
 /// Starts the program for the others.
 mod node;
+/// What a page goes through in a reader's browser, and how often that counts.
+mod page_life;
 /// The program as its users start it.
 mod program;
 /// The script that publishes, whatever happens around it.
