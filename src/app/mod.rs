@@ -5,6 +5,7 @@ mod inherited;
 mod node;
 mod scrape;
 pub mod service_manager;
+mod spared;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -23,6 +24,8 @@ use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::{self, AdminSettings, Limits, PublicSettings};
 
+use spared::Spared;
+
 pub use inherited::Inherited;
 pub use node::Node;
 
@@ -36,6 +39,7 @@ pub struct Running {
     pub public_address: SocketAddr,
     pub admin_address: SocketAddr,
     node: Arc<Node>,
+    spared: Arc<Spared>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     pulses: Vec<heart::Pulse>,
@@ -63,7 +67,8 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
     lock.sign(&reachable(admin_address).to_string()).context("can't write the data directory's lock file")?;
     let (ledger, sites) =
         Ledger::open(lock, &config.data_dir, config.sites.clone(), target.is_some(), Arc::clone(&metrics))?;
-    let node = Arc::new(Node::new(ledger, sites, Utc::now));
+    let spared = Arc::new(Spared::open(&config.data_dir));
+    let node = Arc::new(Node::new(ledger, sites, Arc::clone(&spared), Utc::now));
     if let Some(target) = target {
         let settings = redis::Settings {
             target,
@@ -107,7 +112,11 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
             server::serve_admin(listener, node, settings, metrics, until)
         })?);
     }
-    Ok(Running { public_address, admin_address, node, stop, threads, pulses })
+    let (keeping, until) = (Arc::clone(&spared), until_stopped(stopped));
+    // Not among the pulses: it does no more than write a file now and then.
+    let (_, heart) = heart::heart();
+    threads.push(on_a_thread("spared", heart, move || async move { keeping.keep(until).await })?);
+    Ok(Running { public_address, admin_address, node, spared, stop, threads, pulses })
 }
 
 impl Running {
@@ -136,6 +145,7 @@ impl Running {
                 tracing::error!("a server thread has panicked");
             }
         }
+        self.spared.write_changes();
         if let Some(publication) = self.node.publication() {
             let drained = Builder::new_current_thread().enable_all().build().map(|runtime| {
                 runtime.block_on(async {
