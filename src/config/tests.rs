@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 
@@ -155,6 +156,8 @@ const WRONG: &[(&str, &str)] = &[
         "listen = 127.0.0.1:8080 # here\n{SITE}",
         ": `127.0.0.1:8080` is not a value: text needs quotes, `\"127.0.0.1:8080\"`",
     ),
+    ("{SITE}bots = \"no\"\n", ":3:8: `bots` is a string; expected `true` or `false`, without quotes"),
+    ("{SITE}bot = true\n", ":3:1: unknown key `bot`; did you mean `bots`?"),
     ("{SITE}repeat_window = 30m\n", ":3:17: `30m` is not a value: text needs quotes, `\"30m\"`"),
     ("redis_allow_eviction = yes\n{SITE}", ":1:24: `yes` is not a value: expected `true`"),
     ("redis_allow_eviction = True\n{SITE}", ":1:24: `True` is not a value: expected `true` or `false`, in lower case"),
@@ -355,6 +358,15 @@ fn a_file_with_every_key_is_read() {
     assert_eq!((config.path_prefix.as_str(), config.redis_prefix.as_str()), ("/tk", "tk"));
     assert_eq!(config.sites[0].labels.len(), 1);
     assert!(!config.is_demo);
+}
+
+#[test]
+fn a_site_says_whose_hits_count_and_how_often() {
+    let site = |more: &str| load_text(&format!("{SITE}{more}")).unwrap().sites.remove(0);
+    let usual = site("");
+    assert_eq!((usual.screening, usual.repeat_window), (Screening::All, Duration::ZERO));
+    assert_eq!(site("bots = false\n").screening, Screening::None);
+    assert_eq!(site("repeat_window = \"30m\"\n").repeat_window, Duration::from_secs(1_800));
 }
 
 proptest::proptest! {

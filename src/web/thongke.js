@@ -1,4 +1,4 @@
-// Counts a view of the page, shows the site's figures.
+// Counts a page view, shows the figures.
 (function (page) {
   var script = page.currentScript || page.querySelector('script[data-site][src*="thongke"]');
   var site = script && script.getAttribute('data-site');
@@ -33,7 +33,7 @@
     if (window.fetch) {
       fetch(base + path, {
         method: method, body: body, credentials: 'omit', keepalive: true
-      }).then(function (answer) { return answer.text(); }).then(got, function () {});
+      }).then(function (answer) { return answer.text(); }).then(got, got);
     } else {
       var request = new XMLHttpRequest();
       request.open(method, base + path);
@@ -101,7 +101,7 @@
       function shown() { show(data); }
       page.readyState === 'loading' ? page.addEventListener('DOMContentLoaded', shown) : shown();
     }, JSON.stringify({
-      site: site, url: address, title: page.title, webdriver: navigator.webdriver
+      site: site, url: address, title: page.title.slice(0, 200), webdriver: navigator.webdriver
     }));
   }
 
@@ -112,7 +112,7 @@
     });
   }
 
-  // When seen, and again from the back/forward cache.
+  // When seen, and again from the back cache.
   page.addEventListener('prerenderingchange', look);
   page.addEventListener('visibilitychange', look);
   window.addEventListener('pageshow', function (event) {

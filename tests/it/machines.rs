@@ -81,7 +81,7 @@ fn a_machines_hit_is_answered_and_stands_in_the_metrics_but_not_in_the_figures()
         (&[("User-Agent", CHROME), ("Sec-Purpose", "prefetch;prerender")], "200 prefetch"),
         (&[("User-Agent", CHROME), ("Purpose", "prefetch")], "200 prefetch"),
         (&[("User-Agent", CHROME), ("X-Moz", "prefetch")], "200 prefetch"),
-        (&[("User-Agent", CHROME), ("Sec-Fetch-Mode", "cors")], "200 counted"),
+        (&[("User-Agent", CHROME), ("Sec-Fetch-Mode", "cors"), ("Save-Data", "on")], "200 counted"),
     ] {
         assert_eq!(says(&portal.hit("/a", fields)), expected, "{fields:?}");
     }

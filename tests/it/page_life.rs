@@ -285,6 +285,30 @@ fn where_the_service_fails_the_page_stays_as_it_was() {
 }
 
 #[test]
+fn nothing_on_the_demo_page_moves_when_the_figures_come() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let driver = Driver::start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let browser = driver.persons_browser().await;
+        for width in [360, 1280] {
+            browser.set_window_size(width, 900).await.unwrap();
+            browser.goto(&format!("http://{}/", node.public)).await.unwrap();
+            shown(&browser).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let shifts = "const done = arguments[0]; let sum = 0; \
+                new PerformanceObserver(list => list.getEntries().forEach(entry => sum += entry.value)) \
+                .observe({type: 'layout-shift', buffered: true}); setTimeout(() => done(sum), 500);";
+            let sum = browser.execute_async(shifts, Vec::new()).await.unwrap();
+            assert_eq!(sum.as_f64(), Some(0.0), "at {width} px");
+        }
+        browser.close().await.unwrap();
+    });
+    node.stop();
+}
+
+#[test]
 fn a_steered_browser_says_so_and_is_not_counted() {
     let portal = Portal::start(&[("/bai", TAG)]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
