@@ -11,6 +11,10 @@ mod load;
 mod node;
 /// The Debian package.
 mod package;
+/// Behind nginx, Caddy and Apache.
+mod proxied;
+/// Sees what passes between a proxy and a node.
+mod relay;
 /// Under systemd: sockets handed over, word sent back, the units.
 mod systemd;
 /// What Prometheus and Grafana see.
