@@ -3,6 +3,8 @@
 
 /// Servers that a test runs beside the program.
 mod beside;
+/// The image and the composition.
+mod containers;
 /// Steady load over HTTP that knows what was answered.
 mod load;
 /// Starts the program.
