@@ -48,8 +48,10 @@ pub struct Site {
 pub enum Screening {
     /// Nobody's: the bot lists are not even loaded.
     None,
-    /// Bots', but not those of the tools by which developers try things.
+    /// Those of bots that name themselves, but not those of the tools by which developers try things:
+    /// libraries, command-line clients, steered browsers.
     ButTools,
+    /// Tools' as well.
     All,
 }
 
@@ -141,7 +143,7 @@ impl Site {
             labels: Labels::new(),
             page_params: Arc::clone(&SHARED_PAGE_PARAMS),
             page_retention: PAGE_RETENTION_DEFAULT,
-            screening: Screening::All,
+            screening: Screening::ButTools,
             repeat_window: Duration::ZERO,
         }
     }

@@ -33,7 +33,7 @@ impl Portal {
     fn start(pages: &[(&'static str, &str)]) -> Self {
         let directory = TempDir::new().unwrap();
         let config = directory.path().join("thongke.toml");
-        let site = "[sites.a]\norigins = [\"http://localhost:*\"]\nfigures = [\"total\"]\n";
+        let site = "[sites.a]\norigins = [\"http://localhost:*\"]\nbots = \"all\"\nfigures = [\"total\"]\n";
         std::fs::write(&config, site).unwrap();
         let node = Node::start(&directory.path().join("data"), &["--config", config.to_str().unwrap()]);
         let script = format!("http://{}/thongke.js", node.public);
