@@ -8,6 +8,7 @@ pub mod closed_loop;
 pub mod cores;
 pub mod disk;
 pub mod exchange;
+pub mod machine;
 pub mod node;
 pub mod open_loop;
 pub mod process;

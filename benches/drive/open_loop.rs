@@ -13,7 +13,20 @@ use super::closed_loop::Connection;
 use super::requests::Requests;
 use super::stats;
 
-/// Drives a server at `rate` requests per second; the latencies of all that were due after `warm_up`.
+/// What the client saw of all requests that were due after its warm-up.
+#[derive(Debug, Default)]
+pub struct OpenDrove {
+    /// From when a request was due to having its answer.
+    pub nanos: Vec<u32>,
+    /// From when it was due to sending it: above a few microseconds the client, or the lack of a
+    /// free connection, is a part of what is measured.
+    pub late: Vec<u32>,
+}
+
+/// A sleep may end up to a tick late, where the kernel's timers are no finer.
+const SLEEP_MIN: Duration = Duration::from_millis(3);
+
+/// Drives a server at `rate` requests per second.
 pub fn drive(
     address: SocketAddr,
     requests: &mut Requests,
@@ -21,15 +34,13 @@ pub fn drive(
     rate: u32,
     warm_up: Duration,
     duration: Duration,
-) -> Vec<u32> {
-    // Timers of ordinary threads may be 50 µs late, to save power.
-    let _ = rustix::thread::set_current_timer_slack(std::num::NonZero::new(1));
+) -> OpenDrove {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
     let mut connections: Vec<_> = (0..connections).map(|_| Connection::open(address)).collect();
     connections.iter().enumerate().for_each(|(at, connection)| connection.register(&epoll, at));
     let mut due_at = vec![Instant::now(); connections.len()];
     let mut free: VecDeque<usize> = (0..connections.len()).collect();
-    let mut nanos = Vec::with_capacity((f64::from(rate) * duration.as_secs_f64()) as usize + 1);
+    let mut drove = OpenDrove::default();
     let mut events = Vec::with_capacity(1024);
 
     let started = Instant::now();
@@ -44,17 +55,25 @@ pub fn drive(
             && let Some(at) = free.pop_front()
         {
             due_at[at] = due(number);
+            if due_at[at] >= measured_from {
+                drove.late.push(stats::nanos(due_at[at].elapsed()));
+            }
             number += 1;
             connections[at].send(requests.next());
         }
         if due(number) > end && free.len() == connections.len() {
-            return nanos;
+            return drove;
         }
         let until_due = if free.is_empty() || due(number) > end {
             None
         } else {
             let wait = due(number).saturating_duration_since(Instant::now());
-            Some(Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) })
+            // So close to the next request it looks again and again, but lets others of its core run.
+            let sleep = wait.checked_sub(SLEEP_MIN).unwrap_or_else(|| {
+                std::thread::yield_now();
+                Duration::ZERO
+            });
+            Some(Timespec { tv_sec: sleep.as_secs() as i64, tv_nsec: i64::from(sleep.subsec_nanos()) })
         };
         events.clear();
         epoll::wait(&epoll, spare_capacity(&mut events), until_due.as_ref()).expect("epoll waits");
@@ -63,7 +82,7 @@ pub fn drive(
             let at = event.data.u64() as usize;
             if connections[at].receive(true) {
                 if due_at[at] >= measured_from {
-                    nanos.push(stats::nanos(due_at[at].elapsed()));
+                    drove.nanos.push(stats::nanos(due_at[at].elapsed()));
                 }
                 free.push_back(at);
             }

@@ -54,31 +54,39 @@ impl RedisServer {
         format!("redis://{}", self.address)
     }
 
-    /// Commands carried out so far, those of scripts included, this one's kind not.
-    pub fn commands(&self) -> u64 {
-        let stats = self.info("commandstats");
-        let calls = stats.lines().filter(|line| !line.starts_with("cmdstat_info:")).filter_map(|line| {
-            let (_, rest) = line.split_once("calls=")?;
-            rest.split(',').next()?.parse::<u64>().ok()
-        });
-        calls.sum()
-    }
-
-    /// Waits until nothing is published any more.
-    pub fn rest(&self) {
+    /// Waits until nothing is published any more. Nodes go on reading, to see that nothing is lost.
+    pub fn rest<'a>(servers: impl IntoIterator<Item = &'a Self> + Clone) {
+        // Pages are published once a second.
         const INTERVAL: Duration = Duration::from_millis(1_500);
-        const BUSY: Duration = Duration::from_millis(15);
+        let raises = || -> u64 {
+            servers.clone().into_iter().map(|server| server.calls_of(|command| command.starts_with("eval"))).sum()
+        };
         let deadline = Instant::now() + Duration::from_secs(600);
-        let mut before = self.process.cpu();
-        loop {
+        let mut before = raises();
+        while servers.clone().into_iter().next().is_some() {
             std::thread::sleep(INTERVAL);
-            let now = self.process.cpu();
-            if now - before < BUSY {
+            let now = raises();
+            if now == before {
                 return;
             }
             assert!(Instant::now() < deadline, "publication does not come to an end");
             before = now;
         }
+    }
+
+    /// Commands carried out so far, those of scripts included, this one's own questions not.
+    pub fn commands(&self) -> u64 {
+        self.calls_of(|command| command != "info")
+    }
+
+    fn calls_of(&self, is_meant: impl Fn(&str) -> bool) -> u64 {
+        let stats = self.info("commandstats");
+        let calls = stats.lines().filter_map(|line| {
+            let (command, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            let calls = rest.split(',').next()?.parse::<u64>().ok()?;
+            is_meant(command).then_some(calls)
+        });
+        calls.sum()
     }
 
     pub fn memory(&self) -> u64 {

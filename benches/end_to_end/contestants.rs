@@ -70,7 +70,7 @@ impl Contestant {
     /// Waits until all that was counted is folded and, where there is Redis, published.
     pub fn settle(&self) {
         self.node().into_iter().for_each(Node::fold);
-        self.redis.iter().for_each(RedisServer::rest);
+        RedisServer::rest(&self.redis);
     }
 
     pub fn account(&self) -> Account {

@@ -8,6 +8,7 @@ use crate::arguments::Arguments;
 use crate::contestants::Contestants;
 use crate::drive::cores::{Cores, on_core};
 use crate::drive::node::Node;
+use crate::drive::open_loop::OpenDrove;
 use crate::drive::requests::{Ask, Pages, Requests};
 use crate::drive::stats::percentile_ms;
 use crate::drive::{disk, open_loop};
@@ -21,6 +22,8 @@ pub struct OpenSample {
     pub rate: u32,
     pub p50_ms: f64,
     pub p99_ms: f64,
+    /// How late the client sent them, which is a part of their latency.
+    pub late_p50_ms: f64,
 }
 
 pub const SYNC: &str = "fdatasync";
@@ -46,24 +49,24 @@ pub fn run(arguments: &Arguments, contestants: &Contestants, cores: Cores, direc
     let (rounds, duration) = arguments.open_rounds();
     (1..=rounds)
         .map(|round| {
-            let mut syncs = on_core(cores.server, || disk::syncs(directory, duration.min(Duration::from_secs(1))));
-            let mut samples = vec![sample(SYNC, 0, &mut syncs)];
+            let syncs = on_core(cores.server, || disk::syncs(directory, duration.min(Duration::from_secs(1))));
+            let mut samples = vec![sample(SYNC, 0, OpenDrove { nanos: syncs, late: Vec::new() })];
             for rate in RATES {
                 for (name, server, ask) in ROWS {
                     let address = contestants.get(server).address();
                     let mut requests = Requests::new(address, ask, Pages::InTurn(50), true);
-                    let mut nanos = open_loop::drive(address, &mut requests, CONNECTIONS, rate, WARM_UP, duration);
-                    samples.push(sample(name, rate, &mut nanos));
+                    let drove = open_loop::drive(address, &mut requests, CONNECTIONS, rate, WARM_UP, duration);
+                    samples.push(sample(name, rate, drove));
                 }
             }
             if let Some(node) = contestants.get(Server::OursZipf).node() {
                 for name in [FOLDING, EXPORTING] {
                     let mut requests = Requests::new(node.public, Ask::Hit("/v1/hit?figures=0"), FOLDED_PAGES, true);
                     let duration = duration.max(FOLDING_TIME);
-                    let mut nanos = while_exporting(node, name == EXPORTING, || {
+                    let drove = while_exporting(node, name == EXPORTING, || {
                         open_loop::drive(node.public, &mut requests, CONNECTIONS, FOLDING_RATE, WARM_UP, duration)
                     });
-                    samples.push(sample(name, FOLDING_RATE, &mut nanos));
+                    samples.push(sample(name, FOLDING_RATE, drove));
                 }
             }
             eprintln!("open round {round} of {rounds} driven");
@@ -88,6 +91,12 @@ fn while_exporting<T>(node: &Node, is_exporting: bool, work: impl FnOnce() -> T)
     })
 }
 
-fn sample(name: &'static str, rate: u32, nanos: &mut [u32]) -> OpenSample {
-    OpenSample { name, rate, p50_ms: percentile_ms(nanos, 50.0), p99_ms: percentile_ms(nanos, 99.0) }
+fn sample(name: &'static str, rate: u32, mut drove: OpenDrove) -> OpenSample {
+    OpenSample {
+        name,
+        rate,
+        p50_ms: percentile_ms(&mut drove.nanos, 50.0),
+        p99_ms: percentile_ms(&mut drove.nanos, 99.0),
+        late_p50_ms: percentile_ms(&mut drove.late, 50.0),
+    }
 }

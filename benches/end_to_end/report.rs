@@ -56,6 +56,8 @@ pub fn print_and_keep(
     let mut text = String::new();
     if !rows.is_empty() {
         text += &format!("{}\n", closed(&results));
+        let of_others = stats::median(rounds.iter().flatten().map(|sample| sample.cores_of_others).collect());
+        text += &format!("other processes kept {of_others:.2} of {} cores busy meanwhile\n\n", cores.count);
     }
     if !open.is_empty() {
         text += &format!("{}\n", open_loop(&results));
@@ -124,7 +126,7 @@ fn closed(results: &Results<'_>) -> Table {
 }
 
 fn open_loop(results: &Results<'_>) -> Table {
-    let mut table = Table::new(&["open loop", "hits/s", "p50 ms", "p99 ms"]);
+    let mut table = Table::new(&["open loop", "hits/s", "p50 ms", "p99 ms", "sent late, p50 ms"]);
     for (at, row) in results.open.first().into_iter().flatten().enumerate() {
         let median = |value: fn(&OpenSample) -> f64| results.open(|round| round.get(at).map(value)).unwrap_or(f64::NAN);
         table.add(vec![
@@ -132,6 +134,7 @@ fn open_loop(results: &Results<'_>) -> Table {
             if row.rate == 0 { String::new() } else { row.rate.to_string() },
             format!("{:.3}", median(|sample| sample.p50_ms)),
             format!("{:.3}", median(|sample| sample.p99_ms)),
+            if row.rate == 0 { String::new() } else { format!("{:.3}", median(|sample| sample.late_p50_ms)) },
         ]);
     }
     table

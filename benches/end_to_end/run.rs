@@ -1,12 +1,12 @@
 //! Rounds of the closed loop.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::arguments::Arguments;
 use crate::contestants::Contestants;
 use crate::drive::closed_loop::ClosedLoop;
-use crate::drive::cores;
 use crate::drive::stats::percentile_ms;
+use crate::drive::{cores, machine};
 use crate::rows::Row;
 
 /// What a row gave in one round.
@@ -23,6 +23,8 @@ pub struct Sample {
     pub syncs_per_1000: f64,
     pub redis_commands_per_1000: f64,
     pub resident_bytes: u64,
+    /// Cores that were busy with something else: above a few hundredths, wall-clock figures are off.
+    pub cores_of_others: f64,
 }
 
 impl Sample {
@@ -62,6 +64,7 @@ fn drive(contestants: &Contestants, row: &Row, duration: Duration) -> Sample {
     let mut client = ClosedLoop::connect(contestant.address(), row.connections, row.keep_alive);
     let counted_before = contestant.node().map(|node| node.counted());
     let before = contestant.account();
+    let (started, busy_before) = (Instant::now(), machine::busy());
     let client_before = cores::cpu_of_this_thread();
     let mut drove = client.drive(&mut requests, duration);
     let client_after = cores::cpu_of_this_thread();
@@ -73,6 +76,8 @@ fn drive(contestants: &Contestants, row: &Row, duration: Duration) -> Sample {
         let counted = node.counted() - counted_before.unwrap_or(0);
         assert!(counted == drove.requests || counted == 0, "{counted} counted of {} sent", drove.requests);
     }
+    let own = (after.cpu - before.cpu) + (after.redis_cpu - before.redis_cpu) + (client_after - client_before);
+    let of_others = (machine::busy() - busy_before).saturating_sub(own);
     let per_request = |total: f64| total / drove.requests as f64;
     let micros = |after: Duration, before: Duration| per_request((after - before).as_secs_f64() * 1e6);
     Sample {
@@ -82,6 +87,7 @@ fn drive(contestants: &Contestants, row: &Row, duration: Duration) -> Sample {
         redis_cpu_us: micros(after.redis_cpu, before.redis_cpu),
         syncs_per_1000: per_request((after.commits - before.commits) as f64 * 1e3),
         redis_commands_per_1000: per_request((after.redis_commands - before.redis_commands) as f64 * 1e3),
+        cores_of_others: of_others.as_secs_f64() / started.elapsed().as_secs_f64(),
         resident_bytes: contestant.resident(),
         p50_ms: percentile_ms(&mut drove.nanos, 50.0),
         p99_ms: percentile_ms(&mut drove.nanos, 99.0),

@@ -91,7 +91,7 @@ impl Point {
         });
         let lag = self.nodes.iter().map(|node| node.metric("thongke_redis_publish_lag_seconds")).fold(0.0, f64::max);
         self.nodes.iter().for_each(Node::fold);
-        self.redis.iter().for_each(RedisServer::rest);
+        RedisServer::rest(&self.redis);
         let hits: u64 = drove.iter().map(|drove| drove.requests).sum();
         let seconds = drove.iter().map(|drove| drove.elapsed.as_secs_f64()).fold(0.0, f64::max);
         let mut nanos: Vec<_> = drove.into_iter().flat_map(|drove| drove.nanos).collect();

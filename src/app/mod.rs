@@ -1,10 +1,14 @@
 //! Builds the node and everything around it; `main` and the tests start the same thing.
 
+mod heart;
+mod inherited;
 mod node;
+mod scrape;
+pub mod service_manager;
 mod spared;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -22,6 +26,7 @@ use crate::server::{self, AdminSettings, Limits, PublicSettings};
 
 use spared::Spared;
 
+pub use inherited::Inherited;
 pub use node::Node;
 
 /// How long the end of the process may wait for Redis; what is not published by then is published
@@ -37,24 +42,29 @@ pub struct Running {
     spared: Arc<Spared>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
+    pulses: Vec<heart::Pulse>,
 }
 
 /// Starts a node: takes the data directory, binds, serves.
 pub fn start(config: &Config) -> anyhow::Result<Running> {
+    start_on(config, &Inherited::default())
+}
+
+/// Starts a node on sockets that were handed over; it binds those that were not.
+pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Running> {
     let metrics = Arc::new(Metrics::new());
     let target = config.redis_target().context("the `redis` setting can't be used")?;
     // Everything that can be refused is refused before the first file is written.
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let listeners = server::bind(config.listen, workers).with_context(|| refused("listen", config.listen))?;
-    let admin_listeners =
-        server::bind(config.admin_listen, 1).with_context(|| refused("admin-listen", config.admin_listen))?;
+    let listeners = sockets(&inherited.public, workers, "listen", config.listen)?;
+    let admin_listeners = sockets(&inherited.admin, 1, "admin-listen", config.admin_listen)?;
     let address_of = |sockets: &[std::net::TcpListener]| {
         sockets.first().context("no socket was bound")?.local_addr().context("a bound socket has no address")
     };
     let public_address = address_of(&listeners)?;
     let admin_address = address_of(&admin_listeners)?;
     let mut lock = DirectoryLock::take(&config.data_dir)?;
-    lock.sign(&admin_address.to_string()).context("can't write the data directory's lock file")?;
+    lock.sign(&reachable(admin_address).to_string()).context("can't write the data directory's lock file")?;
     let (ledger, sites) =
         Ledger::open(lock, &config.data_dir, config.sites.clone(), target.is_some(), Arc::clone(&metrics))?;
     let spared = Arc::new(Spared::open(&config.data_dir));
@@ -69,8 +79,9 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
         let publication = redis::start(settings, Arc::clone(&node), Arc::clone(&metrics));
         node.publish_through(publication.context("can't start publishing")?);
     }
+    metrics.collect_at_scrape(scrape::AtScrape::new(&node, config.data_dir.clone()));
     let (stop, stopped) = watch::channel(false);
-    let mut threads = Vec::new();
+    let (mut threads, mut pulses) = (Vec::new(), Vec::new());
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
@@ -79,7 +90,9 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
     for listener in listeners {
         let serving = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
         let until = until_stopped(stopped.clone());
-        threads.push(on_a_thread("worker", move || {
+        let (pulse, heart) = heart::heart();
+        pulses.push(pulse);
+        threads.push(on_a_thread("worker", heart, move || {
             let (node, settings, metrics) = serving;
             server::serve_public(listener, node, settings, metrics, until)
         })?);
@@ -92,14 +105,18 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
     for listener in admin_listeners {
         let serving = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
         let until = until_stopped(stopped.clone());
-        threads.push(on_a_thread("admin", move || {
+        let (pulse, heart) = heart::heart();
+        pulses.push(pulse);
+        threads.push(on_a_thread("admin", heart, move || {
             let (node, settings, metrics) = serving;
             server::serve_admin(listener, node, settings, metrics, until)
         })?);
     }
     let (keeping, until) = (Arc::clone(&spared), until_stopped(stopped));
-    threads.push(on_a_thread("spared", move || async move { keeping.keep(until).await })?);
-    Ok(Running { public_address, admin_address, node, spared, stop, threads })
+    // Not among the pulses: it does no more than write a file now and then.
+    let (_, heart) = heart::heart();
+    threads.push(on_a_thread("spared", heart, move || async move { keeping.keep(until).await })?);
+    Ok(Running { public_address, admin_address, node, spared, stop, threads, pulses })
 }
 
 impl Running {
@@ -108,6 +125,15 @@ impl Running {
         let sites = self.node.ledger().enroll(config.sites.clone()).await?;
         self.node.replace_sites(sites);
         Ok(())
+    }
+
+    /// Resolves when every server thread and the committer have answered; never, if one is stuck.
+    pub async fn lives(&self) {
+        for pulse in &self.pulses {
+            pulse.feel().await;
+        }
+        // Giving nobody a number: what counts is that the committer answers, be it with a refusal.
+        let _ = self.node.ledger().enroll(Vec::new()).await;
     }
 
     /// Stops accepting, finishes what is in flight, publishes, folds, and ends.
@@ -138,6 +164,29 @@ impl Running {
     }
 }
 
+/// Where a listener on all of a machine's addresses can be reached from the machine itself.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// What was handed over, or else new sockets.
+fn sockets(
+    inherited: &[std::net::TcpListener],
+    workers: usize,
+    setting: &str,
+    address: SocketAddr,
+) -> anyhow::Result<Vec<std::net::TcpListener>> {
+    if inherited.is_empty() {
+        return server::bind(address, workers).with_context(|| refused(setting, address));
+    }
+    inherited::spread(inherited, workers).context("can't share a socket that was handed over")
+}
+
 fn refused(setting: &str, address: SocketAddr) -> String {
     format!("can't listen on {address}: is another program using the port? choose another with --{setting}")
 }
@@ -150,13 +199,35 @@ async fn until_stopped(mut stopped: watch::Receiver<bool>) {
 /// Runs a server on a thread and a single-threaded runtime of its own.
 fn on_a_thread<F: Future<Output = ()>>(
     name: &str,
+    heart: heart::Heart,
     serve: impl FnOnce() -> F + Send + 'static,
 ) -> anyhow::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-            Ok(runtime) => runtime.block_on(serve()),
+            Ok(runtime) => runtime.block_on(async {
+                let beating = tokio::task::spawn_local(heart.beat());
+                serve().await;
+                beating.abort();
+            }),
             Err(error) => tracing::error!("can't start a worker: {error}"),
         })
         .context("can't start a thread")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_by_the_loopback() {
+        for (listens, reached) in [
+            ("0.0.0.0:81", "127.0.0.1:81"),
+            ("[::]:81", "[::1]:81"),
+            ("10.0.0.5:81", "10.0.0.5:81"),
+            ("127.0.0.1:81", "127.0.0.1:81"),
+        ] {
+            assert_eq!(reachable(listens.parse().unwrap()).to_string(), reached);
+        }
+    }
 }

@@ -58,6 +58,18 @@ impl Node {
         *self.sites.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sites);
     }
 
+    /// An import may have been made on another node: what it left out is set to 0 only if known here.
+    async fn learn_before_change(&self, site: &EnrolledSite) {
+        if let Some(publication) = self.publication.get()
+            && !publication.learn(site.number).await
+        {
+            tracing::warn!(
+                site = %site.site.id,
+                "Redis could not be asked whether this import was made on another node; rows that only that node knows stay"
+            );
+        }
+    }
+
     fn current_sites(&self) -> Arc<Sites> {
         Arc::clone(&self.sites.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -94,10 +106,12 @@ impl server::node::Node for Node {
         name: ImportName,
         rows: Vec<Row>,
     ) -> Result<ImportReport, Unavailable> {
+        self.learn_before_change(site).await;
         self.ledger.import(site.number, name, rows, (self.now)()).await.map_err(unavailable)
     }
 
     async fn forget(&self, site: &Arc<EnrolledSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
+        self.learn_before_change(site).await;
         self.ledger.forget(site.number, name, (self.now)()).await.map_err(unavailable)
     }
 
@@ -178,10 +192,22 @@ impl redis::node::Node for Node {
         self.ledger.unpublished_sites().await.map_err(|error| error.to_string())
     }
 
+    async fn published_sources(&self, site: SiteNumber, limit: usize) -> Result<Vec<Source>, String> {
+        self.ledger.published_sources(site, limit).await.map_err(|error| error.to_string())
+    }
+
     async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) {
         if let Err(error) = self.ledger.mark_published(site, sources).await {
             // Harmless: they are published again after the next start.
             tracing::debug!("could not note what is published: {error}");
+        }
+    }
+
+    async fn load_wanted(&self, site: SiteNumber) {
+        let sites = self.current_sites();
+        let Some(site) = sites.by_number(site) else { return };
+        if let Err(error) = self.ledger.load_wanted(site, (self.now)()).await {
+            tracing::debug!("could not load figures: {error}");
         }
     }
 

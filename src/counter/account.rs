@@ -31,6 +31,10 @@ pub struct ImportReport {
     pub rows: u64,
     /// Counters that an earlier import of this name had and this one lacks: they are 0 now.
     pub cleared: u64,
+    /// An earlier import of this name was made on another node: its rows of pages, if it had any,
+    /// are known there only, and are corrected there.
+    #[serde(default)]
+    pub made_elsewhere: bool,
     /// Days of the file that already have hits of other sources: both are in the figures now.
     pub days_also_counted_live: Vec<String>,
 }

@@ -4,6 +4,7 @@
 //! nothing to the site's figures.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::contribution::HITS_MAX;
 use super::{PageAddress, Period};
@@ -32,17 +33,26 @@ pub fn parse(text: &[u8], page_params: &[String]) -> Result<Vec<Row>, CsvError> 
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut reader = ::csv::ReaderBuilder::new().trim(::csv::Trim::All).from_reader(text);
     let with_pages = read_header(&mut reader)?;
-    let mut rows = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     let mut lines_seen = HashMap::new();
+    let mut rows_of = HashMap::new();
     for record in reader.records() {
         let record = record.map_err(unreadable)?;
         let line = record.position().map_or(0, ::csv::Position::line);
         let row = read_row(&record, with_pages, page_params).map_err(|reason| CsvError { line, reason })?;
-        if let Some(first) = lines_seen.insert((row.period, row.page.clone()), line) {
+        let as_written = (row.period, record.get(1).filter(|_| with_pages).unwrap_or_default().to_owned());
+        if let Some(first) = lines_seen.insert(as_written, line) {
             let reason = format!("{} stands in line {first} already; each counter may stand once", name_of(&row));
             return Err(CsvError { line, reason });
         }
-        rows.push(row);
+        // Addresses that differ may be one page here, as in an export of a site with other page_params.
+        match rows_of.entry((row.period, row.page.clone())) {
+            Entry::Vacant(entry) => {
+                entry.insert(rows.len());
+                rows.push(row);
+            }
+            Entry::Occupied(entry) => rows[*entry.get()].hits += row.hits,
+        }
     }
     Ok(rows)
 }

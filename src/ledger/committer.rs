@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -30,8 +31,8 @@ const TAIL_PAGES_MAX: usize = 32_768;
 const STEP_BUSY: usize = 64;
 const STEP_IDLE: usize = 1_024;
 
-/// Commits after which the log is copied into the file, so that it stays short.
-const CHECKPOINT_COMMITS: u32 = 1_000;
+/// Pages in the log at which it is copied into the file, so that it stays short: 8 MiB.
+pub const CHECKPOINT_PAGES: u32 = 2_048;
 
 /// How often a full or locked file is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -50,7 +51,9 @@ pub struct Committer {
     pub run_number: Option<SourceNumber>,
     pub tail: Tally,
     pub fold: Fold,
-    pub commits_since_checkpoint: u32,
+    /// Pages in the log as of the last commit, told by SQLite.
+    pub log_pages: Arc<AtomicU32>,
+    pub checkpoint_at: u32,
     pub row: Vec<u8>,
     pub prune: bool,
 }
@@ -119,6 +122,8 @@ impl Committer {
             self.start_fold();
             *last_fold = Instant::now();
         }
+        // Where hits bring new pages faster than small steps fold them, the tail must not grow for ever.
+        let step = if self.tail.len() > TAIL_PAGES_MAX { STEP_IDLE } else { step };
         let mut outcome = self.commit(&gathered, step);
         let answer = outcome.as_ref().copied().map_err(|trouble| trouble.reason().clone());
         for done in waiting {
@@ -129,7 +134,7 @@ impl Committer {
         for command in commands {
             match &outcome {
                 Ok(()) if matches!(command, Message::Stop) => next = Next::Stop,
-                Ok(()) => outcome = self.obey(command),
+                Ok(()) => outcome = self.obey(command).and_then(|()| self.checkpoint_if_due()),
                 Err(trouble) => command.refuse(trouble.reason()),
             }
         }
@@ -137,8 +142,8 @@ impl Committer {
         if next == Next::Stop {
             self.fold_all()?;
             self.checkpoint()?;
-        } else if self.commits_since_checkpoint >= CHECKPOINT_COMMITS {
-            self.checkpoint()?;
+        } else {
+            self.checkpoint_if_due()?;
         }
         Ok(next)
     }
@@ -187,7 +192,6 @@ impl Committer {
         }
         transaction.commit()?;
         // From here on the batch is on disk; what is remembered of the file changes with it.
-        self.commits_since_checkpoint += 1;
         self.last_number = number;
         self.run_number = run_number;
         self.prune = has_more_to_prune;
@@ -350,12 +354,23 @@ impl Committer {
         let transaction = self.connection.transaction()?;
         let value = work(&transaction)?;
         transaction.commit()?;
-        self.commits_since_checkpoint += 1;
         Ok(value)
     }
 
+    /// Copies the log into the file once it is long, so that the next commit begins it anew. Where
+    /// someone still reads in it, it goes on growing, and that is tried again later.
+    fn checkpoint_if_due(&mut self) -> Result<(), Trouble> {
+        let pages = self.log_pages.load(Ordering::Relaxed);
+        if pages < CHECKPOINT_PAGES {
+            self.checkpoint_at = CHECKPOINT_PAGES;
+        } else if pages >= self.checkpoint_at {
+            self.checkpoint_at = pages.saturating_add(CHECKPOINT_PAGES);
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
     fn checkpoint(&mut self) -> Result<(), Trouble> {
-        self.commits_since_checkpoint = 0;
         Ok(self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?)
     }
 

@@ -1,7 +1,7 @@
 //! The figures in memory: for each site that was asked for or hit, its recent counters.
 //!
 //! A counter here is the sum over all sources in the node's file plus what is journalled and not
-//! yet folded. Only the committer changes it, after the sync; workers read.
+//! yet folded, which the committer changes after the sync; publication adds what Redis knows beyond it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -40,8 +40,8 @@ pub struct LiveCounter {
     own_folded: i64,
     /// Of `own`, what Redis is known to have.
     own_confirmed: i64,
-    /// What Redis knows beyond `sum`: other nodes' hits.
-    beyond: i64,
+    /// What Redis knows beyond `sum`: other nodes' hits. None: it was not asked yet.
+    beyond: Option<i64>,
     /// Frozen sources that may not be wholly in Redis.
     unpublished: Vec<(Source, Register)>,
     /// The journal row of the newest hit.
@@ -94,9 +94,9 @@ impl LiveSite {
         let in_file = counts.iter().map(|c| c.register.hits()).sum::<i64>();
         let unfolded = counter.own - counter.own_folded;
         let sum = in_file + unfolded;
-        if learned {
+        if learned && let Some(beyond) = &mut counter.beyond {
             // What was known from Redis is known from the file now.
-            counter.beyond -= sum - counter.sum;
+            *beyond -= sum - counter.sum;
         }
         counter.sum = sum;
         counter.own_folded = own_folded;
@@ -168,7 +168,8 @@ impl LiveSite {
             .filter_map(|period| {
                 let counter = counters.get(period)?;
                 let mut sources: Vec<_> = counter.unpublished.iter().map(|(source, _)| source.clone()).collect();
-                sources.extend(run.filter(|_| counter.own > 0).cloned());
+                // Also if it has no hits yet: its first may come while Redis is being asked.
+                sources.extend(run.cloned());
                 Some((*period, sources))
             })
             .collect()
@@ -182,6 +183,11 @@ impl LiveSite {
         let mut changed = false;
         for Seen { period, total, contributed } in seen {
             let Some(counter) = counters.get_mut(period) else { continue };
+            let was_asked_for = |source: &Source| contributed.iter().any(|(asked, _)| asked == source);
+            if !counter.unpublished.iter().all(|(source, _)| was_asked_for(source)) {
+                // An import came in while Redis was being asked; the next read knows of it.
+                continue;
+            }
             let lacking = |(source, there): &(Source, Option<Register>)| {
                 let here = if Some(source) == run {
                     Register::Grown(counter.own)
@@ -192,8 +198,7 @@ impl LiveSite {
                 there.map_or(here.hits(), |there| here.merge(there).hits() - there.hits())
             };
             let beyond = total + contributed.iter().map(lacking).sum::<i64>() - counter.sum;
-            changed |= beyond != counter.beyond;
-            counter.beyond = beyond;
+            changed |= counter.beyond.replace(beyond) != Some(beyond);
             if *period == Period::Total
                 && let Some((_, there)) = contributed.iter().find(|(source, _)| Some(source) == run)
             {
@@ -219,7 +224,7 @@ impl LiveSite {
 
 impl LiveCounter {
     fn shown(&self) -> i64 {
-        self.sum + self.beyond
+        self.sum + self.beyond.unwrap_or(0)
     }
 }
 
@@ -256,12 +261,39 @@ mod tests {
     }
 
     #[test]
+    fn the_first_hit_is_shown_though_redis_was_asked_before_it() {
+        let site = LiveSite::default();
+        site.load(Period::Total, Some(1), &[], false);
+        let wanted = site.wanted(&[Period::Total], Some(&run()));
+        assert_eq!(wanted, [(Period::Total, vec![run()])]);
+        site.add(&[Period::Total], 1, 1);
+        assert_eq!(shown_after(&site, seen(0, None)), 1);
+        assert_eq!(shown_after(&site, seen(1, Some(1))), 1);
+    }
+
+    #[test]
+    fn an_import_is_shown_though_redis_was_asked_before_it() {
+        let site = site_with(10);
+        let import = SiteCount { source: 2, name: Source::Run(8), published: false, register: Register::Grown(100) };
+        site.load(Period::Total, Some(1), &[import], false);
+        assert_eq!(shown_after(&site, seen(4, Some(4))), 110);
+    }
+
+    #[test]
     fn hits_after_the_read_add_to_what_was_read() {
         let site = site_with(10);
         assert_eq!(shown_after(&site, seen(110, Some(10))), 110);
         site.add(&[Period::Total], 5, 2);
         assert_eq!(site.hits(&[Period::Total]).unwrap().0, [115]);
         assert_eq!(shown_after(&site, seen(112, Some(12))), 115);
+    }
+
+    #[test]
+    fn what_is_learned_before_redis_was_asked_shows_at_once() {
+        let site = site_with(10);
+        let learned = [SiteCount { source: 2, name: Source::Run(8), published: true, register: Register::Grown(100) }];
+        site.load(Period::Total, Some(1), &learned, true);
+        assert_eq!(site.hits(&[Period::Total]).unwrap().0, [110]);
     }
 
     #[test]

@@ -20,37 +20,39 @@
 //! The committer writes, a reader reads, workers hand over and wait. Nothing is locked while
 //! anything is awaited or synced.
 
+mod backup;
 mod committer;
 mod fold;
 mod hand_over;
 mod inbox;
 mod live;
+mod log_check;
 mod outbox;
 mod reader;
 mod store;
 mod trouble;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::{
-    Contribution, EnrolledSite, FigureKey, Hit, Period, Register, Site, SiteNumber, Sites, Source, Tally,
+    Contribution, Day, EnrolledSite, FigureKey, Hit, Period, Register, Site, SiteNumber, Sites, Source, Tally,
 };
 use crate::metrics::Metrics;
 
+pub use backup::backup;
 pub use hand_over::{Durable, NotDurable};
 pub use live::Seen;
-pub use store::{DirectoryLock, OpenError, PublishedRow};
+pub use store::{DirectoryLock, Holder, OpenError, PublishedRow};
 
 use committer::Committer;
 use inbox::{Inbox, Message};
@@ -76,7 +78,8 @@ pub struct Ledger {
     metrics: Arc<Metrics>,
     run: Source,
     committer: Mutex<Option<JoinHandle<()>>>,
-    is_importing: AtomicBool,
+    /// One at a time: an import reads what an earlier one had before it writes.
+    imports: Semaphore,
     /// Held as long as the ledger is open.
     _lock: DirectoryLock,
 }
@@ -91,7 +94,7 @@ impl Ledger {
         metrics: Arc<Metrics>,
     ) -> Result<(Self, Sites), OpenError> {
         let path = directory.join("thongke.db");
-        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+        let sqlite = |source| OpenError::of_sqlite(&path, source);
         let mut connection = store::open(directory)?;
         let outbox = Arc::new(Outbox::new(is_publishing));
         let last_number =
@@ -107,6 +110,7 @@ impl Ledger {
         let run = Source::Run(rand::random());
         let (inbox, messages) = inbox::inbox();
         let mark = store::read_fold_mark(&connection).map_err(sqlite)?;
+        let log_pages = store::watch_log(&mut connection).map_err(sqlite)?;
         let committer = Committer {
             connection,
             messages,
@@ -119,7 +123,8 @@ impl Ledger {
             run_number: None,
             tail: Tally::default(),
             fold: fold::Fold::new(mark),
-            commits_since_checkpoint: 0,
+            log_pages,
+            checkpoint_at: committer::CHECKPOINT_PAGES,
             row: Vec::new(),
             prune: last_number > 0,
         };
@@ -135,7 +140,7 @@ impl Ledger {
             metrics,
             run,
             committer: Mutex::new(Some(committer)),
-            is_importing: AtomicBool::new(false),
+            imports: Semaphore::new(1),
             _lock: lock,
         };
         Ok((ledger, enrolled))
@@ -179,12 +184,10 @@ impl Ledger {
         rows: Vec<Row>,
         now: DateTime<Utc>,
     ) -> Result<ImportReport, NotDurable> {
-        if self.is_importing.swap(true, Ordering::AcqRel) {
+        let Ok(_turn) = self.imports.try_acquire() else {
             return Err(NotDurable("another import is running; try again when it is done".into()));
-        }
-        let outcome = self.import_alone(site, name, rows, now).await;
-        self.is_importing.store(false, Ordering::Release);
-        outcome
+        };
+        self.import_alone(site, name, rows, now).await
     }
 
     async fn import_alone(
@@ -202,14 +205,15 @@ impl Ledger {
             .filter_map(|row| if let Period::Day(day) = row.period { Some(day) } else { None })
             .collect();
         let wanted = source.clone();
-        let (earlier, last_generation, also_counted) = self
+        let (earlier, last_generation, made_elsewhere, also_counted) = self
             .reader
             .read(move |connection| {
                 let number = store::find_source(connection, &wanted)?;
                 let also_counted = reader::days_also_counted(connection, site, number, &days)?;
-                let Some(number) = number else { return Ok((Vec::new(), 0, also_counted)) };
+                let Some(number) = number else { return Ok((Vec::new(), 0, false, also_counted)) };
                 let earlier = reader::counters_of(connection, site, number)?;
-                Ok((earlier, store::generation_of(connection, site, number)?, also_counted))
+                let made_elsewhere = store::is_learned(connection, number)?;
+                Ok((earlier, store::generation_of(connection, site, number)?, made_elsewhere, also_counted))
             })
             .await?;
         let now_us = u64::try_from(now.timestamp_micros()).unwrap_or(0);
@@ -226,6 +230,7 @@ impl Ledger {
             source: source.to_string(),
             rows: rows.len() as u64,
             cleared: cleared.len() as u64,
+            made_elsewhere,
             days_also_counted_live: Vec::new(),
         };
         also_counted.into_iter().for_each(|day| report.name_day(day));
@@ -300,10 +305,14 @@ impl Ledger {
         self.live.get(site).map(|live| live.recent(&self.run)).unwrap_or_default()
     }
 
+    /// Brings the counters of all figures that a box can show into memory.
+    pub async fn load_wanted(&self, site: &EnrolledSite, now: DateTime<Utc>) -> Result<(), NotDurable> {
+        self.hits(site.number, &shown_periods(site, now)).await.map(|_| ())
+    }
+
     /// The periods of all figures that a box can show, with the sources to ask Redis for.
     pub fn wanted(&self, site: &EnrolledSite, now: DateTime<Utc>) -> Vec<(Period, Vec<Source>)> {
-        let today = crate::counter::Day::at(now, site.site.time_zone);
-        let periods = FigureKey::ALL.map(|key| key.period(today));
+        let periods = shown_periods(site, now);
         self.live.get(site.number).map(|live| live.wanted(&periods, Some(&self.run))).unwrap_or_default()
     }
 
@@ -327,6 +336,10 @@ impl Ledger {
     pub async fn unpublished_sites(&self) -> Result<Vec<SiteNumber>, NotDurable> {
         let run = self.run.to_string();
         self.reader.read(move |connection| reader::unpublished_sites(connection, &run)).await
+    }
+
+    pub async fn published_sources(&self, site: SiteNumber, limit: usize) -> Result<Vec<Source>, NotDurable> {
+        self.reader.read(move |connection| reader::published_sources(connection, site, limit)).await
     }
 
     pub async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) -> Result<(), NotDurable> {
@@ -357,6 +370,11 @@ impl Ledger {
     }
 }
 
+fn shown_periods(site: &EnrolledSite, now: DateTime<Utc>) -> [Period; FigureKey::ALL.len()] {
+    let today = Day::at(now, site.site.time_zone);
+    FigureKey::ALL.map(|key| key.period(today))
+}
+
 /// Folds what the last run left in the journal; returns the journal's last number.
 fn recover(connection: &mut Connection) -> Result<i64, String> {
     let text = |error: rusqlite::Error| error.to_string();
@@ -367,6 +385,9 @@ fn recover(connection: &mut Connection) -> Result<i64, String> {
             "its counts hold the journal up to row {}, but the journal ends at row {last}",
             mark.mark.max(mark.target)
         ));
+    }
+    if mark.mark > 0 && !store::has_counts(connection).map_err(text)? {
+        return Err(format!("it has no counts, though its journal was added to them up to row {}", mark.mark));
     }
     let rows = store::journal_after(connection, mark.mark).map_err(text)?;
     let transaction = connection.transaction().map_err(text)?;

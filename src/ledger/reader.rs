@@ -2,15 +2,16 @@
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::oneshot;
 
 use crate::counter::account::SourceAccount;
 use crate::counter::csv::Row;
-use crate::counter::{Day, PageAddress, Period, SiteNumber};
+use crate::counter::{Day, PageAddress, Period, SiteNumber, Source};
 
 use super::hand_over::NotDurable;
 use super::store::{self, SourceNumber};
+use super::trouble;
 
 /// Reads that may wait; more are refused.
 const READS_MAX: usize = 256;
@@ -41,9 +42,16 @@ impl Reader {
         self.jobs.try_send(job).map_err(|_| NotDurable("too many reads of the node's file wait".into()))?;
         match answer.await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(NotDurable(error.to_string().into())),
+            Ok(Err(error)) => Err(unreadable(&error)),
             Err(_) => Err(NotDurable("the node is stopping".into())),
         }
+    }
+}
+
+fn unreadable(error: &rusqlite::Error) -> NotDurable {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => trouble::damaged(error),
+        _ => NotDurable(format!("the node's file can't be read ({error})").into()),
     }
 }
 
@@ -156,6 +164,19 @@ pub fn unpublished_sites(connection: &Connection, run: &str) -> rusqlite::Result
         )?
         .query_map([run], |row| row.get(0).map(SiteNumber))?
         .collect()
+}
+
+/// Sources of a site that are known to be wholly in Redis: imports first, then the newest runs.
+pub fn published_sources(connection: &Connection, site: SiteNumber, limit: usize) -> rusqlite::Result<Vec<Source>> {
+    let names: Vec<String> = connection
+        .prepare_cached(
+            "SELECT s.name FROM site_sources p JOIN sources s ON s.number = p.source
+             WHERE p.site = ?1 AND p.published = 1
+             ORDER BY s.name NOT LIKE 'import:%', p.source DESC LIMIT ?2",
+        )?
+        .query_map((site.0, i64::try_from(limit).unwrap_or(i64::MAX)), |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
 fn count_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {

@@ -3,10 +3,14 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use crate::counter::{Contribution, PageAddress, Period, Register, SiteId, SiteNumber, Source, Tally};
+
+use super::log_check;
 
 /// A source's number in the file.
 pub type SourceNumber = i64;
@@ -26,12 +30,23 @@ pub enum OpenError {
     Directory { path: PathBuf, source: std::io::Error },
     #[error("the data directory {} is in use by process {holder}; each node needs a directory of its own", path.display())]
     InUse { path: PathBuf, holder: String },
-    #[error("{} is damaged: {reason}; restore the data directory from a backup, or move it away to start from zero (with Redis, the site's figures come back from there)", path.display())]
+    #[error("{} is damaged: {reason}; restore the data directory from a backup, or move it away to start from zero (with Redis, the sites' figures come back from there, those of pages only in Redis itself)", path.display())]
     Damaged { path: PathBuf, reason: String },
     #[error("{} was written by a newer thongke (format {found}, this program knows {SCHEMA_VERSION}); run that version, or restore a backup of before the upgrade", path.display())]
     Newer { path: PathBuf, found: i64 },
     #[error("{}: {source}", path.display())]
     Sqlite { path: PathBuf, source: rusqlite::Error },
+}
+
+impl OpenError {
+    /// What SQLite said when the file was opened or first read.
+    pub fn of_sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match source.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => Self::Damaged { path: path.to_owned(), reason: source.to_string() },
+            _ => Self::Sqlite { path: path.to_owned(), source },
+        }
+    }
 }
 
 /// Holds the data directory against a second node, and tells it who holds it.
@@ -52,7 +67,11 @@ impl DirectoryLock {
             .open(directory.join(LOCK))
             .map_err(io)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { file }),
+            Ok(()) => {
+                let mut lock = Self { file };
+                lock.write("").map_err(io)?;
+                Ok(lock)
+            }
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 // Only for the message: a lock file that can't be read still refuses.
@@ -64,31 +83,50 @@ impl DirectoryLock {
         }
     }
 
-    /// Writes who holds the directory and where its admin listener is.
+    /// Adds where the holder's admin listener is.
     pub fn sign(&mut self, admin_address: &str) -> std::io::Result<()> {
+        self.write(admin_address)
+    }
+
+    fn write(&mut self, admin_address: &str) -> std::io::Result<()> {
         self.file.seek(SeekFrom::Start(0))?;
         self.file.set_len(0)?;
         writeln!(self.file, "{} {admin_address}", std::process::id())
     }
 
-    /// The admin address of the node that holds the directory now, if one does.
-    pub fn holder(directory: &Path) -> Option<String> {
+    /// Who holds the directory now.
+    pub fn holder(directory: &Path) -> Option<Holder> {
         let mut file = File::open(directory.join(LOCK)).ok()?;
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 file.read_to_string(&mut text).ok()?;
-                Some(text.split_whitespace().nth(1)?.to_owned())
+                let mut words = text.split_whitespace();
+                let process = words.next().unwrap_or("(unknown)").to_owned();
+                Some(Holder { process, admin_address: words.next().map(str::to_owned) })
             }
             _ => None,
         }
     }
 }
 
+/// The process that holds a data directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    pub process: String,
+    /// None: it is no node that can be asked, but another command at work on the files.
+    pub admin_address: Option<String>,
+}
+
+/// Where a data directory's counts are.
+pub fn file(directory: &Path) -> PathBuf {
+    directory.join(FILE)
+}
+
 /// Opens the node's file, creating it if there is none.
 pub fn open(directory: &Path) -> Result<Connection, OpenError> {
-    let path = directory.join(FILE);
-    let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+    let path = file(directory);
+    let sqlite = |source| OpenError::of_sqlite(&path, source);
     if !path.exists() {
         let log = directory.join(format!("{FILE}-wal"));
         if log.exists() {
@@ -99,6 +137,12 @@ pub fn open(directory: &Path) -> Result<Connection, OpenError> {
     }
     if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0) {
         return Err(OpenError::Damaged { path, reason: "it is empty".to_owned() });
+    }
+    let log = directory.join(format!("{FILE}-wal"));
+    match log_check::damage(&log) {
+        Ok(None) => {}
+        Ok(Some(reason)) => return Err(OpenError::Damaged { path, reason }),
+        Err(source) => return Err(OpenError::Directory { path: log, source }),
     }
     let connection =
         Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
@@ -120,7 +164,7 @@ pub fn open_reader(directory: &Path) -> rusqlite::Result<Connection> {
 /// The file comes into being whole, by a rename: a crash while it is made leaves none.
 fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
     let io = |source| OpenError::Directory { path: directory.to_owned(), source };
-    let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let sqlite = |source| OpenError::of_sqlite(path, source);
     let unfinished = directory.join(format!("{FILE}.new"));
     if unfinished.exists() {
         fs::remove_file(&unfinished).map_err(io)?;
@@ -134,7 +178,7 @@ fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)
 }
 
-fn check_version(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+pub fn check_version(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let number = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
     let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
     let application_id = number("application_id").map_err(|error| damaged(error.to_string()))?;
@@ -151,13 +195,25 @@ fn check_version(connection: &Connection, path: &Path) -> Result<(), OpenError> 
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // FULL: each commit is synced before it returns; that sync is what an acknowledgement means.
-    // Checkpoints are run by the committer when it suits it; the log keeps its blocks.
+    // Checkpoints are run by the committer when it suits it; the log keeps its blocks, up to 64 MiB.
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
+         PRAGMA journal_size_limit = 67108864;
          PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA busy_timeout = 5000; PRAGMA secure_delete = FAST;",
     )?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
+}
+
+/// A number that is, after each commit, how many pages are in the log.
+pub fn watch_log(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicU32>> {
+    let pages = Arc::new(AtomicU32::new(0));
+    let written = Arc::clone(&pages);
+    connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, count: std::ffi::c_int| {
+        written.store(u32::try_from(count).unwrap_or(0), Ordering::Relaxed);
+        Ok(())
+    }))?;
+    Ok(pages)
 }
 
 /// How far folding has come.
@@ -188,6 +244,11 @@ pub fn write_fold_mark(connection: &Connection, mark: FoldMark) -> rusqlite::Res
 }
 
 /// The newest journal row's number; 0 where there is none yet.
+/// Whether anything was ever counted.
+pub fn has_counts(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM counts)", [], |row| row.get(0))
+}
+
 pub fn last_journal_number(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT ifnull(max(number), 0) FROM journal", [], |row| row.get(0))
 }
@@ -250,6 +311,11 @@ pub fn find_source(connection: &Connection, source: &Source) -> rusqlite::Result
         .prepare_cached("SELECT number FROM sources WHERE name = ?")?
         .query_row([source.to_string()], |row| row.get(0))
         .optional()
+}
+
+/// Whether all that is known of a source came from Redis.
+pub fn is_learned(connection: &Connection, source: SourceNumber) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT learned FROM sources WHERE number = ?")?.query_row([source], |row| row.get(0))
 }
 
 /// Notes that a source contributes to a site; what was known of its publication stays.

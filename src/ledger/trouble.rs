@@ -31,7 +31,13 @@ impl From<rusqlite::Error> for Trouble {
         match code {
             Some((ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE)) => Self::Passing(reason("the disk is full")),
             Some((ErrorCode::DatabaseBusy, _)) => Self::Passing(reason("another program holds the node's file locked")),
+            Some((ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)) => Self::Lasting(damaged(&error)),
             _ => Self::Lasting(reason("the node's file can't be written")),
         }
     }
+}
+
+/// What was found to be damaged while the node ran; a restart would find it again.
+pub fn damaged(error: &rusqlite::Error) -> NotDurable {
+    NotDurable(format!("the node's file is damaged ({error}); stop the node and restore a backup of it").into())
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::bail;
 
 use crate::config::Config;
-use crate::ledger::DirectoryLock;
+use crate::ledger::{DirectoryLock, Holder};
 use crate::redis;
 
 /// So many sites are shown; the rest is counted.
@@ -58,7 +58,10 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
 fn data_directory(config: &Config, report: &mut Report) {
     let shown = config.data_dir.display();
     match DirectoryLock::holder(&config.data_dir) {
-        Some(admin) => report.fine(&format!("a node runs on {shown}; its admin listener is {admin}")),
+        Some(Holder { admin_address: Some(admin), .. }) => {
+            report.fine(&format!("a node runs on {shown}; its admin listener is {admin}"));
+        }
+        Some(Holder { process, .. }) => report.warn(&format!("process {process} is at work on {shown}")),
         None => match DirectoryLock::take(&config.data_dir) {
             Ok(_) => report.fine(&format!("the data directory {shown} can be used")),
             Err(error) => return report.wrong(&error.to_string()),

@@ -1,7 +1,9 @@
 //! The operator's commands: on a running node through its admin listener, on a stopped one on its
 //! files.
 
+mod backup;
 mod check;
+mod health;
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -21,10 +23,12 @@ use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::{self, HEADER_PAGES};
 use crate::counter::source::ImportName;
 use crate::counter::{EnrolledSite, Figures, SiteId};
-use crate::ledger::{DirectoryLock, Ledger};
+use crate::ledger::{DirectoryLock, Holder, Ledger};
 use crate::metrics::Metrics;
 
+pub use backup::backup;
 pub use check::check;
+pub use health::health;
 
 /// Rows that an export reads at once.
 const EXPORT_STEP: usize = 1_000;
@@ -202,6 +206,11 @@ fn say(report: &ImportReport) {
         "{}: counters set: {}; set back to 0, since only an earlier import had them: {}",
         report.source, report.rows, report.cleared
     );
+    if report.made_elsewhere {
+        println!(
+            "an import of this name was made on another node too: if it had rows of pages, correct or forget those there"
+        );
+    }
     if !report.days_also_counted_live.is_empty() {
         println!(
             "these days have other hits too, and their figures are now the sum of both: {}",
@@ -217,7 +226,11 @@ fn on_the_node<T>(
 ) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let place = match DirectoryLock::holder(&config.data_dir) {
-        Some(admin) => Place::Running(admin),
+        Some(Holder { admin_address: Some(admin), .. }) => Place::Running(admin),
+        Some(Holder { process, .. }) => bail!(
+            "process {process} is at work on the data directory {}; try again when it has ended",
+            config.data_dir.display()
+        ),
         None => {
             let lock = DirectoryLock::take(&config.data_dir)?;
             let (ledger, sites) = Ledger::open(
@@ -256,7 +269,7 @@ async fn ask(config: &Config, admin: &str, method: Method, path: &str, body: Byt
         Ok::<_, hyper::Error>((status, answer.into_body().collect().await?.to_bytes()))
     };
     let (outcome, _) = tokio::join!(answering, connection);
-    let (status, body) = outcome?;
+    let (status, body) = outcome.context("the running node's answer broke off; its log says why")?;
     if status != StatusCode::OK {
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         bail!("{}", problem["detail"].as_str().unwrap_or("the node refused"));

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use redis::{Cmd, RedisError, Value};
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::connection::Link;
 use super::layout;
@@ -13,16 +13,17 @@ use super::publish::{Agreement, Lease, Publisher, may_raise};
 use super::raise::{MarkerState, text};
 use super::sweep::Scope;
 use super::witness::{SourceWitness, Witness};
-use crate::counter::{Day, EnrolledSite, Period, Register, SiteNumber, Sites, Source};
+use crate::counter::{Contribution, Day, EnrolledSite, Period, Register, SiteNumber, Sites, Source};
 
 /// A round takes about this long, unless that would be more than `CHECKS_PER_SECOND_MAX`.
 const ROUND: Duration = Duration::from_secs(7);
 const CHECKS_PER_SECOND_MAX: f64 = 150.0;
 /// While Redis is suspected to have forgotten something.
 const CHECKS_PER_SECOND_SUSPECTED: f64 = 1_000.0;
-/// Totals by which a site that was published before this start is known again.
-const TOTALS_COMPARED: usize = 4;
-const TOTALS_READ: usize = 32;
+/// Sources by which a site that was published before this start is known again: imports above all,
+/// whose loss nothing else shows, and the newest runs, which a Redis that went back loses first.
+const SOURCES_COMPARED: usize = 32;
+const TOTALS_READ: usize = 64;
 
 /// Whose turn it is.
 #[derive(Default)]
@@ -121,7 +122,7 @@ impl<N: Node> Publisher<N> {
         let number = site.number;
         let Ok(expected) = self.expected(site).await else { return Ok(()) };
         let found = self.read(&lease.link, site, &expected).await?;
-        // Its own writes are not known, so only contents are compared.
+        // How often each was written is not known, only that it was.
         let is_there = missing(&expected, &found).is_none();
         self.progress.entry(number).or_default().is_met = true;
         if is_there {
@@ -141,13 +142,18 @@ impl<N: Node> Publisher<N> {
     async fn expected(&self, site: &EnrolledSite) -> Result<Witness, String> {
         let current = self.node.recent(site.number).first().map(|contribution| contribution.source.clone());
         let is_frozen = |source: &Source| Some(source) != current.as_ref();
+        let published = self.node.published_sources(site.number, SOURCES_COMPARED).await?;
         let rows = self.node.rows(site.number, None, TOTALS_READ, false).await?;
-        let sources = rows
+        let total_of = |source: &Source| {
+            let of_source =
+                |row: &Contribution| row.page.is_none() && row.period == Period::Total && row.source == *source;
+            rows.iter().find(|(_, row)| of_source(row)).map(|(_, row)| row.register)
+        };
+        let sources = published
             .into_iter()
-            .map(|(_, row)| row)
-            .filter(|row| row.page.is_none() && row.period == Period::Total && is_frozen(&row.source))
-            .take(TOTALS_COMPARED)
-            .map(|row| SourceWitness { source: row.source, writes: 0, total: Some(row.register) })
+            .filter(is_frozen)
+            // A source that has no total, as an import may, is known by having been written at all.
+            .map(|source| SourceWitness { total: total_of(&source), writes: 1, source })
             .collect();
         let mut markers = Vec::new();
         for period in kept_page_periods(site) {
@@ -233,7 +239,8 @@ impl<N: Node> Publisher<N> {
         ours.iter().for_each(|(field, _)| {
             read.arg(*field);
         });
-        let mut theirs = texts(lease.link.query(&read).await?);
+        let named = |error| at_key(error, &key);
+        let mut theirs = texts(lease.link.query(&read).await.map_err(named)?);
         if theirs.iter().any(Option::is_none) {
             let writes = ours.iter().map(|(field, value)| {
                 let mut write = redis::cmd("HSETNX");
@@ -249,7 +256,7 @@ impl<N: Node> Publisher<N> {
         let different = ours.iter().zip(&theirs).find(|((_, ours), theirs)| theirs.as_ref() != Some(ours));
         let reason = different.map(|((field, ours), theirs)| {
             let theirs: String = theirs.as_deref().unwrap_or("nothing").chars().take(60).collect();
-            format!("not published: `{key}` says {field} = {theirs}, and here it is {ours}; configure all nodes alike, or correct that key")
+            format!("not published: `{key}` says {field} = {theirs}, and here it is {ours}; configure all nodes alike, or, if all are, tell Redis: HSET {key} {field} {ours}")
         });
         let agreement = if reason.is_none() { Agreement::Agreed } else { Agreement::Differs };
         let progress = self.progress.entry(site.number).or_default();
@@ -264,6 +271,15 @@ impl<N: Node> Publisher<N> {
         }
         Ok(())
     }
+}
+
+/// Redis says that a type is wrong, but not whose.
+fn at_key(error: RedisError, key: &str) -> RedisError {
+    if error.code() != Some("WRONGTYPE") {
+        return error;
+    }
+    let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
+    (kind, "wrong type", format!("{key} is not a hash, as it would have to be; move what is there away")).into()
 }
 
 fn texts(answer: Value) -> Vec<Option<String>> {

@@ -357,7 +357,7 @@ async fn check(link: &Link) -> RedisResult<()> {
                 return Err(RedisError::from((
                     ErrorKind::Client,
                     "not a primary",
-                    "it is a read-only replica".to_owned(),
+                    "it is a read-only replica; give the address of its primary".to_owned(),
                 )));
             }
             Ok(())

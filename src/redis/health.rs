@@ -46,6 +46,11 @@ impl Health {
         }
     }
 
+    /// Drops what was said of sites that are no longer configured.
+    pub fn retain_sites(&self, is_configured: impl Fn(&str) -> bool) {
+        self.lock().sites.retain(|site, _| is_configured(site));
+    }
+
     pub fn complaints(&self) -> Vec<(&'static str, String)> {
         let complaints = self.lock();
         let policy = complaints.policy.iter().map(|reason| ("redis_policy", reason.clone()));

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{RedisError, Value};
+use tokio::sync::{mpsc, oneshot};
 
-use super::connection::{Connections, Link};
-use super::health::Health;
+use super::connection::{Connections, Fault, Link, fault_of};
 use super::layout::{self, Keys};
 use super::node::Node;
 use super::raise::text;
@@ -17,6 +17,8 @@ use crate::counter::{Contribution, EnrolledSite, SiteNumber};
 
 /// Between two looks at the same site, at least.
 const ROUND_MIN: Duration = Duration::from_secs(600);
+/// Between the start of a round that missed sites and the next.
+const RETRY: Duration = Duration::from_secs(10);
 /// Between two reads: a hundred a second at most.
 const READ_INTERVAL: Duration = Duration::from_millis(10);
 const FIELDS_READ: usize = 500;
@@ -25,30 +27,53 @@ const FIELDS_READ: usize = 500;
 const HELD_MAX: usize = 20_000;
 const HANDED_OVER_MAX: usize = 500;
 
-/// Learns from all sites, round after round. Never returns.
-pub async fn run<N: Node>(node: Arc<N>, keys: Keys, connections: Arc<Connections>, health: Arc<Health>) {
+/// Learns from all sites, round after round; also where nothing may be published, since it writes
+/// nothing to Redis. Never returns.
+pub async fn run<N: Node>(node: Arc<N>, keys: Keys, connections: Arc<Connections>) {
     let mut lessons = Lessons { node, keys, hasher: RandomState::new(), known: HashMap::new() };
     loop {
         let begun = tokio::time::Instant::now();
+        let mut is_whole = true;
         let sites = lessons.node.sites();
         for site in sites.iter() {
             let mut up = connections.watch();
             // Closed only with the connections.
             let _ = up.wait_for(|number| *number != 0).await;
-            let Some((number, link)) = connections.get() else { continue };
-            if health.is_held() {
-                break;
-            }
+            let Some((number, link)) = connections.get() else {
+                is_whole = false;
+                continue;
+            };
             if let Err(error) = lessons.learn(&link, site).await {
+                is_whole &= fault_of(&error) == Fault::Site;
                 connections.failed(number, &error);
             }
             tokio::time::sleep(READ_INTERVAL).await;
         }
         lessons.known.retain(|number, _| sites.by_number(*number).is_some());
-        // A first round that found Redis away is soon made up for.
-        let pause = if connections.is_up() { ROUND_MIN } else { READ_INTERVAL };
+        // A round that lost Redis on the way is soon made up for.
+        let pause = if is_whole { ROUND_MIN } else { RETRY };
         tokio::time::sleep_until(begun + pause).await;
     }
+}
+
+/// A site of which all that Redis knows is wanted in the file now, and who waits for it.
+pub type Wish = (SiteNumber, oneshot::Sender<()>);
+
+/// Learns what is asked for at once. Never returns.
+pub async fn serve<N: Node>(node: Arc<N>, keys: Keys, connections: Arc<Connections>, mut wishes: mpsc::Receiver<Wish>) {
+    let mut lessons = Lessons { node, keys, hasher: RandomState::new(), known: HashMap::new() };
+    while let Some((number, done)) = wishes.recv().await {
+        let sites = lessons.node.sites();
+        let (Some(site), Some((connection, link))) = (sites.by_number(number), connections.get()) else { continue };
+        match lessons.learn(&link, site).await {
+            // Who has gone needs no answer.
+            Ok(()) => drop(done.send(())),
+            Err(error) => connections.failed(connection, &error),
+        }
+        // The regular rounds remember; this one is seldom asked twice.
+        lessons.known.clear();
+    }
+    std::future::pending().await
 }
 
 struct Lessons<N> {

@@ -23,7 +23,7 @@ mod witness;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::connection::Connections;
 pub use self::examine::{Examination, examine};
@@ -38,6 +38,10 @@ use crate::counter::SiteNumber;
 use crate::metrics::Metrics;
 
 pub const RAISES_PER_SECOND_DEFAULT: u32 = 2_000;
+
+/// Lessons that may be waited for, and how long.
+const LESSONS_MAX: usize = 16;
+const LESSON_WAIT_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -55,6 +59,7 @@ pub struct Publication {
     connections: Arc<Connections>,
     totals: Arc<Totals>,
     health: Arc<Health>,
+    lessons: mpsc::Sender<learn::Wish>,
     stop: watch::Sender<Option<Instant>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Closed when the thread's work is done.
@@ -68,6 +73,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     let health = Arc::new(Health::default());
     let (totals, wishes) = Totals::new(Arc::clone(&connections));
     let totals = Arc::new(totals);
+    let (lessons, wanted_lessons) = mpsc::channel(LESSONS_MAX);
     let (stop, stopped) = watch::channel(None);
     let (end, done) = watch::channel(());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -80,10 +86,10 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         health: Arc::clone(&health),
     };
     let thread = std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
-        runtime.block_on(parts.run(wishes, stopped));
+        runtime.block_on(parts.run(wishes, wanted_lessons, stopped));
         drop(end);
     })?;
-    Ok(Publication { connections, totals, health, stop, thread: Mutex::new(Some(thread)), done })
+    Ok(Publication { connections, totals, health, lessons, stop, thread: Mutex::new(Some(thread)), done })
 }
 
 /// The client brings TLS without its cryptography.
@@ -98,9 +104,22 @@ impl Publication {
         self.totals.refresh(site).await;
     }
 
+    /// Brings what Redis knows of the site's own counters into the node's file. False: that did not
+    /// come about in time.
+    pub async fn learn(&self, site: SiteNumber) -> bool {
+        let (done, learnt) = oneshot::channel();
+        let learning = async { self.lessons.send((site, done)).await.is_ok() && learnt.await.is_ok() };
+        tokio::time::timeout(LESSON_WAIT_MAX, learning).await.unwrap_or(false)
+    }
+
     /// Whether Redis answers.
     pub fn up(&self) -> bool {
         self.connections.is_up()
+    }
+
+    /// Whether nothing may be published, although Redis may answer.
+    pub fn is_held(&self) -> bool {
+        self.health.is_held()
     }
 
     /// What is wrong, part by part, in words for an operator.
@@ -145,7 +164,12 @@ struct Parts<N> {
 
 impl<N: Node> Parts<N> {
     /// Everything that goes on, until publication is told to stop.
-    async fn run(self, wishes: mpsc::Receiver<SiteNumber>, stopped: watch::Receiver<Option<Instant>>) {
+    async fn run(
+        self,
+        wishes: mpsc::Receiver<SiteNumber>,
+        lessons: mpsc::Receiver<learn::Wish>,
+        stopped: watch::Receiver<Option<Instant>>,
+    ) {
         let Self { settings, node, metrics, connections, totals, health } = self;
         let keys = Keys::new(&settings.prefix);
         let witnesses = Arc::new(Witnesses::default());
@@ -164,7 +188,8 @@ impl<N: Node> Parts<N> {
             () = connections.supervise() => {}
             () = totals.serve(wishes, &node, &keys, &witnesses) => {}
             () = policy::run(Arc::clone(&connections), Arc::clone(&health), settings.allow_eviction) => {}
-            () = learn::run(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health)) => {}
+            () = learn::serve(Arc::clone(&node), keys.clone(), Arc::clone(&connections), lessons) => {}
+            () = learn::run(Arc::clone(&node), keys.clone(), Arc::clone(&connections)) => {}
         }
     }
 }

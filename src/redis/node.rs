@@ -41,10 +41,21 @@ pub trait Node: Send + Sync + 'static {
     /// Sites that have sources which are not yet known to be wholly in Redis, the current run apart.
     fn unpublished_sites(&self) -> impl Future<Output = Result<Vec<SiteNumber>, String>> + Send;
 
+    /// Up to `limit` of the sources of which the file says that Redis has all: imports first, then
+    /// the newest runs.
+    fn published_sources(
+        &self,
+        site: SiteNumber,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Source>, String>> + Send;
+
     /// Remembers durably that these frozen sources' counts of the site are wholly in Redis.
     fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) -> impl Future<Output = ()> + Send;
 
-    /// What to read from Redis to show the site's figures now: each period with the sources of which
+    /// Brings the counters of the site's present figures into memory, where they are not.
+    fn load_wanted(&self, site: SiteNumber) -> impl Future<Output = ()> + Send;
+
+    /// What to read from Redis to show the site's figures now, of what is in memory: each period with the sources of which
     /// this node knows more than Redis may.
     fn wanted(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)>;
 

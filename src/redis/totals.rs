@@ -22,6 +22,8 @@ const WAIT_MAX: Duration = Duration::from_millis(250);
 /// Reads that wait for the reader, and reads in flight.
 const QUEUE_MAX: usize = 4_096;
 const IN_FLIGHT_MAX: usize = 64;
+/// Sources of which each read looks whether Redis still has them.
+const WATCHED_MAX: usize = 8;
 
 /// Hands wishes for reads to the publication's thread.
 pub struct Totals {
@@ -109,6 +111,7 @@ impl Totals {
         keys: &Keys,
         witnesses: &Witnesses,
     ) -> bool {
+        node.load_wanted(site).await;
         let wanted = node.wanted(site);
         let sites = node.sites();
         let Some(enrolled) = sites.by_number(site).filter(|_| !wanted.is_empty()) else { return true };
@@ -122,7 +125,13 @@ impl Totals {
                 command.arg(layout::contribution_field(*period, source));
             }
         }
-        let values = match link.query(&command).await {
+        // Whether Redis still has what it confirmed shows in any source, also in those that no
+        // figure asks for.
+        let watched: Vec<_> = confirmed.sources.iter().take(WATCHED_MAX).map(|known| known.source.clone()).collect();
+        for source in &watched {
+            command.arg(layout::contribution_field(Period::Total, source));
+        }
+        let mut values = match link.query(&command).await {
             Ok(Value::Array(values)) => values,
             Ok(_) => return false,
             Err(error) => {
@@ -130,14 +139,22 @@ impl Totals {
                 return false;
             }
         };
+        let found = values.split_off(values.len().saturating_sub(watched.len()));
         let Some(sightings) = sightings(wanted, &values) else { return false };
         let is_lost = |source: &Source, there| {
             let known = confirmed.sources.iter().find(|known| known.source == *source);
             known.is_some_and(|known| known.lost(there).is_some())
         };
-        let totals = sightings.iter().filter(|sighting| sighting.period == Period::Total);
-        if totals.flat_map(|sighting| &sighting.contributed).any(|(source, there)| is_lost(source, *there)) {
+        let found = found.iter().map(text);
+        let is_gone = watched.iter().zip(found).any(|(source, found)| match found {
+            None => is_lost(source, None),
+            // What is no register is no sign of loss.
+            Some(found) => layout::register(source, &found).is_some_and(|there| is_lost(source, Some(there))),
+        });
+        if is_gone {
+            // Not shown: until it has been brought again, memory knows better.
             lock(&self.suspects).insert(site);
+            return true;
         }
         node.saw(site, sightings);
         true

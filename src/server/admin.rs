@@ -11,6 +11,7 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, 
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
+use tokio::sync::Semaphore;
 
 use crate::counter::EnrolledSite;
 use crate::counter::csv::{self, HEADER_PAGES, Row};
@@ -39,6 +40,7 @@ pub struct Admin<N> {
     settings: Arc<AdminSettings>,
     metrics: Arc<Metrics>,
     figures: FigureAnswers,
+    imports: Semaphore,
 }
 
 #[derive(Serialize)]
@@ -50,7 +52,7 @@ struct ReadyReport {
 
 impl<N: Node> Admin<N> {
     pub fn new(node: Arc<N>, settings: Arc<AdminSettings>, metrics: Arc<Metrics>) -> Self {
-        Self { node, settings, metrics, figures: FigureAnswers::default() }
+        Self { node, settings, metrics, figures: FigureAnswers::default(), imports: Semaphore::new(1) }
     }
 
     async fn route(&self, request: Request<Incoming>, wire: &Wire) -> Result<Response<AnswerBody>, Refusal> {
@@ -90,7 +92,7 @@ impl<N: Node> Admin<N> {
         }
         let site = hit::find_site(&self.node.sites(), site)?;
         match what {
-            "export" => Ok(self.export(site)),
+            "export" => self.export(site).await,
             "sources" => Ok(json(&self.node.sources(&site).await?)),
             "bots" => Ok(json(&self.node.spared(&site))),
             "figures" => {
@@ -98,7 +100,7 @@ impl<N: Node> Admin<N> {
                 self.figures.query(&*self.node, &site, &HeaderMap::new()).await
             }
             "import" => self.import(&site, request, wire).await,
-            _ => self.forget(&site, what.trim_start_matches("sources/")).await,
+            _ => self.forget(&site, what.strip_prefix("sources/").unwrap_or(what)).await,
         }
     }
 
@@ -116,11 +118,17 @@ impl<N: Node> Admin<N> {
 
     fn ready(&self) -> Response<AnswerBody> {
         let readiness = self.node.readiness();
-        let mut report = ReadyReport {
-            status: "ready",
-            degraded: readiness.degraded.iter().map(|(part, _)| *part).collect(),
-            reasons: readiness.degraded.into_iter().collect(),
-        };
+        let mut report = ReadyReport { status: "ready", degraded: Vec::new(), reasons: BTreeMap::new() };
+        for (part, reason) in readiness.degraded {
+            // A part may have several: each site's, for example.
+            match report.reasons.get_mut(part) {
+                Some(reasons) => *reasons = format!("{reasons}; {reason}"),
+                None => {
+                    report.degraded.push(part);
+                    report.reasons.insert(part, reason);
+                }
+            }
+        }
         let mut status = StatusCode::OK;
         if let Some(reason) = readiness.not_ready {
             report.status = "not ready";
@@ -156,25 +164,25 @@ impl<N: Node> Admin<N> {
         }
     }
 
-    fn export(&self, site: Arc<EnrolledSite>) -> Response<AnswerBody> {
+    async fn export(&self, site: Arc<EnrolledSite>) -> Result<Response<AnswerBody>, Refusal> {
+        // Read before the answer begins, so that a file that can't be read is said in words.
+        let first = self.node.export(&site, None, EXPORT_STEP).await?;
         let node = Arc::clone(&self.node);
-        let header = Bytes::from_static(concat_header());
-        let rows = stream::unfold(Some(None::<Row>), move |after| {
+        let rest = stream::unfold(first.last().cloned(), move |after| {
             let (node, site) = (Arc::clone(&node), Arc::clone(&site));
             async move {
-                match node.export(&site, after?, EXPORT_STEP).await {
-                    Err(error) => Some((Err(StreamError(error.reason)), None)),
-                    Ok(rows) => {
-                        let last = rows.last()?.clone();
-                        let mut text = Vec::new();
-                        rows.iter().for_each(|row| csv::write_row(&mut text, row));
-                        Some((Ok(Bytes::from(text)), Some(Some(last))))
+                match node.export(&site, Some(after?), EXPORT_STEP).await {
+                    Err(error) => {
+                        tracing::error!(site = %site.site.id, "an export broke off: {}", error.reason);
+                        Some((Err(StreamError(error.reason)), None))
                     }
+                    Ok(rows) => Some((Ok(lines(&rows)), Some(rows.last()?.clone()))),
                 }
             }
         });
         use futures_util::StreamExt as _;
-        answer::stream(CSV, stream::iter([Ok(header)]).chain(rows))
+        let begin = [Ok(Bytes::from(format!("{HEADER_PAGES}\n"))), Ok(lines(&first))];
+        Ok(answer::stream(CSV, stream::iter(begin).chain(rest)))
     }
 
     async fn import(
@@ -196,8 +204,15 @@ impl<N: Node> Admin<N> {
             .find(|(key, _)| key == "source")
             .map(|(_, value)| value.into_owned());
         let name: ImportName = name.ok_or(Refusal::ImportUnnamed)?.parse().map_err(Refusal::ImportName)?;
+        // One at a time: each may hold its whole file in memory.
+        let Ok(_turn) = self.imports.try_acquire() else {
+            return Err(Refusal::Unavailable("another import is running; try again when it is done".to_owned()));
+        };
         let text = body::collect(request.into_body(), self.settings.limits.import_bytes, wire).await?;
-        let rows = csv::parse(&text, &site.site.page_params).map_err(Refusal::Csv)?;
+        // A large file takes a while, and the probes are answered on this thread.
+        let page_params = Arc::clone(&site.site.page_params);
+        let parsing = tokio::task::spawn_blocking(move || csv::parse(&text, &page_params));
+        let rows = parsing.await.map_err(|_| Refusal::BodyBroken)?.map_err(Refusal::Csv)?;
         Ok(json(&self.node.import(site, name, rows).await?))
     }
 
@@ -219,6 +234,10 @@ impl<N: Node> Answer for Admin<N> {
             Err(refusal) => refusal.answer(),
         }
     }
+
+    fn refuse(&self, refusal: &Refusal) -> Response<AnswerBody> {
+        refusal.answer()
+    }
 }
 
 fn json(value: &impl Serialize) -> Response<AnswerBody> {
@@ -226,9 +245,8 @@ fn json(value: &impl Serialize) -> Response<AnswerBody> {
     answer::typed(StatusCode::OK, JSON, serde_json::to_vec(value).unwrap_or_default())
 }
 
-/// The CSV's first line.
-fn concat_header() -> &'static [u8] {
-    const LINE: &str = "period,page,hits\n";
-    debug_assert_eq!(LINE.trim_end(), HEADER_PAGES);
-    LINE.as_bytes()
+fn lines(rows: &[Row]) -> Bytes {
+    let mut text = Vec::new();
+    rows.iter().for_each(|row| csv::write_row(&mut text, row));
+    text.into()
 }

@@ -71,6 +71,22 @@ pub fn typed(status: StatusCode, content_type: HeaderValue, body: impl Into<Byte
     with_body(status, headers, body.into())
 }
 
+/// A whole answer as the client reads it, for connections that hyper has done with.
+pub fn on_the_wire(response: Response<AnswerBody>) -> Vec<u8> {
+    let (head, body) = response.into_parts();
+    let body = match body {
+        AnswerBody::Whole(bytes) => bytes,
+        AnswerBody::Stream(_) => Bytes::new(),
+    };
+    let mut text = format!("HTTP/1.1 {}\r\ncontent-length: {}\r\n", head.status, body.len()).into_bytes();
+    for (name, value) in &head.headers {
+        text.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    text.extend_from_slice(b"\r\n");
+    text.extend_from_slice(&body);
+    text
+}
+
 pub fn stream(
     content_type: HeaderValue,
     chunks: impl Stream<Item = Result<Bytes, StreamError>> + 'static,

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::CONNECTION;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -15,11 +15,21 @@ use hyper_util::rt::TokioIo;
 
 use super::answer::AnswerBody;
 use super::limits::HEAD_BYTES_MAX;
+use super::refusal::Refusal;
 use super::wire::{Order, Phase, Wire, WireIo};
 
 /// What answers requests: the public listener's endpoints, or the admin listener's.
 pub trait Answer: 'static {
     fn answer(&self, request: Request<Incoming>, wire: &Wire) -> impl Future<Output = Response<AnswerBody>>;
+
+    /// What a client is told whose request can't be read, or doesn't come.
+    fn refuse(&self, refusal: &Refusal) -> Response<AnswerBody>;
+}
+
+/// How a connection came to its end.
+enum Ended {
+    Expired,
+    ByProtocol(hyper::Result<()>),
 }
 
 /// How every connection speaks HTTP/1.
@@ -36,15 +46,17 @@ pub fn protocol() -> http1::Builder {
 }
 
 pub async fn serve<A: Answer>(protocol: &http1::Builder, wire: Rc<Wire>, answers: Rc<A>) {
-    {
+    let refusal = {
         let service = service_fn(|request: Request<Incoming>| {
             let (wire, answers) = (Rc::clone(&wire), Rc::clone(&answers));
             async move {
                 wire.enter(if request.body().is_end_stream() { Phase::Work } else { Phase::Body });
-                let response = answers.answer(request, &wire).await;
+                let mut response = answers.answer(request, &wire).await;
                 if response.headers().contains_key(CONNECTION) {
                     // Refused before all of it was read.
                     wire.set_closing();
+                } else if wire.order() == Order::Part {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 wire.enter(Phase::Write);
                 Ok::<_, Infallible>(response)
@@ -55,24 +67,29 @@ pub async fn serve<A: Answer>(protocol: &http1::Builder, wire: Rc<Wire>, answers
         let ended = poll_fn(|context| {
             wire.remember_task(context);
             match wire.order() {
-                Order::Serve => {}
-                Order::Expire => {
-                    wire.say_timed_out();
-                    return Poll::Ready(Ok(()));
-                }
+                Order::Serve | Order::Part => {}
+                Order::Expire => return Poll::Ready(Ended::Expired),
                 Order::Finish if finishing => {}
                 Order::Finish => {
                     finishing = true;
                     connection.as_mut().graceful_shutdown();
                 }
             }
-            connection.as_mut().poll(context)
+            connection.as_mut().poll(context).map(Ended::ByProtocol)
         });
-        if let Err(error) = ended.await {
-            // Clients go away and send nonsense all day; hyper has answered what could be answered.
-            tracing::debug!(error = %error, "connection ended early");
-            wire.set_closing();
+        match ended.await {
+            Ended::Expired => wire.why_expired(),
+            Ended::ByProtocol(Ok(())) => None,
+            Ended::ByProtocol(Err(error)) => {
+                // Clients go away and send nonsense all day.
+                tracing::debug!(error = %error, "connection ended early");
+                wire.set_closing();
+                wire.why_unreadable(&error)
+            }
         }
+    };
+    if let Some(refusal) = refusal {
+        wire.say(answers.refuse(&refusal)).await;
     }
     wire.linger().await;
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue, LOCATION, REFERER};
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue, LOCATION, REFERER};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
@@ -143,6 +143,16 @@ impl<N: Node> Public<N> {
         response
     }
 
+    fn refused(&self, route: Route<'_>, refusal: &Refusal) -> Response<AnswerBody> {
+        self.note(refusal);
+        let mut response = refusal.answer();
+        match route {
+            Route::Hit => cors::allow_any_for_hit(response.headers_mut()),
+            _ => cors::allow_any(response.headers_mut()),
+        }
+        response
+    }
+
     fn note(&self, refusal: &Refusal) {
         self.metrics.refusals.get_or_create(&ReasonLabels { reason: refusal.reason() }).inc();
     }
@@ -157,21 +167,14 @@ impl<N: Node> Answer for Public<N> {
         let route = Route::of(uri.path(), &self.settings.path_prefix);
         let response = match self.route(route, &uri, &mut head, body, wire).await {
             Ok(response) => response,
-            Err(refusal) => {
-                self.note(&refusal);
-                let mut response = refusal.answer();
-                match route {
-                    Route::Hit => cors::allow_any_for_hit(response.headers_mut()),
-                    _ => cors::allow_any(response.headers_mut()),
-                }
-                if route == Route::Hit {
-                    response.headers_mut().insert(CACHE_CONTROL, answer::NO_STORE);
-                }
-                response
-            }
+            Err(refusal) => self.refused(route, &refusal),
         };
         self.durations.observe(route.label(), response.status(), started.elapsed());
         response
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response<AnswerBody> {
+        self.refused(Route::Unknown, refusal)
     }
 }
 

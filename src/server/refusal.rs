@@ -48,6 +48,12 @@ pub enum Refusal {
     FieldsMany { max: usize },
     #[error("the address is longer than {max} bytes")]
     UriLong { max: usize },
+    #[error("the request's head is larger than {max} bytes: fewer or shorter header fields, please")]
+    HeadLarge { max: usize },
+    #[error("this is not an HTTP/1.1 request; expected for example `GET /thongke.js HTTP/1.1`")]
+    NotHttp,
+    #[error("the request did not arrive whole in time")]
+    TooSlow,
     #[error("the body is larger than {max} bytes")]
     BodyLarge { max: usize },
     #[error("the page does not lie on an origin of site `{site}`; its `origins` say which pages may count")]
@@ -118,6 +124,7 @@ impl Refusal {
             | Self::Host { .. }
             | Self::Framing { .. }
             | Self::BodyBroken
+            | Self::NotHttp
             | Self::Csv(_)
             | Self::ImportUnnamed
             | Self::ImportName(_)
@@ -132,7 +139,8 @@ impl Refusal {
             Self::BodyLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriLong { .. } => StatusCode::URI_TOO_LONG,
             Self::NotCsv => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::FieldsMany { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::FieldsMany { .. } | Self::HeadLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -142,7 +150,8 @@ impl Refusal {
         match self {
             Self::Host { .. } | Self::HostForeign => "host",
             Self::Framing { .. } | Self::LengthRequired | Self::BodyBroken => "framing",
-            Self::FieldsMany { .. } | Self::UriLong { .. } | Self::BodyLarge { .. } => "size",
+            Self::FieldsMany { .. } | Self::HeadLarge { .. } | Self::UriLong { .. } | Self::BodyLarge { .. } => "size",
+            Self::TooSlow => "slow",
             Self::PageForeign { .. } | Self::OriginForeign { .. } => "origin",
             Self::SiteUnknown { .. } | Self::SiteMisspelt { .. } => "site",
             Self::PathUnknown | Self::ImportUnknown { .. } => "path",
@@ -164,6 +173,10 @@ impl Refusal {
                 | Self::BodyBroken
                 | Self::BodyLarge { .. }
                 | Self::FieldsMany { .. }
+                | Self::HeadLarge { .. }
+                | Self::UriLong { .. }
+                | Self::NotHttp
+                | Self::TooSlow
         )
     }
 

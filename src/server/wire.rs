@@ -12,10 +12,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use hyper::Response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::limits::{HEAD_BYTES_MAX, Limits};
+use super::answer::{self, AnswerBody};
+use super::limits::{HEAD_BYTES_MAX, Limits, URI_BYTES_MAX};
+use super::refusal::Refusal;
 
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     Serve,
+    /// Say with the next answer that it is the last, so that the client knows before it asks again.
+    Part,
     /// End after the request that is being served, at once if there is none.
     Finish,
     /// The client has been too slow.
@@ -54,9 +59,13 @@ pub struct Wire {
     peer_ended: Cell<bool>,
     /// The answer being given is the last, perhaps with some of the request unread.
     closing: Cell<bool>,
+    /// hyper refused a head by an empty answer of its own, which was kept from the client.
+    kept_back: Cell<bool>,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
     first_head: RefCell<Option<Vec<u8>>>,
+    /// How much of the request's first line has come, while its end has not.
+    open_line: Cell<Option<usize>>,
 }
 
 impl Wire {
@@ -70,9 +79,11 @@ impl Wire {
             heard: Cell::new(false),
             peer_ended: Cell::new(false),
             closing: Cell::new(false),
+            kept_back: Cell::new(false),
             order: Cell::new(Order::Serve),
             waker: RefCell::new(None),
             first_head: RefCell::new(Some(Vec::new())),
+            open_line: Cell::new(Some(0)),
         }
     }
 
@@ -91,11 +102,6 @@ impl Wire {
         };
         // `since` may be older than what it dates, by what the clock was late then.
         self.clock.get().duration_since(self.since.get()) >= limit + limits.sweep
-    }
-
-    /// Whether anything has come from the client yet.
-    pub fn has_heard(&self) -> bool {
-        self.heard.get()
     }
 
     pub fn order(&self) -> Order {
@@ -137,12 +143,39 @@ impl Wire {
         self.stream.borrow().peer_addr()
     }
 
-    /// Says why, where a client that is cut off can still hear it.
-    pub fn say_timed_out(&self) {
-        const ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-        if self.heard.get() && matches!(self.phase.get(), Phase::Head | Phase::Body) {
-            // Whether it arrives is the client's affair: the connection ends either way.
-            let _ = self.stream.borrow().try_write(ANSWER);
+    /// Why a connection that overstayed is cut off, where its client has begun to ask for something.
+    pub fn why_expired(&self) -> Option<Refusal> {
+        let is_asking = self.heard.get() && matches!(self.phase.get(), Phase::Head | Phase::Body);
+        is_asking.then_some(Refusal::TooSlow)
+    }
+
+    /// Why hyper gave up a request before anyone could answer it.
+    pub fn why_unreadable(&self, error: &hyper::Error) -> Option<Refusal> {
+        if !self.kept_back.get() {
+            return None;
+        }
+        Some(match self.open_line.get() {
+            Some(length) if error.is_parse_too_large() && length > URI_BYTES_MAX => {
+                Refusal::UriLong { max: URI_BYTES_MAX }
+            }
+            _ if error.is_parse_too_large() => Refusal::HeadLarge { max: HEAD_BYTES_MAX },
+            _ => Refusal::NotHttp,
+        })
+    }
+
+    /// The connection's last words, past hyper.
+    pub async fn say(&self, response: Response<AnswerBody>) {
+        // Whether it arrives is the client's affair: the connection ends either way.
+        let _ = self.stream.borrow().try_write(&answer::on_the_wire(response));
+        let end = |context: &mut Context<'_>| Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(context);
+        let _ = std::future::poll_fn(end).await;
+        self.set_closing();
+    }
+
+    fn measure_line(&self, read: &[u8]) {
+        if let Some(length) = self.open_line.get() {
+            let is_ended = read.contains(&b'\n');
+            self.open_line.set((!is_ended).then_some(length + read.len()));
         }
     }
 
@@ -189,6 +222,10 @@ impl AsyncRead for WireIo {
                 wire.heard.set(true);
                 if wire.phase.get() == Phase::Idle {
                     wire.enter(Phase::Head);
+                    wire.open_line.set(Some(0));
+                }
+                if wire.phase.get() == Phase::Head {
+                    wire.measure_line(read);
                 }
                 // Larger heads are refused before anyone asks for them.
                 if let Some(head) = &mut *wire.first_head.borrow_mut()
@@ -203,6 +240,16 @@ impl AsyncRead for WireIo {
 }
 
 impl WireIo {
+    /// What hyper writes while a head is being read is its own, empty answer to one that it can't
+    /// read. The client is told more: see [`Wire::why_unreadable`].
+    fn keeps_back(&self) -> bool {
+        let keeps = self.0.phase.get() == Phase::Head;
+        if keeps {
+            self.0.kept_back.set(true);
+        }
+        keeps
+    }
+
     fn note_write(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match polled {
             Poll::Ready(Ok(1..)) if self.0.phase.get() == Phase::Write => self.0.enter(Phase::Write),
@@ -216,6 +263,9 @@ impl WireIo {
 
 impl AsyncWrite for WireIo {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.keeps_back() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let polled = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write(context, bytes);
         self.note_write(polled)
     }
@@ -229,6 +279,10 @@ impl AsyncWrite for WireIo {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.0.kept_back.get() {
+            // There is still something to say.
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut *self.0.stream.borrow_mut()).poll_shutdown(context)
     }
 }

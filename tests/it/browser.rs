@@ -1,142 +1,143 @@
-//! The whole chain, as a citizen sees it: an old counter's file, the clock at a known day, a real
-//! browser.
+//! The box on a portal's page, in a real browser: what it moves, and which views it counts.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use fantoccini::{Client, ClientBuilder, Locator};
+use fantoccini::{Client, Locator};
 use tempfile::TempDir;
 
-use crate::node::{Node, PROGRAM, until};
+use crate::driver::{Driver, box_of};
+use crate::node::{Node, until};
 
-pub struct Driver {
-    child: Child,
-    port: u16,
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A portal on an origin of its own, whose pages are what `page` makes of a path.
+fn portal(page: impl Fn(&str) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+    // Ends with the test's process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            // A browser opens connections that it may never use.
+            let Some(request) = lines.next() else { continue };
+            lines.take_while(|line| !line.is_empty()).for_each(drop);
+            let body = page(request.split(' ').nth(1).unwrap_or("/"));
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close\r\n";
+            let _ = write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        }
+    });
+    address
 }
 
-impl Driver {
-    pub fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new("chromedriver")
-            .arg(format!("--port={port}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        until("chromedriver listens", Duration::from_secs(20), || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        Self { child, port }
-    }
-
-    async fn browser(&self) -> Client {
-        self.browser_with(&[]).await
-    }
-
-    /// As a person's: nothing in it says that a program steers it.
-    pub async fn persons_browser(&self) -> Client {
-        let user_agent = "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
-        self.browser_with(&["--disable-blink-features=AutomationControlled", user_agent]).await
-    }
-
-    pub async fn browser_with(&self, more: &[&str]) -> Client {
-        let usual = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--disable-dev-shm-usage",
-        ];
-        let arguments: Vec<_> = usual.iter().chain(more).collect();
-        let options = serde_json::json!({ "args": arguments });
-        let capabilities = [("goog:chromeOptions".to_owned(), options)].into_iter().collect();
-        let address = format!("http://127.0.0.1:{}", self.port);
-        ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
-            .capabilities(capabilities)
-            .connect(&address)
-            .await
-            .unwrap()
-    }
+fn tag(node: &str) -> String {
+    format!(r#"<script async src="http://{node}/thongke.js" data-site="demo"></script>"#)
 }
 
-impl Drop for Driver {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The program with the clock starting at a moment. Not through the `faketime` command: signals
-/// would reach that instead of the program.
-fn at(moment: &str) -> Command {
-    let library = std::fs::read_dir("/usr/lib")
-        .unwrap()
-        .map(|entry| entry.unwrap().path().join("faketime/libfaketime.so.1"))
-        .find(|path| path.exists())
-        .expect("libfaketime, of Debian's package faketime");
-    let mut command = Command::new(PROGRAM);
-    command
-        .env("LD_PRELOAD", library)
-        .env("FAKETIME", moment)
-        .env("TZ", "Asia/Ho_Chi_Minh")
-        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-    command
-}
-
-async fn box_of(browser: &Client, node: &Node) -> Vec<String> {
-    browser.goto(&format!("http://{}/", node.public)).await.unwrap();
-    let found = browser.wait().for_element(Locator::Css("[data-thongke] .thongke-value")).await.unwrap();
-    drop(found);
-    let text = browser.find(Locator::Css("[data-thongke]")).await.unwrap().text().await.unwrap();
-    text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
-}
-
-#[test]
-fn an_old_counters_figures_stand_in_the_box_and_roll_over_at_local_midnight() {
+/// Runs a test with a node and a browser.
+fn with_browser(test: impl AsyncFnOnce(&Node, &Client)) {
     let directory = TempDir::new().unwrap();
-    let file = directory.path().join("old.csv");
-    std::fs::write(&file, "period,hits\n2024-06-17,850\n2024-06-16,2455\n2024-06,49816\n2024,462202\n").unwrap();
-    let data = directory.path().join("data");
-    let import = |file: &std::path::Path| {
-        let output = Command::new(PROGRAM)
-            .args(["import", "demo"])
-            .arg(file)
-            .args(["--source", "old", "--data-dir"])
-            .arg(&data)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    import(&file);
+    let node = Node::start(directory.path(), &[]);
     let driver = Driver::start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let browser = driver.browser().await;
-        let node = Node::start_as(at("@2024-06-17 10:15:00"), &data);
-        // The page view that shows the figures is counted too.
-        assert_eq!(
-            box_of(&browser, &node).await,
-            ["Thống kê truy cập", "Hôm nay : 851", "Hôm qua : 2.455", "Tháng 06 : 49.817", "Năm 2024 : 462.203"]
-        );
-        assert_eq!(
-            box_of(&browser, &node).await,
-            ["Thống kê truy cập", "Hôm nay : 852", "Hôm qua : 2.455", "Tháng 06 : 49.818", "Năm 2024 : 462.204"]
-        );
-        node.stop();
-        let node = Node::start_as(at("@2024-06-17 23:59:58"), &data);
-        until("midnight", Duration::from_secs(20), || node.figures().json()["figures"][0]["period"] == "2024-06-18");
-        let figures = node.figures();
-        assert_eq!((figures.figure("today"), figures.figure("yesterday"), figures.figure("month")), (0, 852, 49_818));
-        // A corrected file with lower numbers replaces the first, on the running node.
-        std::fs::write(&file, "period,hits\n2024-06-17,100\n").unwrap();
-        import(&file);
-        assert_eq!(node.figures().figure("yesterday"), 102);
-        node.stop();
+        test(&node, &browser).await;
         browser.close().await.unwrap();
+    });
+    node.stop();
+}
+
+async fn truth(browser: &Client, script: &str) -> serde_json::Value {
+    browser.execute(&format!("return {script}"), Vec::new()).await.unwrap()
+}
+
+/// The README's second tag, word for word.
+fn box_with_rows() -> String {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let start = readme.find("<div data-thongke>\n").unwrap();
+    let end = readme[start..].find("\n</div>").unwrap();
+    readme[start..start + end + 7].to_owned()
+}
+
+#[test]
+fn a_box_that_holds_its_rows_already_moves_nothing_when_the_figures_arrive() {
+    with_browser(async |node, browser| {
+        let address = node.public.clone();
+        let portal = portal(move |path| {
+            let rows = if path == "/rows" { box_with_rows() } else { "<div data-thongke></div>".to_owned() };
+            // The script comes when all has long been painted.
+            format!(
+                "<!DOCTYPE html><html lang=vi><title>x</title><body>{rows}<p style='height:200px;background:silver'>text</p>\
+                 <script>setTimeout(function () {{ document.body.appendChild(document.createRange()\
+                 .createContextualFragment('{}'.replace(/~/g, '<'))) }}, 500)</script></body></html>",
+                tag(&address).replace('<', "~"),
+            )
+        });
+        let mut shifts = Vec::new();
+        for path in ["/rows", "/empty"] {
+            let lines = box_of(browser, &format!("{portal}{path}")).await;
+            assert_eq!(lines.len(), 5, "{lines:?}");
+            let script = "var done = arguments[0], sum = 0;\
+                new PerformanceObserver(function (list) {\
+                  list.getEntries().forEach(function (entry) { sum += entry.value; });\
+                }).observe({ type: 'layout-shift', buffered: true });\
+                setTimeout(function () { done(sum); }, 1000);";
+            shifts.push(browser.execute_async(script, Vec::new()).await.unwrap().as_f64().unwrap());
+        }
+        assert_eq!(shifts[0], 0.0);
+        assert!(shifts[1] > 0.0, "this would not have noticed a shift");
+    });
+}
+
+#[test]
+fn a_page_that_comes_back_from_the_back_forward_cache_counts_again() {
+    with_browser(async |node, browser| {
+        let address = node.public.clone();
+        let portal = portal(move |path| {
+            let tag = if path == "/a" { tag(&address) } else { String::new() };
+            format!(
+                "<!DOCTYPE html><html lang=vi><title>x</title><body><div data-thongke></div>{tag}\
+                 <script>addEventListener('pageshow', function (event) {{ window.kept = event.persisted; }});</script></body></html>"
+            )
+        });
+        assert_eq!(box_of(browser, &format!("{portal}/a")).await[1], "Hôm nay : 1");
+        browser.goto(&format!("{portal}/b")).await.unwrap();
+        browser.back().await.unwrap();
+        assert_eq!(truth(browser, "window.kept").await, true, "the page was loaded anew");
+        until("the second view is counted", LIMIT, || node.total("demo") == 2);
+        let shown = async || browser.find(Locator::Css("[data-thongke]")).await.unwrap().text().await.unwrap();
+        while !shown().await.contains("Hôm nay : 2") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+}
+
+#[test]
+fn a_prerendered_page_counts_when_it_is_seen() {
+    with_browser(async |node, browser| {
+        let address = node.public.clone();
+        let portal = portal(move |path| {
+            let (tag, rules) = match path {
+                "/next" => (tag(&address), ""),
+                _ => (
+                    "".to_owned(),
+                    r#"<script type=speculationrules>{"prerender":[{"urls":["/next"],"eagerness":"immediate"}]}</script>"#,
+                ),
+            };
+            format!(
+                "<!DOCTYPE html><html lang=vi><title>x</title><body><a href=/next>next</a><div data-thongke></div>{rules}{tag}\
+                 <script>window.began = document.prerendering;</script></body></html>"
+            )
+        });
+        browser.goto(&format!("{portal}/")).await.unwrap();
+        // Long enough to count, if it did.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(node.total("demo"), 0);
+        browser.find(Locator::Css("a")).await.unwrap().click().await.unwrap();
+        until("the view is counted", LIMIT, || node.total("demo") == 1);
+        assert_eq!(truth(browser, "window.began").await, true, "the page was not prerendered");
     });
 }

@@ -136,9 +136,13 @@ fn a_second_node_on_the_directory_is_refused_and_told_who_is_there() {
     lock.sign("127.0.0.1:8081").unwrap();
     let refusal = DirectoryLock::take(directory.path()).unwrap_err().to_string();
     assert!(refusal.contains(&format!("process {}", std::process::id())), "{refusal}");
-    assert_eq!(DirectoryLock::holder(directory.path()).as_deref(), Some("127.0.0.1:8081"));
+    let holder = DirectoryLock::holder(directory.path()).unwrap();
+    assert_eq!(holder.admin_address.as_deref(), Some("127.0.0.1:8081"));
     drop(lock);
     assert_eq!(DirectoryLock::holder(directory.path()), None);
+    // A command at work on the files is no node that can be asked, whoever was there before.
+    let _lock = DirectoryLock::take(directory.path()).unwrap();
+    assert_eq!(DirectoryLock::holder(directory.path()).unwrap().admin_address, None);
 }
 
 fn row(period: &str, hits: i64) -> Row {

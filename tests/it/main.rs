@@ -1,22 +1,45 @@
 //! Tests against real parts: the node's file, the program, a Redis server, a browser.
 
-/// A page in a real browser, at a known time.
+/// The admin listener: who may do what, and a Prometheus that scrapes it.
+mod admin;
+/// Requests that are refused, each with its reason.
+mod bad_input;
+/// The box on a portal's page, in a real browser.
 mod browser;
+/// Programs whose clock starts at a known moment.
+mod clock;
 /// What is said of a configuration, and of what it names.
 mod config;
+/// Starts browsers for the others.
+mod driver;
+/// What goes wrong around a running node.
+mod faults;
+/// The public listener's answers: caching, CORS, assets, prefix.
+mod http;
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.
 mod ledger;
 /// Bots, prefetches and reloads, which are not counted.
 mod machines;
 /// Starts the program for the others.
+#[allow(dead_code, reason = "shared with the experiments, which use other parts of it")]
 mod node;
+/// Taking over an old counter, as a citizen sees it.
+mod old_counter;
 /// What a page goes through in a reader's browser, and how often that counts.
 mod page_life;
+/// Other programs that tests start.
+mod process;
 /// The program as its users start it.
 mod program;
 /// The script that publishes, whatever happens around it.
 mod raise;
 /// Nodes and a real Redis.
 mod redis;
+/// Starts that are refused.
+mod refused_starts;
+/// Two nodes and Redis through whatever happens to them.
+mod restarts;
 /// Which room may know which.
 mod rooms;
+/// What one node knows of what others have done.
+mod several;

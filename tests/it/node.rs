@@ -3,7 +3,8 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_thongke");
@@ -13,16 +14,34 @@ pub struct Node {
     /// `127.0.0.1:PORT`
     pub public: String,
     pub admin: String,
-    _log: std::thread::JoinHandle<()>,
+    log: Arc<Mutex<String>>,
 }
 
 pub struct Answer {
     pub status: u16,
+    /// Status line and header fields, in lower case.
     pub head: String,
+    fields: String,
     pub body: String,
 }
 
 impl Answer {
+    /// A header field, as it was sent.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut fields = self.fields.lines().filter_map(|line| line.split_once(": "));
+        fields.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// A refusal in the one shape that all of them have; gives its detail.
+    pub fn problem(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{} {}", self.head, self.body);
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.head);
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()), "{problem}");
+        problem["detail"].as_str().unwrap().to_owned()
+    }
+
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
@@ -43,7 +62,12 @@ impl Node {
     }
 
     /// Starts `command`, which runs the program, with a data directory and free ports.
-    pub fn start_as(mut command: Command, directory: &Path) -> Self {
+    pub fn start_as(command: Command, directory: &Path) -> Self {
+        Self::try_start_as(command, directory).unwrap_or_else(|log| panic!("the program ended: {log}"))
+    }
+
+    /// The error is what the program said before it ended.
+    pub fn try_start_as(mut command: Command, directory: &Path) -> Result<Self, String> {
         let mut child = command
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
             .arg(directory)
@@ -53,12 +77,32 @@ impl Node {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let public = address_in_log(&mut log);
-        let admin = address_in_log(&mut log);
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        let mut address = || address_in_log(&mut lines, &mut said);
+        let (Some(public), Some(admin)) = (address(), address()) else {
+            let _ = child.wait();
+            return Err(said);
+        };
         // Read on, so that the program never blocks on a full pipe.
-        let reading = std::thread::spawn(move || drop(std::io::copy(&mut log, &mut std::io::sink())));
-        Self { child, public, admin, _log: reading }
+        let log = Arc::new(Mutex::new(said));
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                kept.lock().unwrap().push_str(&format!("{line}\n"));
+            }
+        });
+        Ok(Self { child, public, admin, log })
+    }
+
+    /// What the program has said.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// How the program has ended; none while it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     pub fn id(&self) -> u32 {
@@ -70,11 +114,12 @@ impl Node {
     }
 
     pub fn post(&self, path: &str, body: &str) -> Answer {
-        let length = body.len();
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-        );
-        exchange(&self.public, request.as_bytes())
+        ask(&self.public, "POST", path, &[], body)
+    }
+
+    /// A hit with header fields of the test's choice.
+    pub fn hit_with(&self, fields: &[&str], body: impl AsRef<[u8]>) -> Answer {
+        ask(&self.public, "POST", "/v1/hit", fields, body)
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -83,6 +128,13 @@ impl Node {
 
     pub fn admin_get(&self, path: &str) -> Answer {
         get(&self.admin, path)
+    }
+
+    /// All hits of a site, whatever the day.
+    pub fn total(&self, site: &str) -> u64 {
+        let export = self.admin_get(&format!("/sites/{site}/export")).body;
+        let total = export.lines().find_map(|line| line.strip_prefix("total,,"));
+        total.map_or(0, |total| total.parse().unwrap())
     }
 
     pub fn figures(&self) -> Answer {
@@ -120,21 +172,38 @@ impl Drop for Node {
     }
 }
 
-fn address_in_log(log: &mut BufReader<ChildStderr>) -> String {
+/// The next address in the log; none if the program ends before it names one.
+fn address_in_log(log: &mut BufReader<ChildStderr>, said: &mut String) -> Option<String> {
     let mut line = String::new();
-    let mut all = String::new();
     loop {
         line.clear();
-        assert!(log.read_line(&mut line).unwrap() > 0, "the program ended: {all}");
-        if let Some((_, rest)) = line.split_once("http://") {
-            return rest.split(['/', ' ']).next().unwrap().to_owned();
+        if log.read_line(&mut line).unwrap_or(0) == 0 {
+            return None;
         }
-        all.push_str(&line);
+        said.push_str(&line);
+        if let Some((_, rest)) = line.split_once("http://") {
+            return Some(rest.split(['/', ' ']).next().unwrap().to_owned());
+        }
     }
 }
 
 fn get(address: &str, path: &str) -> Answer {
-    exchange(address, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+    ask(address, "GET", path, &[], "")
+}
+
+/// One request on a connection of its own. `Host` is localhost where `fields` don't say otherwise.
+pub fn ask(address: &str, method: &str, path: &str, fields: &[&str], body: impl AsRef<[u8]>) -> Answer {
+    let body = body.as_ref();
+    let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    if !fields.iter().any(|field| field.starts_with("Host:")) {
+        request.push_str("Host: localhost\r\n");
+    }
+    if !body.is_empty() || method == "POST" {
+        request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
+    fields.iter().for_each(|field| request.push_str(&format!("{field}\r\n")));
+    request.push_str("\r\n");
+    exchange(address, &[request.as_bytes(), body].concat())
 }
 
 pub fn exchange(address: &str, request: &[u8]) -> Answer {
@@ -146,7 +215,7 @@ pub fn exchange(address: &str, request: &[u8]) -> Answer {
     let text = String::from_utf8_lossy(&bytes);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    Answer { status, head: head.to_ascii_lowercase(), fields: head.to_owned(), body: body.to_owned() }
 }
 
 /// Waits until something is so; fails with `what` after `limit`.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use fantoccini::{Client, Locator};
 use tempfile::TempDir;
 
-use crate::browser::Driver;
+use crate::driver::Driver;
 use crate::node::{Node, until};
 
 const LONG: Duration = Duration::from_secs(60);

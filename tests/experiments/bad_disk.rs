@@ -1,0 +1,169 @@
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::Rng as _;
+use tempfile::TempDir;
+
+use crate::book::Book;
+use crate::host::{Host, PATIENCE, SITE_IDS};
+use crate::length::{dice, either};
+use crate::load::{Load, Plan};
+use crate::node::until;
+use crate::traced::traced;
+
+const RESTARTED: &str = "the files after a restart";
+
+/// Hits are refused, the node is not ready, and it has said why.
+fn has_failed(host: &Host, book: &Book) -> bool {
+    book.results().refused > 0 && host.node().admin_get("/readyz").status == 503
+}
+
+#[test]
+fn after_a_failed_write_or_sync_no_hit_is_acknowledged_and_all_acknowledged_ones_are_there() {
+    let mut dice = dice("a failing disk");
+    let kinds =
+        ["fsync,fdatasync:error=EIO", "pwrite64:error=EIO", "pwrite64:error=ENOSPC", "fsync,fdatasync:error=ENOSPC"];
+    for round in 0..either(kinds.len(), 40) {
+        let kind = kinds[round % kinds.len()];
+        // Later than the start's own calls. Once, or from then on: one failure is enough.
+        let first = if kind.starts_with("fsync") { dice.random_range(20..40) } else { dice.random_range(70..200) };
+        let mut host = Host::new(None);
+        let book: Arc<Book> = Arc::default();
+        host.start_as(traced(&[&format!("{kind}:when={first}+")]));
+        let load = Load::start(&book, &[host.door()], &Plan::default(), &mut dice);
+        until("hits are refused", PATIENCE, || has_failed(&host, &book));
+        let acknowledged = book.results().acknowledged;
+        std::thread::sleep(Duration::from_millis(300));
+        load.stop();
+        let results = book.results();
+        println!("{kind}:when={first}+: {results:?}");
+        assert_eq!(results.acknowledged, acknowledged, "{kind}: acknowledged after the disk has failed");
+        assert!(acknowledged > 0 && results.unanswered == 0, "{kind}: {results:?}");
+        let log = host.node().log();
+        assert!(log.contains("can't be written") || log.contains("full"), "{kind}: {log}");
+        host.kill();
+        host.start();
+        book.holds_in(RESTARTED, &SITE_IDS, &host.export());
+        Load::during(&book, &[host.door()], &Plan::default(), &mut dice, || {
+            std::thread::sleep(Duration::from_millis(100))
+        });
+        assert!(book.results().acknowledged > acknowledged, "it goes on after a restart");
+        host.stop();
+        book.holds_in("the files in the end", &SITE_IDS, &host.export());
+    }
+}
+
+#[test]
+fn after_a_single_failed_sync_nothing_is_trusted_though_the_next_sync_would_succeed() {
+    let mut dice = dice("one failed sync");
+    let mut host = Host::new(None);
+    let book: Arc<Book> = Arc::default();
+    host.start_as(traced(&["fsync,fdatasync:error=EIO:when=25"]));
+    let load = Load::start(&book, &[host.door()], &Plan::default(), &mut dice);
+    until("hits are refused", PATIENCE, || has_failed(&host, &book));
+    let acknowledged = book.results().acknowledged;
+    std::thread::sleep(Duration::from_secs(1));
+    load.stop();
+    assert_eq!(book.results().acknowledged, acknowledged);
+    assert_eq!(host.node().admin_get("/readyz").status, 503);
+    assert_eq!(host.node().admin_get("/healthz").status, 200);
+    host.kill();
+    book.holds_in(RESTARTED, &SITE_IDS, &host.export());
+}
+
+#[test]
+fn a_disk_that_stalls_for_two_seconds_delays_hits_and_loses_none() {
+    let mut dice = dice("a stall");
+    let mut host = Host::new(None);
+    let book: Arc<Book> = Arc::default();
+    host.start_as(traced(&["fsync,fdatasync:delay_enter=2s:when=40"]));
+    let begun = Instant::now();
+    let load = Load::start(&book, &[host.door()], &Plan::default(), &mut dice);
+    let mut longest = (Duration::ZERO, 0, Instant::now());
+    until("it has stalled and goes on", PATIENCE, || {
+        let acknowledged = book.results().acknowledged;
+        if acknowledged != longest.1 {
+            longest = (longest.0.max(longest.2.elapsed()), acknowledged, Instant::now());
+        }
+        longest.0 > Duration::from_millis(1_500)
+    });
+    load.stop();
+    println!("nothing was acknowledged for {:?} of {:?}; {:?}", longest.0, begun.elapsed(), book.results());
+    assert_eq!(host.node().admin_get("/readyz").status, 200);
+    host.stop();
+    book.holds_in("the files", &SITE_IDS, &host.export());
+}
+
+/// A file system of 16 MiB; none where mounting is not allowed.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = TempDir::new().unwrap();
+        let mount = ["-t", "tmpfs", "-o", "size=16m", "tmpfs"];
+        let output = Command::new("mount").args(mount).arg(folder.path()).output();
+        if output.as_ref().is_ok_and(|output| output.status.success()) {
+            return Some(Self(folder));
+        }
+        println!("SKIPPED, since a small file system can't be mounted here: {output:?}");
+        None
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_hits_and_goes_on_after_space_is_freed() {
+    let mut dice = dice("a full disk");
+    let Some(disk) = SmallDisk::mount() else { return };
+    let mut host = Host::with_data(TempDir::new().unwrap(), disk.path().join("data"), None);
+    let book: Arc<Book> = Arc::default();
+    host.start();
+    let filler = disk.path().join("filler");
+    let doors = [host.door()];
+    for _ in 0..either(1, 10) {
+        std::fs::write(&filler, vec![1; either(14 << 20, 12 << 20)]).unwrap();
+        let acknowledged = book.results().acknowledged;
+        let refused = book.results().refused;
+        let load = Load::start(&book, &doors, &Plan { pages: 20_000, ..Plan::default() }, &mut dice);
+        until("hits are refused", PATIENCE, || book.results().refused > refused);
+        until("it is not ready", PATIENCE, || host.node().admin_get("/readyz").status == 503);
+        load.stop();
+        assert!(book.results().acknowledged > acknowledged);
+        let log = host.node().log();
+        assert!(log.contains("full"), "{log}");
+        std::fs::remove_file(&filler).unwrap();
+        let goes_on = {
+            let begun = Instant::now();
+            let is_ready = || host.node().admin_get("/readyz").status == 200;
+            while !is_ready() && begun.elapsed() < Duration::from_secs(3) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            is_ready()
+        };
+        println!("after space was freed it goes on {}", if goes_on { "by itself" } else { "when restarted" });
+        if !goes_on {
+            host.kill();
+            host.start();
+        }
+        book.holds_in("the node after space was freed", &SITE_IDS, &host.export());
+        let acknowledged = book.results().acknowledged;
+        Load::during(&book, &doors, &Plan::default(), &mut dice, || std::thread::sleep(Duration::from_millis(200)));
+        assert!(book.results().acknowledged > acknowledged);
+        host.kill();
+        host.start();
+        book.holds_in("the node after a kill", &SITE_IDS, &host.export());
+    }
+    host.stop();
+    book.holds_in("the files in the end", &SITE_IDS, &host.export());
+}

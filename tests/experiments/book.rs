@@ -1,0 +1,182 @@
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use thongke::counter::{Day, Period};
+
+/// What a client knows of a hit that it sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Acknowledged,
+    /// Answered 503.
+    Refused,
+    Unanswered,
+}
+
+/// One of a site's counters; without a page, the site's own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Counter {
+    pub site: String,
+    pub period: String,
+    pub page: Option<String>,
+}
+
+/// What some place says that was counted.
+pub type Counted = BTreeMap<Counter, i64>;
+
+/// Hits by site, page, and the days on which they may have been taken: the client's day when it was
+/// sent and when it was answered, which differ for a hit across midnight.
+type Entries = BTreeMap<(String, String, Day, Day), Results>;
+
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Results {
+    pub acknowledged: i64,
+    pub refused: i64,
+    pub unanswered: i64,
+}
+
+impl Results {
+    /// Answered 503 or not at all: counted or not, both are right.
+    pub fn doubtful(&self) -> i64 {
+        self.refused + self.unanswered
+    }
+}
+
+/// Every hit that clients have sent.
+#[derive(Debug, Default)]
+pub struct Book(Mutex<Entries>);
+
+impl Book {
+    pub fn note(&self, site: &str, page: &str, zone: Tz, sent: DateTime<Utc>, done: DateTime<Utc>, outcome: Outcome) {
+        let key = (site.to_owned(), page.to_owned(), Day::at(sent, zone), Day::at(done, zone));
+        let mut entries = self.0.lock().unwrap();
+        let results = entries.entry(key).or_default();
+        match outcome {
+            Outcome::Acknowledged => results.acknowledged += 1,
+            Outcome::Refused => results.refused += 1,
+            Outcome::Unanswered => results.unanswered += 1,
+        }
+    }
+
+    pub fn results(&self) -> Results {
+        let mut sum = Results::default();
+        for results in self.0.lock().unwrap().values() {
+            sum.acknowledged += results.acknowledged;
+            sum.refused += results.refused;
+            sum.unanswered += results.unanswered;
+        }
+        sum
+    }
+
+    /// For each counter the least and the most that it may hold.
+    fn bounds(&self) -> BTreeMap<Counter, (i64, i64)> {
+        let mut bounds: BTreeMap<Counter, (i64, i64)> = BTreeMap::new();
+        for ((site, page, sent, done), results) in self.0.lock().unwrap().iter() {
+            let own = [sent.site_periods(), done.site_periods()].map(|periods| names(&periods, None));
+            let pages = [sent.page_periods(), done.page_periods()].map(|periods| names(&periods, Some(page)));
+            for [first, last] in [own, pages] {
+                for (period, page) in first.iter().chain(last.iter().filter(|name| !first.contains(name))) {
+                    let name = (period.clone(), page.clone());
+                    let is_sure = first.contains(&name) && last.contains(&name);
+                    let counter = Counter { site: site.clone(), period: name.0, page: name.1 };
+                    let (least, most) = bounds.entry(counter).or_default();
+                    *least += if is_sure { results.acknowledged } else { 0 };
+                    *most += results.acknowledged + results.doubtful();
+                }
+            }
+        }
+        bounds
+    }
+
+    /// What is wrong with these counts of these sites: too little, or too much.
+    pub fn faults(&self, sites: &[&str], counted: &Counted) -> Vec<String> {
+        let mut bounds = self.bounds();
+        bounds.retain(|counter, _| sites.contains(&counter.site.as_str()));
+        let unknown = counted.keys().filter(|counter| !bounds.contains_key(counter)).cloned().collect::<Vec<_>>();
+        bounds.extend(unknown.into_iter().map(|counter| (counter, (0, 0))));
+        let found = |counter: &Counter| counted.get(counter).copied().unwrap_or(0);
+        let wrong = bounds.iter().filter(|(counter, (least, most))| !(*least..=*most).contains(&found(counter)));
+        wrong
+            .map(|(counter, (least, most))| {
+                let (Counter { site, period, page }, found) = (counter, found(counter));
+                let page = page.as_deref().unwrap_or("(itself)");
+                format!(
+                    "site {site}, {period}, page {page}: {least} acknowledged, at most {most} sent, {found} counted"
+                )
+            })
+            .collect()
+    }
+
+    /// Counters that hold more than was sent.
+    pub fn exceeding(&self, sites: &[&str], counted: &Counted) -> Vec<Counter> {
+        let mut bounds = self.bounds();
+        bounds.retain(|counter, _| sites.contains(&counter.site.as_str()));
+        let most = |counter| bounds.get(counter).map_or(0, |(_, most)| *most);
+        counted.iter().filter(|(counter, hits)| **hits > most(counter)).map(|(counter, _)| counter.clone()).collect()
+    }
+
+    /// Fails unless acknowledged ≤ counted ≤ acknowledged + unanswered + answered 503, in each counter.
+    pub fn holds_in(&self, place: &str, sites: &[&str], counted: &Counted) {
+        let faults = self.faults(sites, counted);
+        let shown = faults.iter().take(12).map(|fault| format!("\n  {fault}")).collect::<String>();
+        let (count, results) = (faults.len(), self.results());
+        assert!(faults.is_empty(), "{place}: {count} counters are wrong ({results:?}):{shown}");
+    }
+}
+
+fn names(periods: &[Period], page: Option<&str>) -> Vec<(String, Option<String>)> {
+    periods.iter().map(|period| (period.to_string(), page.map(str::to_owned))).collect()
+}
+
+/// The counts in an export of one site; zeros are no counts.
+pub fn of_csv(site: &str, text: &str) -> Counted {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let rows = reader.records().map(|record| {
+        let record = record.unwrap();
+        let page = Some(record[1].to_owned()).filter(|page| !page.is_empty());
+        (Counter { site: site.to_owned(), period: record[0].to_owned(), page }, record[2].parse().unwrap())
+    });
+    rows.filter(|(_, hits)| *hits != 0).collect()
+}
+
+/// Adds up what several places have counted.
+pub fn sum(all: impl IntoIterator<Item = Counted>) -> Counted {
+    let mut sum = Counted::new();
+    for (counter, hits) in all.into_iter().flatten() {
+        *sum.entry(counter).or_default() += hits;
+    }
+    sum
+}
+
+/// Only the sites' own counters.
+pub fn without_pages(counted: Counted) -> Counted {
+    counted.into_iter().filter(|(counter, _)| counter.page.is_none()).collect()
+}
+
+#[test]
+fn the_book_finds_one_hit_too_few_and_one_too_many_and_knows_both_days_of_midnight() {
+    let book = Book::default();
+    let zone = Tz::Asia__Ho_Chi_Minh;
+    let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    let noon = at("2024-06-17T05:00:00Z");
+    for outcome in [Outcome::Acknowledged, Outcome::Acknowledged, Outcome::Refused, Outcome::Unanswered] {
+        book.note("a", "/x", zone, noon, noon, outcome);
+    }
+    let csv = |hits: i64| {
+        let own = ["total", "2024", "2024-06", "2024-06-17"].map(|period| format!("{period},,{hits}\n")).concat();
+        format!("period,page,hits\n{own}total,/x,{hits}\n2024-06,/x,{hits}\n2024-06-17,/x,{hits}\n")
+    };
+    for (hits, faults) in [(1, 7), (2, 0), (3, 0), (4, 0), (5, 7)] {
+        assert_eq!(book.faults(&["a"], &of_csv("a", &csv(hits))).len(), faults, "{hits}");
+    }
+    assert_eq!(book.faults(&["a"], &of_csv("a", &(csv(2) + "total,/y,1\n"))).len(), 1);
+    let late = Book::default();
+    late.note("a", "/x", zone, at("2024-06-30T16:59:59Z"), at("2024-06-30T17:00:01Z"), Outcome::Acknowledged);
+    let before =
+        "period,page,hits\ntotal,,1\n2024,,1\n2024-06,,1\n2024-06-30,,1\ntotal,/x,1\n2024-06,/x,1\n2024-06-30,/x,1\n";
+    let after = before.replace("2024-06-30", "2024-07-01").replace("2024-06", "2024-07");
+    for (text, faults) in [(before, 0), (after.as_str(), 0), (&before.replace("total,,1", "total,,2"), 1)] {
+        assert_eq!(late.faults(&["a"], &of_csv("a", text)).len(), faults);
+    }
+}

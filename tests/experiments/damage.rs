@@ -1,0 +1,162 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng as _;
+use rand::rngs::StdRng;
+
+use crate::book::{Book, Counted};
+use crate::host::{Host, SITE_IDS};
+use crate::length::{dice, either};
+use crate::load::{Load, Plan};
+use crate::node::PROGRAM;
+
+#[derive(Debug, Clone, Copy)]
+enum Damage {
+    Truncated,
+    Emptied,
+    BitFlipped,
+    PageZeroed,
+    PageSwapped,
+    Removed,
+    Lengthened,
+}
+
+const DAMAGES: [Damage; 7] = [
+    Damage::Truncated,
+    Damage::Emptied,
+    Damage::BitFlipped,
+    Damage::PageZeroed,
+    Damage::PageSwapped,
+    Damage::Removed,
+    Damage::Lengthened,
+];
+
+impl Damage {
+    /// None: what is damaged does not exist.
+    fn inflict(self, file: &Path, dice: &mut StdRng) -> Option<String> {
+        let mut bytes = std::fs::read(file).ok()?;
+        // Not the end of the log: a spoilt last commit is what a power cut leaves, and is dropped.
+        let is_log = file.extension().is_some_and(|extension| extension == "db-wal");
+        let length = if is_log { bytes.len() / 2 } else { bytes.len() }.max(1);
+        let at = dice.random_range(0..length);
+        let pages = (length / 4096).max(1);
+        match self {
+            Self::Truncated => bytes.truncate(at),
+            Self::Emptied => bytes.clear(),
+            Self::BitFlipped => *bytes.get_mut(at)? ^= 1 << dice.random_range(0..8),
+            Self::PageZeroed => bytes.iter_mut().skip(at / 4096 * 4096).take(4096).for_each(|byte| *byte = 0),
+            Self::PageSwapped => {
+                let (one, other) = (dice.random_range(0..pages) * 4096, dice.random_range(0..pages) * 4096);
+                let from = bytes.get(one..one + 4096)?.to_vec();
+                bytes.get_mut(other..other + 4096)?.copy_from_slice(&from);
+            }
+            Self::Removed => {
+                std::fs::remove_file(file).unwrap();
+                return Some("removed".to_owned());
+            }
+            Self::Lengthened => bytes.extend((0..at).map(|n| (n % 251) as u8)),
+        }
+        std::fs::write(file, bytes).unwrap();
+        Some(format!("{self:?} at {at} of {length}"))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Result {
+    /// All counts are right.
+    Harmless,
+    /// It does not start, or not on that part, and says what to do.
+    Refused,
+    /// It starts, and some of the last hits are gone.
+    Fewer,
+    /// It starts, and shows what was never so.
+    Wrong,
+}
+
+/// What SQLite's format has no means to show: a log that is cut off looks like a younger one, and
+/// pages of the database have no checksums. Even so nothing is opened as empty.
+fn may_go_unseen(name: &str, damage: Damage) -> bool {
+    use Damage::{BitFlipped, Emptied, PageZeroed, Removed, Truncated};
+    match name {
+        "thongke.db-wal" => matches!(damage, Truncated | Emptied | Removed),
+        "thongke.db" => matches!(damage, BitFlipped | PageZeroed),
+        _ => false,
+    }
+}
+
+fn advises(said: &str) -> bool {
+    said.contains("restore")
+}
+
+fn result(host: &mut Host, book: &Book) -> std::result::Result<(Result, String), String> {
+    if let Err(said) = host.try_start_as(Command::new(PROGRAM)) {
+        return if advises(&said) {
+            Ok((Result::Refused, said))
+        } else {
+            Err(format!("refused without advice: {said}"))
+        };
+    }
+    let mut counted = Counted::new();
+    for site in SITE_IDS {
+        match host.try_command(&["export", site]) {
+            Ok(text) => counted.extend(crate::book::of_csv(site, &text)),
+            Err(said) if advises(&said) => return Ok((Result::Refused, said)),
+            Err(said) => return Err(format!("no export, without advice: {said}; {}", host.node().log())),
+        }
+    }
+    let faults = book.faults(&SITE_IDS, &counted);
+    host.stop();
+    if faults.is_empty() {
+        return Ok((Result::Harmless, String::new()));
+    }
+    let is_empty = counted.is_empty();
+    let shown = faults.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
+    if is_empty {
+        return Err(format!("opened as empty: {shown}"));
+    }
+    let is_more = !book.exceeding(&SITE_IDS, &counted).is_empty();
+    Ok((if is_more { Result::Wrong } else { Result::Fewer }, shown))
+}
+
+#[test]
+fn damage_to_the_files_is_harmless_or_refused_with_advice_and_never_opened_as_empty() {
+    let mut dice = dice("damage");
+    let mut host = Host::new(None);
+    let book: Arc<Book> = Arc::default();
+    host.start();
+    let doors = [host.door()];
+    let plan = Plan { pages: 300, ..Plan::default() };
+    Load::during(&book, &doors, &plan, &mut dice, || std::thread::sleep(Duration::from_millis(500)));
+    host.stop();
+    host.start();
+    Load::during(&book, &doors, &plan, &mut dice, || std::thread::sleep(Duration::from_millis(500)));
+    host.kill();
+    let mut summary: BTreeMap<(&str, String, Result), u32> = BTreeMap::new();
+    let mut complaints = Vec::new();
+    for name in ["thongke.db", "thongke.db-wal", "thongke.db-shm", "thongke.lock"] {
+        // A page of the database in another's place: only reading the whole file would find it.
+        let all = DAMAGES.into_iter().filter(|damage| name != "thongke.db" || !matches!(damage, Damage::PageSwapped));
+        for damage in all {
+            for _ in 0..either(3, 200) {
+                let mut damaged = host.copy(None);
+                let Some(what) = damage.inflict(&damaged.data().join(name), &mut dice) else { continue };
+                match result(&mut damaged, &book) {
+                    Ok((result, said)) => {
+                        if result > Result::Refused && !may_go_unseen(name, damage) {
+                            complaints.push(format!("{name}: {what}: {result:?}: {said}"));
+                        }
+                        *summary.entry((name, format!("{damage:?}"), result)).or_default() += 1;
+                    }
+                    Err(complaint) => complaints.push(format!("{name}: {what}: {complaint}")),
+                }
+            }
+        }
+    }
+    for ((name, damage, result), count) in &summary {
+        println!("{name} {damage}: {count} × {result:?}");
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}

@@ -1,0 +1,161 @@
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono_tz::Tz;
+use tempfile::TempDir;
+
+use crate::book::{Counted, of_csv, sum};
+use crate::load::Door;
+use crate::node::{Node, PROGRAM};
+
+/// The sites of all experiments, and where their midnight is.
+pub const SITES: [(&str, Tz); 2] = [("a", Tz::Asia__Ho_Chi_Minh), ("b", Tz::Europe__Berlin)];
+pub const SITE_IDS: [&str; 2] = [SITES[0].0, SITES[1].0];
+
+/// Generous: for a slow machine that runs other things.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A node's data directory and configuration, and the node while it is up.
+pub struct Host {
+    files: TempDir,
+    /// Beside `files` unless the data must be elsewhere.
+    data: PathBuf,
+    door: Door,
+    node: Option<Node>,
+}
+
+impl Host {
+    pub fn new(redis: Option<&str>) -> Self {
+        let files = TempDir::new().unwrap();
+        let data = files.path().join("data");
+        Self::with_data(files, data, redis)
+    }
+
+    pub fn with_data(files: TempDir, data: PathBuf, redis: Option<&str>) -> Self {
+        let host = Self { files, data, door: Door::default(), node: None };
+        host.configure(redis);
+        host
+    }
+
+    /// Writes the configuration; for the next start.
+    pub fn configure(&self, redis: Option<&str>) {
+        let mut text = redis.map_or(String::new(), |redis| format!("redis = [{redis:?}]\n"));
+        text.push_str("[limits]\nenabled = false\n");
+        for (site, zone) in SITES {
+            let zone = zone.name();
+            text.push_str(&format!("[sites.{site}]\norigins = [\"http://{site}.example\"]\ntime_zone = \"{zone}\"\n"));
+        }
+        std::fs::write(self.configuration(), text).unwrap();
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.files.path().join("thongke.toml")
+    }
+
+    /// A copy of the data directory as it is, for a host of its own.
+    pub fn copy(&self, redis: Option<&str>) -> Self {
+        let copy = Self::new(redis);
+        std::fs::create_dir_all(copy.data()).unwrap();
+        for entry in std::fs::read_dir(self.data()).into_iter().flatten() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), copy.data().join(entry.file_name())).unwrap();
+        }
+        copy
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    pub fn door(&self) -> Door {
+        Arc::clone(&self.door)
+    }
+
+    pub fn start(&mut self) {
+        self.start_as(Command::new(PROGRAM));
+    }
+
+    pub fn start_as(&mut self, command: Command) {
+        self.try_start_as(command).unwrap_or_else(|said| panic!("the node does not start: {said}"));
+    }
+
+    /// Starts `command`, which runs the program; the error is what it said before it ended.
+    pub fn try_start_as(&mut self, mut command: Command) -> Result<(), String> {
+        command.arg("--config").arg(self.configuration());
+        let node = Node::try_start_as(command, &self.data)?;
+        *self.door.write().unwrap() = Some(node.public.clone());
+        self.node = Some(node);
+        Ok(())
+    }
+
+    pub fn node(&self) -> &Node {
+        self.node.as_ref().expect("the node is up")
+    }
+
+    pub fn node_mut(&mut self) -> &mut Node {
+        self.node.as_mut().expect("the node is up")
+    }
+
+    fn take(&mut self) -> Option<Node> {
+        *self.door.write().unwrap() = None;
+        self.node.take()
+    }
+
+    pub fn kill(&mut self) {
+        if let Some(node) = self.take() {
+            node.kill();
+        }
+    }
+
+    pub fn stop(&mut self) {
+        if let Some(node) = self.take() {
+            node.stop();
+        }
+    }
+
+    /// What `thongke export` says of all sites, on the running node or on the files.
+    pub fn export(&self) -> Counted {
+        sum(SITE_IDS.map(|site| of_csv(site, &self.command(&["export", site]))))
+    }
+
+    /// What a command of the program says.
+    pub fn command(&self, arguments: &[&str]) -> String {
+        self.try_command(arguments).unwrap_or_else(|said| panic!("{arguments:?}: {said}"))
+    }
+
+    pub fn try_command(&self, arguments: &[&str]) -> Result<String, String> {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).arg("--config").arg(self.configuration()).arg("--data-dir").arg(&self.data);
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// The value of a metric of the running node.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.node().admin_get("/metrics").body;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("there is no metric {name}")).parse().unwrap()
+    }
+
+    /// What is wrong, and why, as `/readyz` has it.
+    pub fn ready(&self) -> String {
+        self.node().admin_get("/readyz").body
+    }
+}
+
+/// Waits until counts agree with the book; says what does not after the limit.
+pub fn until_right(what: &str, limit: Duration, mut faults: impl FnMut() -> Vec<String>) -> Duration {
+    let started = Instant::now();
+    loop {
+        let wrong = faults();
+        if wrong.is_empty() {
+            return started.elapsed();
+        }
+        let shown = wrong.iter().take(12).map(|fault| format!("\n  {fault}")).collect::<String>();
+        assert!(started.elapsed() < limit, "{what}: after {limit:?}, {} counters are wrong:{shown}", wrong.len());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

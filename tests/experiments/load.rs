@@ -1,0 +1,149 @@
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+use crate::book::{Book, Outcome};
+use crate::host::SITES;
+
+/// Where a node can be reached; empty while it is down.
+pub type Door = Arc<RwLock<Option<String>>>;
+
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub clients: u64,
+    /// Each client's pause between two hits.
+    pub pause: Duration,
+    /// Different pages, the first ones hit most.
+    pub pages: u32,
+    /// How far the nodes' clock is ahead of the real one.
+    pub ahead: TimeDelta,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { clients: 6, pause: Duration::from_millis(2), pages: 500, ahead: TimeDelta::zero() }
+    }
+}
+
+/// Clients that send hits until they are told to stop.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    pub fn start(book: &Arc<Book>, doors: &[Door], plan: &Plan, dice: &mut StdRng) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients = (0..plan.clients).map(|_| {
+            let client = Client {
+                book: Arc::clone(book),
+                doors: doors.to_vec(),
+                plan: plan.clone(),
+                dice: StdRng::seed_from_u64(dice.random()),
+            };
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || client.run(&stop))
+        });
+        Self { clients: clients.collect(), stop }
+    }
+
+    /// For as long as the experiment's other parts take, or as a plain load of some length.
+    pub fn during<T>(book: &Arc<Book>, doors: &[Door], plan: &Plan, dice: &mut StdRng, work: impl FnOnce() -> T) -> T {
+        let load = Self::start(book, doors, plan, dice);
+        let value = work();
+        load.stop();
+        value
+    }
+
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.clients.into_iter().for_each(|client| client.join().unwrap());
+    }
+}
+
+struct Client {
+    book: Arc<Book>,
+    doors: Vec<Door>,
+    plan: Plan,
+    dice: StdRng,
+}
+
+impl Client {
+    fn run(mut self, stop: &AtomicBool) {
+        let mut connection = None;
+        while !stop.load(Ordering::Relaxed) {
+            let Some(stream) = connection.take().or_else(|| self.connect()) else {
+                std::thread::sleep(Duration::from_millis(5));
+                continue;
+            };
+            connection = self.hit(stream);
+            std::thread::sleep(self.plan.pause);
+        }
+    }
+
+    fn connect(&mut self) -> Option<TcpStream> {
+        let door = &self.doors[self.dice.random_range(0..self.doors.len())];
+        let address = door.read().unwrap().clone()?;
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        Some(stream)
+    }
+
+    /// Sends one hit and notes what became of it; the connection, if it can be used again.
+    fn hit(&mut self, mut stream: TcpStream) -> Option<TcpStream> {
+        let (site, zone) = SITES[self.dice.random_range(0..SITES.len())];
+        let rank = f64::from(self.plan.pages).powf(self.dice.random::<f64>());
+        let page = format!("/{rank:.0}");
+        let query = if self.dice.random() { "?figures=0" } else { "" };
+        let sent = self.now();
+        let answer = exchange(&mut stream, &request(site, &page, query));
+        let done = self.now();
+        let outcome = match answer {
+            Ok((200 | 204, head)) if head.contains("thongke-hit: counted") => Outcome::Acknowledged,
+            Ok((503, head)) if head.contains("\nretry-after: ") => Outcome::Refused,
+            Ok((_, head)) => panic!("an answer that is neither: {head}"),
+            Err(_) => Outcome::Unanswered,
+        };
+        self.book.note(site, &page, zone, sent, done, outcome);
+        (outcome == Outcome::Acknowledged).then_some(stream)
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now() + self.plan.ahead
+    }
+}
+
+pub fn request(site: &str, page: &str, query: &str) -> String {
+    let body = format!(r#"{{"site":"{site}","url":"http://{site}.example{page}"}}"#);
+    let length = body.len();
+    let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+    format!(
+        "POST /v1/hit{query} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {agent}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// One request and its whole answer: status and head. An error: no answer, or not all of it.
+pub fn exchange(stream: &mut TcpStream, request: &str) -> std::io::Result<(u16, String)> {
+    stream.write_all(request.as_bytes())?;
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    let head = head.to_ascii_lowercase();
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next());
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    reader.read_exact(&mut body)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok((status.ok_or(std::io::ErrorKind::InvalidData)?, head))
+}

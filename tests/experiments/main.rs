@@ -1,0 +1,50 @@
+//! Experiments: the program is run as its users run it, something breaks, and what was counted is
+//! held against what was acknowledged, counter by counter.
+//!
+//! Each has a short form, for every run of the tests, and a long one:
+//! `EXPERIMENT_LONG=1 EXPERIMENT_SEED=7 cargo test --test experiments` (or `tests/run --long --seed 7`).
+
+/// The clients' own book of every hit, and how counts are held against it.
+mod book;
+/// Where a node runs: directory, configuration, and the node while it is up.
+mod host;
+/// Short or long, and the seed.
+mod length;
+/// Clients that load nodes and write the book.
+mod load;
+#[allow(dead_code, reason = "shared with the other tests, which use other parts of it")]
+#[path = "../it/node.rs"]
+mod node;
+/// Redis servers that can be killed, paused and started again.
+mod redis_server;
+
+/// 7: a disk that fails, stalls or is full.
+mod bad_disk;
+/// 11: clocks that pass midnight, change to summer time, jump.
+mod clocks;
+/// 4: a cluster whose servers fail.
+mod cluster;
+/// 6: killed at each call that changes the files.
+mod crash_points;
+/// 8: truncated, flipped, swapped, removed.
+mod damage;
+/// What a power cut leaves of a node's files.
+mod disk;
+/// 1: node and Redis killed under load; how long a start takes.
+mod kills;
+/// 5: several nodes; copied and restored data directories; retired nodes; many restarts.
+mod nodes;
+/// 3 and 10: Redis away for a time, and keys that it lost.
+mod outage;
+/// 9: keys and servers that can't be used.
+mod poison;
+/// 6: the power is cut at each sync.
+mod power_cut;
+/// A proxy that loses, delays and swallows what passes.
+mod proxy;
+/// 2: what the network does to replies.
+mod replies;
+/// 3: a failover that forgets.
+mod sentinel;
+/// The program under the system call tracer.
+mod traced;

@@ -1,0 +1,208 @@
+//! The admin listener: who may do what, CSV that is refused, and a Prometheus that scrapes it.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::node::{Answer, Node, ask, until};
+use crate::process::{Process, free_port};
+use crate::redis::Redis;
+
+const TOKEN: &str = "a-token-of-this-test";
+const CSV: &str = "period,hits\n2024-06-17,851\n";
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Every route that is not free, with the method that it knows.
+const GUARDED: [(&str, &str); 5] = [
+    ("GET", "/sites/demo/export"),
+    ("GET", "/sites/demo/sources"),
+    ("GET", "/sites/demo/figures"),
+    ("POST", "/sites/demo/import?source=old"),
+    ("DELETE", "/sites/demo/sources/import:old"),
+];
+
+fn guarded_node(directory: &Path) -> Node {
+    let (config, token) = (directory.join("thongke.toml"), directory.join("token"));
+    std::fs::write(&token, format!("{TOKEN}\n")).unwrap();
+    let chmod = Command::new("chmod").arg("600").arg(&token).status().unwrap();
+    assert!(chmod.success());
+    let text = format!("admin_token_file = {token:?}\n[sites.demo]\norigins = [\"http://localhost:*\"]\n");
+    std::fs::write(&config, text).unwrap();
+    Node::start(&directory.join("data"), &["--config", config.to_str().unwrap()])
+}
+
+fn request(node: &Node, method: &str, path: &str, fields: &[&str]) -> Answer {
+    let body = if method == "POST" { CSV } else { "" };
+    ask(&node.admin, method, path, &[fields, &["Content-Type: text/csv"]].concat(), body)
+}
+
+#[test]
+fn with_a_token_file_everything_but_metrics_and_probes_wants_the_token() {
+    let directory = TempDir::new().unwrap();
+    let node = guarded_node(directory.path());
+    for (method, path) in GUARDED {
+        for wrong in ["", "Bearer", "Bearer wrong", "Bearer a-token-of-this-tes", "Basic a-token-of-this-test"] {
+            let fields = format!("Authorization: {wrong}");
+            let fields = if wrong.is_empty() { vec![] } else { vec![fields.as_str()] };
+            let answer = request(&node, method, path, &fields);
+            assert!(answer.problem(401).contains("Authorization: Bearer"), "{method} {path} {wrong}");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        }
+    }
+    for path in ["/metrics", "/healthz", "/readyz"] {
+        assert_eq!(node.admin_get(path).status, 200, "{path}");
+    }
+    let with_token = format!("Authorization: Bearer {TOKEN}");
+    let sources = |node: &Node| request(node, "GET", "/sites/demo/sources", &[&with_token]).body;
+    assert!(!sources(&node).contains("import:old"), "nothing was imported without the token");
+    for (method, path) in [GUARDED[3], GUARDED[0], GUARDED[1], GUARDED[2]] {
+        assert_eq!(request(&node, method, path, &[&with_token]).status, 200, "{method} {path}");
+    }
+    assert!(sources(&node).contains("import:old"));
+    assert_eq!(request(&node, "DELETE", GUARDED[4].1, &[&with_token]).status, 200);
+    // The operator's command finds the token in the same configuration.
+    let output = Command::new(crate::node::PROGRAM)
+        .args(["sources", "demo", "--config"])
+        .arg(directory.path().join("thongke.toml"))
+        .arg("--data-dir")
+        .arg(directory.path().join("data"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    node.stop();
+}
+
+#[test]
+fn a_foreign_host_reaches_nothing_that_a_web_page_could_misuse() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let port = node.admin.rsplit_once(':').unwrap().1;
+    for (method, path) in GUARDED {
+        let other_port = format!("Host: 127.0.0.1:{}", port.parse::<u16>().unwrap() ^ 1);
+        for host in ["Host: evil.example", "Host: 127.0.0.1.evil.example", "Host: 10.1.2.3", &other_port] {
+            let answer = request(&node, method, path, &[host]);
+            assert!(answer.problem(403).contains("own names"), "{method} {path} {host}");
+            assert_eq!(answer.header("access-control-allow-origin"), None);
+        }
+    }
+    for host in [format!("Host: {}", node.admin), format!("Host: localhost:{port}"), "Host: localhost".to_owned()] {
+        for (method, path) in GUARDED {
+            let answer = request(&node, method, path, &[&host]);
+            // The import to be forgotten was made just before.
+            assert_eq!(answer.status, 200, "{method} {path} {host}: {}", answer.body);
+        }
+    }
+    node.stop();
+}
+
+#[test]
+fn an_import_wants_csv_a_name_and_a_site() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let import = |path: &str, fields: &[&str]| ask(&node.admin, "POST", path, fields, CSV);
+    let path = "/sites/demo/import?source=old";
+    assert!(import(path, &[]).problem(415).contains("text/csv"));
+    for kind in
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=text/csv", "text/csvx"]
+    {
+        import(path, &[&format!("Content-Type: {kind}")]).problem(415);
+    }
+    let csv = ["Content-Type: Text/CSV; charset=utf-8"];
+    assert!(import("/sites/demo/import", &csv).problem(400).contains("source=NAME"));
+    import("/sites/demo/import?source=Old%20one", &csv).problem(400);
+    assert!(import("/sites/nowhere/import?source=old", &csv).problem(404).contains("nowhere"));
+    for (method, path) in GUARDED {
+        let wrong = if method == "POST" { "GET" } else { "POST" };
+        assert_eq!(request(&node, wrong, path, &[]).header("allow").map(|allow| allow.starts_with(method)), Some(true));
+    }
+    for path in ["/", "/sites/demo", "/sites/demo/", "/sites/demo/nothing", "/metrics/x"] {
+        request(&node, "GET", path, &[]).problem(404);
+    }
+    assert!(request(&node, "DELETE", "/sites/demo/sources/import:other", &[]).problem(404).contains("other"));
+    request(&node, "DELETE", "/sites/demo/sources/0123456789abcdef", &[]).problem(400);
+    assert_eq!(import(path, &csv).status, 200);
+    node.stop();
+}
+
+#[test]
+fn of_a_file_with_a_bad_line_nothing_is_taken() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let import =
+        |text: &[u8]| ask(&node.admin, "POST", "/sites/demo/import?source=old", &["Content-Type: text/csv"], text);
+    let export = || ask(&node.admin, "GET", "/sites/demo/export", &[], "").body;
+    assert_eq!(import(CSV.as_bytes()).status, 200);
+    let before = export();
+    assert!(before.contains("2024-06-17,,851"), "{before}");
+    for (line, text, says) in [
+        (1, &b""[..], "header"),
+        (1, b"day;hits\n", "header"),
+        (3, b"period,hits\n2024-06-17,1\n2024-02-30,1\n", "2024-02-30"),
+        (3, b"period,hits\n2024-06-17,1\n2024-06-18,2.455\n", "whole number"),
+        (3, b"period,hits\n2024-06-17,1\n2024-06-18,1000000000000001\n", "10^15"),
+        (3, b"period,hits\n2024-06-17,1\n2024-06-17,2\n", "line 2 already"),
+        (3, b"period,hits\n2024-06-17,1\n2024-06-18\n", "1 fields"),
+        (3, b"period,hits\n2024-06-17,1\n2024-06-18,\xff\n", "UTF-8"),
+        (3, b"period,page,hits\n2024-06-17,,1\n2024,/a,1\n", "not by year"),
+    ] {
+        let answer = import(text);
+        let detail = answer.problem(400);
+        assert!(detail.contains(says) && detail.contains("nothing of the file was taken"), "{detail}");
+        assert_eq!(answer.json()["line"], line, "{detail}");
+        assert_eq!(export(), before);
+    }
+    node.stop();
+}
+
+/// What `/metrics` says is valid and complete to those who read it.
+fn promtool_has_nothing_to_say(node: &Node) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), node.admin_get("/metrics").body).unwrap();
+    let input = std::fs::File::open(file.path()).unwrap();
+    let check = Command::new("promtool").args(["check", "metrics"]).stdin(input).output().unwrap();
+    assert!(check.status.success() && check.stdout.is_empty() && check.stderr.is_empty(), "{check:?}");
+}
+
+#[test]
+fn a_prometheus_scrapes_a_node_with_redis_and_promtool_has_nothing_to_say() {
+    let redis = Redis::start();
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(&directory.path().join("data"), &["--redis", &redis.url()]);
+    for _ in 0..3 {
+        assert_eq!(node.hit("/a").status, 200);
+    }
+    assert_eq!(node.hit_with(&[], "{").status, 400);
+    until("it is published", LIMIT, || redis.hits("total") == "3");
+    promtool_has_nothing_to_say(&node);
+    let config = directory.path().join("prometheus.yml");
+    let scrape = format!("scrape_configs:\n- job_name: thongke\n  static_configs:\n  - targets: ['{}']\n", node.admin);
+    std::fs::write(&config, format!("global:\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n{scrape}")).unwrap();
+    let address = format!("127.0.0.1:{}", free_port());
+    let _prometheus = Process::start(
+        Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", directory.path().join("tsdb").display()))
+            .arg(format!("--web.listen-address={address}")),
+    );
+    until("prometheus listens", LIMIT, || std::net::TcpStream::connect(&address).is_ok());
+    let value = |query: &str| {
+        let answer = ask(&address, "GET", &format!("/api/v1/query?query={query}"), &[], "");
+        let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        json["data"]["result"][0]["value"][1].as_str().map(str::to_owned)
+    };
+    let reads = |query: &str, expected: &str| {
+        until(&format!("{query} = {expected}"), LIMIT, || value(query).as_deref() == Some(expected));
+    };
+    reads("thongke_hits_total%7Bsite=%22demo%22,result=%22counted%22%7D", "3");
+    reads("thongke_refusals_total%7Breason=%22malformed%22%7D", "1");
+    reads("thongke_redis_up", "1");
+    reads("thongke_redis_unpublished_hits", "0");
+    reads("thongke_http_request_duration_seconds_count%7Broute=%22/v1/hit%22,status=%22200%22%7D", "3");
+    // Each hit's answer has seen a commit end.
+    until("commits are measured", LIMIT, || value("thongke_commit_duration_seconds_count").is_some_and(|n| n != "0"));
+    assert_eq!(node.hit("/a").status, 200);
+    reads("sum(thongke_hits_total)", "4");
+    node.stop();
+}

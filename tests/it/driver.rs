@@ -1,0 +1,68 @@
+//! A real browser.
+
+use std::process::Command;
+use std::time::Duration;
+
+use fantoccini::{Client, ClientBuilder, Locator};
+
+use crate::node::until;
+use crate::process::{Process, free_port};
+
+/// Starts browsers.
+pub struct Driver {
+    _process: Process,
+    port: u16,
+}
+
+impl Driver {
+    pub fn start() -> Self {
+        let port = free_port();
+        let process = Process::start(Command::new("chromedriver").arg(format!("--port={port}")));
+        until("chromedriver listens", Duration::from_secs(60), || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Self { _process: process, port }
+    }
+
+    pub async fn browser(&self) -> Client {
+        self.persons_browser().await
+    }
+
+    /// As a person's: nothing in it says that a program steers it.
+    pub async fn persons_browser(&self) -> Client {
+        let user_agent = "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
+        self.browser_with(&["--disable-blink-features=AutomationControlled", user_agent]).await
+    }
+
+    pub async fn browser_with(&self, more: &[&str]) -> Client {
+        let usual = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+        ];
+        let arguments: Vec<_> = usual.iter().chain(more).collect();
+        let options = serde_json::json!({ "args": arguments });
+        let capabilities = [("goog:chromeOptions".to_owned(), options)].into_iter().collect();
+        let address = format!("http://127.0.0.1:{}", self.port);
+        ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&address)
+            .await
+            .unwrap()
+    }
+}
+
+/// The lines of the box on a page, once it has its figures.
+pub async fn box_of(browser: &Client, page: &str) -> Vec<String> {
+    browser.goto(page).await.unwrap();
+    let found = browser.wait().for_element(Locator::Css("[data-thongke] .thongke-value")).await.unwrap();
+    drop(found);
+    let text = browser.find(Locator::Css("[data-thongke]")).await.unwrap().text().await.unwrap();
+    text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+}

@@ -1,0 +1,204 @@
+//! Two nodes on one Redis through random hits, kills, restarts and losses: at the end every total is
+//! exact, in Redis and at each node.
+//!
+//! A story of some ten steps by default; `THONGKE_STORY_SECONDS=600` tells one after another for
+//! that long. Each prints its seed; `THONGKE_STORY_SEED` tells one again.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+use tempfile::TempDir;
+
+use crate::node::{Node, until};
+use crate::process::free_port;
+use crate::redis::Redis;
+
+const LIMIT: Duration = Duration::from_secs(90);
+const PAGES: [&str; 3] = ["/a", "/b", "/tin-tuc/bai-1"];
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Hits,
+    Kill,
+    Stop,
+    StartNode,
+    CopyDirectory,
+    StopRedis,
+    StartRedis,
+    Flush,
+    LoseOneKey,
+    Pause,
+}
+
+struct Seat {
+    data: PathBuf,
+    node: Option<Node>,
+}
+
+struct Story {
+    random: StdRng,
+    directory: TempDir,
+    port: u16,
+    redis: Option<Redis>,
+    seats: Vec<Seat>,
+    /// Acknowledged hits, by page.
+    hits: [u64; PAGES.len()],
+}
+
+impl Story {
+    fn begin(seed: u64) -> Self {
+        let directory = TempDir::new().unwrap();
+        let port = free_port();
+        let seats = ["one", "two"].map(|name| Seat { data: directory.path().join(name), node: None });
+        let mut story = Self {
+            random: StdRng::seed_from_u64(seed),
+            directory,
+            port,
+            redis: Some(Redis::start_on(port)),
+            seats: seats.into(),
+            hits: [0; PAGES.len()],
+        };
+        story.start_all();
+        story
+    }
+
+    fn start(&mut self, at: usize) {
+        let url = format!("redis://127.0.0.1:{}", self.port);
+        let seat = &mut self.seats[at];
+        seat.node.get_or_insert_with(|| Node::start(&seat.data, &["--redis", &url]));
+    }
+
+    fn start_all(&mut self) {
+        (0..self.seats.len()).for_each(|at| self.start(at));
+    }
+
+    fn redis_cli(&self, arguments: &[&str]) -> String {
+        self.redis.as_ref().map(|redis| redis.cli(arguments)).unwrap_or_default()
+    }
+
+    fn tell(&mut self, step: Step) {
+        let at = self.random.random_range(0..self.seats.len());
+        match step {
+            Step::Hits => {
+                for _ in 0..self.random.random_range(1..40) {
+                    let page = self.random.random_range(0..PAGES.len());
+                    let at = self.random.random_range(0..self.seats.len());
+                    if let Some(node) = &self.seats[at].node {
+                        assert_eq!(node.hit(PAGES[page]).status, 200);
+                        self.hits[page] += 1;
+                    }
+                }
+            }
+            Step::Kill => {
+                if let Some(node) = self.seats[at].node.take() {
+                    node.kill();
+                }
+            }
+            Step::Stop => {
+                if let Some(node) = self.seats[at].node.take() {
+                    node.stop();
+                }
+            }
+            Step::StartNode => self.start(at),
+            Step::CopyDirectory => {
+                // A third node at most, begun from another's files as a kill left them.
+                if self.seats.len() > 2 {
+                    return;
+                }
+                if let Some(node) = self.seats[at].node.take() {
+                    node.kill();
+                }
+                let data = self.directory.path().join("copy");
+                std::fs::create_dir(&data).unwrap();
+                for entry in std::fs::read_dir(&self.seats[at].data).unwrap() {
+                    let entry = entry.unwrap();
+                    std::fs::copy(entry.path(), data.join(entry.file_name())).unwrap();
+                }
+                self.seats.push(Seat { data, node: None });
+                self.start(at);
+                self.start(self.seats.len() - 1);
+            }
+            // It keeps nothing: the next one starts empty.
+            Step::StopRedis => self.redis = None,
+            Step::StartRedis => {
+                let port = self.port;
+                self.redis.get_or_insert_with(|| Redis::start_on(port));
+            }
+            Step::Flush => drop(self.redis_cli(&["FLUSHALL"])),
+            Step::LoseOneKey => {
+                let keys = self.redis_cli(&["KEYS", "*"]);
+                let keys: Vec<_> = keys.lines().collect();
+                if let Some(key) = keys.choose(&mut self.random) {
+                    self.redis_cli(&["DEL", key]);
+                }
+            }
+            Step::Pause => std::thread::sleep(Duration::from_millis(self.random.random_range(0..1_500))),
+        }
+    }
+
+    /// All that was stopped is started; then every total must become what was acknowledged.
+    fn end(mut self) {
+        self.tell(Step::StartRedis);
+        self.start_all();
+        let nodes: Vec<_> = self.seats.iter_mut().filter_map(|seat| seat.node.take()).collect();
+        let hits: u64 = self.hits.iter().sum();
+        let total = || self.redis_cli(&["HGET", "thongke:{demo}:hits", "total"]);
+        let expected = if hits == 0 { String::new() } else { hits.to_string() };
+        wait(&format!("Redis's total is {hits}"), || total() == expected, total);
+        for (page, hits) in PAGES.iter().zip(self.hits).filter(|(_, hits)| *hits > 0) {
+            let score = || self.redis_cli(&["ZSCORE", "thongke:{demo}:pages:total", page]);
+            wait(&format!("Redis's total of {page} is {hits}"), || score() == hits.to_string(), score);
+        }
+        for node in nodes {
+            // Stories may be told over midnight.
+            let year = || node.figures().figure("year");
+            wait(&format!("the figures say {hits}"), || year() == hits.cast_signed(), year);
+            node.stop();
+        }
+        assert_eq!(total(), expected, "the last words of the nodes changed it");
+    }
+}
+
+fn wait<T: std::fmt::Debug>(what: &str, is_so: impl FnMut() -> bool, found: impl Fn() -> T) {
+    let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| until(what, LIMIT, is_so)));
+    assert!(waited.is_ok(), "{what}, and it is {:?}", found());
+}
+
+fn tell_story(seed: u64, steps: usize) {
+    println!("THONGKE_STORY_SEED={seed}");
+    let mut story = Story::begin(seed);
+    let kinds = [
+        (Step::Hits, 8),
+        (Step::Kill, 3),
+        (Step::Stop, 1),
+        (Step::StartNode, 4),
+        (Step::CopyDirectory, 1),
+        (Step::StopRedis, 1),
+        (Step::StartRedis, 3),
+        (Step::Flush, 1),
+        (Step::LoseOneKey, 1),
+        (Step::Pause, 3),
+    ];
+    for _ in 0..steps {
+        let (step, _) = *kinds.choose_weighted(&mut story.random, |(_, weight)| *weight).unwrap();
+        println!("{step:?}");
+        story.tell(step);
+    }
+    story.end();
+}
+
+#[test]
+fn whatever_happens_to_nodes_and_redis_every_total_is_exact_at_the_end() {
+    let setting = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let ends = Instant::now() + Duration::from_secs(setting("THONGKE_STORY_SECONDS").unwrap_or(0));
+    let seed = setting("THONGKE_STORY_SEED");
+    loop {
+        tell_story(seed.unwrap_or_else(rand::random), 14);
+        if seed.is_some() || Instant::now() >= ends {
+            return;
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What one node knows of what others have done.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::node::{Node, PROGRAM, until};
+use crate::redis::Redis;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs an operator's command on the node of a data directory; what it prints.
+fn command(directory: &TempDir, arguments: &[&str], input: &str) -> String {
+    let mut child = Command::new(PROGRAM)
+        .arg("--data-dir")
+        .arg(directory.path())
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_new_nodes_first_figures_and_first_answer_have_the_others_hits() {
+    let redis = Redis::start();
+    let directories = [(); 3].map(|()| TempDir::new().unwrap());
+    let first = Node::start(directories[0].path(), &["--redis", &redis.url()]);
+    for _ in 0..5 {
+        assert_eq!(first.hit("/a").status, 200);
+    }
+    until("five hits are in Redis", LIMIT, || redis.hits("total") == "5");
+    let connected = |node: &Node| node.admin_get("/readyz").json()["degraded"] == serde_json::json!([]);
+    let second = Node::start(directories[1].path(), &["--redis", &redis.url()]);
+    until("the second node has its Redis", LIMIT, || connected(&second));
+    assert_eq!(second.figures().figure("today"), 5);
+    let third = Node::start(directories[2].path(), &["--redis", &redis.url()]);
+    until("the third node has its Redis", LIMIT, || connected(&third));
+    assert_eq!(third.hit("/a").figure("today"), 6);
+}
+
+#[test]
+fn an_import_is_corrected_and_forgotten_on_another_node_than_the_first() {
+    let redis = Redis::start();
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let nodes = directories.each_ref().map(|directory| Node::start(directory.path(), &["--redis", &redis.url()]));
+    command(&directories[0], &["import", "demo", "-", "--source", "old"], "period,hits\n2019,100\n2020,200\n");
+    until("the import is in Redis", LIMIT, || (redis.hits("2019"), redis.hits("2020")) == ("100".into(), "200".into()));
+    let said = command(&directories[1], &["import", "demo", "-", "--source", "old"], "period,hits\n2019,90\n");
+    assert!(said.contains("set back to 0, since only an earlier import had them: 1"), "{said}");
+    assert!(said.contains("on another node"), "{said}");
+    until("the correction is in Redis", LIMIT, || {
+        (redis.hits("2019"), redis.hits("2020")) == ("90".into(), "0".into())
+    });
+    command(&directories[0], &["forget", "demo", "--source", "old"], "");
+    until("it is forgotten", LIMIT, || (redis.hits("2019"), redis.hits("2020")) == ("0".into(), "0".into()));
+    drop(nodes);
+}
