@@ -78,7 +78,7 @@
       views.push(view);
     });
     if (query) ask('GET', 'sites/' + site + '/pages/figures' + query, function (data) {
-      views.forEach(function (view, at) { view.textContent = data.pages[at].text; });
+      views.forEach(function (view, at) { view.textContent = data.pages[at].figures[0].text; });
     });
 
     each('[data-thongke-top]', function (list) {
@@ -86,7 +86,7 @@
         if (data.pages) list.textContent = '';
         data.pages.forEach(function (entry) {
           var row = add(list, 'li', 'page');
-          add(row, 'a', 'link', entry.title || entry.url).href = entry.url;
+          add(row, 'a', 'link', entry.title || entry.page).href = entry.page;
           add(row, 'span', 'value', ' ' + entry.text);
         });
       });

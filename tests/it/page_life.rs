@@ -348,8 +348,8 @@ fn views_of_many_pages_come_with_one_request_and_titles_are_text() {
             if (!query) return real(url, options);
             asked.push(query);
             var pages = query.indexOf('pages/figures') === 0
-              ? [{url: '/a', total: 1234, text: '1.234'}, {url: '/b', total: 5, text: '5'}, {url: '/tin', total: 1, text: '1'}]
-              : [{url: '/a', title: '<b onclick=x>Đậm</b>', total: 7, text: '7'}, {url: '/b', total: 2, text: '2'}];
+              ? ['1.234', '5', '1'].map(text => ({figures: [{key: 'total', text: text}]}))
+              : [{page: '/a', title: '<b onclick=x>Đậm</b>', text: '7'}, {page: '/b', title: null, text: '2'}];
             return Promise.resolve(new Response(JSON.stringify({pages: pages})));
           };
         </script>
