@@ -30,6 +30,7 @@ pub async fn run<N: Node>(node: Arc<N>, keys: Keys, connections: Arc<Connections
     let mut lessons = Lessons { node, keys, hasher: RandomState::new(), known: HashMap::new() };
     loop {
         let begun = tokio::time::Instant::now();
+        let mut is_complete = true;
         let sites = lessons.node.sites();
         for site in sites.iter() {
             let mut up = connections.watch();
@@ -37,6 +38,7 @@ pub async fn run<N: Node>(node: Arc<N>, keys: Keys, connections: Arc<Connections
             let _ = up.wait_for(|number| *number != 0).await;
             let Some((number, link)) = connections.get() else { continue };
             if health.is_held() {
+                is_complete = false;
                 break;
             }
             if let Err(error) = lessons.learn(&link, site).await {
@@ -45,8 +47,8 @@ pub async fn run<N: Node>(node: Arc<N>, keys: Keys, connections: Arc<Connections
             tokio::time::sleep(READ_INTERVAL).await;
         }
         lessons.known.retain(|number, _| sites.by_number(*number).is_some());
-        // A first round that found Redis away is soon made up for.
-        let pause = if connections.is_up() { ROUND_MIN } else { READ_INTERVAL };
+        // A round that found Redis away, or not yet asked whether it evicts, is soon made up for.
+        let pause = if is_complete && connections.is_up() { ROUND_MIN } else { READ_INTERVAL };
         tokio::time::sleep_until(begun + pause).await;
     }
 }
