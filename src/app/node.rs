@@ -8,7 +8,7 @@ use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::{Contribution, EnrolledSite, Hit, Period, SiteNumber, Sites, Source};
-use crate::ledger::{Ledger, NotDurable, Seen};
+use crate::ledger::{Ledger, LiveHits, NotDurable, Seen};
 use crate::redis::node::{RowKey, Sighting};
 use crate::redis::{self, Publication};
 use crate::server;
@@ -70,7 +70,12 @@ impl server::node::Node for Node {
     }
 
     async fn hits(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> Result<Counts, Unavailable> {
-        let (hits, version) = self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
+        let LiveHits { mut hits, mut version, were_read } =
+            self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
+        if !were_read && let Some(publication) = self.publication.get() {
+            publication.read_again(site.number).await;
+            LiveHits { hits, version, .. } = self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
+        }
         let stale = self.publication.get().is_some_and(|publication| !publication.up());
         Ok(Counts { hits, version, stale })
     }
@@ -161,8 +166,7 @@ impl redis::node::Node for Node {
     }
 
     fn wanted(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
-        let sites = self.current_sites();
-        sites.by_number(site).map(|site| self.ledger.wanted(site, (self.now)())).unwrap_or_default()
+        self.ledger.wanted(site)
     }
 
     fn saw(&self, site: SiteNumber, sightings: Vec<Sighting>) {

@@ -12,14 +12,16 @@ pub mod page;
 pub mod period;
 pub mod site;
 pub mod source;
+pub mod span;
 pub mod tally;
 
 pub use contribution::{Contribution, Register};
 pub use figures::Figures;
-pub use label::{FigureKey, Language};
+pub use label::{FigureKey, LabelStyle, Language};
 pub use origin::Origin;
 pub use page::PageAddress;
 pub use period::{Day, Period};
 pub use site::{EnrolledSite, Site, SiteId, SiteNumber, Sites};
 pub use source::Source;
+pub use span::{Span, Week};
 pub use tally::{Hit, Tally};

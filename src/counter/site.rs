@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use rustc_hash::FxHashMap;
 use url::Url;
 
-use super::label::{FigureKey, Labels, Language};
+use super::label::{FigureKey, LabelStyle, Labels, Language};
 use super::{Day, Origin};
 
 /// A site's name in URLs, keys and the configuration: `[a-z0-9][a-z0-9-]{0,62}`.
@@ -33,11 +33,18 @@ pub struct Site {
     pub time_zone: Tz,
     pub language: Language,
     pub figures: Vec<FigureKey>,
+    pub label_style: LabelStyle,
     pub labels: Labels,
+    /// The box's heading, if the site has its own.
+    pub own_title: Option<String>,
     /// Query parameters that name an article, in the order in which they stand in its address.
     pub page_params: Arc<[String]>,
     pub page_retention: PageRetention,
+    /// Distinct pages a day and node that are counted each under its own address.
+    pub page_cap: u32,
 }
+
+pub const PAGE_CAP_DEFAULT: u32 = 100_000;
 
 /// How long a page's figures are kept; the site's own are kept for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,10 +131,18 @@ impl Site {
             time_zone: chrono_tz::Asia::Ho_Chi_Minh,
             language: Language::Vietnamese,
             figures: vec![FigureKey::Today, FigureKey::Yesterday, FigureKey::Month, FigureKey::Year],
+            label_style: LabelStyle::default(),
             labels: Labels::new(),
+            own_title: None,
             page_params: Arc::clone(&SHARED_PAGE_PARAMS),
             page_retention: PAGE_RETENTION_DEFAULT,
+            page_cap: PAGE_CAP_DEFAULT,
         }
+    }
+
+    /// The box's heading.
+    pub fn title(&self) -> String {
+        self.own_title.clone().unwrap_or_else(|| self.language.title(self.label_style).to_owned())
     }
 
     /// Whether `url` lies on one of the site's origins.

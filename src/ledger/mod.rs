@@ -43,13 +43,11 @@ use tokio::sync::oneshot;
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
-use crate::counter::{
-    Contribution, EnrolledSite, FigureKey, Hit, Period, Register, Site, SiteNumber, Sites, Source, Tally,
-};
+use crate::counter::{Contribution, EnrolledSite, Hit, Period, Register, Site, SiteNumber, Sites, Source, Tally};
 use crate::metrics::Metrics;
 
 pub use hand_over::{Durable, NotDurable};
-pub use live::Seen;
+pub use live::{LiveHits, Seen};
 pub use store::{DirectoryLock, OpenError, PublishedRow};
 
 use committer::Committer;
@@ -153,8 +151,8 @@ impl Ledger {
         hand_over::count(&self.inbox, hit)
     }
 
-    /// The hits of each period and the version they belong to.
-    pub async fn hits(&self, site: SiteNumber, periods: &[Period]) -> Result<(Vec<i64>, u64), NotDurable> {
+    /// The hits of each period, brought into memory first if need be.
+    pub async fn hits(&self, site: SiteNumber, periods: &[Period]) -> Result<LiveHits, NotDurable> {
         if let Some(found) = self.live.get(site).and_then(|live| live.hits(periods)) {
             return Ok(found);
         }
@@ -300,11 +298,9 @@ impl Ledger {
         self.live.get(site).map(|live| live.recent(&self.run)).unwrap_or_default()
     }
 
-    /// The periods of all figures that a box can show, with the sources to ask Redis for.
-    pub fn wanted(&self, site: &EnrolledSite, now: DateTime<Utc>) -> Vec<(Period, Vec<Source>)> {
-        let today = crate::counter::Day::at(now, site.site.time_zone);
-        let periods = FigureKey::ALL.map(|key| key.period(today));
-        self.live.get(site.number).map(|live| live.wanted(&periods, Some(&self.run))).unwrap_or_default()
+    /// The site's counters that are being asked for, with the sources to ask Redis for.
+    pub fn wanted(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
+        self.live.get(site).map(|live| live.wanted(Some(&self.run))).unwrap_or_default()
     }
 
     pub fn saw(&self, site: SiteNumber, seen: &[Seen<'_>]) {

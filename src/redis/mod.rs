@@ -98,6 +98,12 @@ impl Publication {
         self.totals.refresh(site).await;
     }
 
+    /// Reads the site's totals now: more of them are wanted than the last read brought. Resolves
+    /// when they are in, or when that would take too long.
+    pub async fn read_again(&self, site: SiteNumber) {
+        self.totals.read_again(site).await;
+    }
+
     /// Whether Redis answers.
     pub fn up(&self) -> bool {
         self.connections.is_up()

@@ -46,23 +46,32 @@ impl Totals {
 
     /// Resolves when the site's totals are younger than a second, or when that would take too long.
     pub async fn refresh(&self, site: SiteNumber) {
+        self.read(site, AGE_MAX).await;
+    }
+
+    /// The same, however young they are.
+    pub async fn read_again(&self, site: SiteNumber) {
+        self.read(site, Duration::ZERO).await;
+    }
+
+    async fn read(&self, site: SiteNumber, age_max: Duration) {
         if !self.connections.is_up() {
             return;
         }
-        if let Some(mut ended) = self.wish(site) {
+        if let Some(mut ended) = self.wish(site, age_max) {
             let _ = tokio::time::timeout(WAIT_MAX, ended.changed()).await;
         }
     }
 
     /// What to wait for; none if nothing.
-    fn wish(&self, site: SiteNumber) -> Option<watch::Receiver<u64>> {
+    fn wish(&self, site: SiteNumber, age_max: Duration) -> Option<watch::Receiver<u64>> {
         let mut readings = lock(&self.readings);
         let reading = readings.entry(site).or_insert_with(|| Reading {
             ended: watch::Sender::new(0),
             ended_at: None,
             is_on: false,
         });
-        if reading.ended_at.is_some_and(|at| at.elapsed() < AGE_MAX) {
+        if reading.ended_at.is_some_and(|at| at.elapsed() < age_max) {
             return None;
         }
         if !reading.is_on {
@@ -92,7 +101,7 @@ impl Totals {
         wishes
             .for_each_concurrent(IN_FLIGHT_MAX, |site| async move {
                 let is_read = match self.connections.get() {
-                    Some((number, link)) => self.read(number, &link, site, node.as_ref(), keys, witnesses).await,
+                    Some((number, link)) => self.fetch(number, &link, site, node.as_ref(), keys, witnesses).await,
                     None => false,
                 };
                 self.ended(site, is_read);
@@ -100,7 +109,7 @@ impl Totals {
             .await;
     }
 
-    async fn read<N: Node>(
+    async fn fetch<N: Node>(
         &self,
         number: u64,
         link: &Link,

@@ -94,7 +94,7 @@ impl<N: Node> Admin<N> {
             "sources" => Ok(json(&self.node.sources(&site).await?)),
             "figures" => {
                 self.node.refresh(&site).await;
-                self.figures.query(&*self.node, &site, &HeaderMap::new()).await
+                self.figures.query(&*self.node, &site, None, &HeaderMap::new()).await
             }
             "import" => self.import(&site, request, wire).await,
             _ => self.forget(&site, what.trim_start_matches("sources/")).await,

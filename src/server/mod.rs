@@ -15,6 +15,7 @@ mod cors;
 mod durations;
 mod figures;
 mod framing;
+mod fresh;
 pub mod hit;
 mod host;
 mod limits;
@@ -24,6 +25,7 @@ mod public;
 mod recent;
 mod refusal;
 mod router;
+mod wanted;
 mod wire;
 
 use std::future::Future;

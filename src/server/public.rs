@@ -23,6 +23,7 @@ use super::limits::HIT_BYTES_MAX;
 use super::node::Node;
 use super::refusal::Refusal;
 use super::router::Route;
+use super::wanted::Wanted;
 use super::wire::Wire;
 use super::{PublicSettings, body, cors, framing};
 
@@ -83,8 +84,13 @@ impl<N: Node> Public<N> {
             Route::Figures { site } => {
                 let sites = self.node.sites();
                 let site = hit::find_site(&sites, site)?;
+                let keys = match Wanted::of(uri.query())? {
+                    Wanted::Nothing => return Err(Refusal::FiguresNone),
+                    Wanted::OfSite => None,
+                    Wanted::These(keys) => Some(keys),
+                };
                 self.node.refresh(&site).await;
-                self.figures.query(&*self.node, &site, &head.headers).await
+                self.figures.query(&*self.node, &site, keys.as_deref(), &head.headers).await
             }
             Route::Script => Ok(self.assets.script(&head.headers, false)),
             Route::ScriptVersioned => Ok(self.assets.script(&head.headers, true)),
@@ -97,13 +103,15 @@ impl<N: Node> Public<N> {
     }
 
     async fn hit(&self, uri: &Uri, head: &mut Parts, body: Incoming, wire: &Wire) -> Outcome {
-        let with_figures = !wants_no_figures(uri.query());
+        let wanted = Wanted::of(uri.query())?;
+        let with_figures = wanted != Wanted::Nothing;
         let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
         let fields = hit::Fields::parse(&bytes)?;
         let site = self.hits.count(&*self.node, &fields.site, &fields.url, &head.headers, with_figures).await?;
         let headers = std::mem::take(&mut head.headers);
         // The hit is counted: whatever happens to the figures, it must not read as if it were not.
-        if with_figures && let Ok(figures) = self.figures.after_hit(&*self.node, &site).await {
+        let keys = if let Wanted::These(keys) = &wanted { Some(keys.as_slice()) } else { None };
+        if with_figures && let Ok(figures) = self.figures.after_hit(&*self.node, &site, keys).await {
             return Ok(answer::with_body(StatusCode::OK, hit::answer_headers(headers, true), figures));
         }
         Ok(answer::with_body(StatusCode::NO_CONTENT, hit::answer_headers(headers, false), Bytes::new()))
@@ -168,8 +176,4 @@ impl<N: Node> Answer for Public<N> {
         self.durations.observe(route.label(), response.status(), started.elapsed());
         response
     }
-}
-
-fn wants_no_figures(query: Option<&str>) -> bool {
-    query.is_some_and(|query| query.split('&').any(|pair| pair == "figures=0"))
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::answer::{self, AnswerBody};
 use super::node::Unavailable;
 use crate::counter::csv::CsvError;
+use crate::counter::label::FigureKeyError;
 use crate::counter::source::SourceError;
 
 /// Every reason to refuse a request. The words say what was wrong and what would be right.
@@ -36,6 +37,12 @@ pub enum Refusal {
     UrlScheme,
     #[error("`url` carries a user name or password; send it without")]
     UrlCredentials,
+    #[error("{0}")]
+    Figure(FigureKeyError),
+    #[error("`figures` names `{key}` twice; once is enough")]
+    FigureTwice { key: &'static str },
+    #[error("`figures=0` is for hits; name figures, or leave it out for those that the site shows")]
+    FiguresNone,
     #[error("the `Host` field {problem}; HTTP requires exactly one, for example `Host: counter.example.vn`")]
     Host { problem: &'static str },
     #[error("the request's length is ambiguous: {problem}")]
@@ -115,6 +122,9 @@ impl Refusal {
             | Self::UrlMalformed { .. }
             | Self::UrlScheme
             | Self::UrlCredentials
+            | Self::Figure(_)
+            | Self::FigureTwice { .. }
+            | Self::FiguresNone
             | Self::Host { .. }
             | Self::Framing { .. }
             | Self::BodyBroken
@@ -178,6 +188,7 @@ impl Refusal {
                 Some("url")
             }
             Self::SiteUnknown { .. } | Self::SiteMisspelt { .. } => Some("site"),
+            Self::Figure(_) | Self::FigureTwice { .. } | Self::FiguresNone => Some("figures"),
             _ => None,
         }
     }

@@ -18,7 +18,7 @@ fn try_open(directory: &Path) -> Result<(Ledger, Sites), OpenError> {
 }
 
 fn open(directory: &Path) -> Ledger {
-    try_open(directory).unwrap().0
+    try_open(directory).unwrap().hits
 }
 
 fn run<T>(work: impl Future<Output = T>) -> T {
@@ -59,7 +59,7 @@ async fn exported(ledger: &Ledger, site: SiteNumber) -> Vec<String> {
 }
 
 async fn total(ledger: &Ledger, site: SiteNumber) -> i64 {
-    ledger.hits(site, &[Period::Total]).await.unwrap().0[0]
+    ledger.hits(site, &[Period::Total]).await.unwrap().hits[0]
 }
 
 #[test]
@@ -157,15 +157,15 @@ fn a_corrected_import_replaces_the_first_and_forgetting_undoes_it() {
         assert_eq!((report.rows, report.cleared), (2, 0));
         assert_eq!(report.days_also_counted_live, ["2024-06-17"]);
         let today = [Period::Day(day(17)), day(17).year()];
-        assert_eq!(ledger.hits(A, &today).await.unwrap().0, [852, 901]);
+        assert_eq!(ledger.hits(A, &today).await.unwrap().hits, [852, 901]);
         let report = ledger.import(A, name(), vec![row("2024-06-17", 800)], Utc::now()).await.unwrap();
         assert_eq!(report.cleared, 1);
-        assert_eq!(ledger.hits(A, &today).await.unwrap().0, [801, 1]);
+        assert_eq!(ledger.hits(A, &today).await.unwrap().hits, [801, 1]);
         count(&ledger, [hit(A, 17, "/x")]).await;
-        assert_eq!(ledger.hits(A, &today).await.unwrap().0, [802, 2]);
+        assert_eq!(ledger.hits(A, &today).await.unwrap().hits, [802, 2]);
         assert!(ledger.forget(A, "other".parse().unwrap(), Utc::now()).await.unwrap().is_none());
         assert!(ledger.forget(A, name(), Utc::now()).await.unwrap().is_some());
-        assert_eq!(ledger.hits(A, &today).await.unwrap().0, [2, 2]);
+        assert_eq!(ledger.hits(A, &today).await.unwrap().hits, [2, 2]);
         let sources = ledger.sources(A).await.unwrap();
         assert_eq!(sources.len(), 2);
         assert!(sources.iter().any(|source| source.current && source.total == 2));
