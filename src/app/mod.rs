@@ -69,6 +69,7 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
+        limits_clients: config.limits_enabled,
         ..PublicSettings::default()
     });
     for listener in listeners {

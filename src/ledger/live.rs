@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
 
-use crate::counter::{Contribution, Day, Period, Register, SiteNumber, Source};
+use crate::counter::{Contribution, Day, Known, Period, Register, SiteNumber, Source};
 
 use super::store::{SiteCount, SourceNumber};
 
@@ -104,6 +104,17 @@ impl LiveSite {
             hits.push(counter.shown());
         }
         Some(LiveHits { hits, version: self.version(), were_read })
+    }
+
+    /// What the node knows of a counter by itself; none if it is not in memory.
+    pub fn known(&self, period: Period, run: &Source) -> Option<Known> {
+        let counters = self.lock();
+        let counter = counters.get(&period)?;
+        let mut unpublished = counter.unpublished.clone();
+        if counter.own > 0 {
+            unpublished.push((run.clone(), Register::Grown(counter.own)));
+        }
+        Some(Known { sum: counter.sum, unpublished })
     }
 
     pub fn has(&self, period: Period) -> bool {

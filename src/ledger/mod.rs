@@ -20,14 +20,18 @@
 //! The committer writes, a reader reads, workers hand over and wait. Nothing is locked while
 //! anything is awaited or synced.
 
+mod admission;
 mod committer;
 mod fold;
 mod hand_over;
 mod inbox;
 mod live;
 mod outbox;
+mod pages;
 mod reader;
 mod store;
+mod tail;
+mod titles;
 mod trouble;
 
 use std::path::Path;
@@ -48,13 +52,18 @@ use crate::metrics::Metrics;
 
 pub use hand_over::{Durable, NotDurable};
 pub use live::{LiveHits, Seen};
+pub use pages::TOP_MAX;
 pub use store::{DirectoryLock, OpenError, PublishedRow};
+pub use titles::{GivenTitle, PagesTitle};
 
+use admission::Admission;
 use committer::Committer;
 use inbox::{Inbox, Message};
 use live::Live;
 use outbox::Outbox;
+use pages::Tops;
 use reader::Reader;
+use tail::Tail;
 
 /// Counters that one transaction of an import writes: short, so that hits go on between.
 const IMPORT_STEP: usize = 1_000;
@@ -69,7 +78,13 @@ const FOLD_INTERVAL_PUBLISHING: Duration = Duration::from_secs(10);
 pub struct Ledger {
     inbox: Inbox,
     reader: Reader,
+    /// For what strangers ask, so that they hold up neither publication nor an export.
+    queries: Reader,
     live: Arc<Live>,
+    tail: Arc<Tail>,
+    tops: Arc<Tops>,
+    admission: Arc<Admission>,
+    titles: Arc<titles::Waiting>,
     outbox: Arc<Outbox>,
     metrics: Arc<Metrics>,
     run: Source,
@@ -99,12 +114,17 @@ impl Ledger {
         let numbers = store::enroll(&transaction, &ids).map_err(sqlite)?;
         transaction.commit().map_err(sqlite)?;
         let enrolled = numbers.into_iter().zip(sites).map(|(number, site)| EnrolledSite { number, site }).collect();
-        let reader = store::open_reader(directory).map_err(sqlite)?;
-        let reader = Reader::start(reader).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
+        let start_reader = |name| {
+            let connection = store::open_reader(directory).map_err(sqlite)?;
+            Reader::start(name, connection).map_err(|source| OpenError::Directory { path: path.clone(), source })
+        };
+        let (reader, queries) = (start_reader("reader")?, start_reader("queries")?);
         let live = Arc::new(Live::default());
         let run = Source::Run(rand::random());
         let (inbox, messages) = inbox::inbox();
         let mark = store::read_fold_mark(&connection).map_err(sqlite)?;
+        let tail = Arc::new(Tail::new(mark));
+        let (admission, titles) = (Arc::<Admission>::default(), Arc::<titles::Waiting>::default());
         let committer = Committer {
             connection,
             messages,
@@ -115,11 +135,14 @@ impl Ledger {
             fold_interval: if is_publishing { FOLD_INTERVAL_PUBLISHING } else { FOLD_INTERVAL },
             last_number,
             run_number: None,
-            tail: Tally::default(),
+            tail: Arc::clone(&tail),
             fold: fold::Fold::new(mark),
             commits_since_checkpoint: 0,
             row: Vec::new(),
             prune: last_number > 0,
+            admission: Arc::clone(&admission),
+            titles: Arc::clone(&titles),
+            titles_are_due: false,
         };
         let committer = std::thread::Builder::new()
             .name("committer".to_owned())
@@ -128,7 +151,12 @@ impl Ledger {
         let ledger = Self {
             inbox,
             reader,
+            queries,
             live,
+            tail,
+            tops: Arc::default(),
+            admission,
+            titles,
             outbox,
             metrics,
             run,

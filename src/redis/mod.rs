@@ -14,9 +14,12 @@ mod learn;
 pub mod node;
 mod policy;
 mod publish;
+mod queries;
 pub mod raise;
+mod script;
 mod sweep;
 pub mod target;
+mod titles;
 mod totals;
 mod witness;
 
@@ -52,6 +55,7 @@ pub struct Settings {
 
 /// The running publication.
 pub struct Publication {
+    keys: Keys,
     connections: Arc<Connections>,
     totals: Arc<Totals>,
     health: Arc<Health>,
@@ -71,6 +75,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     let (stop, stopped) = watch::channel(None);
     let (end, done) = watch::channel(());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let keys = Keys::new(&settings.prefix);
     let parts = Parts {
         settings,
         node,
@@ -83,7 +88,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         runtime.block_on(parts.run(wishes, stopped));
         drop(end);
     })?;
-    Ok(Publication { connections, totals, health, stop, thread: Mutex::new(Some(thread)), done })
+    Ok(Publication { keys, connections, totals, health, stop, thread: Mutex::new(Some(thread)), done })
 }
 
 /// The client brings TLS without its cryptography.

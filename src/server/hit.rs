@@ -2,15 +2,16 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use prometheus_client::metrics::counter::Counter;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde::Deserialize;
 use url::Url;
 
-use crate::counter::{Day, EnrolledSite, Hit, PageAddress, SiteNumber, Sites};
+use crate::counter::{ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, SiteNumber, Sites};
 use crate::metrics::{HitLabels, Metrics};
 
 use super::answer::{JSON, NO_STORE, NOSNIFF, THONGKE_HIT};
@@ -31,6 +32,9 @@ pub struct Fields<'a> {
     pub site: Cow<'a, str>,
     #[serde(borrow)]
     pub url: Cow<'a, str>,
+    /// What the page calls itself.
+    #[serde(borrow, default)]
+    pub title: Option<Cow<'a, str>>,
 }
 
 impl<'a> Fields<'a> {
@@ -56,14 +60,15 @@ impl<'a> Fields<'a> {
             return Err(Refusal::NeitherObjectNorForm);
         }
         let field = |field| form_field(text, field)?.ok_or(Refusal::FieldMissing { field });
-        Ok(Self { site: field("site")?, url: field("url")? })
+        Ok(Self { site: field("site")?, url: field("url")?, title: form_field(text, "title")? })
     }
 
     /// A query such as the pixel's; without a `url` in it, the page is the one that `Referer` names.
     pub fn parse_query(query: &'a str, referer: Option<&'a str>) -> Result<Self, Refusal> {
         let site = form_field(query, "site")?.ok_or(Refusal::FieldMissing { field: "site" })?;
         let url = form_field(query, "url")?.or(referer.map(Cow::Borrowed));
-        Ok(Self { site, url: url.ok_or(Refusal::FieldMissing { field: "url" })? })
+        let title = form_field(query, "title")?;
+        Ok(Self { site, url: url.ok_or(Refusal::FieldMissing { field: "url" })?, title })
     }
 }
 
@@ -86,8 +91,9 @@ fn diagnose(text: &str, error: &serde_json::Error) -> Refusal {
     let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else {
         return Refusal::NotJson { reason: error.to_string() };
     };
-    for field in ["site", "url"] {
+    for field in ["site", "url", "title"] {
         let found = match value.get(field) {
+            None | Some(serde_json::Value::Null) if field == "title" => continue,
             None => return Refusal::FieldMissing { field },
             Some(serde_json::Value::String(_)) => continue,
             Some(serde_json::Value::Null) => "null",
@@ -112,8 +118,8 @@ pub fn find_site(sites: &Sites, id: &str) -> Result<Arc<EnrolledSite>, Refusal> 
     })
 }
 
-/// A hit's page: an address on one of the site's origins.
-fn page_of(site: &EnrolledSite, text: &str) -> Result<PageAddress, Refusal> {
+/// A page: an address on one of the site's origins.
+pub fn page_of(site: &EnrolledSite, text: &str) -> Result<PageAddress, Refusal> {
     let url = Url::parse(text).map_err(|error| Refusal::UrlMalformed { reason: error.to_string() })?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Refusal::UrlScheme);
@@ -168,8 +174,18 @@ pub fn answer_headers(mut headers: HeaderMap, is_json: bool) -> HeaderMap {
 pub struct Hits {
     metrics: Arc<Metrics>,
     counted: RefCell<FxHashMap<SiteNumber, Counter>>,
-    /// Of each url that was good: for which site, and the page it is.
-    pages: RefCell<Recent<(Arc<EnrolledSite>, PageAddress)>>,
+    /// Of each url that was good, what was found out about it.
+    pages: RefCell<Recent<KnownUrl>>,
+}
+
+#[derive(Debug, Clone)]
+struct KnownUrl {
+    site: Arc<EnrolledSite>,
+    page: PageAddress,
+    /// The day on which the page was found to count under its own address.
+    admitted_on: Option<Day>,
+    /// A hash of the title that was given last that day.
+    title: Option<u64>,
 }
 
 impl Hits {
@@ -178,19 +194,28 @@ impl Hits {
     }
 
     /// Resolves when the hit is on disk, and, if figures will be shown, Redis's totals are in.
+    /// `client` says who has limits of their own.
     pub async fn count<N: Node>(
         &self,
         node: &N,
-        site: &str,
-        url: &str,
+        fields: &Fields<'_>,
+        client: impl FnOnce() -> Option<ClientPrefix>,
         headers: &HeaderMap,
         with_figures: bool,
     ) -> Result<Arc<EnrolledSite>, Refusal> {
-        let site = find_site(&node.sites(), site)?;
-        let page = self.page(&site, url)?;
-        check_origin(&site, url, headers)?;
+        let site = find_site(&node.sites(), &fields.site)?;
+        let mut known = self.known(&site, &fields.url)?;
+        check_origin(&site, &fields.url, headers)?;
         let day = Day::at(clock::now(), site.site.time_zone);
-        let counting = node.count(Hit { site: site.number, day, page });
+        if known.admitted_on != Some(day) {
+            let page = node.admit(&site, day, known.page.clone(), client()).await;
+            let admitted_on = (page == known.page).then_some(day);
+            known = KnownUrl { page, admitted_on, title: None, ..known };
+            if admitted_on.is_some() {
+                self.pages.borrow_mut().insert(&fields.url, known.clone());
+            }
+        }
+        let counting = node.count(Hit { site: site.number, day, page: known.page.clone() });
         if with_figures {
             let (counted, ()) = futures_util::future::join(counting, node.refresh(&site)).await;
             counted?;
@@ -198,19 +223,36 @@ impl Hits {
             counting.await?;
         }
         self.note(&site);
+        if let Some(title) = &fields.title
+            && !known.page.is_other()
+        {
+            self.titled(node, known, &fields.url, title);
+        }
         Ok(site)
     }
 
-    fn page(&self, site: &Arc<EnrolledSite>, url: &str) -> Result<PageAddress, Refusal> {
+    fn known(&self, site: &Arc<EnrolledSite>, url: &str) -> Result<KnownUrl, Refusal> {
         let mut pages = self.pages.borrow_mut();
         match pages.get(url) {
             // The very same: a configuration that was read again may judge otherwise.
-            Some((known, page)) if Arc::ptr_eq(&known, site) => Ok(page),
+            Some(known) if Arc::ptr_eq(&known.site, site) => Ok(known),
             _ => {
                 let page = page_of(site, url)?;
-                pages.insert(url, (Arc::clone(site), page.clone()));
-                Ok(page)
+                let known = KnownUrl { site: Arc::clone(site), page, admitted_on: None, title: None };
+                pages.insert(url, known.clone());
+                Ok(known)
             }
+        }
+    }
+
+    /// Passes a title on, unless this worker has had it today.
+    fn titled<N: Node>(&self, node: &N, known: KnownUrl, url: &str, title: &str) {
+        let hash = Some(FxBuildHasher.hash_one(title));
+        if known.title != hash {
+            if let Some(title) = PageTitle::of(title) {
+                node.titled(&known.site, &known.page, title);
+            }
+            self.pages.borrow_mut().insert(url, KnownUrl { title: hash, ..known });
         }
     }
 

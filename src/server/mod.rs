@@ -9,6 +9,7 @@ mod admin;
 mod answer;
 mod assets;
 mod body;
+mod client;
 mod clock;
 mod connection;
 mod cors;
@@ -45,6 +46,8 @@ pub struct PublicSettings {
     pub path_prefix: String,
     /// Whether the demo article page is served.
     pub demo: bool,
+    /// Clients have limits of their own; not for benches.
+    pub limits_clients: bool,
     pub limits: Limits,
 }
 

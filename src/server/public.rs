@@ -10,10 +10,12 @@ use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue, LOCATION,
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
+use crate::counter::ClientPrefix;
 use crate::metrics::{Metrics, ReasonLabels};
 
 use super::answer::{self, AnswerBody, THONGKE_HIT};
 use super::assets::Assets;
+use super::client::client_prefix;
 use super::connection::Answer;
 use super::durations::Durations;
 use super::figures::FigureAnswers;
@@ -80,7 +82,7 @@ impl<N: Node> Public<N> {
         }
         match route {
             Route::Hit => self.hit(uri, head, body, wire).await,
-            Route::Pixel => Ok(self.pixel(uri, head).await),
+            Route::Pixel => Ok(self.pixel(uri, head, wire).await),
             Route::Figures { site } => {
                 let sites = self.node.sites();
                 let site = hit::find_site(&sites, site)?;
@@ -107,7 +109,8 @@ impl<N: Node> Public<N> {
         let with_figures = wanted != Wanted::Nothing;
         let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
         let fields = hit::Fields::parse(&bytes)?;
-        let site = self.hits.count(&*self.node, &fields.site, &fields.url, &head.headers, with_figures).await?;
+        let client = || self.client(wire);
+        let site = self.hits.count(&*self.node, &fields, client, &head.headers, with_figures).await?;
         let headers = std::mem::take(&mut head.headers);
         // The hit is counted: whatever happens to the figures, it must not read as if it were not.
         let keys = if let Wanted::These(keys) = &wanted { Some(keys.as_slice()) } else { None };
@@ -118,12 +121,12 @@ impl<N: Node> Public<N> {
     }
 
     /// Always the picture: a page without a script shows no broken one, whatever became of the hit.
-    async fn pixel(&self, uri: &Uri, head: &Parts) -> Response<AnswerBody> {
+    async fn pixel(&self, uri: &Uri, head: &Parts, wire: &Wire) -> Response<AnswerBody> {
         let query = uri.query().unwrap_or_default();
         let referer = head.headers.get(REFERER).and_then(|value| value.to_str().ok());
         let outcome = match hit::Fields::parse_query(query, referer) {
             Err(refusal) => Err(refusal),
-            Ok(fields) => self.hits.count(&*self.node, &fields.site, &fields.url, &head.headers, false).await,
+            Ok(fields) => self.hits.count(&*self.node, &fields, || self.client(wire), &head.headers, false).await,
         };
         let mut response = Assets::pixel();
         match outcome {
@@ -136,6 +139,11 @@ impl<N: Node> Public<N> {
             }
         }
         response
+    }
+
+    /// Who has a limit of new pages; none where clients have none.
+    fn client(&self, wire: &Wire) -> Option<ClientPrefix> {
+        if self.settings.limits_clients { client_prefix(wire) } else { None }
     }
 
     fn to_prefix(&self) -> Response<AnswerBody> {

@@ -127,6 +127,11 @@ impl Wire {
         self.first_head.borrow_mut().take()
     }
 
+    /// The address at the other end: the client's, or a proxy's.
+    pub fn peer_address(&self) -> io::Result<SocketAddr> {
+        self.stream.borrow().peer_addr()
+    }
+
     /// The address by which the client reached this node.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         self.stream.borrow().local_addr()

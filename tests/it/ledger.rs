@@ -18,7 +18,7 @@ fn try_open(directory: &Path) -> Result<(Ledger, Sites), OpenError> {
 }
 
 fn open(directory: &Path) -> Ledger {
-    try_open(directory).unwrap().hits
+    try_open(directory).unwrap().0
 }
 
 fn run<T>(work: impl Future<Output = T>) -> T {
