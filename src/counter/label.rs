@@ -185,6 +185,14 @@ impl Language {
         }
     }
 
+    /// As HTML and SVG name it.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::Vietnamese => "vi",
+            Self::English => "en",
+        }
+    }
+
     /// What stands beside a page's count.
     pub fn page_label(self) -> &'static str {
         match self {

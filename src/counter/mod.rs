@@ -6,6 +6,7 @@ pub mod account;
 pub mod contribution;
 pub mod csv;
 pub mod figures;
+pub mod history;
 pub mod known;
 pub mod label;
 pub mod origin;

@@ -17,7 +17,7 @@ use crate::counter::csv::{self, HEADER_PAGES, Row};
 use crate::counter::source::ImportName;
 use crate::metrics::Metrics;
 
-use super::answer::{self, AnswerBody, JSON, StreamError};
+use super::answer::{self, AnswerBody, CSV, JSON, StreamError};
 use super::connection::Answer;
 use super::figures::FigureAnswers;
 use super::host::Host;
@@ -32,7 +32,6 @@ const EXPORT_STEP: usize = 1_000;
 const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
 
 pub struct Admin<N> {
     node: Arc<N>,

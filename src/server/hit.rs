@@ -73,7 +73,7 @@ impl<'a> Fields<'a> {
 }
 
 /// A field of a form, which may stand there once.
-fn form_field<'a>(form: &'a str, field: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
+pub fn form_field<'a>(form: &'a str, field: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
     let mut values = form_urlencoded::parse(form.as_bytes()).filter(|(key, _)| key == field).map(|(_, value)| value);
     let value = values.next();
     if values.next().is_some() {

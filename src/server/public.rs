@@ -1,19 +1,20 @@
 //! The public listener: what pages and their readers ask for.
 
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue, LOCATION, REFERER};
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue, LOCATION, REFERER, VARY};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
-use crate::counter::ClientPrefix;
+use crate::counter::{ClientPrefix, EnrolledSite};
 use crate::metrics::{Metrics, ReasonLabels};
 
-use super::answer::{self, AnswerBody, THONGKE_HIT};
+use super::answer::{self, AnswerBody, CSV, JSON, SVG, THONGKE_HIT};
 use super::assets::Assets;
 use super::client::client_prefix;
 use super::connection::Answer;
@@ -25,9 +26,10 @@ use super::limits::HIT_BYTES_MAX;
 use super::node::Node;
 use super::refusal::Refusal;
 use super::router::Route;
+use super::shared::{Made, SharedAnswers};
 use super::wanted::Wanted;
 use super::wire::Wire;
-use super::{PublicSettings, body, cors, framing};
+use super::{PublicSettings, body, cors, framing, fresh, history, pages};
 
 /// One worker's part of the public listener.
 pub struct Public<N> {
@@ -37,6 +39,7 @@ pub struct Public<N> {
     durations: Durations,
     assets: Assets,
     figures: Rc<FigureAnswers>,
+    shared: SharedAnswers,
     hits: Hits,
 }
 
@@ -50,6 +53,7 @@ impl<N: Node> Public<N> {
             durations: Durations::new(Arc::clone(&metrics)),
             assets: Assets::new(),
             figures: Rc::default(),
+            shared: SharedAnswers::default(),
             hits: Hits::new(Arc::clone(&metrics)),
             metrics,
         }
@@ -94,6 +98,29 @@ impl<N: Node> Public<N> {
                 self.node.refresh(&site).await;
                 self.figures.query(&*self.node, &site, keys.as_deref(), &head.headers).await
             }
+            Route::PageFigures { site } => {
+                let make = |site, query| pages::figures(Arc::clone(&self.node), site, query);
+                self.shared("pages/figures", site, uri, &head.headers, JSON, make).await
+            }
+            Route::TopPages { site } => {
+                let make = |site, query| pages::most_read(Arc::clone(&self.node), site, query);
+                self.shared("pages", site, uri, &head.headers, JSON, make).await
+            }
+            Route::History { site } => {
+                let format = history::Format::of(uri.query().unwrap_or_default(), &head.headers)?;
+                let (what, content_type) = match format {
+                    history::Format::Json => ("history.json", JSON),
+                    history::Format::Csv => ("history.csv", CSV),
+                };
+                let make = |site, query| history::history(Arc::clone(&self.node), site, query, format);
+                let mut response = self.shared(what, site, uri, &head.headers, content_type, make).await?;
+                response.headers_mut().insert(VARY, HeaderValue::from_name(ACCEPT));
+                Ok(response)
+            }
+            Route::Chart { site } => {
+                let make = |site, query| history::chart(Arc::clone(&self.node), site, query);
+                self.shared("chart.svg", site, uri, &head.headers, SVG, make).await
+            }
             Route::Script => Ok(self.assets.script(&head.headers, false)),
             Route::ScriptVersioned => Ok(self.assets.script(&head.headers, true)),
             Route::DemoPage if self.settings.demo => Ok(Assets::demo_page()),
@@ -102,6 +129,23 @@ impl<N: Node> Public<N> {
             Route::Prefix => Ok(self.to_prefix()),
             Route::DemoPage | Route::DemoStyles | Route::DemoScript | Route::Unknown => Err(Refusal::PathUnknown),
         }
+    }
+
+    /// An answer that is made once for all who ask the same within a second.
+    async fn shared<F: Future<Output = Result<Made, Refusal>> + 'static>(
+        &self,
+        what: &str,
+        site: &str,
+        uri: &Uri,
+        headers: &HeaderMap,
+        content_type: HeaderValue,
+        make: impl FnOnce(Arc<EnrolledSite>, String) -> F,
+    ) -> Outcome {
+        let site = hit::find_site(&self.node.sites(), site)?;
+        let query = uri.query().unwrap_or_default().to_owned();
+        let asked = format!("{what} {} {query}", site.number.0);
+        let made = self.shared.get(asked, || make(site, query)).await?;
+        Ok(fresh::answer(headers, content_type, made.body, made.etag))
     }
 
     async fn hit(&self, uri: &Uri, head: &mut Parts, body: Incoming, wire: &Wire) -> Outcome {

@@ -39,6 +39,8 @@ pub enum Refusal {
     UrlCredentials,
     #[error("{0}")]
     Figure(FigureKeyError),
+    #[error("{reason}")]
+    Query { field: &'static str, reason: String },
     #[error("`figures` names `{key}` twice; once is enough")]
     FigureTwice { key: &'static str },
     #[error("`figures=0` is for hits; name figures, or leave it out for those that the site shows")]
@@ -123,6 +125,7 @@ impl Refusal {
             | Self::UrlScheme
             | Self::UrlCredentials
             | Self::Figure(_)
+            | Self::Query { .. }
             | Self::FigureTwice { .. }
             | Self::FiguresNone
             | Self::Host { .. }
@@ -183,7 +186,8 @@ impl Refusal {
             | Self::FieldEmpty { field }
             | Self::FieldType { field, .. }
             | Self::FieldTwice { field }
-            | Self::FieldEncoding { field } => Some(field),
+            | Self::FieldEncoding { field }
+            | Self::Query { field, .. } => Some(field),
             Self::UrlMalformed { .. } | Self::UrlScheme | Self::UrlCredentials | Self::PageForeign { .. } => {
                 Some("url")
             }
