@@ -1,5 +1,6 @@
 //! Builds the node and everything around it; `main` and the tests start the same thing.
 
+mod housekeeping;
 mod node;
 
 use std::future::Future;
@@ -93,6 +94,13 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
             server::serve_admin(listener, node, settings, metrics, until)
         })?);
     }
+    let (keeping, until) = (Arc::clone(&node), until_stopped(stopped));
+    threads.push(on_a_thread("housekeeping", move || async move {
+        tokio::select! {
+            () = housekeeping::run(keeping) => {}
+            () = until => {}
+        }
+    })?);
     Ok(Running { public_address, admin_address, node, stop, threads })
 }
 

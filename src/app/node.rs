@@ -34,6 +34,10 @@ impl Node {
         &self.ledger
     }
 
+    pub fn now(&self) -> DateTime<Utc> {
+        (self.now)()
+    }
+
     pub fn publish_through(&self, publication: Publication) {
         // Only `app` calls it, once.
         let _ = self.publication.set(publication);

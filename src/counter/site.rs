@@ -152,6 +152,14 @@ impl Site {
 }
 
 impl PageRetention {
+    /// The first day and the first month whose page figures are kept on `today`.
+    pub fn oldest_kept(self, today: Day) -> (super::Period, super::Period) {
+        let date = today.date();
+        let day = date.checked_sub_days(chrono::Days::new(u64::from(self.days))).unwrap_or(date);
+        let month = date.checked_sub_months(chrono::Months::new(self.months)).unwrap_or(date);
+        (super::Period::Day(Day::from_date(day)), Day::from_date(month).month())
+    }
+
     /// The last day on which a page's figure of `period` is kept; none if it is kept for ever.
     pub fn last_day_kept(self, period: super::Period) -> Option<Day> {
         let last_day = period.last_day()?.date();
@@ -216,5 +224,16 @@ mod tests {
         assert_eq!(kept("2024-06-17").as_deref(), Some("2024-07-27"));
         assert_eq!(kept("2024-06").as_deref(), Some("2026-06-30"));
         assert_eq!(kept("total"), None);
+    }
+
+    #[test]
+    fn what_is_kept_is_what_is_not_past_its_last_day() {
+        for today in ["2024-03-31", "2024-02-29", "2025-01-01", "2024-07-27"] {
+            let Ok(Period::Day(today)) = today.parse() else { panic!("{today}") };
+            let (day, month) = PAGE_RETENTION_DEFAULT.oldest_kept(today);
+            let is_kept = |period: Period| PAGE_RETENTION_DEFAULT.last_day_kept(period).unwrap() >= today;
+            assert!(is_kept(day) && !is_kept(day.previous().unwrap()), "{day}");
+            assert!(!is_kept(month.previous().unwrap()), "{month}");
+        }
     }
 }

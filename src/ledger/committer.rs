@@ -16,6 +16,7 @@ use crate::counter::{Contribution, Day, Period, SiteNumber, Source, Tally};
 use crate::metrics::Metrics;
 
 use super::admission::Admission;
+use super::expiry;
 use super::fold::{Entry, Fold};
 use super::hand_over::{Gathering, NotDurable};
 use super::inbox::Message;
@@ -305,6 +306,9 @@ impl Committer {
                 reply(done, self.merge(site, &contributions, learned))
             }
             Message::MarkPublished { site, sources, done } => reply(done, self.mark_published(site, &sources)),
+            Message::Delete { site, rows, done } => {
+                reply(done, self.in_transaction(|c| expiry::delete(c, site, &rows)))
+            }
             Message::Fold { done } => reply(done, self.fold_all()),
         }
     }

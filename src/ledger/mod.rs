@@ -22,6 +22,7 @@
 
 mod admission;
 mod committer;
+mod expiry;
 mod fold;
 mod hand_over;
 mod inbox;

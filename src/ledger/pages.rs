@@ -199,7 +199,10 @@ impl Ledger {
         site: SiteNumber,
         pages: Vec<PageAddress>,
     ) -> Result<Vec<Option<GivenTitle>>, NotDurable> {
-        self.queries.read(move |connection| titles::read(connection, site, &pages)).await
+        // What waits for its hit to be folded is newer than what is on file.
+        let waiting: Vec<_> = pages.iter().map(|page| self.titles.get(site, page)).collect();
+        let on_file = self.queries.read(move |connection| titles::read(connection, site, &pages)).await?;
+        Ok(waiting.into_iter().zip(on_file).map(|(waiting, on_file)| waiting.or(on_file)).collect())
     }
 
     /// Titles that Redis may not have.

@@ -46,6 +46,10 @@ impl Waiting {
             .collect()
     }
 
+    pub fn get(&self, site: SiteNumber, page: &PageAddress) -> Option<GivenTitle> {
+        self.lock().get(&(site, page.clone())).cloned()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }

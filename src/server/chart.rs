@@ -15,6 +15,9 @@ use crate::counter::{Language, Period, Site};
 const WIDTH: u32 = 720;
 const HEIGHT: u32 = 300;
 
+/// What fits into the picture's width; the whole stands in its title.
+const TITLE_CHARS_MAX: usize = 72;
+
 const PAPER: RGBColor = RGBColor(255, 255, 255);
 const INK: RGBColor = RGBColor(36, 41, 47);
 const GRID: RGBColor = RGBColor(216, 222, 228);
@@ -34,8 +37,8 @@ text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-seri
 /// Draws the hits of these periods.
 pub fn draw(site: &Site, step: Step, periods: &[Period], hits: &[i64]) -> Result<String, String> {
     let mut svg = String::new();
-    draw_bars(&mut svg, site.language, periods, hits)?;
     let (title, description) = words(site, step, periods, hits);
+    draw_bars(&mut svg, &title, site.language, periods, hits)?;
     let root_end = svg.find('>').ok_or("it has no root")?;
     let (root, rest) = svg.split_at(root_end);
     let root = root.trim_end();
@@ -48,7 +51,13 @@ pub fn draw(site: &Site, step: Step, periods: &[Period], hits: &[i64]) -> Result
     ))
 }
 
-fn draw_bars(svg: &mut String, language: Language, periods: &[Period], hits: &[i64]) -> Result<(), String> {
+fn draw_bars(
+    svg: &mut String,
+    title: &str,
+    language: Language,
+    periods: &[Period],
+    hits: &[i64],
+) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let area = SVGBackend::with_string(svg, (WIDTH, HEIGHT)).into_drawing_area();
     area.fill(&PAPER).map_err(|error| text(&error))?;
@@ -56,14 +65,16 @@ fn draw_bars(svg: &mut String, language: Language, periods: &[Period], hits: &[i
     let lowest = hits.iter().copied().min().unwrap_or(0).min(0);
     let last = periods.len().saturating_sub(1);
     let label_width = language.number(highest).len().max(language.number(lowest).len());
+    let heading: String = title.chars().take(TITLE_CHARS_MAX).collect();
     let mut chart = ChartBuilder::on(&area)
+        .caption(heading, ("sans-serif", 19).into_font().color(&INK))
         .margin(12)
         .margin_right(20)
-        .x_label_area_size(28)
-        .y_label_area_size(u32::try_from(label_width).unwrap_or(0) * 7 + 14)
+        .x_label_area_size(30)
+        .y_label_area_size(u32::try_from(label_width).unwrap_or(0) * 8 + 14)
         .build_cartesian_2d((0..last).into_segmented(), lowest..highest + highest / 12)
         .map_err(|error| text(&error))?;
-    let small = ("sans-serif", 12).into_font().color(&INK);
+    let small = ("sans-serif", 15).into_font().color(&INK);
     chart
         .configure_mesh()
         .disable_x_mesh()
