@@ -7,10 +7,10 @@ use hyper::HeaderMap;
 use thongke::counter::account::{ImportReport, SourceAccount};
 use thongke::counter::csv::Row;
 use thongke::counter::source::ImportName;
-use thongke::counter::{EnrolledSite, Hit, Period, Site, SiteNumber, Sites};
+use thongke::counter::{ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, Period, Site, SiteNumber, Sites};
 use thongke::metrics::Metrics;
 use thongke::server::hit::{Fields, Hits};
-use thongke::server::node::{Counts, Node, Readiness, Unavailable};
+use thongke::server::node::{Counts, Node, Read, Readiness, TopPage, Unavailable};
 
 use crate::drive::requests::ORIGIN;
 
@@ -30,7 +30,7 @@ pub fn bench(criterion: &mut Criterion) {
     group.bench_function("parse JSON and admit", |bencher| {
         bencher.iter(|| {
             let Ok(fields) = Fields::parse(body.as_bytes()) else { panic!("a good body") };
-            let admitted = runtime.block_on(hits.count(&node, &fields.site, &fields.url, &headers, false));
+            let admitted = runtime.block_on(hits.count(&node, &fields, || None, &headers, false));
             assert!(admitted.is_ok());
         });
     });
@@ -61,6 +61,29 @@ impl Node for Admitting {
     async fn refresh(&self, _: &Arc<EnrolledSite>) {}
 
     async fn hits(&self, _: &Arc<EnrolledSite>, _: &[Period]) -> Result<Counts, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn admit(&self, _: &Arc<EnrolledSite>, _: Day, page: PageAddress, _: Option<ClientPrefix>) -> PageAddress {
+        page
+    }
+
+    fn titled(&self, _: &EnrolledSite, _: &PageAddress, _: PageTitle) {}
+
+    async fn page_hits(
+        &self,
+        _: &Arc<EnrolledSite>,
+        _: &[PageAddress],
+        _: &[Period],
+    ) -> Result<Read<i64>, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn top_pages(&self, _: &Arc<EnrolledSite>, _: Period, _: usize) -> Result<Read<TopPage>, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn history(&self, _: &Arc<EnrolledSite>, _: &[Period]) -> Result<Read<i64>, Unavailable> {
         Err(beyond())
     }
 

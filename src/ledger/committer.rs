@@ -288,12 +288,18 @@ impl Committer {
         loop {
             if self.fold.is_idle() {
                 if self.tail.is_empty() {
-                    return Ok(());
+                    break;
                 }
                 self.start_fold();
             }
             self.commit(&[], STEP_IDLE)?;
         }
+        // All pages have numbers now.
+        self.titles_are_due = !self.titles.is_empty();
+        while self.titles_are_due {
+            self.commit(&[], STEP_IDLE)?;
+        }
+        Ok(())
     }
 
     fn obey(&mut self, command: Message) -> Result<(), Trouble> {

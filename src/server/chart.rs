@@ -92,13 +92,8 @@ fn draw_bars(
         .y_label_formatter(&|hits| language.number(*hits))
         .draw()
         .map_err(|error| text(&error))?;
-    let gap = if periods.len() > 120 {
-        0
-    } else if periods.len() > 40 {
-        1
-    } else {
-        3
-    };
+    let count = u32::try_from(periods.len()).unwrap_or(u32::MAX).max(1);
+    let gap = (WIDTH / 8 / count).max(u32::from(count <= 120));
     let bars = hits.iter().enumerate().map(|(at, hits)| {
         let corners = [(SegmentValue::Exact(at), *hits), (SegmentValue::Exact(at + 1), 0)];
         let mut bar = Rectangle::new(corners, ShapeStyle::from(BAR).filled());

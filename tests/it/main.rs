@@ -4,6 +4,8 @@
 mod browser;
 /// What is said of a configuration, and of what it names.
 mod config;
+/// Every figure, from every arrangement of nodes.
+mod figures;
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.
 mod ledger;
 /// Starts the program for the others.
