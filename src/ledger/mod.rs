@@ -17,7 +17,8 @@
 //! memory, what this run has journalled and not folded: the tail.
 //!
 //! # Threads
-//! The committer writes, a reader reads, workers hand over and wait. Nothing is locked while
+//! The committer writes, one reader reads for publication and the operator, another for what
+//! strangers ask, workers hand over and wait. Nothing is locked while
 //! anything is awaited or synced.
 
 mod admission;
