@@ -123,13 +123,31 @@ fn read_site(id: &Text<'_>, table: &DeTable<'_>, root_keys: &[&str], findings: &
         months: reader.whole_number("page_months", 1..=PAGE_MONTHS_MAX, "24").unwrap_or(months),
     };
     site.page_cap = reader.whole_number("page_cap", 1..=u32::MAX, "100000").unwrap_or(site.page_cap);
-    if let Some(bots) = reader.boolean("bots") {
-        site.screening = if bots { Screening::All } else { Screening::None };
-    }
+    site.screening = screening(&mut reader, table).unwrap_or(site.screening);
     if let Some(window) = reader.string("repeat_window", r#""30m""#) {
         site.repeat_window = repeat_window(&window, reader.findings()).unwrap_or(site.repeat_window);
     }
     site_id.map(|_| site)
+}
+
+fn screening(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>) -> Option<Screening> {
+    if table.get("bots")?.get_ref().as_bool().is_some() {
+        return reader.boolean("bots").map(|all| if all { Screening::All } else { Screening::None });
+    }
+    let word = reader.string("bots", r#""crawlers""#)?;
+    match word.text {
+        "crawlers" => Some(Screening::ButTools),
+        "all" => Some(Screening::All),
+        "none" => Some(Screening::None),
+        _ => {
+            let reason = format!(
+                "`bots` is \"{}\"; expected \"crawlers\" (what names itself is not counted), \"all\" (nor are tools and steered browsers) or \"none\"",
+                word.text
+            );
+            reader.findings().wrong(&word.span, reason);
+            None
+        }
+    }
 }
 
 fn origins(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>, id: &Text<'_>) -> Vec<Origin> {

@@ -53,8 +53,10 @@ pub struct Site {
 pub enum Screening {
     /// Nobody's: the bot lists are not even loaded.
     None,
-    /// Bots', but not those of the tools by which developers try things.
+    /// Those of bots that name themselves, but not those of the tools by which developers try things:
+    /// libraries, command-line clients, steered browsers.
     ButTools,
+    /// Tools' as well.
     All,
 }
 
@@ -150,7 +152,7 @@ impl Site {
             own_title: None,
             page_params: Arc::clone(&SHARED_PAGE_PARAMS),
             page_retention: PAGE_RETENTION_DEFAULT,
-            screening: Screening::All,
+            screening: Screening::ButTools,
             repeat_window: Duration::ZERO,
             page_cap: PAGE_CAP_DEFAULT,
         }

@@ -34,7 +34,7 @@ use self::health::Health;
 use self::layout::Keys;
 use self::node::Node;
 use self::publish::Publisher;
-pub use self::target::{Target, TargetError, parse};
+pub use self::target::{Identity, Target, TargetError, parse};
 use self::totals::Totals;
 use self::witness::Witnesses;
 use crate::counter::SiteNumber;

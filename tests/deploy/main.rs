@@ -15,6 +15,8 @@ mod node;
 mod package;
 /// Behind nginx, Caddy and Apache.
 mod proxied;
+/// Each advised arrangement of Redis.
+mod redis_guides;
 /// Sees what passes between a proxy and a node.
 mod relay;
 /// Under systemd: sockets handed over, word sent back, the units.

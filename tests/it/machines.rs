@@ -22,7 +22,8 @@ impl Portal {
     fn start(settings: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let config = directory.path().join("thongke.toml");
-        let origins = "origins = [\"http://localhost:*\"]";
+        let screening = if settings.contains("bots") { "" } else { "bots = \"all\"\n" };
+        let origins = format!("origins = [\"http://localhost:*\"]\n{screening}");
         std::fs::write(&config, format!("[sites.a]\n{origins}\nfigures = [\"total\"]\n{settings}\n")).unwrap();
         let node = Self::node(directory.path(), &config);
         Self { directory, config, node }
