@@ -215,7 +215,9 @@ impl Hits {
                 self.pages.borrow_mut().insert(&fields.url, known.clone());
             }
         }
-        let counting = node.count(Hit { site: site.number, day, page: known.page.clone() });
+        let title = fields.title.as_deref().filter(|_| !known.page.is_other());
+        let kept = title.map(|title| (title, known.clone()));
+        let counting = node.count(Hit { site: site.number, day, page: known.page });
         if with_figures {
             let (counted, ()) = futures_util::future::join(counting, node.refresh(&site)).await;
             counted?;
@@ -223,9 +225,7 @@ impl Hits {
             counting.await?;
         }
         self.note(&site);
-        if let Some(title) = &fields.title
-            && !known.page.is_other()
-        {
+        if let Some((title, known)) = kept {
             self.titled(node, known, &fields.url, title);
         }
         Ok(site)
