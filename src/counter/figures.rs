@@ -33,7 +33,12 @@ pub struct Figure {
 /// The counters of which the figures `keys` are made on `today`.
 pub fn periods(keys: &[FigureKey], today: Day) -> Vec<Period> {
     let mut periods = Vec::with_capacity(keys.len());
-    keys.iter().for_each(|key| periods.extend(key.span(today).periods()));
+    for key in keys {
+        match key.span(today) {
+            Span::Period(period) => periods.push(period),
+            Span::Week(week) => periods.extend(week.days().map(Period::Day)),
+        }
+    }
     periods
 }
 

@@ -180,13 +180,13 @@ impl Ledger {
 
     /// Whether a page has been counted before.
     async fn is_known(&self, site: SiteNumber, page: PageAddress) -> bool {
+        let tail = Arc::clone(&self.tail);
         // In this order: what is being folded is in one or the other.
-        if self.tail.has(site, &page) {
-            return true;
-        }
-        let found = self.queries.read(move |connection| store::find_page(connection, site, &page)).await;
+        let look = move |connection: &Connection| {
+            Ok(tail.has(site, &page) || store::find_page(connection, site, &page)?.is_some())
+        };
         // Under such a load that nobody can tell, the hit counts and its page doesn't.
-        found.is_ok_and(|number| number.is_some())
+        self.queries.read(look).await.unwrap_or(false)
     }
 
     /// Takes a title that a page gave with its hit.

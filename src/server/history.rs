@@ -77,7 +77,7 @@ pub async fn history<N: Node>(
         .between(from, to, Day::at(now, site.site.time_zone))
         .map_err(|error| wrong(if from.is_some() { "from" } else { "to" }, error.to_string()))?;
     let read = node.history(&site, &periods).await?;
-    let etag = etag(&periods, &read);
+    let etag = etag(&periods, &read, format);
     let body = match format {
         Format::Csv => {
             let mut text = format!("{HEADER_SITE}\n");
@@ -114,7 +114,7 @@ pub async fn chart<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: String
     let last = count(&query, "last", step.usual_count(), BARS_MAX)?;
     let periods = step.last(last, Day::at(clock::now(), site.site.time_zone));
     let read = node.history(&site, &periods).await?;
-    let etag = etag(&periods, &read);
+    let etag = etag(&periods, &read, Format::Json);
     let svg = chart::draw(&site.site, step, &periods, &read.values)
         .map_err(|error| Refusal::Unavailable(format!("the chart can't be drawn: {error}")))?;
     Ok(Made { body: svg.into(), etag })
@@ -134,8 +134,8 @@ fn span(query: &str, field: &'static str) -> Result<Option<Span>, Refusal> {
     text.parse().map(Some).map_err(|error: crate::counter::span::SpanError| wrong(field, error.to_string()))
 }
 
-fn etag(periods: &[Period], read: &Read<i64>) -> hyper::header::HeaderValue {
-    fresh::etag(|hasher| (periods, &read.values, read.stale).hash(hasher))
+fn etag(periods: &[Period], read: &Read<i64>, format: Format) -> hyper::header::HeaderValue {
+    fresh::etag(|hasher| (periods, &read.values, read.stale, format == Format::Csv).hash(hasher))
 }
 
 fn as_of(site: &EnrolledSite, now: DateTime<Utc>) -> String {

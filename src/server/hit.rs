@@ -268,7 +268,9 @@ impl Hits {
             }
         } else {
             let known = self.admitted(node, known, &fields.url, day, &client).await;
-            let counting = node.count(Hit { site: site.number, day, page: known.page.clone() });
+            let title = fields.title.as_deref().filter(|_| !known.page.is_other());
+            let titled = title.map(|title| (title, known.clone()));
+            let counting = node.count(Hit { site: site.number, day, page: known.page });
             let counted = if with_figures {
                 futures_util::future::join(counting, node.refresh(&site)).await.0
             } else {
@@ -278,9 +280,7 @@ impl Hits {
                 node.repeats().forget(view);
             }
             counted?;
-            if let Some(title) = &fields.title
-                && !known.page.is_other()
-            {
+            if let Some((title, known)) = titled {
                 self.titled(node, known, &fields.url, title);
             }
         }

@@ -16,8 +16,11 @@ pub enum Wanted {
 
 impl Wanted {
     pub fn of(query: Option<&str>) -> Result<Self, Refusal> {
-        // As a rule there is no query.
+        // As a rule there is no query, or a beacon's.
         let Some(query) = query else { return Ok(Self::OfSite) };
+        if query == "figures=0" {
+            return Ok(Self::Nothing);
+        }
         let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "figures");
         let Some((_, list)) = values.next() else { return Ok(Self::OfSite) };
         if values.next().is_some() {

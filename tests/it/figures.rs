@@ -203,6 +203,17 @@ fn two_nodes_with_one_redis_show_every_figure() {
         keys
     };
     story(&nodes, keys);
+    // A Redis that forgot everything gets the counts and, when they are looked for, the titles again.
+    redis.cli(&["FLUSHALL"]);
+    let titles = || {
+        nodes.each_ref().map(|node| {
+            let found = top(node, "period=total").into_iter().find(|(page, ..)| page == "/tin-tuc/bài-2");
+            found.and_then(|(_, title, hits)| title.map(|title| (title, hits)))
+        })
+    };
+    until("titles and views come back", LONG * 2, || {
+        titles().iter().all(|found| found.as_ref().is_some_and(|(title, hits)| title == "Mới" && *hits == 3))
+    });
     // While Redis is away each shows what it knows by itself, and says so.
     drop(redis);
     for node in &nodes {
@@ -289,6 +300,19 @@ fn questions_that_make_no_sense_are_refused_with_what_would() {
     assert_eq!(top(&node, "limit=1")[0].1.as_ref().unwrap().chars().count(), 200);
     // History by year over a century is short enough, and nobody counted anything then.
     assert_eq!(get(&node, "history?by=year&from=1970&to=2069")["history"].as_array().unwrap().len(), 100);
+    node.stop();
+}
+
+#[test]
+fn the_box_speaks_as_the_portal_does() {
+    let directory = TempDir::new().unwrap();
+    let words = "label_style = \"current\"\nfigures = [\"month\", \"week\", \"total\"]\n\
+                 labels = { week = \"Trong tuần\", title = \"Số lượt truy cập\" }\n";
+    let node = start(directory.path(), &format!("{SITE}{words}"), &[]);
+    let figures = node.hit("/a").json();
+    assert_eq!(figures["title"], "Số lượt truy cập");
+    let labels: Vec<_> = figures["figures"].as_array().unwrap().iter().map(|figure| figure["label"].clone()).collect();
+    assert_eq!(labels, ["Tháng hiện tại", "Trong tuần", "Tổng lượt truy cập"]);
     node.stop();
 }
 
