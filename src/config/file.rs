@@ -51,6 +51,7 @@ pub struct File {
     pub redis_allow_eviction: bool,
     pub admin_token: Option<Secret>,
     pub path_prefix: String,
+    pub limits_enabled: Option<bool>,
     pub sites: Vec<Site>,
 }
 
@@ -111,9 +112,9 @@ fn parse(path: &Path, text: &str, findings: &mut Findings<'_>) -> File {
         redis_allow_eviction: reader.boolean("redis_allow_eviction").unwrap_or(false),
         admin_token: secret_file(&mut reader, "admin_token_file", folder),
         path_prefix: path_prefix(&mut reader),
+        limits_enabled: limits(&mut reader),
         sites: {
             trusted_proxies(&mut reader);
-            limits(&mut reader);
             sites(&mut reader, table.get_ref())
         },
     }
@@ -212,12 +213,11 @@ fn trusted_proxies(reader: &mut Reader<'_, '_, '_>) {
     }
 }
 
-/// Not acted on yet.
-fn limits(reader: &mut Reader<'_, '_, '_>) {
-    let Some((table, _)) = reader.table("limits", "{ enabled = true }") else { return };
+fn limits(reader: &mut Reader<'_, '_, '_>) -> Option<bool> {
+    let (table, _) = reader.table("limits", "{ enabled = true }")?;
     let mut limits = Reader::new(table, reader.findings());
     limits.refuse_unknown(&LIMITS_KEYS, |key, _| suggest::nearest_or_all(key, &LIMITS_KEYS));
-    let _enabled = limits.boolean("enabled");
+    limits.boolean("enabled")
 }
 
 fn sites(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>) -> Vec<Site> {

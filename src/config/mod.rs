@@ -47,6 +47,8 @@ pub struct Config {
     /// Served under another path, for example `/tk`.
     pub path_prefix: String,
     pub sites: Vec<Site>,
+    /// Limits per client address.
+    pub limits_enabled: bool,
     /// No file was given: the one site is the built-in demo.
     pub is_demo: bool,
     pub log_format: LogFormat,
@@ -109,6 +111,7 @@ impl Config {
             admin_token: file.admin_token,
             path_prefix: file.path_prefix,
             sites: file.sites,
+            limits_enabled: file.limits_enabled.unwrap_or(true),
             is_demo,
             log_format,
             log_filter,

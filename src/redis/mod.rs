@@ -14,9 +14,12 @@ mod learn;
 pub mod node;
 mod policy;
 mod publish;
+mod queries;
 pub mod raise;
+mod script;
 mod sweep;
 pub mod target;
+mod titles;
 mod totals;
 mod witness;
 
@@ -56,6 +59,7 @@ pub struct Settings {
 
 /// The running publication.
 pub struct Publication {
+    keys: Keys,
     connections: Arc<Connections>,
     totals: Arc<Totals>,
     health: Arc<Health>,
@@ -77,6 +81,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     let (stop, stopped) = watch::channel(None);
     let (end, done) = watch::channel(());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let keys = Keys::new(&settings.prefix);
     let parts = Parts {
         settings,
         node,
@@ -89,7 +94,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         runtime.block_on(parts.run(wishes, wanted_lessons, stopped));
         drop(end);
     })?;
-    Ok(Publication { connections, totals, health, lessons, stop, thread: Mutex::new(Some(thread)), done })
+    Ok(Publication { keys, connections, totals, health, lessons, stop, thread: Mutex::new(Some(thread)), done })
 }
 
 /// The client brings TLS without its cryptography.
@@ -102,6 +107,12 @@ impl Publication {
     /// Resolves when the site's totals are younger than a second, or when that would take too long.
     pub async fn refresh(&self, site: SiteNumber) {
         self.totals.refresh(site).await;
+    }
+
+    /// Reads the site's totals now: more of them are wanted than the last read brought. Resolves
+    /// when they are in, or when that would take too long.
+    pub async fn read_again(&self, site: SiteNumber) {
+        self.totals.read_again(site).await;
     }
 
     /// Brings what Redis knows of the site's own counters into the node's file. False: that did not
