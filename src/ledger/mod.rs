@@ -186,6 +186,11 @@ impl Ledger {
         hand_over::count(&self.inbox, hit)
     }
 
+    /// What changes with every change of the site's counters in memory; none if none are there.
+    pub fn version(&self, site: SiteNumber) -> Option<u64> {
+        Some(self.live.get(site)?.version())
+    }
+
     /// The hits of each period, brought into memory first if need be.
     pub async fn hits(&self, site: SiteNumber, periods: &[Period]) -> Result<LiveHits, NotDurable> {
         if let Some(found) = self.live.get(site).and_then(|live| live.hits(periods)) {
