@@ -143,6 +143,7 @@ impl Ledger {
             run_number: None,
             tail: Arc::clone(&tail),
             fold: fold::Fold::new(mark),
+            folds_wanted: Vec::new(),
             log_pages,
             checkpoint_at: committer::CHECKPOINT_PAGES,
             row: Vec::new(),
