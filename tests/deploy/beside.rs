@@ -46,7 +46,7 @@ impl Drop for Beside {
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 12_000;
-    const COUNT: u16 = 10_000;
+    const COUNT: u16 = 6_000;
     let start = (std::process::id() % u32::from(COUNT)) as u16;
     loop {
         let port = FIRST + (start + NEXT.fetch_add(1, Ordering::SeqCst)) % COUNT;
