@@ -143,7 +143,13 @@ impl server::node::Node for Node {
     fn readiness(&self) -> Readiness {
         Readiness {
             not_ready: self.ledger.failed().map(|reason| reason.to_string()),
-            degraded: self.publication.get().map(Publication::degraded).unwrap_or_default(),
+            degraded: self
+                .ledger
+                .damage()
+                .map(|damage| ("file", damage.to_owned()))
+                .into_iter()
+                .chain(self.publication.get().map(Publication::degraded).unwrap_or_default())
+                .collect(),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 
 use super::fold::{Entry, Fold};
 use super::hand_over::{Gathering, NotDurable};
+use super::high_water::{HighWater, Reached};
 use super::inbox::Message;
 use super::live::Live;
 use super::outbox::Outbox;
@@ -46,7 +47,8 @@ pub struct Committer {
     pub metrics: Arc<Metrics>,
     pub run: Source,
     pub fold_interval: Duration,
-    pub last_number: i64,
+    pub reached: Reached,
+    pub high_water: HighWater,
     /// None until the run's first hit.
     pub run_number: Option<SourceNumber>,
     pub tail: Tally,
@@ -163,7 +165,7 @@ impl Committer {
         }
         let by_day = tally.by_day();
         self.load_missing(&by_day)?;
-        let mut number = self.last_number;
+        let mut number = self.reached.journal;
         let mut run_number = self.run_number;
         let mut has_more_to_prune = self.prune;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -192,7 +194,10 @@ impl Committer {
         }
         transaction.commit()?;
         // From here on the batch is on disk; what is remembered of the file changes with it.
-        self.last_number = number;
+        if number > self.reached.journal {
+            self.reached.journal = number;
+            self.high_water.note(self.reached);
+        }
         self.run_number = run_number;
         self.prune = has_more_to_prune;
         if !fold_is_idle {
@@ -236,7 +241,7 @@ impl Committer {
     fn show(&self, by_day: &[(SiteNumber, Day, u64)]) {
         for (site, day, hits) in by_day {
             let hits = i64::try_from(*hits).unwrap_or(i64::MAX);
-            self.live.get_or_insert(*site).add(&day.site_periods(), hits, self.last_number);
+            self.live.get_or_insert(*site).add(&day.site_periods(), hits, self.reached.journal);
             self.outbox.site_changed(*site);
         }
     }
@@ -246,7 +251,7 @@ impl Committer {
             && !self.tail.is_empty()
         {
             let tail = std::mem::take(&mut self.tail);
-            self.fold.start(tail, source, self.last_number);
+            self.fold.start(tail, source, self.reached.journal);
         }
     }
 
@@ -329,11 +334,10 @@ impl Committer {
                     None => SITE_ITSELF,
                     Some(page) => store::page_number(c, site, page)?,
                 };
-                store::merge(
-                    c,
-                    Place { site, period: contribution.period, page, source: number },
-                    contribution.register,
-                )?;
+                let place = Place { site, period: contribution.period, page, source: number };
+                if store::merge(c, place, contribution.register)? && learned {
+                    store::note_partly_learned(c, number)?;
+                }
             }
             Ok(())
         })?;
@@ -353,7 +357,10 @@ impl Committer {
     fn in_transaction<T>(&mut self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Trouble> {
         let transaction = self.connection.transaction()?;
         let value = work(&transaction)?;
+        let changes = store::note_change(&transaction)?;
         transaction.commit()?;
+        self.reached.changes = changes;
+        self.high_water.note(self.reached);
         Ok(value)
     }
 

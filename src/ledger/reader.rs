@@ -93,7 +93,7 @@ pub fn export(
 pub fn sources(connection: &Connection, site: SiteNumber, run: &str) -> rusqlite::Result<Vec<SourceAccount>> {
     connection
         .prepare_cached(
-            "SELECT s.name, s.learned, ifnull(sum(c.hits) FILTER (WHERE c.page = 0 AND c.period = 0), 0),
+            "SELECT s.name, s.learned = 1, ifnull(sum(c.hits) FILTER (WHERE c.page = 0 AND c.period = 0), 0),
                     min(c.period) FILTER (WHERE c.page = 0 AND c.period % 100 > 0 AND c.hits != 0),
                     max(c.period) FILTER (WHERE c.page = 0 AND c.period % 100 > 0 AND c.hits != 0),
                     count(*) FILTER (WHERE c.page = 0 AND c.hits != 0), count(*) FILTER (WHERE c.page > 0 AND c.hits != 0)
