@@ -13,6 +13,7 @@ pub mod period;
 pub mod site;
 pub mod source;
 pub mod tally;
+pub mod verification;
 
 pub use contribution::{Contribution, Register};
 pub use figures::Figures;

@@ -406,6 +406,10 @@ impl Ledger {
         self.reader.read(move |connection| reader::published_sources(connection, site, limit)).await
     }
 
+    pub async fn own_sources(&self, site: SiteNumber) -> Result<Vec<Source>, NotDurable> {
+        self.reader.read(move |connection| reader::own_sources(connection, site)).await
+    }
+
     pub async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) -> Result<(), NotDurable> {
         self.ask(|done| Message::MarkPublished { site, sources, done }).await
     }

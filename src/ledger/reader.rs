@@ -166,6 +166,17 @@ pub fn unpublished_sites(connection: &Connection, run: &str) -> rusqlite::Result
         .collect()
 }
 
+/// Sources of which all that was counted is in this file: nothing of them was learned from Redis.
+pub fn own_sources(connection: &Connection, site: SiteNumber) -> rusqlite::Result<Vec<Source>> {
+    let names: Vec<String> = connection
+        .prepare_cached(
+            "SELECT s.name FROM site_sources p JOIN sources s ON s.number = p.source WHERE p.site = ? AND s.learned = 0",
+        )?
+        .query_map([site.0], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
 /// Sources of a site that are known to be wholly in Redis: imports first, then the newest runs.
 pub fn published_sources(connection: &Connection, site: SiteNumber, limit: usize) -> rusqlite::Result<Vec<Source>> {
     let names: Vec<String> = connection
