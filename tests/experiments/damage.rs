@@ -139,7 +139,8 @@ fn damage_to_the_files_is_harmless_or_refused_with_advice_and_never_opened_as_em
     let mut complaints = Vec::new();
     for name in ["thongke.db", "thongke.db-wal", "thongke.db-shm", "thongke.lock", "thongke.reached"] {
         for damage in DAMAGES {
-            for _ in 0..either(3, 200) {
+            let is_counts = name.starts_with("thongke.db") && !name.ends_with("-shm");
+            for _ in 0..either(3, if is_counts { 100 } else { 20 }) {
                 let mut damaged = host.copy(None);
                 let Some(what) = damage.inflict(&damaged.data().join(name), &mut dice) else { continue };
                 match result(&mut damaged, &book) {
