@@ -11,6 +11,7 @@ use thongke::counter::account::{ImportReport, SourceAccount};
 use thongke::counter::csv::Row;
 use thongke::counter::site::Screening;
 use thongke::counter::source::ImportName;
+use thongke::counter::verification::{Repair, Verification};
 use thongke::counter::{ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, Period, Site, SiteNumber, Sites};
 use thongke::metrics::Metrics;
 use thongke::server::hit::{Fields, Hits};
@@ -78,6 +79,14 @@ impl Node for Admitting {
     }
 
     async fn refresh(&self, _: &Arc<EnrolledSite>) {}
+
+    async fn verify(&self, _: &Arc<EnrolledSite>) -> Result<Verification, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn repair(&self, _: &Arc<EnrolledSite>) -> Result<Repair, Unavailable> {
+        Err(beyond())
+    }
 
     fn version(&self, _: &EnrolledSite) -> Option<(u64, bool)> {
         None

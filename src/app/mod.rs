@@ -78,6 +78,7 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
         let publication = redis::start(settings, Arc::clone(&node), Arc::clone(&metrics));
         node.publish_through(publication.context("can't start publishing")?);
     }
+    node.ledger().check_in_background();
     metrics.collect_at_scrape(scrape::AtScrape::new(&node, config.data_dir.clone()));
     let (stop, stopped) = watch::channel(false);
     let (mut threads, mut pulses) = (Vec::new(), Vec::new());

@@ -20,6 +20,7 @@ use super::admission::Admission;
 use super::expiry;
 use super::fold::{Entry, Fold};
 use super::hand_over::{Gathering, NotDurable};
+use super::high_water::{HighWater, Reached};
 use super::inbox::Message;
 use super::live::Live;
 use super::outbox::Outbox;
@@ -50,7 +51,8 @@ pub struct Committer {
     pub metrics: Arc<Metrics>,
     pub run: Source,
     pub fold_interval: Duration,
-    pub last_number: i64,
+    pub reached: Reached,
+    pub high_water: HighWater,
     /// None until the run's first hit.
     pub run_number: Option<SourceNumber>,
     pub tail: Arc<Tail>,
@@ -178,7 +180,7 @@ impl Committer {
         }
         let by_day = tally.by_day();
         self.load_missing(&by_day)?;
-        let mut number = self.last_number;
+        let mut number = self.reached.journal;
         let mut run_number = self.run_number;
         let mut has_more_to_prune = self.prune;
         let titles = if fold_is_idle && self.titles_are_due { self.titles.take(step / 4) } else { Vec::new() };
@@ -217,7 +219,10 @@ impl Committer {
         }
         transaction.commit()?;
         // From here on the batch is on disk; what is remembered of the file changes with it.
-        self.last_number = number;
+        if number > self.reached.journal {
+            self.reached.journal = number;
+            self.high_water.note(self.reached);
+        }
         self.run_number = run_number;
         self.prune = has_more_to_prune;
         if fold_is_idle {
@@ -266,7 +271,7 @@ impl Committer {
     fn show(&self, by_day: &[(SiteNumber, Day, u64)]) {
         for (site, day, hits) in by_day {
             let hits = i64::try_from(*hits).unwrap_or(i64::MAX);
-            self.live.get_or_insert(*site).add(&day.site_periods(), hits, self.last_number);
+            self.live.get_or_insert(*site).add(&day.site_periods(), hits, self.reached.journal);
             self.outbox.site_changed(*site);
         }
     }
@@ -275,7 +280,7 @@ impl Committer {
         if let Some(source) = self.run_number
             && !self.tail.is_empty()
         {
-            self.fold.start(self.tail.freeze(), source, self.last_number);
+            self.fold.start(self.tail.freeze(), source, self.reached.journal);
         }
     }
 
@@ -344,7 +349,7 @@ impl Committer {
             }
             // Folded in steps, between the commits of what arrives meanwhile.
             Message::Fold { done } => {
-                self.folds_wanted.push((self.last_number, done));
+                self.folds_wanted.push((self.reached.journal, done));
                 Ok(())
             }
         }
@@ -389,11 +394,10 @@ impl Committer {
                     None => SITE_ITSELF,
                     Some(page) => store::page_number(c, site, page)?,
                 };
-                store::merge(
-                    c,
-                    Place { site, period: contribution.period, page, source: number },
-                    contribution.register,
-                )?;
+                let place = Place { site, period: contribution.period, page, source: number };
+                if store::merge(c, place, contribution.register)? && learned {
+                    store::note_partly_learned(c, number)?;
+                }
             }
             Ok(())
         })?;
@@ -413,7 +417,10 @@ impl Committer {
     fn in_transaction<T>(&mut self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Trouble> {
         let transaction = self.connection.transaction()?;
         let value = work(&transaction)?;
+        let changes = store::note_change(&transaction)?;
         transaction.commit()?;
+        self.reached.changes = changes;
+        self.high_water.note(self.reached);
         Ok(value)
     }
 

@@ -7,6 +7,7 @@ use crate::bots::{CensusRow, Kind};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
+use crate::counter::verification::{Repair, Verification};
 use crate::counter::{ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, Period, Sites};
 
 use super::repeats::Repeats;
@@ -91,6 +92,12 @@ pub trait Node: Send + Sync + 'static {
         after: Option<Row>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Row>, Unavailable>>;
+
+    /// Holds all places that know the site's counts against one another.
+    fn verify(&self, site: &Arc<EnrolledSite>) -> impl Future<Output = Result<Verification, Unavailable>>;
+
+    /// Mends what Redis has of the site, as far as anyone can know what is right.
+    fn repair(&self, site: &Arc<EnrolledSite>) -> impl Future<Output = Result<Repair, Unavailable>>;
 
     /// What this node's visitors have just seen, which its workers share.
     fn repeats(&self) -> &Repeats;
