@@ -50,6 +50,13 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show how many hits of a site were not counted, by day and kind: bots, prefetches, repeats
+    Bots {
+        site: SiteId,
+        /// Write them as a JSON array
+        #[arg(long)]
+        json: bool,
+    },
     /// Undo an import
     Forget {
         site: SiteId,

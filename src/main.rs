@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Export { site } => operate::export(&config, site),
         Command::Figures { site, json } => operate::figures(&config, site, *json),
         Command::Sources { site, json } => operate::sources(&config, site, *json),
+        Command::Bots { site, json } => operate::bots(&config, site, *json),
         Command::Forget { site, source } => operate::forget(&config, site, source),
     };
     match outcome {

@@ -1,6 +1,7 @@
 //! Builds the node and everything around it; `main` and the tests start the same thing.
 
 mod node;
+mod spared;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,6 +20,8 @@ use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::{self, AdminSettings, Limits, PublicSettings};
 
+use spared::Spared;
+
 pub use node::Node;
 
 /// How long the end of the process may wait for Redis; what is not published by then is published
@@ -31,6 +34,7 @@ pub struct Running {
     pub public_address: SocketAddr,
     pub admin_address: SocketAddr,
     node: Arc<Node>,
+    spared: Arc<Spared>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -53,7 +57,8 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
     lock.sign(&reachable(admin_address).to_string()).context("can't write the data directory's lock file")?;
     let (ledger, sites) =
         Ledger::open(lock, &config.data_dir, config.sites.clone(), target.is_some(), Arc::clone(&metrics))?;
-    let node = Arc::new(Node::new(ledger, sites, Utc::now));
+    let spared = Arc::new(Spared::open(&config.data_dir));
+    let node = Arc::new(Node::new(ledger, sites, Arc::clone(&spared), Utc::now));
     if let Some(target) = target {
         let settings = redis::Settings {
             target,
@@ -92,7 +97,9 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
             server::serve_admin(listener, node, settings, metrics, until)
         })?);
     }
-    Ok(Running { public_address, admin_address, node, stop, threads })
+    let (keeping, until) = (Arc::clone(&spared), until_stopped(stopped));
+    threads.push(on_a_thread("spared", move || async move { keeping.keep(until).await })?);
+    Ok(Running { public_address, admin_address, node, spared, stop, threads })
 }
 
 impl Running {
@@ -112,6 +119,7 @@ impl Running {
                 tracing::error!("a server thread has panicked");
             }
         }
+        self.spared.write_changes();
         if let Some(publication) = self.node.publication() {
             let drained = Builder::new_current_thread().enable_all().build().map(|runtime| {
                 runtime.block_on(async {

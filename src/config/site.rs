@@ -10,10 +10,10 @@ use toml::de::{DeTable, DeValue};
 use super::problem::Findings;
 use super::reader::{Reader, Text, a_kind_of};
 use super::suggest;
-use crate::counter::site::PageRetention;
+use crate::counter::site::{PageRetention, Screening};
 use crate::counter::{FigureKey, Origin, Site, SiteId};
 
-pub const KEYS: [&str; 11] = [
+pub const KEYS: [&str; 12] = [
     "name",
     "origins",
     "time_zone",
@@ -24,6 +24,7 @@ pub const KEYS: [&str; 11] = [
     "page_cap",
     "page_days",
     "page_months",
+    "bots",
     "repeat_window",
 ];
 
@@ -113,8 +114,11 @@ fn read_site(id: &Text<'_>, table: &DeTable<'_>, root_keys: &[&str], findings: &
     };
     // Not acted on yet.
     let _page_cap = reader.whole_number("page_cap", 1..=u32::MAX, "100000");
+    if let Some(bots) = reader.boolean("bots") {
+        site.screening = if bots { Screening::All } else { Screening::None };
+    }
     if let Some(window) = reader.string("repeat_window", r#""30m""#) {
-        repeat_window(&window, reader.findings());
+        site.repeat_window = repeat_window(&window, reader.findings()).unwrap_or(site.repeat_window);
     }
     site_id.map(|_| site)
 }
@@ -172,10 +176,9 @@ fn refuse_repeats(key: &str, texts: &[Text<'_>], findings: &mut Findings<'_>) {
     }
 }
 
-/// Not acted on yet.
-fn repeat_window(window: &Text<'_>, findings: &mut Findings<'_>) {
+fn repeat_window(window: &Text<'_>, findings: &mut Findings<'_>) -> Option<Duration> {
     let reason = match humantime::parse_duration(window.text) {
-        Ok(duration) if duration <= REPEAT_WINDOW_MAX => return,
+        Ok(duration) if duration <= REPEAT_WINDOW_MAX => return Some(duration),
         Ok(_) => "is longer than a day, for which a visitor is known; expected at most `24h`".to_owned(),
         Err(_) if window.text.trim().parse::<u32>().is_ok() => {
             format!("has no unit; did you mean `{}s` (seconds) or `{0}m` (minutes)?", window.text.trim())
@@ -184,4 +187,5 @@ fn repeat_window(window: &Text<'_>, findings: &mut Findings<'_>) {
     };
     let shown: Range<usize> = window.span.clone();
     findings.wrong(&shown, format!("repeat_window `{}` {reason}", window.text));
+    None
 }

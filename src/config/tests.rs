@@ -342,6 +342,7 @@ page_params = ["id", "nv", "op"]
 page_cap = 100000
 page_days = 40
 page_months = 24
+bots = true
 repeat_window = "0s"
 
 [limits]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use chrono_tz::Tz;
 use rustc_hash::FxHashMap;
@@ -37,6 +38,19 @@ pub struct Site {
     /// Query parameters that name an article, in the order in which they stand in its address.
     pub page_params: Arc<[String]>,
     pub page_retention: PageRetention,
+    pub screening: Screening,
+    /// Within it a visitor's reload of a page counts once; zero for every time.
+    pub repeat_window: Duration,
+}
+
+/// Whose hits are kept from the figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screening {
+    /// Nobody's: the bot lists are not even loaded.
+    None,
+    /// Bots', but not those of the tools by which developers try things.
+    ButTools,
+    All,
 }
 
 /// How long a page's figures are kept; the site's own are kept for ever.
@@ -127,6 +141,8 @@ impl Site {
             labels: Labels::new(),
             page_params: Arc::clone(&SHARED_PAGE_PARAMS),
             page_retention: PAGE_RETENTION_DEFAULT,
+            screening: Screening::All,
+            repeat_window: Duration::ZERO,
         }
     }
 

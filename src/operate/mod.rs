@@ -15,6 +15,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 
+use crate::bots::{CENSUS_FILE, Census, CensusRow};
 use crate::config::Config;
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::{self, HEADER_PAGES};
@@ -169,6 +170,26 @@ pub fn sources(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<
         );
     }
     Ok(())
+}
+
+/// With `as_json`, as a JSON array.
+pub fn bots(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
+    let rows: Vec<CensusRow> = on_the_node(config, site, async |place| match place {
+        Place::Running(admin) => {
+            let answer = ask(config, &admin, Method::GET, &format!("/sites/{site}/bots"), Bytes::new()).await?;
+            Ok(serde_json::from_slice(&answer)?)
+        }
+        Place::Stopped(ledger, site) => {
+            ledger.close();
+            let text = std::fs::read_to_string(config.data_dir.join(CENSUS_FILE)).unwrap_or_default();
+            Ok(Census::from_lines(&text).rows(&site.site.id))
+        }
+    })?;
+    if as_json {
+        return print(&serde_json::to_string(&rows)?);
+    }
+    print(&format!("{:<10}  {:<18}  {:>12}", "day", "kind", "not counted"))?;
+    rows.iter().try_for_each(|row| print(&format!("{:<10}  {:<18}  {:>12}", row.day, row.kind, row.hits)))
 }
 
 /// A line for another program, which may have gone away.

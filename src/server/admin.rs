@@ -82,7 +82,7 @@ impl<N: Node> Admin<N> {
         self.check_name(host, wire)?;
         self.check_token(request.headers())?;
         let allow = match what {
-            "export" | "sources" | "figures" => "GET, HEAD",
+            "export" | "sources" | "figures" | "bots" => "GET, HEAD",
             "import" => "POST",
             _ if what.starts_with("sources/") => "DELETE",
             _ => return Err(Refusal::PathUnknown),
@@ -94,6 +94,7 @@ impl<N: Node> Admin<N> {
         match what {
             "export" => Ok(self.export(site)),
             "sources" => Ok(json(&self.node.sources(&site).await?)),
+            "bots" => Ok(json(&self.node.spared(&site))),
             "figures" => {
                 self.node.refresh(&site).await;
                 self.figures.query(&*self.node, &site, &HeaderMap::new()).await

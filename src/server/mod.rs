@@ -9,6 +9,7 @@ mod admin;
 mod answer;
 mod assets;
 mod body;
+mod client;
 mod clock;
 mod connection;
 mod cors;
@@ -23,7 +24,9 @@ pub mod node;
 mod public;
 mod recent;
 mod refusal;
+pub mod repeats;
 mod router;
+mod screen;
 mod wire;
 
 use std::future::Future;
