@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use thongke::command_line::{Command, CommandLine};
-use thongke::config::{Config, Environment, LogFormat};
+use thongke::config::{Config, Environment, LogFormat, PublicAddress};
 use thongke::{app, operate};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -69,7 +69,10 @@ fn serve(config: &Config, flags: &thongke::config::Flags) -> ExitCode {
         }
     };
     let look = if config.is_demo { ": open it to see a demo page count" } else { "" };
-    tracing::info!("counting on http://{}{}/{look}", running.public_address, config.path_prefix);
+    match &running.public_address {
+        PublicAddress::Tcp(address) => tracing::info!("counting on http://{address}{}/{look}", config.path_prefix),
+        unix => tracing::info!("counting on {unix}"),
+    }
     tracing::info!("metrics and health on http://{}/metrics", running.admin_address);
     runtime.block_on(until_told_to_stop(signals, &running, flags));
     tracing::info!("stopping: finishing what is in flight");

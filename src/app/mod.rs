@@ -14,11 +14,11 @@ use chrono::Utc;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{self, Config, PublicAddress};
 use crate::ledger::{DirectoryLock, Ledger};
 use crate::metrics::Metrics;
 use crate::redis;
-use crate::server::{self, AdminSettings, Limits, PublicSettings};
+use crate::server::{self, AdminSettings, Limits, Listener, PublicSettings};
 
 use spared::Spared;
 
@@ -31,7 +31,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// A running node.
 #[derive(Debug)]
 pub struct Running {
-    pub public_address: SocketAddr,
+    pub public_address: PublicAddress,
     pub admin_address: SocketAddr,
     node: Arc<Node>,
     spared: Arc<Spared>,
@@ -45,13 +45,9 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
     let target = config.redis_target().context("the `redis` setting can't be used")?;
     // Everything that can be refused is refused before the first file is written.
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let listeners = server::bind(config.listen, workers).with_context(|| refused("listen", config.listen))?;
+    let (public_address, listeners) = bind_public(&config.listen, workers)?;
     let admin_listeners =
-        server::bind(config.admin_listen, 1).with_context(|| refused("admin-listen", config.admin_listen))?;
-    let address_of = |sockets: &[std::net::TcpListener]| {
-        sockets.first().context("no socket was bound")?.local_addr().context("a bound socket has no address")
-    };
-    let public_address = address_of(&listeners)?;
+        server::bind(config.admin_listen, 1).with_context(|| refused("admin-listen", &config.admin_listen))?;
     let admin_address = address_of(&admin_listeners)?;
     let mut lock = DirectoryLock::take(&config.data_dir)?;
     lock.sign(&reachable(admin_address).to_string()).context("can't write the data directory's lock file")?;
@@ -74,6 +70,7 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
+        trusted_proxies: trusted_proxies(&config.trusted_proxies),
         ..PublicSettings::default()
     });
     for listener in listeners {
@@ -148,7 +145,35 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-fn refused(setting: &str, address: SocketAddr) -> String {
+/// Where the public listener is, and a socket of it for each worker.
+fn bind_public(address: &PublicAddress, workers: usize) -> anyhow::Result<(PublicAddress, Vec<Listener>)> {
+    match address {
+        PublicAddress::Tcp(tcp) => {
+            let sockets = server::bind(*tcp, workers).with_context(|| refused("listen", tcp))?;
+            Ok((PublicAddress::Tcp(address_of(&sockets)?), sockets.into_iter().map(Listener::from).collect()))
+        }
+        PublicAddress::Unix(path) => {
+            let sockets = server::bind_unix(path, workers).with_context(|| {
+                format!("can't listen on {address}: its folder must be there and writable, and no other program listen there")
+            })?;
+            Ok((address.clone(), sockets.into_iter().map(Listener::from).collect()))
+        }
+    }
+}
+
+fn address_of(sockets: &[std::net::TcpListener]) -> anyhow::Result<SocketAddr> {
+    sockets.first().context("no socket was bound")?.local_addr().context("a bound socket has no address")
+}
+
+fn trusted_proxies(trusted: &config::TrustedProxies) -> server::TrustedProxies {
+    let field = match trusted.field {
+        config::ForwardedField::XForwardedFor => server::ForwardedField::XForwardedFor,
+        config::ForwardedField::Forwarded => server::ForwardedField::Forwarded,
+    };
+    server::TrustedProxies { networks: trusted.networks.clone(), unix_socket: trusted.unix_socket, field }
+}
+
+fn refused(setting: &str, address: impl std::fmt::Display) -> String {
     format!("can't listen on {address}: is another program using the port? choose another with --{setting}")
 }
 

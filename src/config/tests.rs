@@ -39,7 +39,7 @@ fn a_flag_beats_the_environment_and_that_the_file() {
     let flags = Flags { config: Some(path), listen: Some("127.0.0.1:3".to_owned()), ..Flags::default() };
     let env = environment(&[("THONGKE_LISTEN", "127.0.0.1:2"), ("THONGKE_ADMIN_LISTEN", "127.0.0.1:2")]);
     let config = Config::load(&flags, &env).unwrap();
-    assert_eq!((config.listen.port(), config.admin_listen.port()), (3, 2));
+    assert_eq!((config.listen.to_string(), config.admin_listen.port()), ("127.0.0.1:3".to_owned(), 2));
     assert_eq!(config.data_dir, Path::new("/1"));
 }
 
@@ -88,6 +88,14 @@ const WRONG: &[(&str, &str)] = &[
     (
         "trusted_proxies = [\"10.0.0.1\", \"10.0.0.1/8\"]\n{SITE}",
         ":1:32: trusted_proxies: `10.0.0.1/8` names one address and a whole network; did you mean `10.0.0.0/8`, or `10.0.0.1` alone?",
+    ),
+    (
+        "trusted_proxies_field = \"X-Real-IP\"\n{SITE}",
+        ":1:25: trusted_proxies_field: `X-Real-IP` is no field that is read; expected",
+    ),
+    (
+        "listen = \"unix:http.sock\"\n{SITE}",
+        ":1:10: listen `unix:http.sock` names no file from the root on; expected for example `unix:/run",
     ),
     ("trusted_proxies = [\"nginx\"]\n{SITE}", ":1:20: trusted_proxies: `nginx` is neither an address nor a network"),
     (

@@ -67,21 +67,17 @@ mod tests {
     use chrono::TimeZone;
 
     use super::super::label::{Labels, Language};
-    use super::super::site::{PAGE_RETENTION_DEFAULT, Site};
+    use super::super::site::Site;
     use super::*;
 
     #[test]
     fn the_json_is_the_contracts_example() {
         let site = Site {
-            id: "vixuyen".parse().unwrap(),
-            name: String::new(),
-            origins: Vec::new(),
             time_zone: chrono_tz::Asia::Ho_Chi_Minh,
             language: Language::Vietnamese,
             figures: vec![FigureKey::Today, FigureKey::Yesterday, FigureKey::Month, FigureKey::Year],
             labels: Labels::new(),
-            page_params: [].into(),
-            page_retention: PAGE_RETENTION_DEFAULT,
+            ..Site::with_defaults("vixuyen".parse().unwrap(), Vec::new())
         };
         let now = Utc.with_ymd_and_hms(2024, 6, 17, 3, 15, 0).unwrap();
         let figures = Figures::compose(&site, &site.figures, now, false, |period| match period.to_string().as_str() {

@@ -175,15 +175,9 @@ mod tests {
     #[test]
     fn the_pages_of_a_day_expire_after_their_retention_in_the_sites_own_zone() {
         let site = Site {
-            id: "demo".parse().unwrap(),
-            name: String::new(),
-            origins: Vec::new(),
             time_zone: chrono_tz::Asia::Ho_Chi_Minh,
-            language: crate::counter::Language::Vietnamese,
-            figures: Vec::new(),
-            labels: crate::counter::label::Labels::new(),
-            page_params: [].into(),
             page_retention: crate::counter::site::PAGE_RETENTION_DEFAULT,
+            ..Site::with_defaults("demo".parse().unwrap(), Vec::new())
         };
         // Kept up to 27 July: gone at 28 July 00:00 in Vietnam.
         assert_eq!(expiry(&site, "2024-06-17".parse().unwrap()), Some(1_722_099_600));

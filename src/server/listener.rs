@@ -3,7 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -11,11 +14,11 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use rustc_hash::FxHashMap;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::connection::{self, Answer};
 use super::limits::Limits;
+use super::socket::{Listener, Stream};
 use super::wire::{CoarseClock, Order, Wire};
 
 /// Connections that wait in the kernel until a worker takes them; the kernel may cap it lower.
@@ -55,6 +58,21 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// A unix socket at `path`, for as many workers, who take turns.
+///
+/// Whoever may enter its folder may use it.
+pub fn bind_unix(path: &Path, workers: usize) -> io::Result<Vec<UnixListener>> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    // The file of a process that ended stays; one that somebody listens on is theirs.
+    if is_socket && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    (0..workers).map(|_| listener.try_clone()).collect()
+}
+
 /// A worker's open connections.
 struct Connections {
     open: RefCell<FxHashMap<u64, Rc<Wire>>>,
@@ -83,10 +101,10 @@ impl Connections {
         }
     }
 
-    fn add(&self, stream: TcpStream) -> (u64, Rc<Wire>) {
+    fn add(&self, stream: Stream, peer: Option<IpAddr>) -> (u64, Rc<Wire>) {
         let number = self.opened.get();
         self.opened.set(number + 1);
-        let wire = Rc::new(Wire::new(stream, Rc::clone(&self.clock)));
+        let wire = Rc::new(Wire::new(stream, peer, Rc::clone(&self.clock)));
         self.open.borrow_mut().insert(number, Rc::clone(&wire));
         (number, wire)
     }
@@ -114,13 +132,8 @@ impl Connections {
 
 /// Takes connections and serves each in a task of its own until `shutdown` resolves, then lets
 /// what is in flight end.
-pub async fn serve<A: Answer>(
-    listener: TcpListener,
-    answers: Rc<A>,
-    limits: Limits,
-    shutdown: impl Future<Output = ()>,
-) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
+pub async fn serve<A: Answer>(listener: Listener, answers: Rc<A>, limits: Limits, shutdown: impl Future<Output = ()>) {
+    let listener = match listener.watch() {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(error = %error, "failed to watch the listening socket: this worker serves nobody");
@@ -139,8 +152,8 @@ pub async fn serve<A: Answer>(
         async move { connections.sweep().await }
     });
     let protocol = Rc::new(connection::protocol());
-    let start = |stream: TcpStream| {
-        let (number, wire) = connections.add(stream);
+    let start = |(stream, peer): (Stream, Option<IpAddr>)| {
+        let (number, wire) = connections.add(stream, peer);
         let (connections, protocol, answers) = (Rc::clone(&connections), Rc::clone(&protocol), Rc::clone(&answers));
         tokio::task::spawn_local(async move {
             connection::serve(&protocol, wire, answers).await;
@@ -160,9 +173,9 @@ pub async fn serve<A: Answer>(
             } => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok(accepted) => {
                 pause = ACCEPT_PAUSE_MIN;
-                start(stream);
+                start(accepted);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -178,8 +191,8 @@ pub async fn serve<A: Answer>(
     }
 
     // Those who connected before the shutdown and wait in the kernel would be reset.
-    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
-        start(stream);
+    while let Some(Ok(accepted)) = listener.accept().now_or_never() {
+        start(accepted);
     }
     drop(listener);
     drain(&connections).await;

@@ -27,14 +27,17 @@ mod refusal;
 pub mod repeats;
 mod router;
 mod screen;
+mod socket;
 mod wire;
 
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use client::{ForwardedField, TrustedProxies};
 pub use limits::Limits;
-pub use listener::bind;
+pub use listener::{bind, bind_unix};
+pub use socket::Listener;
 
 use crate::metrics::Metrics;
 use node::Node;
@@ -46,6 +49,7 @@ pub struct PublicSettings {
     pub path_prefix: String,
     /// Whether the demo article page is served.
     pub demo: bool,
+    pub trusted_proxies: TrustedProxies,
     pub limits: Limits,
 }
 
@@ -74,7 +78,7 @@ impl std::fmt::Debug for AdminSettings {
 ///
 /// Runs on the current thread's local runtime.
 pub async fn serve_public<N: Node>(
-    listener: std::net::TcpListener,
+    listener: impl Into<Listener>,
     node: Arc<N>,
     settings: Arc<PublicSettings>,
     metrics: Arc<Metrics>,
@@ -82,12 +86,12 @@ pub async fn serve_public<N: Node>(
 ) {
     let limits = settings.limits;
     let public = Rc::new(public::Public::new(node, settings, metrics));
-    listener::serve(listener, public, limits, shutdown).await;
+    listener::serve(listener.into(), public, limits, shutdown).await;
 }
 
 /// Serves operators and their tools, likewise.
 pub async fn serve_admin<N: Node>(
-    listener: std::net::TcpListener,
+    listener: impl Into<Listener>,
     node: Arc<N>,
     settings: Arc<AdminSettings>,
     metrics: Arc<Metrics>,
@@ -95,5 +99,5 @@ pub async fn serve_admin<N: Node>(
 ) {
     let limits = settings.limits;
     let admin = Rc::new(admin::Admin::new(node, settings, metrics));
-    listener::serve(listener, admin, limits, shutdown).await;
+    listener::serve(listener.into(), admin, limits, shutdown).await;
 }

@@ -24,7 +24,7 @@ use super::node::Node;
 use super::refusal::Refusal;
 use super::router::Route;
 use super::wire::Wire;
-use super::{PublicSettings, body, client, cors, framing};
+use super::{PublicSettings, body, cors, framing};
 
 /// One worker's part of the public listener.
 pub struct Public<N> {
@@ -100,7 +100,7 @@ impl<N: Node> Public<N> {
         let with_figures = !wants_no_figures(uri.query());
         let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
         let fields = hit::Fields::parse(&bytes)?;
-        let client = || client::address(wire);
+        let client = || self.settings.trusted_proxies.client(wire.peer(), &head.headers);
         let received = self.hits.count(&*self.node, &fields, &head.headers, client, with_figures).await?;
         let headers = std::mem::take(&mut head.headers);
         let spared = received.spared;
@@ -118,7 +118,7 @@ impl<N: Node> Public<N> {
         let outcome = match hit::Fields::parse_query(query, referer) {
             Err(refusal) => Err(refusal),
             Ok(fields) => {
-                let client = || client::address(wire);
+                let client = || self.settings.trusted_proxies.client(wire.peer(), &head.headers);
                 self.hits.count(&*self.node, &fields, &head.headers, client, false).await
             }
         };

@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use hyper::Response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::answer::{self, AnswerBody};
 use super::limits::{HEAD_BYTES_MAX, Limits, URI_BYTES_MAX};
 use super::refusal::Refusal;
+use super::socket::Stream;
 
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,8 @@ pub enum Order {
 pub type CoarseClock = Rc<Cell<Instant>>;
 
 pub struct Wire {
-    stream: RefCell<TcpStream>,
+    stream: RefCell<Stream>,
+    peer: Option<IpAddr>,
     clock: CoarseClock,
     phase: Cell<Phase>,
     since: Cell<Instant>,
@@ -67,10 +68,11 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub fn new(stream: TcpStream, clock: CoarseClock) -> Self {
+    pub fn new(stream: Stream, peer: Option<IpAddr>, clock: CoarseClock) -> Self {
         let now = clock.get();
         Self {
             stream: RefCell::new(stream),
+            peer,
             clock,
             phase: Cell::new(Phase::Head),
             since: Cell::new(now),
@@ -136,14 +138,14 @@ impl Wire {
         self.first_head.borrow_mut().take()
     }
 
-    /// The address by which the client reached this node.
-    pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.stream.borrow().local_addr()
+    /// The address by which the client reached this node; a unix socket has none.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.stream.borrow().local_address()
     }
 
-    /// The address at the other end of the socket: the client's, or the nearest proxy's.
-    pub fn peer_address(&self) -> io::Result<SocketAddr> {
-        self.stream.borrow().peer_addr()
+    /// The address at the other end: the client's, or the nearest proxy's; a unix socket has none.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// Why a connection that overstayed is cut off, where its client has begun to ask for something.

@@ -29,6 +29,8 @@ mod old_counter;
 mod process;
 /// The program as its users start it.
 mod program;
+/// Proxies in front of a node: who the client is, and what reaches the node at all.
+mod proxies;
 /// The script that publishes, whatever happens around it.
 mod raise;
 /// Nodes and a real Redis.
