@@ -18,6 +18,7 @@ use crate::config::{self, Config, PublicAddress};
 use crate::ledger::{DirectoryLock, Ledger};
 use crate::metrics::Metrics;
 use crate::redis;
+use crate::server::admission::{Admission, Rate, RateLimits, WhenExceeded};
 use crate::server::{self, AdminSettings, Limits, Listener, PublicSettings};
 
 use spared::Spared;
@@ -71,6 +72,7 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
         trusted_proxies: trusted_proxies(&config.trusted_proxies),
+        admission: Arc::new(Admission::new(&rate_limits(&config.limits))),
         ..PublicSettings::default()
     });
     for listener in listeners {
@@ -171,6 +173,16 @@ fn trusted_proxies(trusted: &config::TrustedProxies) -> server::TrustedProxies {
         config::ForwardedField::Forwarded => server::ForwardedField::Forwarded,
     };
     server::TrustedProxies { networks: trusted.networks.clone(), unix_socket: trusted.unix_socket, field }
+}
+
+fn rate_limits(limits: &config::Limits) -> RateLimits {
+    let rate = |rate: Option<config::Rate>| rate.map(|config::Rate { per_second, burst }| Rate { per_second, burst });
+    RateLimits {
+        address: rate(limits.address),
+        page: rate(limits.page),
+        site: rate(limits.site),
+        when_exceeded: if limits.ignores_excess { WhenExceeded::Ignore } else { WhenExceeded::Refuse },
+    }
 }
 
 fn refused(setting: &str, address: impl std::fmt::Display) -> String {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use super::limits::{self, Limits};
 use super::network::{self, TrustedProxies, UNIX_SOCKET};
 use super::problem::{Findings, Place, Problems};
 use super::reader::{Reader, Text};
@@ -28,7 +29,6 @@ const KEYS: [&str; 13] = [
     "sites",
     "limits",
 ];
-const LIMITS_KEYS: [&str; 1] = ["enabled"];
 
 /// A value, and where it stands.
 #[derive(Debug)]
@@ -50,6 +50,7 @@ pub struct File {
     pub admin_token: Option<Secret>,
     pub path_prefix: String,
     pub trusted_proxies: TrustedProxies,
+    pub limits: Limits,
     pub sites: Vec<Site>,
 }
 
@@ -110,10 +111,8 @@ fn parse(path: &Path, text: &str, findings: &mut Findings<'_>) -> File {
         admin_token: secret_file(&mut reader, "admin_token_file", folder),
         path_prefix: path_prefix(&mut reader),
         trusted_proxies: trusted_proxies(&mut reader),
-        sites: {
-            limits(&mut reader);
-            sites(&mut reader, table.get_ref())
-        },
+        limits: limits::read(&mut reader),
+        sites: sites(&mut reader, table.get_ref()),
     }
 }
 
@@ -219,14 +218,6 @@ fn trusted_proxies(reader: &mut Reader<'_, '_, '_>) -> TrustedProxies {
         }
     }
     trusted
-}
-
-/// Not acted on yet.
-fn limits(reader: &mut Reader<'_, '_, '_>) {
-    let Some((table, _)) = reader.table("limits", "{ enabled = true }") else { return };
-    let mut limits = Reader::new(table, reader.findings());
-    limits.refuse_unknown(&LIMITS_KEYS, |key, _| suggest::nearest_or_all(key, &LIMITS_KEYS));
-    let _enabled = limits.boolean("enabled");
 }
 
 fn sites(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>) -> Vec<Site> {

@@ -7,6 +7,7 @@ mod address;
 mod environment;
 mod file;
 mod flags;
+mod limits;
 mod network;
 mod problem;
 mod reader;
@@ -28,6 +29,7 @@ use problem::{Place, Problems};
 pub use address::PublicAddress;
 pub use environment::Environment;
 pub use flags::{Flags, LogFormat};
+pub use limits::{Limits, Rate};
 pub use network::{ForwardedField, TrustedProxies};
 pub use problem::ConfigError;
 pub use secret::{RedisUrl, Secret};
@@ -47,6 +49,7 @@ pub struct Config {
     /// Served under another path, for example `/tk`.
     pub path_prefix: String,
     pub trusted_proxies: TrustedProxies,
+    pub limits: Limits,
     pub sites: Vec<Site>,
     /// No file was given: the one site is the built-in demo.
     pub is_demo: bool,
@@ -109,6 +112,7 @@ impl Config {
             admin_token: file.admin_token,
             path_prefix: file.path_prefix,
             trusted_proxies: file.trusted_proxies,
+            limits: file.limits,
             sites: file.sites,
             is_demo,
             log_format,

@@ -337,7 +337,8 @@ redis = ["redis://10.0.0.5:6379"]
 redis_prefix = "tk"
 redis_allow_eviction = true
 path_prefix = "/tk"
-trusted_proxies = ["10.0.0.0/8"]
+trusted_proxies = ["10.0.0.0/8", "unix:"]
+trusted_proxies_field = "Forwarded"
 
 [sites.vixuyen]
 name = "Huyện Vị Xuyên"
@@ -355,6 +356,19 @@ repeat_window = "0s"
 
 [limits]
 enabled = true
+address_rate = 200
+address_burst = 2000
+page_rate = 60
+page_burst = 600
+site_rate = 0
+site_burst = 1
+when_exceeded = "ignore"
+connections = 1000
+connections_per_address = 100
+header_timeout = "6s"
+body_timeout = "7s"
+write_timeout = "8s"
+idle_timeout = "2m"
 "#;
 
 #[test]
@@ -362,6 +376,10 @@ fn a_file_with_every_key_is_read() {
     let config = load_text(EVERY_KEY).unwrap();
     assert_eq!((config.path_prefix.as_str(), config.redis_prefix.as_str()), ("/tk", "tk"));
     assert_eq!(config.sites[0].labels.len(), 1);
+    assert!(config.trusted_proxies.unix_socket && config.trusted_proxies.field == ForwardedField::Forwarded);
+    let limits = config.limits;
+    assert_eq!(limits.address.map(|rate| (rate.per_second.get(), rate.burst.get())), Some((200, 2_000)));
+    assert_eq!((limits.site, limits.ignores_excess, limits.idle_timeout.as_secs()), (None, true, 120));
     assert!(!config.is_demo);
 }
 

@@ -4,6 +4,7 @@
 //! right end as long as the writer is believed, and what a stranger wrote on the left is never
 //! reached. What can't be read ends the walk at the proxy that let it through.
 
+use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use hyper::header::{FORWARDED, HeaderMap, HeaderName};
@@ -74,6 +75,31 @@ impl TrustedProxies {
             Some(address) => self.networks.iter().any(|network| network.contains(&address.to_canonical())),
             None => self.unix_socket,
         }
+    }
+}
+
+/// Who sends one request; found out when it is first asked.
+#[derive(Debug)]
+pub struct Sender<'a> {
+    proxies: &'a TrustedProxies,
+    peer: Option<IpAddr>,
+    headers: &'a HeaderMap,
+    address: OnceCell<Option<IpAddr>>,
+}
+
+impl<'a> Sender<'a> {
+    pub fn new(proxies: &'a TrustedProxies, peer: Option<IpAddr>, headers: &'a HeaderMap) -> Self {
+        Self { proxies, peer, headers, address: OnceCell::new() }
+    }
+
+    pub fn address(&self) -> Option<IpAddr> {
+        *self.address.get_or_init(|| self.proxies.client(self.peer, self.headers))
+    }
+
+    /// It names a client in a field that proxies write, and is not believed.
+    pub fn asks_for_others_in_vain(&self) -> bool {
+        let names = [ForwardedField::XForwardedFor, ForwardedField::Forwarded].map(ForwardedField::name);
+        !self.proxies.believes(self.peer) && names.iter().any(|name| self.headers.contains_key(name))
     }
 }
 

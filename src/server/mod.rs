@@ -6,6 +6,7 @@
 //! metrics, so there are no locks, and nothing borrowed is held across an await.
 
 mod admin;
+pub mod admission;
 mod answer;
 mod assets;
 mod body;
@@ -22,6 +23,7 @@ mod limits;
 mod listener;
 pub mod node;
 mod public;
+mod rate_table;
 mod recent;
 mod refusal;
 pub mod repeats;
@@ -34,12 +36,13 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use client::{ForwardedField, TrustedProxies};
+pub use client::{ForwardedField, Sender, TrustedProxies};
 pub use limits::Limits;
 pub use listener::{bind, bind_unix};
 pub use socket::Listener;
 
 use crate::metrics::Metrics;
+use admission::Admission;
 use node::Node;
 
 /// How the public listener is set up.
@@ -50,6 +53,7 @@ pub struct PublicSettings {
     /// Whether the demo article page is served.
     pub demo: bool,
     pub trusted_proxies: TrustedProxies,
+    pub admission: Arc<Admission>,
     pub limits: Limits,
 }
 

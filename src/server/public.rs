@@ -14,6 +14,7 @@ use crate::metrics::{Metrics, ReasonLabels};
 
 use super::answer::{self, AnswerBody, THONGKE_HIT};
 use super::assets::Assets;
+use super::client::Sender;
 use super::connection::Answer;
 use super::durations::Durations;
 use super::figures::FigureAnswers;
@@ -43,11 +44,11 @@ impl<N: Node> Public<N> {
     pub fn new(node: Arc<N>, settings: Arc<PublicSettings>, metrics: Arc<Metrics>) -> Self {
         Self {
             node,
+            hits: Hits::new(Arc::clone(&metrics), Arc::clone(&settings.admission)),
             settings,
             durations: Durations::new(Arc::clone(&metrics)),
             assets: Assets::new(),
             figures: Rc::default(),
-            hits: Hits::new(Arc::clone(&metrics)),
             metrics,
         }
     }
@@ -100,15 +101,15 @@ impl<N: Node> Public<N> {
         let with_figures = !wants_no_figures(uri.query());
         let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
         let fields = hit::Fields::parse(&bytes)?;
-        let client = || self.settings.trusted_proxies.client(wire.peer(), &head.headers);
-        let received = self.hits.count(&*self.node, &fields, &head.headers, client, with_figures).await?;
+        let sender = Sender::new(&self.settings.trusted_proxies, wire.peer(), &head.headers);
+        let received = self.hits.count(&*self.node, &fields, &head.headers, &sender, with_figures).await?;
         let headers = std::mem::take(&mut head.headers);
-        let spared = received.spared;
+        let result = received.result;
         // The hit is done with: whatever happens to the figures, it must not read as if it were not.
         if with_figures && let Ok(figures) = self.figures.after_hit(&*self.node, &received.site).await {
-            return Ok(answer::with_body(StatusCode::OK, hit::answer_headers(headers, spared, true), figures));
+            return Ok(answer::with_body(StatusCode::OK, hit::answer_headers(headers, result, true), figures));
         }
-        Ok(answer::with_body(StatusCode::NO_CONTENT, hit::answer_headers(headers, spared, false), Bytes::new()))
+        Ok(answer::with_body(StatusCode::NO_CONTENT, hit::answer_headers(headers, result, false), Bytes::new()))
     }
 
     /// Always the picture: a page without a script shows no broken one, whatever became of the hit.
@@ -118,13 +119,13 @@ impl<N: Node> Public<N> {
         let outcome = match hit::Fields::parse_query(query, referer) {
             Err(refusal) => Err(refusal),
             Ok(fields) => {
-                let client = || self.settings.trusted_proxies.client(wire.peer(), &head.headers);
-                self.hits.count(&*self.node, &fields, &head.headers, client, false).await
+                let sender = Sender::new(&self.settings.trusted_proxies, wire.peer(), &head.headers);
+                self.hits.count(&*self.node, &fields, &head.headers, &sender, false).await
             }
         };
         let mut response = Assets::pixel();
         match outcome {
-            Ok(received) => drop(response.headers_mut().insert(THONGKE_HIT, hit::result(received.spared))),
+            Ok(received) => drop(response.headers_mut().insert(THONGKE_HIT, HeaderValue::from_static(received.result))),
             Err(refusal) => {
                 self.note(&refusal);
                 *response.status_mut() = refusal.status();

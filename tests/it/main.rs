@@ -18,6 +18,8 @@ mod faults;
 mod http;
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.
 mod ledger;
+/// Rate limits: who may count how much.
+mod limits;
 /// Bots, prefetches and reloads, which are not counted.
 mod machines;
 /// Starts the program for the others.
