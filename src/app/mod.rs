@@ -19,7 +19,7 @@ use crate::ledger::{DirectoryLock, Ledger};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::{Admission, Rate, RateLimits, WhenExceeded};
-use crate::server::{self, AdminSettings, Limits, Listener, PublicSettings};
+use crate::server::{self, AdminSettings, Limits, Listener, Occupancy, PublicSettings};
 
 use spared::Spared;
 
@@ -73,7 +73,8 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
         demo: config.is_demo,
         trusted_proxies: trusted_proxies(&config.trusted_proxies),
         admission: Arc::new(Admission::new(&rate_limits(&config.limits))),
-        ..PublicSettings::default()
+        limits: patience(&config.limits),
+        occupancy: Arc::new(occupancy(config)),
     });
     for listener in listeners {
         let serving = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
@@ -173,6 +174,26 @@ fn trusted_proxies(trusted: &config::TrustedProxies) -> server::TrustedProxies {
         config::ForwardedField::Forwarded => server::ForwardedField::Forwarded,
     };
     server::TrustedProxies { networks: trusted.networks.clone(), unix_socket: trusted.unix_socket, field }
+}
+
+fn patience(limits: &config::Limits) -> Limits {
+    Limits {
+        head: limits.header_timeout,
+        body: limits.body_timeout,
+        write: limits.write_timeout,
+        idle: limits.idle_timeout,
+        ..Limits::default()
+    }
+}
+
+/// As many connections as are configured, or as the process may have files for.
+fn occupancy(config: &Config) -> Occupancy {
+    /// For the database, Redis, the admin listener.
+    const OTHER_FILES: u64 = 128;
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let room = files.saturating_sub(OTHER_FILES).max(64);
+    let connections = u64::from(config.limits.connections).min(room) as usize;
+    Occupancy::new(connections, config.limits.connections_per_address, trusted_proxies(&config.trusted_proxies))
 }
 
 fn rate_limits(limits: &config::Limits) -> RateLimits {

@@ -103,7 +103,8 @@ impl<'a> Sender<'a> {
     }
 }
 
-fn household(address: IpAddr) -> IpAddr {
+/// What stands for all addresses of a household, of a canonical one.
+pub fn household(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
         v4 => v4,

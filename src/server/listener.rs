@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -16,8 +17,11 @@ use rustc_hash::FxHashMap;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::Notify;
 
+use super::answer;
 use super::connection::{self, Answer};
 use super::limits::Limits;
+use super::occupancy::Occupancy;
+use super::refusal::Refusal;
 use super::socket::{Listener, Stream};
 use super::wire::{CoarseClock, Order, Wire};
 
@@ -81,6 +85,7 @@ struct Connections {
     ended: Notify,
     clock: CoarseClock,
     limits: Limits,
+    occupancy: Arc<Occupancy>,
 }
 
 impl Connections {
@@ -90,9 +95,35 @@ impl Connections {
 
     /// Resolves when there is room for one more.
     async fn room(&self) {
-        while self.len() >= self.limits.connections {
-            self.ended.notified().await;
+        /// Other workers' connections end without a word to this one.
+        const ASK_AGAIN: Duration = Duration::from_millis(20);
+        while self.occupancy.is_full() {
+            self.relieve();
+            let _ = tokio::time::timeout(ASK_AGAIN, self.ended.notified()).await;
         }
+    }
+
+    /// Ends those that have kept this node waiting longest, a sixteenth of all: a flood of slow
+    /// clients must not keep others out.
+    fn relieve(&self) {
+        let open = self.open.borrow();
+        if open.len() < self.occupancy.least_to_relieve() {
+            return;
+        }
+        let (mut waiting, mut leaving) = (Vec::with_capacity(open.len()), 0);
+        for (number, wire) in open.iter() {
+            match wire.waits_since() {
+                _ if wire.order() == Order::MakeRoom => leaving += 1,
+                // The clock is coarse: of those that it can't tell apart, the first to come.
+                Some(since) => waiting.push(((since, *number), wire)),
+                None => {}
+            }
+        }
+        let share = (open.len() / 16).max(1).saturating_sub(leaving).min(waiting.len());
+        if share > 0 && share < waiting.len() {
+            waiting.select_nth_unstable_by_key(share - 1, |(since, _)| *since);
+        }
+        waiting.iter().take(share).for_each(|(_, wire)| wire.give_order(Order::MakeRoom));
     }
 
     async fn all_ended(&self) {
@@ -104,7 +135,7 @@ impl Connections {
     fn add(&self, stream: Stream, peer: Option<IpAddr>) -> (u64, Rc<Wire>) {
         let number = self.opened.get();
         self.opened.set(number + 1);
-        let wire = Rc::new(Wire::new(stream, peer, Rc::clone(&self.clock)));
+        let wire = Rc::new(Wire::new(stream, peer, &self.limits, Rc::clone(&self.clock)));
         self.open.borrow_mut().insert(number, Rc::clone(&wire));
         (number, wire)
     }
@@ -126,13 +157,22 @@ impl Connections {
             let now = interval.tick().await;
             self.clock.set(now.into_std());
             self.order(Order::Expire, |wire| wire.has_expired(&self.limits));
+            if self.occupancy.is_crowded() {
+                self.relieve();
+            }
         }
     }
 }
 
 /// Takes connections and serves each in a task of its own until `shutdown` resolves, then lets
 /// what is in flight end.
-pub async fn serve<A: Answer>(listener: Listener, answers: Rc<A>, limits: Limits, shutdown: impl Future<Output = ()>) {
+pub async fn serve<A: Answer>(
+    listener: Listener,
+    answers: Rc<A>,
+    limits: Limits,
+    occupancy: Arc<Occupancy>,
+    shutdown: impl Future<Output = ()>,
+) {
     let listener = match listener.watch() {
         Ok(listener) => listener,
         Err(error) => {
@@ -146,19 +186,30 @@ pub async fn serve<A: Answer>(listener: Listener, answers: Rc<A>, limits: Limits
         ended: Notify::new(),
         clock: Rc::new(Cell::new(Instant::now())),
         limits,
+        occupancy,
     });
+    connections.occupancy.add_worker();
     let sweeper = tokio::task::spawn_local({
         let connections = Rc::clone(&connections);
         async move { connections.sweep().await }
     });
     let protocol = Rc::new(connection::protocol());
     let start = |(stream, peer): (Stream, Option<IpAddr>)| {
+        let Ok(seat) = connections.occupancy.take_seat(peer) else {
+            // Whether it arrives is the client's affair: it has more than its share.
+            let _ = stream.write_at_once(&answer::on_the_wire(answers.refuse(&Refusal::ConnectionsMany)));
+            return;
+        };
+        if connections.occupancy.is_crowded() {
+            connections.relieve();
+        }
         let (number, wire) = connections.add(stream, peer);
         let (connections, protocol, answers) = (Rc::clone(&connections), Rc::clone(&protocol), Rc::clone(&answers));
         tokio::task::spawn_local(async move {
             connection::serve(&protocol, wire, answers).await;
             connections.remove(number);
-        })
+            drop(seat);
+        });
     };
 
     let mut shutdown = pin!(shutdown);

@@ -22,6 +22,7 @@ mod host;
 mod limits;
 mod listener;
 pub mod node;
+mod occupancy;
 mod public;
 mod rate_table;
 mod recent;
@@ -39,6 +40,7 @@ use std::sync::Arc;
 pub use client::{ForwardedField, Sender, TrustedProxies};
 pub use limits::Limits;
 pub use listener::{bind, bind_unix};
+pub use occupancy::Occupancy;
 pub use socket::Listener;
 
 use crate::metrics::Metrics;
@@ -55,6 +57,7 @@ pub struct PublicSettings {
     pub trusted_proxies: TrustedProxies,
     pub admission: Arc<Admission>,
     pub limits: Limits,
+    pub occupancy: Arc<Occupancy>,
 }
 
 /// How the admin listener is set up.
@@ -65,6 +68,7 @@ pub struct AdminSettings {
     /// Host names by which operators reach the listener, besides localhost and the address itself.
     pub names: Vec<String>,
     pub limits: Limits,
+    pub occupancy: Arc<Occupancy>,
 }
 
 impl std::fmt::Debug for AdminSettings {
@@ -88,9 +92,9 @@ pub async fn serve_public<N: Node>(
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let limits = settings.limits;
+    let (limits, occupancy) = (settings.limits, Arc::clone(&settings.occupancy));
     let public = Rc::new(public::Public::new(node, settings, metrics));
-    listener::serve(listener.into(), public, limits, shutdown).await;
+    listener::serve(listener.into(), public, limits, occupancy, shutdown).await;
 }
 
 /// Serves operators and their tools, likewise.
@@ -101,7 +105,7 @@ pub async fn serve_admin<N: Node>(
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let limits = settings.limits;
+    let (limits, occupancy) = (settings.limits, Arc::clone(&settings.occupancy));
     let admin = Rc::new(admin::Admin::new(node, settings, metrics));
-    listener::serve(listener.into(), admin, limits, shutdown).await;
+    listener::serve(listener.into(), admin, limits, occupancy, shutdown).await;
 }

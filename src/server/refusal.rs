@@ -69,6 +69,8 @@ pub enum Refusal {
     PathUnknown,
     #[error("this address does not know that method; it knows {allow}")]
     Method { allow: &'static str },
+    #[error("this address has too many connections open; use those that it has, or close some")]
+    ConnectionsMany,
     #[error("more hits have come than {budget} may send; try again in {seconds} s")]
     Limited { budget: &'static str, seconds: u64 },
     #[error("{0}")]
@@ -145,7 +147,7 @@ impl Refusal {
             Self::FieldsMany { .. } | Self::HeadLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectionsMany | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -160,6 +162,7 @@ impl Refusal {
             Self::SiteUnknown { .. } | Self::SiteMisspelt { .. } => "site",
             Self::PathUnknown | Self::ImportUnknown { .. } => "path",
             Self::Method { .. } => "method",
+            Self::ConnectionsMany => "connections",
             Self::Limited { .. } => "limited",
             Self::Unavailable(_) => "unavailable",
             Self::Unauthorized => "token",
@@ -182,6 +185,7 @@ impl Refusal {
                 | Self::UriLong { .. }
                 | Self::NotHttp
                 | Self::TooSlow
+                | Self::ConnectionsMany
         )
     }
 
@@ -210,7 +214,7 @@ impl Refusal {
                 headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
                 headers.insert(THONGKE_HIT, HeaderValue::from_static("limited"));
             }
-            Self::Unavailable(_) => {
+            Self::ConnectionsMany | Self::Unavailable(_) => {
                 headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
             }
             Self::Unauthorized => {

@@ -43,6 +43,8 @@ pub enum Order {
     Finish,
     /// The client has been too slow.
     Expire,
+    /// Others need the place of one who waits: end without a word.
+    MakeRoom,
 }
 
 /// A worker's time as of its last sweep: exact enough for deadlines, and free to read.
@@ -51,6 +53,7 @@ pub type CoarseClock = Rc<Cell<Instant>>;
 pub struct Wire {
     stream: RefCell<Stream>,
     peer: Option<IpAddr>,
+    write_renews: bool,
     clock: CoarseClock,
     phase: Cell<Phase>,
     since: Cell<Instant>,
@@ -68,11 +71,12 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub fn new(stream: Stream, peer: Option<IpAddr>, clock: CoarseClock) -> Self {
+    pub fn new(stream: Stream, peer: Option<IpAddr>, limits: &Limits, clock: CoarseClock) -> Self {
         let now = clock.get();
         Self {
             stream: RefCell::new(stream),
             peer,
+            write_renews: limits.write_renews,
             clock,
             phase: Cell::new(Phase::Head),
             since: Cell::new(now),
@@ -107,6 +111,11 @@ impl Wire {
     /// Whether anything has come from the client yet.
     pub fn has_heard(&self) -> bool {
         self.heard.get()
+    }
+
+    /// Since when it waits for its client; none while this node has something to do for it.
+    pub fn waits_since(&self) -> Option<Instant> {
+        (self.phase.get() != Phase::Work).then(|| self.since.get())
     }
 
     pub fn order(&self) -> Order {
@@ -257,7 +266,9 @@ impl WireIo {
 
     fn note_write(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match polled {
-            Poll::Ready(Ok(1..)) if self.0.phase.get() == Phase::Write => self.0.enter(Phase::Write),
+            Poll::Ready(Ok(1..)) if self.0.write_renews && self.0.phase.get() == Phase::Write => {
+                self.0.enter(Phase::Write);
+            }
             // A client that takes an answer in parts, or not at all.
             Poll::Pending if self.0.phase.get() == Phase::Idle => self.0.enter(Phase::Write),
             _ => {}

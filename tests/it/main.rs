@@ -10,10 +10,14 @@ mod browser;
 mod clock;
 /// What is said of a configuration, and of what it names.
 mod config;
+/// Connections: how many, and how long they may wait.
+mod connections;
 /// Starts browsers for the others.
 mod driver;
 /// What goes wrong around a running node.
 mod faults;
+/// HTTP/1.1 and the ways to misread it.
+mod framing;
 /// The public listener's answers: caching, CORS, assets, prefix.
 mod http;
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.
