@@ -65,8 +65,16 @@ fn node() -> (TempDir, Node) {
     (directory, node)
 }
 
-/// Runs each case: its name, what is sent, what is answered, and how many hits that is.
-fn run(cases: &[(&str, String, &[u16], i64)]) {
+/// A case's name, what is sent, what is answered, and how many hits that is.
+type Case = (&'static str, String, &'static [u16], i64);
+
+/// What all cases send.
+pub fn everything_sent() -> impl Iterator<Item = String> {
+    let cases = [allowed(), lengths(), bodies(), hosts(), heads()];
+    cases.into_iter().flatten().map(|(_, sent, ..)| sent)
+}
+
+fn run(cases: &[Case]) {
     let (_directory, node) = node();
     let mut total = 0;
     for (name, bytes, answers, hits) in cases {
@@ -79,9 +87,13 @@ fn run(cases: &[(&str, String, &[u16], i64)]) {
 
 #[test]
 fn what_the_standard_allows_is_understood() {
+    run(&allowed());
+}
+
+fn allowed() -> Vec<Case> {
     let length = BODY.len();
     let kept = good_with("");
-    run(&[
+    vec![
         ("a plain hit", kept.clone(), &[204], 1),
         ("three at once", [&*kept, &kept, &kept].concat(), &[204, 204, 204], 3),
         ("empty lines before a request", format!("\r\n\r\n{kept}"), &[204], 1),
@@ -105,11 +117,15 @@ fn what_the_standard_allows_is_understood() {
         ("lines that end with LF alone", kept.replacen("\r\n", "\n", 9), &[204], 1),
         ("Host with a port", hit(&format!("Host: [::1]:8080\r\nContent-Length: {length}\r\n"), BODY), &[204], 1),
         ("the end announced", [&*good_with("Connection: close\r\n"), &kept].concat(), &[204], 1),
-    ]);
+    ]
 }
 
 #[test]
 fn a_length_that_two_readers_could_read_differently_is_refused_and_nothing_behind_it_is_read() {
+    run(&lengths());
+}
+
+fn lengths() -> Vec<Case> {
     let length = BODY.len();
     let with_length = |value: &str| hit(&format!("Host: a\r\nContent-Length: {value}\r\n"), BODY) + SMUGGLED;
     let with_encoding = |lines: &str| hit(&format!("Host: a\r\n{lines}"), &one_chunk("0\r\n\r\n")) + SMUGGLED;
@@ -120,7 +136,7 @@ fn a_length_that_two_readers_could_read_differently_is_refused_and_nothing_behin
         format!("Content-Length: 0\r\n{encoding}"),
         format!("{encoding}content-length: 5\r\n"),
     ];
-    let mut cases: Vec<(&str, String, &[u16], i64)> = Vec::new();
+    let mut cases: Vec<Case> = Vec::new();
     for value in
         ["+42", "-1", "0x2a", "42 42", "42, 42", "42,42", "", "42.0", "4_2", "٤٢", "18446744073709551616", "1e2"]
     {
@@ -155,13 +171,17 @@ fn a_length_that_two_readers_could_read_differently_is_refused_and_nothing_behin
     cases.push(("chunks before there were any", old, &[400], 0));
     let kept = good_with("");
     cases.push(("chunks on a kept connection", kept + &with_encoding(encoding), &[204, 411], 1));
-    run(&cases);
+    cases
 }
 
 #[test]
 fn a_body_that_is_not_what_was_announced_is_not_counted() {
+    run(&bodies());
+}
+
+fn bodies() -> Vec<Case> {
     let short = hit(&format!("Host: a\r\nContent-Length: {}\r\n", BODY.len() + 1), BODY);
-    let mut cases: Vec<(&str, String, &[u16], i64)> = vec![
+    let mut cases: Vec<Case> = vec![
         ("a body that breaks off", short, &[400], 0),
         ("chunks that break off", chunked(&one_chunk("")), &[400], 0),
         ("chunks without their end", chunked(&one_chunk("0\r\n")), &[400], 0),
@@ -185,14 +205,18 @@ fn a_body_that_is_not_what_was_announced_is_not_counted() {
     ] {
         cases.push(("chunks out of step", chunked(&(chunks + SMUGGLED)), &[400], 0));
     }
-    run(&cases);
+    cases
 }
 
 #[test]
 fn a_host_is_required_single_and_valid() {
+    run(&hosts());
+}
+
+fn hosts() -> Vec<Case> {
     let length = BODY.len();
     let with_host = |lines: &str| hit(&format!("{lines}Content-Length: {length}\r\n"), BODY) + SMUGGLED;
-    let mut cases: Vec<(&str, String, &[u16], i64)> = Vec::new();
+    let mut cases: Vec<Case> = Vec::new();
     for lines in [
         "",
         "Host:\r\n",
@@ -213,14 +237,18 @@ fn a_host_is_required_single_and_valid() {
     ] {
         cases.push(("a Host that is none", with_host(lines), &[400], 0));
     }
-    run(&cases);
+    cases
 }
 
 #[test]
 fn heads_that_are_none_are_refused() {
+    run(&heads());
+}
+
+fn heads() -> Vec<Case> {
     let kept = good_with("");
     let many: String = (0..80).map(|number| format!("X-{number}: 1\r\n")).collect();
-    let mut cases: Vec<(&str, String, &[u16], i64)> = vec![
+    let mut cases: Vec<Case> = vec![
         // The connection just ends, which its clients take for a no.
         ("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), &[], 0),
         ("HTTP/0.9", "GET /v1/hit.gif?site=demo&url=http://localhost/a\r\n\r\n".to_owned(), &[400], 0),
@@ -250,5 +278,5 @@ fn heads_that_are_none_are_refused() {
     ] {
         cases.push(("a field that is none", good_with(lines) + SMUGGLED, &[400], 0));
     }
-    run(&cases);
+    cases
 }

@@ -226,7 +226,7 @@ pub fn exchange(address: &str, request: &[u8]) -> Answer {
 
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
-fn exchange_on(mut stream: impl Read + Write, request: &[u8]) -> Answer {
+pub fn exchange_on(mut stream: impl Read + Write, request: &[u8]) -> Answer {
     stream.write_all(request).unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
