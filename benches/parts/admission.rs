@@ -88,6 +88,10 @@ impl Node for Admitting {
 
     async fn refresh(&self, _: &Arc<EnrolledSite>) {}
 
+    fn version(&self, _: &EnrolledSite) -> Option<(u64, bool)> {
+        None
+    }
+
     async fn hits(&self, _: &Arc<EnrolledSite>, _: &[Period]) -> Result<Counts, Unavailable> {
         Err(beyond())
     }

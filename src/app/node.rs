@@ -103,6 +103,11 @@ impl Node {
         Ok(latest.collect())
     }
 
+    /// Redis is away: other nodes' newest hits are missing.
+    fn is_stale(&self) -> bool {
+        self.publication.get().is_some_and(|publication| !publication.up())
+    }
+
     fn current_sites(&self) -> Arc<Sites> {
         Arc::clone(&self.sites.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -135,6 +140,10 @@ impl server::node::Node for Node {
         }
     }
 
+    fn version(&self, site: &EnrolledSite) -> Option<(u64, bool)> {
+        Some((self.ledger.version(site.number)?, self.is_stale()))
+    }
+
     async fn hits(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> Result<Counts, Unavailable> {
         let LiveHits { mut hits, mut version, were_read } =
             self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
@@ -142,8 +151,7 @@ impl server::node::Node for Node {
             publication.read_again(site.number).await;
             LiveHits { hits, version, .. } = self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         }
-        let stale = self.publication.get().is_some_and(|publication| !publication.up());
-        Ok(Counts { hits, version, stale })
+        Ok(Counts { hits, version, stale: self.is_stale() })
     }
 
     async fn admit(

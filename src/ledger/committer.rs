@@ -55,6 +55,8 @@ pub struct Committer {
     pub run_number: Option<SourceNumber>,
     pub tail: Arc<Tail>,
     pub fold: Fold,
+    /// Who waits until the journal is folded up to a row.
+    pub folds_wanted: Vec<(i64, oneshot::Sender<Result<(), NotDurable>>)>,
     /// Pages in the log as of the last commit, told by SQLite.
     pub log_pages: Arc<AtomicU32>,
     pub checkpoint_at: u32,
@@ -98,7 +100,7 @@ impl Committer {
 
     /// The next message; waits for one only while there is nothing to fold or prune.
     fn receive(&self, last_fold: Instant) -> Result<Option<Message>, RecvTimeoutError> {
-        if self.fold.is_idle() && !self.prune && !self.titles_are_due {
+        if self.fold.is_idle() && !self.prune && !self.titles_are_due && self.folds_wanted.is_empty() {
             let wait = self.fold_interval.saturating_sub(last_fold.elapsed());
             return self.messages.recv_timeout(wait.max(Duration::from_micros(1))).map(Some);
         }
@@ -126,7 +128,10 @@ impl Committer {
             }
             next = self.messages.try_recv().ok();
         }
-        if self.fold.is_idle() && (last_fold.elapsed() >= self.fold_interval || self.tail.len() >= TAIL_PAGES_MAX) {
+        let is_due = last_fold.elapsed() >= self.fold_interval
+            || self.tail.len() >= TAIL_PAGES_MAX
+            || !self.folds_wanted.is_empty();
+        if self.fold.is_idle() && is_due {
             self.start_fold();
             *last_fold = Instant::now();
         }
@@ -147,8 +152,10 @@ impl Committer {
             }
         }
         outcome?;
+        self.answer_folds();
         if next == Next::Stop {
             self.fold_all()?;
+            self.answer_folds();
             self.checkpoint()?;
         } else {
             self.checkpoint_if_due()?;
@@ -288,6 +295,22 @@ impl Committer {
         }
     }
 
+    /// Tells those whose rows are folded now.
+    fn answer_folds(&mut self) {
+        if self.folds_wanted.is_empty() || self.titles_are_due {
+            return;
+        }
+        let everything = self.fold.is_idle() && self.tail.is_empty();
+        let mark = self.fold.mark().mark;
+        let (folded, waiting): (Vec<_>, Vec<_>) =
+            self.folds_wanted.drain(..).partition(|(number, _)| everything || *number <= mark);
+        self.folds_wanted = waiting;
+        for (_, done) in folded {
+            // Whoever has gone needs no answer.
+            let _ = done.send(Ok(()));
+        }
+    }
+
     fn fold_all(&mut self) -> Result<(), Trouble> {
         loop {
             if self.fold.is_idle() {
@@ -319,7 +342,11 @@ impl Committer {
             Message::Delete { site, rows, done } => {
                 reply(done, self.in_transaction(|c| expiry::delete(c, site, &rows)))
             }
-            Message::Fold { done } => reply(done, self.fold_all()),
+            // Folded in steps, between the commits of what arrives meanwhile.
+            Message::Fold { done } => {
+                self.folds_wanted.push((self.last_number, done));
+                Ok(())
+            }
         }
     }
 
@@ -410,6 +437,7 @@ impl Committer {
     /// Refuses all that comes until the file can be written again.
     fn wait_it_out(&mut self, reason: &NotDurable) -> Next {
         tracing::error!("{reason}; hits are refused until that has passed");
+        self.refuse_folds(reason);
         self.outbox.set_failed(Some(reason.clone()));
         loop {
             if self.refuse_until(reason, Instant::now() + RETRY_INTERVAL) == Next::Stop {
@@ -430,11 +458,18 @@ impl Committer {
     }
 
     /// After a failed sync nobody knows what is on disk, so nothing is acknowledged any more.
-    fn refuse_for_good(&self, reason: &NotDurable) -> Next {
+    fn refuse_for_good(&mut self, reason: &NotDurable) -> Next {
+        self.refuse_folds(reason);
         tracing::error!("{reason}; hits are refused until the node is started again");
         self.outbox.set_failed(Some(reason.clone()));
         while self.refuse_until(reason, Instant::now() + RETRY_INTERVAL) == Next::Go {}
         Next::Stop
+    }
+
+    fn refuse_folds(&mut self, reason: &NotDurable) {
+        for (_, done) in self.folds_wanted.drain(..) {
+            let _ = done.send(Err(reason.clone()));
+        }
     }
 
     fn refuse_until(&self, reason: &NotDurable, end: Instant) -> Next {

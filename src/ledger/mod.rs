@@ -143,6 +143,7 @@ impl Ledger {
             run_number: None,
             tail: Arc::clone(&tail),
             fold: fold::Fold::new(mark),
+            folds_wanted: Vec::new(),
             log_pages,
             checkpoint_at: committer::CHECKPOINT_PAGES,
             row: Vec::new(),
@@ -184,6 +185,11 @@ impl Ledger {
     /// Counts a hit; to be called on a single-threaded runtime. Resolves when it is on disk.
     pub fn count(&self, hit: Hit) -> Durable {
         hand_over::count(&self.inbox, hit)
+    }
+
+    /// What changes with every change of the site's counters in memory; none if none are there.
+    pub fn version(&self, site: SiteNumber) -> Option<u64> {
+        Some(self.live.get(site)?.version())
     }
 
     /// The hits of each period, brought into memory first if need be.

@@ -96,7 +96,7 @@ impl<N: Node> Admin<N> {
             "bots" => Ok(json(&self.node.spared(&site))),
             "figures" => {
                 self.node.refresh(&site).await;
-                self.figures.query(&*self.node, &site, None, &HeaderMap::new()).await
+                self.figures.query(&*self.node, &site, None, HeaderMap::new()).await
             }
             "import" => self.import(&site, request, wire).await,
             _ => self.forget(&site, what.strip_prefix("sources/").unwrap_or(what)).await,

@@ -24,6 +24,10 @@ pub trait Node: Send + Sync + 'static {
     /// resolves when they are in (or when waiting for them would take too long).
     fn refresh(&self, site: &Arc<EnrolledSite>) -> impl Future<Output = ()>;
 
+    /// The version of the site's figures in memory and whether they are stale, as [`Node::hits`] last
+    /// gave them if nothing has changed since; none if there are none.
+    fn version(&self, site: &EnrolledSite) -> Option<(u64, bool)>;
+
     /// The site's hits in each of `periods`, from memory; the site is loaded first if it must be.
     fn hits(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> impl Future<Output = Result<Counts, Unavailable>>;
 
