@@ -142,7 +142,7 @@ impl<N: Node> Admin<N> {
 
     /// A web page that was made to look at this machine names another host than its own address.
     fn check_name(&self, host: Host<'_>, wire: &Wire) -> Result<(), Refusal> {
-        let local = wire.local_address().ok();
+        let local = wire.local_address();
         let is_own_address = local.is_some_and(|local: SocketAddr| match local {
             SocketAddr::V4(v4) => host.name == v4.ip().to_string(),
             SocketAddr::V6(v6) => host.name == format!("[{}]", v6.ip()),

@@ -10,16 +10,22 @@ mod browser;
 mod clock;
 /// What is said of a configuration, and of what it names.
 mod config;
+/// Connections: how many, and how long they may wait.
+mod connections;
 /// Starts browsers for the others.
 mod driver;
 /// What goes wrong around a running node.
 mod faults;
 /// Every figure, from every arrangement of nodes.
 mod figures;
+/// HTTP/1.1 and the ways to misread it.
+mod framing;
 /// The public listener's answers: caching, CORS, assets, prefix.
 mod http;
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.
 mod ledger;
+/// Rate limits: who may count how much.
+mod limits;
 /// Bots, prefetches and reloads, which are not counted.
 mod machines;
 /// Starts the program for the others.
@@ -33,6 +39,8 @@ mod page_life;
 mod process;
 /// The program as its users start it.
 mod program;
+/// Proxies in front of a node: who the client is, and what reaches the node at all.
+mod proxies;
 /// The script that publishes, whatever happens around it.
 mod raise;
 /// Nodes and a real Redis.
