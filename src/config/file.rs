@@ -15,7 +15,7 @@ use super::{address, identity, site, suggest, syntax};
 use crate::counter::Site;
 use crate::redis::Identity;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 17] = [
     "listen",
     "admin_listen",
     "data_dir",
