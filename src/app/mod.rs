@@ -19,7 +19,7 @@ use crate::ledger::{DirectoryLock, Ledger};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::{Admission, Rate, RateLimits, WhenExceeded};
-use crate::server::{self, AdminSettings, Limits, Listener, Occupancy, PublicSettings};
+use crate::server::{self, AdminSettings, Limits, Listener, Occupancy, PublicSettings, Token, Tokens};
 
 use spared::Spared;
 
@@ -84,11 +84,8 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
             server::serve_public(listener, node, settings, metrics, until)
         })?);
     }
-    let admin = Arc::new(AdminSettings {
-        token: config.admin_token.as_ref().map(|token| token.expose().to_owned()),
-        limits: Limits::of_admin(),
-        ..AdminSettings::default()
-    });
+    let admin =
+        Arc::new(AdminSettings { tokens: tokens(config), limits: Limits::of_admin(), ..AdminSettings::default() });
     for listener in admin_listeners {
         let serving = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
         let until = until_stopped(stopped.clone());
@@ -174,6 +171,11 @@ fn trusted_proxies(trusted: &config::TrustedProxies) -> server::TrustedProxies {
         config::ForwardedField::Forwarded => server::ForwardedField::Forwarded,
     };
     server::TrustedProxies { networks: trusted.networks.clone(), unix_socket: trusted.unix_socket, field }
+}
+
+fn tokens(config: &Config) -> Tokens {
+    let token = |secret: &Option<config::Secret>| secret.as_ref().map(|secret| Token::new(secret.expose()));
+    Tokens { write: token(&config.admin_token), read: token(&config.admin_read_token) }
 }
 
 fn patience(limits: &config::Limits) -> Limits {

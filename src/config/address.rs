@@ -79,3 +79,8 @@ pub fn resolve(text: &str) -> Result<SocketAddr, String> {
 pub fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
 }
+
+/// Whether only this machine can reach it.
+pub fn is_of_this_machine(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}

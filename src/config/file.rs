@@ -14,7 +14,7 @@ use super::secret::{self, Secret};
 use super::{address, site, suggest, syntax};
 use crate::counter::Site;
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 15] = [
     "listen",
     "admin_listen",
     "data_dir",
@@ -23,6 +23,8 @@ const KEYS: [&str; 13] = [
     "redis_prefix",
     "redis_allow_eviction",
     "admin_token_file",
+    "admin_read_token_file",
+    "admin_open",
     "path_prefix",
     "trusted_proxies",
     "trusted_proxies_field",
@@ -48,6 +50,8 @@ pub struct File {
     pub redis_prefix: Option<String>,
     pub redis_allow_eviction: bool,
     pub admin_token: Option<Secret>,
+    pub admin_read_token: Option<Secret>,
+    pub admin_open: bool,
     pub path_prefix: String,
     pub trusted_proxies: TrustedProxies,
     pub limits: Limits,
@@ -109,6 +113,8 @@ fn parse(path: &Path, text: &str, findings: &mut Findings<'_>) -> File {
         redis_prefix: redis_prefix(&mut reader),
         redis_allow_eviction: reader.boolean("redis_allow_eviction").unwrap_or(false),
         admin_token: secret_file(&mut reader, "admin_token_file", folder),
+        admin_read_token: read_token(&mut reader, folder, table.get_ref()),
+        admin_open: reader.boolean("admin_open").unwrap_or(false),
         path_prefix: path_prefix(&mut reader),
         trusted_proxies: trusted_proxies(&mut reader),
         limits: limits::read(&mut reader),
@@ -183,6 +189,19 @@ fn secret_file(reader: &mut Reader<'_, '_, '_>, key: &str, folder: &Path) -> Opt
             None
         }
     }
+}
+
+fn read_token(reader: &mut Reader<'_, '_, '_>, folder: &Path, table: &DeTable<'_>) -> Option<Secret> {
+    const KEY: &str = "admin_read_token_file";
+    let secret = secret_file(reader, KEY, folder)?;
+    if !table.contains_key("admin_token_file")
+        && let Some(Text { span, .. }) = reader.string(KEY, "")
+    {
+        reader
+            .findings()
+            .wrong(&span, "admin_read_token_file is only for reading; admin_token_file must say who may do more");
+    }
+    Some(secret)
 }
 
 fn path_prefix(reader: &mut Reader<'_, '_, '_>) -> String {

@@ -26,7 +26,7 @@ use crate::redis::{Target, TargetError};
 
 use problem::{Place, Problems};
 
-pub use address::PublicAddress;
+pub use address::{PublicAddress, is_of_this_machine};
 pub use environment::Environment;
 pub use flags::{Flags, LogFormat};
 pub use limits::{Limits, Rate};
@@ -45,7 +45,10 @@ pub struct Config {
     pub redis_prefix: String,
     /// Publish to a Redis that may evict counters all the same.
     pub redis_allow_eviction: bool,
+    /// For everything at the admin listener.
     pub admin_token: Option<Secret>,
+    /// For reading there.
+    pub admin_read_token: Option<Secret>,
     /// Served under another path, for example `/tk`.
     pub path_prefix: String,
     pub trusted_proxies: TrustedProxies,
@@ -97,6 +100,17 @@ impl Config {
                 "listen = `{listen}` and admin_listen = `{admin_listen}` are the same; give the admin listener a port of its own"
             ));
         }
+        let is_admin_open = environment.get_boolean("THONGKE_ADMIN_OPEN", &mut problems).unwrap_or(file.admin_open);
+        if let Some(address) = admin_listen
+            && !address::is_of_this_machine(address)
+            && file.admin_token.is_none()
+            && !is_admin_open
+        {
+            problems.add(format!(
+                "admin_listen = `{address}` can be reached from other machines, and anyone there could change counts; \
+                 listen on 127.0.0.1, set admin_token_file, or say `admin_open = true` (THONGKE_ADMIN_OPEN=true) if the network is yours"
+            ));
+        }
         problems.into_result()?;
         if is_demo {
             file.sites = vec![demo()];
@@ -110,6 +124,7 @@ impl Config {
             redis_prefix: file.redis_prefix.unwrap_or_else(|| "thongke".to_owned()),
             redis_allow_eviction: file.redis_allow_eviction,
             admin_token: file.admin_token,
+            admin_read_token: file.admin_read_token,
             path_prefix: file.path_prefix,
             trusted_proxies: file.trusted_proxies,
             limits: file.limits,

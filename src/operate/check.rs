@@ -1,12 +1,12 @@
 //! `thongke check`: whether what the configuration names can be used, and what an expert would change.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
 
 use anyhow::bail;
 
-use crate::config::{Config, PublicAddress};
+use crate::config::{Config, PublicAddress, is_of_this_machine};
 use crate::ledger::{DirectoryLock, Holder};
 use crate::redis;
 
@@ -119,10 +119,6 @@ fn listeners(config: &Config, report: &mut Report) {
             config.admin_listen
         ));
     }
-}
-
-fn is_of_this_machine(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
 }
 
 fn redis_server(config: &Config, report: &mut Report) -> anyhow::Result<()> {

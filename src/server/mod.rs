@@ -14,6 +14,7 @@ mod client;
 mod clock;
 mod connection;
 mod cors;
+mod credentials;
 mod durations;
 mod figures;
 mod framing;
@@ -38,6 +39,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use client::{ForwardedField, Sender, TrustedProxies};
+pub use credentials::{Token, Tokens};
 pub use limits::Limits;
 pub use listener::{bind, bind_unix};
 pub use occupancy::Occupancy;
@@ -61,25 +63,13 @@ pub struct PublicSettings {
 }
 
 /// How the admin listener is set up.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct AdminSettings {
-    /// What `Authorization: Bearer` must carry, where set.
-    pub token: Option<String>,
+    pub tokens: Tokens,
     /// Host names by which operators reach the listener, besides localhost and the address itself.
     pub names: Vec<String>,
     pub limits: Limits,
     pub occupancy: Arc<Occupancy>,
-}
-
-impl std::fmt::Debug for AdminSettings {
-    /// Without the token, which must not get into a log.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AdminSettings")
-            .field("token", &self.token.as_ref().map(|_| "(secret)"))
-            .field("names", &self.names)
-            .field("limits", &self.limits)
-            .finish()
-    }
 }
 
 /// Serves pages and their readers until `shutdown` resolves and what is in flight has been answered.

@@ -89,6 +89,8 @@ pub enum Refusal {
     ImportUnknown { site: String, name: String },
     #[error("this needs `Authorization: Bearer` with the admin token")]
     Unauthorized,
+    #[error("this token may only read; to change anything, use the one of `admin_token_file`")]
+    ReadOnly,
     #[error("the `Host` field is not one of this listener's own names")]
     HostForeign,
 }
@@ -135,7 +137,9 @@ impl Refusal {
             | Self::ImportName(_)
             | Self::NotAnImport => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::PageForeign { .. } | Self::OriginForeign { .. } | Self::HostForeign => StatusCode::FORBIDDEN,
+            Self::PageForeign { .. } | Self::OriginForeign { .. } | Self::HostForeign | Self::ReadOnly => {
+                StatusCode::FORBIDDEN
+            }
             Self::SiteUnknown { .. } | Self::SiteMisspelt { .. } | Self::PathUnknown | Self::ImportUnknown { .. } => {
                 StatusCode::NOT_FOUND
             }
@@ -165,7 +169,7 @@ impl Refusal {
             Self::ConnectionsMany => "connections",
             Self::Limited { .. } => "limited",
             Self::Unavailable(_) => "unavailable",
-            Self::Unauthorized => "token",
+            Self::Unauthorized | Self::ReadOnly => "token",
             _ => "malformed",
         }
     }
