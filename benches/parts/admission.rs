@@ -12,11 +12,11 @@ use thongke::counter::account::{ImportReport, SourceAccount};
 use thongke::counter::csv::Row;
 use thongke::counter::site::Screening;
 use thongke::counter::source::ImportName;
-use thongke::counter::{Day, EnrolledSite, Hit, Period, Site, SiteNumber, Sites};
+use thongke::counter::{ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, Period, Site, SiteNumber, Sites};
 use thongke::metrics::Metrics;
 use thongke::server::admission::{Admission, Rate, RateLimits};
 use thongke::server::hit::{Fields, Hits};
-use thongke::server::node::{Counts, Node, Readiness, Unavailable};
+use thongke::server::node::{Counts, Node, Read, Readiness, TopPage, Unavailable};
 use thongke::server::repeats::Repeats;
 use thongke::server::{Sender, TrustedProxies};
 
@@ -34,10 +34,10 @@ pub fn bench(criterion: &mut Criterion) {
     headers.insert("user-agent", USER_AGENT.parse().expect("a field's value"));
     headers.insert("origin", ORIGIN.parse().expect("a field's value"));
     let metrics = Arc::new(Metrics::new());
-    let unlimited = Hits::new(Arc::clone(&metrics), Arc::default());
+    let unlimited = Hits::new(Arc::clone(&metrics), Arc::default(), true);
     let most = Some(Rate { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX });
     let limits = RateLimits { address: most, page: most, site: most, ..RateLimits::default() };
-    let limited = Hits::new(metrics, Arc::new(Admission::new(&limits)));
+    let limited = Hits::new(metrics, Arc::new(Admission::new(&limits)), true);
     let proxies = TrustedProxies::default();
 
     let mut group = criterion.benchmark_group("admission");
@@ -89,6 +89,29 @@ impl Node for Admitting {
     async fn refresh(&self, _: &Arc<EnrolledSite>) {}
 
     async fn hits(&self, _: &Arc<EnrolledSite>, _: &[Period]) -> Result<Counts, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn admit(&self, _: &Arc<EnrolledSite>, _: Day, page: PageAddress, _: Option<ClientPrefix>) -> PageAddress {
+        page
+    }
+
+    fn titled(&self, _: &EnrolledSite, _: &PageAddress, _: PageTitle) {}
+
+    async fn page_hits(
+        &self,
+        _: &Arc<EnrolledSite>,
+        _: &[PageAddress],
+        _: &[Period],
+    ) -> Result<Read<i64>, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn top_pages(&self, _: &Arc<EnrolledSite>, _: Period, _: usize) -> Result<Read<TopPage>, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn history(&self, _: &Arc<EnrolledSite>, _: &[Period]) -> Result<Read<i64>, Unavailable> {
         Err(beyond())
     }
 

@@ -1,6 +1,11 @@
 //! Builds the node and everything around it; `main` and the tests start the same thing.
 
+mod heart;
+mod housekeeping;
+mod inherited;
 mod node;
+mod scrape;
+pub mod service_manager;
 mod spared;
 
 use std::future::Future;
@@ -23,6 +28,7 @@ use crate::server::{self, AdminSettings, Limits, Listener, Occupancy, PublicSett
 
 use spared::Spared;
 
+pub use inherited::Inherited;
 pub use node::Node;
 
 /// How long the end of the process may wait for Redis; what is not published by then is published
@@ -35,27 +41,30 @@ pub struct Running {
     pub public_address: PublicAddress,
     pub admin_address: SocketAddr,
     node: Arc<Node>,
-    spared: Arc<Spared>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
+    pulses: Vec<heart::Pulse>,
 }
 
 /// Starts a node: takes the data directory, binds, serves.
 pub fn start(config: &Config) -> anyhow::Result<Running> {
+    start_on(config, &Inherited::default())
+}
+
+/// Starts a node on sockets that were handed over; it binds those that were not.
+pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Running> {
     let metrics = Arc::new(Metrics::new());
     let target = config.redis_target().context("the `redis` setting can't be used")?;
     // Everything that can be refused is refused before the first file is written.
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let (public_address, listeners) = bind_public(&config.listen, workers)?;
-    let admin_listeners =
-        server::bind(config.admin_listen, 1).with_context(|| refused("admin-listen", &config.admin_listen))?;
+    let (public_address, listeners) = public_sockets(&inherited.public, &config.listen, workers)?;
+    let admin_listeners = sockets(&inherited.admin, 1, "admin-listen", config.admin_listen)?;
     let admin_address = address_of(&admin_listeners)?;
     let mut lock = DirectoryLock::take(&config.data_dir)?;
     lock.sign(&reachable(admin_address).to_string()).context("can't write the data directory's lock file")?;
     let (ledger, sites) =
         Ledger::open(lock, &config.data_dir, config.sites.clone(), target.is_some(), Arc::clone(&metrics))?;
-    let spared = Arc::new(Spared::open(&config.data_dir));
-    let node = Arc::new(Node::new(ledger, sites, Arc::clone(&spared), Utc::now));
+    let node = Arc::new(Node::new(ledger, sites, Spared::open(&config.data_dir), Utc::now));
     if let Some(target) = target {
         let settings = redis::Settings {
             target,
@@ -66,12 +75,14 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
         let publication = redis::start(settings, Arc::clone(&node), Arc::clone(&metrics));
         node.publish_through(publication.context("can't start publishing")?);
     }
+    metrics.collect_at_scrape(scrape::AtScrape::new(&node, config.data_dir.clone()));
     let (stop, stopped) = watch::channel(false);
-    let mut threads = Vec::new();
+    let (mut threads, mut pulses) = (Vec::new(), Vec::new());
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
         trusted_proxies: trusted_proxies(&config.trusted_proxies),
+        limits_clients: config.limits.enabled,
         admission: Arc::new(Admission::new(&rate_limits(&config.limits))),
         limits: patience(&config.limits),
         occupancy: Arc::new(occupancy(config)),
@@ -79,7 +90,9 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
     for listener in listeners {
         let serving = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
         let until = until_stopped(stopped.clone());
-        threads.push(on_a_thread("worker", move || {
+        let (pulse, heart) = heart::heart();
+        pulses.push(pulse);
+        threads.push(on_a_thread("worker", heart, move || {
             let (node, settings, metrics) = serving;
             server::serve_public(listener, node, settings, metrics, until)
         })?);
@@ -89,14 +102,23 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
     for listener in admin_listeners {
         let serving = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
         let until = until_stopped(stopped.clone());
-        threads.push(on_a_thread("admin", move || {
+        let (pulse, heart) = heart::heart();
+        pulses.push(pulse);
+        threads.push(on_a_thread("admin", heart, move || {
             let (node, settings, metrics) = serving;
             server::serve_admin(listener, node, settings, metrics, until)
         })?);
     }
-    let (keeping, until) = (Arc::clone(&spared), until_stopped(stopped));
-    threads.push(on_a_thread("spared", move || async move { keeping.keep(until).await })?);
-    Ok(Running { public_address, admin_address, node, spared, stop, threads })
+    let (keeping, until) = (Arc::clone(&node), until_stopped(stopped));
+    // Not among the pulses: no hit waits for it.
+    let (_, heart) = heart::heart();
+    threads.push(on_a_thread("housekeeping", heart, move || async move {
+        tokio::select! {
+            () = housekeeping::run(&keeping) => {}
+            () = until => {}
+        }
+    })?);
+    Ok(Running { public_address, admin_address, node, stop, threads, pulses })
 }
 
 impl Running {
@@ -105,6 +127,15 @@ impl Running {
         let sites = self.node.ledger().enroll(config.sites.clone()).await?;
         self.node.replace_sites(sites);
         Ok(())
+    }
+
+    /// Resolves when every server thread and the committer have answered; never, if one is stuck.
+    pub async fn lives(&self) {
+        for pulse in &self.pulses {
+            pulse.feel().await;
+        }
+        // Giving nobody a number: what counts is that the committer answers, be it with a refusal.
+        let _ = self.node.ledger().enroll(Vec::new()).await;
     }
 
     /// Stops accepting, finishes what is in flight, publishes, folds, and ends.
@@ -116,7 +147,7 @@ impl Running {
                 tracing::error!("a server thread has panicked");
             }
         }
-        self.spared.write_changes();
+        self.node.write_spared();
         if let Some(publication) = self.node.publication() {
             let drained = Builder::new_current_thread().enable_all().build().map(|runtime| {
                 runtime.block_on(async {
@@ -146,19 +177,24 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// Where the public listener is, and a socket of it for each worker.
-fn bind_public(address: &PublicAddress, workers: usize) -> anyhow::Result<(PublicAddress, Vec<Listener>)> {
-    match address {
-        PublicAddress::Tcp(tcp) => {
-            let sockets = server::bind(*tcp, workers).with_context(|| refused("listen", tcp))?;
-            Ok((PublicAddress::Tcp(address_of(&sockets)?), sockets.into_iter().map(Listener::from).collect()))
-        }
+fn public_sockets(
+    inherited: &[std::net::TcpListener],
+    address: &PublicAddress,
+    workers: usize,
+) -> anyhow::Result<(PublicAddress, Vec<Listener>)> {
+    let tcp = match address {
+        PublicAddress::Tcp(tcp) => *tcp,
+        // What was handed over is listened on instead of what the configuration says.
+        PublicAddress::Unix(_) if !inherited.is_empty() => SocketAddr::from(([127, 0, 0, 1], 0)),
         PublicAddress::Unix(path) => {
             let sockets = server::bind_unix(path, workers).with_context(|| {
                 format!("can't listen on {address}: its folder must be there and writable, and no other program listen there")
             })?;
-            Ok((address.clone(), sockets.into_iter().map(Listener::from).collect()))
+            return Ok((address.clone(), sockets.into_iter().map(Listener::from).collect()));
         }
-    }
+    };
+    let sockets = sockets(inherited, workers, "listen", tcp)?;
+    Ok((PublicAddress::Tcp(address_of(&sockets)?), sockets.into_iter().map(Listener::from).collect()))
 }
 
 fn address_of(sockets: &[std::net::TcpListener]) -> anyhow::Result<SocketAddr> {
@@ -208,7 +244,20 @@ fn rate_limits(limits: &config::Limits) -> RateLimits {
     }
 }
 
-fn refused(setting: &str, address: impl std::fmt::Display) -> String {
+/// What was handed over, or else new sockets.
+fn sockets(
+    inherited: &[std::net::TcpListener],
+    workers: usize,
+    setting: &str,
+    address: SocketAddr,
+) -> anyhow::Result<Vec<std::net::TcpListener>> {
+    if inherited.is_empty() {
+        return server::bind(address, workers).with_context(|| refused(setting, address));
+    }
+    inherited::spread(inherited, workers).context("can't share a socket that was handed over")
+}
+
+fn refused(setting: &str, address: SocketAddr) -> String {
     format!("can't listen on {address}: is another program using the port? choose another with --{setting}")
 }
 
@@ -220,12 +269,17 @@ async fn until_stopped(mut stopped: watch::Receiver<bool>) {
 /// Runs a server on a thread and a single-threaded runtime of its own.
 fn on_a_thread<F: Future<Output = ()>>(
     name: &str,
+    heart: heart::Heart,
     serve: impl FnOnce() -> F + Send + 'static,
 ) -> anyhow::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-            Ok(runtime) => runtime.block_on(serve()),
+            Ok(runtime) => runtime.block_on(async {
+                let beating = tokio::task::spawn_local(heart.beat());
+                serve().await;
+                beating.abort();
+            }),
             Err(error) => tracing::error!("can't start a worker: {error}"),
         })
         .context("can't start a thread")

@@ -20,6 +20,8 @@ pub enum Kind {
     HttpLibrary,
     /// By the list that names no kinds.
     Other,
+    /// By the bearing of its User-Agent: it names no browser, device or system, or says what programs say.
+    NoBrowser,
     /// No User-Agent, or an empty one.
     NoUserAgent,
     /// The beacon's address was opened as if it were a page.
@@ -33,7 +35,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::SearchEngine,
         Self::AiCrawler,
         Self::SocialPreview,
@@ -47,6 +49,7 @@ impl Kind {
         Self::BrowserAutomation,
         Self::HttpLibrary,
         Self::Other,
+        Self::NoBrowser,
         Self::NoUserAgent,
         Self::Navigation,
         Self::Webdriver,
@@ -69,6 +72,7 @@ impl Kind {
             Self::BrowserAutomation => "browser-automation",
             Self::HttpLibrary => "http-library",
             Self::Other => "other",
+            Self::NoBrowser => "no-browser",
             Self::NoUserAgent => "no-user-agent",
             Self::Navigation => "navigation",
             Self::Webdriver => "webdriver",
@@ -92,6 +96,9 @@ impl Kind {
 
     /// Whether it is what a developer tries a page or an interface with.
     pub fn is_tool(self) -> bool {
-        matches!(self, Self::BrowserAutomation | Self::HttpLibrary | Self::NoUserAgent | Self::Webdriver)
+        matches!(
+            self,
+            Self::BrowserAutomation | Self::HttpLibrary | Self::NoBrowser | Self::NoUserAgent | Self::Webdriver
+        )
     }
 }

@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock. What a request says of itself is `server`'s to read; it then names a
 //! [`Kind`] all the same.
 
+mod browser;
 mod census;
 mod kind;
 mod lists;

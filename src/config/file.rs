@@ -11,15 +11,18 @@ use super::network::{self, TrustedProxies, UNIX_SOCKET};
 use super::problem::{Findings, Place, Problems};
 use super::reader::{Reader, Text};
 use super::secret::{self, Secret};
-use super::{address, site, suggest, syntax};
+use super::{address, identity, site, suggest, syntax};
 use crate::counter::Site;
+use crate::redis::Identity;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 17] = [
     "listen",
     "admin_listen",
     "data_dir",
     "redis",
     "redis_password_file",
+    identity::CERTIFICATE,
+    identity::KEY,
     "redis_prefix",
     "redis_allow_eviction",
     "admin_token_file",
@@ -47,6 +50,7 @@ pub struct File {
     pub data_dir: Option<PathBuf>,
     pub redis: Option<Placed<Vec<String>>>,
     pub redis_password: Option<Secret>,
+    pub redis_identity: Option<Identity>,
     pub redis_prefix: Option<String>,
     pub redis_allow_eviction: bool,
     pub admin_token: Option<Secret>,
@@ -110,6 +114,7 @@ fn parse(path: &Path, text: &str, findings: &mut Findings<'_>) -> File {
         data_dir: data_dir(&mut reader, folder),
         redis: redis(&mut reader),
         redis_password: secret_file(&mut reader, "redis_password_file", folder),
+        redis_identity: identity::read(&mut reader, folder),
         redis_prefix: redis_prefix(&mut reader),
         redis_allow_eviction: reader.boolean("redis_allow_eviction").unwrap_or(false),
         admin_token: secret_file(&mut reader, "admin_token_file", folder),

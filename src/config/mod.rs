@@ -7,6 +7,7 @@ mod address;
 mod environment;
 mod file;
 mod flags;
+mod identity;
 mod limits;
 mod network;
 mod problem;
@@ -20,9 +21,8 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use crate::counter::label::Labels;
-use crate::counter::site::Screening;
 use crate::counter::{Origin, Site};
-use crate::redis::{Target, TargetError};
+use crate::redis::{Identity, Target, TargetError};
 
 use problem::{Place, Problems};
 
@@ -42,6 +42,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub redis: Vec<RedisUrl>,
     pub redis_password: Option<Secret>,
+    /// What a `rediss://` server is shown, if it asks.
+    pub redis_identity: Option<Identity>,
     pub redis_prefix: String,
     /// Publish to a Redis that may evict counters all the same.
     pub redis_allow_eviction: bool,
@@ -121,6 +123,7 @@ impl Config {
             data_dir: data_dir.unwrap_or_else(|| PathBuf::from("data")),
             redis,
             redis_password: file.redis_password,
+            redis_identity: file.redis_identity,
             redis_prefix: file.redis_prefix.unwrap_or_else(|| "thongke".to_owned()),
             redis_allow_eviction: file.redis_allow_eviction,
             admin_token: file.admin_token,
@@ -141,7 +144,8 @@ impl Config {
             return Ok(None);
         }
         let urls: Vec<_> = self.redis.iter().map(|url| url.expose().to_owned()).collect();
-        crate::redis::parse(&urls, self.redis_password.as_ref().map(Secret::expose)).map(Some)
+        let target = crate::redis::parse(&urls, self.redis_password.as_ref().map(Secret::expose))?;
+        Ok(Some(Target { identity: self.redis_identity.clone(), ..target }))
     }
 }
 
@@ -151,8 +155,6 @@ fn demo() -> Site {
     Site {
         name: "Trang mẫu".to_owned(),
         labels: Labels::new(),
-        // Whoever tries it with curl wants to see it count.
-        screening: Screening::ButTools,
         ..Site::with_defaults(id, vec![Origin::any_localhost()])
     }
 }

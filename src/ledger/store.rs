@@ -118,9 +118,14 @@ pub struct Holder {
     pub admin_address: Option<String>,
 }
 
+/// Where a data directory's counts are.
+pub fn file(directory: &Path) -> PathBuf {
+    directory.join(FILE)
+}
+
 /// Opens the node's file, creating it if there is none.
 pub fn open(directory: &Path) -> Result<Connection, OpenError> {
-    let path = directory.join(FILE);
+    let path = file(directory);
     let sqlite = |source| OpenError::of_sqlite(&path, source);
     if !path.exists() {
         let log = directory.join(format!("{FILE}-wal"));
@@ -144,6 +149,7 @@ pub fn open(directory: &Path) -> Result<Connection, OpenError> {
             .map_err(sqlite)?;
     check_version(&connection, &path)?;
     configure(&connection).map_err(sqlite)?;
+    connection.execute_batch(include_str!("titles.sql")).map_err(sqlite)?;
     Ok(connection)
 }
 
@@ -173,7 +179,7 @@ fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)
 }
 
-fn check_version(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+pub fn check_version(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let number = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
     let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
     let application_id = number("application_id").map_err(|error| damaged(error.to_string()))?;
@@ -390,7 +396,7 @@ pub fn merge(connection: &Connection, place: Place, stated: Register) -> rusqlit
     Ok(())
 }
 
-/// One source's count of one of the site's own periods.
+/// One source's count of a counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteCount {
     pub source: SourceNumber,
@@ -401,14 +407,24 @@ pub struct SiteCount {
 
 /// All sources' counts of one of the site's own periods.
 pub fn site_counts(connection: &Connection, site: SiteNumber, period: Period) -> rusqlite::Result<Vec<SiteCount>> {
+    counts_of(connection, site, period, SITE_ITSELF)
+}
+
+/// All sources' counts of a period of the site or one of its pages.
+pub fn counts_of(
+    connection: &Connection,
+    site: SiteNumber,
+    period: Period,
+    page: i64,
+) -> rusqlite::Result<Vec<SiteCount>> {
     connection
         .prepare_cached(
             "SELECT c.source, s.name, ifnull(p.published, 0), c.hits, c.generation
              FROM counts c JOIN sources s ON s.number = c.source
              LEFT JOIN site_sources p ON p.site = c.site AND p.source = c.source
-             WHERE c.site = ?1 AND c.period = ?2 AND c.page = 0",
+             WHERE c.site = ?1 AND c.period = ?2 AND c.page = ?3",
         )?
-        .query_map(params![site.0, period.number()], |row| {
+        .query_map(params![site.0, period.number(), page], |row| {
             Ok(SiteCount {
                 source: row.get(0)?,
                 name: source_at(row, 1)?,

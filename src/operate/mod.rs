@@ -1,7 +1,9 @@
 //! The operator's commands: on a running node through its admin listener, on a stopped one on its
 //! files.
 
+mod backup;
 mod check;
+mod health;
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -20,11 +22,13 @@ use crate::config::Config;
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::{self, HEADER_PAGES};
 use crate::counter::source::ImportName;
-use crate::counter::{EnrolledSite, Figures, SiteId};
+use crate::counter::{EnrolledSite, Figures, SiteId, figures};
 use crate::ledger::{DirectoryLock, Holder, Ledger};
 use crate::metrics::Metrics;
 
+pub use backup::backup;
 pub use check::check;
+pub use health::health;
 
 /// Rows that an export reads at once.
 const EXPORT_STEP: usize = 1_000;
@@ -111,10 +115,10 @@ pub fn figures(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<
         Place::Stopped(ledger, site) => {
             let now = Utc::now();
             let today = crate::counter::Day::at(now, site.site.time_zone);
-            let periods: Vec<_> = site.site.figures.iter().map(|key| key.period(today)).collect();
+            let periods = figures::periods(&site.site.figures, today);
             let hits = ledger.hits(site.number, &periods).await;
             ledger.close();
-            let (hits, _) = hits?;
+            let hits = hits?.hits;
             let figures = Figures::compose(&site.site, &site.site.figures, now, false, |period| {
                 periods.iter().position(|wanted| *wanted == period).and_then(|at| hits.get(at)).copied().unwrap_or(0)
             });
@@ -265,7 +269,7 @@ async fn ask(config: &Config, admin: &str, method: Method, path: &str, body: Byt
         Ok::<_, hyper::Error>((status, answer.into_body().collect().await?.to_bytes()))
     };
     let (outcome, _) = tokio::join!(answering, connection);
-    let (status, body) = outcome?;
+    let (status, body) = outcome.context("the running node's answer broke off; its log says why")?;
     if status != StatusCode::OK {
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         bail!("{}", problem["detail"].as_str().unwrap_or("the node refused"));

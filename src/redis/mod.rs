@@ -14,9 +14,12 @@ mod learn;
 pub mod node;
 mod policy;
 mod publish;
+mod queries;
 pub mod raise;
+mod script;
 mod sweep;
 pub mod target;
+mod titles;
 mod totals;
 mod witness;
 
@@ -31,7 +34,7 @@ use self::health::Health;
 use self::layout::Keys;
 use self::node::Node;
 use self::publish::Publisher;
-pub use self::target::{Target, TargetError, parse};
+pub use self::target::{Identity, Target, TargetError, parse};
 use self::totals::Totals;
 use self::witness::Witnesses;
 use crate::counter::SiteNumber;
@@ -56,6 +59,7 @@ pub struct Settings {
 
 /// The running publication.
 pub struct Publication {
+    keys: Keys,
     connections: Arc<Connections>,
     totals: Arc<Totals>,
     health: Arc<Health>,
@@ -69,7 +73,6 @@ pub struct Publication {
 /// Starts publishing on a thread of its own.
 pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -> std::io::Result<Publication> {
     provide_cryptography();
-    metrics.redis_configured.set(1);
     let connections = Arc::new(Connections::new(settings.target.clone()));
     let health = Arc::new(Health::default());
     let (totals, wishes) = Totals::new(Arc::clone(&connections));
@@ -78,6 +81,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     let (stop, stopped) = watch::channel(None);
     let (end, done) = watch::channel(());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let keys = Keys::new(&settings.prefix);
     let parts = Parts {
         settings,
         node,
@@ -90,7 +94,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         runtime.block_on(parts.run(wishes, wanted_lessons, stopped));
         drop(end);
     })?;
-    Ok(Publication { connections, totals, health, lessons, stop, thread: Mutex::new(Some(thread)), done })
+    Ok(Publication { keys, connections, totals, health, lessons, stop, thread: Mutex::new(Some(thread)), done })
 }
 
 /// The client brings TLS without its cryptography.
@@ -105,6 +109,12 @@ impl Publication {
         self.totals.refresh(site).await;
     }
 
+    /// Reads the site's totals now: more of them are wanted than the last read brought. Resolves
+    /// when they are in, or when that would take too long.
+    pub async fn read_again(&self, site: SiteNumber) {
+        self.totals.read_again(site).await;
+    }
+
     /// Brings what Redis knows of the site's own counters into the node's file. False: that did not
     /// come about in time.
     pub async fn learn(&self, site: SiteNumber) -> bool {
@@ -116,6 +126,11 @@ impl Publication {
     /// Whether Redis answers.
     pub fn up(&self) -> bool {
         self.connections.is_up()
+    }
+
+    /// Whether nothing may be published, although Redis may answer.
+    pub fn is_held(&self) -> bool {
+        self.health.is_held()
     }
 
     /// What is wrong, part by part, in words for an operator.

@@ -17,7 +17,7 @@ use crate::counter::csv::{self, HEADER_PAGES, Row};
 use crate::counter::source::ImportName;
 use crate::metrics::Metrics;
 
-use super::answer::{self, AnswerBody, JSON, StreamError};
+use super::answer::{self, AnswerBody, CSV, JSON, StreamError};
 use super::connection::Answer;
 use super::figures::FigureAnswers;
 use super::host::Host;
@@ -32,7 +32,6 @@ const EXPORT_STEP: usize = 1_000;
 const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
 
 pub struct Admin<N> {
     node: Arc<N>,
@@ -91,12 +90,12 @@ impl<N: Node> Admin<N> {
         }
         let site = hit::find_site(&self.node.sites(), site)?;
         match what {
-            "export" => Ok(self.export(site)),
+            "export" => self.export(site).await,
             "sources" => Ok(json(&self.node.sources(&site).await?)),
             "bots" => Ok(json(&self.node.spared(&site))),
             "figures" => {
                 self.node.refresh(&site).await;
-                self.figures.query(&*self.node, &site, &HeaderMap::new()).await
+                self.figures.query(&*self.node, &site, None, &HeaderMap::new()).await
             }
             "import" => self.import(&site, request, wire).await,
             _ => self.forget(&site, what.strip_prefix("sources/").unwrap_or(what)).await,
@@ -151,25 +150,25 @@ impl<N: Node> Admin<N> {
         if is_named || ((is_own_address || is_loopback) && port_is_right) { Ok(()) } else { Err(Refusal::HostForeign) }
     }
 
-    fn export(&self, site: Arc<EnrolledSite>) -> Response<AnswerBody> {
+    async fn export(&self, site: Arc<EnrolledSite>) -> Result<Response<AnswerBody>, Refusal> {
+        // Read before the answer begins, so that a file that can't be read is said in words.
+        let first = self.node.export(&site, None, EXPORT_STEP).await?;
         let node = Arc::clone(&self.node);
-        let header = Bytes::from_static(concat_header());
-        let rows = stream::unfold(Some(None::<Row>), move |after| {
+        let rest = stream::unfold(first.last().cloned(), move |after| {
             let (node, site) = (Arc::clone(&node), Arc::clone(&site));
             async move {
-                match node.export(&site, after?, EXPORT_STEP).await {
-                    Err(error) => Some((Err(StreamError(error.reason)), None)),
-                    Ok(rows) => {
-                        let last = rows.last()?.clone();
-                        let mut text = Vec::new();
-                        rows.iter().for_each(|row| csv::write_row(&mut text, row));
-                        Some((Ok(Bytes::from(text)), Some(Some(last))))
+                match node.export(&site, Some(after?), EXPORT_STEP).await {
+                    Err(error) => {
+                        tracing::error!(site = %site.site.id, "an export broke off: {}", error.reason);
+                        Some((Err(StreamError(error.reason)), None))
                     }
+                    Ok(rows) => Some((Ok(lines(&rows)), Some(rows.last()?.clone()))),
                 }
             }
         });
         use futures_util::StreamExt as _;
-        answer::stream(CSV, stream::iter([Ok(header)]).chain(rows))
+        let begin = [Ok(Bytes::from(format!("{HEADER_PAGES}\n"))), Ok(lines(&first))];
+        Ok(answer::stream(CSV, stream::iter(begin).chain(rest)))
     }
 
     async fn import(
@@ -232,9 +231,8 @@ fn json(value: &impl Serialize) -> Response<AnswerBody> {
     answer::typed(StatusCode::OK, JSON, serde_json::to_vec(value).unwrap_or_default())
 }
 
-/// The CSV's first line.
-fn concat_header() -> &'static [u8] {
-    const LINE: &str = "period,page,hits\n";
-    debug_assert_eq!(LINE.trim_end(), HEADER_PAGES);
-    LINE.as_bytes()
+fn lines(rows: &[Row]) -> Bytes {
+    let mut text = Vec::new();
+    rows.iter().for_each(|row| csv::write_row(&mut text, row));
+    text.into()
 }

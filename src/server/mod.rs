@@ -10,6 +10,7 @@ pub mod admission;
 mod answer;
 mod assets;
 mod body;
+mod chart;
 mod client;
 mod clock;
 mod connection;
@@ -18,12 +19,15 @@ mod credentials;
 mod durations;
 mod figures;
 mod framing;
+mod fresh;
+mod history;
 pub mod hit;
 mod host;
 mod limits;
 mod listener;
 pub mod node;
 mod occupancy;
+mod pages;
 mod public;
 mod rate_table;
 mod recent;
@@ -31,7 +35,9 @@ mod refusal;
 pub mod repeats;
 mod router;
 mod screen;
+mod shared;
 mod socket;
+mod wanted;
 mod wire;
 
 use std::future::Future;
@@ -58,6 +64,8 @@ pub struct PublicSettings {
     pub demo: bool,
     pub trusted_proxies: TrustedProxies,
     pub admission: Arc<Admission>,
+    /// Clients have limits of their own; not for benches.
+    pub limits_clients: bool,
     pub limits: Limits,
     pub occupancy: Arc<Occupancy>,
 }

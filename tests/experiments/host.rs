@@ -98,10 +98,6 @@ impl Host {
         self.node.as_mut().expect("the node is up")
     }
 
-    pub fn is_up(&self) -> bool {
-        self.node.is_some()
-    }
-
     fn take(&mut self) -> Option<Node> {
         *self.door.write().unwrap() = None;
         self.node.take()

@@ -20,6 +20,10 @@ mod redis_server;
 
 /// 7: a disk that fails, stalls or is full.
 mod bad_disk;
+/// 11: clocks that pass midnight, change to summer time, jump.
+mod clocks;
+/// 4: a cluster whose servers fail.
+mod cluster;
 /// 6: killed at each call that changes the files.
 mod crash_points;
 /// 8: truncated, flipped, swapped, removed.

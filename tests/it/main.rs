@@ -16,6 +16,8 @@ mod connections;
 mod driver;
 /// What goes wrong around a running node.
 mod faults;
+/// Every figure, from every arrangement of nodes.
+mod figures;
 /// HTTP/1.1 and the ways to misread it.
 mod framing;
 /// The public listener's answers: caching, CORS, assets, prefix.
@@ -31,6 +33,8 @@ mod machines;
 mod node;
 /// Taking over an old counter, as a citizen sees it.
 mod old_counter;
+/// What a page goes through in a reader's browser, and how often that counts.
+mod page_life;
 /// Other programs that tests start.
 mod process;
 /// The program as its users start it.

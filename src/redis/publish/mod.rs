@@ -159,7 +159,6 @@ impl<N: Node> Publisher<N> {
             }
             let is_held = self.health.is_held();
             let lease = if is_held { None } else { self.lease() };
-            self.metrics.redis_up.set(i64::from(self.connections.is_up()));
             let pause = match lease {
                 None => {
                     self.note_waiting();
@@ -218,6 +217,7 @@ impl<N: Node> Publisher<N> {
         }
         if now >= self.clock.pages_at {
             let took_all = self.publish_pages(lease).await;
+            self.publish_titles(lease).await;
             let rest = if took_all { PAGES_INTERVAL } else { now.elapsed() };
             self.clock.pages_at = Instant::now() + rest;
             return Step::Worked;
@@ -252,6 +252,7 @@ impl<N: Node> Publisher<N> {
         {
             let sites_done = self.publish_live(&lease, usize::MAX).await;
             let pages_done = self.publish_pages(&lease).await;
+            self.publish_titles(&lease).await;
             self.take_overflowed();
             let sweeps_done = self.sweep_step(&lease).await == Step::Idle;
             if sites_done && pages_done && sweeps_done {
