@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::Stream;
 use hyper::body::{Body, Frame, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{Response, StatusCode};
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>>;
@@ -67,9 +69,18 @@ pub fn with_body(status: StatusCode, headers: HeaderMap, body: Bytes) -> Respons
 
 /// A body whose type the client is to believe.
 pub fn typed(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Response<AnswerBody> {
-    let mut headers = HeaderMap::with_capacity(8);
+    // Opened by itself, as a document, it loads and runs nothing. Only the demo has pages.
+    let policy = HeaderValue::from_static(match content_type {
+        // A picture brings its colours along.
+        _ if content_type == SVG => "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+        _ => "default-src 'none'; frame-ancestors 'none'; sandbox",
+    });
+    let mut headers = HeaderMap::with_capacity(16);
     headers.insert(CONTENT_TYPE, content_type);
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(CORP, HeaderValue::from_static("same-origin"));
     with_body(status, headers, body.into())
 }
 

@@ -2,6 +2,8 @@
 
 /// The admin listener: who may do what, and a Prometheus that scrapes it.
 mod admin;
+/// Attacks that worked on other counters.
+mod attacks;
 /// Requests that are refused, each with its reason.
 mod bad_input;
 /// The box on a portal's page, in a real browser.
@@ -33,6 +35,8 @@ mod machines;
 mod node;
 /// Taking over an old counter, as a citizen sees it.
 mod old_counter;
+/// What answers say of themselves to a browser.
+mod output;
 /// What a page goes through in a reader's browser, and how often that counts.
 mod page_life;
 /// Other programs that tests start.
