@@ -124,11 +124,10 @@ impl<C: Clock + Clone> Admission<C> {
     /// Takes a hit from the budgets that it falls under. `client` is asked for if that matters; a
     /// client without an address, behind a proxy that is not believed, falls under the site's only.
     pub fn admit(&self, client: impl FnOnce() -> Option<IpAddr>, site: SiteNumber, page: &str) -> Result<(), Exceeded> {
-        if self.address.is_some() || self.page.is_some() {
-            if let Some(client) = client() {
-                self.take(&self.address, client, Limit::Address)?;
-                self.take(&self.page, (client, site, page), Limit::Page)?;
-            }
+        let is_limited = self.address.is_some() || self.page.is_some();
+        if let Some(client) = is_limited.then(client).flatten() {
+            self.take(&self.address, client, Limit::Address)?;
+            self.take(&self.page, (client, site, page), Limit::Page)?;
         }
         // The last, so that what an address has in excess is not taken from the site.
         self.take(&self.site, site, Limit::Site)
