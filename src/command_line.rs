@@ -64,6 +64,18 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Compare what the node's file, Redis and the other nodes there know of sites; 0: all agrees,
+    /// 1: something differs
+    Verify {
+        /// The site; without one, all sites
+        site: Option<SiteId>,
+        /// Bring all that the file has to Redis again, and make counters there the sum of their sources
+        #[arg(long)]
+        repair: bool,
+        /// Write what was found as a JSON object, by site
+        #[arg(long)]
+        json: bool,
+    },
     /// Undo an import
     Forget {
         site: SiteId,

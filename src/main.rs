@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         Command::Figures { site, json } => operate::figures(&config, site, *json),
         Command::Sources { site, json } => operate::sources(&config, site, *json),
         Command::Bots { site, json } => operate::bots(&config, site, *json),
+        Command::Verify { site, repair, json } => operate::verify(&config, site.as_ref(), *repair, *json),
         Command::Forget { site, source } => operate::forget(&config, site, source),
     })
 }

@@ -6,12 +6,11 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
 use thongke::app;
-use thongke::config::{Config, Environment, Flags, PublicAddress, Rate};
+use thongke::config::{Config, Environment, Flags, Limits, PublicAddress};
 
 struct Counting;
 
@@ -89,12 +88,11 @@ fn a_hit_allocates_a_small_fixed_number_of_times() {
         data_dir: Some(directory.path().to_owned()),
         ..Flags::default()
     };
-    let mut config = Config::load(&flags, &Environment::from_iter([])).unwrap();
-    // All come from one address: limits that are there, and that none of them reaches.
-    let most = Some(Rate { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX });
-    (config.limits.address, config.limits.page, config.limits.site) = (most, most, most);
-    let running = app::start(&config).unwrap();
-    let PublicAddress::Tcp(address) = running.public_address else { unreachable!("a TCP address was asked for") };
+    let loaded = Config::load(&flags, &Environment::from_iter([])).unwrap();
+    // All clients are one address.
+    let limits = Limits { address: None, page: None, site: None, ..loaded.limits.clone() };
+    let running = app::start(&Config { limits, ..loaded }).unwrap();
+    let PublicAddress::Tcp(address) = running.public_address else { panic!("the flag names a TCP address") };
     let without = per_hit(address, "/v1/hit?figures=0");
     let with = per_hit(address, "/v1/hit");
     running.shutdown();

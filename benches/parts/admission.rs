@@ -12,6 +12,7 @@ use thongke::counter::account::{ImportReport, SourceAccount};
 use thongke::counter::csv::Row;
 use thongke::counter::site::Screening;
 use thongke::counter::source::ImportName;
+use thongke::counter::verification::{Repair, Verification};
 use thongke::counter::{ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, Period, Site, SiteNumber, Sites};
 use thongke::metrics::Metrics;
 use thongke::server::admission::{Admission, Rate, RateLimits};
@@ -34,7 +35,7 @@ pub fn bench(criterion: &mut Criterion) {
     headers.insert("user-agent", USER_AGENT.parse().expect("a field's value"));
     headers.insert("origin", ORIGIN.parse().expect("a field's value"));
     let metrics = Arc::new(Metrics::new());
-    let unlimited = Hits::new(Arc::clone(&metrics), Arc::default(), true);
+    let unlimited = Hits::new(Arc::clone(&metrics), Arc::default(), false);
     let most = Some(Rate { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX });
     let limits = RateLimits { address: most, page: most, site: most, ..RateLimits::default() };
     let limited = Hits::new(metrics, Arc::new(Admission::new(&limits)), true);
@@ -87,6 +88,18 @@ impl Node for Admitting {
     }
 
     async fn refresh(&self, _: &Arc<EnrolledSite>) {}
+
+    async fn verify(&self, _: &Arc<EnrolledSite>) -> Result<Verification, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn repair(&self, _: &Arc<EnrolledSite>) -> Result<Repair, Unavailable> {
+        Err(beyond())
+    }
+
+    fn version(&self, _: &EnrolledSite) -> Option<(u64, bool)> {
+        None
+    }
 
     async fn hits(&self, _: &Arc<EnrolledSite>, _: &[Period]) -> Result<Counts, Unavailable> {
         Err(beyond())

@@ -10,6 +10,7 @@ mod connections;
 mod days;
 mod nodes;
 mod pages;
+mod reraise;
 mod sites;
 mod start;
 
@@ -26,7 +27,7 @@ use drive::cores::Cores;
 #[derive(Debug, clap::Parser)]
 #[command(name = "scale")]
 struct Arguments {
-    /// Only these: sites, sites-redis, pages, days, connections, nodes, redis-bytes, start
+    /// Only these: sites, sites-redis, pages, days, connections, nodes, redis-bytes, start, re-raise
     axes: Vec<String>,
     /// Small sizes and short rounds
     #[arg(long)]
@@ -45,7 +46,7 @@ fn main() {
     std::fs::create_dir_all(&pictures).expect("a directory for the curves");
 
     type Axis = fn(&Path, Effort) -> Value;
-    let axes: [(&str, Axis); 8] = [
+    let axes: [(&str, Axis); 9] = [
         ("sites", sites::measure),
         ("sites-redis", sites::measure_with_redis),
         ("pages", pages::measure),
@@ -54,6 +55,7 @@ fn main() {
         ("nodes", nodes::measure),
         ("redis-bytes", pages::measure_bytes_in_redis),
         ("start", start::measure),
+        ("re-raise", reraise::measure),
     ];
     let mut kept = serde_json::Map::new();
     for (name, measure) in axes {

@@ -41,7 +41,7 @@ pub fn measure(directory: &Path, effort: Effort) -> Value {
 }
 
 /// Imports days for each site, and pages for the first.
-fn write_history(directory: &Path, days: u32, sites: u32, pages: u32) {
+pub fn write_history(directory: &Path, days: u32, sites: u32, pages: u32) {
     let configured = (0..sites).map(|number| {
         let id = site_id(number).parse().expect("a site's name");
         Site::with_defaults(id, vec![ORIGIN.parse().expect("an origin")])

@@ -5,7 +5,6 @@
 //! at a steady rate, and a new one for each hit. For nobody to wait is what timers and caps are for.
 
 #[path = "../drive/mod.rs"]
-#[allow(dead_code, reason = "shared with benches that use other parts of it")]
 mod drive;
 
 use std::process::{Child, Command, Stdio};

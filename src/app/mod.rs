@@ -57,8 +57,8 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
     let target = config.redis_target().context("the `redis` setting can't be used")?;
     // Everything that can be refused is refused before the first file is written.
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let (public_address, listeners) = public_sockets(&inherited.public, &config.listen, workers)?;
-    let admin_listeners = sockets(&inherited.admin, 1, "admin-listen", config.admin_listen)?;
+    let (public_address, listeners) = bind_public(&inherited.public, &config.listen, workers)?;
+    let admin_listeners = bind_admin(&inherited.admin, config.admin_listen)?;
     let admin_address = address_of(&admin_listeners)?;
     let mut lock = DirectoryLock::take(&config.data_dir)?;
     lock.sign(&reachable(admin_address).to_string()).context("can't write the data directory's lock file")?;
@@ -75,14 +75,15 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
         let publication = redis::start(settings, Arc::clone(&node), Arc::clone(&metrics));
         node.publish_through(publication.context("can't start publishing")?);
     }
+    node.ledger().check_in_background();
     metrics.collect_at_scrape(scrape::AtScrape::new(&node, config.data_dir.clone()));
     let (stop, stopped) = watch::channel(false);
     let (mut threads, mut pulses) = (Vec::new(), Vec::new());
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
+        limits_clients: config.limits.new_pages,
         trusted_proxies: trusted_proxies(&config.trusted_proxies),
-        limits_clients: config.limits.enabled,
         admission: Arc::new(Admission::new(&rate_limits(&config.limits))),
         limits: patience(&config.limits),
         occupancy: Arc::new(occupancy(config)),
@@ -176,25 +177,26 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Where the public listener is, and a socket of it for each worker.
-fn public_sockets(
+/// Where the public listener is, and a socket of it for each worker: of those that were handed over,
+/// or else new ones.
+fn bind_public(
     inherited: &[std::net::TcpListener],
     address: &PublicAddress,
     workers: usize,
 ) -> anyhow::Result<(PublicAddress, Vec<Listener>)> {
     let tcp = match address {
-        PublicAddress::Tcp(tcp) => *tcp,
-        // What was handed over is listened on instead of what the configuration says.
-        PublicAddress::Unix(_) if !inherited.is_empty() => SocketAddr::from(([127, 0, 0, 1], 0)),
-        PublicAddress::Unix(path) => {
+        PublicAddress::Unix(path) if inherited.is_empty() => {
             let sockets = server::bind_unix(path, workers).with_context(|| {
                 format!("can't listen on {address}: its folder must be there and writable, and no other program listen there")
             })?;
             return Ok((address.clone(), sockets.into_iter().map(Listener::from).collect()));
         }
+        PublicAddress::Tcp(tcp) if inherited.is_empty() => {
+            server::bind(*tcp, workers).with_context(|| refused("listen", tcp))?
+        }
+        _ => share(inherited, workers)?,
     };
-    let sockets = sockets(inherited, workers, "listen", tcp)?;
-    Ok((PublicAddress::Tcp(address_of(&sockets)?), sockets.into_iter().map(Listener::from).collect()))
+    Ok((PublicAddress::Tcp(address_of(&tcp)?), tcp.into_iter().map(Listener::from).collect()))
 }
 
 fn address_of(sockets: &[std::net::TcpListener]) -> anyhow::Result<SocketAddr> {
@@ -244,20 +246,18 @@ fn rate_limits(limits: &config::Limits) -> RateLimits {
     }
 }
 
-/// What was handed over, or else new sockets.
-fn sockets(
-    inherited: &[std::net::TcpListener],
-    workers: usize,
-    setting: &str,
-    address: SocketAddr,
-) -> anyhow::Result<Vec<std::net::TcpListener>> {
+fn bind_admin(inherited: &[std::net::TcpListener], address: SocketAddr) -> anyhow::Result<Vec<std::net::TcpListener>> {
     if inherited.is_empty() {
-        return server::bind(address, workers).with_context(|| refused(setting, address));
+        return server::bind(address, 1).with_context(|| refused("admin-listen", address));
     }
+    share(inherited, 1)
+}
+
+fn share(inherited: &[std::net::TcpListener], workers: usize) -> anyhow::Result<Vec<std::net::TcpListener>> {
     inherited::spread(inherited, workers).context("can't share a socket that was handed over")
 }
 
-fn refused(setting: &str, address: SocketAddr) -> String {
+fn refused(setting: &str, address: impl std::fmt::Display) -> String {
     format!("can't listen on {address}: is another program using the port? choose another with --{setting}")
 }
 

@@ -4,10 +4,11 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 
-use crate::bots::{CensusRow, Kind};
+use crate::bots::{CensusRow, Kind as SparedKind};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
+use crate::counter::verification::{Findings, Kind, Repair, Verification};
 use crate::counter::{
     ClientPrefix, Contribution, Day, EnrolledSite, Hit, PageAddress, PageTitle, Period, SiteNumber, Sites, Source,
 };
@@ -103,6 +104,11 @@ impl Node {
         Ok(latest.collect())
     }
 
+    /// Redis is away: other nodes' newest hits are missing.
+    fn is_stale(&self) -> bool {
+        self.publication.get().is_some_and(|publication| !publication.up())
+    }
+
     fn current_sites(&self) -> Arc<Sites> {
         Arc::clone(&self.sites.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -135,6 +141,10 @@ impl server::node::Node for Node {
         }
     }
 
+    fn version(&self, site: &EnrolledSite) -> Option<(u64, bool)> {
+        Some((self.ledger.version(site.number)?, self.is_stale()))
+    }
+
     async fn hits(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> Result<Counts, Unavailable> {
         let LiveHits { mut hits, mut version, were_read } =
             self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
@@ -142,8 +152,7 @@ impl server::node::Node for Node {
             publication.read_again(site.number).await;
             LiveHits { hits, version, .. } = self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         }
-        let stale = self.publication.get().is_some_and(|publication| !publication.up());
-        Ok(Counts { hits, version, stale })
+        Ok(Counts { hits, version, stale: self.is_stale() })
     }
 
     async fn admit(
@@ -241,11 +250,35 @@ impl server::node::Node for Node {
         self.ledger.export(site.number, after, limit).await.map_err(unavailable)
     }
 
+    async fn verify(&self, site: &Arc<EnrolledSite>) -> Result<Verification, Unavailable> {
+        self.ledger.fold().await.map_err(unavailable)?;
+        let mut findings = Findings::default();
+        for fault in self.ledger.faults(site.number).await.map_err(unavailable)? {
+            findings.add(Kind::File, format!("the node's file: {fault}; stop the node and restore a backup"));
+        }
+        let mut verification = match self.publication.get() {
+            None => Verification::default(),
+            Some(publication) => publication.verify(site.number).await.unwrap_or_else(|reason| {
+                findings.add(Kind::Away, reason);
+                Verification { with_redis: true, ..Verification::default() }
+            }),
+        };
+        findings.extend(std::mem::take(&mut verification.findings));
+        Ok(Verification { agrees: findings.is_empty(), findings, ..verification })
+    }
+
+    async fn repair(&self, site: &Arc<EnrolledSite>) -> Result<Repair, Unavailable> {
+        match self.publication.get() {
+            None => Ok(Repair::default()),
+            Some(publication) => publication.repair(site.number).await.map_err(|reason| Unavailable { reason }),
+        }
+    }
+
     fn repeats(&self) -> &Repeats {
         &self.repeats
     }
 
-    fn spare(&self, site: &EnrolledSite, day: Day, kind: Kind) {
+    fn spare(&self, site: &EnrolledSite, day: Day, kind: SparedKind) {
         self.spared.note(&site.site.id, day, kind);
     }
 
@@ -256,7 +289,13 @@ impl server::node::Node for Node {
     fn readiness(&self) -> Readiness {
         Readiness {
             not_ready: self.ledger.failed().map(|reason| reason.to_string()),
-            degraded: self.publication.get().map(Publication::degraded).unwrap_or_default(),
+            degraded: self
+                .ledger
+                .damage()
+                .map(|damage| ("file", damage.to_owned()))
+                .into_iter()
+                .chain(self.publication.get().map(Publication::degraded).unwrap_or_default())
+                .collect(),
         }
     }
 }
@@ -314,6 +353,10 @@ impl redis::node::Node for Node {
 
     async fn published_sources(&self, site: SiteNumber, limit: usize) -> Result<Vec<Source>, String> {
         self.ledger.published_sources(site, limit).await.map_err(|error| error.to_string())
+    }
+
+    async fn own_sources(&self, site: SiteNumber) -> Result<Vec<Source>, String> {
+        self.ledger.own_sources(site).await.map_err(|error| error.to_string())
     }
 
     async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) {

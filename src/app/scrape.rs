@@ -47,6 +47,9 @@ impl Collector for AtScrape {
         let readiness = node.readiness();
         let writable = if readiness.not_ready.is_none() { 1.0 } else { 0.0 };
         gauge(&mut encoder, "ledger_writable", "1 while hits can be made durable, else 0", None, writable)?;
+        let damaged = if node.ledger().damage().is_some() { 1.0 } else { 0.0 };
+        let help = "1 if the check of the node's file has found it damaged, else 0";
+        gauge(&mut encoder, "ledger_damaged", help, None, damaged)?;
         if let Some(publication) = node.publication() {
             let up = if publication.up() { 1.0 } else { 0.0 };
             gauge(&mut encoder, "redis_up", "1 while Redis answers, else 0; without Redis there is none", None, up)?;

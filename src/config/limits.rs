@@ -26,13 +26,13 @@ const KEYS: [&str; 14] = [
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// What a client may send is limited at all.
-    pub enabled: bool,
     /// Hits of one address (or IPv6 /64), of one address for one page, of all for one site; none
     /// where there is no such limit.
     pub address: Option<Rate>,
     pub page: Option<Rate>,
     pub site: Option<Rate>,
+    /// A client may bring only its part of a day's new pages.
+    pub new_pages: bool,
     /// A hit over a limit is answered like any other, though not counted, rather than with 429.
     pub ignores_excess: bool,
     pub connections: u32,
@@ -63,10 +63,10 @@ impl Default for Limits {
     /// A school or a ministry behind one address comes through, be it all on one page.
     fn default() -> Self {
         Self {
-            enabled: true,
             address: Rate::new(100, 1_000),
             page: Rate::new(50, 500),
             site: Rate::new(5_000, 50_000),
+            new_pages: true,
             ignores_excess: false,
             connections: 16_384,
             connections_per_address: 4_096,
@@ -90,8 +90,8 @@ pub fn read(reader: &mut Reader<'_, '_, '_>) -> Limits {
     rate(&mut reader, "page_rate", "page_burst", &mut limits.page);
     rate(&mut reader, "site_rate", "site_burst", &mut limits.site);
     if reader.boolean("enabled") == Some(false) {
-        limits.enabled = false;
         (limits.address, limits.page, limits.site) = (None, None, None);
+        limits.new_pages = false;
     }
     if let Some(Text { text, span }) = reader.string("when_exceeded", r#""refuse""#) {
         match text {

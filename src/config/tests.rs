@@ -384,12 +384,12 @@ fn a_file_with_every_key_is_read() {
     let config = load_text(EVERY_KEY).unwrap();
     assert_eq!((config.path_prefix.as_str(), config.redis_prefix.as_str()), ("/tk", "tk"));
     assert_eq!(config.sites[0].labels.len(), 1);
+    assert_eq!(config.sites[0].title(), "Số lượt xem");
+    assert_eq!(config.sites[0].label_style, crate::counter::LabelStyle::Relative);
     assert!(config.trusted_proxies.unix_socket && config.trusted_proxies.field == ForwardedField::Forwarded);
     let limits = config.limits;
     assert_eq!(limits.address.map(|rate| (rate.per_second.get(), rate.burst.get())), Some((200, 2_000)));
     assert_eq!((limits.site, limits.ignores_excess, limits.idle_timeout.as_secs()), (None, true, 120));
-    assert_eq!(config.sites[0].title(), "Số lượt xem");
-    assert_eq!(config.sites[0].label_style, crate::counter::LabelStyle::Relative);
     assert!(!config.is_demo);
 }
 

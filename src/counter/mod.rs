@@ -18,6 +18,7 @@ pub mod source;
 pub mod span;
 pub mod tally;
 pub mod title;
+pub mod verification;
 
 pub use contribution::{Contribution, Register};
 pub use figures::Figures;

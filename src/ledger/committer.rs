@@ -20,6 +20,7 @@ use super::admission::Admission;
 use super::expiry;
 use super::fold::{Entry, Fold};
 use super::hand_over::{Gathering, NotDurable};
+use super::high_water::{HighWater, Reached};
 use super::inbox::Message;
 use super::live::Live;
 use super::outbox::Outbox;
@@ -50,11 +51,14 @@ pub struct Committer {
     pub metrics: Arc<Metrics>,
     pub run: Source,
     pub fold_interval: Duration,
-    pub last_number: i64,
+    pub reached: Reached,
+    pub high_water: HighWater,
     /// None until the run's first hit.
     pub run_number: Option<SourceNumber>,
     pub tail: Arc<Tail>,
     pub fold: Fold,
+    /// Who waits until the journal is folded up to a row.
+    pub folds_wanted: Vec<(i64, oneshot::Sender<Result<(), NotDurable>>)>,
     /// Pages in the log as of the last commit, told by SQLite.
     pub log_pages: Arc<AtomicU32>,
     pub checkpoint_at: u32,
@@ -98,7 +102,7 @@ impl Committer {
 
     /// The next message; waits for one only while there is nothing to fold or prune.
     fn receive(&self, last_fold: Instant) -> Result<Option<Message>, RecvTimeoutError> {
-        if self.fold.is_idle() && !self.prune && !self.titles_are_due {
+        if self.fold.is_idle() && !self.prune && !self.titles_are_due && self.folds_wanted.is_empty() {
             let wait = self.fold_interval.saturating_sub(last_fold.elapsed());
             return self.messages.recv_timeout(wait.max(Duration::from_micros(1))).map(Some);
         }
@@ -126,7 +130,10 @@ impl Committer {
             }
             next = self.messages.try_recv().ok();
         }
-        if self.fold.is_idle() && (last_fold.elapsed() >= self.fold_interval || self.tail.len() >= TAIL_PAGES_MAX) {
+        let is_due = last_fold.elapsed() >= self.fold_interval
+            || self.tail.len() >= TAIL_PAGES_MAX
+            || !self.folds_wanted.is_empty();
+        if self.fold.is_idle() && is_due {
             self.start_fold();
             *last_fold = Instant::now();
         }
@@ -147,8 +154,10 @@ impl Committer {
             }
         }
         outcome?;
+        self.answer_folds();
         if next == Next::Stop {
             self.fold_all()?;
+            self.answer_folds();
             self.checkpoint()?;
         } else {
             self.checkpoint_if_due()?;
@@ -171,7 +180,7 @@ impl Committer {
         }
         let by_day = tally.by_day();
         self.load_missing(&by_day)?;
-        let mut number = self.last_number;
+        let mut number = self.reached.journal;
         let mut run_number = self.run_number;
         let mut has_more_to_prune = self.prune;
         let titles = if fold_is_idle && self.titles_are_due { self.titles.take(step / 4) } else { Vec::new() };
@@ -210,7 +219,10 @@ impl Committer {
         }
         transaction.commit()?;
         // From here on the batch is on disk; what is remembered of the file changes with it.
-        self.last_number = number;
+        if number > self.reached.journal {
+            self.reached.journal = number;
+            self.high_water.note(self.reached);
+        }
         self.run_number = run_number;
         self.prune = has_more_to_prune;
         if fold_is_idle {
@@ -259,7 +271,7 @@ impl Committer {
     fn show(&self, by_day: &[(SiteNumber, Day, u64)]) {
         for (site, day, hits) in by_day {
             let hits = i64::try_from(*hits).unwrap_or(i64::MAX);
-            self.live.get_or_insert(*site).add(&day.site_periods(), hits, self.last_number);
+            self.live.get_or_insert(*site).add(&day.site_periods(), hits, self.reached.journal);
             self.outbox.site_changed(*site);
         }
     }
@@ -268,7 +280,7 @@ impl Committer {
         if let Some(source) = self.run_number
             && !self.tail.is_empty()
         {
-            self.fold.start(self.tail.freeze(), source, self.last_number);
+            self.fold.start(self.tail.freeze(), source, self.reached.journal);
         }
     }
 
@@ -285,6 +297,22 @@ impl Committer {
         if self.fold.is_idle() {
             self.prune = true;
             self.titles_are_due = !self.titles.is_empty();
+        }
+    }
+
+    /// Tells those whose rows are folded now.
+    fn answer_folds(&mut self) {
+        if self.folds_wanted.is_empty() || self.titles_are_due {
+            return;
+        }
+        let everything = self.fold.is_idle() && self.tail.is_empty();
+        let mark = self.fold.mark().mark;
+        let (folded, waiting): (Vec<_>, Vec<_>) =
+            self.folds_wanted.drain(..).partition(|(number, _)| everything || *number <= mark);
+        self.folds_wanted = waiting;
+        for (_, done) in folded {
+            // Whoever has gone needs no answer.
+            let _ = done.send(Ok(()));
         }
     }
 
@@ -319,7 +347,11 @@ impl Committer {
             Message::Delete { site, rows, done } => {
                 reply(done, self.in_transaction(|c| expiry::delete(c, site, &rows)))
             }
-            Message::Fold { done } => reply(done, self.fold_all()),
+            // Folded in steps, between the commits of what arrives meanwhile.
+            Message::Fold { done } => {
+                self.folds_wanted.push((self.reached.journal, done));
+                Ok(())
+            }
         }
     }
 
@@ -362,11 +394,10 @@ impl Committer {
                     None => SITE_ITSELF,
                     Some(page) => store::page_number(c, site, page)?,
                 };
-                store::merge(
-                    c,
-                    Place { site, period: contribution.period, page, source: number },
-                    contribution.register,
-                )?;
+                let place = Place { site, period: contribution.period, page, source: number };
+                if store::merge(c, place, contribution.register)? && learned {
+                    store::note_partly_learned(c, number)?;
+                }
             }
             Ok(())
         })?;
@@ -386,7 +417,10 @@ impl Committer {
     fn in_transaction<T>(&mut self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Trouble> {
         let transaction = self.connection.transaction()?;
         let value = work(&transaction)?;
+        let changes = store::note_change(&transaction)?;
         transaction.commit()?;
+        self.reached.changes = changes;
+        self.high_water.note(self.reached);
         Ok(value)
     }
 
@@ -410,6 +444,7 @@ impl Committer {
     /// Refuses all that comes until the file can be written again.
     fn wait_it_out(&mut self, reason: &NotDurable) -> Next {
         tracing::error!("{reason}; hits are refused until that has passed");
+        self.refuse_folds(reason);
         self.outbox.set_failed(Some(reason.clone()));
         loop {
             if self.refuse_until(reason, Instant::now() + RETRY_INTERVAL) == Next::Stop {
@@ -430,11 +465,18 @@ impl Committer {
     }
 
     /// After a failed sync nobody knows what is on disk, so nothing is acknowledged any more.
-    fn refuse_for_good(&self, reason: &NotDurable) -> Next {
+    fn refuse_for_good(&mut self, reason: &NotDurable) -> Next {
+        self.refuse_folds(reason);
         tracing::error!("{reason}; hits are refused until the node is started again");
         self.outbox.set_failed(Some(reason.clone()));
         while self.refuse_until(reason, Instant::now() + RETRY_INTERVAL) == Next::Go {}
         Next::Stop
+    }
+
+    fn refuse_folds(&mut self, reason: &NotDurable) {
+        for (_, done) in self.folds_wanted.drain(..) {
+            let _ = done.send(Err(reason.clone()));
+        }
     }
 
     fn refuse_until(&self, reason: &NotDurable, end: Instant) -> Next {

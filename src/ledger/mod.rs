@@ -27,19 +27,21 @@ mod committer;
 mod expiry;
 mod fold;
 mod hand_over;
+mod high_water;
 mod inbox;
 mod live;
 mod log_check;
 mod outbox;
 mod pages;
 mod reader;
+mod soundness;
 mod store;
 mod tail;
 mod titles;
 mod trouble;
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -62,11 +64,13 @@ pub use titles::{GivenTitle, PagesTitle};
 
 use admission::Admission;
 use committer::Committer;
+use high_water::{HighWater, Reached};
 use inbox::{Inbox, Message};
 use live::Live;
 use outbox::Outbox;
 use pages::Tops;
 use reader::Reader;
+use soundness::Check;
 use tail::Tail;
 
 /// Counters that one transaction of an import writes: short, so that hits go on between.
@@ -95,6 +99,10 @@ pub struct Ledger {
     committer: Mutex<Option<JoinHandle<()>>>,
     /// One at a time: an import reads what an earlier one had before it writes.
     imports: Semaphore,
+    directory: PathBuf,
+    /// What the check of the whole file has found.
+    damage: Arc<OnceLock<String>>,
+    checking: Mutex<Option<soundness::Background>>,
     /// Held as long as the ledger is open.
     _lock: DirectoryLock,
 }
@@ -111,6 +119,7 @@ impl Ledger {
         let path = directory.join("thongke.db");
         let sqlite = |source| OpenError::of_sqlite(&path, source);
         let mut connection = store::open(directory)?;
+        store::check_reached(directory, &connection)?;
         let outbox = Arc::new(Outbox::new(is_publishing));
         let last_number =
             recover(&mut connection).map_err(|reason| OpenError::Damaged { path: path.clone(), reason })?;
@@ -128,6 +137,10 @@ impl Ledger {
         let run = Source::Run(rand::random());
         let (inbox, messages) = inbox::inbox();
         let mark = store::read_fold_mark(&connection).map_err(sqlite)?;
+        let reached = Reached::of(&connection).map_err(sqlite)?;
+        let high_water =
+            HighWater::open(directory).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
+        high_water.note(reached);
         let log_pages = store::watch_log(&mut connection).map_err(sqlite)?;
         let tail = Arc::new(Tail::new(mark));
         let (admission, titles) = (Arc::<Admission>::default(), Arc::<titles::Waiting>::default());
@@ -139,10 +152,12 @@ impl Ledger {
             metrics: Arc::clone(&metrics),
             run: run.clone(),
             fold_interval: if is_publishing { FOLD_INTERVAL_PUBLISHING } else { FOLD_INTERVAL },
-            last_number,
+            reached,
+            high_water,
             run_number: None,
             tail: Arc::clone(&tail),
             fold: fold::Fold::new(mark),
+            folds_wanted: Vec::new(),
             log_pages,
             checkpoint_at: committer::CHECKPOINT_PAGES,
             row: Vec::new(),
@@ -169,6 +184,9 @@ impl Ledger {
             run,
             committer: Mutex::new(Some(committer)),
             imports: Semaphore::new(1),
+            directory: directory.to_owned(),
+            damage: Arc::default(),
+            checking: Mutex::default(),
             _lock: lock,
         };
         Ok((ledger, enrolled))
@@ -184,6 +202,11 @@ impl Ledger {
     /// Counts a hit; to be called on a single-threaded runtime. Resolves when it is on disk.
     pub fn count(&self, hit: Hit) -> Durable {
         hand_over::count(&self.inbox, hit)
+    }
+
+    /// What changes with every change of the site's counters in memory; none if none are there.
+    pub fn version(&self, site: SiteNumber) -> Option<u64> {
+        Some(self.live.get(site)?.version())
     }
 
     /// The hits of each period, brought into memory first if need be.
@@ -202,6 +225,53 @@ impl Ledger {
     /// Why hits can't be made durable now.
     pub fn failed(&self) -> Option<NotDurable> {
         self.outbox.failed()
+    }
+
+    /// What a check of the file has found to be damaged. Hits are counted on: what they are added to
+    /// may be wrong, they themselves are not lost.
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.get().map(String::as_str)
+    }
+
+    /// Begins a check of the whole file, beside all else; `damage` tells what it finds.
+    pub fn check_in_background(&self) {
+        let check = match Check::new(&self.directory) {
+            Ok(check) => check,
+            Err(error) => return tracing::warn!("the node's file could not be checked: {error}"),
+        };
+        let damage = Arc::clone(&self.damage);
+        let begun = check.begin(self.run.clone(), move |found| match found {
+            Ok(faults) if faults.is_empty() => tracing::debug!("the node's file was checked: it is sound"),
+            Ok(faults) => {
+                let said = format!("the node's file is damaged: {}; restore a backup of it", faults.join("; "));
+                tracing::error!("{said}");
+                // Nobody else sets it.
+                let _ = damage.set(said);
+            }
+            Err(error) => tracing::debug!("the check of the node's file ended early: {error}"),
+        });
+        match begun {
+            Ok(begun) => *self.checking.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun),
+            Err(error) => tracing::warn!("the node's file could not be checked: {error}"),
+        }
+    }
+
+    /// Looks through the file for what is damaged: SQLite's own check, and whether the site's counts
+    /// add up. On a thread of its own.
+    pub async fn faults(&self, site: SiteNumber) -> Result<Vec<String>, NotDurable> {
+        let unreadable =
+            |error: rusqlite::Error| NotDurable(format!("the node's file can't be checked ({error})").into());
+        let check = Check::new(&self.directory).map_err(unreadable)?;
+        let run = self.run.clone();
+        let (done, answer) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("check".to_owned())
+            .spawn(move || drop(done.send(check.faults(&run, Some(site)))))
+            .map_err(|error| NotDurable(format!("no thread can be started ({error})").into()))?;
+        match answer.await {
+            Ok(faults) => faults.map_err(unreadable),
+            Err(_) => Err(NotDurable("the check has broken off".into())),
+        }
     }
 
     /// Writes an import: what it lacks of an earlier one of its name becomes 0.
@@ -364,6 +434,10 @@ impl Ledger {
         self.reader.read(move |connection| reader::published_sources(connection, site, limit)).await
     }
 
+    pub async fn own_sources(&self, site: SiteNumber) -> Result<Vec<Source>, NotDurable> {
+        self.reader.read(move |connection| reader::own_sources(connection, site)).await
+    }
+
     pub async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) -> Result<(), NotDurable> {
         self.ask(|done| Message::MarkPublished { site, sources, done }).await
     }
@@ -375,6 +449,9 @@ impl Ledger {
 
     /// Folds, syncs, and ends the committer. Hits handed over before are counted, later ones refused.
     pub fn close(&self) {
+        if let Some(check) = self.checking.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            check.stop();
+        }
         self.inbox.send_stop();
         let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if committer.is_some_and(|committer| committer.join().is_err()) {

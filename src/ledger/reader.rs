@@ -93,7 +93,7 @@ pub fn export(
 pub fn sources(connection: &Connection, site: SiteNumber, run: &str) -> rusqlite::Result<Vec<SourceAccount>> {
     connection
         .prepare_cached(
-            "SELECT s.name, s.learned, ifnull(sum(c.hits) FILTER (WHERE c.page = 0 AND c.period = 0), 0),
+            "SELECT s.name, s.learned = 1, ifnull(sum(c.hits) FILTER (WHERE c.page = 0 AND c.period = 0), 0),
                     min(c.period) FILTER (WHERE c.page = 0 AND c.period % 100 > 0 AND c.hits != 0),
                     max(c.period) FILTER (WHERE c.page = 0 AND c.period % 100 > 0 AND c.hits != 0),
                     count(*) FILTER (WHERE c.page = 0 AND c.hits != 0), count(*) FILTER (WHERE c.page > 0 AND c.hits != 0)
@@ -181,6 +181,17 @@ pub fn unpublished_sites(connection: &Connection, run: &str) -> rusqlite::Result
         )?
         .query_map([run], |row| row.get(0).map(SiteNumber))?
         .collect()
+}
+
+/// Sources of which all that was counted is in this file: nothing of them was learned from Redis.
+pub fn own_sources(connection: &Connection, site: SiteNumber) -> rusqlite::Result<Vec<Source>> {
+    let names: Vec<String> = connection
+        .prepare_cached(
+            "SELECT s.name FROM site_sources p JOIN sources s ON s.number = p.source WHERE p.site = ? AND s.learned = 0",
+        )?
+        .query_map([site.0], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
 /// Sources of a site that are known to be wholly in Redis: imports first, then the newest runs.

@@ -17,7 +17,8 @@ CREATE TABLE sites (
     id     TEXT NOT NULL UNIQUE
 );
 
--- learned = 1: another node's, read from Redis.
+-- learned = 1: another node's, read from Redis; 2: this node's, of which Redis knew more, as after a
+-- backup was restored: its site figures are whole again, its pages are those of the backup.
 CREATE TABLE sources (
     number  INTEGER PRIMARY KEY,
     name    TEXT NOT NULL UNIQUE,

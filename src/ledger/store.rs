@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use crate::counter::{Contribution, PageAddress, Period, Register, SiteId, SiteNumber, Source, Tally};
 
-use super::log_check;
+use super::{high_water, log_check};
 
 /// A source's number in the file.
 pub type SourceNumber = i64;
@@ -34,6 +34,8 @@ pub enum OpenError {
     Damaged { path: PathBuf, reason: String },
     #[error("{} was written by a newer thongke (format {found}, this program knows {SCHEMA_VERSION}); run that version, or restore a backup of before the upgrade", path.display())]
     Newer { path: PathBuf, found: i64 },
+    #[error("{} is older than it was: {missing}; its log was cut off or removed, or an older copy took its place: restore a backup made by `thongke backup`, or, if what is there is all that is left or just what you want, remove {} and start again", path.display(), note.display())]
+    Older { path: PathBuf, missing: String, note: PathBuf },
     #[error("{}: {source}", path.display())]
     Sqlite { path: PathBuf, source: rusqlite::Error },
 }
@@ -133,12 +135,30 @@ pub fn open(directory: &Path) -> Result<Connection, OpenError> {
             let reason = format!("it is missing while its log {} is there", log.display());
             return Err(OpenError::Damaged { path, reason });
         }
+        let noted =
+            high_water::read(directory).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
+        if let Some(noted) = noted {
+            let reason = format!("it is missing, and its journal had reached row {}", noted.journal);
+            return Err(OpenError::Damaged { path, reason });
+        }
         create(directory, &path)?;
     }
     if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0) {
         return Err(OpenError::Damaged { path, reason: "it is empty".to_owned() });
     }
     let log = directory.join(format!("{FILE}-wal"));
+    let io = |source| OpenError::Directory { path: path.clone(), source };
+    if !has_run(&path).map_err(io)? {
+        // A backup, or new: what lies beside it was another file's.
+        if fs::metadata(&log).is_ok_and(|metadata| metadata.len() > 0) {
+            let reason = format!("the log {} beside it is of another file; move that away", log.display());
+            return Err(OpenError::Damaged { path, reason });
+        }
+        match fs::remove_file(high_water::path(directory)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+    }
     match log_check::damage(&log) {
         Ok(None) => {}
         Ok(Some(reason)) => return Err(OpenError::Damaged { path, reason }),
@@ -151,6 +171,30 @@ pub fn open(directory: &Path) -> Result<Connection, OpenError> {
     configure(&connection).map_err(sqlite)?;
     connection.execute_batch(include_str!("titles.sql")).map_err(sqlite)?;
     Ok(connection)
+}
+
+/// Whether a node has ever run on the file: then it is in WAL mode, which neither a new file is nor a
+/// backup made by `VACUUM INTO`.
+fn has_run(path: &Path) -> std::io::Result<bool> {
+    // The file format's version for writers: 1 is the older journal, 2 the log.
+    const WRITE_VERSION_AT: usize = 18;
+    let mut header = [0; WRITE_VERSION_AT + 1];
+    match File::open(path)?.read_exact(&mut header) {
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(true),
+        other => other.map(|()| header.last() != Some(&1)),
+    }
+}
+
+/// Refuses a file that has reached less than was noted.
+pub fn check_reached(directory: &Path, connection: &Connection) -> Result<(), OpenError> {
+    let path = file(directory);
+    let noted = high_water::read(directory).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
+    let Some(noted) = noted else { return Ok(()) };
+    let found = high_water::Reached::of(connection).map_err(|source| OpenError::of_sqlite(&path, source))?;
+    match high_water::missing(noted, found) {
+        None => Ok(()),
+        Some(missing) => Err(OpenError::Older { path, missing, note: high_water::path(directory) }),
+    }
 }
 
 /// A second connection, for reads that must not hold up commits.
@@ -244,12 +288,28 @@ pub fn write_fold_mark(connection: &Connection, mark: FoldMark) -> rusqlite::Res
     Ok(())
 }
 
-/// The newest journal row's number; 0 where there is none yet.
+/// How many transactions have changed something else than hits; kept in the file since its format
+/// has had no other number for it, so an older file has none.
+pub fn changes(connection: &Connection) -> rusqlite::Result<i64> {
+    let found =
+        connection.query_row("SELECT value FROM meta WHERE key = 'changes'", [], |row| row.get(0)).optional()?;
+    Ok(found.unwrap_or(0))
+}
+
+pub fn note_change(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached(
+            "INSERT INTO meta VALUES ('changes', 1) ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value",
+        )?
+        .query_row([], |row| row.get(0))
+}
+
 /// Whether anything was ever counted.
 pub fn has_counts(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT EXISTS (SELECT 1 FROM counts)", [], |row| row.get(0))
 }
 
+/// The newest journal row's number; 0 where there is none yet.
 pub fn last_journal_number(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT ifnull(max(number), 0) FROM journal", [], |row| row.get(0))
 }
@@ -316,7 +376,7 @@ pub fn find_source(connection: &Connection, source: &Source) -> rusqlite::Result
 
 /// Whether all that is known of a source came from Redis.
 pub fn is_learned(connection: &Connection, source: SourceNumber) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT learned FROM sources WHERE number = ?")?.query_row([source], |row| row.get(0))
+    connection.prepare_cached("SELECT learned = 1 FROM sources WHERE number = ?")?.query_row([source], |row| row.get(0))
 }
 
 /// Notes that a source contributes to a site; what was known of its publication stays.
@@ -380,20 +440,26 @@ pub fn add(connection: &Connection, place: Place, hits: i64) -> rusqlite::Result
         .query_row(params![place.site.0, place.period.number(), place.page, place.source, hits], |row| row.get(0))
 }
 
-/// Merges what is stated about a count into it.
-pub fn merge(connection: &Connection, place: Place, stated: Register) -> rusqlite::Result<()> {
+/// Redis knew more of a source than its own node's file.
+pub fn note_partly_learned(connection: &Connection, source: SourceNumber) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE sources SET learned = 2 WHERE number = ? AND learned = 0")?.execute([source])?;
+    Ok(())
+}
+
+/// Merges what is stated about a count into it. True: it was news.
+pub fn merge(connection: &Connection, place: Place, stated: Register) -> rusqlite::Result<bool> {
     let (hits, generation) = match stated {
         Register::Grown(hits) => (hits, None),
         Register::Written { generation, hits } => (hits, Some(i64::try_from(generation).unwrap_or(i64::MAX))),
     };
-    connection
+    let changed = connection
         .prepare_cached(
             "INSERT INTO counts (site, period, page, source, hits, generation) VALUES (?, ?, ?, ?, ?, ?)
              ON CONFLICT DO UPDATE SET hits = excluded.hits, generation = excluded.generation
              WHERE (ifnull(excluded.generation, 0), excluded.hits) > (ifnull(generation, 0), hits)",
         )?
         .execute(params![place.site.0, place.period.number(), place.page, place.source, hits, generation])?;
-    Ok(())
+    Ok(changed > 0)
 }
 
 /// One source's count of a counter.

@@ -4,6 +4,7 @@
 mod backup;
 mod check;
 mod health;
+mod verify;
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -29,6 +30,7 @@ use crate::metrics::Metrics;
 pub use backup::backup;
 pub use check::check;
 pub use health::health;
+pub use verify::verify;
 
 /// Rows that an export reads at once.
 const EXPORT_STEP: usize = 1_000;

@@ -307,7 +307,7 @@ fn missing(expected: &Witness, found: &Witness) -> Option<String> {
 }
 
 /// Periods whose keys of pages exist or may.
-fn kept_page_periods(site: &EnrolledSite) -> Vec<Period> {
+pub(super) fn kept_page_periods(site: &EnrolledSite) -> Vec<Period> {
     let mut periods = vec![Period::Total];
     let now = chrono::DateTime::from(std::time::SystemTime::now());
     let mut day = Day::at(now, site.site.time_zone);

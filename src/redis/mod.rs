@@ -17,10 +17,12 @@ mod publish;
 mod queries;
 pub mod raise;
 mod script;
+mod sheet;
 mod sweep;
 pub mod target;
 mod titles;
 mod totals;
+mod verify;
 mod witness;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,14 +38,19 @@ use self::node::Node;
 use self::publish::Publisher;
 pub use self::target::{Identity, Target, TargetError, parse};
 use self::totals::Totals;
+use self::verify::{Desk, Order};
+pub use self::verify::{Place, repair_stopped, verify_stopped};
 use self::witness::Witnesses;
 use crate::counter::SiteNumber;
+use crate::counter::verification::{Repair, Verification};
 use crate::metrics::Metrics;
 
 pub const RAISES_PER_SECOND_DEFAULT: u32 = 2_000;
 
 /// Lessons that may be waited for, and how long.
 const LESSONS_MAX: usize = 16;
+/// Orders of operators that may wait.
+const ORDERS_MAX: usize = 16;
 const LESSON_WAIT_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone)]
@@ -64,6 +71,7 @@ pub struct Publication {
     totals: Arc<Totals>,
     health: Arc<Health>,
     lessons: mpsc::Sender<learn::Wish>,
+    orders: mpsc::Sender<(SiteNumber, Order)>,
     stop: watch::Sender<Option<Instant>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Closed when the thread's work is done.
@@ -78,6 +86,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     let (totals, wishes) = Totals::new(Arc::clone(&connections));
     let totals = Arc::new(totals);
     let (lessons, wanted_lessons) = mpsc::channel(LESSONS_MAX);
+    let (orders, wanted_orders) = mpsc::channel(ORDERS_MAX);
     let (stop, stopped) = watch::channel(None);
     let (end, done) = watch::channel(());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -91,10 +100,10 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         health: Arc::clone(&health),
     };
     let thread = std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
-        runtime.block_on(parts.run(wishes, wanted_lessons, stopped));
+        runtime.block_on(parts.run(wishes, wanted_lessons, wanted_orders, stopped));
         drop(end);
     })?;
-    Ok(Publication { keys, connections, totals, health, lessons, stop, thread: Mutex::new(Some(thread)), done })
+    Ok(Publication { keys, connections, totals, health, lessons, orders, stop, thread: Mutex::new(Some(thread)), done })
 }
 
 /// The client brings TLS without its cryptography.
@@ -121,6 +130,27 @@ impl Publication {
         let (done, learnt) = oneshot::channel();
         let learning = async { self.lessons.send((site, done)).await.is_ok() && learnt.await.is_ok() };
         tokio::time::timeout(LESSON_WAIT_MAX, learning).await.unwrap_or(false)
+    }
+
+    /// Holds Redis against the node's file. The error is in words.
+    pub async fn verify(&self, site: SiteNumber) -> Result<Verification, String> {
+        self.order(site, Order::Verify).await
+    }
+
+    /// Makes counters in Redis the sum of their parts again, and has all of the site brought there.
+    pub async fn repair(&self, site: SiteNumber) -> Result<Repair, String> {
+        self.order(site, Order::Repair).await
+    }
+
+    async fn order<T>(
+        &self,
+        site: SiteNumber,
+        order: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Order,
+    ) -> Result<T, String> {
+        let (done, answer) = oneshot::channel();
+        let is_taken = self.orders.try_send((site, order(done))).is_ok();
+        let answer = if is_taken { answer.await.ok() } else { None };
+        answer.unwrap_or_else(|| Err("the node is stopping, or at work on other orders".to_owned()))
     }
 
     /// Whether Redis answers.
@@ -179,11 +209,13 @@ impl<N: Node> Parts<N> {
         self,
         wishes: mpsc::Receiver<SiteNumber>,
         lessons: mpsc::Receiver<learn::Wish>,
+        orders: mpsc::Receiver<(SiteNumber, Order)>,
         stopped: watch::Receiver<Option<Instant>>,
     ) {
         let Self { settings, node, metrics, connections, totals, health } = self;
         let keys = Keys::new(&settings.prefix);
         let witnesses = Arc::new(Witnesses::default());
+        let (brings, repairs) = mpsc::channel(ORDERS_MAX);
         let publisher = Publisher::new(
             Arc::clone(&node),
             keys.clone(),
@@ -193,13 +225,17 @@ impl<N: Node> Parts<N> {
             Arc::clone(&health),
             metrics,
             settings.raises_per_second,
+            repairs,
         );
+        let desk =
+            Desk { node: Arc::clone(&node), keys: keys.clone(), connections: Arc::clone(&connections), wishes: brings };
         tokio::select! {
             () = publisher.run(stopped) => {}
             () = connections.supervise() => {}
             () = totals.serve(wishes, &node, &keys, &witnesses) => {}
             () = policy::run(Arc::clone(&connections), Arc::clone(&health), settings.allow_eviction) => {}
             () = learn::serve(Arc::clone(&node), keys.clone(), Arc::clone(&connections), lessons) => {}
+            () = desk.serve(orders) => {}
             () = learn::run(Arc::clone(&node), keys.clone(), Arc::clone(&connections)) => {}
         }
     }

@@ -52,6 +52,10 @@ pub trait Node: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Source>, String>> + Send;
 
+    /// Sources of which all that was counted for the site is in this node's file, the current run
+    /// among them.
+    fn own_sources(&self, site: SiteNumber) -> impl Future<Output = Result<Vec<Source>, String>> + Send;
+
     /// Remembers durably that these frozen sources' counts of the site are wholly in Redis.
     fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) -> impl Future<Output = ()> + Send;
 

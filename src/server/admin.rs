@@ -80,8 +80,8 @@ impl<N: Node> Admin<N> {
         self.check_name(host, wire)?;
         self.settings.tokens.check(request.method(), request.headers())?;
         let allow = match what {
-            "export" | "sources" | "figures" | "bots" => "GET, HEAD",
-            "import" => "POST",
+            "export" | "sources" | "figures" | "bots" | "verify" => "GET, HEAD",
+            "import" | "repair" => "POST",
             _ if what.starts_with("sources/") => "DELETE",
             _ => return Err(Refusal::PathUnknown),
         };
@@ -92,10 +92,12 @@ impl<N: Node> Admin<N> {
         match what {
             "export" => self.export(site).await,
             "sources" => Ok(json(&self.node.sources(&site).await?)),
+            "verify" => Ok(json(&self.node.verify(&site).await?)),
+            "repair" => Ok(json(&self.node.repair(&site).await?)),
             "bots" => Ok(json(&self.node.spared(&site))),
             "figures" => {
                 self.node.refresh(&site).await;
-                self.figures.query(&*self.node, &site, None, &HeaderMap::new()).await
+                self.figures.query(&*self.node, &site, None, HeaderMap::new()).await
             }
             "import" => self.import(&site, request, wire).await,
             _ => self.forget(&site, what.strip_prefix("sources/").unwrap_or(what)).await,

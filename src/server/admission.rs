@@ -124,8 +124,9 @@ impl<C: Clock + Clone> Admission<C> {
     /// Takes a hit from the budgets that it falls under. `client` is asked for if that matters; a
     /// client without an address, behind a proxy that is not believed, falls under the site's only.
     pub fn admit(&self, client: impl FnOnce() -> Option<IpAddr>, site: SiteNumber, page: &str) -> Result<(), Exceeded> {
-        let is_limited = self.address.is_some() || self.page.is_some();
-        if let Some(client) = is_limited.then(client).flatten() {
+        if (self.address.is_some() || self.page.is_some())
+            && let Some(client) = client()
+        {
             self.take(&self.address, client, Limit::Address)?;
             self.take(&self.page, (client, site, page), Limit::Page)?;
         }

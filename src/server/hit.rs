@@ -276,7 +276,7 @@ impl Hits {
                 node.refresh(&site).await;
             }
         } else {
-            let known = self.admitted(node, known, &fields.url, day, sender).await;
+            let known = self.counted_under(node, known, &fields.url, day, sender).await;
             let title = fields.title.as_deref().filter(|_| !known.page.is_other());
             let titled = title.map(|title| (title, known.clone()));
             let counting = node.count(Hit { site: site.number, day, page: known.page });
@@ -299,7 +299,14 @@ impl Hits {
     }
 
     /// The page under which a hit counts: a worker asks the node once a day and url.
-    async fn admitted<N: Node>(&self, node: &N, known: KnownUrl, url: &str, day: Day, sender: &Sender<'_>) -> KnownUrl {
+    async fn counted_under<N: Node>(
+        &self,
+        node: &N,
+        known: KnownUrl,
+        url: &str,
+        day: Day,
+        sender: &Sender<'_>,
+    ) -> KnownUrl {
         if known.admitted_on == Some(day) {
             return known;
         }

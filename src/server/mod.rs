@@ -62,10 +62,10 @@ pub struct PublicSettings {
     pub path_prefix: String,
     /// Whether the demo article page is served.
     pub demo: bool,
+    /// Clients have limits of their own for new pages; not for benches.
+    pub limits_clients: bool,
     pub trusted_proxies: TrustedProxies,
     pub admission: Arc<Admission>,
-    /// Clients have limits of their own; not for benches.
-    pub limits_clients: bool,
     pub limits: Limits,
     pub occupancy: Arc<Occupancy>,
 }

@@ -7,6 +7,7 @@ use crate::bots::{CensusRow, Kind};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
+use crate::counter::verification::{Repair, Verification};
 use crate::counter::{ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, Period, Sites};
 
 use super::repeats::Repeats;
@@ -23,6 +24,10 @@ pub trait Node: Send + Sync + 'static {
     /// Asks Redis, where there is one, for the site's totals unless they are younger than a second;
     /// resolves when they are in (or when waiting for them would take too long).
     fn refresh(&self, site: &Arc<EnrolledSite>) -> impl Future<Output = ()>;
+
+    /// The version of the site's figures in memory and whether they are stale, as [`Node::hits`] last
+    /// gave them if nothing has changed since; none if there are none.
+    fn version(&self, site: &EnrolledSite) -> Option<(u64, bool)>;
 
     /// The site's hits in each of `periods`, from memory; the site is loaded first if it must be.
     fn hits(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> impl Future<Output = Result<Counts, Unavailable>>;
@@ -87,6 +92,12 @@ pub trait Node: Send + Sync + 'static {
         after: Option<Row>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Row>, Unavailable>>;
+
+    /// Holds all places that know the site's counts against one another.
+    fn verify(&self, site: &Arc<EnrolledSite>) -> impl Future<Output = Result<Verification, Unavailable>>;
+
+    /// Mends what Redis has of the site, as far as anyone can know what is right.
+    fn repair(&self, site: &Arc<EnrolledSite>) -> impl Future<Output = Result<Repair, Unavailable>>;
 
     /// What this node's visitors have just seen, which its workers share.
     fn repeats(&self) -> &Repeats;

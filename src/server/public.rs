@@ -49,12 +49,12 @@ impl<N: Node> Public<N> {
     pub fn new(node: Arc<N>, settings: Arc<PublicSettings>, metrics: Arc<Metrics>) -> Self {
         Self {
             node,
+            hits: Hits::new(Arc::clone(&metrics), Arc::clone(&settings.admission), settings.limits_clients),
+            settings,
             durations: Durations::new(Arc::clone(&metrics)),
             assets: Assets::new(),
             figures: Rc::default(),
             shared: SharedAnswers::default(),
-            hits: Hits::new(Arc::clone(&metrics), Arc::clone(&settings.admission), settings.limits_clients),
-            settings,
             metrics,
         }
     }
@@ -96,15 +96,15 @@ impl<N: Node> Public<N> {
                     Wanted::These(keys) => Some(keys),
                 };
                 self.node.refresh(&site).await;
-                self.figures.query(&*self.node, &site, keys.as_deref(), &head.headers).await
+                self.figures.query(&*self.node, &site, keys.as_deref(), std::mem::take(&mut head.headers)).await
             }
             Route::PageFigures { site } => {
                 let make = |site, query| pages::figures(Arc::clone(&self.node), site, query);
-                self.shared("pages/figures", site, uri, &head.headers, JSON, make).await
+                self.shared("pages/figures", site, uri, &mut head.headers, JSON, make).await
             }
             Route::TopPages { site } => {
                 let make = |site, query| pages::most_read(Arc::clone(&self.node), site, query);
-                self.shared("pages", site, uri, &head.headers, JSON, make).await
+                self.shared("pages", site, uri, &mut head.headers, JSON, make).await
             }
             Route::History { site } => {
                 let format = history::Format::of(uri.query().unwrap_or_default(), &head.headers)?;
@@ -113,13 +113,13 @@ impl<N: Node> Public<N> {
                     history::Format::Csv => ("history.csv", CSV),
                 };
                 let make = |site, query| history::history(Arc::clone(&self.node), site, query, format);
-                let mut response = self.shared(what, site, uri, &head.headers, content_type, make).await?;
+                let mut response = self.shared(what, site, uri, &mut head.headers, content_type, make).await?;
                 response.headers_mut().insert(VARY, HeaderValue::from_name(ACCEPT));
                 Ok(response)
             }
             Route::Chart { site } => {
                 let make = |site, query| history::chart(Arc::clone(&self.node), site, query);
-                self.shared("chart.svg", site, uri, &head.headers, SVG, make).await
+                self.shared("chart.svg", site, uri, &mut head.headers, SVG, make).await
             }
             Route::Script => Ok(self.assets.script(&head.headers, false)),
             Route::ScriptVersioned => Ok(self.assets.script(&head.headers, true)),
@@ -137,7 +137,7 @@ impl<N: Node> Public<N> {
         what: &str,
         site: &str,
         uri: &Uri,
-        headers: &HeaderMap,
+        headers: &mut HeaderMap,
         content_type: HeaderValue,
         make: impl FnOnce(Arc<EnrolledSite>, String) -> F,
     ) -> Outcome {
@@ -145,7 +145,7 @@ impl<N: Node> Public<N> {
         let query = uri.query().unwrap_or_default().to_owned();
         let asked = format!("{what} {} {query}", site.number.0);
         let made = self.shared.get(asked, || make(site, query)).await?;
-        Ok(fresh::answer(headers, content_type, made.body, made.etag))
+        Ok(fresh::answer(std::mem::take(headers), content_type, made.body, made.etag))
     }
 
     async fn hit(&self, uri: &Uri, head: &mut Parts, body: Incoming, wire: &Wire) -> Outcome {

@@ -18,6 +18,8 @@ mod node;
 /// Redis servers that can be killed, paused and started again.
 mod redis_server;
 
+/// 12: random operations against a model.
+mod any_order;
 /// 7: a disk that fails, stalls or is full.
 mod bad_disk;
 /// 11: clocks that pass midnight, change to summer time, jump.

@@ -15,12 +15,14 @@ const CSV: &str = "period,hits\n2024-06-17,851\n";
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Every route that is not free, with the method that it knows.
-const GUARDED: [(&str, &str); 5] = [
+const GUARDED: [(&str, &str); 7] = [
     ("GET", "/sites/demo/export"),
     ("GET", "/sites/demo/sources"),
     ("GET", "/sites/demo/figures"),
     ("POST", "/sites/demo/import?source=old"),
     ("DELETE", "/sites/demo/sources/import:old"),
+    ("GET", "/sites/demo/verify"),
+    ("POST", "/sites/demo/repair"),
 ];
 
 fn guarded_node(directory: &Path) -> Node {

@@ -200,7 +200,13 @@ fn a_damaged_file_is_refused_with_what_to_do_and_never_opened_as_empty() {
     let connection = rusqlite::Connection::open(directory.path().join("thongke.db")).unwrap();
     connection.execute("DELETE FROM journal", []).unwrap();
     drop(connection);
+    let said = refusal(&directory);
+    assert!(said.contains("its journal ends at row 0, and row 1 was written") && said.contains("restore"), "{said}");
+    std::fs::remove_file(directory.path().join("thongke.reached")).unwrap();
     assert!(refusal(&directory).contains("the journal ends at row 0"));
+    let directory = fresh();
+    std::fs::remove_file(directory.path().join("thongke.db")).unwrap();
+    assert!(refusal(&directory).contains("it is missing, and its journal had reached row 1"));
     let directory = fresh();
     let connection = rusqlite::Connection::open(directory.path().join("thongke.db")).unwrap();
     connection.execute_batch("PRAGMA user_version = 99").unwrap();
@@ -258,6 +264,71 @@ fn a_pages_count_is_right_while_it_moves_from_the_journal_to_the_counts() {
             assert_eq!(read, round);
             assert_eq!(views().await, round);
         }
+        ledger.close();
+    });
+}
+
+#[test]
+fn a_log_that_was_removed_emptied_or_cut_off_is_no_older_state_and_is_refused() {
+    let directory = TempDir::new().unwrap();
+    run(async {
+        let ledger = open(directory.path());
+        for n in 0..20 {
+            count(&ledger, [hit(A, 17, &format!("/{n}"))]).await;
+        }
+        let log = std::fs::read(directory.path().join("thongke.db-wal")).unwrap();
+        let lengths = [None, Some(0), Some(log.len() / 2), Some(log.len() - 4_000)];
+        for length in lengths {
+            let left = crash(directory.path());
+            std::fs::copy(directory.path().join("thongke.reached"), left.path().join("thongke.reached")).unwrap();
+            let path = left.path().join("thongke.db-wal");
+            match length {
+                None => std::fs::remove_file(&path).unwrap(),
+                Some(length) => std::fs::write(&path, &log[..length]).unwrap(),
+            }
+            let said = try_open(left.path()).map(|_| ()).unwrap_err().to_string();
+            assert!(said.contains("row 20 was written") && said.contains("restore a backup"), "{length:?}: {said}");
+            // Who wants what is left says so.
+            std::fs::remove_file(left.path().join("thongke.reached")).unwrap();
+            open(left.path()).close();
+        }
+        // So are imports, which have no journal rows.
+        ledger.import(A, "old".parse().unwrap(), vec![row("2024-06-16", 7)], Utc::now()).await.unwrap();
+        let left = crash(directory.path());
+        std::fs::copy(directory.path().join("thongke.reached"), left.path().join("thongke.reached")).unwrap();
+        std::fs::write(left.path().join("thongke.db-wal"), &log).unwrap();
+        assert!(try_open(left.path()).map(|_| ()).unwrap_err().to_string().contains("had seen 1"));
+        ledger.close();
+    });
+}
+
+#[test]
+fn a_backup_opens_where_a_later_file_was_and_an_older_copy_only_if_that_is_wanted() {
+    let directory = TempDir::new().unwrap();
+    let files = TempDir::new().unwrap();
+    let (backup, copy) = (files.path().join("backup"), files.path().join("copy"));
+    let file = directory.path().join("thongke.db");
+    run(async {
+        let ledger = open(directory.path());
+        count(&ledger, [hit(A, 17, "/x")]).await;
+        thongke::ledger::backup(directory.path(), &backup).unwrap();
+        ledger.close();
+        drop(ledger);
+        std::fs::copy(&file, &copy).unwrap();
+        let ledger = open(directory.path());
+        count(&ledger, [hit(A, 17, "/x"), hit(A, 17, "/y")]).await;
+        ledger.close();
+        drop(ledger);
+        std::fs::copy(&copy, &file).unwrap();
+        let said = try_open(directory.path()).map(|_| ()).unwrap_err().to_string();
+        assert!(said.contains("an older copy took its place") && said.contains("thongke.reached"), "{said}");
+        std::fs::copy(&backup, &file).unwrap();
+        std::fs::write(directory.path().join("thongke.db-wal"), [1; 5_000]).unwrap();
+        let said = try_open(directory.path()).map(|_| ()).unwrap_err().to_string();
+        assert!(said.contains("of another file"), "{said}");
+        std::fs::remove_file(directory.path().join("thongke.db-wal")).unwrap();
+        let ledger = open(directory.path());
+        assert_eq!(total(&ledger, A).await, 1);
         ledger.close();
     });
 }

@@ -57,3 +57,5 @@ mod restarts;
 mod rooms;
 /// What one node knows of what others have done.
 mod several;
+/// Differences between file and Redis that are found, and mended.
+mod verify;

@@ -14,7 +14,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::counter::SiteNumber;
 use crate::metrics::Metrics;
@@ -44,6 +44,8 @@ pub struct Publisher<N> {
     pub(in crate::redis) health: Arc<Health>,
     pub(in crate::redis) metrics: Arc<Metrics>,
     raises_per_second: u32,
+    /// Sites of which an operator wants everything brought again.
+    repairs: mpsc::Receiver<SiteNumber>,
     pub(in crate::redis) progress: HashMap<SiteNumber, Progress>,
     /// Sites to sweep, one after the other.
     sweeps: VecDeque<SiteNumber>,
@@ -120,6 +122,7 @@ impl<N: Node> Publisher<N> {
         health: Arc<Health>,
         metrics: Arc<Metrics>,
         raises_per_second: u32,
+        repairs: mpsc::Receiver<SiteNumber>,
     ) -> Self {
         let now = Instant::now();
         let clock = Schedule {
@@ -139,6 +142,7 @@ impl<N: Node> Publisher<N> {
             health,
             metrics,
             raises_per_second,
+            repairs,
             progress: HashMap::new(),
             sweeps: VecDeque::new(),
             checks: crate::redis::check::Rounds::default(),
@@ -210,6 +214,9 @@ impl<N: Node> Publisher<N> {
         if now >= self.clock.live_at {
             self.clock.live_at = now + LIVE_INTERVAL;
             self.take_overflowed();
+            while let Ok(site) = self.repairs.try_recv() {
+                self.wish(site, Scope::All);
+            }
             self.retry_troubled();
             let limit = usize::try_from(self.raises_per_second).unwrap_or(usize::MAX).div_ceil(2).max(1);
             self.publish_live(lease, limit).await;

@@ -1,0 +1,82 @@
+//! What a comparison of all places that know a site's counts has found.
+
+use serde::{Deserialize, Serialize};
+
+/// Findings that are named; the rest is a number.
+const NAMED_MAX: usize = 100;
+
+/// What kind of difference it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The node's file is damaged, or its counts don't add up.
+    File,
+    /// A counter in Redis is not the sum of what it was made from.
+    NoSum,
+    /// Redis has less of a source than the node's file.
+    Lacking,
+    /// Redis has more of a run of this node than the node's own file.
+    Beyond,
+    /// Something that is no number, or of the wrong type.
+    Unreadable,
+    /// Nodes are not configured alike.
+    Disagreement,
+    /// Redis could not be asked.
+    Away,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    pub kind: Kind,
+    /// In words, with what to do where nothing does it by itself.
+    pub what: String,
+}
+
+/// Findings, of which a bounded number is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Findings {
+    pub named: Vec<Finding>,
+    /// How many more there are.
+    pub more: u64,
+}
+
+impl Findings {
+    pub fn add(&mut self, kind: Kind, what: impl Into<String>) {
+        if self.named.len() < NAMED_MAX {
+            self.named.push(Finding { kind, what: what.into() });
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub fn extend(&mut self, others: Self) {
+        self.more += others.more;
+        others.named.into_iter().for_each(|finding| self.add(finding.kind, finding.what));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.named.is_empty()
+    }
+}
+
+/// What is known of a site where, and where that differs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    pub agrees: bool,
+    /// Counts of the node's file that were held against Redis, by source, period and page.
+    pub compared: u64,
+    /// Counters of Redis that were held against the sum of what they were made from.
+    pub summed: u64,
+    /// False: the node runs without Redis, and only its file was looked at.
+    pub with_redis: bool,
+    pub findings: Findings,
+}
+
+/// What a repair has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repair {
+    /// Counters of Redis that are the sum of their parts again, each in words.
+    pub mended: Vec<String>,
+    /// All that the node's file has of the site has been brought to Redis, or is on its way.
+    pub raised: bool,
+}

@@ -1,0 +1,268 @@
+//! Whether the node's file holds together: what SQLite can tell, and what the counts tell of one
+//! another.
+//!
+//! SQLite's pages have no checksums: a flipped bit in a number is a number. But each hit of a run is
+//! counted by day, month, year and total, for its site and for its page, so that a run's counts are
+//! sums of one another, and what is damaged does not add up. The pages are compared by sums of hits
+//! weighted by their pages, which takes no memory for each page.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::Path;
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, ErrorCode, InterruptHandle};
+
+use crate::counter::{Period, SiteNumber, Source};
+
+use super::store::{self, SITE_ITSELF, SourceNumber};
+
+/// Faults that are named; one is enough to restore a backup.
+const FAULTS_MAX: usize = 20;
+
+/// A connection of its own, on which a check holds up nobody.
+#[derive(Debug)]
+pub struct Check(Connection);
+
+impl Check {
+    pub fn new(directory: &Path) -> rusqlite::Result<Self> {
+        store::open_reader(directory).map(Self)
+    }
+
+    /// Begins a check of the whole file on a thread of its own, at whose end it is `told`.
+    pub fn begin(
+        self,
+        run: Source,
+        told: impl FnOnce(rusqlite::Result<Vec<String>>) + Send + 'static,
+    ) -> std::io::Result<Background> {
+        let interrupt = self.0.get_interrupt_handle();
+        let work = move || told(self.faults(&run, None));
+        let thread = std::thread::Builder::new().name("check".to_owned()).spawn(work)?;
+        Ok(Background { thread, interrupt })
+    }
+
+    /// What is wrong, in words. `run` is the current one, whose counts are being folded and add up at
+    /// the end only; of one site, if so asked, but for what SQLite says of the whole file.
+    pub fn faults(&self, run: &Source, site: Option<SiteNumber>) -> rusqlite::Result<Vec<String>> {
+        // At a low priority where the system knows one for a thread; as usual where not.
+        let _ = rustix::process::setpriority_process(None, 19);
+        let faults = match self.structure() {
+            Ok(faults) if faults.is_empty() => self.sums(run, site),
+            other => other,
+        };
+        match faults {
+            Err(error)
+                if matches!(
+                    error.sqlite_error_code(),
+                    Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TypeMismatch)
+                ) =>
+            {
+                Ok(vec![error.to_string()])
+            }
+            Err(error @ (rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::IntegralValueOutOfRange(..))) => {
+                Ok(vec![error.to_string()])
+            }
+            other => other,
+        }
+    }
+
+    fn structure(&self) -> rusqlite::Result<Vec<String>> {
+        let mut statement = self.0.prepare(&format!("PRAGMA integrity_check({FAULTS_MAX})"))?;
+        let said: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        Ok(said.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    fn sums(&self, run: &Source, site: Option<SiteNumber>) -> rusqlite::Result<Vec<String>> {
+        // One moment's state.
+        let transaction = self.0.unchecked_transaction()?;
+        let names = sources(&transaction)?;
+        let sites = sites(&transaction)?;
+        let current = run.to_string();
+        let mut faults = BTreeSet::new();
+        let mut accounts: BTreeMap<(i64, SourceNumber), Account> = BTreeMap::new();
+        let weights = RandomState::new();
+        let mut statement = transaction.prepare(
+            "SELECT site, source, period, page, hits FROM counts WHERE ?1 IS NULL OR site = ?1 ORDER BY site, period, page, source",
+        )?;
+        let mut rows = statement.query([site.map(|site| site.0)])?;
+        while let Some(row) = rows.next()? {
+            let (site, source, page, hits): (i64, SourceNumber, i64, i64) =
+                (row.get(0)?, row.get(1)?, row.get(3)?, row.get(4)?);
+            let Some(period) = Period::from_number(row.get(2)?) else {
+                faults.insert(format!("there is a count of a period {}, which is none", row.get::<_, u32>(2)?));
+                continue;
+            };
+            match names.get(&source) {
+                Some(name) if name.is_run_of_this_node && name.name != current => {
+                    let sums = accounts.entry((site, source)).or_default().0.entry(period).or_default();
+                    if page == SITE_ITSELF {
+                        sums.own = sums.own.wrapping_add(hits);
+                    } else {
+                        sums.pages = sums.pages.wrapping_add(hits);
+                        sums.page_rows += 1;
+                        sums.weighted = sums.weighted.wrapping_add(weights.hash_one(page).wrapping_mul(hits as u64));
+                    }
+                }
+                Some(_) => {}
+                None => {
+                    faults.insert(format!("there are counts of a source {source}, which is none"));
+                }
+            }
+        }
+        for ((site, source), account) in accounts {
+            let name = names.get(&source).map_or("?", |source| &source.name);
+            let of = format!("site {}, run {name}", sites.get(&site).map_or("?", String::as_str));
+            faults.extend(account.faults().into_iter().map(|fault| format!("{of}: {fault}")));
+        }
+        Ok(faults.into_iter().take(FAULTS_MAX).collect())
+    }
+}
+
+/// A check that goes on.
+pub struct Background {
+    thread: JoinHandle<()>,
+    interrupt: InterruptHandle,
+}
+
+impl Background {
+    /// Ends it early.
+    pub fn stop(self) {
+        self.interrupt.interrupt();
+        // What it has found it has said.
+        let _ = self.thread.join();
+    }
+}
+
+impl std::fmt::Debug for Background {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Background").field("thread", &self.thread).finish_non_exhaustive()
+    }
+}
+
+struct Name {
+    name: String,
+    /// All that it counted is here: not an import, whose counts need not add up, and nothing that
+    /// came from Redis, whose pages did not come along.
+    is_run_of_this_node: bool,
+}
+
+fn sources(connection: &Connection) -> rusqlite::Result<BTreeMap<SourceNumber, Name>> {
+    connection
+        .prepare("SELECT number, name, learned FROM sources")?
+        .query_map([], |row| {
+            let name: String = row.get(1)?;
+            let is_run = matches!(name.parse(), Ok(Source::Run(_)));
+            Ok((row.get(0)?, Name { is_run_of_this_node: is_run && row.get::<_, i64>(2)? == 0, name }))
+        })?
+        .collect()
+}
+
+fn sites(connection: &Connection) -> rusqlite::Result<BTreeMap<i64, String>> {
+    connection.prepare("SELECT number, id FROM sites")?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// A run's counts of a period, the site's own and those of its pages.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Sums {
+    own: i64,
+    pages: i64,
+    page_rows: u64,
+    weighted: u64,
+}
+
+impl Sums {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            own: self.own.wrapping_add(other.own),
+            pages: self.pages.wrapping_add(other.pages),
+            page_rows: self.page_rows + other.page_rows,
+            weighted: self.weighted.wrapping_add(other.weighted),
+        }
+    }
+}
+
+/// What a run counted in a site.
+#[derive(Debug, Default)]
+struct Account(BTreeMap<Period, Sums>);
+
+impl Account {
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        // What each longer period should be, by its parts.
+        let mut parts: BTreeMap<Period, Sums> = BTreeMap::new();
+        for (period, sums) in &self.0 {
+            let whole = match period {
+                Period::Day(day) => day.month(),
+                Period::Month { year, .. } => Period::Year(*year),
+                Period::Year(_) => Period::Total,
+                Period::Total => continue,
+            };
+            let part = parts.entry(whole).or_default();
+            *part = part.plus(*sums);
+            if let Period::Month { .. } = period {
+                // Pages have no years.
+                let total = parts.entry(Period::Total).or_default();
+                *total = total.plus(Sums { own: 0, ..*sums });
+            }
+        }
+        for period in self.0.keys().chain(parts.keys()).collect::<BTreeSet<_>>() {
+            let sums = self.0.get(period).copied().unwrap_or_default();
+            let has_pages = sums.page_rows > 0 && !matches!(period, Period::Year(_));
+            if has_pages && sums.pages != sums.own {
+                faults.push(format!("{period}: the site has {} hits, its pages together {}", sums.own, sums.pages));
+            }
+            let Some(parts) = parts.get(period) else { continue };
+            if parts.own != sums.own {
+                faults.push(format!("{period}: the site has {} hits, its parts together {}", sums.own, parts.own));
+            }
+            if has_pages && parts.pages == sums.pages && parts.weighted != sums.weighted {
+                faults.push(format!("{period}: some pages' hits are not those of its parts"));
+            }
+            if has_pages && parts.page_rows > 0 && parts.pages != sums.pages {
+                faults.push(format!("{period}: its pages have {} hits, in its parts {}", sums.pages, parts.pages));
+            }
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(rows: &[(&str, i64, i64, u64)]) -> Account {
+        let sums = |own, pages, weighted| Sums { own, pages, page_rows: u64::from(pages != 0), weighted };
+        Account(
+            rows.iter()
+                .map(|(period, own, pages, weighted)| (period.parse().unwrap(), sums(*own, *pages, *weighted)))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn counts_that_add_up_are_sound_and_each_that_does_not_is_named() {
+        let right = [
+            ("2024-06-17", 3, 3, 70),
+            ("2024-06-18", 2, 2, 20),
+            ("2024-06", 5, 5, 90),
+            ("2024", 5, 0, 0),
+            ("total", 5, 5, 90),
+        ];
+        assert_eq!(account(&right).faults(), Vec::<String>::new());
+        for at in 0..right.len() {
+            let mut wrong = right;
+            wrong[at].1 += 1;
+            assert!(!account(&wrong).faults().is_empty(), "{wrong:?}");
+            if right[at].2 > 0 {
+                for change in [(at, 1, 0), (at, 0, 8)] {
+                    let mut wrong = right;
+                    wrong[change.0].2 += change.1;
+                    wrong[change.0].3 += change.2;
+                    assert!(!account(&wrong).faults().is_empty(), "{wrong:?}");
+                }
+            }
+            let without: Vec<_> = right.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, row)| *row).collect();
+            assert!(!account(&without).faults().is_empty(), "{without:?}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `thongke verify`: whether all places that know a site's counts agree, and mending them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use hyper::Method;
+
+use crate::config::Config;
+use crate::counter::SiteId;
+use crate::counter::verification::{Findings, Kind, Repair, Verification};
+use crate::redis::{self, Target};
+
+use super::{Place, ask, on_the_node, print};
+
+/// How long a running node may take to bring what a repair has asked for.
+const REPAIR_PATIENCE: Duration = Duration::from_secs(300);
+
+/// Says where they differ; an error if they do in the end.
+pub fn verify(config: &Config, site: Option<&SiteId>, repair: bool, as_json: bool) -> anyhow::Result<()> {
+    let all: Vec<_> = config.sites.iter().map(|site| &site.id).collect();
+    let mut found = BTreeMap::new();
+    for site in site.map_or(all, |site| vec![site]) {
+        let mut verification = of_site(config, site)?;
+        if repair && !verification.agrees && verification.with_redis {
+            let done = mend(config, site)?;
+            if !as_json {
+                say(site, &verification)?;
+                done.mended.iter().try_for_each(|line| print(&format!("{site}: mended: {line}")))?;
+            }
+            verification = after_repair(config, site)?;
+        }
+        if !as_json {
+            say(site, &verification)?;
+        }
+        found.insert(site.to_string(), verification);
+    }
+    if as_json {
+        print(&serde_json::to_string(&found)?)?;
+    }
+    let differing: Vec<_> = found.iter().filter(|(_, found)| !found.agrees).map(|(site, _)| site.as_str()).collect();
+    if differing.is_empty() {
+        return Ok(());
+    }
+    let hint = if repair { "" } else { "; `--repair` mends what can be mended" };
+    bail!("something differs at {}{hint}", differing.join(", "))
+}
+
+fn of_site(config: &Config, site: &SiteId) -> anyhow::Result<Verification> {
+    let target = config.redis_target()?;
+    on_the_node(config, site, async |place| match place {
+        Place::Running(admin) => {
+            let answer = ask(config, &admin, Method::GET, &format!("/sites/{site}/verify"), Bytes::new()).await?;
+            Ok(serde_json::from_slice(&answer)?)
+        }
+        Place::Stopped(ledger, enrolled) => {
+            let mut findings = Findings::default();
+            for fault in ledger.faults(enrolled.number).await? {
+                findings.add(Kind::File, format!("the node's file: {fault}; restore a backup"));
+            }
+            let mut verification = Verification::default();
+            if let Some(target) = &target {
+                let place = stopped(config, target, &ledger, &enrolled).await?;
+                let rows = async |after, limit| rows(&ledger, &enrolled, after, limit).await;
+                verification = redis::verify_stopped(place, &rows).await.unwrap_or_else(|reason| {
+                    findings.add(Kind::Away, reason);
+                    Verification { with_redis: true, ..Verification::default() }
+                });
+            }
+            ledger.close();
+            findings.extend(std::mem::take(&mut verification.findings));
+            Ok(Verification { agrees: findings.is_empty(), findings, ..verification })
+        }
+    })
+}
+
+fn mend(config: &Config, site: &SiteId) -> anyhow::Result<Repair> {
+    let target = config.redis_target()?;
+    on_the_node(config, site, async |place| match place {
+        Place::Running(admin) => {
+            let answer = ask(config, &admin, Method::POST, &format!("/sites/{site}/repair"), Bytes::new()).await?;
+            Ok(serde_json::from_slice(&answer)?)
+        }
+        Place::Stopped(ledger, enrolled) => {
+            let target = target.context("there is no Redis to repair")?;
+            let place = stopped(config, &target, &ledger, &enrolled).await?;
+            let rows = async |after, limit| rows(&ledger, &enrolled, after, limit).await;
+            let outcome = redis::repair_stopped(place, &rows).await;
+            ledger.close();
+            outcome.map_err(anyhow::Error::msg)
+        }
+    })
+}
+
+/// What a running node brings is there in a while; what it can't mend stays.
+fn after_repair(config: &Config, site: &SiteId) -> anyhow::Result<Verification> {
+    let begun = Instant::now();
+    loop {
+        let verification = of_site(config, site)?;
+        let may_be_on_its_way = verification.findings.named.iter().all(|finding| finding.kind == Kind::Lacking);
+        if verification.agrees || !may_be_on_its_way || begun.elapsed() > REPAIR_PATIENCE {
+            return Ok(verification);
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+async fn stopped<'a>(
+    config: &'a Config,
+    target: &'a Target,
+    ledger: &crate::ledger::Ledger,
+    site: &'a crate::counter::EnrolledSite,
+) -> anyhow::Result<redis::Place<'a>> {
+    let own = ledger.own_sources(site.number).await?;
+    Ok(redis::Place { target, prefix: &config.redis_prefix, site, own })
+}
+
+async fn rows(
+    ledger: &crate::ledger::Ledger,
+    site: &crate::counter::EnrolledSite,
+    after: Option<redis::node::RowKey>,
+    limit: usize,
+) -> Result<Vec<(redis::node::RowKey, crate::counter::Contribution)>, String> {
+    let after = after.map_or((0, -1, -1), |key| (key.period, key.page, key.source));
+    let rows = ledger.rows(site.number, after, limit, false).await.map_err(|error| error.to_string())?;
+    let keyed = |((period, page, source), row)| (redis::node::RowKey { period, page, source }, row);
+    Ok(rows.into_iter().map(keyed).collect())
+}
+
+fn say(site: &SiteId, verification: &Verification) -> anyhow::Result<()> {
+    let Verification { agrees, compared, summed, with_redis, findings } = verification;
+    for finding in &findings.named {
+        print(&format!("{site}: {}", finding.what))?;
+    }
+    if findings.more > 0 {
+        print(&format!("{site}: and {} more", findings.more))?;
+    }
+    match (agrees, with_redis) {
+        (true, true) => print(&format!(
+            "{site}: the node's file is sound, Redis has its {compared} counts, and {summed} counters there are the sums of their sources"
+        )),
+        (true, false) => print(&format!("{site}: the node's file is sound; there is no Redis")),
+        (false, _) => Ok(()),
+    }
+}
