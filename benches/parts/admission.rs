@@ -30,7 +30,7 @@ pub fn bench(criterion: &mut Criterion) {
     group.bench_function("parse JSON and admit", |bencher| {
         bencher.iter(|| {
             let Ok(fields) = Fields::parse(body.as_bytes()) else { panic!("a good body") };
-            let admitted = runtime.block_on(hits.count(&node, &fields.site, &fields.url, &headers, false));
+            let admitted = runtime.block_on(hits.count(&node, &fields.site, &fields.url, &headers, || None, false));
             assert!(admitted.is_ok());
         });
     });
@@ -54,13 +54,25 @@ impl Node for Admitting {
         Arc::clone(&self.sites)
     }
 
-    async fn count(&self, _: Hit) -> Result<(), Unavailable> {
+    async fn count(&self, _: Arrival) -> Result<(), Unavailable> {
         Ok(())
     }
 
     async fn refresh(&self, _: &Arc<EnrolledSite>) {}
 
     async fn hits(&self, _: &Arc<EnrolledSite>, _: &[Period]) -> Result<Counts, Unavailable> {
+        Err(beyond())
+    }
+
+    fn salt(&self, _: &Arc<EnrolledSite>, _: Day) -> Option<Salt> {
+        None
+    }
+
+    async fn draw_salt(&self, _: &Arc<EnrolledSite>, _: Day) -> Option<Salt> {
+        None
+    }
+
+    async fn visitors(&self, _: &Arc<EnrolledSite>, _: DateTime<Utc>) -> Result<(VisitorCounts, u64), Unavailable> {
         Err(beyond())
     }
 

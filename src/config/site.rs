@@ -13,7 +13,7 @@ use super::suggest;
 use crate::counter::site::PageRetention;
 use crate::counter::{FigureKey, Origin, Site, SiteId};
 
-pub const KEYS: [&str; 11] = [
+pub const KEYS: [&str; 12] = [
     "name",
     "origins",
     "time_zone",
@@ -25,6 +25,7 @@ pub const KEYS: [&str; 11] = [
     "page_days",
     "page_months",
     "repeat_window",
+    "visitors",
 ];
 
 /// Longest keeping of page figures, in days and months: a hundred years.
@@ -111,6 +112,7 @@ fn read_site(id: &Text<'_>, table: &DeTable<'_>, root_keys: &[&str], findings: &
         days: reader.whole_number("page_days", 1..=PAGE_DAYS_MAX, "40").unwrap_or(days),
         months: reader.whole_number("page_months", 1..=PAGE_MONTHS_MAX, "24").unwrap_or(months),
     };
+    site.visitors = reader.boolean("visitors").unwrap_or(site.visitors);
     // Not acted on yet.
     let _page_cap = reader.whole_number("page_cap", 1..=u32::MAX, "100000");
     if let Some(window) = reader.string("repeat_window", r#""30m""#) {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::{Day, FigureKey, Period, Site};
+use super::{Day, FigureKey, Period, Site, VisitorCounts};
 
 /// The answer to "how many": each figure with its label, its period, its value and its text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,7 +23,7 @@ pub struct Figures {
 pub struct Figure {
     pub key: &'static str,
     pub label: String,
-    /// None (null) for the total.
+    /// None (null) for the total, and for those who are online.
     pub period: Option<String>,
     pub value: i64,
     /// The value as the site's language writes it.
@@ -38,11 +38,12 @@ impl Figures {
         now: DateTime<Utc>,
         stale: bool,
         hits: impl Fn(Period) -> i64,
+        visitors: VisitorCounts,
     ) -> Self {
         let today = Day::at(now, site.time_zone);
         let figure = |key: FigureKey| {
             let period = key.period(today);
-            let value = hits(period);
+            let value = visitors.of(key).unwrap_or_else(|| hits(period));
             Figure {
                 key: key.as_str(),
                 label: site.labels.get(&key).cloned().unwrap_or_else(|| key.label(site.language, today)),
@@ -82,15 +83,17 @@ mod tests {
             labels: Labels::new(),
             page_params: [].into(),
             page_retention: PAGE_RETENTION_DEFAULT,
+            visitors: false,
         };
         let now = Utc.with_ymd_and_hms(2024, 6, 17, 3, 15, 0).unwrap();
-        let figures = Figures::compose(&site, &site.figures, now, false, |period| match period.to_string().as_str() {
+        let hits = |period: Period| match period.to_string().as_str() {
             "2024-06-17" => 851,
             "2024-06-16" => 2455,
             "2024-06" => 49_817,
             "2024" => 462_203,
             _ => 0,
-        });
+        };
+        let figures = Figures::compose(&site, &site.figures, now, false, hits, VisitorCounts::default());
         assert_eq!(
             serde_json::to_string(&figures).unwrap(),
             concat!(

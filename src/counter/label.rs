@@ -17,6 +17,9 @@ pub enum FigureKey {
     Month,
     Year,
     Total,
+    Online,
+    VisitorsToday,
+    VisitorsYesterday,
 }
 
 /// The language of labels and digits.
@@ -30,7 +33,7 @@ pub enum Language {
 pub type Labels = BTreeMap<FigureKey, String>;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a figure: expected one of today, yesterday, month, year, total")]
+#[error("`{0}` is not a figure: expected one of {known}", known = FigureKey::ALL.map(FigureKey::as_str).join(", "))]
 pub struct FigureKeyError(String);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +41,16 @@ pub struct FigureKeyError(String);
 pub struct LanguageError(String);
 
 impl FigureKey {
-    pub const ALL: [Self; 5] = [Self::Today, Self::Yesterday, Self::Month, Self::Year, Self::Total];
+    pub const ALL: [Self; 8] = [
+        Self::Today,
+        Self::Yesterday,
+        Self::Month,
+        Self::Year,
+        Self::Total,
+        Self::Online,
+        Self::VisitorsToday,
+        Self::VisitorsYesterday,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -47,18 +59,26 @@ impl FigureKey {
             Self::Month => "month",
             Self::Year => "year",
             Self::Total => "total",
+            Self::Online => "online",
+            Self::VisitorsToday => "visitors_today",
+            Self::VisitorsYesterday => "visitors_yesterday",
         }
     }
 
     /// What the figure counts over, seen on `today`.
     pub fn period(self, today: Day) -> Period {
         match self {
-            Self::Today => Period::Day(today),
-            Self::Yesterday => Period::Day(today.previous()),
+            Self::Today | Self::VisitorsToday => Period::Day(today),
+            Self::Yesterday | Self::VisitorsYesterday => Period::Day(today.previous()),
             Self::Month => today.month(),
             Self::Year => today.year(),
-            Self::Total => Period::Total,
+            Self::Total | Self::Online => Period::Total,
         }
+    }
+
+    /// Whether it is a number of visitors, not of hits.
+    pub fn is_of_visitors(self) -> bool {
+        matches!(self, Self::Online | Self::VisitorsToday | Self::VisitorsYesterday)
     }
 
     /// The label in `language`, seen on `today`.
@@ -70,6 +90,12 @@ impl FigureKey {
             (Language::Vietnamese, Self::Month) => return date.format("Tháng %m").to_string(),
             (Language::Vietnamese, Self::Year) => return date.format("Năm %Y").to_string(),
             (Language::Vietnamese, Self::Total) => "Tổng lượt truy cập",
+            (Language::Vietnamese, Self::Online) => "Đang truy cập",
+            (Language::Vietnamese, Self::VisitorsToday) => "Khách hôm nay",
+            (Language::Vietnamese, Self::VisitorsYesterday) => "Khách hôm qua",
+            (Language::English, Self::Online) => "Online",
+            (Language::English, Self::VisitorsToday) => "Visitors today",
+            (Language::English, Self::VisitorsYesterday) => "Visitors yesterday",
             (Language::English, Self::Today) => "Today",
             (Language::English, Self::Yesterday) => "Yesterday",
             (Language::English, Self::Month) => return date.format("%B").to_string(),
@@ -143,7 +169,22 @@ mod tests {
     fn labels_say_the_period_in_the_language() {
         let day = Day::from_ymd(2024, 6, 17).unwrap();
         let labels = |language| FigureKey::ALL.map(|key| key.label(language, day));
-        assert_eq!(labels(Language::Vietnamese), ["Hôm nay", "Hôm qua", "Tháng 06", "Năm 2024", "Tổng lượt truy cập"]);
-        assert_eq!(labels(Language::English), ["Today", "Yesterday", "June", "Year 2024", "Total"]);
+        assert_eq!(
+            labels(Language::Vietnamese),
+            [
+                "Hôm nay",
+                "Hôm qua",
+                "Tháng 06",
+                "Năm 2024",
+                "Tổng lượt truy cập",
+                "Đang truy cập",
+                "Khách hôm nay",
+                "Khách hôm qua"
+            ]
+        );
+        assert_eq!(
+            labels(Language::English),
+            ["Today", "Yesterday", "June", "Year 2024", "Total", "Online", "Visitors today", "Visitors yesterday"]
+        );
     }
 }

@@ -25,5 +25,5 @@ pub use page::PageAddress;
 pub use period::{Day, Period};
 pub use site::{EnrolledSite, Site, SiteId, SiteNumber, Sites};
 pub use source::Source;
-pub use tally::{Hit, Tally, View};
+pub use tally::{Arrival, Hit, Tally};
 pub use visitor::{Minute, Salt, Visit, VisitorCounts, Window};

@@ -38,6 +38,10 @@ impl Day {
         Self::YEARS.contains(&date.year()).then_some(Self(date))
     }
 
+    pub fn from_date(date: NaiveDate) -> Option<Self> {
+        Self::YEARS.contains(&date.year()).then_some(Self(date))
+    }
+
     pub fn previous(self) -> Self {
         Self(self.0.pred_opt().unwrap_or(self.0))
     }

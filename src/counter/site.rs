@@ -37,6 +37,8 @@ pub struct Site {
     /// Query parameters that name an article, in the order in which they stand in its address.
     pub page_params: Arc<[String]>,
     pub page_retention: PageRetention,
+    /// Count visitors even if no figure shown is of them: see [`Site::counts_visitors`].
+    pub visitors: bool,
 }
 
 /// How long a page's figures are kept; the site's own are kept for ever.
@@ -127,7 +129,13 @@ impl Site {
             labels: Labels::new(),
             page_params: Arc::clone(&SHARED_PAGE_PARAMS),
             page_retention: PAGE_RETENTION_DEFAULT,
+            visitors: false,
         }
+    }
+
+    /// Whether it is worth knowing which of its visitors are new.
+    pub fn counts_visitors(&self) -> bool {
+        self.visitors || self.figures.iter().any(|key| key.is_of_visitors())
     }
 
     /// Whether `url` lies on one of the site's origins.

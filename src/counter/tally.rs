@@ -33,12 +33,12 @@ pub struct Hit {
 
 /// A hit, and what is kept of who made it, where that is counted.
 #[derive(Debug, Clone)]
-pub struct View {
+pub struct Arrival {
     pub hit: Hit,
     pub visit: Option<Visit>,
 }
 
-impl From<Hit> for View {
+impl From<Hit> for Arrival {
     fn from(hit: Hit) -> Self {
         Self { hit, visit: None }
     }
@@ -75,7 +75,7 @@ const SECTION_VISITORS: u64 = 2;
 const RANK_RADIX: u64 = 64;
 
 impl Tally {
-    pub fn add_view(&mut self, View { hit, visit }: View) {
+    pub fn add_arrival(&mut self, Arrival { hit, visit }: Arrival) {
         if let Some(visit) = visit {
             for (window, trace) in visit.windows(hit.day) {
                 self.add_trace(hit.site, window, trace);
@@ -87,6 +87,13 @@ impl Tally {
     pub fn add_trace(&mut self, site: SiteNumber, window: Window, trace: Trace) {
         let rank = self.visitors.entry((site, window, trace.register())).or_default();
         *rank = trace.rank().max(*rank);
+    }
+
+    /// The sites of whose visitors it tells; some more than once.
+    pub fn visited_sites(&self) -> Vec<SiteNumber> {
+        let mut sites: Vec<_> = self.visitors.keys().map(|(site, ..)| *site).collect();
+        sites.dedup();
+        sites
     }
 
     /// The traces of its visitors, which are kept apart from then on.

@@ -19,7 +19,7 @@ use chrono_tz::Tz;
 use siphasher::sip::SipHasher24;
 
 use super::hyperloglog::Trace;
-use super::{Day, Site, SiteId};
+use super::{Day, FigureKey, Site, SiteId};
 
 /// Online: seen in this minute or the four before it.
 pub const ONLINE_MINUTES: u32 = 5;
@@ -62,6 +62,19 @@ pub struct VisitorCounts {
     pub yesterday: u64,
 }
 
+impl VisitorCounts {
+    /// The value of a figure; none if it is not of visitors.
+    pub fn of(self, key: FigureKey) -> Option<i64> {
+        let count = match key {
+            FigureKey::Online => self.online,
+            FigureKey::VisitorsToday => self.today,
+            FigureKey::VisitorsYesterday => self.yesterday,
+            _ => return None,
+        };
+        Some(i64::try_from(count).unwrap_or(i64::MAX))
+    }
+}
+
 impl Salt {
     pub fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -69,6 +82,17 @@ impl Salt {
 
     pub fn bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+
+    /// 32 hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        format!("{:032x}", u128::from_be_bytes(self.0))
+    }
+
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten()?;
+        Some(Self(number.to_be_bytes()))
     }
 
     /// What is kept of the visitor who comes from `address` with the program `user_agent`.
@@ -156,6 +180,11 @@ impl Window {
         })
     }
 
+    /// A minute noted under the salt of the day before its own.
+    pub fn is_earlier(self, zone: Tz) -> bool {
+        self.minute.is_some_and(|minute| self.day != Day::at(minute.time(), zone))
+    }
+
     /// The Unix second at which its sketch expires in Redis: the same whoever sets it.
     pub fn expiry(self, zone: Tz) -> i64 {
         match self.minute {
@@ -189,6 +218,13 @@ impl Visit {
         let day = Minute::at(now).window_day(zone);
         (day != Day::at(now, zone)).then_some(day)
     }
+}
+
+/// What the figures of a site's visitors are made of at `now`.
+pub fn shown_windows(site: &Site, now: DateTime<Utc>) -> Vec<Window> {
+    let today = Day::at(now, site.time_zone);
+    let days = [today, today.previous()].map(Window::of_day);
+    days.into_iter().chain(Window::online(now, site.time_zone)).collect()
 }
 
 /// Whether a salt of `day` is of no more use at `now`.

@@ -11,6 +11,13 @@
 //! A *source* is one run of one node, or an import. The run's number is drawn at start and is
 //! written with its first hit; the counts of earlier runs never change again.
 //!
+//! # Visitors
+//! What a hit says of its visitor is journalled with it. In memory are the sketches of the days and
+//! minutes that figures ask for; a fold writes those that have changed before it goes on to `counts`,
+//! so that its mark never passes a visitor whom the file's sketches lack. A sketch merges without
+//! regard to repeats, so a crash may do part of that twice. `salts` are deleted when their day and
+//! one window are over, from the file and from SQLite's log.
+//!
 //! # A crash
 //! The file is opened, SQLite replays its log, the journal after the mark is decoded, and what the
 //! mark does not cover is folded before the first hit is taken. So figures are `counts` plus, in
@@ -21,6 +28,7 @@
 //! anything is awaited or synced.
 
 mod committer;
+mod crowd;
 mod fold;
 mod hand_over;
 mod inbox;
@@ -28,8 +36,11 @@ mod live;
 mod log_check;
 mod outbox;
 mod reader;
+mod salts;
+mod sketches;
 mod store;
 mod trouble;
+mod visitors;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,7 +55,8 @@ use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::{
-    Contribution, Day, EnrolledSite, FigureKey, Hit, Period, Register, Site, SiteNumber, Sites, Source, Tally,
+    Arrival, Contribution, Day, EnrolledSite, FigureKey, Period, Register, Site, SiteNumber, Sites, Sketch, Source,
+    Tally, Trace, Window,
 };
 use crate::metrics::Metrics;
 
@@ -53,10 +65,12 @@ pub use live::Seen;
 pub use store::{DirectoryLock, Holder, OpenError, PublishedRow};
 
 use committer::Committer;
+use crowd::Crowds;
 use inbox::{Inbox, Message};
 use live::Live;
 use outbox::Outbox;
 use reader::Reader;
+use salts::Salts;
 
 /// Counters that one transaction of an import writes: short, so that hits go on between.
 const IMPORT_STEP: usize = 1_000;
@@ -73,6 +87,8 @@ pub struct Ledger {
     reader: Reader,
     live: Arc<Live>,
     outbox: Arc<Outbox>,
+    crowds: Arc<Crowds>,
+    salts: Arc<Salts>,
     metrics: Arc<Metrics>,
     run: Source,
     committer: Mutex<Option<JoinHandle<()>>>,
@@ -108,6 +124,8 @@ impl Ledger {
         let run = Source::Run(rand::random());
         let (inbox, messages) = inbox::inbox();
         let mark = store::read_fold_mark(&connection).map_err(sqlite)?;
+        let crowds = Arc::new(Crowds::default());
+        let salts = Arc::new(Salts::new(sketches::all_salts(&connection).map_err(sqlite)?));
         let log_pages = store::watch_log(&mut connection).map_err(sqlite)?;
         let committer = Committer {
             connection,
@@ -121,6 +139,11 @@ impl Ledger {
             run_number: None,
             tail: Tally::default(),
             fold: fold::Fold::new(mark),
+            crowds: Arc::clone(&crowds),
+            salts: Arc::clone(&salts),
+            unfolded_crowds: Vec::new(),
+            // A run that ended too early may have left some.
+            cuts_log: true,
             log_pages,
             checkpoint_at: committer::CHECKPOINT_PAGES,
             row: Vec::new(),
@@ -135,6 +158,8 @@ impl Ledger {
             reader,
             live,
             outbox,
+            crowds,
+            salts,
             metrics,
             run,
             committer: Mutex::new(Some(committer)),
@@ -152,8 +177,8 @@ impl Ledger {
     }
 
     /// Counts a hit; to be called on a single-threaded runtime. Resolves when it is on disk.
-    pub fn count(&self, hit: Hit) -> Durable {
-        hand_over::count(&self.inbox, hit)
+    pub fn count(&self, arrival: impl Into<Arrival>) -> Durable {
+        hand_over::count(&self.inbox, arrival.into())
     }
 
     /// The hits of each period and the version they belong to.
@@ -398,6 +423,9 @@ fn recover(connection: &mut Connection) -> Result<i64, String> {
             for (number, _, row) in of_one_source {
                 tally.merge(store::decode(*number, row)?);
             }
+            for (site, window, sketch) in sketches_of(tally.take_visitors()) {
+                sketches::merge(&transaction, site, window, &sketch).map_err(text)?;
+            }
             let source = of_one_source.first().map_or(0, |(_, source, _)| *source);
             let entries = fold::entries(tally);
             if skip > entries.len() {
@@ -414,4 +442,15 @@ fn recover(connection: &mut Connection) -> Result<i64, String> {
     store::write_fold_mark(&transaction, mark).map_err(text)?;
     transaction.commit().map_err(text)?;
     Ok(last)
+}
+
+/// One sketch for all that is to be merged into the same.
+fn sketches_of(traces: Vec<(SiteNumber, Window, Trace)>) -> Vec<(SiteNumber, Window, Sketch)> {
+    let groups = traces.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1));
+    groups
+        .filter_map(|group| {
+            let (site, window, _) = group.first()?;
+            Some((*site, *window, group.iter().map(|(.., trace)| *trace).collect()))
+        })
+        .collect()
 }

@@ -18,6 +18,7 @@ pub mod raise;
 mod sweep;
 pub mod target;
 mod totals;
+pub mod visitors;
 mod witness;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,12 +30,11 @@ use self::connection::Connections;
 pub use self::examine::{Examination, examine};
 use self::health::Health;
 use self::layout::Keys;
-use self::node::Node;
 use self::publish::Publisher;
 pub use self::target::{Target, TargetError, parse};
 use self::totals::Totals;
 use self::witness::Witnesses;
-use crate::counter::SiteNumber;
+use crate::counter::{Day, Salt, SiteNumber};
 use crate::metrics::Metrics;
 
 pub const RAISES_PER_SECOND_DEFAULT: u32 = 2_000;
@@ -42,6 +42,10 @@ pub const RAISES_PER_SECOND_DEFAULT: u32 = 2_000;
 /// Lessons that may be waited for, and how long.
 const LESSONS_MAX: usize = 16;
 const LESSON_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Salts that may be waited for, and how long the first hits of a day wait for theirs.
+const SALTS_MAX: usize = 1_024;
+const SALT_WAIT_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -60,6 +64,7 @@ pub struct Publication {
     totals: Arc<Totals>,
     health: Arc<Health>,
     lessons: mpsc::Sender<learn::Wish>,
+    salts: mpsc::Sender<visitors::SaltWish>,
     stop: watch::Sender<Option<Instant>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Closed when the thread's work is done.
@@ -67,7 +72,11 @@ pub struct Publication {
 }
 
 /// Starts publishing on a thread of its own.
-pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -> std::io::Result<Publication> {
+pub fn start<N: visitors::Node>(
+    settings: Settings,
+    node: Arc<N>,
+    metrics: Arc<Metrics>,
+) -> std::io::Result<Publication> {
     provide_cryptography();
     metrics.redis_configured.set(1);
     let connections = Arc::new(Connections::new(settings.target.clone()));
@@ -75,6 +84,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     let (totals, wishes) = Totals::new(Arc::clone(&connections));
     let totals = Arc::new(totals);
     let (lessons, wanted_lessons) = mpsc::channel(LESSONS_MAX);
+    let (salts, wanted_salts) = mpsc::channel(SALTS_MAX);
     let (stop, stopped) = watch::channel(None);
     let (end, done) = watch::channel(());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -87,10 +97,10 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         health: Arc::clone(&health),
     };
     let thread = std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
-        runtime.block_on(parts.run(wishes, wanted_lessons, stopped));
+        runtime.block_on(parts.run(wishes, wanted_lessons, wanted_salts, stopped));
         drop(end);
     })?;
-    Ok(Publication { connections, totals, health, lessons, stop, thread: Mutex::new(Some(thread)), done })
+    Ok(Publication { connections, totals, health, lessons, salts, stop, thread: Mutex::new(Some(thread)), done })
 }
 
 /// The client brings TLS without its cryptography.
@@ -111,6 +121,19 @@ impl Publication {
         let (done, learnt) = oneshot::channel();
         let learning = async { self.lessons.send((site, done)).await.is_ok() && learnt.await.is_ok() };
         tokio::time::timeout(LESSON_WAIT_MAX, learning).await.unwrap_or(false)
+    }
+
+    /// Agrees with the other nodes on the salt of a site's day: the first that any has drawn. None:
+    /// that did not come about in time.
+    pub async fn share_salt(&self, site: SiteNumber, day: Day, drawn: Salt) -> Option<Salt> {
+        let (done, agreed) = oneshot::channel();
+        let sharing = async {
+            // Just after the start there is no connection yet.
+            self.connections.watch().wait_for(|number| *number != 0).await.ok()?;
+            self.salts.send((site, day, drawn, done)).await.ok()?;
+            agreed.await.ok()
+        };
+        tokio::time::timeout(SALT_WAIT_MAX, sharing).await.ok().flatten()
     }
 
     /// Whether Redis answers.
@@ -158,12 +181,13 @@ struct Parts<N> {
     health: Arc<Health>,
 }
 
-impl<N: Node> Parts<N> {
+impl<N: visitors::Node> Parts<N> {
     /// Everything that goes on, until publication is told to stop.
     async fn run(
         self,
         wishes: mpsc::Receiver<SiteNumber>,
         lessons: mpsc::Receiver<learn::Wish>,
+        salts: mpsc::Receiver<visitors::SaltWish>,
         stopped: watch::Receiver<Option<Instant>>,
     ) {
         let Self { settings, node, metrics, connections, totals, health } = self;
@@ -179,12 +203,16 @@ impl<N: Node> Parts<N> {
             metrics,
             settings.raises_per_second,
         );
+        let visitors =
+            visitors::Publisher::new(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health));
+        let publishing = futures_util::future::join(publisher.run(stopped.clone()), visitors.run(stopped));
         tokio::select! {
-            () = publisher.run(stopped) => {}
+            _ = publishing => {}
             () = connections.supervise() => {}
             () = totals.serve(wishes, &node, &keys, &witnesses) => {}
             () = policy::run(Arc::clone(&connections), Arc::clone(&health), settings.allow_eviction) => {}
             () = learn::serve(Arc::clone(&node), keys.clone(), Arc::clone(&connections), lessons) => {}
+            () = visitors::serve_salts(Arc::clone(&node), keys.clone(), Arc::clone(&connections), salts) => {}
             () = learn::run(Arc::clone(&node), keys.clone(), Arc::clone(&connections)) => {}
         }
     }

@@ -12,6 +12,7 @@ use super::connection::{Connections, Link};
 use super::layout::{self, Keys};
 use super::node::{Node, Sighting};
 use super::raise::text;
+use super::visitors;
 use super::witness::Witnesses;
 use crate::counter::{Period, SiteNumber, Source};
 
@@ -80,7 +81,7 @@ impl Totals {
     }
 
     /// Reads what is wished for. Never returns.
-    pub async fn serve<N: Node>(
+    pub async fn serve<N: visitors::Node>(
         &self,
         wishes: mpsc::Receiver<SiteNumber>,
         node: &Arc<N>,
@@ -94,7 +95,17 @@ impl Totals {
         wishes
             .for_each_concurrent(IN_FLIGHT_MAX, |site| async move {
                 let is_read = match self.connections.get() {
-                    Some((number, link)) => self.read(number, &link, site, node.as_ref(), keys, witnesses).await,
+                    Some((number, link)) => {
+                        let hits = self.read(number, &link, site, node.as_ref(), keys, witnesses);
+                        let visitors = visitors::read(&link, site, node.as_ref(), keys);
+                        match futures_util::future::join(hits, visitors).await {
+                            (is_read, Ok(())) => is_read,
+                            (_, Err(error)) => {
+                                self.connections.failed(number, &error);
+                                false
+                            }
+                        }
+                    }
                     None => false,
                 };
                 self.ended(site, is_read);

@@ -9,7 +9,7 @@ use hyper::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use hyper::{Response, StatusCode};
 use rustc_hash::FxHashMap;
 
-use crate::counter::{Day, EnrolledSite, Figures, SiteNumber};
+use crate::counter::{Day, EnrolledSite, FigureKey, Figures, SiteNumber, VisitorCounts};
 
 use super::answer::{self, AnswerBody, CORP, CROSS_ORIGIN, JSON};
 use super::node::Node;
@@ -74,16 +74,23 @@ impl FigureAnswers {
         let second = now.timestamp();
         let today = Day::at(now, site.site.time_zone);
         let periods: Vec<_> = site.site.figures.iter().map(|key| key.period(today)).collect();
-        let counts = node.hits(site, &periods).await?;
+        let mut counts = node.hits(site, &periods).await?;
+        let mut visitors = VisitorCounts::default();
+        if site.site.figures.iter().copied().any(FigureKey::is_of_visitors) {
+            let (found, version) = node.visitors(site, now).await?;
+            visitors = found;
+            counts.version += version;
+        }
         if let Some(known) = self.rendered.borrow().get(&site.number)
             && (known.version, known.second, known.stale) == (counts.version, second, counts.stale)
             && Arc::ptr_eq(&known.site, site)
         {
             return Ok(known.clone());
         }
-        let figures = Figures::compose(&site.site, &site.site.figures, now, counts.stale, |period| {
+        let hits = |period| {
             periods.iter().position(|wanted| *wanted == period).and_then(|at| counts.hits.get(at)).copied().unwrap_or(0)
-        });
+        };
+        let figures = Figures::compose(&site.site, &site.site.figures, now, counts.stale, hits, visitors);
         // A struct of strings and numbers always serialises.
         let body = Bytes::from(serde_json::to_vec(&figures).unwrap_or_default());
         let rendered = Rendered {

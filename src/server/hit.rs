@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
@@ -10,14 +11,14 @@ use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use url::Url;
 
-use crate::counter::{Day, EnrolledSite, Hit, PageAddress, SiteNumber, Sites};
+use crate::counter::{Arrival, Day, EnrolledSite, Hit, PageAddress, SiteNumber, Sites};
 use crate::metrics::{HitLabels, Metrics};
 
 use super::answer::{JSON, NO_STORE, NOSNIFF, THONGKE_HIT};
 use super::node::Node;
 use super::recent::Recent;
 use super::refusal::{Refusal, shown};
-use super::{clock, cors};
+use super::{clock, cors, visit};
 
 pub const COUNTED: HeaderValue = HeaderValue::from_static("counted");
 
@@ -178,19 +179,26 @@ impl Hits {
     }
 
     /// Resolves when the hit is on disk, and, if figures will be shown, Redis's totals are in.
+    /// `client` is asked for the client's address if that matters.
     pub async fn count<N: Node>(
         &self,
         node: &N,
         site: &str,
         url: &str,
         headers: &HeaderMap,
+        client: impl FnOnce() -> Option<IpAddr>,
         with_figures: bool,
     ) -> Result<Arc<EnrolledSite>, Refusal> {
         let site = find_site(&node.sites(), site)?;
         let page = self.page(&site, url)?;
         check_origin(&site, url, headers)?;
-        let day = Day::at(clock::now(), site.site.time_zone);
-        let counting = node.count(Hit { site: site.number, day, page });
+        let now = clock::now();
+        let day = Day::at(now, site.site.time_zone);
+        let visit = match site.site.counts_visitors() {
+            true => visit::of(node, &site, now, headers, client).await,
+            false => None,
+        };
+        let counting = node.count(Arrival { hit: Hit { site: site.number, day, page }, visit });
         if with_figures {
             let (counted, ()) = futures_util::future::join(counting, node.refresh(&site)).await;
             counted?;

@@ -9,6 +9,7 @@ mod admin;
 mod answer;
 mod assets;
 mod body;
+mod client;
 mod clock;
 mod connection;
 mod cors;
@@ -24,6 +25,7 @@ mod public;
 mod recent;
 mod refusal;
 mod router;
+mod visit;
 mod wire;
 
 use std::future::Future;

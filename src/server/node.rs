@@ -3,10 +3,12 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
-use crate::counter::{EnrolledSite, Hit, Period, Sites};
+use crate::counter::{Arrival, Day, EnrolledSite, Period, Salt, Sites, VisitorCounts};
 
 /// A node: counts hits durably and knows the figures.
 pub trait Node: Send + Sync + 'static {
@@ -15,7 +17,7 @@ pub trait Node: Send + Sync + 'static {
 
     /// Counts a hit: resolves when it is on disk. Called on a worker thread, whose hits share one
     /// hand-over to the committer.
-    fn count(&self, hit: Hit) -> impl Future<Output = Result<(), Unavailable>>;
+    fn count(&self, arrival: Arrival) -> impl Future<Output = Result<(), Unavailable>>;
 
     /// Asks Redis, where there is one, for the site's totals unless they are younger than a second;
     /// resolves when they are in (or when waiting for them would take too long).
@@ -23,6 +25,20 @@ pub trait Node: Send + Sync + 'static {
 
     /// The site's hits in each of `periods`, from memory; the site is loaded first if it must be.
     fn hits(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> impl Future<Output = Result<Counts, Unavailable>>;
+
+    /// The salt of the site's day for its visitors' keys, if it is known already.
+    fn salt(&self, site: &Arc<EnrolledSite>, day: Day) -> Option<Salt>;
+
+    /// Has a salt for the site's day that outlives this process, and, where there is Redis, is the
+    /// other nodes' too. None: there can be none now.
+    fn draw_salt(&self, site: &Arc<EnrolledSite>, day: Day) -> impl Future<Output = Option<Salt>>;
+
+    /// The site's visitors at `now`, and a number that changes whenever they do.
+    fn visitors(
+        &self,
+        site: &Arc<EnrolledSite>,
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<(VisitorCounts, u64), Unavailable>>;
 
     fn import(
         &self,

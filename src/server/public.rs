@@ -24,7 +24,7 @@ use super::node::Node;
 use super::refusal::Refusal;
 use super::router::Route;
 use super::wire::Wire;
-use super::{PublicSettings, body, cors, framing};
+use super::{PublicSettings, body, client, cors, framing};
 
 /// One worker's part of the public listener.
 pub struct Public<N> {
@@ -79,7 +79,7 @@ impl<N: Node> Public<N> {
         }
         match route {
             Route::Hit => self.hit(uri, head, body, wire).await,
-            Route::Pixel => Ok(self.pixel(uri, head).await),
+            Route::Pixel => Ok(self.pixel(uri, head, wire).await),
             Route::Figures { site } => {
                 let sites = self.node.sites();
                 let site = hit::find_site(&sites, site)?;
@@ -100,7 +100,8 @@ impl<N: Node> Public<N> {
         let with_figures = !wants_no_figures(uri.query());
         let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
         let fields = hit::Fields::parse(&bytes)?;
-        let site = self.hits.count(&*self.node, &fields.site, &fields.url, &head.headers, with_figures).await?;
+        let client = || client::address(wire);
+        let site = self.hits.count(&*self.node, &fields.site, &fields.url, &head.headers, client, with_figures).await?;
         let headers = std::mem::take(&mut head.headers);
         // The hit is counted: whatever happens to the figures, it must not read as if it were not.
         if with_figures && let Ok(figures) = self.figures.after_hit(&*self.node, &site).await {
@@ -110,12 +111,15 @@ impl<N: Node> Public<N> {
     }
 
     /// Always the picture: a page without a script shows no broken one, whatever became of the hit.
-    async fn pixel(&self, uri: &Uri, head: &Parts) -> Response<AnswerBody> {
+    async fn pixel(&self, uri: &Uri, head: &Parts, wire: &Wire) -> Response<AnswerBody> {
         let query = uri.query().unwrap_or_default();
         let referer = head.headers.get(REFERER).and_then(|value| value.to_str().ok());
         let outcome = match hit::Fields::parse_query(query, referer) {
             Err(refusal) => Err(refusal),
-            Ok(fields) => self.hits.count(&*self.node, &fields.site, &fields.url, &head.headers, false).await,
+            Ok(fields) => {
+                let client = || client::address(wire);
+                self.hits.count(&*self.node, &fields.site, &fields.url, &head.headers, client, false).await
+            }
         };
         let mut response = Assets::pixel();
         match outcome {

@@ -141,6 +141,11 @@ impl Wire {
         self.stream.borrow().local_addr()
     }
 
+    /// The address at the other end of the socket: the client's, or the nearest proxy's.
+    pub fn peer_address(&self) -> io::Result<SocketAddr> {
+        self.stream.borrow().peer_addr()
+    }
+
     /// Why a connection that overstayed is cut off, where its client has begun to ask for something.
     pub fn why_expired(&self) -> Option<Refusal> {
         let is_asking = self.heard.get() && matches!(self.phase.get(), Phase::Head | Phase::Body);
