@@ -25,6 +25,9 @@ pub use node::Node;
 /// by the next start.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// How soon what is over is deleted.
+const HOUSEKEEPING: Duration = Duration::from_secs(10);
+
 /// A running node.
 #[derive(Debug)]
 pub struct Running {
@@ -92,6 +95,13 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
             server::serve_admin(listener, node, settings, metrics, until)
         })?);
     }
+    let (node_of_housekeeper, until) = (Arc::clone(&node), until_stopped(stopped));
+    threads.push(on_a_thread("housekeeper", move || async move {
+        tokio::select! {
+            () = keep_house(&node_of_housekeeper) => {}
+            () = until => {}
+        }
+    })?);
     Ok(Running { public_address, admin_address, node, stop, threads })
 }
 
@@ -142,6 +152,18 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 fn refused(setting: &str, address: SocketAddr) -> String {
     format!("can't listen on {address}: is another program using the port? choose another with --{setting}")
+}
+
+/// Deletes what is over, above all the salts of visitors' keys. Never returns.
+async fn keep_house(node: &Node) {
+    let mut interval = tokio::time::interval(HOUSEKEEPING);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        if let Err(error) = node.forget_visitors().await {
+            tracing::warn!("salts of visitors' keys that are over could not be deleted yet: {error}");
+        }
+    }
 }
 
 async fn until_stopped(mut stopped: watch::Receiver<bool>) {

@@ -47,6 +47,11 @@ impl Node {
         *self.sites.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sites);
     }
 
+    /// Deletes what of visitors is over.
+    pub async fn forget_visitors(&self) -> Result<(), NotDurable> {
+        self.ledger.forget_visitors(&self.current_sites(), (self.now)()).await
+    }
+
     /// An import may have been made on another node: what it left out is set to 0 only if known here.
     async fn learn_before_change(&self, site: &EnrolledSite) {
         if let Some(publication) = self.publication.get()

@@ -362,9 +362,9 @@ impl Committer {
         self.cuts_log |= !salts.is_empty();
         if self.cuts_log {
             self.connection.busy_timeout(CUT_WAIT)?;
-            let is_busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+            let is_cut = store::cut_log(&self.connection);
             self.connection.busy_timeout(store::BUSY_TIMEOUT)?;
-            self.cuts_log = is_busy?;
+            self.cuts_log = !is_cut?;
         }
         Ok(())
     }

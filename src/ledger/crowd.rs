@@ -48,6 +48,10 @@ struct Kept {
 }
 
 impl Crowds {
+    pub fn is_empty(&self) -> bool {
+        self.sites.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     pub fn get(&self, site: SiteNumber) -> Option<Arc<Crowd>> {
         self.sites.read().unwrap_or_else(PoisonError::into_inner).get(&site).cloned()
     }
@@ -162,6 +166,9 @@ impl Crowd {
 
     fn saw(&self, window: Window, there: &Sketch) -> Saw {
         let mut state = self.state();
+        if there.is_empty() && !state.sketches.contains_key(&window) {
+            return Saw { is_news: false, is_lacking: false };
+        }
         let kept = state.sketches.entry(window).or_default();
         let is_news = kept.sketch.merge(there);
         let is_lacking = kept.sketch != *there;

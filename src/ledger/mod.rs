@@ -124,7 +124,17 @@ impl Ledger {
         let run = Source::Run(rand::random());
         let (inbox, messages) = inbox::inbox();
         let mark = store::read_fold_mark(&connection).map_err(sqlite)?;
+        if sketches::have_ever_been(&connection).map_err(sqlite)? {
+            // The log of a run that ended too early may hold salts that it has deleted.
+            store::cut_log(&connection).map_err(sqlite)?;
+        }
         let crowds = Arc::new(Crowds::default());
+        if is_publishing {
+            // What an earlier run could not publish has no hit to remind of it.
+            for site in sketches::sites(&connection).map_err(sqlite)? {
+                crowds.load(site, sketches::of_site(&connection, site).map_err(sqlite)?);
+            }
+        }
         let salts = Arc::new(Salts::new(sketches::all_salts(&connection).map_err(sqlite)?));
         let log_pages = store::watch_log(&mut connection).map_err(sqlite)?;
         let committer = Committer {
@@ -142,8 +152,7 @@ impl Ledger {
             crowds: Arc::clone(&crowds),
             salts: Arc::clone(&salts),
             unfolded_crowds: Vec::new(),
-            // A run that ended too early may have left some.
-            cuts_log: true,
+            cuts_log: false,
             log_pages,
             checkpoint_at: committer::CHECKPOINT_PAGES,
             row: Vec::new(),

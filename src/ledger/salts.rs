@@ -31,6 +31,10 @@ impl Salts {
         Self(RwLock::new(salts.into_iter().collect()))
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     pub fn get(&self, site: SiteNumber, day: Day) -> Option<KnownSalt> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(&(site, day)).copied()
     }

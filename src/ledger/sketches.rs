@@ -46,6 +46,19 @@ fn read(connection: &Connection, site: SiteNumber, window: Window) -> rusqlite::
     rows.next()?.map_or(Ok(None), |row| sketch_at(row, 0))
 }
 
+/// Whether visitors were ever counted.
+pub fn have_ever_been(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM visitors) OR EXISTS (SELECT 1 FROM salts)", [], |row| row.get(0))
+}
+
+/// The sites that have sketches.
+pub fn sites(connection: &Connection) -> rusqlite::Result<Vec<SiteNumber>> {
+    connection
+        .prepare("SELECT site FROM visitors WHERE sketch IS NOT NULL UNION SELECT site FROM online")?
+        .query_map([], |row| row.get(0).map(SiteNumber))?
+        .collect()
+}
+
 /// All sketches of a site.
 pub fn of_site(connection: &Connection, site: SiteNumber) -> rusqlite::Result<Vec<(Window, Sketch)>> {
     connection

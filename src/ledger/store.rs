@@ -216,6 +216,13 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Copies the log into the file and cuts it off, so that nothing of what it held is left. False: someone
+/// reads in it.
+pub fn cut_log(connection: &Connection) -> rusqlite::Result<bool> {
+    let is_busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(!is_busy)
+}
+
 /// A number that is, after each commit, how many pages are in the log.
 pub fn watch_log(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicU32>> {
     let pages = Arc::new(AtomicU32::new(0));

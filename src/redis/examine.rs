@@ -34,12 +34,19 @@ redis.call('EXPIREAT', KEYS[1], '1')
 redis.call('ZADD', KEYS[1], '1', 'probe')
 redis.call('ZMSCORE', KEYS[1], 'probe')
 redis.call('EXPIREAT', KEYS[1], '1')
+redis.call('SET', KEYS[1], 'probe')
+redis.call('GET', KEYS[1])
+redis.call('MGET', KEYS[1])
+redis.call('DEL', KEYS[1])
+redis.call('PFMERGE', KEYS[1])
+redis.call('PFCOUNT', KEYS[1])
+redis.call('EXPIREAT', KEYS[1], '1')
 return 1
 ";
 
 /// Commands that a node uses, for the server's list of rights.
-const COMMANDS: &str =
-    "+info +eval +evalsha +type +hget +hmget +hscan +hset +hsetnx +zadd +zscore +zmscore +ttl +expireat +cluster|slots";
+const COMMANDS: &str = "+info +eval +evalsha +type +hget +hmget +hscan +hset +hsetnx +zadd +zscore +zmscore +ttl +expireat +get +mget +set +del \
+     +pfmerge +pfcount +cluster|slots";
 
 /// Connects as a node does, and looks at what a node depends on.
 pub async fn examine(target: &Target, prefix: &str, allow_eviction: bool) -> Examination {

@@ -39,3 +39,5 @@ mod restarts;
 mod rooms;
 /// What one node knows of what others have done.
 mod several;
+/// Visitors and who is online.
+mod visitors;
