@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use redis::Value;
 use tokio::sync::{mpsc, watch};
 
-use super::connection::{Connections, Link};
+use super::connection::{Connections, Fault, Link, fault_of};
 use super::layout::{self, Keys};
 use super::node::{Node, Sighting};
 use super::raise::text;
@@ -100,9 +100,10 @@ impl Totals {
                         let visitors = visitors::read(&link, site, node.as_ref(), keys);
                         match futures_util::future::join(hits, visitors).await {
                             (is_read, Ok(())) => is_read,
-                            (_, Err(error)) => {
+                            (is_read, Err(error)) => {
                                 self.connections.failed(number, &error);
-                                false
+                                // Where only visitors may not be read, the hits are in.
+                                is_read && fault_of(&error) == Fault::Site
                             }
                         }
                     }

@@ -39,5 +39,7 @@ mod restarts;
 mod rooms;
 /// What one node knows of what others have done.
 mod several;
+/// Visitors in the node's file.
+mod sketches;
 /// Visitors and who is online.
 mod visitors;

@@ -15,7 +15,7 @@ use redis::{RedisError, Value};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::connection::{Connections, Link, fault_of, reason_of};
+use super::connection::{Connections, Fault, Link, fault_of, reason_of};
 use super::health::Health;
 use super::layout::Keys;
 use super::node;
@@ -104,11 +104,13 @@ pub struct Publisher<N> {
     known: u64,
     /// Sites whose past estimates Redis may lack.
     histories: VecDeque<SiteNumber>,
+    /// What Redis refused in this round.
+    refusal: Option<String>,
 }
 
 impl<N: Node> Publisher<N> {
     pub fn new(node: Arc<N>, keys: Keys, connections: Arc<Connections>, health: Arc<Health>) -> Self {
-        Self { node, keys, connections, health, known: 0, histories: VecDeque::new() }
+        Self { node, keys, connections, health, known: 0, histories: VecDeque::new(), refusal: None }
     }
 
     /// Publishes until told to stop, then all that has changed once more, until the deadline.
@@ -132,18 +134,36 @@ impl<N: Node> Publisher<N> {
 
     async fn round(&mut self) -> Left {
         let Some((number, link)) = self.connections.get() else { return Left::Nothing };
-        match self.publish(number, &link).await {
-            Ok(left) => left,
-            Err(error) => {
-                self.connections.failed(number, &error);
-                Left::Nothing
-            }
+        self.refusal = None;
+        let outcome = self.publish(number, &link).await;
+        let left = outcome.unwrap_or_else(|error| {
+            self.connections.failed(number, &error);
+            Left::Nothing
+        });
+        let reason = self.refusal.take();
+        if self.health.set_visitors(reason.clone())
+            && let Some(reason) = reason
+        {
+            tracing::warn!("{reason}");
         }
+        left
+    }
+
+    /// Passes on what concerns the connection; what Redis refuses is told, and no reason to stop.
+    fn note_refusal(&mut self, site: Option<&EnrolledSite>, error: RedisError) -> Result<(), RedisError> {
+        if fault_of(&error) == Fault::Link {
+            return Err(error);
+        }
+        let of = site.map(|site| format!(" of {}", site.site.id)).unwrap_or_default();
+        self.refusal = Some(format!("visitors{of} are not shared with other nodes: {}", reason_of(&error)));
+        Ok(())
     }
 
     async fn publish(&mut self, number: u64, link: &Link) -> Result<Left, RedisError> {
         // Writes nothing that counts: also where nothing may be published, nodes share salts.
-        salts::share_all(self.node.as_ref(), &self.keys, link).await?;
+        if let Err(error) = salts::share_all(self.node.as_ref(), &self.keys, link).await {
+            self.note_refusal(None, error)?;
+        }
         if self.health.is_held() {
             return Ok(Left::Nothing);
         }
@@ -173,7 +193,7 @@ impl<N: Node> Publisher<N> {
         Ok(if is_full || !self.histories.is_empty() { Left::More } else { Left::Nothing })
     }
 
-    async fn publish_site(&self, link: &Link, site: SiteNumber) -> Result<(), RedisError> {
+    async fn publish_site(&mut self, link: &Link, site: SiteNumber) -> Result<(), RedisError> {
         let sites = self.node.sites();
         let Some(enrolled) = sites.by_number(site) else { return Ok(()) };
         let mut sketches = self.node.take_sketches(site);
@@ -181,24 +201,16 @@ impl<N: Node> Publisher<N> {
             let rest = sketches.split_off(sketches.len().min(SKETCHES_MAX));
             let windows: Vec<_> = sketches.iter().chain(&rest).map(|(window, _)| *window).collect();
             let merge = Merge { sketches, estimates: Vec::new() };
-            match merge.send(link, &self.keys, &enrolled.site).await {
-                Ok(()) => {}
-                Err(error) if fault_of(&error) == super::connection::Fault::Site => {
-                    // Tried again with the next visitor, or when a read shows what Redis lacks.
-                    tracing::warn!(site = %enrolled.site.id, "its visitors can't be published: {}", reason_of(&error));
-                    return Ok(());
-                }
-                Err(error) => {
-                    self.node.put_back_sketches(site, &windows);
-                    return Err(error);
-                }
+            if let Err(error) = merge.send(link, &self.keys, &enrolled.site).await {
+                self.node.put_back_sketches(site, &windows);
+                return self.note_refusal(Some(enrolled), error);
             }
             sketches = rest;
         }
         Ok(())
     }
 
-    async fn publish_history(&self, link: &Link, site: SiteNumber) -> Result<(), RedisError> {
+    async fn publish_history(&mut self, link: &Link, site: SiteNumber) -> Result<(), RedisError> {
         let sites = self.node.sites();
         let Some(enrolled) = sites.by_number(site) else { return Ok(()) };
         let estimates = match self.node.visitor_estimates(site).await {
@@ -210,9 +222,8 @@ impl<N: Node> Publisher<N> {
         };
         for chunk in estimates.chunks(ESTIMATES_MAX) {
             let merge = Merge { sketches: Vec::new(), estimates: chunk.to_vec() };
-            match merge.send(link, &self.keys, &enrolled.site).await {
-                Err(error) if fault_of(&error) != super::connection::Fault::Site => return Err(error),
-                _ => {}
+            if let Err(error) = merge.send(link, &self.keys, &enrolled.site).await {
+                self.note_refusal(Some(enrolled), error)?;
             }
         }
         Ok(())
