@@ -48,8 +48,10 @@ struct Kept {
 }
 
 impl Crowds {
-    pub fn is_empty(&self) -> bool {
-        self.sites.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    /// How many sketches there are, of all sites.
+    pub fn len(&self) -> usize {
+        let sites = self.sites.read().unwrap_or_else(PoisonError::into_inner);
+        sites.values().map(|crowd| crowd.state().sketches.len()).sum()
     }
 
     pub fn get(&self, site: SiteNumber) -> Option<Arc<Crowd>> {

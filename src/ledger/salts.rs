@@ -31,8 +31,8 @@ impl Salts {
         Self(RwLock::new(salts.into_iter().collect()))
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    pub fn len(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     pub fn get(&self, site: SiteNumber, day: Day) -> Option<KnownSalt> {

@@ -48,14 +48,18 @@ impl Ledger {
 
     /// Deletes what of visitors is over at `now`: above all the salts.
     pub async fn forget_visitors(&self, sites: &Sites, now: DateTime<Utc>) -> Result<(), NotDurable> {
-        if self.salts.is_empty() && self.crowds.is_empty() {
+        if self.salts.len() == 0 && self.crowds.len() == 0 {
             return Ok(());
         }
         let salts = self.salts.over(sites, now);
         let today = Day::at(now, chrono_tz::UTC);
         let day = today.date().checked_sub_days(Days::new(DAYS_KEPT)).and_then(Day::from_date).unwrap_or(today);
         let before = (day, Minute::at(now).window_start());
-        self.ask(|done| Message::ForgetVisitors { salts, before, done }).await
+        self.ask(|done| Message::ForgetVisitors { salts, before, done }).await?;
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.visitor_salts.set(gauge(self.salts.len()));
+        self.metrics.visitor_sketches.set(gauge(self.crowds.len()));
+        Ok(())
     }
 
     // What publication asks for.
