@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use criterion::Criterion;
 use hyper::HeaderMap;
 use thongke::counter::account::{ImportReport, SourceAccount};
 use thongke::counter::csv::Row;
 use thongke::counter::source::ImportName;
-use thongke::counter::{EnrolledSite, Hit, Period, Site, SiteNumber, Sites};
+use thongke::counter::{Arrival, Day, EnrolledSite, Period, Salt, Site, SiteNumber, Sites, VisitorCounts};
 use thongke::metrics::Metrics;
 use thongke::server::hit::{Fields, Hits};
 use thongke::server::node::{Counts, Node, Readiness, Unavailable};
