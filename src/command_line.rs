@@ -25,6 +25,13 @@ pub enum Command {
     /// Check the configuration, and whether what it names can be used; 0: yes, perhaps with warnings,
     /// 1: something doesn't work, 2: the configuration is wrong
     Check,
+    /// Whether a running node counts: exit 0 or 1, for container engines and scripts
+    Health,
+    /// Copy the node's counts into a new file, while it runs or not; the copy is checked
+    Backup {
+        /// The file to write; it must not exist
+        file: PathBuf,
+    },
     /// Take over old counts from a CSV file (`period,hits` or `period,page,hits`)
     Import {
         site: SiteId,
@@ -50,6 +57,13 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show how many hits of a site were not counted, by day and kind: bots, prefetches, repeats
+    Bots {
+        site: SiteId,
+        /// Write them as a JSON array
+        #[arg(long)]
+        json: bool,
+    },
     /// Undo an import
     Forget {
         site: SiteId,
@@ -57,6 +71,11 @@ pub enum Command {
         #[arg(long, value_name = "NAME", value_parser = import_name)]
         source: ImportName,
     },
+    /// Write what a shell needs to complete this command line
+    Completions { shell: clap_complete::Shell },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Manual { folder: PathBuf },
 }
 
 /// `NAME`, or `import:NAME` as `sources` shows it.

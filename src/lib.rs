@@ -12,14 +12,16 @@
 //! app                     builds the node and everything around it; knows all
 //! operate                 the operator's commands, on a running node or on its files
 //! counter                 the pure core: sites, periods, pages, hits, tallies, figures
+//! bots                    hits that are no reader's: the lists, the kinds, how many of which
 //! ledger                  the node's durable counter: one SQLite file, one thread that writes it
 //! redis                   publication of the file's counts, and the other nodes' counts from there
 //! server                  HTTP: the public and the admin listener
 //! web                     the widget script and the demo page
+//! manual                  manual pages and shell completions
 //! metrics                 what a node measures of itself
 //! ```
 //! Dependencies go one way. `counter` does no I/O, reads no clock, waits for nothing, and knows none
-//! of the others. `ledger`, `redis` and `server` know `counter` and `metrics`, not one another: what
+//! of the others. `ledger`, `redis` and `server` know `counter` and `metrics`, not one another (`server` also `bots`): what
 //! `server` and `redis` need of the node they say in a trait (`server::node::Node`,
 //! `redis::node::Node`), and `app` answers with the ledger. A test holds these lines.
 //!
@@ -47,10 +49,12 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod bots;
 pub mod command_line;
 pub mod config;
 pub mod counter;
 pub mod ledger;
+pub mod manual;
 pub mod metrics;
 pub mod operate;
 pub mod redis;

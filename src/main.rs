@@ -1,11 +1,18 @@
 //! The program: reads the command line, and runs the command until it is done or told to stop.
 
+mod log;
+
+use std::io::Write as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser as _;
+use thongke::app::{self, Inherited, service_manager};
 use thongke::command_line::{Command, CommandLine};
-use thongke::config::{Config, Environment, LogFormat};
-use thongke::{app, operate};
+use thongke::config::{Config, Environment};
+use thongke::{manual, operate};
+
+use log::Log;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A hit allocates a little; this allocator does it in the least time.
@@ -17,6 +24,13 @@ const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
+    let command = command_line.command.unwrap_or(Command::Serve);
+    // These need no configuration, and must work beside a wrong one.
+    match &command {
+        Command::Completions { shell } => return exit(print(&manual::completions(*shell))),
+        Command::Manual { folder } => return exit(manual::write_pages(folder).map_err(anyhow::Error::from)),
+        _ => {}
+    }
     let config = match Config::load(&command_line.flags, &Environment::of_process()) {
         Ok(config) => config,
         Err(error) => {
@@ -24,19 +38,29 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    let command = command_line.command.unwrap_or(Command::Serve);
-    let outcome = match &command {
+    exit(match &command {
         Command::Serve => {
-            log_to_stderr(&config);
-            return serve(&config, &command_line.flags);
+            let log = Log::to_stderr(&config);
+            return serve(&config, &command_line.flags, log);
         }
+        Command::Completions { .. } | Command::Manual { .. } => Ok(()),
         Command::Check => operate::check(&config),
+        Command::Health => operate::health(&config),
+        Command::Backup { file } => operate::backup(&config, file),
         Command::Import { site, file, source } => operate::import(&config, site, file, source),
         Command::Export { site } => operate::export(&config, site),
         Command::Figures { site, json } => operate::figures(&config, site, *json),
         Command::Sources { site, json } => operate::sources(&config, site, *json),
+        Command::Bots { site, json } => operate::bots(&config, site, *json),
         Command::Forget { site, source } => operate::forget(&config, site, source),
-    };
+    })
+}
+
+fn print(text: &[u8]) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text).context("can't write to standard output")
+}
+
+fn exit(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -46,7 +70,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(config: &Config, flags: &thongke::config::Flags) -> ExitCode {
+fn serve(config: &Config, flags: &thongke::config::Flags, log: Log) -> ExitCode {
     // Before anything else: a signal that comes early must end the node well too.
     let listening = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
         let signals = runtime.block_on(async { Signals::listen() })?;
@@ -60,7 +84,7 @@ fn serve(config: &Config, flags: &thongke::config::Flags) -> ExitCode {
         }
     };
     raise_descriptor_limit();
-    let running = match app::start(config) {
+    let running = match Inherited::take().and_then(|inherited| app::start_on(config, &inherited)) {
         Ok(running) => running,
         Err(error) => {
             eprintln!("thongke: {error:#}");
@@ -70,7 +94,14 @@ fn serve(config: &Config, flags: &thongke::config::Flags) -> ExitCode {
     let look = if config.is_demo { ": open it to see a demo page count" } else { "" };
     tracing::info!("counting on http://{}{}/{look}", running.public_address, config.path_prefix);
     tracing::info!("metrics and health on http://{}/metrics", running.admin_address);
-    runtime.block_on(until_told_to_stop(signals, &running, flags));
+    service_manager::ready(&format!("counting on http://{}{}/", running.public_address, config.path_prefix));
+    runtime.block_on(async {
+        tokio::select! {
+            () = until_told_to_stop(signals, &running, flags, log) => {}
+            () = service_manager::feed_watchdog(&running) => {}
+        }
+    });
+    service_manager::stopping();
     tracing::info!("stopping: finishing what is in flight");
     running.shutdown();
     ExitCode::SUCCESS
@@ -88,6 +119,8 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    more: Signal,
+    as_configured: Signal,
 }
 
 impl Signals {
@@ -96,18 +129,35 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            more: signal(SignalKind::user_defined1())?,
+            as_configured: signal(SignalKind::user_defined2())?,
         })
     }
 }
 
-/// Returns at SIGTERM or SIGINT; reads the sites again at SIGHUP.
-async fn until_told_to_stop(mut signals: Signals, running: &app::Running, flags: &thongke::config::Flags) {
+/// Returns at SIGTERM or SIGINT; reads the sites again at SIGHUP; logs more at SIGUSR1, as configured
+/// at SIGUSR2.
+async fn until_told_to_stop(
+    mut signals: Signals,
+    running: &app::Running,
+    flags: &thongke::config::Flags,
+    mut log: Log,
+) {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
+            _ = signals.more.recv() => {
+                log.say_more();
+                continue;
+            }
+            _ = signals.as_configured.recv() => {
+                log.say_as_configured();
+                continue;
+            }
             _ = signals.hangup.recv() => {}
         }
+        service_manager::reloading();
         let reloaded = match Config::load(flags, &Environment::of_process()) {
             Ok(config) => running.reload(&config).await,
             Err(error) => Err(error.into()),
@@ -116,14 +166,6 @@ async fn until_told_to_stop(mut signals: Signals, running: &app::Running, flags:
             Ok(()) => tracing::info!("sites read again; other settings need a restart"),
             Err(error) => tracing::error!("the configuration is left as it was: {error:#}"),
         }
-    }
-}
-
-fn log_to_stderr(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::new(&config.log_filter);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match config.log_format {
-        LogFormat::Text => builder.with_target(false).with_ansi(false).init(),
-        LogFormat::Json => builder.json().init(),
+        service_manager::ready(&format!("counting on http://{}", running.public_address));
     }
 }

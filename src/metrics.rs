@@ -4,9 +4,11 @@
 //! User-Agent, so that no stranger can make a series.
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -34,6 +36,8 @@ pub struct ReasonLabels {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// What is known only when the node is whole.
+    at_scrape: OnceLock<Registry>,
     pub hits: Family<HitLabels, Counter>,
     pub request_duration: Family<RequestLabels, Histogram, fn() -> Histogram>,
     pub refusals: Family<ReasonLabels, Counter>,
@@ -41,8 +45,6 @@ pub struct Metrics {
     pub commit_batch_hits: Histogram,
     pub fold_duration: Histogram,
     pub ledger_tail_hits: Gauge,
-    pub redis_configured: Gauge,
-    pub redis_up: Gauge,
     pub redis_publish_duration: Histogram,
     pub redis_unpublished_hits: Gauge,
     pub redis_publish_lag: Gauge<f64, std::sync::atomic::AtomicU64>,
@@ -50,6 +52,8 @@ pub struct Metrics {
     pub visitor_sketches: Gauge,
     pub visitor_salts: Gauge,
 }
+
+const PREFIX: &str = "thongke";
 
 /// From 50 µs (a fast disk's sync) to 10 s.
 const SECONDS: [f64; 16] = [5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -67,7 +71,8 @@ impl Default for Metrics {
 impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("thongke"),
+            registry: Registry::with_prefix(PREFIX),
+            at_scrape: OnceLock::new(),
             hits: Family::default(),
             request_duration: Family::new_with_constructor(seconds as fn() -> Histogram),
             refusals: Family::default(),
@@ -77,8 +82,6 @@ impl Metrics {
             ]),
             fold_duration: seconds(),
             ledger_tail_hits: Gauge::default(),
-            redis_configured: Gauge::default(),
-            redis_up: Gauge::default(),
             redis_publish_duration: seconds(),
             redis_unpublished_hits: Gauge::default(),
             redis_publish_lag: Gauge::default(),
@@ -118,16 +121,6 @@ impl Metrics {
             "Hits journalled and not yet folded into the counts",
             self.ledger_tail_hits.clone(),
         );
-        r.register(
-            "redis_configured",
-            "1 where the node publishes to a Redis, 0 where it counts alone",
-            self.redis_configured.clone(),
-        );
-        r.register(
-            "redis_up",
-            "1 while Redis answers, 0 while it is away, and where none is configured",
-            self.redis_up.clone(),
-        );
         r.register_with_unit(
             "redis_publish_duration",
             "Time of one call that publishes counts to Redis",
@@ -165,11 +158,22 @@ impl Metrics {
         r.register("build", "The program that runs", info);
     }
 
+    /// Adds metrics that are found out at each scrape; once, at start.
+    pub fn collect_at_scrape(&self, collector: impl Collector) {
+        let mut registry = Registry::with_prefix(PREFIX);
+        registry.register_collector(Box::new(collector));
+        // Only `app` calls it.
+        let _ = self.at_scrape.set(registry);
+    }
+
     /// OpenMetrics 1.0 text.
     pub fn open_metrics(&self) -> String {
         let mut text = String::new();
-        // Writing to a String can't fail.
-        let _ = encode(&mut text, &self.registry);
+        for registry in [Some(&self.registry), self.at_scrape.get()].into_iter().flatten() {
+            // Writing to a String can't fail.
+            let _ = encode_registry(&mut text, registry);
+        }
+        let _ = encode_eof(&mut text);
         text
     }
 

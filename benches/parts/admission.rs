@@ -1,19 +1,27 @@
 //! From a request's body and header to a hit that may be counted.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use criterion::Criterion;
 use hyper::HeaderMap;
+use thongke::bots::{CensusRow, Kind};
 use thongke::counter::account::{ImportReport, SourceAccount};
 use thongke::counter::csv::Row;
+use thongke::counter::site::Screening;
 use thongke::counter::source::ImportName;
 use thongke::counter::{Arrival, Day, EnrolledSite, Period, Salt, Site, SiteNumber, Sites, VisitorCounts};
 use thongke::metrics::Metrics;
 use thongke::server::hit::{Fields, Hits};
 use thongke::server::node::{Counts, Node, Readiness, Unavailable};
+use thongke::server::repeats::Repeats;
 
 use crate::drive::requests::ORIGIN;
+
+const USER_AGENT: &str =
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/137.0.0.0 Safari/537.36";
 
 pub fn bench(criterion: &mut Criterion) {
     let runtime = crate::ledger::runtime();
@@ -21,32 +29,43 @@ pub fn bench(criterion: &mut Criterion) {
     let body = format!(r#"{{"site":"portal","url":"{page}"}}"#);
     let form = format!("site=portal&url={}", page.replace(':', "%3A").replace('/', "%2F"));
     let mut headers = HeaderMap::new();
+    headers.insert("user-agent", USER_AGENT.parse().expect("a field's value"));
     headers.insert("origin", ORIGIN.parse().expect("a field's value"));
-    let node = Admitting::new();
     let hits = Hits::new(Arc::new(Metrics::new()));
 
     let mut group = criterion.benchmark_group("admission");
     group.bench_function("parse JSON", |bencher| bencher.iter(|| Fields::parse(body.as_bytes()).is_ok()));
     group.bench_function("parse a form", |bencher| bencher.iter(|| Fields::parse(form.as_bytes()).is_ok()));
-    group.bench_function("parse JSON and admit", |bencher| {
-        bencher.iter(|| {
-            let Ok(fields) = Fields::parse(body.as_bytes()) else { panic!("a good body") };
-            let admitted = runtime.block_on(hits.count(&node, &fields.site, &fields.url, &headers, || None, false));
-            assert!(admitted.is_ok());
+    let window = Duration::from_secs(1_800);
+    for (name, screening, window) in [
+        ("parse JSON and admit", Screening::None, Duration::ZERO),
+        ("parse JSON and admit, no bots", Screening::All, Duration::ZERO),
+        ("parse JSON and find a repeat", Screening::None, window),
+    ] {
+        let node = Admitting::new(screening, window);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let Ok(fields) = Fields::parse(body.as_bytes()) else { panic!("a good body") };
+                let client = || Some(Ipv4Addr::new(203, 0, 113, 7).into());
+                assert!(runtime.block_on(hits.count(&node, &fields, &headers, client, false)).is_ok());
+            });
         });
-    });
+    }
     group.finish();
 }
 
 /// A node at which a hit has come as far as this bench looks.
 struct Admitting {
     sites: Arc<Sites>,
+    repeats: Repeats,
 }
 
 impl Admitting {
-    fn new() -> Self {
-        let site = Site::with_defaults("portal".parse().expect("a site"), vec![ORIGIN.parse().expect("an origin")]);
-        Self { sites: Arc::new([EnrolledSite { number: SiteNumber(1), site }].into_iter().collect()) }
+    fn new(screening: Screening, repeat_window: Duration) -> Self {
+        let origins = vec![ORIGIN.parse().expect("an origin")];
+        let site = Site::with_defaults("portal".parse().expect("a site"), origins);
+        let site = EnrolledSite { number: SiteNumber(1), site: Site { screening, repeat_window, ..site } };
+        Self { sites: Arc::new([site].into_iter().collect()), repeats: Repeats::default() }
     }
 }
 
@@ -91,6 +110,16 @@ impl Node for Admitting {
 
     async fn export(&self, _: &Arc<EnrolledSite>, _: Option<Row>, _: usize) -> Result<Vec<Row>, Unavailable> {
         Err(beyond())
+    }
+
+    fn repeats(&self) -> &Repeats {
+        &self.repeats
+    }
+
+    fn spare(&self, _: &EnrolledSite, _: Day, _: Kind) {}
+
+    fn spared(&self, _: &EnrolledSite) -> Vec<CensusRow> {
+        Vec::new()
     }
 
     fn readiness(&self) -> Readiness {

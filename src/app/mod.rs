@@ -1,6 +1,11 @@
 //! Builds the node and everything around it; `main` and the tests start the same thing.
 
+mod heart;
+mod inherited;
 mod node;
+mod scrape;
+pub mod service_manager;
+mod spared;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,6 +24,9 @@ use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::{self, AdminSettings, Limits, PublicSettings};
 
+use spared::Spared;
+
+pub use inherited::Inherited;
 pub use node::Node;
 
 /// How long the end of the process may wait for Redis; what is not published by then is published
@@ -34,19 +42,25 @@ pub struct Running {
     pub public_address: SocketAddr,
     pub admin_address: SocketAddr,
     node: Arc<Node>,
+    spared: Arc<Spared>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
+    pulses: Vec<heart::Pulse>,
 }
 
 /// Starts a node: takes the data directory, binds, serves.
 pub fn start(config: &Config) -> anyhow::Result<Running> {
+    start_on(config, &Inherited::default())
+}
+
+/// Starts a node on sockets that were handed over; it binds those that were not.
+pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Running> {
     let metrics = Arc::new(Metrics::new());
     let target = config.redis_target().context("the `redis` setting can't be used")?;
     // Everything that can be refused is refused before the first file is written.
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let listeners = server::bind(config.listen, workers).with_context(|| refused("listen", config.listen))?;
-    let admin_listeners =
-        server::bind(config.admin_listen, 1).with_context(|| refused("admin-listen", config.admin_listen))?;
+    let listeners = sockets(&inherited.public, workers, "listen", config.listen)?;
+    let admin_listeners = sockets(&inherited.admin, 1, "admin-listen", config.admin_listen)?;
     let address_of = |sockets: &[std::net::TcpListener]| {
         sockets.first().context("no socket was bound")?.local_addr().context("a bound socket has no address")
     };
@@ -56,7 +70,8 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
     lock.sign(&reachable(admin_address).to_string()).context("can't write the data directory's lock file")?;
     let (ledger, sites) =
         Ledger::open(lock, &config.data_dir, config.sites.clone(), target.is_some(), Arc::clone(&metrics))?;
-    let node = Arc::new(Node::new(ledger, sites, Utc::now));
+    let spared = Arc::new(Spared::open(&config.data_dir));
+    let node = Arc::new(Node::new(ledger, sites, Arc::clone(&spared), Utc::now));
     if let Some(target) = target {
         let settings = redis::Settings {
             target,
@@ -67,8 +82,9 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
         let publication = redis::start(settings, Arc::clone(&node), Arc::clone(&metrics));
         node.publish_through(publication.context("can't start publishing")?);
     }
+    metrics.collect_at_scrape(scrape::AtScrape::new(&node, config.data_dir.clone()));
     let (stop, stopped) = watch::channel(false);
-    let mut threads = Vec::new();
+    let (mut threads, mut pulses) = (Vec::new(), Vec::new());
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
@@ -77,7 +93,9 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
     for listener in listeners {
         let serving = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
         let until = until_stopped(stopped.clone());
-        threads.push(on_a_thread("worker", move || {
+        let (pulse, heart) = heart::heart();
+        pulses.push(pulse);
+        threads.push(on_a_thread("worker", heart, move || {
             let (node, settings, metrics) = serving;
             server::serve_public(listener, node, settings, metrics, until)
         })?);
@@ -90,19 +108,26 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
     for listener in admin_listeners {
         let serving = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
         let until = until_stopped(stopped.clone());
-        threads.push(on_a_thread("admin", move || {
+        let (pulse, heart) = heart::heart();
+        pulses.push(pulse);
+        threads.push(on_a_thread("admin", heart, move || {
             let (node, settings, metrics) = serving;
             server::serve_admin(listener, node, settings, metrics, until)
         })?);
     }
+    let (keeping, until) = (Arc::clone(&spared), until_stopped(stopped.clone()));
+    // Not among the pulses: it does no more than write a file now and then.
+    let (_, heart) = heart::heart();
+    threads.push(on_a_thread("spared", heart, move || async move { keeping.keep(until).await })?);
     let (node_of_housekeeper, until) = (Arc::clone(&node), until_stopped(stopped));
-    threads.push(on_a_thread("housekeeper", move || async move {
+    let (_, heart) = heart::heart();
+    threads.push(on_a_thread("housekeeper", heart, move || async move {
         tokio::select! {
             () = keep_house(&node_of_housekeeper) => {}
             () = until => {}
         }
     })?);
-    Ok(Running { public_address, admin_address, node, stop, threads })
+    Ok(Running { public_address, admin_address, node, spared, stop, threads, pulses })
 }
 
 impl Running {
@@ -111,6 +136,15 @@ impl Running {
         let sites = self.node.ledger().enroll(config.sites.clone()).await?;
         self.node.replace_sites(sites);
         Ok(())
+    }
+
+    /// Resolves when every server thread and the committer have answered; never, if one is stuck.
+    pub async fn lives(&self) {
+        for pulse in &self.pulses {
+            pulse.feel().await;
+        }
+        // Giving nobody a number: what counts is that the committer answers, be it with a refusal.
+        let _ = self.node.ledger().enroll(Vec::new()).await;
     }
 
     /// Stops accepting, finishes what is in flight, publishes, folds, and ends.
@@ -122,6 +156,7 @@ impl Running {
                 tracing::error!("a server thread has panicked");
             }
         }
+        self.spared.write_changes();
         if let Some(publication) = self.node.publication() {
             let drained = Builder::new_current_thread().enable_all().build().map(|runtime| {
                 runtime.block_on(async {
@@ -150,6 +185,19 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+/// What was handed over, or else new sockets.
+fn sockets(
+    inherited: &[std::net::TcpListener],
+    workers: usize,
+    setting: &str,
+    address: SocketAddr,
+) -> anyhow::Result<Vec<std::net::TcpListener>> {
+    if inherited.is_empty() {
+        return server::bind(address, workers).with_context(|| refused(setting, address));
+    }
+    inherited::spread(inherited, workers).context("can't share a socket that was handed over")
+}
+
 fn refused(setting: &str, address: SocketAddr) -> String {
     format!("can't listen on {address}: is another program using the port? choose another with --{setting}")
 }
@@ -174,12 +222,17 @@ async fn until_stopped(mut stopped: watch::Receiver<bool>) {
 /// Runs a server on a thread and a single-threaded runtime of its own.
 fn on_a_thread<F: Future<Output = ()>>(
     name: &str,
+    heart: heart::Heart,
     serve: impl FnOnce() -> F + Send + 'static,
 ) -> anyhow::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-            Ok(runtime) => runtime.block_on(serve()),
+            Ok(runtime) => runtime.block_on(async {
+                let beating = tokio::task::spawn_local(heart.beat());
+                serve().await;
+                beating.abort();
+            }),
             Err(error) => tracing::error!("can't start a worker: {error}"),
         })
         .context("can't start a thread")

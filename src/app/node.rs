@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 
+use crate::bots::{CensusRow, Kind};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
@@ -15,6 +16,9 @@ use crate::redis::node::{RowKey, Sighting};
 use crate::redis::{self, Publication};
 use crate::server;
 use crate::server::node::{Counts, Readiness, Unavailable};
+use crate::server::repeats::Repeats;
+
+use super::spared::Spared;
 
 /// A counting node.
 pub struct Node {
@@ -22,12 +26,21 @@ pub struct Node {
     sites: RwLock<Arc<Sites>>,
     /// Set once, at start, where Redis is configured.
     publication: OnceLock<Publication>,
+    repeats: Repeats,
+    spared: Arc<Spared>,
     now: fn() -> DateTime<Utc>,
 }
 
 impl Node {
-    pub fn new(ledger: Ledger, sites: Sites, now: fn() -> DateTime<Utc>) -> Self {
-        Self { ledger, sites: RwLock::new(Arc::new(sites)), publication: OnceLock::new(), now }
+    pub fn new(ledger: Ledger, sites: Sites, spared: Arc<Spared>, now: fn() -> DateTime<Utc>) -> Self {
+        Self {
+            ledger,
+            sites: RwLock::new(Arc::new(sites)),
+            publication: OnceLock::new(),
+            repeats: Repeats::default(),
+            spared,
+            now,
+        }
     }
 
     pub fn ledger(&self) -> &Ledger {
@@ -143,6 +156,18 @@ impl server::node::Node for Node {
         limit: usize,
     ) -> Result<Vec<Row>, Unavailable> {
         self.ledger.export(site.number, after, limit).await.map_err(unavailable)
+    }
+
+    fn repeats(&self) -> &Repeats {
+        &self.repeats
+    }
+
+    fn spare(&self, site: &EnrolledSite, day: Day, kind: Kind) {
+        self.spared.note(&site.site.id, day, kind);
+    }
+
+    fn spared(&self, site: &EnrolledSite) -> Vec<CensusRow> {
+        self.spared.rows(&site.site.id)
     }
 
     fn readiness(&self) -> Readiness {

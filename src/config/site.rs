@@ -10,10 +10,10 @@ use toml::de::{DeTable, DeValue};
 use super::problem::Findings;
 use super::reader::{Reader, Text, a_kind_of};
 use super::suggest;
-use crate::counter::site::PageRetention;
+use crate::counter::site::{PageRetention, Screening};
 use crate::counter::{FigureKey, Origin, Site, SiteId};
 
-pub const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 13] = [
     "name",
     "origins",
     "time_zone",
@@ -24,6 +24,7 @@ pub const KEYS: [&str; 12] = [
     "page_cap",
     "page_days",
     "page_months",
+    "bots",
     "repeat_window",
     "visitors",
 ];
@@ -115,10 +116,31 @@ fn read_site(id: &Text<'_>, table: &DeTable<'_>, root_keys: &[&str], findings: &
     site.visitors = reader.boolean("visitors").unwrap_or(site.visitors);
     // Not acted on yet.
     let _page_cap = reader.whole_number("page_cap", 1..=u32::MAX, "100000");
+    site.screening = screening(&mut reader, table).unwrap_or(site.screening);
     if let Some(window) = reader.string("repeat_window", r#""30m""#) {
-        repeat_window(&window, reader.findings());
+        site.repeat_window = repeat_window(&window, reader.findings()).unwrap_or(site.repeat_window);
     }
     site_id.map(|_| site)
+}
+
+fn screening(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>) -> Option<Screening> {
+    if table.get("bots")?.get_ref().as_bool().is_some() {
+        return reader.boolean("bots").map(|all| if all { Screening::All } else { Screening::None });
+    }
+    let word = reader.string("bots", r#""crawlers""#)?;
+    match word.text {
+        "crawlers" => Some(Screening::ButTools),
+        "all" => Some(Screening::All),
+        "none" => Some(Screening::None),
+        _ => {
+            let reason = format!(
+                "`bots` is \"{}\"; expected \"crawlers\" (what names itself is not counted), \"all\" (nor are tools and steered browsers) or \"none\"",
+                word.text
+            );
+            reader.findings().wrong(&word.span, reason);
+            None
+        }
+    }
 }
 
 fn origins(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>, id: &Text<'_>) -> Vec<Origin> {
@@ -174,10 +196,9 @@ fn refuse_repeats(key: &str, texts: &[Text<'_>], findings: &mut Findings<'_>) {
     }
 }
 
-/// Not acted on yet.
-fn repeat_window(window: &Text<'_>, findings: &mut Findings<'_>) {
+fn repeat_window(window: &Text<'_>, findings: &mut Findings<'_>) -> Option<Duration> {
     let reason = match humantime::parse_duration(window.text) {
-        Ok(duration) if duration <= REPEAT_WINDOW_MAX => return,
+        Ok(duration) if duration <= REPEAT_WINDOW_MAX => return Some(duration),
         Ok(_) => "is longer than a day, for which a visitor is known; expected at most `24h`".to_owned(),
         Err(_) if window.text.trim().parse::<u32>().is_ok() => {
             format!("has no unit; did you mean `{}s` (seconds) or `{0}m` (minutes)?", window.text.trim())
@@ -186,4 +207,5 @@ fn repeat_window(window: &Text<'_>, findings: &mut Findings<'_>) {
     };
     let shown: Range<usize> = window.span.clone();
     findings.wrong(&shown, format!("repeat_window `{}` {reason}", window.text));
+    None
 }

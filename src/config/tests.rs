@@ -1,6 +1,8 @@
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
+use crate::counter::site::Screening;
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().map(|(name, value)| ((*name).to_owned(), value.into())).collect()
@@ -155,6 +157,8 @@ const WRONG: &[(&str, &str)] = &[
         "listen = 127.0.0.1:8080 # here\n{SITE}",
         ": `127.0.0.1:8080` is not a value: text needs quotes, `\"127.0.0.1:8080\"`",
     ),
+    ("{SITE}bots = \"no\"\n", ":3:8: `bots` is \"no\"; expected \"crawlers\""),
+    ("{SITE}bot = true\n", ":3:1: unknown key `bot`; did you mean `bots`?"),
     ("{SITE}repeat_window = 30m\n", ":3:17: `30m` is not a value: text needs quotes, `\"30m\"`"),
     ("redis_allow_eviction = yes\n{SITE}", ":1:24: `yes` is not a value: expected `true`"),
     ("redis_allow_eviction = True\n{SITE}", ":1:24: `True` is not a value: expected `true` or `false`, in lower case"),
@@ -342,6 +346,7 @@ page_params = ["id", "nv", "op"]
 page_cap = 100000
 page_days = 40
 page_months = 24
+bots = true
 repeat_window = "0s"
 
 [limits]
@@ -354,6 +359,20 @@ fn a_file_with_every_key_is_read() {
     assert_eq!((config.path_prefix.as_str(), config.redis_prefix.as_str()), ("/tk", "tk"));
     assert_eq!(config.sites[0].labels.len(), 1);
     assert!(!config.is_demo);
+}
+
+#[test]
+fn a_site_says_whose_hits_count_and_how_often() {
+    let site = |more: &str| load_text(&format!("{SITE}{more}")).unwrap().sites.remove(0);
+    let usual = site("");
+    assert_eq!((usual.screening, usual.repeat_window), (Screening::ButTools, Duration::ZERO));
+    assert_eq!(site("").screening, Screening::ButTools);
+    assert_eq!(site("bots = false\n").screening, Screening::None);
+    assert_eq!(site("bots = true\n").screening, Screening::All);
+    assert_eq!(site("bots = \"crawlers\"\n").screening, Screening::ButTools);
+    assert_eq!(site("bots = \"all\"\n").screening, Screening::All);
+    assert_eq!(site("bots = \"none\"\n").screening, Screening::None);
+    assert_eq!(site("repeat_window = \"30m\"\n").repeat_window, Duration::from_secs(1_800));
 }
 
 proptest::proptest! {

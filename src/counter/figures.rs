@@ -83,7 +83,7 @@ mod tests {
             labels: Labels::new(),
             page_params: [].into(),
             page_retention: PAGE_RETENTION_DEFAULT,
-            visitors: false,
+            ..Site::with_defaults(crate::counter::SiteId::demo(), Vec::new())
         };
         let now = Utc.with_ymd_and_hms(2024, 6, 17, 3, 15, 0).unwrap();
         let hits = |period: Period| match period.to_string().as_str() {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use chrono_tz::Tz;
 use rustc_hash::FxHashMap;
@@ -39,6 +40,21 @@ pub struct Site {
     pub page_retention: PageRetention,
     /// Count visitors even if no figure shown is of them: see [`Site::counts_visitors`].
     pub visitors: bool,
+    pub screening: Screening,
+    /// Within it a visitor's reload of a page counts once; zero for every time.
+    pub repeat_window: Duration,
+}
+
+/// Whose hits are kept from the figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screening {
+    /// Nobody's: the bot lists are not even loaded.
+    None,
+    /// Those of bots that name themselves, but not those of the tools by which developers try things:
+    /// libraries, command-line clients, steered browsers.
+    ButTools,
+    /// Tools' as well.
+    All,
 }
 
 /// How long a page's figures are kept; the site's own are kept for ever.
@@ -129,6 +145,8 @@ impl Site {
             labels: Labels::new(),
             page_params: Arc::clone(&SHARED_PAGE_PARAMS),
             page_retention: PAGE_RETENTION_DEFAULT,
+            screening: Screening::ButTools,
+            repeat_window: Duration::ZERO,
             visitors: false,
         }
     }

@@ -168,7 +168,8 @@ impl LiveSite {
             .filter_map(|period| {
                 let counter = counters.get(period)?;
                 let mut sources: Vec<_> = counter.unpublished.iter().map(|(source, _)| source.clone()).collect();
-                sources.extend(run.filter(|_| counter.own > 0).cloned());
+                // Also if it has no hits yet: its first may come while Redis is being asked.
+                sources.extend(run.cloned());
                 Some((*period, sources))
             })
             .collect()
@@ -182,6 +183,11 @@ impl LiveSite {
         let mut changed = false;
         for Seen { period, total, contributed } in seen {
             let Some(counter) = counters.get_mut(period) else { continue };
+            let was_asked_for = |source: &Source| contributed.iter().any(|(asked, _)| asked == source);
+            if !counter.unpublished.iter().all(|(source, _)| was_asked_for(source)) {
+                // An import came in while Redis was being asked; the next read knows of it.
+                continue;
+            }
             let lacking = |(source, there): &(Source, Option<Register>)| {
                 let here = if Some(source) == run {
                     Register::Grown(counter.own)
@@ -252,6 +258,25 @@ mod tests {
         assert_eq!(shown_after(&site, seen(100, None)), 110);
         assert_eq!(shown_after(&site, seen(104, Some(4))), 110);
         assert_eq!(shown_after(&site, seen(110, Some(10))), 110);
+    }
+
+    #[test]
+    fn the_first_hit_is_shown_though_redis_was_asked_before_it() {
+        let site = LiveSite::default();
+        site.load(Period::Total, Some(1), &[], false);
+        let wanted = site.wanted(&[Period::Total], Some(&run()));
+        assert_eq!(wanted, [(Period::Total, vec![run()])]);
+        site.add(&[Period::Total], 1, 1);
+        assert_eq!(shown_after(&site, seen(0, None)), 1);
+        assert_eq!(shown_after(&site, seen(1, Some(1))), 1);
+    }
+
+    #[test]
+    fn an_import_is_shown_though_redis_was_asked_before_it() {
+        let site = site_with(10);
+        let import = SiteCount { source: 2, name: Source::Run(8), published: false, register: Register::Grown(100) };
+        site.load(Period::Total, Some(1), &[import], false);
+        assert_eq!(shown_after(&site, seen(4, Some(4))), 110);
     }
 
     #[test]

@@ -27,6 +27,7 @@
 //! The committer writes, a reader reads, workers hand over and wait. Nothing is locked while
 //! anything is awaited or synced.
 
+mod backup;
 mod committer;
 mod crowd;
 mod fold;
@@ -60,6 +61,7 @@ use crate::counter::{
 };
 use crate::metrics::Metrics;
 
+pub use backup::backup;
 pub use hand_over::{Durable, NotDurable};
 pub use live::Seen;
 pub use store::{DirectoryLock, Holder, OpenError, PublishedRow};

@@ -123,9 +123,14 @@ pub struct Holder {
     pub admin_address: Option<String>,
 }
 
+/// Where a data directory's counts are.
+pub fn file(directory: &Path) -> PathBuf {
+    directory.join(FILE)
+}
+
 /// Opens the node's file, creating it if there is none.
 pub fn open(directory: &Path) -> Result<Connection, OpenError> {
-    let path = directory.join(FILE);
+    let path = file(directory);
     let sqlite = |source| OpenError::of_sqlite(&path, source);
     if !path.exists() {
         let log = directory.join(format!("{FILE}-wal"));
@@ -188,7 +193,7 @@ fn upgrade(connection: &Connection, version: usize) -> rusqlite::Result<()> {
 }
 
 /// The file's format, of 1 to this program's.
-fn check_version(connection: &Connection, path: &Path) -> Result<usize, OpenError> {
+pub fn check_version(connection: &Connection, path: &Path) -> Result<usize, OpenError> {
     let number = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
     let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
     let application_id = number("application_id").map_err(|error| damaged(error.to_string()))?;

@@ -1,7 +1,9 @@
 //! The operator's commands: on a running node through its admin listener, on a stopped one on its
 //! files.
 
+mod backup;
 mod check;
+mod health;
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -15,6 +17,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 
+use crate::bots::{CENSUS_FILE, Census, CensusRow};
 use crate::config::Config;
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::{self, HEADER_PAGES};
@@ -23,7 +26,9 @@ use crate::counter::{EnrolledSite, Figures, SiteId};
 use crate::ledger::{DirectoryLock, Holder, Ledger};
 use crate::metrics::Metrics;
 
+pub use backup::backup;
 pub use check::check;
+pub use health::health;
 
 /// Rows that an export reads at once.
 const EXPORT_STEP: usize = 1_000;
@@ -173,6 +178,26 @@ pub fn sources(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<
     Ok(())
 }
 
+/// With `as_json`, as a JSON array.
+pub fn bots(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
+    let rows: Vec<CensusRow> = on_the_node(config, site, async |place| match place {
+        Place::Running(admin) => {
+            let answer = ask(config, &admin, Method::GET, &format!("/sites/{site}/bots"), Bytes::new()).await?;
+            Ok(serde_json::from_slice(&answer)?)
+        }
+        Place::Stopped(ledger, site) => {
+            ledger.close();
+            let text = std::fs::read_to_string(config.data_dir.join(CENSUS_FILE)).unwrap_or_default();
+            Ok(Census::from_lines(&text).rows(&site.site.id))
+        }
+    })?;
+    if as_json {
+        return print(&serde_json::to_string(&rows)?);
+    }
+    print(&format!("{:<10}  {:<18}  {:>12}", "day", "kind", "not counted"))?;
+    rows.iter().try_for_each(|row| print(&format!("{:<10}  {:<18}  {:>12}", row.day, row.kind, row.hits)))
+}
+
 /// A line for another program, which may have gone away.
 fn print(line: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{line}").context("can't write to standard output")
@@ -246,7 +271,7 @@ async fn ask(config: &Config, admin: &str, method: Method, path: &str, body: Byt
         Ok::<_, hyper::Error>((status, answer.into_body().collect().await?.to_bytes()))
     };
     let (outcome, _) = tokio::join!(answering, connection);
-    let (status, body) = outcome?;
+    let (status, body) = outcome.context("the running node's answer broke off; its log says why")?;
     if status != StatusCode::OK {
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         bail!("{}", problem["detail"].as_str().unwrap_or("the node refused"));

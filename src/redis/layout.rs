@@ -210,18 +210,7 @@ mod tests {
 
     #[test]
     fn the_pages_of_a_day_expire_after_their_retention_in_the_sites_own_zone() {
-        let site = Site {
-            id: "demo".parse().unwrap(),
-            name: String::new(),
-            origins: Vec::new(),
-            time_zone: chrono_tz::Asia::Ho_Chi_Minh,
-            language: crate::counter::Language::Vietnamese,
-            figures: Vec::new(),
-            labels: crate::counter::label::Labels::new(),
-            page_params: [].into(),
-            page_retention: crate::counter::site::PAGE_RETENTION_DEFAULT,
-            visitors: false,
-        };
+        let site = Site::with_defaults(crate::counter::SiteId::demo(), Vec::new());
         // Kept up to 27 July: gone at 28 July 00:00 in Vietnam.
         assert_eq!(expiry(&site, "2024-06-17".parse().unwrap()), Some(1_722_099_600));
         assert_eq!(expiry(&site, Period::Total), None);

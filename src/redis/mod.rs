@@ -78,7 +78,6 @@ pub fn start<N: visitors::Node>(
     metrics: Arc<Metrics>,
 ) -> std::io::Result<Publication> {
     provide_cryptography();
-    metrics.redis_configured.set(1);
     let connections = Arc::new(Connections::new(settings.target.clone()));
     let health = Arc::new(Health::default());
     let (totals, wishes) = Totals::new(Arc::clone(&connections));
@@ -139,6 +138,11 @@ impl Publication {
     /// Whether Redis answers.
     pub fn up(&self) -> bool {
         self.connections.is_up()
+    }
+
+    /// Whether nothing may be published, although Redis may answer.
+    pub fn is_held(&self) -> bool {
+        self.health.is_held()
     }
 
     /// What is wrong, part by part, in words for an operator.

@@ -82,7 +82,7 @@ impl<N: Node> Admin<N> {
         self.check_name(host, wire)?;
         self.check_token(request.headers())?;
         let allow = match what {
-            "export" | "sources" | "figures" => "GET, HEAD",
+            "export" | "sources" | "figures" | "bots" => "GET, HEAD",
             "import" => "POST",
             _ if what.starts_with("sources/") => "DELETE",
             _ => return Err(Refusal::PathUnknown),
@@ -92,8 +92,9 @@ impl<N: Node> Admin<N> {
         }
         let site = hit::find_site(&self.node.sites(), site)?;
         match what {
-            "export" => Ok(self.export(site)),
+            "export" => self.export(site).await,
             "sources" => Ok(json(&self.node.sources(&site).await?)),
+            "bots" => Ok(json(&self.node.spared(&site))),
             "figures" => {
                 self.node.refresh(&site).await;
                 self.figures.query(&*self.node, &site, &HeaderMap::new()).await
@@ -163,25 +164,25 @@ impl<N: Node> Admin<N> {
         }
     }
 
-    fn export(&self, site: Arc<EnrolledSite>) -> Response<AnswerBody> {
+    async fn export(&self, site: Arc<EnrolledSite>) -> Result<Response<AnswerBody>, Refusal> {
+        // Read before the answer begins, so that a file that can't be read is said in words.
+        let first = self.node.export(&site, None, EXPORT_STEP).await?;
         let node = Arc::clone(&self.node);
-        let header = Bytes::from_static(concat_header());
-        let rows = stream::unfold(Some(None::<Row>), move |after| {
+        let rest = stream::unfold(first.last().cloned(), move |after| {
             let (node, site) = (Arc::clone(&node), Arc::clone(&site));
             async move {
-                match node.export(&site, after?, EXPORT_STEP).await {
-                    Err(error) => Some((Err(StreamError(error.reason)), None)),
-                    Ok(rows) => {
-                        let last = rows.last()?.clone();
-                        let mut text = Vec::new();
-                        rows.iter().for_each(|row| csv::write_row(&mut text, row));
-                        Some((Ok(Bytes::from(text)), Some(Some(last))))
+                match node.export(&site, Some(after?), EXPORT_STEP).await {
+                    Err(error) => {
+                        tracing::error!(site = %site.site.id, "an export broke off: {}", error.reason);
+                        Some((Err(StreamError(error.reason)), None))
                     }
+                    Ok(rows) => Some((Ok(lines(&rows)), Some(rows.last()?.clone()))),
                 }
             }
         });
         use futures_util::StreamExt as _;
-        answer::stream(CSV, stream::iter([Ok(header)]).chain(rows))
+        let begin = [Ok(Bytes::from(format!("{HEADER_PAGES}\n"))), Ok(lines(&first))];
+        Ok(answer::stream(CSV, stream::iter(begin).chain(rest)))
     }
 
     async fn import(
@@ -244,9 +245,8 @@ fn json(value: &impl Serialize) -> Response<AnswerBody> {
     answer::typed(StatusCode::OK, JSON, serde_json::to_vec(value).unwrap_or_default())
 }
 
-/// The CSV's first line.
-fn concat_header() -> &'static [u8] {
-    const LINE: &str = "period,page,hits\n";
-    debug_assert_eq!(LINE.trim_end(), HEADER_PAGES);
-    LINE.as_bytes()
+fn lines(rows: &[Row]) -> Bytes {
+    let mut text = Vec::new();
+    rows.iter().for_each(|row| csv::write_row(&mut text, row));
+    text.into()
 }

@@ -83,3 +83,18 @@ fn demo(content_type: &'static str, bytes: &'static [u8]) -> Response<AnswerBody
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_is_small_and_old_browsers_can_read_it() {
+        assert!(Assets::new().script_gzip.len() <= 1_800, "{}", Assets::new().script_gzip.len());
+        let script = std::str::from_utf8(SCRIPT).unwrap().replace(r"\?", "");
+        // No `??`, no `?.`, no arrows, no templates, no block-scoped names.
+        for newer in ["??", "?.", "=>", "`", "let ", "const ", "async ", "..."] {
+            assert!(!script.contains(newer), "{newer}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::CONNECTION;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -51,10 +51,12 @@ pub async fn serve<A: Answer>(protocol: &http1::Builder, wire: Rc<Wire>, answers
             let (wire, answers) = (Rc::clone(&wire), Rc::clone(&answers));
             async move {
                 wire.enter(if request.body().is_end_stream() { Phase::Work } else { Phase::Body });
-                let response = answers.answer(request, &wire).await;
+                let mut response = answers.answer(request, &wire).await;
                 if response.headers().contains_key(CONNECTION) {
                     // Refused before all of it was read.
                     wire.set_closing();
+                } else if wire.order() == Order::Part {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 wire.enter(Phase::Write);
                 Ok::<_, Infallible>(response)
@@ -65,7 +67,7 @@ pub async fn serve<A: Answer>(protocol: &http1::Builder, wire: Rc<Wire>, answers
         let ended = poll_fn(|context| {
             wire.remember_task(context);
             match wire.order() {
-                Order::Serve => {}
+                Order::Serve | Order::Part => {}
                 Order::Expire => return Poll::Ready(Ended::Expired),
                 Order::Finish if finishing => {}
                 Order::Finish => {

@@ -4,13 +4,16 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, USER_AGENT, X_CONTENT_TYPE_OPTIONS};
 use prometheus_client::metrics::counter::Counter;
 use rustc_hash::FxHashMap;
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
+use crate::bots::Kind;
 use crate::counter::{Arrival, Day, EnrolledSite, Hit, PageAddress, SiteNumber, Sites};
 use crate::metrics::{HitLabels, Metrics};
 
@@ -18,9 +21,11 @@ use super::answer::{JSON, NO_STORE, NOSNIFF, THONGKE_HIT};
 use super::node::Node;
 use super::recent::Recent;
 use super::refusal::{Refusal, shown};
+use super::repeats::View;
+use super::screen::Screen;
 use super::{clock, cors, visit};
 
-pub const COUNTED: HeaderValue = HeaderValue::from_static("counted");
+const COUNTED: &str = "counted";
 
 /// Sites that have a series of their own in the metrics; the rest share one.
 const SITES_IN_METRICS: u32 = 1_000;
@@ -32,6 +37,19 @@ pub struct Fields<'a> {
     pub site: Cow<'a, str>,
     #[serde(borrow)]
     pub url: Cow<'a, str>,
+    /// A program steers the browser; anything but `true` says nothing.
+    #[serde(default, deserialize_with = "is_true")]
+    pub webdriver: bool,
+}
+
+fn is_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Said {
+        Plainly(bool),
+        Otherwise(IgnoredAny),
+    }
+    Ok(matches!(Said::deserialize(deserializer)?, Said::Plainly(true)))
 }
 
 impl<'a> Fields<'a> {
@@ -57,14 +75,15 @@ impl<'a> Fields<'a> {
             return Err(Refusal::NeitherObjectNorForm);
         }
         let field = |field| form_field(text, field)?.ok_or(Refusal::FieldMissing { field });
-        Ok(Self { site: field("site")?, url: field("url")? })
+        let webdriver = form_field(text, "webdriver")?.is_some_and(|value| value == "true");
+        Ok(Self { site: field("site")?, url: field("url")?, webdriver })
     }
 
     /// A query such as the pixel's; without a `url` in it, the page is the one that `Referer` names.
     pub fn parse_query(query: &'a str, referer: Option<&'a str>) -> Result<Self, Refusal> {
         let site = form_field(query, "site")?.ok_or(Refusal::FieldMissing { field: "site" })?;
         let url = form_field(query, "url")?.or(referer.map(Cow::Borrowed));
-        Ok(Self { site, url: url.ok_or(Refusal::FieldMissing { field: "url" })? })
+        Ok(Self { site, url: url.ok_or(Refusal::FieldMissing { field: "url" })?, webdriver: false })
     }
 }
 
@@ -150,63 +169,94 @@ fn check_origin(site: &EnrolledSite, page: &str, headers: &HeaderMap) -> Result<
     }
 }
 
-/// Makes the header fields of a counted hit's answer out of its request's, whose place they take:
+/// Makes the header fields of a hit's answer out of its request's, whose place they take:
 /// hyper keeps it for the connection's next request, so that no hit allocates one.
-pub fn answer_headers(mut headers: HeaderMap, is_json: bool) -> HeaderMap {
+pub fn answer_headers(mut headers: HeaderMap, spared: Option<Kind>, is_json: bool) -> HeaderMap {
     let origin = headers.remove(ORIGIN);
     headers.clear();
     if is_json {
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     }
-    headers.insert(THONGKE_HIT, COUNTED);
+    headers.insert(THONGKE_HIT, result(spared));
     headers.insert(CACHE_CONTROL, NO_STORE);
     cors::allow_origin(&mut headers, origin);
     headers
 }
 
+/// What `Thongke-Hit` says of a hit that was not refused.
+pub fn result(spared: Option<Kind>) -> HeaderValue {
+    HeaderValue::from_static(spared.map_or(COUNTED, Kind::result))
+}
+
+/// A hit that is done with: counted, or spared the figures.
+pub struct Received {
+    pub site: Arc<EnrolledSite>,
+    /// Why it is not counted.
+    pub spared: Option<Kind>,
+}
+
 /// Counts hits, and keeps the handles of their metrics.
 pub struct Hits {
     metrics: Arc<Metrics>,
-    counted: RefCell<FxHashMap<SiteNumber, Counter>>,
+    results: RefCell<FxHashMap<(SiteNumber, &'static str), Counter>>,
+    screen: Screen,
     /// Of each url that was good: for which site, and the page it is.
     pages: RefCell<Recent<(Arc<EnrolledSite>, PageAddress)>>,
 }
 
 impl Hits {
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, counted: RefCell::default(), pages: RefCell::default() }
+        Self { metrics, results: RefCell::default(), screen: Screen::default(), pages: RefCell::default() }
     }
 
-    /// Resolves when the hit is on disk, and, if figures will be shown, Redis's totals are in.
-    /// `client` is asked for the client's address if that matters.
+    /// Resolves when the hit is on disk, or is known not to count, and, if figures will be shown,
+    /// Redis's totals are in. `client` is asked for the client's address if that matters.
     pub async fn count<N: Node>(
         &self,
         node: &N,
-        site: &str,
-        url: &str,
+        fields: &Fields<'_>,
         headers: &HeaderMap,
-        client: impl FnOnce() -> Option<IpAddr>,
+        client: impl Fn() -> Option<IpAddr>,
         with_figures: bool,
-    ) -> Result<Arc<EnrolledSite>, Refusal> {
-        let site = find_site(&node.sites(), site)?;
-        let page = self.page(&site, url)?;
-        check_origin(&site, url, headers)?;
+    ) -> Result<Received, Refusal> {
+        let site = find_site(&node.sites(), &fields.site)?;
+        let page = self.page(&site, &fields.url)?;
+        check_origin(&site, &fields.url, headers)?;
         let now = clock::now();
         let day = Day::at(now, site.site.time_zone);
-        let visit = match site.site.counts_visitors() {
-            true => visit::of(node, &site, now, headers, client).await,
-            false => None,
-        };
-        let counting = node.count(Arrival { hit: Hit { site: site.number, day, page }, visit });
-        if with_figures {
-            let (counted, ()) = futures_util::future::join(counting, node.refresh(&site)).await;
-            counted?;
-        } else {
-            counting.await?;
+        let mut spared = self.screen.judge(site.site.screening, headers, fields.webdriver);
+        let mut view = None;
+        if spared.is_none() && !site.site.repeat_window.is_zero() {
+            view = view_of(node, &site, &page, headers, &client);
+            let window = site.site.repeat_window;
+            if view.is_some_and(|view| node.repeats().is_repeat(view, window, Instant::now())) {
+                spared = Some(Kind::Repeat);
+            }
         }
-        self.note(&site);
-        Ok(site)
+        if let Some(kind) = spared {
+            node.spare(&site, day, kind);
+            if with_figures {
+                node.refresh(&site).await;
+            }
+        } else {
+            let visit = match site.site.counts_visitors() {
+                true => visit::of(node, &site, now, headers, client).await,
+                false => None,
+            };
+            let counting = node.count(Arrival { hit: Hit { site: site.number, day, page }, visit });
+            let counted = if with_figures {
+                futures_util::future::join(counting, node.refresh(&site)).await.0
+            } else {
+                counting.await
+            };
+            if let (Err(_), Some(view)) = (&counted, view) {
+                node.repeats().forget(view);
+            }
+            counted?;
+        }
+        self.note(&site, spared.map_or(COUNTED, Kind::result));
+        Ok(Received { site, spared })
     }
 
     fn page(&self, site: &Arc<EnrolledSite>, url: &str) -> Result<PageAddress, Refusal> {
@@ -222,12 +272,27 @@ impl Hits {
         }
     }
 
-    fn note(&self, site: &EnrolledSite) {
-        let mut counted = self.counted.borrow_mut();
-        let counter = counted.entry(site.number).or_insert_with(|| {
+    fn note(&self, site: &EnrolledSite, result: &'static str) {
+        let mut results = self.results.borrow_mut();
+        let counter = results.entry((site.number, result)).or_insert_with(|| {
             let name = if site.number.0 <= SITES_IN_METRICS { site.site.id.as_str() } else { "(other)" };
-            self.metrics.hits.get_or_create_owned(&HitLabels { site: name.to_owned(), result: "counted" })
+            self.metrics.hits.get_or_create_owned(&HitLabels { site: name.to_owned(), result })
         });
         counter.inc();
     }
+}
+
+/// Who looks at what, if it may be known: not of a reader who does not want to be followed.
+fn view_of<N: Node>(
+    node: &N,
+    site: &EnrolledSite,
+    page: &PageAddress,
+    headers: &HeaderMap,
+    client: impl FnOnce() -> Option<IpAddr>,
+) -> Option<View> {
+    if visit::asks_not_to_be_told_apart(headers) {
+        return None;
+    }
+    let user_agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes);
+    Some(node.repeats().view((site.number, client()?, user_agent, page.as_str())))
 }

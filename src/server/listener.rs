@@ -197,11 +197,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 async fn drain(connections: &Connections) {
-    /// A new connection's request is on its way: ending it before that would lose a hit.
-    const FIRST_REQUEST: Duration = Duration::from_millis(250);
-    connections.order(Order::Finish, Wire::has_heard);
+    /// A request may be on its way, on a new connection or on a kept one that a busy proxy is about
+    /// to use again: ending it before that would lose a hit.
+    const NEXT_REQUEST: Duration = Duration::from_millis(500);
+    connections.order(Order::Part, |_| true);
     let ended = async {
-        let _ = tokio::time::timeout(FIRST_REQUEST, connections.all_ended()).await;
+        let _ = tokio::time::timeout(NEXT_REQUEST, connections.all_ended()).await;
         connections.order(Order::Finish, |_| true);
         connections.all_ended().await;
     };

@@ -24,7 +24,9 @@ pub mod node;
 mod public;
 mod recent;
 mod refusal;
+pub mod repeats;
 mod router;
+mod screen;
 mod visit;
 mod wire;
 

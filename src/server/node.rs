@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::bots::{CensusRow, Kind};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::{Arrival, Day, EnrolledSite, Period, Salt, Sites, VisitorCounts};
+
+use super::repeats::Repeats;
 
 /// A node: counts hits durably and knows the figures.
 pub trait Node: Send + Sync + 'static {
@@ -64,6 +67,15 @@ pub trait Node: Send + Sync + 'static {
         after: Option<Row>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Row>, Unavailable>>;
+
+    /// What this node's visitors have just seen, which its workers share.
+    fn repeats(&self) -> &Repeats;
+
+    /// Notes a hit that is not counted.
+    fn spare(&self, site: &EnrolledSite, day: Day, kind: Kind);
+
+    /// The hits that this node has not counted, by day and kind.
+    fn spared(&self, site: &EnrolledSite) -> Vec<CensusRow>;
 
     fn readiness(&self) -> Readiness;
 }

@@ -101,13 +101,14 @@ impl<N: Node> Public<N> {
         let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
         let fields = hit::Fields::parse(&bytes)?;
         let client = || client::address(wire);
-        let site = self.hits.count(&*self.node, &fields.site, &fields.url, &head.headers, client, with_figures).await?;
+        let received = self.hits.count(&*self.node, &fields, &head.headers, client, with_figures).await?;
         let headers = std::mem::take(&mut head.headers);
-        // The hit is counted: whatever happens to the figures, it must not read as if it were not.
-        if with_figures && let Ok(figures) = self.figures.after_hit(&*self.node, &site).await {
-            return Ok(answer::with_body(StatusCode::OK, hit::answer_headers(headers, true), figures));
+        let spared = received.spared;
+        // The hit is done with: whatever happens to the figures, it must not read as if it were not.
+        if with_figures && let Ok(figures) = self.figures.after_hit(&*self.node, &received.site).await {
+            return Ok(answer::with_body(StatusCode::OK, hit::answer_headers(headers, spared, true), figures));
         }
-        Ok(answer::with_body(StatusCode::NO_CONTENT, hit::answer_headers(headers, false), Bytes::new()))
+        Ok(answer::with_body(StatusCode::NO_CONTENT, hit::answer_headers(headers, spared, false), Bytes::new()))
     }
 
     /// Always the picture: a page without a script shows no broken one, whatever became of the hit.
@@ -118,12 +119,12 @@ impl<N: Node> Public<N> {
             Err(refusal) => Err(refusal),
             Ok(fields) => {
                 let client = || client::address(wire);
-                self.hits.count(&*self.node, &fields.site, &fields.url, &head.headers, client, false).await
+                self.hits.count(&*self.node, &fields, &head.headers, client, false).await
             }
         };
         let mut response = Assets::pixel();
         match outcome {
-            Ok(_) => drop(response.headers_mut().insert(THONGKE_HIT, hit::COUNTED)),
+            Ok(received) => drop(response.headers_mut().insert(THONGKE_HIT, hit::result(received.spared))),
             Err(refusal) => {
                 self.note(&refusal);
                 *response.status_mut() = refusal.status();

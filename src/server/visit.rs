@@ -40,7 +40,8 @@ pub async fn of<N: Node>(
     Some(Visit { trace, minute: Minute::at(now), earlier })
 }
 
-fn asks_not_to_be_told_apart(headers: &HeaderMap) -> bool {
+/// By Do Not Track or Global Privacy Control.
+pub fn asks_not_to_be_told_apart(headers: &HeaderMap) -> bool {
     [DNT, SEC_GPC].iter().any(|name| headers.get_all(name).iter().any(|value| value == "1"))
 }
 

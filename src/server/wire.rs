@@ -39,6 +39,8 @@ pub enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     Serve,
+    /// Say with the next answer that it is the last, so that the client knows before it asks again.
+    Part,
     /// End after the request that is being served, at once if there is none.
     Finish,
     /// The client has been too slow.
@@ -100,11 +102,6 @@ impl Wire {
         };
         // `since` may be older than what it dates, by what the clock was late then.
         self.clock.get().duration_since(self.since.get()) >= limit + limits.sweep
-    }
-
-    /// Whether anything has come from the client yet.
-    pub fn has_heard(&self) -> bool {
-        self.heard.get()
     }
 
     pub fn order(&self) -> Order {

@@ -71,6 +71,12 @@
     var title = encodeURIComponent(document.querySelector('h1').textContent);
     status = document.querySelector('[role="status"]');
 
+    each('[data-chart] img', function (image) {
+      function hide() { image.parentNode.hidden = true; }
+      if (image.complete && !image.naturalWidth) hide();
+      image.addEventListener('error', hide);
+    });
+
     each('[data-share]', function (link) {
       link.href = link.getAttribute('data-share').replace('URL', url).replace('TITLE', title);
     });

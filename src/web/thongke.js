@@ -1,93 +1,131 @@
-// thongke: counts a view of the page, shows the site's figures.
+// Counts a page view, shows the figures.
 (function (page) {
-  // Names our tag only while the script first runs.
   var script = page.currentScript || page.querySelector('script[data-site][src*="thongke"]');
   var site = script && script.getAttribute('data-site');
-  var mark = 'thongke ' + site;
-  var due = true;
+  var mark = 'thongke' + site;
+  var root = page.documentElement;
+  var due = true, address;
 
-  // Of two tags for a site the first one counts.
-  if (!site || page.documentElement[mark]) return;
-  page.documentElement[mark] = true;
+  // Of several tags, also in frames, the first counts.
+  try { root = top.document.documentElement; } catch (e) {}
+  if (!site || root[mark]) return;
+  root[mark] = due;
+  var base = script.src.replace(/[^\/?]*(\?.*)?$/, 'v1/');
 
-  function add(parent, tag, name) {
-    var child = page.createElement(tag);
+  function here() { return location.href.split('#')[0]; }
+
+  function each(selector, action, within) {
+    [].forEach.call((within || page).querySelectorAll(selector), action);
+  }
+
+  function add(parent, tag, name, text) {
+    var child = parent.appendChild(page.createElement(tag));
     child.className = 'thongke-' + name;
-    return parent.appendChild(child);
+    child.textContent = text || '';
+    return child;
   }
 
-  function fill(box, data) {
-    var row = box.querySelector('[data-figure]');
-    var list = row && row.parentNode;
-    var title = box.querySelector('.thongke-title');
-    if (!row) {
-      box.textContent = '';
-      title = add(box, 'div', 'title');
-      list = add(box, 'ul', 'figures');
+  // No retry: it may be counted.
+  function ask(method, path, then, body) {
+    function got(text) {
+      try { then(JSON.parse(text)); } catch (e) {}
     }
-    if (title) title.textContent = data.title;
-    // Rows already there get new text: nothing shifts.
-    data.figures.forEach(function (figure) {
-      row = box.querySelector('[data-figure="' + figure.key + '"]');
-      if (!row) {
-        row = add(list, 'li', 'figure');
-        row.setAttribute('data-figure', figure.key);
-      }
-      row.textContent = figure.label + ' : ';
-      add(row, 'span', 'value').textContent = figure.text;
-    });
-  }
-
-  function show(text) {
-    // The page may not be parsed yet.
-    if (page.readyState === 'loading') {
-      page.addEventListener('DOMContentLoaded', function () { show(text); });
-      return;
-    }
-    try {
-      var data = JSON.parse(text);
-      var boxes = page.querySelectorAll('[data-thongke=""],[data-thongke="' + site + '"]');
-      if (!data.figures[0].key) return;
-      if (!boxes[0]) {
-        boxes = [add(page.body, 'div', 'box')];
-        boxes[0].setAttribute('data-thongke', site);
-        if (page.body.contains(script)) {
-          script.parentNode.insertBefore(boxes[0], script.nextSibling);
-        }
-      }
-      [].forEach.call(boxes, function (box) { fill(box, data); });
-    } catch (e) {} // bad answer: page untouched
-  }
-
-  // No retry: a hit whose answer is lost may be counted.
-  function look() {
-    if (!due || page.prerendering || page.hidden) return;
-    due = false;
-    var address = script.src.replace(/[^\/?]*(\?.*)?$/, 'v1/hit');
-    // Goes as text/plain: no preflight.
-    var body = JSON.stringify({ site: site, url: location.href.split('#')[0] });
     if (window.fetch) {
-      fetch(address, {
-        method: 'POST', body: body, credentials: 'omit', keepalive: true
-      }).then(function (answer) {
-        return answer.status === 200 && answer.text();
-      }).then(show).catch(function () {});
+      fetch(base + path, {
+        method: method, body: body, credentials: 'omit', keepalive: true
+      }).then(function (answer) { return answer.text(); }).then(got, got);
     } else {
       var request = new XMLHttpRequest();
-      request.open('POST', address);
-      request.onload = function () {
-        if (request.status === 200) show(request.responseText);
-      };
+      request.open(method, base + path);
+      request.onload = function () { got(request.responseText); };
       request.send(body);
     }
   }
 
-  // Counts when seen, and again from the back/forward cache.
+  function fill(box, data) {
+    var list, rows = {};
+    each('[data-figure]', function (row) {
+      rows[row.getAttribute('data-figure')] = row;
+      list = row.parentNode;
+    }, box);
+    if (!list) {
+      box.textContent = '';
+      add(box, 'div', 'title');
+      list = add(box, 'ul', 'figures');
+    }
+    each('.thongke-title', function (title) { title.textContent = data.title; }, box);
+    data.figures.forEach(function (figure) {
+      var row = rows[figure.key] || add(list, 'li', 'figure');
+      row.setAttribute('data-figure', figure.key);
+      row.textContent = figure.label + ' : ';
+      add(row, 'span', 'value', figure.text);
+    });
+  }
+
+  function show(data) {
+    var boxes = '[data-thongke=""],[data-thongke="' + site + '"]', views = [], query;
+    if (!data.figures[0].key) return;
+    if (!page.querySelector(boxes)) {
+      var box = add(page.body, 'div', 'box');
+      box.setAttribute('data-thongke', site);
+      if (page.body.contains(script)) script.parentNode.insertBefore(box, script.nextSibling);
+    }
+    each(boxes, function (box) { fill(box, data); });
+    each('[data-thongke-page]', function (view) {
+      var link = page.createElement('a');
+      link.href = view.getAttribute('data-thongke-page') || here();
+      query = (query ? query + '&' : '?') + 'url=' + encodeURIComponent(link.href);
+      views.push(view);
+    });
+    if (query) ask('GET', 'sites/' + site + '/pages/figures' + query, function (data) {
+      views.forEach(function (view, at) { view.textContent = data.pages[at].figures[0].text; });
+    });
+
+    each('[data-thongke-top]', function (list) {
+      ask('GET', 'sites/' + site + '/pages?' + list.getAttribute('data-thongke-top'), function (data) {
+        if (data.pages) list.textContent = '';
+        data.pages.forEach(function (entry) {
+          var row = add(list, 'li', 'page');
+          add(row, 'a', 'link', entry.title || entry.page).href = entry.page;
+          add(row, 'span', 'value', ' ' + entry.text);
+        });
+      });
+    });
+  }
+
+  function look() {
+    if (!due || page.prerendering || page.hidden) return;
+    due = false;
+    address = here();
+    ask('POST', 'hit', function (data) {
+      function shown() { show(data); }
+      page.readyState === 'loading' ? page.addEventListener('DOMContentLoaded', shown) : shown();
+    }, JSON.stringify({
+      site: site, url: address, title: page.title.slice(0, 200), webdriver: navigator.webdriver
+    }));
+  }
+
+  function moved(event) {
+    if (event.navigationType !== 'replace') setTimeout(function () {
+      due = due || here() !== address;
+      look();
+    });
+  }
+
+  // When seen, and again from the back cache.
   page.addEventListener('prerenderingchange', look);
   page.addEventListener('visibilitychange', look);
   window.addEventListener('pageshow', function (event) {
-    if (event.persisted) due = true;
+    due = due || event.persisted;
     look();
   });
+  if (script.hasAttribute('data-spa')) {
+    if (window.navigation) navigation.addEventListener('currententrychange', moved);
+    else {
+      var push = history.pushState;
+      history.pushState = function () { moved(push.apply(history, arguments) || root); };
+      window.addEventListener('popstate', moved);
+    }
+  }
   look();
 })(document);

@@ -23,7 +23,8 @@ fn has_failed(host: &Host, book: &Book) -> bool {
 #[test]
 fn after_a_failed_write_or_sync_no_hit_is_acknowledged_and_all_acknowledged_ones_are_there() {
     let mut dice = dice("a failing disk");
-    let kinds = ["fsync:error=EIO", "pwrite64:error=EIO", "pwrite64:error=ENOSPC", "fsync:error=ENOSPC"];
+    let kinds =
+        ["fsync,fdatasync:error=EIO", "pwrite64:error=EIO", "pwrite64:error=ENOSPC", "fsync,fdatasync:error=ENOSPC"];
     for round in 0..either(kinds.len(), 40) {
         let kind = kinds[round % kinds.len()];
         // Later than the start's own calls. Once, or from then on: one failure is enough.
@@ -59,7 +60,7 @@ fn after_a_single_failed_sync_nothing_is_trusted_though_the_next_sync_would_succ
     let mut dice = dice("one failed sync");
     let mut host = Host::new(None);
     let book: Arc<Book> = Arc::default();
-    host.start_as(traced(&["fsync:error=EIO:when=25"]));
+    host.start_as(traced(&["fsync,fdatasync:error=EIO:when=25"]));
     let load = Load::start(&book, &[host.door()], &Plan::default(), &mut dice);
     until("hits are refused", PATIENCE, || has_failed(&host, &book));
     let acknowledged = book.results().acknowledged;
@@ -77,7 +78,7 @@ fn a_disk_that_stalls_for_two_seconds_delays_hits_and_loses_none() {
     let mut dice = dice("a stall");
     let mut host = Host::new(None);
     let book: Arc<Book> = Arc::default();
-    host.start_as(traced(&["fsync:delay_enter=2s:when=40"]));
+    host.start_as(traced(&["fsync,fdatasync:delay_enter=2s:when=40"]));
     let begun = Instant::now();
     let load = Load::start(&book, &[host.door()], &Plan::default(), &mut dice);
     let mut longest = (Duration::ZERO, 0, Instant::now());

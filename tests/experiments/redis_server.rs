@@ -84,7 +84,12 @@ impl RedisServer {
     }
 
     pub fn counted(&self) -> Counted {
-        counted(&mut self.connect().unwrap()).unwrap()
+        self.counted_of(&SITE_IDS)
+    }
+
+    /// Where another site's keys may be spoilt.
+    pub fn counted_of(&self, sites: &[&str]) -> Counted {
+        counted(sites, &mut self.connect().unwrap()).unwrap()
     }
 }
 
@@ -94,11 +99,11 @@ impl Drop for RedisServer {
     }
 }
 
-/// The counters of all sites in Redis. Fails where a counter is not the sum of its contributions:
+/// The counters of sites in Redis. Fails where a counter is not the sum of its contributions:
 /// that would be wrong at any moment, since both change in one command.
-pub fn counted(connection: &mut impl redis::ConnectionLike) -> redis::RedisResult<Counted> {
+pub fn counted(sites: &[&str], connection: &mut impl redis::ConnectionLike) -> redis::RedisResult<Counted> {
     let mut all = Counted::new();
-    for site in SITE_IDS {
+    for site in sites {
         let hits: Vec<(String, String)> =
             redis::cmd("HGETALL").arg(format!("thongke:{{{site}}}:hits")).query(connection)?;
         let mut contributed = std::collections::HashMap::<&str, i64>::new();
@@ -111,7 +116,7 @@ pub fn counted(connection: &mut impl redis::ConnectionLike) -> redis::RedisResul
         for (period, value) in hits.iter().filter(|(field, _)| !field.contains(' ')) {
             let hits: i64 = value.parse().unwrap();
             assert_eq!(Some(hits), contributed.get(period.as_str()).copied(), "{site} {period}");
-            all.insert(Counter { site: site.to_owned(), period: period.clone(), page: None }, hits);
+            all.insert(Counter { site: (*site).to_owned(), period: period.clone(), page: None }, hits);
         }
         let pattern = format!("thongke:{{{site}}}:pages:*");
         let keys: Vec<String> = redis::cmd("KEYS").arg(&pattern).query(connection)?;
@@ -129,7 +134,7 @@ pub fn counted(connection: &mut impl redis::ConnectionLike) -> redis::RedisResul
             };
             assert_eq!(sum_of(true), -sum_of(false), "{key}");
             for (page, score) in members.iter().filter(|(member, _)| !member.starts_with('\x01')) {
-                let counter = Counter { site: site.to_owned(), period: period.clone(), page: Some(page.clone()) };
+                let counter = Counter { site: (*site).to_owned(), period: period.clone(), page: Some(page.clone()) };
                 all.insert(counter, *score as i64);
             }
         }

@@ -25,10 +25,29 @@ impl Driver {
     }
 
     pub async fn browser(&self) -> Client {
-        let options = serde_json::json!({"args": [
-            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-        ]});
+        self.persons_browser().await
+    }
+
+    /// As a person's: nothing in it says that a program steers it.
+    pub async fn persons_browser(&self) -> Client {
+        let user_agent = "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
+        self.browser_with(&["--disable-blink-features=AutomationControlled", user_agent]).await
+    }
+
+    pub async fn browser_with(&self, more: &[&str]) -> Client {
+        let usual = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+        ];
+        let arguments: Vec<_> = usual.iter().chain(more).collect();
+        let options = serde_json::json!({ "args": arguments });
         let capabilities = [("goog:chromeOptions".to_owned(), options)].into_iter().collect();
         let address = format!("http://127.0.0.1:{}", self.port);
         ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())

@@ -18,11 +18,15 @@ mod faults;
 mod http;
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.
 mod ledger;
+/// Bots, prefetches and reloads, which are not counted.
+mod machines;
 /// Starts the program for the others.
 #[allow(dead_code, reason = "shared with the experiments, which use other parts of it")]
 mod node;
 /// Taking over an old counter, as a citizen sees it.
 mod old_counter;
+/// What a page goes through in a reader's browser, and how often that counts.
+mod page_life;
 /// Other programs that tests start.
 mod process;
 /// The program as its users start it.

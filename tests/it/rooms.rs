@@ -3,15 +3,16 @@
 use std::path::Path;
 
 /// Each room with those that it may import.
-const MAY_KNOW: [(&str, &[&str]); 8] = [
+const MAY_KNOW: [(&str, &[&str]); 9] = [
     ("counter", &[]),
     ("metrics", &[]),
+    ("bots", &["counter"]),
     ("ledger", &["counter", "metrics"]),
     ("redis", &["counter", "metrics"]),
-    ("server", &["counter", "metrics"]),
+    ("server", &["bots", "counter", "metrics"]),
     ("config", &["counter", "redis"]),
     ("command_line", &["config", "counter"]),
-    ("operate", &["config", "counter", "ledger", "metrics", "redis"]),
+    ("operate", &["bots", "config", "counter", "ledger", "metrics", "redis"]),
 ];
 
 fn imports(path: &Path, found: &mut Vec<(String, String)>) {

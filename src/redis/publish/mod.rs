@@ -159,7 +159,6 @@ impl<N: Node> Publisher<N> {
             }
             let is_held = self.health.is_held();
             let lease = if is_held { None } else { self.lease() };
-            self.metrics.redis_up.set(i64::from(self.connections.is_up()));
             let pause = match lease {
                 None => {
                     self.note_waiting();

@@ -1,0 +1,28 @@
+//! Whether the node of this data directory counts, for container engines and scripts.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use hyper::Method;
+
+use crate::config::Config;
+use crate::ledger::DirectoryLock;
+
+use super::ask;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks the running node's `/readyz`.
+pub fn health(config: &Config) -> anyhow::Result<()> {
+    let Some(admin) = DirectoryLock::holder(&config.data_dir).and_then(|holder| holder.admin_address) else {
+        bail!("no node runs on the data directory {}", config.data_dir.display());
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = runtime
+        .block_on(async {
+            tokio::time::timeout(PATIENCE, ask(config, &admin, Method::GET, "/readyz", Bytes::new())).await
+        })
+        .with_context(|| format!("the node on {admin} has not answered within {PATIENCE:?}"))?;
+    super::print(&String::from_utf8_lossy(&answer.context("the node can't make hits durable")?))
+}

@@ -1,0 +1,111 @@
+//! Tells readers from machines, by what a hit's request says of itself and by the bot lists.
+
+use std::cell::RefCell;
+
+use hyper::header::{HeaderMap, HeaderName, USER_AGENT};
+
+use crate::bots::{Kind, Lists, cut};
+use crate::counter::site::Screening;
+
+use super::recent::Recent;
+
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
+/// Where browsers say that they fetch ahead: the standard's field first, then older ones.
+const PURPOSES: [HeaderName; 3] =
+    [HeaderName::from_static("sec-purpose"), HeaderName::from_static("purpose"), HeaderName::from_static("x-moz")];
+
+/// One worker's knowledge of User-Agents.
+#[derive(Default)]
+pub struct Screen {
+    /// What the lists say of each that was asked about.
+    agents: RefCell<Recent<Option<Kind>>>,
+}
+
+impl Screen {
+    /// Why a hit is no reader's, or none. `is_steered`: the page's script says that a program
+    /// steers the browser.
+    pub fn judge(&self, screening: Screening, headers: &HeaderMap, is_steered: bool) -> Option<Kind> {
+        if screening == Screening::None {
+            return None;
+        }
+        self.kind(headers, is_steered).filter(|kind| screening == Screening::All || !kind.is_tool())
+    }
+
+    fn kind(&self, headers: &HeaderMap, is_steered: bool) -> Option<Kind> {
+        if PURPOSES.iter().any(|name| headers.get(name).is_some_and(|value| fetches_ahead(value.as_bytes()))) {
+            return Some(Kind::Prefetch);
+        }
+        if headers.get(SEC_FETCH_MODE).is_some_and(|mode| mode == "navigate") {
+            return Some(Kind::Navigation);
+        }
+        let user_agent = headers.get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let user_agent = user_agent.as_deref().unwrap_or_default().trim();
+        if user_agent.is_empty() {
+            return Some(Kind::NoUserAgent);
+        }
+        self.recognise(cut(user_agent)).or(is_steered.then_some(Kind::Webdriver))
+    }
+
+    fn recognise(&self, user_agent: &str) -> Option<Kind> {
+        let mut agents = self.agents.borrow_mut();
+        if let Some(known) = agents.get(user_agent) {
+            return known;
+        }
+        let kind = Lists::get().recognise(user_agent);
+        agents.insert(user_agent, kind);
+        kind
+    }
+}
+
+/// `prefetch`, `prefetch;prerender`, `preview` and the like.
+fn fetches_ahead(purpose: &[u8]) -> bool {
+    let begins = |word: &[u8]| purpose.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    begins(b"prefetch") || begins(b"prerender") || begins(b"preview")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
+
+    fn judge(screening: Screening, fields: &[(&'static str, &str)], is_steered: bool) -> Option<Kind> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let screen = Screen::default();
+        let first = screen.judge(screening, &headers, is_steered);
+        // The second time from what is remembered.
+        assert_eq!(screen.judge(screening, &headers, is_steered), first);
+        first
+    }
+
+    #[test]
+    fn a_request_says_of_itself_that_it_is_no_readers() {
+        let by = |field| judge(Screening::All, &[("user-agent", CHROME), field], false);
+        assert_eq!(by(("accept", "*/*")), None);
+        assert_eq!(by(("sec-fetch-mode", "cors")), None);
+        assert_eq!(by(("sec-fetch-mode", "navigate")), Some(Kind::Navigation));
+        assert_eq!(by(("sec-purpose", "prefetch;prerender")), Some(Kind::Prefetch));
+        assert_eq!(by(("purpose", "prefetch")), Some(Kind::Prefetch));
+        assert_eq!(by(("purpose", "preview")), Some(Kind::Prefetch));
+        assert_eq!(by(("x-moz", "Prefetch")), Some(Kind::Prefetch));
+        assert_eq!(by(("sec-purpose", "")), None);
+        assert_eq!(judge(Screening::All, &[("user-agent", CHROME)], true), Some(Kind::Webdriver));
+        assert_eq!(judge(Screening::All, &[], false), Some(Kind::NoUserAgent));
+        assert_eq!(judge(Screening::All, &[("user-agent", " ")], false), Some(Kind::NoUserAgent));
+    }
+
+    #[test]
+    fn a_site_may_let_tools_pass_or_everything() {
+        let bot = [("user-agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)")];
+        let tool = [("user-agent", "curl/8.5.0")];
+        assert_eq!(judge(Screening::All, &tool, false), Some(Kind::HttpLibrary));
+        assert_eq!(judge(Screening::ButTools, &tool, false), None);
+        assert_eq!(judge(Screening::ButTools, &[], true), None);
+        assert_eq!(judge(Screening::ButTools, &bot, false), Some(Kind::SearchEngine));
+        assert_eq!(judge(Screening::None, &bot, false), None);
+    }
+}

@@ -1,0 +1,87 @@
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A process that ends with the test.
+pub struct Beside(Child);
+
+impl Beside {
+    /// Starts it with its output in `log`, so that a failing test can show it.
+    pub fn start(command: &mut Command, log: &Path) -> Self {
+        Self::start_with_input(command, Stdio::null(), log)
+    }
+
+    pub fn start_with_input(command: &mut Command, input: impl Into<Stdio>, log: &Path) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
+        let child = command.stdin(input).stdout(log.try_clone().unwrap()).stderr(log).spawn();
+        Self(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().unwrap().success());
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
+    pub fn wait(mut self) -> std::process::ExitStatus {
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port that nobody had a moment ago.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A file of the project.
+pub fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Runs a command to its end; fails with what it said if it does.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
+    said
+}
+
+/// A Redis server, or one that speaks as it does.
+pub struct Redis {
+    pub port: u16,
+    _process: Beside,
+}
+
+impl Redis {
+    pub fn start(directory: &Path, more: &[&str]) -> Self {
+        Self::start_as(Command::new("redis-server"), directory, more)
+    }
+
+    pub fn start_as(mut command: Command, directory: &Path, more: &[&str]) -> Self {
+        let port = free_port();
+        let home = directory.join(format!("redis-{port}"));
+        std::fs::create_dir_all(&home).unwrap();
+        command.args(more).args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]).arg(&home);
+        let _process = Beside::start(&mut command, &home.join("log"));
+        super::node::until("Redis is there", std::time::Duration::from_secs(60), || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Self { port, _process }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+}

@@ -1,0 +1,23 @@
+//! Tests of what an operator is given: the files in `deploy/` and the pages in `docs/`, each put to
+//! its real use.
+
+/// Servers that a test runs beside the program.
+mod beside;
+/// The image and the composition.
+mod containers;
+/// Steady load over HTTP that knows what was answered.
+mod load;
+/// Starts the program.
+#[path = "../it/node.rs"]
+#[expect(dead_code, reason = "the other tests' helper can do more than these need")]
+mod node;
+/// The Debian package.
+mod package;
+/// Behind nginx, Caddy and Apache.
+mod proxied;
+/// Sees what passes between a proxy and a node.
+mod relay;
+/// Under systemd: sockets handed over, word sent back, the units.
+mod systemd;
+/// What Prometheus and Grafana see.
+mod watched;

@@ -1,0 +1,116 @@
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rand::rngs::StdRng;
+
+use crate::book::Book;
+use crate::host::{Host, SITE_IDS};
+use crate::length::dice;
+use crate::load::{Load, Plan};
+use crate::node::PROGRAM;
+
+/// A node with a clock of its own, which can be set while it runs.
+struct Clocked {
+    host: Host,
+    setting: PathBuf,
+    book: Arc<Book>,
+    ahead: TimeDelta,
+}
+
+impl Clocked {
+    fn at(moment: &str) -> Self {
+        let host = Host::new(None);
+        std::fs::create_dir_all(host.data()).unwrap();
+        let setting = host.data().with_extension("clock");
+        let mut clocked = Self { host, setting, book: Arc::default(), ahead: TimeDelta::zero() };
+        clocked.set(moment.parse::<DateTime<Utc>>().unwrap() - Utc::now());
+        clocked.start();
+        clocked
+    }
+
+    fn start(&mut self) {
+        let library = std::fs::read_dir("/usr/lib")
+            .unwrap()
+            .map(|entry| entry.unwrap().path().join("faketime/libfaketime.so.1"))
+            .find(|path| path.exists())
+            .expect("libfaketime, of Debian's package faketime");
+        // Not by the `faketime` command, to which signals would go. The setting is read again each
+        // time that the program asks for the time.
+        let mut command = Command::new(PROGRAM);
+        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &self.setting);
+        command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        self.host.start_as(command);
+    }
+
+    fn set(&mut self, ahead: TimeDelta) {
+        self.ahead = TimeDelta::seconds(ahead.num_seconds());
+        let unfinished = self.setting.with_extension("new");
+        std::fs::write(&unfinished, format!("{:+}\n", self.ahead.num_seconds())).unwrap();
+        std::fs::rename(&unfinished, &self.setting).unwrap();
+    }
+
+    fn load(&self, dice: &mut StdRng) -> Load {
+        let plan = Plan { clients: 2, pause: Duration::from_millis(8), pages: 50, ahead: self.ahead };
+        Load::start(&self.book, &[self.host.door()], &plan, dice)
+    }
+
+    fn holds(&mut self, what: &str) {
+        self.book.holds_in(what, &SITE_IDS, &self.host.export());
+        self.host.kill();
+        // Folded by another run, after the day of the hits.
+        self.start();
+        self.book.holds_in(what, &SITE_IDS, &self.host.export());
+        self.host.stop();
+        assert!(self.book.results().acknowledged > 20, "{what}: {:?}", self.book.results());
+        assert_eq!(self.book.results().doubtful(), 0, "{what}");
+    }
+}
+
+#[test]
+fn each_hit_belongs_to_the_local_day_of_its_moment_at_the_ends_of_days_months_years_and_summer() {
+    let mut dice = dice("ends of days");
+    let moments = [
+        ("a month ends in Ha Noi", "2024-06-30T17:00:00Z"),
+        ("a leap day begins in Ha Noi", "2024-02-28T17:00:00Z"),
+        ("a year ends in Berlin", "2024-12-31T23:00:00Z"),
+        ("the last night of winter begins in Berlin", "2024-03-30T23:00:00Z"),
+        ("summer time begins in Berlin", "2024-03-31T01:00:00Z"),
+        ("summer time ends in Berlin", "2024-10-27T01:00:00Z"),
+        ("the first day of winter ends in Berlin", "2024-10-27T23:00:00Z"),
+    ];
+    let two = TimeDelta::seconds(2);
+    let before = |moment: &str| (moment.parse::<DateTime<Utc>>().unwrap() - two).to_rfc3339();
+    let mut all: Vec<_> = moments.iter().map(|(what, moment)| (what, Clocked::at(&before(moment)))).collect();
+    let loads: Vec<_> = all.iter().map(|(_, clocked)| clocked.load(&mut dice)).collect();
+    // Each was some moments from its end when the last was started; all are well past it now.
+    std::thread::sleep(Duration::from_secs(5));
+    loads.into_iter().for_each(Load::stop);
+    for (what, clocked) in &mut all {
+        clocked.holds(what);
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_back_or_ahead_takes_hits_where_it_stands_and_loses_none() {
+    let mut dice = dice("jumps");
+    let mut clocked = Clocked::at("2024-06-17T16:59:30Z");
+    let jumps = [
+        TimeDelta::zero(),
+        TimeDelta::hours(-1),
+        TimeDelta::hours(1),
+        TimeDelta::days(1),
+        TimeDelta::days(-1),
+        TimeDelta::days(200),
+        TimeDelta::days(-400),
+    ];
+    for jump in jumps {
+        clocked.set(clocked.ahead + jump);
+        let load = clocked.load(&mut dice);
+        std::thread::sleep(Duration::from_millis(400));
+        load.stop();
+    }
+    clocked.holds("after all jumps");
+}

@@ -1,0 +1,99 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::book::Book;
+use crate::host::{Host, PATIENCE, SITE_IDS, until_right};
+use crate::length::dice;
+use crate::load::{Load, Plan};
+use crate::node::until;
+use crate::redis_server::RedisServer;
+
+struct Stand {
+    redis: RedisServer,
+    host: Host,
+    book: Arc<Book>,
+}
+
+impl Stand {
+    fn new() -> Self {
+        let redis = RedisServer::start();
+        let mut host = Host::new(Some(&redis.url()));
+        host.start();
+        let stand = Self { redis, host, book: Arc::default() };
+        stand.load();
+        stand.is_right(&SITE_IDS);
+        stand
+    }
+
+    fn load(&self) {
+        let plan = Plan { pages: 20, ..Plan::default() };
+        let doors = [self.host.door()];
+        Load::during(&self.book, &doors, &plan, &mut dice("poison"), || std::thread::sleep(Duration::from_millis(300)));
+    }
+
+    fn is_right(&self, sites: &[&str]) {
+        until_right("Redis", PATIENCE, || self.book.faults(sites, &self.redis.counted_of(sites)));
+    }
+
+    fn reports(&self, what: &str) {
+        until(&format!("/readyz names {what}"), PATIENCE, || self.host.ready().contains(what));
+        println!("reported: {}", self.host.ready());
+        assert_eq!(self.host.node().admin_get("/readyz").status, 200, "poison takes no node out of service");
+    }
+
+    fn gets_well(mut self) {
+        let mended = Instant::now();
+        self.is_right(&SITE_IDS);
+        println!("right {:?} after it was mended", mended.elapsed());
+        until("/readyz is clean", PATIENCE, || self.host.ready().contains(r#""degraded":[]"#));
+        self.host.stop();
+        self.book.holds_in("the files", &SITE_IDS, &self.host.export());
+        self.book.holds_in("Redis after a stop", &SITE_IDS, &self.redis.counted());
+    }
+}
+
+/// Site a's hash is spoilt so; site b stays exact, a is reported, and heals when mended.
+fn spoilt_by(spoil: &[&[&str]]) {
+    let stand = Stand::new();
+    for command in spoil {
+        stand.redis.ask::<redis::Value>(command);
+    }
+    stand.load();
+    stand.is_right(&["b"]);
+    stand.reports("a: ");
+    stand.redis.ask::<i64>(&["DEL", "thongke:{a}:hits"]);
+    stand.gets_well();
+}
+
+#[test]
+fn a_key_of_a_wrong_type_and_counters_that_are_no_numbers_leave_other_sites_exact_and_heal() {
+    let hash = "thongke:{a}:hits";
+    std::thread::scope(|scope| {
+        scope.spawn(|| spoilt_by(&[&["DEL", hash], &["SET", hash, "x"]]));
+        scope.spawn(|| spoilt_by(&[&["HSET", hash, "total", "many"]]));
+        scope.spawn(|| spoilt_by(&[&["HSET", hash, "total", "9223372036854775800"]]));
+    });
+}
+
+/// All of Redis is spoilt so; it is reported, and caught up with when mended.
+fn redis_spoilt_by(spoil: &[&str], reported: &str, mend: &[&str]) {
+    let stand = Stand::new();
+    stand.redis.ask::<redis::Value>(spoil);
+    stand.load();
+    stand.reports(reported);
+    stand.redis.ask::<redis::Value>(mend);
+    stand.gets_well();
+}
+
+#[test]
+fn a_redis_that_may_evict_is_full_is_a_replica_or_forbids_scripts_is_reported_and_caught_up_with() {
+    let policy = |policy| ["CONFIG", "SET", "maxmemory-policy", policy];
+    let memory = |bytes| ["CONFIG", "SET", "maxmemory", bytes];
+    let scripts = |eval, evalsha| ["ACL", "SETUSER", "default", eval, evalsha];
+    std::thread::scope(|scope| {
+        scope.spawn(|| redis_spoilt_by(&policy("allkeys-lru"), "maxmemory-policy is", &policy("noeviction")));
+        scope.spawn(|| redis_spoilt_by(&memory("1"), "OOM", &memory("0")));
+        scope.spawn(|| redis_spoilt_by(&["REPLICAOF", "127.0.0.1", "1"], "replica", &["REPLICAOF", "NO", "ONE"]));
+        scope.spawn(|| redis_spoilt_by(&scripts("-eval", "-evalsha"), "NOPERM", &scripts("+eval", "+evalsha")));
+    });
+}

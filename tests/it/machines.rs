@@ -1,0 +1,197 @@
+//! Hits that are no reader's, and reloads: answered, never counted, and to be seen by the operator.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::node::{Answer, Node, PROGRAM, exchange};
+
+const CHROME: &str =
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
+const GOOGLEBOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+
+/// A node with one site `a`, of which `settings` says more.
+struct Portal {
+    directory: TempDir,
+    config: PathBuf,
+    node: Node,
+}
+
+impl Portal {
+    fn start(settings: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let config = directory.path().join("thongke.toml");
+        let screening = if settings.contains("bots") { "" } else { "bots = \"all\"\n" };
+        let origins = format!("origins = [\"http://localhost:*\"]\n{screening}");
+        std::fs::write(&config, format!("[sites.a]\n{origins}\nfigures = [\"total\"]\n{settings}\n")).unwrap();
+        let node = Self::node(directory.path(), &config);
+        Self { directory, config, node }
+    }
+
+    fn node(directory: &Path, config: &Path) -> Node {
+        Node::start(&directory.join("data"), &["--config", config.to_str().unwrap()])
+    }
+
+    fn hit(&self, page: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send("/v1/hit", &format!(r#"{{"site":"a","url":"http://localhost{page}"}}"#), fields)
+    }
+
+    fn send(&self, path: &str, body: &str, fields: &[(&str, &str)]) -> Answer {
+        let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let length = body.len();
+        let head = format!("Host: localhost\r\nConnection: close\r\n{fields}Content-Length: {length}\r\n");
+        let method = if path.contains(".gif") { "GET" } else { "POST" };
+        exchange(&self.node.public, format!("{method} {path} HTTP/1.1\r\n{head}\r\n{body}").as_bytes())
+    }
+
+    fn total(&self) -> i64 {
+        self.node.get("/v1/sites/a/figures").figure("total")
+    }
+
+    fn census(&self) -> String {
+        let data = self.directory.path().join("data");
+        let mut command = Command::new(PROGRAM);
+        let output = command.args(["bots", "a", "--data-dir"]).arg(data).arg("--config").arg(&self.config).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+/// What `Thongke-Hit` says.
+fn outcome(answer: &Answer) -> String {
+    let field = answer.head.lines().find_map(|line| line.strip_prefix("thongke-hit: "));
+    format!("{} {}", answer.status, field.unwrap_or("-"))
+}
+
+#[test]
+fn a_machines_hit_is_answered_and_stands_in_the_metrics_but_not_in_the_figures() {
+    let portal = Portal::start("");
+    let says = |answer: &Answer| outcome(answer);
+    assert_eq!(says(&portal.hit("/a", &[("User-Agent", CHROME)])), "200 counted");
+    let refused = portal.hit("/a", &[("User-Agent", GOOGLEBOT)]);
+    assert_eq!(says(&refused), "200 bot");
+    // With the figures, since a page may show them all the same.
+    assert_eq!(refused.figure("total"), 1);
+    for (fields, expected) in [
+        (&[][..], "200 bot"),
+        (&[("User-Agent", "")], "200 bot"),
+        (&[("User-Agent", "curl/8.5.0")], "200 bot"),
+        (&[("User-Agent", CHROME), ("Sec-Fetch-Mode", "navigate")], "200 bot"),
+        (&[("User-Agent", CHROME), ("Sec-Purpose", "prefetch;prerender")], "200 prefetch"),
+        (&[("User-Agent", CHROME), ("Purpose", "prefetch")], "200 prefetch"),
+        (&[("User-Agent", CHROME), ("X-Moz", "prefetch")], "200 prefetch"),
+        (&[("User-Agent", CHROME), ("Sec-Fetch-Mode", "cors"), ("Save-Data", "on")], "200 counted"),
+    ] {
+        assert_eq!(says(&portal.hit("/a", fields)), expected, "{fields:?}");
+    }
+    let steered = r#"{"site":"a","url":"http://localhost/a","webdriver":true}"#;
+    assert_eq!(says(&portal.send("/v1/hit", steered, &[("User-Agent", CHROME)])), "200 bot");
+    let form = "site=a&url=http://localhost/a&webdriver=true";
+    assert_eq!(says(&portal.send("/v1/hit?figures=0", form, &[("User-Agent", CHROME)])), "204 bot");
+    // A newer script may say more there than this version knows.
+    for hint in ["false", "null", "{\"by\":[\"x\"]}", "\"true\"", "1", "[]"] {
+        let body = format!(r#"{{"site":"a","url":"http://localhost/a","webdriver":{hint}}}"#);
+        assert_eq!(says(&portal.send("/v1/hit", &body, &[("User-Agent", CHROME)])), "200 counted", "{hint}");
+    }
+    let pixel = "/v1/hit.gif?site=a&url=http://localhost/a";
+    assert_eq!(says(&portal.send(pixel, "", &[("User-Agent", GOOGLEBOT)])), "200 bot");
+    assert_eq!(says(&portal.send(pixel, "", &[("User-Agent", CHROME)])), "200 counted");
+    // A bad request is refused as such, whoever sends it.
+    assert_eq!(portal.send("/v1/hit", "{", &[("User-Agent", GOOGLEBOT)]).status, 400);
+    assert_eq!(portal.total(), 9);
+    let metrics = portal.node.admin_get("/metrics").body;
+    for line in [r#"result="counted"} 9"#, r#"result="bot"} 8"#, r#"result="prefetch"} 3"#] {
+        assert!(metrics.contains(&format!(r#"thongke_hits_total{{site="a",{line}"#)), "{line}:\n{metrics}");
+    }
+    portal.node.stop();
+}
+
+#[test]
+fn the_operator_sees_what_was_not_counted_by_day_and_kind_also_after_a_restart() {
+    let mut portal = Portal::start("repeat_window = \"1h\"");
+    for _ in 0..3 {
+        portal.hit("/a", &[("User-Agent", GOOGLEBOT)]);
+        portal.hit("/a", &[("User-Agent", CHROME)]);
+    }
+    portal.hit("/a", &[("User-Agent", "curl/8.5.0")]);
+    let kinds = |census: &str| -> Vec<String> {
+        let lines = census.lines().skip(1);
+        lines.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")).collect()
+    };
+    let expected = ["search-engine 3", "repeat 2", "http-library 1"];
+    assert_eq!(kinds(&portal.census()), expected);
+    let json = portal.node.admin_get("/sites/a/bots").json();
+    assert_eq!((&json[0]["kind"], &json[0]["hits"]), (&"search-engine".into(), &3.into()));
+    assert_eq!(portal.node.admin_get("/sites/b/bots").status, 404);
+    let Portal { directory, config, node } = portal;
+    node.stop();
+    let node = Portal::node(directory.path(), &config);
+    portal = Portal { directory, config, node };
+    assert_eq!(kinds(&portal.census()), expected);
+    portal.hit("/a", &[("User-Agent", GOOGLEBOT)]);
+    assert_eq!(kinds(&portal.census()), ["search-engine 4", "repeat 2", "http-library 1"]);
+    let Portal { directory, config, node } = portal;
+    node.stop();
+    // On the files of a node that does not run.
+    let output = Command::new(PROGRAM)
+        .args(["bots", "a", "--json", "--data-dir"])
+        .arg(directory.path().join("data"))
+        .arg("--config")
+        .arg(config)
+        .output()
+        .unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json[0]["hits"], 4);
+}
+
+#[test]
+fn a_site_may_count_machines_too_and_the_demo_counts_a_developers_tools() {
+    let portal = Portal::start("bots = false");
+    assert_eq!(outcome(&portal.hit("/a", &[("User-Agent", GOOGLEBOT)])), "200 counted");
+    assert_eq!(outcome(&portal.hit("/a", &[])), "200 counted");
+    portal.node.stop();
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let hit = |user_agent: &str| {
+        let body = r#"{"site":"demo","url":"http://localhost/a"}"#;
+        let head = format!(
+            "Host: localhost\r\nConnection: close\r\nUser-Agent: {user_agent}\r\nContent-Length: {}",
+            body.len()
+        );
+        outcome(&exchange(&node.public, format!("POST /v1/hit HTTP/1.1\r\n{head}\r\n\r\n{body}").as_bytes()))
+    };
+    assert_eq!(hit("curl/8.5.0"), "200 counted");
+    assert_eq!(hit(GOOGLEBOT), "200 bot");
+    node.stop();
+}
+
+#[test]
+fn a_reload_within_the_window_counts_once_on_every_worker() {
+    let portal = Portal::start("repeat_window = \"30m\"");
+    let chrome = [("User-Agent", CHROME)];
+    assert_eq!(outcome(&portal.hit("/a", &chrome)), "200 counted");
+    // Each on a connection of its own, so on whichever worker the kernel chooses.
+    for _ in 0..20 {
+        assert_eq!(outcome(&portal.hit("/a", &chrome)), "200 repeat");
+    }
+    assert_eq!(outcome(&portal.hit("/a/?utm_source=zalo#comments", &chrome)), "200 repeat");
+    assert_eq!(outcome(&portal.hit("/b", &chrome)), "200 counted");
+    assert_eq!(outcome(&portal.hit("/a", &[("User-Agent", &CHROME.replace("126", "127"))])), "200 counted");
+    // No key is made of a reader who does not want to be followed.
+    for refusal in [("DNT", "1"), ("Sec-GPC", "1")] {
+        assert_eq!(outcome(&portal.hit("/a", &[chrome[0], refusal])), "200 counted");
+    }
+    assert_eq!(portal.total(), 5);
+    portal.node.stop();
+}
+
+#[test]
+fn a_reload_after_the_window_counts_again() {
+    let portal = Portal::start("repeat_window = \"2s\"");
+    let hit = || outcome(&portal.hit("/a", &[("User-Agent", CHROME)]));
+    assert_eq!(hit(), "200 counted");
+    crate::node::until("it counts again", std::time::Duration::from_secs(30), || hit() == "200 counted");
+    portal.node.stop();
+}

@@ -1,0 +1,374 @@
+//! What a page goes through in a reader's browser: each counts exactly once, or not at all.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fantoccini::{Client, Locator};
+use tempfile::TempDir;
+
+use crate::driver::Driver;
+use crate::node::{Node, until};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A portal: a node that counts for it, and a web server of its pages.
+struct Portal {
+    _directory: TempDir,
+    node: Node,
+    pages: Pages,
+    driver: Driver,
+}
+
+struct Pages {
+    port: u16,
+    /// Path → what was asked for it, each as its header.
+    asked: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Portal {
+    /// `SCRIPT` in a page stands for the script's address.
+    fn start(pages: &[(&'static str, &str)]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let config = directory.path().join("thongke.toml");
+        let site = "[sites.a]\norigins = [\"http://localhost:*\"]\nbots = \"all\"\nfigures = [\"total\"]\n";
+        std::fs::write(&config, site).unwrap();
+        let node = Node::start(&directory.path().join("data"), &["--config", config.to_str().unwrap()]);
+        let script = format!("http://{}/thongke.js", node.public);
+        let pages = pages.iter().map(|(path, html)| (*path, html.replace("SCRIPT", &script))).collect();
+        Self { _directory: directory, node, pages: Pages::serve(pages), driver: Driver::start() }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://localhost:{}{path}", self.pages.port)
+    }
+
+    fn total(&self) -> i64 {
+        self.node.get("/v1/sites/a/figures").figure("total")
+    }
+
+    /// Hits that came, whatever became of them.
+    fn received(&self) -> f64 {
+        let metrics = self.node.admin_get("/metrics").body;
+        let hits = metrics.lines().filter(|line| line.starts_with("thongke_hits_total{"));
+        hits.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// So many are counted, and no further ones come.
+    async fn counts(&self, hits: i64) {
+        until(&format!("{hits} are counted, not {}", self.total()), LONG, || self.total() >= hits);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert_eq!((self.total(), self.received()), (hits, hits as f64));
+    }
+
+    fn run(self, test: impl AsyncFnOnce(&Self, &Client)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let browser = self.driver.persons_browser().await;
+            test(&self, &browser).await;
+            browser.close().await.unwrap();
+        });
+        self.node.stop();
+    }
+}
+
+impl Pages {
+    fn serve(pages: BTreeMap<&'static str, String>) -> Self {
+        let listener = TcpListener::bind("localhost:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (pages, log) = (Arc::new(pages), Arc::clone(&asked));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (pages, log) = (Arc::clone(&pages), Arc::clone(&log));
+                // A browser opens connections ahead that it may never use.
+                std::thread::spawn(move || Self::answer(stream, &pages, &log));
+            }
+        });
+        Self { port, asked }
+    }
+
+    fn answer(mut stream: TcpStream, pages: &BTreeMap<&str, String>, log: &Mutex<Vec<(String, String)>>) {
+        let head: Vec<String> = BufReader::new(stream.try_clone().unwrap())
+            .lines()
+            .map_while(Result::ok)
+            .take_while(|line| !line.is_empty())
+            .collect();
+        let Some(path) = head.first().and_then(|line| line.split(' ').nth(1)) else { return };
+        let path = path.split('?').next().unwrap_or_default();
+        log.lock().unwrap().push((path.to_owned(), head.join("\n").to_ascii_lowercase()));
+        let (status, html) = pages.get(path).map_or(("404 Not Found", ""), |html| ("200 OK", html));
+        let head = "Content-Type: text/html; charset=utf-8\r\nCache-Control: no-cache\r\nConnection: close";
+        let _ = write!(stream, "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {}\r\n\r\n{html}", html.len());
+    }
+
+    fn asked(&self, path: &str, field: &str) -> bool {
+        self.asked.lock().unwrap().iter().any(|(asked, head)| asked == path && head.contains(field))
+    }
+}
+
+const TAG: &str = r#"<!DOCTYPE html><title>Bài</title><body><div data-thongke></div><script async src="SCRIPT" data-site="a"></script>"#;
+const EMPTY: &str = "<!DOCTYPE html><title>Trống</title>";
+
+async fn shown(browser: &Client) -> String {
+    let value = browser.wait().at_most(LONG).for_element(Locator::Css(".thongke-value")).await.unwrap();
+    value.text().await.unwrap()
+}
+
+#[test]
+fn one_view_counts_once_and_the_way_back_from_the_browsers_cache_once_more() {
+    let portal = Portal::start(&[("/bai", TAG), ("/trong", EMPTY)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/bai")).await.unwrap();
+        assert_eq!(shown(browser).await, "1");
+        portal.counts(1).await;
+        browser.execute("window.kept = true", Vec::new()).await.unwrap();
+        browser.goto(&portal.url("/trong")).await.unwrap();
+        portal.counts(1).await;
+        browser.back().await.unwrap();
+        portal.counts(2).await;
+        // The very same page, not a new load: else this shows nothing of the cache.
+        assert_eq!(browser.execute("return window.kept", Vec::new()).await.unwrap(), true);
+    });
+}
+
+#[test]
+fn two_tags_or_a_frame_of_the_same_portal_are_one_view() {
+    let two = format!("{TAG}<script async src=\"SCRIPT?2\" data-site=\"a\"></script>");
+    let framing = format!("{TAG}<iframe src=\"/bai\"></iframe>");
+    let frame_only = format!("{EMPTY}<body><iframe src=\"/bai\"></iframe>");
+    let portal = Portal::start(&[("/bai", TAG), ("/hai", &two), ("/khung", &framing), ("/chi-khung", &frame_only)]);
+    portal.run(async |portal, browser| {
+        for (at, path) in ["/hai", "/khung", "/chi-khung"].into_iter().enumerate() {
+            browser.goto(&portal.url(path)).await.unwrap();
+            portal.counts(at as i64 + 1).await;
+        }
+    });
+}
+
+#[test]
+fn a_reader_who_leaves_before_the_answer_is_counted() {
+    let leaving = r#"<!DOCTYPE html><title>Bài</title><body>
+        <script src="SCRIPT" data-site="a"></script><script>location.href = '/trong';</script>"#;
+    let portal = Portal::start(&[("/bai", leaving), ("/trong", EMPTY)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/bai")).await.unwrap();
+        browser.wait().at_most(LONG).for_url(&portal.url("/trong").parse().unwrap()).await.unwrap();
+        portal.counts(1).await;
+    });
+}
+
+#[test]
+fn a_page_made_ahead_counts_when_the_reader_comes_to_it() {
+    let ahead = r#"<!DOCTYPE html><title>Trước</title><body><a href="/bai">Bài</a>
+        <script type="speculationrules">{"prerender":[{"source":"list","urls":["/bai"],"eagerness":"immediate"}]}</script>"#;
+    let portal = Portal::start(&[("/truoc", ahead), ("/bai", TAG)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/truoc")).await.unwrap();
+        until("the page is made ahead", LONG, || portal.pages.asked("/bai", "prerender"));
+        // Long enough for a script that would not wait.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(portal.received(), 0.0);
+        browser.find(Locator::Css("a")).await.unwrap().click().await.unwrap();
+        portal.counts(1).await;
+        let activation = "return performance.getEntriesByType('navigation')[0].activationStart > 0";
+        assert_eq!(browser.execute(activation, Vec::new()).await.unwrap(), true);
+    });
+}
+
+#[test]
+fn a_tab_in_the_background_counts_when_it_is_looked_at() {
+    let portal = Portal::start(&[("/bai", TAG), ("/trong", EMPTY)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/trong")).await.unwrap();
+        let first = browser.window().await.unwrap();
+        let tab = browser.new_window(true).await.unwrap().handle;
+        browser.switch_to_window(tab.clone()).await.unwrap();
+        browser.goto(&portal.url("/trong")).await.unwrap();
+        // Loaded after the reader has turned to the first tab again.
+        let later = "const link = arguments[0]; document.addEventListener('visibilitychange', () => { if (document.hidden) location.href = link; });";
+        browser.execute(later, vec![portal.url("/bai").into()]).await.unwrap();
+        browser.switch_to_window(first).await.unwrap();
+        bring_to_front(browser).await;
+        until("the tab has loaded", LONG, || portal.pages.asked("/bai", ""));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(portal.received(), 0.0);
+        browser.switch_to_window(tab).await.unwrap();
+        bring_to_front(browser).await;
+        portal.counts(1).await;
+    });
+}
+
+/// A screenshot brings a tab to the front, as a reader's click on it does.
+async fn bring_to_front(browser: &Client) {
+    browser.screenshot().await.unwrap();
+}
+
+const SINGLE: &str = r#"<!DOCTYPE html><title>Một trang</title><body>BEFORE<div data-thongke></div>
+    <script async src="SCRIPT" data-site="a" data-spa></script>"#;
+
+/// What a single-page site does, and how many views that adds.
+const MOVES: [(&str, i64); 6] = [
+    ("history.pushState(null, '', '/bai-2')", 1),
+    ("history.pushState(null, '', '/bai-2#binh-luan')", 0),
+    ("history.replaceState(null, '', '/bai-2?xem=1')", 0),
+    ("history.pushState(null, '', '/bai-3')", 1),
+    ("history.back()", 1),
+    ("location.hash = 'cuoi'", 0),
+];
+
+async fn goes_through(portal: &Portal, browser: &Client) {
+    browser.goto(&portal.url("/mot")).await.unwrap();
+    portal.counts(1).await;
+    let mut hits = 1;
+    for (script, more) in MOVES {
+        browser.execute(script, Vec::new()).await.unwrap();
+        hits += more;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        portal.counts(hits).await;
+    }
+}
+
+#[test]
+fn each_page_of_a_single_page_site_counts() {
+    let portal = Portal::start(&[("/mot", &SINGLE.replace("BEFORE", ""))]);
+    portal.run(async |portal, browser| goes_through(portal, browser).await);
+}
+
+#[test]
+fn a_browser_without_fetch_and_navigation_counts_and_shows_all_the_same() {
+    let without = "<script>delete window.fetch; window.fetch = undefined; Object.defineProperty(window, 'navigation', {value: undefined});</script>";
+    let portal = Portal::start(&[("/mot", &SINGLE.replace("BEFORE", without))]);
+    portal.run(async |portal, browser| {
+        goes_through(portal, browser).await;
+        assert_eq!(shown(browser).await, "4");
+    });
+}
+
+#[test]
+fn where_the_service_fails_the_page_stays_as_it_was() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let content = "<p>Nội dung</p><div data-thongke>Chờ</div>";
+    let page = |script: &str| {
+        format!(
+            "{EMPTY}<body>{content}<script>window.errors = []; onerror = e => errors.push(e); onunhandledrejection = e => errors.push(e.reason)</script><script src=\"{script}\" data-site=\"a\"></script>"
+        )
+    };
+    // The script comes from a service that then goes away, answers nonsense, or refuses.
+    let broken = |replacement: &str| {
+        format!(
+            "{EMPTY}<body>{content}<script>window.errors = []; onerror = e => errors.push(e); onunhandledrejection = e => errors.push(e.reason); window.fetch = () => {replacement}</script><script src=\"SCRIPT\" data-site=\"a\"></script>"
+        )
+    };
+    let pages = [
+        ("/khong-co", page(&format!("http://{gone}/thongke.js"))),
+        ("/mat-mang", broken("Promise.reject(new TypeError('Failed to fetch'))")),
+        ("/vo-nghia", broken("Promise.resolve(new Response('<html>'))")),
+        ("/la", broken("Promise.resolve(new Response('{\"figures\":[]}'))")),
+        ("/tu-choi", broken("Promise.resolve(new Response('{\"status\":503}', {status: 503}))")),
+    ];
+    let pages: Vec<_> = pages.iter().map(|(path, html)| (*path, html.as_str())).collect();
+    let paths: Vec<_> = pages.iter().map(|(path, _)| *path).collect();
+    let portal = Portal::start(&pages);
+    portal.run(async |portal, browser| {
+        for path in paths {
+            browser.goto(&portal.url(path)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let state = "return [document.querySelector('[data-thongke]').outerHTML, document.querySelectorAll('p, div').length, errors.length]";
+            let state = browser.execute(state, Vec::new()).await.unwrap();
+            assert_eq!(state, serde_json::json!(["<div data-thongke=\"\">Chờ</div>", 2, 0]), "{path}");
+        }
+        assert_eq!(portal.received(), 0.0);
+    });
+}
+
+#[test]
+fn nothing_on_the_demo_page_moves_when_the_figures_come() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let driver = Driver::start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let browser = driver.persons_browser().await;
+        for width in [360, 1280] {
+            browser.set_window_size(width, 900).await.unwrap();
+            browser.goto(&format!("http://{}/", node.public)).await.unwrap();
+            shown(&browser).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let shifts = "const done = arguments[0]; let sum = 0; \
+                new PerformanceObserver(list => list.getEntries().forEach(entry => sum += entry.value)) \
+                .observe({type: 'layout-shift', buffered: true}); setTimeout(() => done(sum), 500);";
+            let sum = browser.execute_async(shifts, Vec::new()).await.unwrap();
+            assert_eq!(sum.as_f64(), Some(0.0), "at {width} px");
+        }
+        browser.close().await.unwrap();
+    });
+    node.stop();
+}
+
+#[test]
+fn a_steered_browser_says_so_and_is_not_counted() {
+    let portal = Portal::start(&[("/bai", TAG)]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let headless = portal.driver.browser_with(&[]).await;
+        headless.goto(&portal.url("/bai")).await.unwrap();
+        // It sees the figures all the same.
+        assert_eq!(shown(&headless).await, "0");
+        headless.close().await.unwrap();
+        let disguised = portal.driver.browser_with(&["--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"]).await;
+        disguised.goto(&portal.url("/bai")).await.unwrap();
+        assert_eq!(shown(&disguised).await, "0");
+        disguised.close().await.unwrap();
+    });
+    let kinds: Vec<_> = portal
+        .node
+        .admin_get("/sites/a/bots")
+        .json()
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["kind"].clone())
+        .collect();
+    assert_eq!(kinds, ["browser-automation", "webdriver"]);
+    portal.node.stop();
+}
+
+#[test]
+fn views_of_many_pages_come_with_one_request_and_titles_are_text() {
+    // What the node says of pages is stood in for: here it is the script that is looked at.
+    let page = r#"<!DOCTYPE html><title>Tin</title><body><div data-thongke></div>
+        <script>
+          window.asked = [];
+          var real = fetch;
+          window.fetch = function (url, options) {
+            var query = url.split('/v1/sites/a/')[1];
+            if (!query) return real(url, options);
+            asked.push(query);
+            var pages = query.indexOf('pages/figures') === 0
+              ? ['1.234', '5', '1'].map(text => ({figures: [{key: 'total', text: text}]}))
+              : [{page: '/a', title: '<b onclick=x>Đậm</b>', text: '7'}, {page: '/b', title: null, text: '2'}];
+            return Promise.resolve(new Response(JSON.stringify({pages: pages})));
+          };
+        </script>
+        <span data-thongke-page="/a?id=1&amp;x=2">–</span><span data-thongke-page="/b">–</span><span data-thongke-page>–</span>
+        <ol data-thongke-top="period=2024-06&amp;limit=2"><li>–</li></ol>
+        <script async src="SCRIPT" data-site="a"></script>"#;
+    let portal = Portal::start(&[("/tin", page)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/tin")).await.unwrap();
+        browser.wait().at_most(LONG).for_element(Locator::Css("ol .thongke-value")).await.unwrap();
+        let views = "return [].map.call(document.querySelectorAll('[data-thongke-page]'), view => view.textContent)";
+        assert_eq!(browser.execute(views, Vec::new()).await.unwrap(), serde_json::json!(["1.234", "5", "1"]));
+        let list =
+            "return [].map.call(document.querySelectorAll('ol li'), row => [row.textContent, row.firstChild.href])";
+        let expected = [["<b onclick=x>Đậm</b> 7".into(), portal.url("/a")], ["/b 2".into(), portal.url("/b")]];
+        assert_eq!(browser.execute(list, Vec::new()).await.unwrap(), serde_json::json!(expected));
+        let query = |path: &str| form_urlencoded::byte_serialize(portal.url(path).as_bytes()).collect::<String>();
+        let urls = format!("url={}&url={}&url={}", query("/a?id=1&x=2"), query("/b"), query("/tin"));
+        let expected = [format!("pages/figures?{urls}"), "pages?period=2024-06&limit=2".to_owned()];
+        assert_eq!(browser.execute("return asked", Vec::new()).await.unwrap(), serde_json::json!(expected));
+    });
+}
