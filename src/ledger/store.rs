@@ -21,6 +21,8 @@ pub const SITE_ITSELF: i64 = 0;
 
 const APPLICATION_ID: i64 = 1_953_001_835;
 const SCHEMA_VERSION: i64 = 2;
+/// From here on a file may hold salts.
+pub const VERSION_WITH_SALTS: usize = 2;
 /// What each format adds to the one before it.
 const SCHEMAS: [&str; SCHEMA_VERSION as usize] = [include_str!("schema.sql"), include_str!("visitors.sql")];
 /// How long a statement waits for another program that holds the file locked.
