@@ -66,7 +66,6 @@ fn key_of_today(redis: &Redis) -> String {
     keys
 }
 
-/// The sketch that a redis-server makes of elements.
 #[test]
 fn redis_counts_what_a_node_counts_to_the_last_digit() {
     let redis = Redis::start();
@@ -143,6 +142,37 @@ fn three_nodes_and_redis_show_the_same_visitors() {
         }
     }
     assert_eq!(redis.cli(&["EXISTS", "thongke:{demo}:visitors:merging"]), "0");
+}
+
+#[test]
+fn visitors_meet_in_a_cluster_too() {
+    let directory = TempDir::new().unwrap();
+    // A cluster's nodes talk on a port 10,000 higher.
+    let port = loop {
+        let port = free_port();
+        if port < 55_000 && std::net::TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
+            break port;
+        }
+    };
+    let file = directory.path().join("nodes.conf");
+    let options = ["--cluster-enabled", "yes", "--cluster-config-file", file.to_str().unwrap()];
+    let redis = Redis::start_with(port, &options);
+    redis.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    until("the cluster is whole", LIMIT, || redis.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
+    let url = format!("redis+cluster://127.0.0.1:{port}");
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let nodes = directories.each_ref().map(|directory| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["--redis", &url]);
+        start_as(command, directory, None)
+    });
+    for node in &nodes {
+        (0..20).for_each(|visitor| drop(visit(node, visitor)));
+    }
+    let of_redis = || redis.cli(&["PFCOUNT", &key_or_none(&redis)]).parse::<i64>().unwrap();
+    until("they are the same twenty", LIMIT, || {
+        is_about(of_redis(), 20) && nodes.iter().all(|node| today(node) == of_redis())
+    });
 }
 
 #[test]
