@@ -1,6 +1,7 @@
 //! Builds the node and everything around it; `main` and the tests start the same thing.
 
 mod heart;
+mod housekeeping;
 mod inherited;
 mod node;
 mod scrape;
@@ -33,16 +34,12 @@ pub use node::Node;
 /// by the next start.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// How soon what is over is deleted.
-const HOUSEKEEPING: Duration = Duration::from_secs(10);
-
 /// A running node.
 #[derive(Debug)]
 pub struct Running {
     pub public_address: SocketAddr,
     pub admin_address: SocketAddr,
     node: Arc<Node>,
-    spared: Arc<Spared>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     pulses: Vec<heart::Pulse>,
@@ -70,8 +67,7 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
     lock.sign(&reachable(admin_address).to_string()).context("can't write the data directory's lock file")?;
     let (ledger, sites) =
         Ledger::open(lock, &config.data_dir, config.sites.clone(), target.is_some(), Arc::clone(&metrics))?;
-    let spared = Arc::new(Spared::open(&config.data_dir));
-    let node = Arc::new(Node::new(ledger, sites, Arc::clone(&spared), Utc::now));
+    let node = Arc::new(Node::new(ledger, sites, Spared::open(&config.data_dir), Utc::now));
     if let Some(target) = target {
         let settings = redis::Settings {
             target,
@@ -88,6 +84,7 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
+        limits_clients: config.limits_enabled,
         ..PublicSettings::default()
     });
     for listener in listeners {
@@ -115,19 +112,16 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
             server::serve_admin(listener, node, settings, metrics, until)
         })?);
     }
-    let (keeping, until) = (Arc::clone(&spared), until_stopped(stopped.clone()));
-    // Not among the pulses: it does no more than write a file now and then.
+    let (keeping, until) = (Arc::clone(&node), until_stopped(stopped));
+    // Not among the pulses: no hit waits for it.
     let (_, heart) = heart::heart();
-    threads.push(on_a_thread("spared", heart, move || async move { keeping.keep(until).await })?);
-    let (node_of_housekeeper, until) = (Arc::clone(&node), until_stopped(stopped));
-    let (_, heart) = heart::heart();
-    threads.push(on_a_thread("housekeeper", heart, move || async move {
+    threads.push(on_a_thread("housekeeping", heart, move || async move {
         tokio::select! {
-            () = keep_house(&node_of_housekeeper) => {}
+            () = housekeeping::run(&keeping) => {}
             () = until => {}
         }
     })?);
-    Ok(Running { public_address, admin_address, node, spared, stop, threads, pulses })
+    Ok(Running { public_address, admin_address, node, stop, threads, pulses })
 }
 
 impl Running {
@@ -156,7 +150,7 @@ impl Running {
                 tracing::error!("a server thread has panicked");
             }
         }
-        self.spared.write_changes();
+        self.node.write_spared();
         if let Some(publication) = self.node.publication() {
             let drained = Builder::new_current_thread().enable_all().build().map(|runtime| {
                 runtime.block_on(async {
@@ -200,18 +194,6 @@ fn sockets(
 
 fn refused(setting: &str, address: SocketAddr) -> String {
     format!("can't listen on {address}: is another program using the port? choose another with --{setting}")
-}
-
-/// Deletes what is over, above all the salts of visitors' keys. Never returns.
-async fn keep_house(node: &Node) {
-    let mut interval = tokio::time::interval(HOUSEKEEPING);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        interval.tick().await;
-        if let Err(error) = node.forget_visitors().await {
-            tracing::warn!("salts of visitors' keys that are over could not be deleted yet: {error}");
-        }
-    }
 }
 
 async fn until_stopped(mut stopped: watch::Receiver<bool>) {

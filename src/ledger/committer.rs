@@ -16,7 +16,9 @@ use tokio::sync::oneshot;
 use crate::counter::{Contribution, Day, Minute, Period, SiteNumber, Source, Tally, Window};
 use crate::metrics::Metrics;
 
+use super::admission::Admission;
 use super::crowd::{Crowd, Crowds};
+use super::expiry;
 use super::fold::{Entry, Fold};
 use super::hand_over::{Gathering, NotDurable};
 use super::inbox::Message;
@@ -25,6 +27,8 @@ use super::outbox::Outbox;
 use super::salts::{KnownSalt, Salts};
 use super::sketches;
 use super::store::{self, Place, SITE_ITSELF, SourceNumber};
+use super::tail::Tail;
+use super::titles;
 use super::trouble::Trouble;
 
 /// Different pages in the tail at which folding starts whatever the time.
@@ -58,7 +62,7 @@ pub struct Committer {
     pub last_number: i64,
     /// None until the run's first hit.
     pub run_number: Option<SourceNumber>,
-    pub tail: Tally,
+    pub tail: Arc<Tail>,
     pub fold: Fold,
     pub crowds: Arc<Crowds>,
     pub salts: Arc<Salts>,
@@ -72,6 +76,10 @@ pub struct Committer {
     pub checkpoint_at: u32,
     pub row: Vec<u8>,
     pub prune: bool,
+    pub admission: Arc<Admission>,
+    pub titles: Arc<titles::Waiting>,
+    /// Set when a fold has ended: then titles' pages have numbers.
+    pub titles_are_due: bool,
 }
 
 type Waiting = Vec<oneshot::Sender<Result<(), NotDurable>>>;
@@ -106,7 +114,7 @@ impl Committer {
 
     /// The next message; waits for one only while there is nothing to fold or prune.
     fn receive(&self, last_fold: Instant) -> Result<Option<Message>, RecvTimeoutError> {
-        if self.fold.is_idle() && !self.prune && self.unfolded_crowds.is_empty() {
+        if self.fold.is_idle() && !self.prune && !self.titles_are_due && self.unfolded_crowds.is_empty() {
             let wait = self.fold_interval.saturating_sub(last_fold.elapsed());
             return self.messages.recv_timeout(wait.max(Duration::from_micros(1))).map(Some);
         }
@@ -167,7 +175,7 @@ impl Committer {
     /// Writes a batch as one journal row together with a step of folding, and syncs.
     fn commit(&mut self, gathered: &[Arc<Gathering>], step: usize) -> Result<(), Trouble> {
         let fold_is_idle = self.fold.is_idle();
-        if gathered.is_empty() && fold_is_idle && !self.prune {
+        if gathered.is_empty() && fold_is_idle && !self.prune && !self.titles_are_due {
             return Ok(());
         }
         let started = Instant::now();
@@ -185,6 +193,8 @@ impl Committer {
         let mut number = self.last_number;
         let mut run_number = self.run_number;
         let mut has_more_to_prune = self.prune;
+        let titles = if fold_is_idle && self.titles_are_due { self.titles.take(step / 4) } else { Vec::new() };
+        let mut homeless = Vec::new();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if batch_hits > 0 {
             let source = match run_number {
@@ -206,11 +216,19 @@ impl Committer {
             if self.prune {
                 has_more_to_prune = store::prune_journal(&transaction, self.fold.mark().mark, 64)?;
             }
+            for title in &titles {
+                if titles::write(&transaction, title)? {
+                    self.outbox.title_changed(title.clone());
+                } else {
+                    homeless.push(title.clone());
+                }
+            }
         } else {
             let started = Instant::now();
             let (entries, mark) = self.fold.step(step);
             for entry in entries {
-                fold_entry(&transaction, Some((&*self.outbox, &self.run)), self.fold.source(), entry)?;
+                let told = Told { outbox: &self.outbox, run: &self.run, admission: &self.admission };
+                fold_entry(&transaction, Some(told), self.fold.source(), entry)?;
             }
             store::write_fold_mark(&transaction, mark)?;
             self.metrics.fold_duration.observe(started.elapsed().as_secs_f64());
@@ -220,6 +238,11 @@ impl Committer {
         self.last_number = number;
         self.run_number = run_number;
         self.prune = has_more_to_prune;
+        if fold_is_idle && !folds_crowds {
+            // Those whose pages are not folded yet wait for the next fold, with those that came meanwhile.
+            self.titles_are_due &= titles.len() > homeless.len();
+            homeless.into_iter().for_each(|title| self.titles.put(title));
+        }
         if folds_crowds {
             folded_crowds.are_on_disk();
             self.unfolded_crowds.truncate(crowds_left);
@@ -237,7 +260,7 @@ impl Committer {
                 self.crowds.add(site, window, trace);
             }
             self.show(&by_day);
-            self.tail.merge(tally);
+            self.tail.add(tally, by_day.iter().map(|(_, day, _)| *day));
             self.metrics.ledger_tail_hits.inc_by(batch_hits);
         }
         Ok(())
@@ -276,8 +299,7 @@ impl Committer {
         if let Some(source) = self.run_number
             && !self.tail.is_empty()
         {
-            let tail = std::mem::take(&mut self.tail);
-            self.fold.start(tail, source, self.last_number);
+            self.fold.start(self.tail.freeze(), source, self.last_number);
             self.unfolded_crowds = self.crowds.take_unfolded();
         }
     }
@@ -291,8 +313,10 @@ impl Committer {
             self.metrics.ledger_tail_hits.dec_by(entry.hits);
         }
         self.fold.advance(mark);
+        self.tail.advance(mark);
         if self.fold.is_idle() {
             self.prune = true;
+            self.titles_are_due = !self.titles.is_empty();
         }
     }
 
@@ -300,12 +324,18 @@ impl Committer {
         loop {
             if self.fold.is_idle() {
                 if self.tail.is_empty() {
-                    return Ok(());
+                    break;
                 }
                 self.start_fold();
             }
             self.commit(&[], STEP_IDLE)?;
         }
+        // All pages have numbers now.
+        self.titles_are_due = !self.titles.is_empty();
+        while self.titles_are_due {
+            self.commit(&[], STEP_IDLE)?;
+        }
+        Ok(())
     }
 
     fn obey(&mut self, command: Message) -> Result<(), Trouble> {
@@ -321,6 +351,9 @@ impl Committer {
             Message::LoadVisitors { site, done } => reply(done, self.load_crowd(site)),
             Message::KeepSalt { site, day, offered, done } => reply(done, self.keep_salt(site, day, offered)),
             Message::ForgetVisitors { salts, before, done } => reply(done, self.forget_visitors(&salts, before)),
+            Message::Delete { site, rows, done } => {
+                reply(done, self.in_transaction(|c| expiry::delete(c, site, &rows)))
+            }
             Message::Fold { done } => reply(done, self.fold_all()),
         }
     }
@@ -530,10 +563,17 @@ fn reply<T>(done: oneshot::Sender<Result<T, NotDurable>>, outcome: Result<T, Tro
     outcome
 }
 
-/// Adds one entry of the tail to `counts`, and to what the current run publishes, if it is its own.
+/// Who is told of what folding has changed and found.
+pub struct Told<'a> {
+    pub outbox: &'a Outbox,
+    pub run: &'a Source,
+    pub admission: &'a Admission,
+}
+
+/// Adds one entry of the tail to `counts`, and tells of it, if it is the current run's.
 pub fn fold_entry(
     connection: &Connection,
-    publish: Option<(&Outbox, &Source)>,
+    told: Option<Told<'_>>,
     source: SourceNumber,
     entry: &Entry,
 ) -> rusqlite::Result<()> {
@@ -546,11 +586,18 @@ pub fn fold_entry(
             }
         }
         Some(page) => {
-            let number = store::page_number(connection, site, page)?;
+            let known = store::find_page(connection, site, page)?;
+            if let Some(told) = &told {
+                told.admission.settle(site, page, known.is_some());
+            }
+            let number = match known {
+                Some(number) => number,
+                None => store::page_number(connection, site, page)?,
+            };
             for period in entry.day.page_periods() {
                 let hits = store::add(connection, Place { site, period, page: number, source }, entry.hits)?;
-                if let Some((outbox, run)) = publish {
-                    outbox.page_changed(site, run, period, page, hits);
+                if let Some(told) = &told {
+                    told.outbox.page_changed(site, told.run, period, page, hits);
                 }
             }
         }

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::counter::{Contribution, Day, Minute, Period, SiteId, SiteNumber, Source};
 
+use super::expiry::RowPlace;
 use super::hand_over::{Gathering, NotDurable};
 use super::salts::KnownSalt;
 
@@ -63,6 +64,12 @@ pub enum Message {
         before: (Day, Minute),
         done: oneshot::Sender<Result<(), NotDurable>>,
     },
+    /// Delete counts of pages.
+    Delete {
+        site: SiteNumber,
+        rows: Vec<RowPlace>,
+        done: oneshot::Sender<Result<(), NotDurable>>,
+    },
     /// Fold all that is journalled.
     Fold {
         done: oneshot::Sender<Result<(), NotDurable>>,
@@ -83,6 +90,7 @@ impl Message {
             | Self::MarkPublished { done, .. }
             | Self::LoadVisitors { done, .. }
             | Self::ForgetVisitors { done, .. }
+            | Self::Delete { done, .. }
             | Self::Fold { done } => drop(done.send(Err(refusal))),
             Self::Enroll { done, .. } => drop(done.send(Err(refusal))),
             Self::KeepSalt { done, .. } => drop(done.send(Err(refusal))),

@@ -24,22 +24,28 @@
 //! memory, what this run has journalled and not folded: the tail.
 //!
 //! # Threads
-//! The committer writes, a reader reads, workers hand over and wait. Nothing is locked while
+//! The committer writes, one reader reads for publication and the operator, another for what
+//! strangers ask, workers hand over and wait. Nothing is locked while
 //! anything is awaited or synced.
 
+mod admission;
 mod backup;
 mod committer;
 mod crowd;
+mod expiry;
 mod fold;
 mod hand_over;
 mod inbox;
 mod live;
 mod log_check;
 mod outbox;
+mod pages;
 mod reader;
 mod salts;
 mod sketches;
 mod store;
+mod tail;
+mod titles;
 mod trouble;
 mod visitors;
 
@@ -56,23 +62,28 @@ use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::{
-    Arrival, Contribution, Day, EnrolledSite, FigureKey, Period, Register, Site, SiteNumber, Sites, Sketch, Source,
-    Tally, Trace, Window,
+    Arrival, Contribution, EnrolledSite, Period, Register, Site, SiteNumber, Sites, Sketch, Source, Tally, Trace,
+    Window,
 };
 use crate::metrics::Metrics;
 
 pub use backup::backup;
 pub use hand_over::{Durable, NotDurable};
-pub use live::Seen;
+pub use live::{LiveHits, Seen};
+pub use pages::TOP_MAX;
 pub use store::{DirectoryLock, Holder, OpenError, PublishedRow};
+pub use titles::{GivenTitle, PagesTitle};
 
+use admission::Admission;
 use committer::Committer;
 use crowd::Crowds;
 use inbox::{Inbox, Message};
 use live::Live;
 use outbox::Outbox;
+use pages::Tops;
 use reader::Reader;
 use salts::Salts;
+use tail::Tail;
 
 /// Counters that one transaction of an import writes: short, so that hits go on between.
 const IMPORT_STEP: usize = 1_000;
@@ -87,7 +98,13 @@ const FOLD_INTERVAL_PUBLISHING: Duration = Duration::from_secs(10);
 pub struct Ledger {
     inbox: Inbox,
     reader: Reader,
+    /// For what strangers ask, so that they hold up neither publication nor an export.
+    queries: Reader,
     live: Arc<Live>,
+    tail: Arc<Tail>,
+    tops: Arc<Tops>,
+    admission: Arc<Admission>,
+    titles: Arc<titles::Waiting>,
     outbox: Arc<Outbox>,
     crowds: Arc<Crowds>,
     salts: Arc<Salts>,
@@ -120,8 +137,11 @@ impl Ledger {
         let numbers = store::enroll(&transaction, &ids).map_err(sqlite)?;
         transaction.commit().map_err(sqlite)?;
         let enrolled = numbers.into_iter().zip(sites).map(|(number, site)| EnrolledSite { number, site }).collect();
-        let reader = store::open_reader(directory).map_err(sqlite)?;
-        let reader = Reader::start(reader).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
+        let start_reader = |name| {
+            let connection = store::open_reader(directory).map_err(sqlite)?;
+            Reader::start(name, connection).map_err(|source| OpenError::Directory { path: path.clone(), source })
+        };
+        let (reader, queries) = (start_reader("reader")?, start_reader("queries")?);
         let live = Arc::new(Live::default());
         let run = Source::Run(rand::random());
         let (inbox, messages) = inbox::inbox();
@@ -139,6 +159,8 @@ impl Ledger {
         }
         let salts = Arc::new(Salts::new(sketches::all_salts(&connection).map_err(sqlite)?));
         let log_pages = store::watch_log(&mut connection).map_err(sqlite)?;
+        let tail = Arc::new(Tail::new(mark));
+        let (admission, titles) = (Arc::<Admission>::default(), Arc::<titles::Waiting>::default());
         let committer = Committer {
             connection,
             messages,
@@ -149,7 +171,7 @@ impl Ledger {
             fold_interval: if is_publishing { FOLD_INTERVAL_PUBLISHING } else { FOLD_INTERVAL },
             last_number,
             run_number: None,
-            tail: Tally::default(),
+            tail: Arc::clone(&tail),
             fold: fold::Fold::new(mark),
             crowds: Arc::clone(&crowds),
             salts: Arc::clone(&salts),
@@ -159,6 +181,9 @@ impl Ledger {
             checkpoint_at: committer::CHECKPOINT_PAGES,
             row: Vec::new(),
             prune: last_number > 0,
+            admission: Arc::clone(&admission),
+            titles: Arc::clone(&titles),
+            titles_are_due: false,
         };
         let committer = std::thread::Builder::new()
             .name("committer".to_owned())
@@ -167,7 +192,12 @@ impl Ledger {
         let ledger = Self {
             inbox,
             reader,
+            queries,
             live,
+            tail,
+            tops: Arc::default(),
+            admission,
+            titles,
             outbox,
             crowds,
             salts,
@@ -192,8 +222,8 @@ impl Ledger {
         hand_over::count(&self.inbox, arrival.into())
     }
 
-    /// The hits of each period and the version they belong to.
-    pub async fn hits(&self, site: SiteNumber, periods: &[Period]) -> Result<(Vec<i64>, u64), NotDurable> {
+    /// The hits of each period, brought into memory first if need be.
+    pub async fn hits(&self, site: SiteNumber, periods: &[Period]) -> Result<LiveHits, NotDurable> {
         if let Some(found) = self.live.get(site).and_then(|live| live.hits(periods)) {
             return Ok(found);
         }
@@ -339,15 +369,9 @@ impl Ledger {
         self.live.get(site).map(|live| live.recent(&self.run)).unwrap_or_default()
     }
 
-    /// Brings the counters of all figures that a box can show into memory.
-    pub async fn load_wanted(&self, site: &EnrolledSite, now: DateTime<Utc>) -> Result<(), NotDurable> {
-        self.hits(site.number, &shown_periods(site, now)).await.map(|_| ())
-    }
-
-    /// The periods of all figures that a box can show, with the sources to ask Redis for.
-    pub fn wanted(&self, site: &EnrolledSite, now: DateTime<Utc>) -> Vec<(Period, Vec<Source>)> {
-        let periods = shown_periods(site, now);
-        self.live.get(site.number).map(|live| live.wanted(&periods, Some(&self.run))).unwrap_or_default()
+    /// The site's counters that are being asked for, with the sources to ask Redis for.
+    pub fn wanted(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
+        self.live.get(site).map(|live| live.wanted(Some(&self.run))).unwrap_or_default()
     }
 
     pub fn saw(&self, site: SiteNumber, seen: &[Seen<'_>]) {
@@ -402,11 +426,6 @@ impl Ledger {
         self.inbox.try_send(message(done))?;
         answer.await.unwrap_or_else(|_| Err(NotDurable("the node is stopping".into())))
     }
-}
-
-fn shown_periods(site: &EnrolledSite, now: DateTime<Utc>) -> [Period; FigureKey::ALL.len()] {
-    let today = Day::at(now, site.site.time_zone);
-    FigureKey::ALL.map(|key| key.period(today))
 }
 
 /// Folds what the last run left in the journal; returns the journal's last number.

@@ -53,7 +53,7 @@ impl Ledger {
         }
         let salts = self.salts.over(sites, now);
         let today = Day::at(now, chrono_tz::UTC);
-        let day = today.date().checked_sub_days(Days::new(DAYS_KEPT)).and_then(Day::from_date).unwrap_or(today);
+        let day = today.date().checked_sub_days(Days::new(DAYS_KEPT)).map_or(today, Day::from_date);
         let before = (day, Minute::at(now).window_start());
         self.ask(|done| Message::ForgetVisitors { salts, before, done }).await?;
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);

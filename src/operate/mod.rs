@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::{self, HEADER_PAGES};
 use crate::counter::source::ImportName;
-use crate::counter::{EnrolledSite, Figures, SiteId};
+use crate::counter::{EnrolledSite, Figures, SiteId, figures};
 use crate::ledger::{DirectoryLock, Holder, Ledger};
 use crate::metrics::Metrics;
 
@@ -115,11 +115,11 @@ pub fn figures(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<
         Place::Stopped(ledger, site) => {
             let now = Utc::now();
             let today = crate::counter::Day::at(now, site.site.time_zone);
-            let periods: Vec<_> = site.site.figures.iter().map(|key| key.period(today)).collect();
+            let periods = figures::periods(&site.site.figures, today);
             let hits = ledger.hits(site.number, &periods).await;
             let visitors = ledger.visitors(&site, now).await;
             ledger.close();
-            let ((hits, _), (visitors, _)) = (hits?, visitors?);
+            let (hits, (visitors, _)) = (hits?.hits, visitors?);
             let hits = |period| {
                 periods.iter().position(|wanted| *wanted == period).and_then(|at| hits.get(at)).copied().unwrap_or(0)
             };

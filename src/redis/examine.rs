@@ -50,7 +50,7 @@ return 1
 ";
 
 /// Commands that a node uses, for the server's list of rights.
-const COMMANDS: &str = "+info +eval +evalsha +type +hget +hmget +hscan +hset +hsetnx +zadd +zscore +zmscore +ttl +expireat +get +mget +set +del \
+const COMMANDS: &str = "+info +eval +evalsha +type +hget +hmget +hscan +hset +hsetnx +zadd +zscore +zmscore +zrevrange +ttl +expireat +get +mget +set +del \
      +pfmerge +pfcount +cluster|slots";
 
 /// Connects as a node does, and looks at what a node depends on.

@@ -27,8 +27,12 @@
 //! earlier state goes back in `writes` too, whichever key the last call changed; a key that is lost
 //! alone takes its markers along.
 //!
+//! **`PREFIX:{SITE}:titles`**, a hash: a page's address → `MILLISECONDS TITLE`, what the page called
+//! itself last, and when. Of several the latest holds. It is no count: a title that is lost is
+//! brought again by the page's next reader.
+//!
 //! **`PREFIX:{SITE}:visitors:DAY`**, **`PREFIX:{SITE}:online:MINUTE`**, HyperLogLogs of the visitors
-//! of a day, and of a minute since 1970-01-01T00:00Z, merged from all nodes' (see `visitors.lua`). In
+//! of a day, and of a minute since 1970-01-01T00:00Z, merged from all nodes' (see `visitors/merge.lua`). In
 //! a day's first minutes there is also `…:online:MINUTE:DAY` of the day before: its visitors under
 //! that day's salt. A day's expires when it is no longer yesterday, plus a day; a minute's soon.
 //!
@@ -42,7 +46,9 @@
 
 use chrono::{NaiveTime, TimeZone as _};
 
-use crate::counter::{Contribution, Day, Minute, PageAddress, Period, Register, Site, SiteId, Source, Window};
+use crate::counter::{
+    Contribution, Day, Minute, PageAddress, PageTitle, Period, Register, Site, SiteId, Source, Window,
+};
 
 /// Changes with every change of this file that an older program would misread.
 pub const VERSION: u32 = 1;
@@ -67,6 +73,10 @@ impl Keys {
 
     pub fn pages(&self, site: &SiteId, period: Period) -> String {
         format!("{}:{{{site}}}:pages:{period}", self.prefix)
+    }
+
+    pub fn titles(&self, site: &SiteId) -> String {
+        format!("{}:{{{site}}}:titles", self.prefix)
     }
 
     /// Written and deleted again by those who want to know whether they may.
@@ -151,6 +161,12 @@ pub fn register_text(register: Register) -> String {
     }
 }
 
+/// A title, and the millisecond in which it was given.
+pub fn title(value: &str) -> Option<(i64, PageTitle)> {
+    let (given, title) = value.split_once(' ')?;
+    Some((integer(given)?, PageTitle::of(title)?))
+}
+
 /// A whole number that is exact in Redis.
 pub fn integer(text: &str) -> Option<i64> {
     text.parse::<i64>().ok().filter(|number| number.abs() <= EXACT_MAX)
@@ -210,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_pages_of_a_day_expire_after_their_retention_in_the_sites_own_zone() {
-        let site = Site::with_defaults(crate::counter::SiteId::demo(), Vec::new());
+        let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
         // Kept up to 27 July: gone at 28 July 00:00 in Vietnam.
         assert_eq!(expiry(&site, "2024-06-17".parse().unwrap()), Some(1_722_099_600));
         assert_eq!(expiry(&site, Period::Total), None);

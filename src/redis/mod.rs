@@ -14,9 +14,12 @@ mod learn;
 pub mod node;
 mod policy;
 mod publish;
+mod queries;
 pub mod raise;
+mod script;
 mod sweep;
 pub mod target;
+mod titles;
 mod totals;
 pub mod visitors;
 mod witness;
@@ -31,7 +34,7 @@ pub use self::examine::{Examination, examine};
 use self::health::Health;
 use self::layout::Keys;
 use self::publish::Publisher;
-pub use self::target::{Target, TargetError, parse};
+pub use self::target::{Identity, Target, TargetError, parse};
 use self::totals::Totals;
 use self::witness::Witnesses;
 use crate::counter::{Day, Salt, SiteNumber};
@@ -60,6 +63,7 @@ pub struct Settings {
 
 /// The running publication.
 pub struct Publication {
+    keys: Keys,
     connections: Arc<Connections>,
     totals: Arc<Totals>,
     health: Arc<Health>,
@@ -87,6 +91,7 @@ pub fn start<N: visitors::Node>(
     let (stop, stopped) = watch::channel(None);
     let (end, done) = watch::channel(());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let keys = Keys::new(&settings.prefix);
     let parts = Parts {
         settings,
         node,
@@ -99,7 +104,7 @@ pub fn start<N: visitors::Node>(
         runtime.block_on(parts.run(wishes, wanted_lessons, wanted_salts, stopped));
         drop(end);
     })?;
-    Ok(Publication { connections, totals, health, lessons, salts, stop, thread: Mutex::new(Some(thread)), done })
+    Ok(Publication { keys, connections, totals, health, lessons, salts, stop, thread: Mutex::new(Some(thread)), done })
 }
 
 /// The client brings TLS without its cryptography.
@@ -112,6 +117,12 @@ impl Publication {
     /// Resolves when the site's totals are younger than a second, or when that would take too long.
     pub async fn refresh(&self, site: SiteNumber) {
         self.totals.refresh(site).await;
+    }
+
+    /// Reads the site's totals now: more of them are wanted than the last read brought. Resolves
+    /// when they are in, or when that would take too long.
+    pub async fn read_again(&self, site: SiteNumber) {
+        self.totals.read_again(site).await;
     }
 
     /// Brings what Redis knows of the site's own counters into the node's file. False: that did not

@@ -9,7 +9,9 @@ use crate::bots::{CensusRow, Kind};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
-use crate::counter::{Arrival, Day, EnrolledSite, Period, Salt, Sites, VisitorCounts};
+use crate::counter::{
+    Arrival, ClientPrefix, Day, EnrolledSite, PageAddress, PageTitle, Period, Salt, Sites, VisitorCounts,
+};
 
 use super::repeats::Repeats;
 
@@ -42,6 +44,42 @@ pub trait Node: Send + Sync + 'static {
         site: &Arc<EnrolledSite>,
         now: DateTime<Utc>,
     ) -> impl Future<Output = Result<(VisitorCounts, u64), Unavailable>>;
+
+    /// Decides under which address a hit's page is counted: its own, or `(other)` for one page too
+    /// many. `client`: none where clients have no limit.
+    fn admit(
+        &self,
+        site: &Arc<EnrolledSite>,
+        day: Day,
+        page: PageAddress,
+        client: Option<ClientPrefix>,
+    ) -> impl Future<Output = PageAddress>;
+
+    /// Takes the title that a page gave with its hit.
+    fn titled(&self, site: &EnrolledSite, page: &PageAddress, title: PageTitle);
+
+    /// The hits of each page in each period: all periods of the first page, and so on.
+    fn page_hits(
+        &self,
+        site: &Arc<EnrolledSite>,
+        pages: &[PageAddress],
+        periods: &[Period],
+    ) -> impl Future<Output = Result<Read<i64>, Unavailable>>;
+
+    /// The most read pages of a period, the first first.
+    fn top_pages(
+        &self,
+        site: &Arc<EnrolledSite>,
+        period: Period,
+        limit: usize,
+    ) -> impl Future<Output = Result<Read<TopPage>, Unavailable>>;
+
+    /// The site's hits in each of many periods, which are not brought into memory.
+    fn history(
+        &self,
+        site: &Arc<EnrolledSite>,
+        periods: &[Period],
+    ) -> impl Future<Output = Result<Read<i64>, Unavailable>>;
 
     fn import(
         &self,
@@ -90,6 +128,22 @@ pub struct Counts {
     pub version: u64,
     /// Redis is away: other nodes' newest hits are missing.
     pub stale: bool,
+}
+
+/// What was read for an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read<T> {
+    pub values: Vec<T>,
+    /// Redis is away: other nodes' newest hits are missing.
+    pub stale: bool,
+}
+
+/// A page and how often it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopPage {
+    pub page: PageAddress,
+    pub hits: i64,
+    pub title: Option<PageTitle>,
 }
 
 /// Why something can't be done now; the client may try again later.

@@ -15,8 +15,14 @@ mod node;
 mod package;
 /// Behind nginx, Caddy and Apache.
 mod proxied;
+/// Each advised arrangement of Redis.
+mod redis_guides;
 /// Sees what passes between a proxy and a node.
 mod relay;
+/// What docs/operations.md tells to do, done.
+mod runbooks;
+/// The tutorial of several nodes.
+mod scale_out;
 /// Under systemd: sockets handed over, word sent back, the units.
 mod systemd;
 /// What Prometheus and Grafana see.

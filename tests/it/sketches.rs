@@ -212,7 +212,7 @@ fn a_file_of_the_first_format_is_taken_over_with_its_journal() {
         run(async {
             let (ledger, site, _) = open(directory.path());
             ledger.count(arrival(7, noon())).await.unwrap();
-            assert_eq!(ledger.hits(SITE, &[Period::Total]).await.unwrap().0, [expected]);
+            assert_eq!(ledger.hits(SITE, &[Period::Total]).await.unwrap().hits, [expected]);
             assert_eq!(ledger.visitors(&site, noon()).await.unwrap().0.today, 1);
             ledger.close();
         });
