@@ -116,10 +116,17 @@ mod tests {
         site.own_title = Some("Lượt xem".to_owned());
         let now = Utc.with_ymd_and_hms(2024, 6, 19, 3, 15, 0).unwrap();
         let keys = [FigureKey::Total, FigureKey::Week];
-        let figures = Figures::compose(&site, &keys, now, false, |period| match period {
-            Period::Day(day) => i64::from(day.number() % 7) + 1,
-            _ => 100,
-        });
+        let figures = Figures::compose(
+            &site,
+            &keys,
+            now,
+            false,
+            |period| match period {
+                Period::Day(day) => i64::from(day.number() % 7) + 1,
+                _ => 100,
+            },
+            VisitorCounts { online: 7, ..VisitorCounts::default() },
+        );
         assert_eq!(figures.title, "Lượt xem");
         let [total, week] = figures.figures.as_slice() else { panic!("{figures:?}") };
         assert_eq!((total.value, &total.period), (100, &None));
