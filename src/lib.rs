@@ -40,6 +40,10 @@
 //! Later the journal is folded into `counts`, a few rows with each commit. Where there is Redis,
 //! `redis::publish` raises the site's shared counters to what this run has contributed.
 //!
+//! Where a site counts visitors, the hit also says which register of that day's sketch its visitor
+//! raises ([`counter::visitor`]); that is journalled in the same row, folded into the file's sketch,
+//! and merged into Redis's by `redis::visitors`.
+//!
 //! # One query
 //! The router finds the site; with Redis, a read of its totals is awaited if none is younger than a
 //! second (`redis::totals`, shared by all who wait). The figures are the sum in memory plus what

@@ -56,6 +56,8 @@ pub struct Metrics {
     pub redis_unpublished_hits: Gauge,
     pub redis_publish_lag: Gauge<f64, std::sync::atomic::AtomicU64>,
     pub redis_regressions: Counter,
+    pub visitor_sketches: Gauge,
+    pub visitor_salts: Gauge,
 }
 
 const PREFIX: &str = "thongke";
@@ -93,6 +95,8 @@ impl Metrics {
             redis_unpublished_hits: Gauge::default(),
             redis_publish_lag: Gauge::default(),
             redis_regressions: Counter::default(),
+            visitor_sketches: Gauge::default(),
+            visitor_salts: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -153,6 +157,16 @@ impl Metrics {
             "redis_regressions",
             "Times Redis was found to have forgotten what it had confirmed",
             self.redis_regressions.clone(),
+        );
+        r.register(
+            "visitor_sketches",
+            "Sketches of visitors in memory, of days and minutes of all sites",
+            self.visitor_sketches.clone(),
+        );
+        r.register(
+            "visitor_salts",
+            "Keys of visitors' hashes that are not deleted yet, of all sites and days",
+            self.visitor_salts.clone(),
         );
         let build = [("version", env!("CARGO_PKG_VERSION"))];
         let info = prometheus_client::metrics::info::Info::new(build.to_vec());

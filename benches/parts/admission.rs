@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use criterion::Criterion;
 use hyper::HeaderMap;
 use thongke::bots::{CensusRow, Kind};
@@ -13,7 +14,10 @@ use thongke::counter::csv::Row;
 use thongke::counter::site::Screening;
 use thongke::counter::source::ImportName;
 use thongke::counter::verification::{Repair, Verification};
-use thongke::counter::{ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, Period, Site, SiteNumber, Sites};
+use thongke::counter::{
+    Arrival, ClientPrefix, Day, EnrolledSite, PageAddress, PageTitle, Period, Salt, Site, SiteNumber, Sites,
+    VisitorCounts,
+};
 use thongke::metrics::Metrics;
 use thongke::server::admission::{Admission, Rate, RateLimits};
 use thongke::server::hit::{Fields, Hits};
@@ -83,7 +87,7 @@ impl Node for Admitting {
         Arc::clone(&self.sites)
     }
 
-    async fn count(&self, _: Hit) -> Result<(), Unavailable> {
+    async fn count(&self, _: Arrival) -> Result<(), Unavailable> {
         Ok(())
     }
 
@@ -102,6 +106,18 @@ impl Node for Admitting {
     }
 
     async fn hits(&self, _: &Arc<EnrolledSite>, _: &[Period]) -> Result<Counts, Unavailable> {
+        Err(beyond())
+    }
+
+    fn salt(&self, _: &Arc<EnrolledSite>, _: Day) -> Option<Salt> {
+        None
+    }
+
+    async fn draw_salt(&self, _: &Arc<EnrolledSite>, _: Day) -> Option<Salt> {
+        None
+    }
+
+    async fn visitors(&self, _: &Arc<EnrolledSite>, _: DateTime<Utc>) -> Result<(VisitorCounts, u64), Unavailable> {
         Err(beyond())
     }
 

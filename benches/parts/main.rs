@@ -9,6 +9,7 @@ mod ledger;
 mod raise;
 mod recovery;
 mod tally;
+mod visitors;
 
 #[path = "../drive/mod.rs"]
 mod drive;
@@ -22,6 +23,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 criterion_group! {
     name = parts;
     config = Criterion::default().sample_size(30);
-    targets = admission::bench, tally::bench, ledger::bench, figures::bench, raise::bench, recovery::bench
+    targets = admission::bench, tally::bench, ledger::bench, figures::bench, raise::bench, recovery::bench,
+        visitors::bench
 }
 criterion_main!(parts);

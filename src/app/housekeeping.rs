@@ -1,5 +1,5 @@
-//! What a node does by itself now and then: page counts that are kept no longer go, and hits that
-//! were not counted are written down.
+//! What a node does by itself now and then: what is kept no longer goes, page counts and the salts of
+//! visitors' keys, and hits that were not counted are written down.
 
 use std::time::Duration;
 
@@ -10,12 +10,14 @@ use super::Node;
 
 /// Days end at most so long before their pages' counts go.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(3_600);
+/// So soon after its time a salt goes.
+const VISITORS_INTERVAL: Duration = Duration::from_secs(10);
 /// A crash forgets at most so much of what was not counted.
 const SPARED_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Never returns.
 pub async fn run(node: &Node) {
-    futures_util::future::join(expire_pages(node), keep_spared(node)).await;
+    futures_util::future::join3(expire_pages(node), forget_visitors(node), keep_spared(node)).await;
 }
 
 /// Looks through all sites again and again.
@@ -31,6 +33,15 @@ async fn expire_pages(node: &Node) {
             }
         }
         tokio::time::sleep(EXPIRY_INTERVAL).await;
+    }
+}
+
+async fn forget_visitors(node: &Node) {
+    loop {
+        if let Err(error) = node.forget_visitors().await {
+            tracing::warn!("salts of visitors' keys that are over could not be deleted yet: {error}");
+        }
+        tokio::time::sleep(VISITORS_INTERVAL).await;
     }
 }
 

@@ -10,7 +10,8 @@ use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Findings, Kind, Repair, Verification};
 use crate::counter::{
-    ClientPrefix, Contribution, Day, EnrolledSite, Hit, PageAddress, PageTitle, Period, SiteNumber, Sites, Source,
+    Arrival, ClientPrefix, Contribution, Day, EnrolledSite, PageAddress, PageTitle, Period, Salt, SiteNumber, Sites,
+    Sketch, Source, VisitorCounts, Window,
 };
 use crate::ledger::{Ledger, LiveHits, NotDurable, Seen, TOP_MAX};
 use crate::redis::node::{ChangedTitle, RowKey, Sighting};
@@ -68,6 +69,11 @@ impl Node {
 
     pub fn replace_sites(&self, sites: Sites) {
         *self.sites.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sites);
+    }
+
+    /// Deletes what of visitors is over.
+    pub async fn forget_visitors(&self) -> Result<(), NotDurable> {
+        self.ledger.forget_visitors(&self.current_sites(), (self.now)()).await
     }
 
     /// An import may have been made on another node: what it left out is set to 0 only if known here.
@@ -131,8 +137,8 @@ impl server::node::Node for Node {
         self.current_sites()
     }
 
-    async fn count(&self, hit: Hit) -> Result<(), Unavailable> {
-        self.ledger.count(hit).await.map_err(unavailable)
+    async fn count(&self, arrival: Arrival) -> Result<(), Unavailable> {
+        self.ledger.count(arrival).await.map_err(unavailable)
     }
 
     async fn refresh(&self, site: &Arc<EnrolledSite>) {
@@ -153,6 +159,29 @@ impl server::node::Node for Node {
             LiveHits { hits, version, .. } = self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         }
         Ok(Counts { hits, version, stale: self.is_stale() })
+    }
+
+    fn salt(&self, site: &Arc<EnrolledSite>, day: Day) -> Option<Salt> {
+        self.ledger.salt(site.number, day)
+    }
+
+    async fn draw_salt(&self, site: &Arc<EnrolledSite>, day: Day) -> Option<Salt> {
+        let drawn = Salt::new(rand::random());
+        let shared = match self.publication.get() {
+            Some(publication) => publication.share_salt(site.number, day, drawn).await,
+            None => None,
+        };
+        let is_shared = shared.is_some();
+        let kept = self.ledger.keep_salt(site.number, day, shared.unwrap_or(drawn), is_shared).await;
+        kept.map_err(|error| tracing::debug!(site = %site.site.id, "no visitor is counted: {error}")).ok()
+    }
+
+    async fn visitors(
+        &self,
+        site: &Arc<EnrolledSite>,
+        now: DateTime<Utc>,
+    ) -> Result<(VisitorCounts, u64), Unavailable> {
+        self.ledger.visitors(site, now).await.map_err(unavailable)
     }
 
     async fn admit(
@@ -381,6 +410,56 @@ impl redis::node::Node for Node {
     async fn learn(&self, site: SiteNumber, contributions: Vec<Contribution>) {
         if let Err(error) = self.ledger.merge(site, contributions, true).await {
             tracing::debug!("could not keep what Redis knows: {error}");
+        }
+    }
+}
+
+impl redis::visitors::Node for Node {
+    fn take_changed_visitors(&self, limit: usize) -> Vec<SiteNumber> {
+        self.ledger.take_changed_visitors(limit)
+    }
+
+    fn take_sketches(&self, site: SiteNumber) -> Vec<(Window, Sketch)> {
+        self.ledger.take_sketches(site)
+    }
+
+    fn put_back_sketches(&self, site: SiteNumber, windows: &[Window]) {
+        self.ledger.put_back_sketches(site, windows);
+    }
+
+    fn publish_all_visitors_again(&self) {
+        self.ledger.publish_all_visitors_again();
+    }
+
+    async fn visitor_estimates(&self, site: SiteNumber) -> Result<Vec<(Day, u64)>, String> {
+        self.ledger.visitor_estimates(site).await.map_err(|error| error.to_string())
+    }
+
+    async fn shown_windows(&self, site: &EnrolledSite) -> Vec<Window> {
+        let now = (self.now)();
+        // What is read is merged into what is in memory.
+        if !site.site.counts_visitors() || self.ledger.visitors(site, now).await.is_err() {
+            return Vec::new();
+        }
+        crate::counter::visitor::shown_windows(&site.site, now)
+    }
+
+    fn saw_visitors(&self, site: SiteNumber, window: Window, sketch: &Sketch) {
+        self.ledger.saw_visitors(site, window, sketch);
+    }
+
+    fn salts_to_share(&self) -> Vec<(SiteNumber, Day)> {
+        self.ledger.salts_to_share(&self.current_sites(), (self.now)())
+    }
+
+    fn salt(&self, site: SiteNumber, day: Day) -> Option<Salt> {
+        self.ledger.salt(site, day)
+    }
+
+    async fn keep_shared_salt(&self, site: SiteNumber, day: Day, salt: Salt) {
+        if let Err(error) = self.ledger.keep_salt(site, day, salt, true).await {
+            // It is asked for again.
+            tracing::debug!("could not keep a salt: {error}");
         }
     }
 }

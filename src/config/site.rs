@@ -13,7 +13,7 @@ use super::suggest;
 use crate::counter::site::{PageRetention, Screening};
 use crate::counter::{FigureKey, LabelStyle, Origin, Site, SiteId};
 
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 14] = [
     "name",
     "origins",
     "time_zone",
@@ -27,6 +27,7 @@ pub const KEYS: [&str; 13] = [
     "page_months",
     "bots",
     "repeat_window",
+    "visitors",
 ];
 
 /// Longest keeping of page figures, in days and months: a hundred years.
@@ -122,6 +123,7 @@ fn read_site(id: &Text<'_>, table: &DeTable<'_>, root_keys: &[&str], findings: &
         days: reader.whole_number("page_days", 1..=PAGE_DAYS_MAX, "40").unwrap_or(days),
         months: reader.whole_number("page_months", 1..=PAGE_MONTHS_MAX, "24").unwrap_or(months),
     };
+    site.visitors = reader.boolean("visitors").unwrap_or(site.visitors);
     site.page_cap = reader.whole_number("page_cap", 1..=u32::MAX, "100000").unwrap_or(site.page_cap);
     site.screening = screening(&mut reader, table).unwrap_or(site.screening);
     if let Some(window) = reader.string("repeat_window", r#""30m""#) {

@@ -112,7 +112,7 @@ const WRONG: &[(&str, &str)] = &[
     ("{SITE}language = \"vi-VN\"\n", ":3:12: `vi-VN` is not a language: expected vi or en; did you mean `vi`?"),
     (
         "{SITE}figures = [\"today\", \"todai\"]\n",
-        ":3:21: `todai` is not a figure: expected one of today, yesterday, week, last_week, month, last_month, year, last_year, total; did you mean `today`?",
+        ":3:21: `todai` is not a figure: expected one of today, yesterday, week, last_week, month, last_month, year, last_year, total, online, visitors_today, visitors_yesterday; did you mean `today`?",
     ),
     ("{SITE}figures = [\"today\", \"today\"]\n", ":3:21: `figures` names `today` twice"),
     ("{SITE}labels = { moth = \"x\" }\n", ":3:12: `moth` is not a figure"),

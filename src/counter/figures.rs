@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::{Day, FigureKey, Period, Site, Span};
+use super::{Day, FigureKey, Period, Site, Span, VisitorCounts};
 
 /// The answer to "how many": each figure with its label, its period, its value and its text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,7 +23,7 @@ pub struct Figures {
 pub struct Figure {
     pub key: &'static str,
     pub label: String,
-    /// None (null) for the total.
+    /// None (null) for the total, and for those who are online.
     pub period: Option<String>,
     pub value: i64,
     /// The value as the site's language writes it.
@@ -33,7 +33,7 @@ pub struct Figure {
 /// The counters of which the figures `keys` are made on `today`.
 pub fn periods(keys: &[FigureKey], today: Day) -> Vec<Period> {
     let mut periods = Vec::with_capacity(keys.len());
-    for key in keys {
+    for key in keys.iter().filter(|key| !key.is_of_visitors()) {
         match key.span(today) {
             Span::Period(period) => periods.push(period),
             Span::Week(week) => periods.extend(week.days().map(Period::Day)),
@@ -50,11 +50,12 @@ impl Figures {
         now: DateTime<Utc>,
         stale: bool,
         hits: impl Fn(Period) -> i64,
+        visitors: VisitorCounts,
     ) -> Self {
         let today = Day::at(now, site.time_zone);
         let figure = |key: FigureKey| {
             let span = key.span(today);
-            let value = span.periods().map(&hits).sum();
+            let value = visitors.of(key).unwrap_or_else(|| span.periods().map(&hits).sum());
             Figure {
                 key: key.as_str(),
                 label: site
@@ -88,13 +89,14 @@ mod tests {
     fn the_json_is_the_contracts_example() {
         let site = Site::with_defaults("vixuyen".parse().unwrap(), Vec::new());
         let now = Utc.with_ymd_and_hms(2024, 6, 17, 3, 15, 0).unwrap();
-        let figures = Figures::compose(&site, &site.figures, now, false, |period| match period.to_string().as_str() {
+        let hits = |period: Period| match period.to_string().as_str() {
             "2024-06-17" => 851,
             "2024-06-16" => 2455,
             "2024-06" => 49_817,
             "2024" => 462_203,
             _ => 0,
-        });
+        };
+        let figures = Figures::compose(&site, &site.figures, now, false, hits, VisitorCounts::default());
         assert_eq!(
             serde_json::to_string(&figures).unwrap(),
             concat!(
@@ -114,10 +116,17 @@ mod tests {
         site.own_title = Some("Lượt xem".to_owned());
         let now = Utc.with_ymd_and_hms(2024, 6, 19, 3, 15, 0).unwrap();
         let keys = [FigureKey::Total, FigureKey::Week];
-        let figures = Figures::compose(&site, &keys, now, false, |period| match period {
-            Period::Day(day) => i64::from(day.number() % 7) + 1,
-            _ => 100,
-        });
+        let figures = Figures::compose(
+            &site,
+            &keys,
+            now,
+            false,
+            |period| match period {
+                Period::Day(day) => i64::from(day.number() % 7) + 1,
+                _ => 100,
+            },
+            VisitorCounts { online: 7, ..VisitorCounts::default() },
+        );
         assert_eq!(figures.title, "Lượt xem");
         let [total, week] = figures.figures.as_slice() else { panic!("{figures:?}") };
         assert_eq!((total.value, &total.period), (100, &None));

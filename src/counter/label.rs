@@ -21,6 +21,9 @@ pub enum FigureKey {
     Year,
     LastYear,
     Total,
+    Online,
+    VisitorsToday,
+    VisitorsYesterday,
 }
 
 /// How portals name the same figures.
@@ -60,7 +63,7 @@ pub struct LabelStyleError(String);
 pub struct LanguageError(String);
 
 impl FigureKey {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Today,
         Self::Yesterday,
         Self::Week,
@@ -70,6 +73,9 @@ impl FigureKey {
         Self::Year,
         Self::LastYear,
         Self::Total,
+        Self::Online,
+        Self::VisitorsToday,
+        Self::VisitorsYesterday,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -83,6 +89,9 @@ impl FigureKey {
             Self::Year => "year",
             Self::LastYear => "last_year",
             Self::Total => "total",
+            Self::Online => "online",
+            Self::VisitorsToday => "visitors_today",
+            Self::VisitorsYesterday => "visitors_yesterday",
         }
     }
 
@@ -90,16 +99,21 @@ impl FigureKey {
     pub fn span(self, today: Day) -> Span {
         let before = |period: Period| Span::Period(period.previous().unwrap_or(period));
         match self {
-            Self::Today => Span::Period(Period::Day(today)),
-            Self::Yesterday => Span::Period(Period::Day(today.previous())),
+            Self::Today | Self::VisitorsToday => Span::Period(Period::Day(today)),
+            Self::Yesterday | Self::VisitorsYesterday => Span::Period(Period::Day(today.previous())),
             Self::Week => Span::Week(Week::of(today)),
             Self::LastWeek => Span::Week(Week::of(today).previous()),
             Self::Month => Span::Period(today.month()),
             Self::LastMonth => before(today.month()),
             Self::Year => Span::Period(today.year()),
             Self::LastYear => before(today.year()),
-            Self::Total => Span::Period(Period::Total),
+            Self::Total | Self::Online => Span::Period(Period::Total),
         }
+    }
+
+    /// Whether it is a number of visitors, not of hits.
+    pub fn is_of_visitors(self) -> bool {
+        matches!(self, Self::Online | Self::VisitorsToday | Self::VisitorsYesterday)
     }
 
     /// The label in `language`, seen on `today`.
@@ -134,6 +148,11 @@ impl FigureKey {
             (Self::LastYear, Relative | Current) => "Năm trước",
             (Self::Total, Dated | Current) => "Tổng lượt truy cập",
             (Self::Total, Relative) => "Tổng truy cập",
+            (Self::Online, Dated) => "Đang truy cập",
+            (Self::Online, Relative) => "Đang online",
+            (Self::Online, Current) => "Trực tuyến",
+            (Self::VisitorsToday, _) => "Khách hôm nay",
+            (Self::VisitorsYesterday, _) => "Khách hôm qua",
         }
     }
 
@@ -158,6 +177,9 @@ impl FigureKey {
             (Self::LastYear, Current) => "Previous year",
             (Self::Total, Dated | Current) => "Total",
             (Self::Total, Relative) => "All visits",
+            (Self::Online, _) => "Online now",
+            (Self::VisitorsToday, _) => "Visitors today",
+            (Self::VisitorsYesterday, _) => "Visitors yesterday",
         }
     }
 }
@@ -269,19 +291,19 @@ mod tests {
         let vietnamese = |style| labels(Language::Vietnamese, style);
         assert_eq!(
             vietnamese(LabelStyle::Dated),
-            "Hôm nay, Hôm qua, Tuần này, Tuần trước, Tháng 01, Tháng 12, Năm 2024, Năm 2023, Tổng lượt truy cập"
+            "Hôm nay, Hôm qua, Tuần này, Tuần trước, Tháng 01, Tháng 12, Năm 2024, Năm 2023, Tổng lượt truy cập, Đang truy cập, Khách hôm nay, Khách hôm qua"
         );
         assert_eq!(
             vietnamese(LabelStyle::Relative),
-            "Hôm nay, Hôm qua, Tuần này, Tuần trước, Tháng này, Tháng trước, Năm nay, Năm trước, Tổng truy cập"
+            "Hôm nay, Hôm qua, Tuần này, Tuần trước, Tháng này, Tháng trước, Năm nay, Năm trước, Tổng truy cập, Đang online, Khách hôm nay, Khách hôm qua"
         );
         assert_eq!(
             vietnamese(LabelStyle::Current),
-            "Hôm nay, Hôm qua, Tuần hiện tại, Tuần trước, Tháng hiện tại, Tháng trước, Năm hiện tại, Năm trước, Tổng lượt truy cập"
+            "Hôm nay, Hôm qua, Tuần hiện tại, Tuần trước, Tháng hiện tại, Tháng trước, Năm hiện tại, Năm trước, Tổng lượt truy cập, Trực tuyến, Khách hôm nay, Khách hôm qua"
         );
         assert_eq!(
             labels(Language::English, LabelStyle::Dated),
-            "Today, Yesterday, This week, Last week, January, December, Year 2024, Year 2023, Total"
+            "Today, Yesterday, This week, Last week, January, December, Year 2024, Year 2023, Total, Online now, Visitors today, Visitors yesterday"
         );
     }
 
@@ -289,7 +311,10 @@ mod tests {
     fn figures_count_over_the_calendars_spans() {
         let day = Day::from_ymd(2024, 1, 7).unwrap();
         let spans = FigureKey::ALL.map(|key| key.span(day).to_string()).join(" ");
-        assert_eq!(spans, "2024-01-07 2024-01-06 2024-W01 2023-W52 2024-01 2023-12 2024 2023 total");
+        assert_eq!(
+            spans,
+            "2024-01-07 2024-01-06 2024-W01 2023-W52 2024-01 2023-12 2024 2023 total total 2024-01-07 2024-01-06"
+        );
     }
 
     #[test]

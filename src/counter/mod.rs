@@ -1,4 +1,4 @@
-//! The pure core: what a hit is and what its figures are.
+//! The pure core: what a hit is, who its visitor is (as little as can be), and what its figures are.
 //!
 //! Nothing here does I/O, reads a clock, or waits: time and configuration come in as arguments.
 
@@ -7,6 +7,7 @@ pub mod contribution;
 pub mod csv;
 pub mod figures;
 pub mod history;
+pub mod hyperloglog;
 pub mod known;
 pub mod label;
 pub mod origin;
@@ -19,9 +20,11 @@ pub mod span;
 pub mod tally;
 pub mod title;
 pub mod verification;
+pub mod visitor;
 
 pub use contribution::{Contribution, Register};
 pub use figures::Figures;
+pub use hyperloglog::{Sketch, Trace};
 pub use known::Known;
 pub use label::{FigureKey, LabelStyle, Language};
 pub use origin::Origin;
@@ -31,5 +34,6 @@ pub use period::{Day, Period};
 pub use site::{EnrolledSite, Site, SiteId, SiteNumber, Sites};
 pub use source::Source;
 pub use span::{Span, Week};
-pub use tally::{Hit, Tally};
+pub use tally::{Arrival, Hit, Tally};
 pub use title::PageTitle;
+pub use visitor::{Minute, Salt, Visit, VisitorCounts, Window};

@@ -51,7 +51,7 @@ impl Day {
     }
 
     /// For dates worked out from a day.
-    pub(super) fn from_date(date: NaiveDate) -> Self {
+    pub fn from_date(date: NaiveDate) -> Self {
         Self(date)
     }
 

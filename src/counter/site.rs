@@ -41,6 +41,8 @@ pub struct Site {
     /// Query parameters that name an article, in the order in which they stand in its address.
     pub page_params: Arc<[String]>,
     pub page_retention: PageRetention,
+    /// Count visitors even if no figure shown is of them: see [`Site::counts_visitors`].
+    pub visitors: bool,
     /// Distinct pages a day and node that are counted each under its own address.
     pub page_cap: u32,
     pub screening: Screening,
@@ -155,7 +157,13 @@ impl Site {
             screening: Screening::ButTools,
             repeat_window: Duration::ZERO,
             page_cap: PAGE_CAP_DEFAULT,
+            visitors: false,
         }
+    }
+
+    /// Whether it is worth knowing which of its visitors are new.
+    pub fn counts_visitors(&self) -> bool {
+        self.visitors || self.figures.iter().any(|key| key.is_of_visitors())
     }
 
     /// The box's heading.

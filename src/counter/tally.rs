@@ -5,18 +5,23 @@
 //!
 //! ```text
 //! 1                                            format version
-//! [ tag 1, length, body ]…                     sections; the only one so far is 1, hits
-//!   body: [ site number, day number, pages, [ length, address, hits ]… ]…
+//! [ tag, length, body ]…                       sections, an empty one left out
+//!   1, hits:     [ site number, day number, pages, [ length, address, hits ]… ]…
+//!   2, visitors: [ site number, day number, minute, traces, [ register · 64 + rank ]… ]…
 //! crc32 of all before, little endian, 4 bytes
 //! ```
+//! Of visitors, minute 0 is the whole day; their traces merge by the highest rank of a register.
+//!
 //! Sections leave room for what later versions journal with a hit. A reader that meets a section
-//! it doesn't know refuses the row: skipping it would lose something that was acknowledged.
+//! it doesn't know refuses the row: skipping it would lose something that was acknowledged. So a
+//! new section needs no new version: a program from before visitors refuses rows that have some
+//! (and, before it comes to that, the file, whose schema is newer), and reads all others.
 
 use std::collections::hash_map::Entry;
 
 use rustc_hash::FxHashMap;
 
-use super::{Day, PageAddress, SiteNumber};
+use super::{Day, Minute, PageAddress, SiteNumber, Trace, Visit, Window};
 
 /// One accepted page view: everything that is decided about it is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,12 +31,29 @@ pub struct Hit {
     pub page: PageAddress,
 }
 
+/// A hit, and what is kept of who made it, where that is counted.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    pub hit: Hit,
+    pub visit: Option<Visit>,
+}
+
+impl From<Hit> for Arrival {
+    fn from(hit: Hit) -> Self {
+        Self { hit, visit: None }
+    }
+}
+
+/// The highest rank that each register has, for visitors who are counted together.
+pub type Traces = FxHashMap<(SiteNumber, Window, u16), u8>;
+
 /// Hits summed per site, day and page.
 ///
 /// A plain hasher will do, since a page's own hash is a keyed one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     hits: FxHashMap<Hit, u64>,
+    visitors: Traces,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,8 +70,42 @@ pub enum TallyError {
 
 const VERSION: u8 = 1;
 const SECTION_HITS: u64 = 1;
+const SECTION_VISITORS: u64 = 2;
+/// A trace is written as one number.
+const RANK_RADIX: u64 = 64;
 
 impl Tally {
+    pub fn add_arrival(&mut self, Arrival { hit, visit }: Arrival) {
+        if let Some(visit) = visit {
+            for (window, trace) in visit.windows(hit.day) {
+                self.add_trace(hit.site, window, trace);
+            }
+        }
+        self.add(hit);
+    }
+
+    pub fn add_trace(&mut self, site: SiteNumber, window: Window, trace: Trace) {
+        let rank = self.visitors.entry((site, window, trace.register())).or_default();
+        *rank = trace.rank().max(*rank);
+    }
+
+    /// The sites of whose visitors it tells; some more than once.
+    pub fn visited_sites(&self) -> Vec<SiteNumber> {
+        let mut sites: Vec<_> = self.visitors.keys().map(|(site, ..)| *site).collect();
+        sites.dedup();
+        sites
+    }
+
+    /// The traces of its visitors, which are kept apart from then on.
+    pub fn take_visitors(&mut self) -> Vec<(SiteNumber, Window, Trace)> {
+        let visitors = std::mem::take(&mut self.visitors).into_iter();
+        let mut traces: Vec<_> = visitors
+            .filter_map(|((site, window, register), rank)| Some((site, window, Trace::new(register, rank)?)))
+            .collect();
+        traces.sort_unstable();
+        traces
+    }
+
     pub fn add(&mut self, hit: Hit) {
         self.add_many(hit, 1);
     }
@@ -66,6 +122,10 @@ impl Tally {
     pub fn merge(&mut self, other: Self) {
         for (hit, hits) in other.hits {
             self.add_many(hit, hits);
+        }
+        for (place, rank) in other.visitors {
+            let known = self.visitors.entry(place).or_default();
+            *known = rank.max(*known);
         }
     }
 
@@ -121,11 +181,30 @@ impl Tally {
             }
         }
         row.push(VERSION);
-        write_number(row, SECTION_HITS);
-        write_number(row, body.len() as u64);
-        row.extend_from_slice(&body);
+        write_section(row, SECTION_HITS, &body);
+        if !self.visitors.is_empty() {
+            write_section(row, SECTION_VISITORS, &self.encode_visitors());
+        }
         let checksum = crc32fast::hash(row);
         row.extend_from_slice(&checksum.to_le_bytes());
+    }
+
+    fn encode_visitors(&self) -> Vec<u8> {
+        let mut traces: Vec<_> =
+            self.visitors.iter().map(|((site, window, at), rank)| (*site, *window, *at, *rank)).collect();
+        traces.sort_unstable();
+        let mut body = Vec::with_capacity(traces.len() * 4);
+        for group in traces.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let Some((site, window, ..)) = group.first() else { continue };
+            write_number(&mut body, u64::from(site.0));
+            write_number(&mut body, u64::from(window.day.number()));
+            write_number(&mut body, window.minute.map_or(0, |minute| u64::from(minute.number())));
+            write_number(&mut body, group.len() as u64);
+            for (.., register, rank) in group {
+                write_number(&mut body, u64::from(*register) * RANK_RADIX + u64::from(*rank));
+            }
+        }
+        body
     }
 
     pub fn decode(row: &[u8]) -> Result<Self, TallyError> {
@@ -140,20 +219,21 @@ impl Tally {
         let mut tally = Self::default();
         while !rest.is_empty() {
             let section = read_number(&mut rest)?;
-            if section != SECTION_HITS {
-                return Err(TallyError::Section(section));
-            }
+            let decode_group = match section {
+                SECTION_HITS => Self::decode_hits,
+                SECTION_VISITORS => Self::decode_visitors,
+                _ => return Err(TallyError::Section(section)),
+            };
             let mut body = read_bytes(&mut rest)?;
             while !body.is_empty() {
-                tally.decode_group(&mut body)?;
+                decode_group(&mut tally, &mut body)?;
             }
         }
         Ok(tally)
     }
 
-    fn decode_group(&mut self, body: &mut &[u8]) -> Result<(), TallyError> {
-        let site = u32::try_from(read_number(body)?).map(SiteNumber).map_err(|_| TallyError::Malformed)?;
-        let day = u32::try_from(read_number(body)?).ok().and_then(Day::from_number).ok_or(TallyError::Malformed)?;
+    fn decode_hits(&mut self, body: &mut &[u8]) -> Result<(), TallyError> {
+        let (site, day) = read_site_and_day(body)?;
         for _ in 0..read_number(body)? {
             let address = std::str::from_utf8(read_bytes(body)?).map_err(|_| TallyError::Malformed)?;
             let page = PageAddress::from_stored(address);
@@ -162,6 +242,31 @@ impl Tally {
         }
         Ok(())
     }
+
+    fn decode_visitors(&mut self, body: &mut &[u8]) -> Result<(), TallyError> {
+        let (site, day) = read_site_and_day(body)?;
+        let minute = u32::try_from(read_number(body)?).map_err(|_| TallyError::Malformed)?;
+        let window = Window { day, minute: (minute > 0).then(|| Minute::from_number(minute)) };
+        for _ in 0..read_number(body)? {
+            let number = read_number(body)?;
+            let register = u16::try_from(number / RANK_RADIX).map_err(|_| TallyError::Malformed)?;
+            let rank = (number % RANK_RADIX) as u8;
+            self.add_trace(site, window, Trace::new(register, rank).ok_or(TallyError::Malformed)?);
+        }
+        Ok(())
+    }
+}
+
+fn read_site_and_day(body: &mut &[u8]) -> Result<(SiteNumber, Day), TallyError> {
+    let site = u32::try_from(read_number(body)?).map(SiteNumber).map_err(|_| TallyError::Malformed)?;
+    let day = u32::try_from(read_number(body)?).ok().and_then(Day::from_number).ok_or(TallyError::Malformed)?;
+    Ok((site, day))
+}
+
+fn write_section(row: &mut Vec<u8>, tag: u64, body: &[u8]) {
+    write_number(row, tag);
+    write_number(row, body.len() as u64);
+    row.extend_from_slice(body);
 }
 
 fn write_number(to: &mut Vec<u8>, mut number: u64) {
@@ -199,15 +304,22 @@ mod tests {
     use super::*;
 
     fn tallies() -> impl Strategy<Value = Tally> {
-        prop::collection::vec((0_u32..4, 19_000_u32..19_004, "/\\PC{0,8}", 1_u64..5), 0..40).prop_map(|entries| {
+        let hits = prop::collection::vec((0_u32..4, 19_000_u32..19_004, "/\\PC{0,8}", 1_u64..5), 0..40);
+        let visits = (0_u32..4, 19_000_u32..19_004, 0_u32..3, 0_u16..16_384, 1_u8..=51);
+        (hits, prop::collection::vec(visits, 0..40)).prop_map(|(hits, visits)| {
             let mut tally = Tally::default();
-            for (site, day, page, hits) in entries {
+            for (site, day, page, hits) in hits {
                 let hit = Hit {
                     site: SiteNumber(site),
                     day: Day::from_number(day).unwrap(),
                     page: PageAddress::from_stored(&page),
                 };
                 tally.add_many(hit, hits);
+            }
+            for (site, day, minute, register, rank) in visits {
+                let minute = (minute > 0).then(|| Minute::from_number(28_000_000 + minute));
+                let window = Window { day: Day::from_number(day).unwrap(), minute };
+                tally.add_trace(SiteNumber(site), window, Trace::new(register, rank).unwrap());
             }
             tally
         })
@@ -230,12 +342,20 @@ mod tests {
             let merged = |parts: [&Tally; 3]| {
                 let mut sum = Tally::default();
                 parts.into_iter().for_each(|part| sum.merge(part.clone()));
-                sum.into_sorted()
+                (sum.take_visitors(), sum.into_sorted())
             };
+            let (visitors, all) = merged([&a, &b, &c]);
+            let reordered = merged([&c, &a, &b]);
+            prop_assert_eq!((&visitors, &all), (&reordered.0, &reordered.1));
             let sum = |entries: &[(Hit, u64)]| entries.iter().map(|(_, hits)| hits).sum::<u64>();
-            let all = merged([&a, &b, &c]);
-            prop_assert_eq!(&all, &merged([&c, &a, &b]));
             prop_assert_eq!(sum(&all), [&a, &b, &c].iter().map(|t| t.iter().map(|(_, n)| n).sum::<u64>()).sum::<u64>());
+        }
+
+        #[test]
+        fn a_visitor_who_is_told_of_twice_is_one(a in tallies()) {
+            let mut twice = a.clone();
+            twice.merge(a.clone());
+            prop_assert_eq!(twice.take_visitors(), a.clone().take_visitors());
         }
 
         #[test]

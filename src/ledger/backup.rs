@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::store;
+use super::{sketches, store};
 
 /// Why there is no backup. An unfinished copy is removed.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,8 @@ pub enum BackupError {
 /// Copies the node's file to `target`, which comes into being whole or not at all.
 ///
 /// The copy is read in one transaction of SQLite's, so commits go on meanwhile and none is seen in
-/// part: what was acknowledged before the call is in it.
+/// part: what was acknowledged before the call is in it. The salts of visitors' keys are left out: a
+/// node that goes on from the copy draws its own or, with Redis, is told the others'.
 pub fn backup(directory: &Path, target: &Path) -> Result<(), BackupError> {
     let path = store::file(directory);
     if target.exists() {
@@ -66,6 +67,10 @@ fn copy(path: &Path, unfinished: &Path) -> Result<(), BackupError> {
     if verdict != "ok" {
         return Err(damaged(verdict));
     }
-    store::check_version(&copy, path).map_err(|error| damaged(error.to_string()))?;
+    let version = store::check_version(&copy, path).map_err(|error| damaged(error.to_string()))?;
+    if version >= store::VERSION_WITH_SALTS {
+        // A backup outlives the day; with its salt one could ask which visitors an address was.
+        sketches::delete_all_salts(&copy).map_err(sqlite)?;
+    }
     copy.close().map_err(|(_, source)| sqlite(source))
 }

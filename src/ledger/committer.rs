@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use crate::counter::{Contribution, Day, Period, SiteNumber, Source, Tally};
+use crate::counter::{Contribution, Day, Minute, Period, SiteNumber, Source, Tally, Window};
 use crate::metrics::Metrics;
 
 use super::admission::Admission;
+use super::crowd::{Crowd, Crowds};
 use super::expiry;
 use super::fold::{Entry, Fold};
 use super::hand_over::{Gathering, NotDurable};
@@ -24,6 +25,8 @@ use super::high_water::{HighWater, Reached};
 use super::inbox::Message;
 use super::live::Live;
 use super::outbox::Outbox;
+use super::salts::{KnownSalt, Salts};
+use super::sketches;
 use super::store::{self, Place, SITE_ITSELF, SourceNumber};
 use super::tail::Tail;
 use super::titles;
@@ -35,6 +38,12 @@ const TAIL_PAGES_MAX: usize = 32_768;
 /// Entries folded in one step while hits are arriving, and while none are.
 const STEP_BUSY: usize = 64;
 const STEP_IDLE: usize = 1_024;
+
+/// Entries that weigh as much as one site's visitors: a sketch can be three pages of the file.
+const CROWD_ENTRIES: usize = 16;
+
+/// How long cutting the log may wait for those who read in it.
+const CUT_WAIT: Duration = Duration::from_millis(50);
 
 /// Pages in the log at which it is copied into the file, so that it stays short: 8 MiB.
 pub const CHECKPOINT_PAGES: u32 = 2_048;
@@ -59,6 +68,13 @@ pub struct Committer {
     pub fold: Fold,
     /// Who waits until the journal is folded up to a row.
     pub folds_wanted: Vec<(i64, oneshot::Sender<Result<(), NotDurable>>)>,
+    pub crowds: Arc<Crowds>,
+    pub salts: Arc<Salts>,
+    /// Sites whose visitors the file gets before the fold in progress goes on: once they are there,
+    /// the journal may be pruned of them.
+    pub unfolded_crowds: Vec<SiteNumber>,
+    /// The log still holds salts that are deleted.
+    pub cuts_log: bool,
     /// Pages in the log as of the last commit, told by SQLite.
     pub log_pages: Arc<AtomicU32>,
     pub checkpoint_at: u32,
@@ -102,7 +118,12 @@ impl Committer {
 
     /// The next message; waits for one only while there is nothing to fold or prune.
     fn receive(&self, last_fold: Instant) -> Result<Option<Message>, RecvTimeoutError> {
-        if self.fold.is_idle() && !self.prune && !self.titles_are_due && self.folds_wanted.is_empty() {
+        if self.fold.is_idle()
+            && !self.prune
+            && !self.titles_are_due
+            && self.folds_wanted.is_empty()
+            && self.unfolded_crowds.is_empty()
+        {
             let wait = self.fold_interval.saturating_sub(last_fold.elapsed());
             return self.messages.recv_timeout(wait.max(Duration::from_micros(1))).map(Some);
         }
@@ -174,12 +195,15 @@ impl Committer {
         let started = Instant::now();
         let mut batch_hits = 0_usize;
         let mut tally = Tally::default();
-        for hit in gathered.iter().flat_map(|gathering| gathering.take()) {
+        for arrival in gathered.iter().flat_map(|gathering| gathering.take()) {
             batch_hits += 1;
-            tally.add(hit);
+            tally.add_arrival(arrival);
         }
         let by_day = tally.by_day();
         self.load_missing(&by_day)?;
+        for site in tally.visited_sites() {
+            self.load_crowd(site)?;
+        }
         let mut number = self.reached.journal;
         let mut run_number = self.run_number;
         let mut has_more_to_prune = self.prune;
@@ -196,7 +220,13 @@ impl Committer {
             tally.encode(&mut self.row);
             store::append_journal(&transaction, number, source, &self.row)?;
         }
-        if fold_is_idle {
+        let visitors = tally.take_visitors();
+        let folds_crowds = !self.unfolded_crowds.is_empty();
+        let crowds_left = self.unfolded_crowds.len().saturating_sub(step / CROWD_ENTRIES);
+        let mut folded_crowds = FoldedCrowds::default();
+        if folds_crowds {
+            folded_crowds.fold(&transaction, &self.crowds, &self.unfolded_crowds[crowds_left..])?;
+        } else if fold_is_idle {
             if self.prune {
                 has_more_to_prune = store::prune_journal(&transaction, self.fold.mark().mark, 64)?;
             }
@@ -225,12 +255,15 @@ impl Committer {
         }
         self.run_number = run_number;
         self.prune = has_more_to_prune;
-        if fold_is_idle {
+        if fold_is_idle && !folds_crowds {
             // Those whose pages are not folded yet wait for the next fold, with those that came meanwhile.
             self.titles_are_due &= titles.len() > homeless.len();
             homeless.into_iter().for_each(|title| self.titles.put(title));
         }
-        if !fold_is_idle {
+        if folds_crowds {
+            folded_crowds.are_on_disk();
+            self.unfolded_crowds.truncate(crowds_left);
+        } else if !fold_is_idle {
             self.finish_fold_step(step);
         }
         if batch_hits > 0 {
@@ -239,6 +272,9 @@ impl Committer {
             let batch_hits = i64::try_from(batch_hits).unwrap_or(0);
             if self.outbox.is_used() {
                 self.metrics.redis_unpublished_hits.inc_by(batch_hits);
+            }
+            for (site, window, trace) in visitors {
+                self.crowds.add(site, window, trace);
             }
             self.show(&by_day);
             self.tail.add(tally, by_day.iter().map(|(_, day, _)| *day));
@@ -281,6 +317,7 @@ impl Committer {
             && !self.tail.is_empty()
         {
             self.fold.start(self.tail.freeze(), source, self.reached.journal);
+            self.unfolded_crowds = self.crowds.take_unfolded();
         }
     }
 
@@ -344,6 +381,9 @@ impl Committer {
                 reply(done, self.merge(site, &contributions, learned))
             }
             Message::MarkPublished { site, sources, done } => reply(done, self.mark_published(site, &sources)),
+            Message::LoadVisitors { site, done } => reply(done, self.load_crowd(site)),
+            Message::KeepSalt { site, day, offered, done } => reply(done, self.keep_salt(site, day, offered)),
+            Message::ForgetVisitors { salts, before, done } => reply(done, self.forget_visitors(&salts, before)),
             Message::Delete { site, rows, done } => {
                 reply(done, self.in_transaction(|c| expiry::delete(c, site, &rows)))
             }
@@ -358,6 +398,45 @@ impl Committer {
     fn load_wanted(&mut self, site: SiteNumber, periods: Vec<Period>) -> Result<(), Trouble> {
         let live = self.live.get_or_insert(site);
         periods.into_iter().filter(|period| !live.has(*period)).try_for_each(|period| self.load(site, period, false))
+    }
+
+    fn load_crowd(&self, site: SiteNumber) -> Result<(), Trouble> {
+        if self.crowds.get(site).is_none() {
+            self.crowds.load(site, sketches::of_site(&self.connection, site)?);
+        }
+        Ok(())
+    }
+
+    fn keep_salt(&mut self, site: SiteNumber, day: Day, offered: KnownSalt) -> Result<KnownSalt, Trouble> {
+        let known = self.salts.get(site, day);
+        let kept = known.map_or(offered, |known| known.or(offered));
+        if known != Some(kept) {
+            self.in_transaction(|c| sketches::write_salt(c, site, day, kept))?;
+            self.salts.insert(site, day, kept);
+        }
+        Ok(kept)
+    }
+
+    fn forget_visitors(&mut self, salts: &[(SiteNumber, Day)], (day, minute): (Day, Minute)) -> Result<(), Trouble> {
+        // From memory first: nothing is hashed with a salt that is being deleted.
+        self.salts.remove(salts);
+        self.crowds.forget_before(day, minute);
+        self.connection.pragma_update(None, "secure_delete", "ON")?;
+        let forgotten = self.in_transaction(|c| {
+            sketches::forget_before(c, day, minute)?;
+            sketches::delete_salts(c, salts)
+        });
+        self.connection.pragma_update(None, "secure_delete", "FAST")?;
+        forgotten?;
+        // The log holds them until it is cut off. Where someone reads in it, that is tried again.
+        self.cuts_log |= !salts.is_empty();
+        if self.cuts_log {
+            self.connection.busy_timeout(CUT_WAIT)?;
+            let is_cut = store::cut_log(&self.connection);
+            self.connection.busy_timeout(store::BUSY_TIMEOUT)?;
+            self.cuts_log = !is_cut?;
+        }
+        Ok(())
     }
 
     fn mark_published(&mut self, site: SiteNumber, sources: &[Source]) -> Result<(), Trouble> {
@@ -486,6 +565,36 @@ impl Committer {
                 Ok(message) => message.refuse(reason),
                 Err(RecvTimeoutError::Timeout) => return Next::Go,
             }
+        }
+    }
+}
+
+/// Sketches that a transaction writes; given back if it comes to nothing.
+#[derive(Default)]
+struct FoldedCrowds(Vec<(Arc<Crowd>, Vec<Window>)>);
+
+impl FoldedCrowds {
+    fn fold(&mut self, connection: &Connection, crowds: &Crowds, sites: &[SiteNumber]) -> rusqlite::Result<()> {
+        for site in sites {
+            let Some(crowd) = crowds.get(*site) else { continue };
+            let unfolded = crowd.take_unfolded();
+            self.0.push((crowd, unfolded.iter().map(|(window, _)| *window).collect()));
+            for (window, sketch) in &unfolded {
+                sketches::merge(connection, *site, *window, sketch)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn are_on_disk(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for FoldedCrowds {
+    fn drop(&mut self) {
+        for (crowd, windows) in &self.0 {
+            crowd.put_back_unfolded(windows);
         }
     }
 }

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::oneshot;
 
-use crate::counter::Hit;
+use crate::counter::Arrival;
 
 use super::inbox::{Inbox, Message};
 
@@ -25,11 +25,11 @@ pub struct NotDurable(pub Arc<str>);
 
 /// The hits of one worker that will share a commit; closed once the committer has taken them.
 #[derive(Debug)]
-pub struct Gathering(Mutex<Option<Vec<Hit>>>);
+pub struct Gathering(Mutex<Option<Vec<Arrival>>>);
 
 impl Gathering {
     /// Gives the hit back if the batch is closed.
-    fn push(&self, hit: Hit) -> Result<(), Hit> {
+    fn push(&self, hit: Arrival) -> Result<(), Arrival> {
         match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(hits) => {
                 hits.push(hit);
@@ -40,7 +40,7 @@ impl Gathering {
     }
 
     /// Closes the batch.
-    pub fn take(&self) -> Vec<Hit> {
+    pub fn take(&self) -> Vec<Arrival> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
     }
 }
@@ -64,7 +64,7 @@ thread_local! {
 }
 
 /// Puts a hit into the worker's batch. Called on a single-threaded runtime.
-pub fn count(inbox: &Inbox, hit: Hit) -> Durable {
+pub fn count(inbox: &Inbox, hit: Arrival) -> Durable {
     OPEN.with_borrow_mut(|open| {
         let at = open.iter().position(|(id, _)| *id == inbox.id());
         let mut hit = hit;

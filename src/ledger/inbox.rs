@@ -6,10 +6,11 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use tokio::sync::oneshot;
 
-use crate::counter::{Contribution, Period, SiteId, SiteNumber, Source};
+use crate::counter::{Contribution, Day, Minute, Period, SiteId, SiteNumber, Source};
 
 use super::expiry::RowPlace;
 use super::hand_over::{Gathering, NotDurable};
+use super::salts::KnownSalt;
 
 /// Hand-overs and commands that may wait; a worker that finds it full answers 503.
 const INBOX_MESSAGES_MAX: usize = 4_096;
@@ -45,6 +46,24 @@ pub enum Message {
         sources: Vec<Source>,
         done: oneshot::Sender<Result<(), NotDurable>>,
     },
+    /// Bring a site's visitors into memory.
+    LoadVisitors {
+        site: SiteNumber,
+        done: oneshot::Sender<Result<(), NotDurable>>,
+    },
+    /// Keep a salt, unless the day has one that counts before it; the answer is the one that counts.
+    KeepSalt {
+        site: SiteNumber,
+        day: Day,
+        offered: KnownSalt,
+        done: oneshot::Sender<Result<KnownSalt, NotDurable>>,
+    },
+    /// Delete these salts, and sketches of days and minutes before those named.
+    ForgetVisitors {
+        salts: Vec<(SiteNumber, Day)>,
+        before: (Day, Minute),
+        done: oneshot::Sender<Result<(), NotDurable>>,
+    },
     /// Delete counts of pages.
     Delete {
         site: SiteNumber,
@@ -69,9 +88,12 @@ impl Message {
             | Self::Load { done, .. }
             | Self::Merge { done, .. }
             | Self::MarkPublished { done, .. }
+            | Self::LoadVisitors { done, .. }
+            | Self::ForgetVisitors { done, .. }
             | Self::Delete { done, .. }
             | Self::Fold { done } => drop(done.send(Err(refusal))),
             Self::Enroll { done, .. } => drop(done.send(Err(refusal))),
+            Self::KeepSalt { done, .. } => drop(done.send(Err(refusal))),
             Self::Stop => {}
         }
     }

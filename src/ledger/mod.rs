@@ -11,6 +11,13 @@
 //! A *source* is one run of one node, or an import. The run's number is drawn at start and is
 //! written with its first hit; the counts of earlier runs never change again.
 //!
+//! # Visitors
+//! What a hit says of its visitor is journalled with it. In memory are the sketches of the days and
+//! minutes that figures ask for; a fold writes those that have changed before it goes on to `counts`,
+//! so that its mark never passes a visitor whom the file's sketches lack. A sketch merges without
+//! regard to repeats, so a crash may do part of that twice. `salts` are deleted when their day and
+//! one window are over, from the file and from SQLite's log.
+//!
 //! # A crash
 //! The file is opened, SQLite replays its log, the journal after the mark is decoded, and what the
 //! mark does not cover is folded before the first hit is taken. So figures are `counts` plus, in
@@ -24,6 +31,7 @@
 mod admission;
 mod backup;
 mod committer;
+mod crowd;
 mod expiry;
 mod fold;
 mod hand_over;
@@ -34,11 +42,14 @@ mod log_check;
 mod outbox;
 mod pages;
 mod reader;
+mod salts;
+mod sketches;
 mod soundness;
 mod store;
 mod tail;
 mod titles;
 mod trouble;
+mod visitors;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -52,7 +63,10 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
-use crate::counter::{Contribution, EnrolledSite, Hit, Period, Register, Site, SiteNumber, Sites, Source, Tally};
+use crate::counter::{
+    Arrival, Contribution, EnrolledSite, Period, Register, Site, SiteNumber, Sites, Sketch, Source, Tally, Trace,
+    Window,
+};
 use crate::metrics::Metrics;
 
 pub use backup::backup;
@@ -64,12 +78,14 @@ pub use titles::{GivenTitle, PagesTitle};
 
 use admission::Admission;
 use committer::Committer;
+use crowd::Crowds;
 use high_water::{HighWater, Reached};
 use inbox::{Inbox, Message};
 use live::Live;
 use outbox::Outbox;
 use pages::Tops;
 use reader::Reader;
+use salts::Salts;
 use soundness::Check;
 use tail::Tail;
 
@@ -94,6 +110,8 @@ pub struct Ledger {
     admission: Arc<Admission>,
     titles: Arc<titles::Waiting>,
     outbox: Arc<Outbox>,
+    crowds: Arc<Crowds>,
+    salts: Arc<Salts>,
     metrics: Arc<Metrics>,
     run: Source,
     committer: Mutex<Option<JoinHandle<()>>>,
@@ -141,6 +159,18 @@ impl Ledger {
         let high_water =
             HighWater::open(directory).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
         high_water.note(reached);
+        if sketches::have_ever_been(&connection).map_err(sqlite)? {
+            // The log of a run that ended too early may hold salts that it has deleted.
+            store::cut_log(&connection).map_err(sqlite)?;
+        }
+        let crowds = Arc::new(Crowds::default());
+        if is_publishing {
+            // What an earlier run could not publish has no hit to remind of it.
+            for site in sketches::sites(&connection).map_err(sqlite)? {
+                crowds.load(site, sketches::of_site(&connection, site).map_err(sqlite)?);
+            }
+        }
+        let salts = Arc::new(Salts::new(sketches::all_salts(&connection).map_err(sqlite)?));
         let log_pages = store::watch_log(&mut connection).map_err(sqlite)?;
         let tail = Arc::new(Tail::new(mark));
         let (admission, titles) = (Arc::<Admission>::default(), Arc::<titles::Waiting>::default());
@@ -158,6 +188,10 @@ impl Ledger {
             tail: Arc::clone(&tail),
             fold: fold::Fold::new(mark),
             folds_wanted: Vec::new(),
+            crowds: Arc::clone(&crowds),
+            salts: Arc::clone(&salts),
+            unfolded_crowds: Vec::new(),
+            cuts_log: false,
             log_pages,
             checkpoint_at: committer::CHECKPOINT_PAGES,
             row: Vec::new(),
@@ -180,6 +214,8 @@ impl Ledger {
             admission,
             titles,
             outbox,
+            crowds,
+            salts,
             metrics,
             run,
             committer: Mutex::new(Some(committer)),
@@ -200,8 +236,8 @@ impl Ledger {
     }
 
     /// Counts a hit; to be called on a single-threaded runtime. Resolves when it is on disk.
-    pub fn count(&self, hit: Hit) -> Durable {
-        hand_over::count(&self.inbox, hit)
+    pub fn count(&self, arrival: impl Into<Arrival>) -> Durable {
+        hand_over::count(&self.inbox, arrival.into())
     }
 
     /// What changes with every change of the site's counters in memory; none if none are there.
@@ -494,6 +530,9 @@ fn recover(connection: &mut Connection) -> Result<i64, String> {
             for (number, _, row) in of_one_source {
                 tally.merge(store::decode(*number, row)?);
             }
+            for (site, window, sketch) in sketches_of(tally.take_visitors()) {
+                sketches::merge(&transaction, site, window, &sketch).map_err(text)?;
+            }
             let source = of_one_source.first().map_or(0, |(_, source, _)| *source);
             let entries = fold::entries(tally);
             if skip > entries.len() {
@@ -510,4 +549,15 @@ fn recover(connection: &mut Connection) -> Result<i64, String> {
     store::write_fold_mark(&transaction, mark).map_err(text)?;
     transaction.commit().map_err(text)?;
     Ok(last)
+}
+
+/// One sketch for all that is to be merged into the same.
+fn sketches_of(traces: Vec<(SiteNumber, Window, Trace)>) -> Vec<(SiteNumber, Window, Sketch)> {
+    let groups = traces.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1));
+    groups
+        .filter_map(|group| {
+            let (site, window, _) = group.first()?;
+            Some((*site, *window, group.iter().map(|(.., trace)| *trace).collect()))
+        })
+        .collect()
 }

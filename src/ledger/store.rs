@@ -5,6 +5,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
@@ -19,7 +20,13 @@ pub type SourceNumber = i64;
 pub const SITE_ITSELF: i64 = 0;
 
 const APPLICATION_ID: i64 = 1_953_001_835;
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
+/// From here on a file may hold salts.
+pub const VERSION_WITH_SALTS: usize = 2;
+/// What each format adds to the one before it.
+const SCHEMAS: [&str; SCHEMA_VERSION as usize] = [include_str!("schema.sql"), include_str!("visitors.sql")];
+/// How long a statement waits for another program that holds the file locked.
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const FILE: &str = "thongke.db";
 const LOCK: &str = "thongke.lock";
 
@@ -167,8 +174,9 @@ pub fn open(directory: &Path) -> Result<Connection, OpenError> {
     let connection =
         Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(sqlite)?;
-    check_version(&connection, &path)?;
+    let version = check_version(&connection, &path)?;
     configure(&connection).map_err(sqlite)?;
+    upgrade(&connection, version).map_err(sqlite)?;
     connection.execute_batch(include_str!("titles.sql")).map_err(sqlite)?;
     Ok(connection)
 }
@@ -216,14 +224,23 @@ fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
     }
     let connection = Connection::open(&unfinished).map_err(sqlite)?;
     connection.execute_batch("PRAGMA page_size = 4096; PRAGMA secure_delete = ON;").map_err(sqlite)?;
-    connection.execute_batch(&format!("BEGIN; {} COMMIT;", include_str!("schema.sql"))).map_err(sqlite)?;
+    upgrade(&connection, 0).map_err(sqlite)?;
     connection.close().map_err(|(_, source)| sqlite(source))?;
     File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io)?;
     fs::rename(&unfinished, path).map_err(io)?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)
 }
 
-pub fn check_version(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+/// Brings a file of format `version` to this program's, in one transaction.
+fn upgrade(connection: &Connection, version: usize) -> rusqlite::Result<()> {
+    match SCHEMAS.get(version..) {
+        None | Some([]) => Ok(()),
+        Some(additions) => connection.execute_batch(&format!("BEGIN; {} COMMIT;", additions.concat())),
+    }
+}
+
+/// The file's format, of 1 to this program's.
+pub fn check_version(connection: &Connection, path: &Path) -> Result<usize, OpenError> {
     let number = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
     let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
     let application_id = number("application_id").map_err(|error| damaged(error.to_string()))?;
@@ -231,7 +248,7 @@ pub fn check_version(connection: &Connection, path: &Path) -> Result<(), OpenErr
         return Err(damaged("it is an SQLite file, but not one of thongke".to_owned()));
     }
     match number("user_version") {
-        Ok(SCHEMA_VERSION) => Ok(()),
+        Ok(found @ 1..=SCHEMA_VERSION) => Ok(found as usize),
         Ok(found) if found > SCHEMA_VERSION => Err(OpenError::Newer { path: path.to_owned(), found }),
         Ok(found) => Err(damaged(format!("its format is {found}"))),
         Err(error) => Err(damaged(error.to_string())),
@@ -244,10 +261,18 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
          PRAGMA journal_size_limit = 67108864;
-         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA busy_timeout = 5000; PRAGMA secure_delete = FAST;",
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA secure_delete = FAST;",
     )?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
+}
+
+/// Copies the log into the file and cuts it off, so that nothing of what it held is left. False: someone
+/// reads in it.
+pub fn cut_log(connection: &Connection) -> rusqlite::Result<bool> {
+    let is_busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(!is_busy)
 }
 
 /// A number that is, after each commit, how many pages are in the log.

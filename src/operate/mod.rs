@@ -119,11 +119,13 @@ pub fn figures(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<
             let today = crate::counter::Day::at(now, site.site.time_zone);
             let periods = figures::periods(&site.site.figures, today);
             let hits = ledger.hits(site.number, &periods).await;
+            let visitors = ledger.visitors(&site, now).await;
             ledger.close();
-            let hits = hits?.hits;
-            let figures = Figures::compose(&site.site, &site.site.figures, now, false, |period| {
+            let (hits, (visitors, _)) = (hits?.hits, visitors?);
+            let hits = |period| {
                 periods.iter().position(|wanted| *wanted == period).and_then(|at| hits.get(at)).copied().unwrap_or(0)
-            });
+            };
+            let figures = Figures::compose(&site.site, &site.site.figures, now, false, hits, visitors);
             Ok(serde_json::to_string(&figures)?)
         }
     })?;

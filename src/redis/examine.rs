@@ -37,8 +37,21 @@ redis.call('EXPIREAT', KEYS[1], '1')
 return 1
 ";
 
+/// The same for visitors, which not every site counts.
+const PROBE_VISITORS: &str = "
+redis.call('SET', KEYS[1], 'probe')
+redis.call('GET', KEYS[1])
+redis.call('MGET', KEYS[1])
+redis.call('DEL', KEYS[1])
+redis.call('PFMERGE', KEYS[1])
+redis.call('PFCOUNT', KEYS[1])
+redis.call('EXPIREAT', KEYS[1], '1')
+return 1
+";
+
 /// Commands that a node uses, for the server's list of rights.
-const COMMANDS: &str = "+info +eval +evalsha +type +hget +hmget +hscan +hset +hsetnx +zadd +zscore +zmscore +zrevrange +ttl +expireat +zscan +zcard +hlen +cluster|slots +ping";
+const COMMANDS: &str = "+info +eval +evalsha +type +hget +hmget +hscan +hset +hsetnx +zadd +zscore +zmscore +zrevrange +ttl +expireat \
+     +zscan +zcard +hlen +get +mget +set +del +pfmerge +pfcount +cluster|slots +ping";
 
 /// Connects as a node does, and looks at what a node depends on.
 pub async fn examine(target: &Target, prefix: &str, allow_eviction: bool) -> Examination {
@@ -120,28 +133,39 @@ impl Examination {
         // A script that nobody loaded: whoever may call it is told that it isn't there.
         let mut by_digest = redis::cmd("EVALSHA");
         by_digest.arg("0".repeat(40)).arg(1).arg(&key);
-        let mut probe = redis::cmd("EVAL");
-        probe.arg(PROBE).arg(1).arg(&key);
+        let probe = async |script: &str| {
+            let mut probe = redis::cmd("EVAL");
+            probe.arg(script).arg(1).arg(&key);
+            link.query(&probe).await
+        };
         let answer = match link.query(&by_digest).await {
             Err(error) if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) => {
-                link.query(&probe).await
+                probe(PROBE).await
             }
             answer => answer,
         };
         match answer {
             Ok(Value::Int(1)) => {}
             Ok(other) => self.problems.push(format!("it answers a script with {other:?}; expected 1")),
-            Err(error) => {
-                let reason = reason_of(&error);
-                // The second is what 7.0 and later say of a script.
-                let lacks_rights = reason.contains("NOPERM") || reason.contains("can't run this command");
-                let advice = match lacks_rights {
-                    true => format!("; give its user the rights `~{prefix}:* {COMMANDS}`"),
-                    false => String::new(),
-                };
-                self.problems.push(format!("it takes no counts: {reason}{advice}"));
-            }
+            Err(error) => self.problems.push(format!("it takes no counts: {}", refusal(&error, prefix))),
         }
+        if self.problems.is_empty()
+            && let Err(error) = probe(PROBE_VISITORS).await
+        {
+            let reason = refusal(&error, prefix);
+            self.warnings.push(format!("it takes no visitors, which matters where a site counts them: {reason}"));
+        }
+    }
+}
+
+/// Why a script was refused, and what to do.
+fn refusal(error: &RedisError, prefix: &str) -> String {
+    let reason = reason_of(error);
+    // The second is what 7.0 and later say of a script.
+    let lacks_rights = reason.contains("NOPERM") || reason.contains("can't run this command");
+    match lacks_rights {
+        true => format!("{reason}; give its user the rights `~{prefix}:* {COMMANDS}`"),
+        false => reason,
     }
 }
 

@@ -17,6 +17,8 @@ struct Complaints {
     policy_is_known: bool,
     /// Why nothing is published although Redis answers.
     policy: Option<String>,
+    /// Why visitors are not shared with other nodes although hits are.
+    visitors: Option<String>,
     /// By site id.
     sites: BTreeMap<String, String>,
 }
@@ -38,6 +40,14 @@ impl Health {
     }
 
     /// True if that is news.
+    pub fn set_visitors(&self, reason: Option<String>) -> bool {
+        let mut complaints = self.lock();
+        let is_news = complaints.visitors != reason;
+        complaints.visitors = reason;
+        is_news
+    }
+
+    /// True if that is news.
     pub fn set_site(&self, site: &str, reason: Option<String>) -> bool {
         let mut complaints = self.lock();
         match reason {
@@ -54,6 +64,7 @@ impl Health {
     pub fn complaints(&self) -> Vec<(&'static str, String)> {
         let complaints = self.lock();
         let policy = complaints.policy.iter().map(|reason| ("redis_policy", reason.clone()));
+        let visitors = complaints.visitors.iter().map(|reason| ("redis_visitors", reason.clone()));
         let sites = complaints
             .sites
             .iter()
@@ -61,7 +72,7 @@ impl Health {
             .map(|(site, reason)| ("redis_site", format!("{site}: {reason}")));
         let more = complaints.sites.len().saturating_sub(SITES_NAMED_MAX);
         let rest = (more > 0).then(|| ("redis_site", format!("and {more} more sites")));
-        policy.chain(sites).chain(rest).collect()
+        policy.chain(visitors).chain(sites).chain(rest).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Complaints> {

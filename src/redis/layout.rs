@@ -31,11 +31,24 @@
 //! itself last, and when. Of several the latest holds. It is no count: a title that is lost is
 //! brought again by the page's next reader.
 //!
+//! **`PREFIX:{SITE}:visitors:DAY`**, **`PREFIX:{SITE}:online:MINUTE`**, HyperLogLogs of the visitors
+//! of a day, and of a minute since 1970-01-01T00:00Z, merged from all nodes' (see `visitors/merge.lua`). In
+//! a day's first minutes there is also `…:online:MINUTE:DAY` of the day before: its visitors under
+//! that day's salt. A day's expires when it is no longer yesterday, plus a day; a minute's soon.
+//!
+//! **`PREFIX:{SITE}:visitors`**, a hash: day → how many visitors it had, about; kept for ever. Nodes
+//! write it by the maximum.
+//!
+//! **`PREFIX:{SITE}:salt:DAY`**, a string: the salt of visitors' keys, in 32 hexadecimal digits, of
+//! whichever node was first; expires a few minutes after the day. Agreed on a day ahead.
+//!
 //! **`PREFIX:{SITE}:meta`**, a hash: what nodes must agree on before they count into the same keys.
 
 use chrono::{NaiveTime, TimeZone as _};
 
-use crate::counter::{Contribution, PageAddress, PageTitle, Period, Register, Site, SiteId, Source};
+use crate::counter::{
+    Contribution, Day, Minute, PageAddress, PageTitle, Period, Register, Site, SiteId, Source, Window,
+};
 
 /// Changes with every change of this file that an older program would misread.
 pub const VERSION: u32 = 1;
@@ -69,6 +82,31 @@ impl Keys {
     /// Written and deleted again by those who want to know whether they may.
     pub fn probe(&self) -> String {
         format!("{}:{{check}}:probe", self.prefix)
+    }
+
+    pub fn sketch(&self, site: &Site, window: Window) -> String {
+        let Self { prefix } = self;
+        let Site { id, time_zone, .. } = site;
+        match window.minute.map(Minute::number) {
+            None => format!("{prefix}:{{{id}}}:visitors:{}", window.day),
+            Some(minute) if window.is_earlier(*time_zone) => {
+                format!("{prefix}:{{{id}}}:online:{minute}:{}", window.day)
+            }
+            Some(minute) => format!("{prefix}:{{{id}}}:online:{minute}"),
+        }
+    }
+
+    /// Where a sketch stands while it is merged; no other client ever sees it.
+    pub fn merging(&self, site: &SiteId) -> String {
+        format!("{}:{{{site}}}:visitors:merging", self.prefix)
+    }
+
+    pub fn estimates(&self, site: &SiteId) -> String {
+        format!("{}:{{{site}}}:visitors", self.prefix)
+    }
+
+    pub fn salt(&self, site: &SiteId, day: Day) -> String {
+        format!("{}:{{{site}}}:salt:{day}", self.prefix)
     }
 
     pub fn meta(&self, site: &SiteId) -> String {

@@ -23,6 +23,7 @@ pub mod target;
 mod titles;
 mod totals;
 mod verify;
+pub mod visitors;
 mod witness;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,15 +35,14 @@ use self::connection::Connections;
 pub use self::examine::{Examination, examine};
 use self::health::Health;
 use self::layout::Keys;
-use self::node::Node;
 use self::publish::Publisher;
 pub use self::target::{Identity, Target, TargetError, parse};
 use self::totals::Totals;
 use self::verify::{Desk, Order};
 pub use self::verify::{Place, repair_stopped, verify_stopped};
 use self::witness::Witnesses;
-use crate::counter::SiteNumber;
 use crate::counter::verification::{Repair, Verification};
+use crate::counter::{Day, Salt, SiteNumber};
 use crate::metrics::Metrics;
 
 pub const RAISES_PER_SECOND_DEFAULT: u32 = 2_000;
@@ -52,6 +52,10 @@ const LESSONS_MAX: usize = 16;
 /// Orders of operators that may wait.
 const ORDERS_MAX: usize = 16;
 const LESSON_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Salts that may be waited for, and how long the first hits of a day wait for theirs.
+const SALTS_MAX: usize = 1_024;
+const SALT_WAIT_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -72,6 +76,7 @@ pub struct Publication {
     health: Arc<Health>,
     lessons: mpsc::Sender<learn::Wish>,
     orders: mpsc::Sender<(SiteNumber, Order)>,
+    salts: mpsc::Sender<visitors::SaltWish>,
     stop: watch::Sender<Option<Instant>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Closed when the thread's work is done.
@@ -79,7 +84,11 @@ pub struct Publication {
 }
 
 /// Starts publishing on a thread of its own.
-pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -> std::io::Result<Publication> {
+pub fn start<N: visitors::Node>(
+    settings: Settings,
+    node: Arc<N>,
+    metrics: Arc<Metrics>,
+) -> std::io::Result<Publication> {
     provide_cryptography();
     let connections = Arc::new(Connections::new(settings.target.clone()));
     let health = Arc::new(Health::default());
@@ -87,6 +96,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     let totals = Arc::new(totals);
     let (lessons, wanted_lessons) = mpsc::channel(LESSONS_MAX);
     let (orders, wanted_orders) = mpsc::channel(ORDERS_MAX);
+    let (salts, wanted_salts) = mpsc::channel(SALTS_MAX);
     let (stop, stopped) = watch::channel(None);
     let (end, done) = watch::channel(());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -100,10 +110,11 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         health: Arc::clone(&health),
     };
     let thread = std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
-        runtime.block_on(parts.run(wishes, wanted_lessons, wanted_orders, stopped));
+        runtime.block_on(parts.run(wishes, wanted_lessons, wanted_orders, wanted_salts, stopped));
         drop(end);
     })?;
-    Ok(Publication { keys, connections, totals, health, lessons, orders, stop, thread: Mutex::new(Some(thread)), done })
+    let thread = Mutex::new(Some(thread));
+    Ok(Publication { keys, connections, totals, health, lessons, orders, salts, stop, thread, done })
 }
 
 /// The client brings TLS without its cryptography.
@@ -151,6 +162,19 @@ impl Publication {
         let is_taken = self.orders.try_send((site, order(done))).is_ok();
         let answer = if is_taken { answer.await.ok() } else { None };
         answer.unwrap_or_else(|| Err("the node is stopping, or at work on other orders".to_owned()))
+    }
+
+    /// Agrees with the other nodes on the salt of a site's day: the first that any has drawn. None:
+    /// that did not come about in time.
+    pub async fn share_salt(&self, site: SiteNumber, day: Day, drawn: Salt) -> Option<Salt> {
+        let (done, agreed) = oneshot::channel();
+        let sharing = async {
+            // Just after the start there is no connection yet.
+            self.connections.watch().wait_for(|number| *number != 0).await.ok()?;
+            self.salts.send((site, day, drawn, done)).await.ok()?;
+            agreed.await.ok()
+        };
+        tokio::time::timeout(SALT_WAIT_MAX, sharing).await.ok().flatten()
     }
 
     /// Whether Redis answers.
@@ -203,13 +227,14 @@ struct Parts<N> {
     health: Arc<Health>,
 }
 
-impl<N: Node> Parts<N> {
+impl<N: visitors::Node> Parts<N> {
     /// Everything that goes on, until publication is told to stop.
     async fn run(
         self,
         wishes: mpsc::Receiver<SiteNumber>,
         lessons: mpsc::Receiver<learn::Wish>,
         orders: mpsc::Receiver<(SiteNumber, Order)>,
+        salts: mpsc::Receiver<visitors::SaltWish>,
         stopped: watch::Receiver<Option<Instant>>,
     ) {
         let Self { settings, node, metrics, connections, totals, health } = self;
@@ -229,13 +254,17 @@ impl<N: Node> Parts<N> {
         );
         let desk =
             Desk { node: Arc::clone(&node), keys: keys.clone(), connections: Arc::clone(&connections), wishes: brings };
+        let visitors =
+            visitors::Publisher::new(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health));
+        let publishing = futures_util::future::join(publisher.run(stopped.clone()), visitors.run(stopped));
         tokio::select! {
-            () = publisher.run(stopped) => {}
+            _ = publishing => {}
             () = connections.supervise() => {}
             () = totals.serve(wishes, &node, &keys, &witnesses) => {}
             () = policy::run(Arc::clone(&connections), Arc::clone(&health), settings.allow_eviction) => {}
             () = learn::serve(Arc::clone(&node), keys.clone(), Arc::clone(&connections), lessons) => {}
             () = desk.serve(orders) => {}
+            () = visitors::serve_salts(Arc::clone(&node), keys.clone(), Arc::clone(&connections), salts) => {}
             () = learn::run(Arc::clone(&node), keys.clone(), Arc::clone(&connections)) => {}
         }
     }

@@ -8,10 +8,11 @@ use futures_util::StreamExt as _;
 use redis::Value;
 use tokio::sync::{mpsc, watch};
 
-use super::connection::{Connections, Link};
+use super::connection::{Connections, Fault, Link, fault_of};
 use super::layout::{self, Keys};
 use super::node::{Node, Sighting};
 use super::raise::text;
+use super::visitors;
 use super::witness::Witnesses;
 use crate::counter::{Period, SiteNumber, Source};
 
@@ -104,7 +105,7 @@ impl Totals {
     }
 
     /// Reads what is wished for. Never returns.
-    pub async fn serve<N: Node>(
+    pub async fn serve<N: visitors::Node>(
         &self,
         wishes: mpsc::Receiver<SiteNumber>,
         node: &Arc<N>,
@@ -118,7 +119,18 @@ impl Totals {
         wishes
             .for_each_concurrent(IN_FLIGHT_MAX, |site| async move {
                 let is_read = match self.connections.get() {
-                    Some((number, link)) => self.fetch(number, &link, site, node.as_ref(), keys, witnesses).await,
+                    Some((number, link)) => {
+                        let hits = self.fetch(number, &link, site, node.as_ref(), keys, witnesses);
+                        let visitors = visitors::read(&link, site, node.as_ref(), keys);
+                        match futures_util::future::join(hits, visitors).await {
+                            (is_read, Ok(())) => is_read,
+                            (is_read, Err(error)) => {
+                                self.connections.failed(number, &error);
+                                // Where only visitors may not be read, the hits are in.
+                                is_read && fault_of(&error) == Fault::Site
+                            }
+                        }
+                    }
                     None => false,
                 };
                 self.ended(site, is_read);

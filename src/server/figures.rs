@@ -9,7 +9,7 @@ use hyper::Response;
 use hyper::header::{HeaderMap, HeaderValue};
 use rustc_hash::FxHashMap;
 
-use crate::counter::{Day, EnrolledSite, FigureKey, Figures, SiteNumber, figures};
+use crate::counter::{Day, EnrolledSite, FigureKey, Figures, SiteNumber, VisitorCounts, figures};
 
 use super::answer::{AnswerBody, JSON};
 use super::node::Node;
@@ -82,7 +82,13 @@ impl FigureAnswers {
         let today = Day::at(now, site.site.time_zone);
         let shown = keys.unwrap_or(&site.site.figures);
         let periods = figures::periods(shown, today);
-        let counts = node.hits(site, &periods).await?;
+        let mut counts = node.hits(site, &periods).await?;
+        let mut visitors = VisitorCounts::default();
+        if shown.iter().any(|key| key.is_of_visitors()) {
+            let (found, version) = node.visitors(site, now).await?;
+            visitors = found;
+            counts.version += version;
+        }
         let is_current = |known: &&Rendered| {
             (known.version, known.second, known.stale) == (counts.version, second, counts.stale)
                 && Arc::ptr_eq(&known.site, site)
@@ -94,9 +100,10 @@ impl FigureAnswers {
         if let Some(known) = known {
             return Ok(known);
         }
-        let figures = Figures::compose(&site.site, shown, now, counts.stale, |period| {
+        let hits = |period| {
             periods.iter().position(|wanted| *wanted == period).and_then(|at| counts.hits.get(at)).copied().unwrap_or(0)
-        });
+        };
+        let figures = Figures::compose(&site.site, shown, now, counts.stale, hits, visitors);
         // A struct of strings and numbers always serialises.
         let body = Bytes::from(serde_json::to_vec(&figures).unwrap_or_default());
         let rendered = Rendered {

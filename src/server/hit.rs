@@ -6,9 +6,7 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hyper::header::{
-    CACHE_CONTROL, CONTENT_TYPE, DNT, HeaderMap, HeaderName, HeaderValue, ORIGIN, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
-};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, USER_AGENT, X_CONTENT_TYPE_OPTIONS};
 use prometheus_client::metrics::counter::Counter;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde::de::IgnoredAny;
@@ -16,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use crate::bots::Kind;
-use crate::counter::{ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, SiteNumber, Sites};
+use crate::counter::{Arrival, ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, SiteNumber, Sites};
 use crate::metrics::{HitLabels, Metrics};
 
 use super::admission::{Admission, WhenExceeded};
@@ -27,12 +25,10 @@ use super::recent::Recent;
 use super::refusal::{Refusal, shown};
 use super::repeats::View;
 use super::screen::Screen;
-use super::{clock, cors};
+use super::{clock, cors, visit};
 
 /// What the answer and the metrics call a hit that is not counted because too many came.
 const LIMITED: &str = "limited";
-
-const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 
 const COUNTED: &str = "counted";
 
@@ -260,7 +256,8 @@ impl Hits {
                 WhenExceeded::Ignore => Ok(Received { site, result: LIMITED }),
             };
         }
-        let day = Day::at(clock::now(), site.site.time_zone);
+        let now = clock::now();
+        let day = Day::at(now, site.site.time_zone);
         let mut spared = self.screen.judge(site.site.screening, headers, fields.webdriver);
         let mut view = None;
         if spared.is_none() && !site.site.repeat_window.is_zero() {
@@ -279,7 +276,11 @@ impl Hits {
             let known = self.counted_under(node, known, &fields.url, day, sender).await;
             let title = fields.title.as_deref().filter(|_| !known.page.is_other());
             let titled = title.map(|title| (title, known.clone()));
-            let counting = node.count(Hit { site: site.number, day, page: known.page });
+            let visit = match site.site.counts_visitors() {
+                true => visit::of(node, &site, now, headers, sender).await,
+                false => None,
+            };
+            let counting = node.count(Arrival { hit: Hit { site: site.number, day, page: known.page }, visit });
             let counted = if with_figures {
                 futures_util::future::join(counting, node.refresh(&site)).await.0
             } else {
@@ -363,7 +364,7 @@ fn view_of<N: Node>(
     headers: &HeaderMap,
     sender: &Sender<'_>,
 ) -> Option<View> {
-    if [DNT, SEC_GPC].iter().any(|name| headers.get(name).is_some_and(|value| value == "1")) {
+    if visit::asks_not_to_be_told_apart(headers) {
         return None;
     }
     let user_agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes);

@@ -37,6 +37,7 @@ mod router;
 mod screen;
 mod shared;
 mod socket;
+mod visit;
 mod wanted;
 mod wire;
 

@@ -3,12 +3,16 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use crate::bots::{CensusRow, Kind};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
-use crate::counter::{ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, Period, Sites};
+use crate::counter::{
+    Arrival, ClientPrefix, Day, EnrolledSite, PageAddress, PageTitle, Period, Salt, Sites, VisitorCounts,
+};
 
 use super::repeats::Repeats;
 
@@ -19,7 +23,7 @@ pub trait Node: Send + Sync + 'static {
 
     /// Counts a hit: resolves when it is on disk. Called on a worker thread, whose hits share one
     /// hand-over to the committer.
-    fn count(&self, hit: Hit) -> impl Future<Output = Result<(), Unavailable>>;
+    fn count(&self, arrival: Arrival) -> impl Future<Output = Result<(), Unavailable>>;
 
     /// Asks Redis, where there is one, for the site's totals unless they are younger than a second;
     /// resolves when they are in (or when waiting for them would take too long).
@@ -31,6 +35,20 @@ pub trait Node: Send + Sync + 'static {
 
     /// The site's hits in each of `periods`, from memory; the site is loaded first if it must be.
     fn hits(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> impl Future<Output = Result<Counts, Unavailable>>;
+
+    /// The salt of the site's day for its visitors' keys, if it is known already.
+    fn salt(&self, site: &Arc<EnrolledSite>, day: Day) -> Option<Salt>;
+
+    /// Has a salt for the site's day that outlives this process, and, where there is Redis, is the
+    /// other nodes' too. None: there can be none now.
+    fn draw_salt(&self, site: &Arc<EnrolledSite>, day: Day) -> impl Future<Output = Option<Salt>>;
+
+    /// The site's visitors at `now`, and a number that changes whenever they do.
+    fn visitors(
+        &self,
+        site: &Arc<EnrolledSite>,
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<(VisitorCounts, u64), Unavailable>>;
 
     /// Decides under which address a hit's page is counted: its own, or `(other)` for one page too
     /// many. `client`: none where clients have no limit.

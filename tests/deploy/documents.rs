@@ -37,6 +37,7 @@ fn listed(path: &str, constant: &str) -> BTreeSet<String> {
 fn the_reference_names_every_key_of_the_configuration_and_no_other() {
     let mut keys = listed("src/config/file.rs", "KEYS");
     keys.extend(listed("src/config/site.rs", "KEYS"));
+    keys.extend(listed("src/config/limits.rs", "KEYS"));
     let identity = page("src/config/identity.rs");
     keys.extend(
         identity.lines().filter_map(|line| Some(line.strip_prefix("pub const ")?.split('"').nth(1)?.to_owned())),

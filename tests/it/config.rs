@@ -228,10 +228,16 @@ fn the_rights_that_check_advises_suffice_for_a_node() {
     let mut rule = vec!["ACL", "SETUSER", "web", "reset", "on", ">pw"];
     rule.extend(rights.split(' '));
     assert_eq!(redis.cli(&rule), "OK");
-    check(&["--redis", &url]).expect(0, &["can be counted into"]);
+    let allowed = check(&["--redis", &url]);
+    allowed.expect(0, &["can be counted into"]);
+    assert!(!allowed.says.contains("it takes no visitors"), "{}", allowed.says);
     let directory = TempDir::new().unwrap();
-    let node = Node::start(directory.path(), &["--redis", &url]);
+    let file = directory.path().join("thongke.toml");
+    let site = "[sites.demo]\norigins = [\"http://localhost\"]\nvisitors = true\n";
+    std::fs::write(&file, site).unwrap();
+    let node = Node::start(directory.path(), &["--config", file.to_str().unwrap(), "--redis", &url]);
     assert_eq!(node.hit("/a").status, 200);
+    until("its visitor is published", LONG, || !redis.cli(&["HGETALL", "thongke:{demo}:visitors"]).is_empty());
     until("it is published", LONG, || redis.hits("total") == "1");
     until("its page is too", LONG, || redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/a"]) == "1");
     assert_eq!(node.admin_get("/readyz").json()["degraded"].as_array().map_or(0, Vec::len), 0);
@@ -240,6 +246,27 @@ fn the_rights_that_check_advises_suffice_for_a_node() {
         assert!(answer.status == 200 && answer.json()["stale"].is_null(), "{question}: {}", answer.body);
     }
     node.stop();
+}
+
+#[test]
+fn a_redis_user_who_may_not_share_visitors_is_warned_of_and_hits_are_published() {
+    let redis = Redis::start();
+    redis.cli(&["ACL", "SETUSER", "web", "on", ">pw", "~thongke:*", "+@all", "-pfmerge"]);
+    let url = format!("redis://web:pw@127.0.0.1:{}", redis.port);
+    check(&["--redis", &url]).expect(0, &["it takes no visitors", "give its user the rights `~thongke:* "]);
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("thongke.toml");
+    let site = "[sites.demo]\norigins = [\"http://localhost\"]\nvisitors = true\n";
+    std::fs::write(&file, site).unwrap();
+    let node = Node::start(directory.path(), &["--config", file.to_str().unwrap(), "--redis", &url]);
+    assert_eq!(node.hit("/a").status, 200);
+    until("it is published", LONG, || redis.hits("total") == "1");
+    let complains = || node.admin_get("/readyz").body.contains("visitors of demo are not shared with other nodes");
+    until("the node says what is wrong", LONG, complains);
+    redis.cli(&["ACL", "SETUSER", "web", "+pfmerge"]);
+    assert_eq!(node.hit("/b").status, 200);
+    until("it is put right", LONG, || !complains());
+    until("the visitor is published", LONG, || !redis.cli(&["HGETALL", "thongke:{demo}:visitors"]).is_empty());
 }
 
 #[test]

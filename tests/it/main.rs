@@ -57,5 +57,9 @@ mod restarts;
 mod rooms;
 /// What one node knows of what others have done.
 mod several;
+/// Visitors in the node's file.
+mod sketches;
 /// Differences between file and Redis that are found, and mended.
 mod verify;
+/// Visitors and who is online.
+mod visitors;

@@ -1,0 +1,67 @@
+//! What a hit says of its visitor, where the site counts them.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use hyper::header::{DNT, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+
+use crate::counter::{Day, EnrolledSite, Minute, Visit};
+
+use super::client::Sender;
+use super::node::Node;
+
+const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
+
+/// None: the visitor asks not to be told apart, or there is nothing to tell one by.
+pub async fn of<N: Node>(
+    node: &N,
+    site: &Arc<EnrolledSite>,
+    now: DateTime<Utc>,
+    headers: &HeaderMap,
+    sender: &Sender<'_>,
+) -> Option<Visit> {
+    if asks_not_to_be_told_apart(headers) {
+        return None;
+    }
+    let zone = site.site.time_zone;
+    let day = Day::at(now, zone);
+    let salt = match node.salt(site, day) {
+        Some(salt) => salt,
+        None => node.draw_salt(site, day).await?,
+    };
+    let address = sender.address()?;
+    let user_agent = headers.get(USER_AGENT).map_or(&[][..], HeaderValue::as_bytes);
+    let trace = salt.trace(&site.site.id, address, user_agent);
+    let earlier = Visit::earlier_day(now, zone).map(|day| {
+        // Without a salt of the day before, nobody was online then.
+        let earlier = node.salt(site, day).map(|salt| salt.trace(&site.site.id, address, user_agent));
+        (day, earlier.unwrap_or(trace))
+    });
+    Some(Visit { trace, minute: Minute::at(now), earlier })
+}
+
+/// By Do Not Track or Global Privacy Control.
+pub fn asks_not_to_be_told_apart(headers: &HeaderMap) -> bool {
+    [DNT, SEC_GPC].iter().any(|name| headers.get_all(name).iter().any(|value| value == "1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn do_not_track_and_global_privacy_control_are_heeded_when_they_say_1() {
+        for (name, value, is_heeded) in [
+            ("dnt", "1", true),
+            ("sec-gpc", "1", true),
+            ("dnt", "0", false),
+            ("sec-gpc", "0", false),
+            ("dnt", "unspecified", false),
+            ("user-agent", "1", false),
+        ] {
+            let name: HeaderName = name.parse().unwrap();
+            let headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static(value))]);
+            assert_eq!(asks_not_to_be_told_apart(&headers), is_heeded, "{name}: {value}");
+        }
+    }
+}
