@@ -43,6 +43,14 @@ pub struct Limits {
     pub idle_timeout: Duration,
 }
 
+impl Limits {
+    /// No limits of how much a client may send; those of how long it may take stay.
+    pub fn turn_off_rates(&mut self) {
+        (self.address, self.page, self.site) = (None, None, None);
+        self.new_pages = false;
+    }
+}
+
 /// So many a second for ever, and so many more at once after a rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -90,8 +98,7 @@ pub fn read(reader: &mut Reader<'_, '_, '_>) -> Limits {
     rate(&mut reader, "page_rate", "page_burst", &mut limits.page);
     rate(&mut reader, "site_rate", "site_burst", &mut limits.site);
     if reader.boolean("enabled") == Some(false) {
-        (limits.address, limits.page, limits.site) = (None, None, None);
-        limits.new_pages = false;
+        limits.turn_off_rates();
     }
     if let Some(Text { text, span }) = reader.string("when_exceeded", r#""refuse""#) {
         match text {

@@ -69,19 +69,24 @@ pub fn with_body(status: StatusCode, headers: HeaderMap, body: Bytes) -> Respons
 
 /// A body whose type the client is to believe.
 pub fn typed(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Response<AnswerBody> {
-    // Opened by itself, as a document, it loads and runs nothing. Only the demo has pages.
+    let mut headers = HeaderMap::with_capacity(16);
+    put_type(&mut headers, content_type);
+    headers.insert(CORP, HeaderValue::from_static("same-origin"));
+    with_body(status, headers, body.into())
+}
+
+/// What a body is, and that it loads and runs nothing where it is opened by itself, as a document.
+/// Only the demo has pages.
+pub fn put_type(headers: &mut HeaderMap, content_type: HeaderValue) {
     let policy = HeaderValue::from_static(match content_type {
         // A picture brings its colours along.
         _ if content_type == SVG => "default-src 'none'; style-src 'unsafe-inline'; sandbox",
         _ => "default-src 'none'; frame-ancestors 'none'; sandbox",
     });
-    let mut headers = HeaderMap::with_capacity(16);
     headers.insert(CONTENT_TYPE, content_type);
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     headers.insert(CONTENT_SECURITY_POLICY, policy);
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(CORP, HeaderValue::from_static("same-origin"));
-    with_body(status, headers, body.into())
 }
 
 /// A whole answer as the client reads it, for connections that hyper has done with.
