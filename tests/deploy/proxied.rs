@@ -26,7 +26,7 @@ impl Behind {
         let config = directory.path().join("thongke.toml");
         std::fs::write(
             &config,
-            "path_prefix = \"/tk\"\ntrusted_proxies = [\"127.0.0.1\"]\n[sites.demo]\norigins = [\"http://localhost:*\"]\n",
+            "path_prefix = \"/tk\"\ntrusted_proxies = [\"127.0.0.1\"]\n[sites.demo]\norigins = [\"http://localhost:*\"]\n[limits]\nenabled = false\n",
         )
         .unwrap();
         let node = Node::start(&directory.path().join("data"), &["--config", config.to_str().unwrap()]);

@@ -20,7 +20,9 @@ fn conf(name: &str) -> String {
 fn config(directory: &Path, redis: &str, more: &str) -> PathBuf {
     let path = directory.join("thongke.toml");
     std::fs::write(directory.join("password"), PASSWORD).unwrap();
-    let text = format!("redis = {redis}\n{more}\n[sites.demo]\norigins = [\"http://localhost:*\"]\n");
+    let text = format!(
+        "redis = {redis}\n{more}\n[sites.demo]\norigins = [\"http://localhost:*\"]\n[limits]\nenabled = false\n"
+    );
     std::fs::write(&path, text).unwrap();
     path
 }

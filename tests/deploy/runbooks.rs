@@ -31,7 +31,7 @@ impl Machine {
         std::fs::write(
             root.join("etc/thongke/thongke.toml"),
             format!(
-                "listen = \"{public}\"\nadmin_listen = \"127.0.0.1:0\"\ndata_dir = \"{}\"\n{address}[sites.demo]\norigins = [\"http://localhost:*\"]\n",
+                "listen = \"{public}\"\nadmin_listen = \"127.0.0.1:0\"\ndata_dir = \"{}\"\n{address}[sites.demo]\norigins = [\"http://localhost:*\"]\n[limits]\nenabled = false\n",
                 root.join("var/lib/thongke").display()
             ),
         )

@@ -83,7 +83,15 @@ fn queries() -> Vec<(String, String)> {
 fn every_panel_of_the_dashboard_shows_something_of_a_node_at_work() {
     let directory = TempDir::new().unwrap();
     let redis = Redis::start(directory.path(), &[]);
-    let node = Node::start(&directory.path().join("data"), &["--redis", &redis.url()]);
+    // More hits than a client may send.
+    let config = directory.path().join("thongke.toml");
+    std::fs::write(
+        &config,
+        "[sites.demo]\norigins = [\"http://localhost:*\"]\nbots = false\n[limits]\nenabled = false\n",
+    )
+    .unwrap();
+    let more = ["--redis", &redis.url(), "--config", config.to_str().unwrap()];
+    let node = Node::start(&directory.path().join("data"), &more);
     let prometheus = Prometheus::watching(&node);
     let load = Load::start(&node.public, "/v1/hit", 2, Connections::Kept);
     let queries = queries();
