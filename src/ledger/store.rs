@@ -64,6 +64,14 @@ pub struct DirectoryLock {
     file: File,
 }
 
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing the file would do, but for a process that is just being forked off elsewhere: until
+        // it has become another program, it holds the file open too.
+        let _ = self.file.unlock();
+    }
+}
+
 impl DirectoryLock {
     pub fn take(directory: &Path) -> Result<Self, OpenError> {
         let io = |source| OpenError::Directory { path: directory.to_owned(), source };
