@@ -4,6 +4,7 @@
 //! User-Agent, so that no stranger can make a series.
 
 use std::fmt::Write as _;
+use std::hash::Hash;
 use std::sync::OnceLock;
 
 use prometheus_client::collector::Collector;
@@ -83,8 +84,8 @@ impl Metrics {
             hits: Family::default(),
             request_duration: Family::new_with_constructor(seconds as fn() -> Histogram),
             refusals: Family::default(),
-            pages_folded: Family::default(),
-            limited: Family::default(),
+            pages_folded: at_zero(["site", "client"].map(|reason| ReasonLabels { reason })),
+            limited: at_zero(["address", "page", "site"].map(|limit| LimitLabels { limit })),
             commit_duration: seconds(),
             commit_batch_hits: Histogram::new([
                 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0,
@@ -224,4 +225,11 @@ impl Metrics {
         }
         text
     }
+}
+
+/// A family whose series are there from the start, so that its first event is a step from 0.
+fn at_zero<L: Clone + Hash + Eq>(labels: impl IntoIterator<Item = L>) -> Family<L, Counter> {
+    let family = Family::default();
+    labels.into_iter().for_each(|labels| drop(family.get_or_create(&labels)));
+    family
 }
