@@ -34,6 +34,9 @@
 //! [`counter::Tally`], writes that as one journal row, and syncs. It changes the figures in memory
 //! and wakes the batches; each hit is answered with the figures.
 //!
+//! A url that this worker has not counted today is first admitted (`ledger::admission`): a day has a
+//! bounded number of new pages, and a hit of one too many counts under `(other)`.
+//!
 //! Later the journal is folded into `counts`, a few rows with each commit. Where there is Redis,
 //! `redis::publish` raises the site's shared counters to what this run has contributed.
 //!
@@ -41,6 +44,11 @@
 //! The router finds the site; with Redis, a read of its totals is awaited if none is younger than a
 //! second (`redis::totals`, shared by all who wait). The figures are the sum in memory plus what
 //! Redis knows beyond it, rendered once per state and second (`server::figures`).
+//!
+//! Pages and history are not kept in memory. A reader of their own reads the file
+//! (`ledger::pages`), adds what is journalled and not folded (`ledger::tail`), and what Redis has
+//! besides is read for the occasion (`redis::queries`); a worker makes an answer once a second for
+//! all who ask the same (`server::shared`).
 
 #![forbid(unsafe_code)]
 

@@ -41,6 +41,7 @@ pub struct Metrics {
     pub hits: Family<HitLabels, Counter>,
     pub request_duration: Family<RequestLabels, Histogram, fn() -> Histogram>,
     pub refusals: Family<ReasonLabels, Counter>,
+    pub pages_folded: Family<ReasonLabels, Counter>,
     pub commit_duration: Histogram,
     pub commit_batch_hits: Histogram,
     pub fold_duration: Histogram,
@@ -74,6 +75,7 @@ impl Metrics {
             hits: Family::default(),
             request_duration: Family::new_with_constructor(seconds as fn() -> Histogram),
             refusals: Family::default(),
+            pages_folded: Family::default(),
             commit_duration: seconds(),
             commit_batch_hits: Histogram::new([
                 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0,
@@ -99,6 +101,11 @@ impl Metrics {
             self.request_duration.clone(),
         );
         r.register("refusals", "Requests refused, by reason", self.refusals.clone());
+        r.register(
+            "other_page_hits",
+            "Hits counted under (other): their site, or their client, had its new pages of the day",
+            self.pages_folded.clone(),
+        );
         r.register_with_unit(
             "commit_duration",
             "Time to write and sync one batch of hits",

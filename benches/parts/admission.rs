@@ -11,10 +11,11 @@ use thongke::counter::account::{ImportReport, SourceAccount};
 use thongke::counter::csv::Row;
 use thongke::counter::site::Screening;
 use thongke::counter::source::ImportName;
-use thongke::counter::{Day, EnrolledSite, Hit, Period, Site, SiteNumber, Sites};
+use thongke::counter::verification::{Repair, Verification};
+use thongke::counter::{ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, Period, Site, SiteNumber, Sites};
 use thongke::metrics::Metrics;
 use thongke::server::hit::{Fields, Hits};
-use thongke::server::node::{Counts, Node, Readiness, Unavailable};
+use thongke::server::node::{Counts, Node, Read, Readiness, TopPage, Unavailable};
 use thongke::server::repeats::Repeats;
 
 use crate::drive::requests::ORIGIN;
@@ -30,7 +31,7 @@ pub fn bench(criterion: &mut Criterion) {
     let mut headers = HeaderMap::new();
     headers.insert("user-agent", USER_AGENT.parse().expect("a field's value"));
     headers.insert("origin", ORIGIN.parse().expect("a field's value"));
-    let hits = Hits::new(Arc::new(Metrics::new()));
+    let hits = Hits::new(Arc::new(Metrics::new()), true);
 
     let mut group = criterion.benchmark_group("admission");
     group.bench_function("parse JSON", |bencher| bencher.iter(|| Fields::parse(body.as_bytes()).is_ok()));
@@ -79,7 +80,42 @@ impl Node for Admitting {
 
     async fn refresh(&self, _: &Arc<EnrolledSite>) {}
 
+    fn version(&self, _: &EnrolledSite) -> Option<(u64, bool)> {
+        None
+    }
+
     async fn hits(&self, _: &Arc<EnrolledSite>, _: &[Period]) -> Result<Counts, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn admit(&self, _: &Arc<EnrolledSite>, _: Day, page: PageAddress, _: Option<ClientPrefix>) -> PageAddress {
+        page
+    }
+
+    fn titled(&self, _: &EnrolledSite, _: &PageAddress, _: PageTitle) {}
+
+    async fn page_hits(
+        &self,
+        _: &Arc<EnrolledSite>,
+        _: &[PageAddress],
+        _: &[Period],
+    ) -> Result<Read<i64>, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn top_pages(&self, _: &Arc<EnrolledSite>, _: Period, _: usize) -> Result<Read<TopPage>, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn history(&self, _: &Arc<EnrolledSite>, _: &[Period]) -> Result<Read<i64>, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn verify(&self, _: &Arc<EnrolledSite>) -> Result<Verification, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn repair(&self, _: &Arc<EnrolledSite>) -> Result<Repair, Unavailable> {
         Err(beyond())
     }
 

@@ -1,6 +1,7 @@
 //! Builds the node and everything around it; `main` and the tests start the same thing.
 
 mod heart;
+mod housekeeping;
 mod inherited;
 mod node;
 mod scrape;
@@ -39,7 +40,6 @@ pub struct Running {
     pub public_address: SocketAddr,
     pub admin_address: SocketAddr,
     node: Arc<Node>,
-    spared: Arc<Spared>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     pulses: Vec<heart::Pulse>,
@@ -67,8 +67,8 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
     lock.sign(&reachable(admin_address).to_string()).context("can't write the data directory's lock file")?;
     let (ledger, sites) =
         Ledger::open(lock, &config.data_dir, config.sites.clone(), target.is_some(), Arc::clone(&metrics))?;
-    let spared = Arc::new(Spared::open(&config.data_dir));
-    let node = Arc::new(Node::new(ledger, sites, Arc::clone(&spared), Utc::now));
+    ledger.check_in_background(&sites, Utc::now());
+    let node = Arc::new(Node::new(ledger, sites, Spared::open(&config.data_dir), Utc::now));
     if let Some(target) = target {
         let settings = redis::Settings {
             target,
@@ -79,13 +79,13 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
         let publication = redis::start(settings, Arc::clone(&node), Arc::clone(&metrics));
         node.publish_through(publication.context("can't start publishing")?);
     }
-    node.ledger().check_in_background();
     metrics.collect_at_scrape(scrape::AtScrape::new(&node, config.data_dir.clone()));
     let (stop, stopped) = watch::channel(false);
     let (mut threads, mut pulses) = (Vec::new(), Vec::new());
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
+        limits_clients: config.limits_enabled,
         ..PublicSettings::default()
     });
     for listener in listeners {
@@ -113,11 +113,16 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
             server::serve_admin(listener, node, settings, metrics, until)
         })?);
     }
-    let (keeping, until) = (Arc::clone(&spared), until_stopped(stopped));
-    // Not among the pulses: it does no more than write a file now and then.
+    let (keeping, until) = (Arc::clone(&node), until_stopped(stopped));
+    // Not among the pulses: no hit waits for it.
     let (_, heart) = heart::heart();
-    threads.push(on_a_thread("spared", heart, move || async move { keeping.keep(until).await })?);
-    Ok(Running { public_address, admin_address, node, spared, stop, threads, pulses })
+    threads.push(on_a_thread("housekeeping", heart, move || async move {
+        tokio::select! {
+            () = housekeeping::run(&keeping) => {}
+            () = until => {}
+        }
+    })?);
+    Ok(Running { public_address, admin_address, node, stop, threads, pulses })
 }
 
 impl Running {
@@ -146,7 +151,7 @@ impl Running {
                 tracing::error!("a server thread has panicked");
             }
         }
-        self.spared.write_changes();
+        self.node.write_spared();
         if let Some(publication) = self.node.publication() {
             let drained = Builder::new_current_thread().enable_all().build().map(|runtime| {
                 runtime.block_on(async {

@@ -9,12 +9,14 @@ use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Findings, Kind, Repair, Verification};
-use crate::counter::{Contribution, Day, EnrolledSite, Hit, Period, SiteNumber, Sites, Source};
-use crate::ledger::{Ledger, NotDurable, Seen};
-use crate::redis::node::{RowKey, Sighting};
+use crate::counter::{
+    ClientPrefix, Contribution, Day, EnrolledSite, Hit, PageAddress, PageTitle, Period, SiteNumber, Sites, Source,
+};
+use crate::ledger::{Ledger, LiveHits, NotDurable, Seen, TOP_MAX};
+use crate::redis::node::{ChangedTitle, RowKey, Sighting};
 use crate::redis::{self, Publication};
 use crate::server;
-use crate::server::node::{Counts, Readiness, Unavailable};
+use crate::server::node::{Counts, Read, Readiness, TopPage, Unavailable};
 use crate::server::repeats::Repeats;
 
 use super::spared::Spared;
@@ -26,12 +28,12 @@ pub struct Node {
     /// Set once, at start, where Redis is configured.
     publication: OnceLock<Publication>,
     repeats: Repeats,
-    spared: Arc<Spared>,
+    spared: Spared,
     now: fn() -> DateTime<Utc>,
 }
 
 impl Node {
-    pub fn new(ledger: Ledger, sites: Sites, spared: Arc<Spared>, now: fn() -> DateTime<Utc>) -> Self {
+    pub fn new(ledger: Ledger, sites: Sites, spared: Spared, now: fn() -> DateTime<Utc>) -> Self {
         Self {
             ledger,
             sites: RwLock::new(Arc::new(sites)),
@@ -44,6 +46,15 @@ impl Node {
 
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        (self.now)()
+    }
+
+    /// Writes down which hits were not counted, where any have come.
+    pub fn write_spared(&self) {
+        self.spared.write_changes();
     }
 
     pub fn publish_through(&self, publication: Publication) {
@@ -71,8 +82,43 @@ impl Node {
         }
     }
 
+    /// What pages call themselves; what Redis was found to lack of it is brought there.
+    async fn titles(
+        &self,
+        site: &EnrolledSite,
+        pages: Vec<PageAddress>,
+    ) -> Result<Vec<Option<PageTitle>>, Unavailable> {
+        let own = self.ledger.titles(site.number, pages.clone()).await.map_err(unavailable)?;
+        let shared = match self.publication.get() {
+            None => None,
+            Some(publication) => publication.titles(&site.site, &pages).await,
+        };
+        let Some(shared) = shared else { return Ok(own.into_iter().map(|own| Some(own?.title)).collect()) };
+        let latest = pages.into_iter().zip(own).zip(shared).map(|((page, own), shared)| match (own, shared) {
+            (Some(own), shared) if shared.as_ref().is_none_or(|(given_ms, _)| own.given_ms > *given_ms) => {
+                self.ledger.title_lacks((site.number, page, own.clone()));
+                Some(own.title)
+            }
+            (_, shared) => shared.map(|(_, title)| title),
+        });
+        Ok(latest.collect())
+    }
+
+    /// Redis is away: other nodes' newest hits are missing.
+    fn is_stale(&self) -> bool {
+        self.publication.get().is_some_and(|publication| !publication.up())
+    }
+
     fn current_sites(&self) -> Arc<Sites> {
         Arc::clone(&self.sites.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The figures with Redis's, or, while it is away, what the node knows by itself.
+fn or_own(shared: Option<Vec<i64>>, own: Vec<i64>) -> Read<i64> {
+    match shared {
+        Some(values) => Read { values, stale: false },
+        None => Read { values: own, stale: true },
     }
 }
 
@@ -95,10 +141,85 @@ impl server::node::Node for Node {
         }
     }
 
+    fn version(&self, site: &EnrolledSite) -> Option<(u64, bool)> {
+        Some((self.ledger.version(site.number)?, self.is_stale()))
+    }
+
     async fn hits(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> Result<Counts, Unavailable> {
-        let (hits, version) = self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
-        let stale = self.publication.get().is_some_and(|publication| !publication.up());
-        Ok(Counts { hits, version, stale })
+        let LiveHits { mut hits, mut version, were_read } =
+            self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
+        if !were_read && let Some(publication) = self.publication.get() {
+            publication.read_again(site.number).await;
+            LiveHits { hits, version, .. } = self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
+        }
+        Ok(Counts { hits, version, stale: self.is_stale() })
+    }
+
+    async fn admit(
+        &self,
+        site: &Arc<EnrolledSite>,
+        day: Day,
+        page: PageAddress,
+        client: Option<ClientPrefix>,
+    ) -> PageAddress {
+        match self.ledger.admit(site, day, &page, client).await {
+            None => page,
+            Some(_) => PageAddress::other(),
+        }
+    }
+
+    fn titled(&self, site: &EnrolledSite, page: &PageAddress, title: PageTitle) {
+        self.ledger.titled(site.number, page.clone(), title, (self.now)().timestamp_millis());
+    }
+
+    async fn page_hits(
+        &self,
+        site: &Arc<EnrolledSite>,
+        pages: &[PageAddress],
+        periods: &[Period],
+    ) -> Result<Read<i64>, Unavailable> {
+        let counts = self.ledger.page_counts(site.number, pages.to_vec(), periods.to_vec());
+        let known = counts.await.map_err(unavailable)?;
+        let own = known.iter().map(|known| known.sum).collect();
+        let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
+        let places = pages.iter().flat_map(|page| periods.iter().map(move |period| (*period, page.clone())));
+        let counters: Vec<_> = places.zip(known).map(|((period, page), known)| (period, page, known)).collect();
+        Ok(or_own(publication.page_figures(&site.site, &counters).await, own))
+    }
+
+    async fn top_pages(
+        &self,
+        site: &Arc<EnrolledSite>,
+        period: Period,
+        limit: usize,
+    ) -> Result<Read<TopPage>, Unavailable> {
+        let limit = limit.min(TOP_MAX);
+        let own = self.ledger.top_pages(site.number, period).await.map_err(unavailable)?;
+        let shared = match self.publication.get() {
+            None => None,
+            Some(publication) => publication.top_pages(&site.site, period, limit).await,
+        };
+        let mut pages = shared.unwrap_or_default();
+        // Of its own, those that Redis may not have yet.
+        let known: std::collections::HashSet<_> = pages.iter().cloned().collect();
+        pages.extend(own.iter().filter(|page| !known.contains(page)).cloned());
+        let hits = self.page_hits(site, &pages, &[period]).await?;
+        let mut counted: Vec<_> = pages.into_iter().zip(hits.values).filter(|(_, hits)| *hits > 0).collect();
+        counted.sort_by(|(page, hits), (other_page, other_hits)| (other_hits, page).cmp(&(hits, other_page)));
+        counted.truncate(limit);
+        let pages: Vec<_> = counted.iter().map(|(page, _)| page.clone()).collect();
+        let titles = self.titles(site, pages).await?;
+        let values =
+            counted.into_iter().zip(titles).map(|((page, hits), title)| TopPage { page, hits, title }).collect();
+        Ok(Read { values, stale: hits.stale })
+    }
+
+    async fn history(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
+        let known = self.ledger.site_counts(site.number, periods).await.map_err(unavailable)?;
+        let own = known.iter().map(|known| known.sum).collect();
+        let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
+        let counters: Vec<_> = periods.iter().copied().zip(known).collect();
+        Ok(or_own(publication.site_figures(&site.site, &counters).await, own))
     }
 
     async fn import(
@@ -132,7 +253,7 @@ impl server::node::Node for Node {
     async fn verify(&self, site: &Arc<EnrolledSite>) -> Result<Verification, Unavailable> {
         self.ledger.fold().await.map_err(unavailable)?;
         let mut findings = Findings::default();
-        for fault in self.ledger.faults(site.number).await.map_err(unavailable)? {
+        for fault in self.ledger.faults(site, (self.now)()).await.map_err(unavailable)? {
             findings.add(Kind::File, format!("the node's file: {fault}; stop the node and restore a backup"));
         }
         let mut verification = match self.publication.get() {
@@ -200,6 +321,13 @@ impl redis::node::Node for Node {
         self.ledger.take_changed_pages(limit)
     }
 
+    fn take_changed_titles(&self, limit: usize) -> Vec<ChangedTitle> {
+        let taken = self.ledger.take_changed_titles(limit).into_iter();
+        taken
+            .map(|(site, page, given)| ChangedTitle { site, page, title: given.title, given_ms: given.given_ms })
+            .collect()
+    }
+
     fn take_overflowed_sites(&self) -> Vec<SiteNumber> {
         self.ledger.take_overflowed_sites()
     }
@@ -238,17 +366,8 @@ impl redis::node::Node for Node {
         }
     }
 
-    async fn load_wanted(&self, site: SiteNumber) {
-        let sites = self.current_sites();
-        let Some(site) = sites.by_number(site) else { return };
-        if let Err(error) = self.ledger.load_wanted(site, (self.now)()).await {
-            tracing::debug!("could not load figures: {error}");
-        }
-    }
-
     fn wanted(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
-        let sites = self.current_sites();
-        sites.by_number(site).map(|site| self.ledger.wanted(site, (self.now)())).unwrap_or_default()
+        self.ledger.wanted(site)
     }
 
     fn saw(&self, site: SiteNumber, sightings: Vec<Sighting>) {

@@ -3,17 +3,12 @@
 //! They answer for nothing, so they are written now and then, not with each hit: a crash forgets
 //! the last minute's.
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::bots::{CENSUS_FILE, Census, CensusRow, Kind};
 use crate::counter::{Day, SiteId};
-
-const KEPT_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct Spared {
@@ -37,14 +32,6 @@ impl Spared {
 
     pub fn rows(&self, site: &SiteId) -> Vec<CensusRow> {
         self.census().rows(site)
-    }
-
-    /// Writes what has changed, now and then, until `stopped` resolves.
-    pub async fn keep(&self, stopped: impl Future<Output = ()>) {
-        let mut stopped = pin!(stopped);
-        while tokio::time::timeout(KEPT_EVERY, stopped.as_mut()).await.is_err() {
-            self.write_changes();
-        }
     }
 
     pub fn write_changes(&self) {

@@ -96,6 +96,9 @@ impl Kind {
 
     /// Whether it is what a developer tries a page or an interface with.
     pub fn is_tool(self) -> bool {
-        matches!(self, Self::BrowserAutomation | Self::HttpLibrary | Self::NoUserAgent | Self::Webdriver)
+        matches!(
+            self,
+            Self::BrowserAutomation | Self::HttpLibrary | Self::NoBrowser | Self::NoUserAgent | Self::Webdriver
+        )
     }
 }

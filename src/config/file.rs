@@ -9,15 +9,18 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{Findings, Place, Problems};
 use super::reader::{Reader, Text};
 use super::secret::{self, Secret};
-use super::{address, network, site, suggest, syntax};
+use super::{address, identity, network, site, suggest, syntax};
 use crate::counter::Site;
+use crate::redis::Identity;
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "listen",
     "admin_listen",
     "data_dir",
     "redis",
     "redis_password_file",
+    identity::CERTIFICATE,
+    identity::KEY,
     "redis_prefix",
     "redis_allow_eviction",
     "admin_token_file",
@@ -43,10 +46,12 @@ pub struct File {
     pub data_dir: Option<PathBuf>,
     pub redis: Option<Placed<Vec<String>>>,
     pub redis_password: Option<Secret>,
+    pub redis_identity: Option<Identity>,
     pub redis_prefix: Option<String>,
     pub redis_allow_eviction: bool,
     pub admin_token: Option<Secret>,
     pub path_prefix: String,
+    pub limits_enabled: Option<bool>,
     pub sites: Vec<Site>,
 }
 
@@ -102,13 +107,14 @@ fn parse(path: &Path, text: &str, findings: &mut Findings<'_>) -> File {
         data_dir: data_dir(&mut reader, folder),
         redis: redis(&mut reader),
         redis_password: secret_file(&mut reader, "redis_password_file", folder),
+        redis_identity: identity::read(&mut reader, folder),
         redis_prefix: redis_prefix(&mut reader),
         redis_allow_eviction: reader.boolean("redis_allow_eviction").unwrap_or(false),
         admin_token: secret_file(&mut reader, "admin_token_file", folder),
         path_prefix: path_prefix(&mut reader),
+        limits_enabled: limits(&mut reader),
         sites: {
             trusted_proxies(&mut reader);
-            limits(&mut reader);
             sites(&mut reader, table.get_ref())
         },
     }
@@ -207,12 +213,11 @@ fn trusted_proxies(reader: &mut Reader<'_, '_, '_>) {
     }
 }
 
-/// Not acted on yet.
-fn limits(reader: &mut Reader<'_, '_, '_>) {
-    let Some((table, _)) = reader.table("limits", "{ enabled = true }") else { return };
+fn limits(reader: &mut Reader<'_, '_, '_>) -> Option<bool> {
+    let (table, _) = reader.table("limits", "{ enabled = true }")?;
     let mut limits = Reader::new(table, reader.findings());
     limits.refuse_unknown(&LIMITS_KEYS, |key, _| suggest::nearest_or_all(key, &LIMITS_KEYS));
-    let _enabled = limits.boolean("enabled");
+    limits.boolean("enabled")
 }
 
 fn sites(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>) -> Vec<Site> {

@@ -7,6 +7,7 @@ mod address;
 mod environment;
 mod file;
 mod flags;
+mod identity;
 mod network;
 mod problem;
 mod reader;
@@ -19,9 +20,8 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use crate::counter::label::Labels;
-use crate::counter::site::Screening;
 use crate::counter::{Origin, Site};
-use crate::redis::{Target, TargetError};
+use crate::redis::{Identity, Target, TargetError};
 
 use problem::{Place, Problems};
 
@@ -38,6 +38,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub redis: Vec<RedisUrl>,
     pub redis_password: Option<Secret>,
+    /// What a `rediss://` server is shown, if it asks.
+    pub redis_identity: Option<Identity>,
     pub redis_prefix: String,
     /// Publish to a Redis that may evict counters all the same.
     pub redis_allow_eviction: bool,
@@ -45,6 +47,8 @@ pub struct Config {
     /// Served under another path, for example `/tk`.
     pub path_prefix: String,
     pub sites: Vec<Site>,
+    /// Limits per client address.
+    pub limits_enabled: bool,
     /// No file was given: the one site is the built-in demo.
     pub is_demo: bool,
     pub log_format: LogFormat,
@@ -101,11 +105,13 @@ impl Config {
             data_dir: data_dir.unwrap_or_else(|| PathBuf::from("data")),
             redis,
             redis_password: file.redis_password,
+            redis_identity: file.redis_identity,
             redis_prefix: file.redis_prefix.unwrap_or_else(|| "thongke".to_owned()),
             redis_allow_eviction: file.redis_allow_eviction,
             admin_token: file.admin_token,
             path_prefix: file.path_prefix,
             sites: file.sites,
+            limits_enabled: file.limits_enabled.unwrap_or(true),
             is_demo,
             log_format,
             log_filter,
@@ -118,7 +124,8 @@ impl Config {
             return Ok(None);
         }
         let urls: Vec<_> = self.redis.iter().map(|url| url.expose().to_owned()).collect();
-        crate::redis::parse(&urls, self.redis_password.as_ref().map(Secret::expose)).map(Some)
+        let target = crate::redis::parse(&urls, self.redis_password.as_ref().map(Secret::expose))?;
+        Ok(Some(Target { identity: self.redis_identity.clone(), ..target }))
     }
 }
 
@@ -128,8 +135,6 @@ fn demo() -> Site {
     Site {
         name: "Trang mẫu".to_owned(),
         labels: Labels::new(),
-        // Whoever tries it with curl wants to see it count.
-        screening: Screening::ButTools,
         ..Site::with_defaults(id, vec![Origin::any_localhost()])
     }
 }

@@ -11,14 +11,15 @@ use super::problem::Findings;
 use super::reader::{Reader, Text, a_kind_of};
 use super::suggest;
 use crate::counter::site::{PageRetention, Screening};
-use crate::counter::{FigureKey, Origin, Site, SiteId};
+use crate::counter::{FigureKey, LabelStyle, Origin, Site, SiteId};
 
-pub const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 13] = [
     "name",
     "origins",
     "time_zone",
     "language",
     "figures",
+    "label_style",
     "labels",
     "page_params",
     "page_cap",
@@ -33,6 +34,9 @@ const PAGE_DAYS_MAX: u32 = 36_525;
 const PAGE_MONTHS_MAX: u32 = 1_200;
 /// Beyond it a visitor is another one: their key lives for a day.
 const REPEAT_WINDOW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Among the labels, the heading's.
+const TITLE: &str = "title";
 
 const ORIGINS: &str = r#"["https://portal.example.vn"]"#;
 
@@ -99,6 +103,12 @@ fn read_site(id: &Text<'_>, table: &DeTable<'_>, root_keys: &[&str], findings: &
         refuse_repeats("figures", &figures.texts, reader.findings());
         site.figures = figures.texts.iter().filter_map(|key| figure(key, reader.findings())).collect();
     }
+    if let Some(style) = reader.string("label_style", r#""dated""#) {
+        let read = style.read::<LabelStyle>(reader.findings(), |text| {
+            suggest::nearest(text, LabelStyle::ALL.map(LabelStyle::as_str)).map(str::to_owned)
+        });
+        site.label_style = read.unwrap_or(site.label_style);
+    }
     labels(&mut reader, &mut site);
     if let Some(params) = reader.strings("page_params", r#"["id"]"#) {
         refuse_repeats("page_params", &params.texts, reader.findings());
@@ -112,15 +122,32 @@ fn read_site(id: &Text<'_>, table: &DeTable<'_>, root_keys: &[&str], findings: &
         days: reader.whole_number("page_days", 1..=PAGE_DAYS_MAX, "40").unwrap_or(days),
         months: reader.whole_number("page_months", 1..=PAGE_MONTHS_MAX, "24").unwrap_or(months),
     };
-    // Not acted on yet.
-    let _page_cap = reader.whole_number("page_cap", 1..=u32::MAX, "100000");
-    if let Some(bots) = reader.boolean("bots") {
-        site.screening = if bots { Screening::All } else { Screening::None };
-    }
+    site.page_cap = reader.whole_number("page_cap", 1..=u32::MAX, "100000").unwrap_or(site.page_cap);
+    site.screening = screening(&mut reader, table).unwrap_or(site.screening);
     if let Some(window) = reader.string("repeat_window", r#""30m""#) {
         site.repeat_window = repeat_window(&window, reader.findings()).unwrap_or(site.repeat_window);
     }
     site_id.map(|_| site)
+}
+
+fn screening(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>) -> Option<Screening> {
+    if table.get("bots")?.get_ref().as_bool().is_some() {
+        return reader.boolean("bots").map(|all| if all { Screening::All } else { Screening::None });
+    }
+    let word = reader.string("bots", r#""crawlers""#)?;
+    match word.text {
+        "crawlers" => Some(Screening::ButTools),
+        "all" => Some(Screening::All),
+        "none" => Some(Screening::None),
+        _ => {
+            let reason = format!(
+                "`bots` is \"{}\"; expected \"crawlers\" (what names itself is not counted), \"all\" (nor are tools and steered browsers) or \"none\"",
+                word.text
+            );
+            reader.findings().wrong(&word.span, reason);
+            None
+        }
+    }
 }
 
 fn origins(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>, id: &Text<'_>) -> Vec<Origin> {
@@ -154,7 +181,9 @@ fn labels(reader: &mut Reader<'_, '_, '_>, site: &mut Site) {
     let mut labels = Reader::new(table, reader.findings());
     for (key, _) in table.iter() {
         let key = Text { text: key.get_ref(), span: key.span() };
-        if let Some(figure) = figure(&key, labels.findings())
+        if key.text == TITLE {
+            site.own_title = labels.string(TITLE, r#""Thống kê truy cập""#).map(|title| title.text.to_owned());
+        } else if let Some(figure) = figure(&key, labels.findings())
             && let Some(label) = labels.string(key.text, r#""Tháng này""#)
         {
             site.labels.insert(figure, label.text.to_owned());

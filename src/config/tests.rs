@@ -1,6 +1,8 @@
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
+use crate::counter::site::Screening;
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().map(|(name, value)| ((*name).to_owned(), value.into())).collect()
@@ -102,7 +104,7 @@ const WRONG: &[(&str, &str)] = &[
     ("{SITE}language = \"vi-VN\"\n", ":3:12: `vi-VN` is not a language: expected vi or en; did you mean `vi`?"),
     (
         "{SITE}figures = [\"today\", \"todai\"]\n",
-        ":3:21: `todai` is not a figure: expected one of today, yesterday, month, year, total; did you mean `today`?",
+        ":3:21: `todai` is not a figure: expected one of today, yesterday, week, last_week, month, last_month, year, last_year, total; did you mean `today`?",
     ),
     ("{SITE}figures = [\"today\", \"today\"]\n", ":3:21: `figures` names `today` twice"),
     ("{SITE}labels = { moth = \"x\" }\n", ":3:12: `moth` is not a figure"),
@@ -110,6 +112,9 @@ const WRONG: &[(&str, &str)] = &[
     ("{SITE}page_params = [\"id\", \"\"]\n", ":3:22: `page_params` holds an empty name"),
     ("{SITE}page_days = 0\n", ":3:13: `page_days` is 0; expected a whole number from 1 to 36525"),
     ("{SITE}page_months = 1201\n", ":3:15: `page_months` is 1201; expected a whole number from 1 to 1200"),
+    ("{SITE}label_style = \"curent\"\n", ":3:15: `curent` is not a style of labels: expected dated"),
+    ("{SITE}label_style = \"curent\"\n", "did you mean `current`?"),
+    ("{SITE}labels = { title = 1 }\n", ":3:20: `title` is a whole number; expected a string"),
     ("{SITE}page_cap = -1\n", ":3:12: `page_cap` is -1; expected a whole number from 1"),
     (
         "{SITE}repeat_window = \"30\"\n",
@@ -155,6 +160,8 @@ const WRONG: &[(&str, &str)] = &[
         "listen = 127.0.0.1:8080 # here\n{SITE}",
         ": `127.0.0.1:8080` is not a value: text needs quotes, `\"127.0.0.1:8080\"`",
     ),
+    ("{SITE}bots = \"no\"\n", ":3:8: `bots` is \"no\"; expected \"crawlers\""),
+    ("{SITE}bot = true\n", ":3:1: unknown key `bot`; did you mean `bots`?"),
     ("{SITE}repeat_window = 30m\n", ":3:17: `30m` is not a value: text needs quotes, `\"30m\"`"),
     ("redis_allow_eviction = yes\n{SITE}", ":1:24: `yes` is not a value: expected `true`"),
     ("redis_allow_eviction = True\n{SITE}", ":1:24: `True` is not a value: expected `true` or `false`, in lower case"),
@@ -337,7 +344,8 @@ origins = ["https://vixuyen.example.gov.vn"]
 time_zone = "Asia/Ho_Chi_Minh"
 language = "vi"
 figures = ["today", "yesterday", "month", "year"]
-labels = { month = "Tháng này" }
+label_style = "relative"
+labels = { month = "Tháng này", title = "Số lượt xem" }
 page_params = ["id", "nv", "op"]
 page_cap = 100000
 page_days = 40
@@ -354,7 +362,23 @@ fn a_file_with_every_key_is_read() {
     let config = load_text(EVERY_KEY).unwrap();
     assert_eq!((config.path_prefix.as_str(), config.redis_prefix.as_str()), ("/tk", "tk"));
     assert_eq!(config.sites[0].labels.len(), 1);
+    assert_eq!(config.sites[0].title(), "Số lượt xem");
+    assert_eq!(config.sites[0].label_style, crate::counter::LabelStyle::Relative);
     assert!(!config.is_demo);
+}
+
+#[test]
+fn a_site_says_whose_hits_count_and_how_often() {
+    let site = |more: &str| load_text(&format!("{SITE}{more}")).unwrap().sites.remove(0);
+    let usual = site("");
+    assert_eq!((usual.screening, usual.repeat_window), (Screening::ButTools, Duration::ZERO));
+    assert_eq!(site("").screening, Screening::ButTools);
+    assert_eq!(site("bots = false\n").screening, Screening::None);
+    assert_eq!(site("bots = true\n").screening, Screening::All);
+    assert_eq!(site("bots = \"crawlers\"\n").screening, Screening::ButTools);
+    assert_eq!(site("bots = \"all\"\n").screening, Screening::All);
+    assert_eq!(site("bots = \"none\"\n").screening, Screening::None);
+    assert_eq!(site("repeat_window = \"30m\"\n").repeat_window, Duration::from_secs(1_800));
 }
 
 proptest::proptest! {

@@ -26,6 +26,7 @@ pub struct CsvError {
     pub reason: String,
 }
 
+pub const HEADER_SITE: &str = "period,hits";
 pub const HEADER_PAGES: &str = "period,page,hits";
 
 /// Reads a whole file, or says what is wrong with it.

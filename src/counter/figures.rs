@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::{Day, FigureKey, Period, Site};
+use super::{Day, FigureKey, Period, Site, Span};
 
 /// The answer to "how many": each figure with its label, its period, its value and its text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,6 +30,18 @@ pub struct Figure {
     pub text: String,
 }
 
+/// The counters of which the figures `keys` are made on `today`.
+pub fn periods(keys: &[FigureKey], today: Day) -> Vec<Period> {
+    let mut periods = Vec::with_capacity(keys.len());
+    for key in keys {
+        match key.span(today) {
+            Span::Period(period) => periods.push(period),
+            Span::Week(week) => periods.extend(week.days().map(Period::Day)),
+        }
+    }
+    periods
+}
+
 impl Figures {
     /// The figures `keys` of `site` at `now`, where `hits` knows the count of a period.
     pub fn compose(
@@ -41,19 +53,23 @@ impl Figures {
     ) -> Self {
         let today = Day::at(now, site.time_zone);
         let figure = |key: FigureKey| {
-            let period = key.period(today);
-            let value = hits(period);
+            let span = key.span(today);
+            let value = span.periods().map(&hits).sum();
             Figure {
                 key: key.as_str(),
-                label: site.labels.get(&key).cloned().unwrap_or_else(|| key.label(site.language, today)),
-                period: (period != Period::Total).then(|| period.to_string()),
+                label: site
+                    .labels
+                    .get(&key)
+                    .cloned()
+                    .unwrap_or_else(|| key.label(site.language, site.label_style, today)),
+                period: (span != Span::Period(Period::Total)).then(|| span.to_string()),
                 value,
                 text: site.language.number(value),
             }
         };
         Self {
             site: site.id.to_string(),
-            title: site.language.title().to_owned(),
+            title: site.title(),
             time_zone: site.time_zone.name(),
             as_of: now.with_timezone(&site.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false),
             figures: keys.iter().copied().map(figure).collect(),
@@ -66,24 +82,11 @@ impl Figures {
 mod tests {
     use chrono::TimeZone;
 
-    use super::super::label::{Labels, Language};
-    use super::super::site::{PAGE_RETENTION_DEFAULT, Site};
     use super::*;
 
     #[test]
     fn the_json_is_the_contracts_example() {
-        let site = Site {
-            id: "vixuyen".parse().unwrap(),
-            name: String::new(),
-            origins: Vec::new(),
-            time_zone: chrono_tz::Asia::Ho_Chi_Minh,
-            language: Language::Vietnamese,
-            figures: vec![FigureKey::Today, FigureKey::Yesterday, FigureKey::Month, FigureKey::Year],
-            labels: Labels::new(),
-            page_params: [].into(),
-            page_retention: PAGE_RETENTION_DEFAULT,
-            ..Site::with_defaults(crate::counter::SiteId::demo(), Vec::new())
-        };
+        let site = Site::with_defaults("vixuyen".parse().unwrap(), Vec::new());
         let now = Utc.with_ymd_and_hms(2024, 6, 17, 3, 15, 0).unwrap();
         let figures = Figures::compose(&site, &site.figures, now, false, |period| match period.to_string().as_str() {
             "2024-06-17" => 851,
@@ -102,5 +105,22 @@ mod tests {
                 r#"{"key":"year","label":"Năm 2024","period":"2024","value":462203,"text":"462.203"}]}"#
             )
         );
+    }
+
+    #[test]
+    fn a_week_is_the_sum_of_its_days_and_labels_may_be_the_sites_own() {
+        let mut site = Site::with_defaults("vixuyen".parse().unwrap(), Vec::new());
+        site.labels.insert(FigureKey::Week, "Trong tuần".to_owned());
+        site.own_title = Some("Lượt xem".to_owned());
+        let now = Utc.with_ymd_and_hms(2024, 6, 19, 3, 15, 0).unwrap();
+        let keys = [FigureKey::Total, FigureKey::Week];
+        let figures = Figures::compose(&site, &keys, now, false, |period| match period {
+            Period::Day(day) => i64::from(day.number() % 7) + 1,
+            _ => 100,
+        });
+        assert_eq!(figures.title, "Lượt xem");
+        let [total, week] = figures.figures.as_slice() else { panic!("{figures:?}") };
+        assert_eq!((total.value, &total.period), (100, &None));
+        assert_eq!((week.value, week.period.as_deref(), week.label.as_str()), (28, Some("2024-W25"), "Trong tuần"));
     }
 }

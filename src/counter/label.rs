@@ -7,16 +7,32 @@ use icu_decimal::DecimalFormatter;
 use icu_decimal::input::Decimal;
 use icu_locale_core::locale;
 
-use super::{Day, Period};
+use super::{Day, Period, Span, Week};
 
 /// A figure that a box can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FigureKey {
     Today,
     Yesterday,
+    Week,
+    LastWeek,
     Month,
+    LastMonth,
     Year,
+    LastYear,
     Total,
+}
+
+/// How portals name the same figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum LabelStyle {
+    /// By the calendar: `Tháng 06`.
+    #[default]
+    Dated,
+    /// As people say it: `Tháng này`.
+    Relative,
+    /// As some systems' blocks do: `Tháng hiện tại`.
+    Current,
 }
 
 /// The language of labels and digits.
@@ -30,62 +46,158 @@ pub enum Language {
 pub type Labels = BTreeMap<FigureKey, String>;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a figure: expected one of today, yesterday, month, year, total")]
+#[error("`{0}` is not a figure: expected one of {known}", known = FigureKey::ALL.map(FigureKey::as_str).join(", "))]
 pub struct FigureKeyError(String);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a style of labels: expected dated (`Tháng 06`), relative (`Tháng này`) or current (`Tháng hiện tại`)"
+)]
+pub struct LabelStyleError(String);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a language: expected vi or en")]
 pub struct LanguageError(String);
 
 impl FigureKey {
-    pub const ALL: [Self; 5] = [Self::Today, Self::Yesterday, Self::Month, Self::Year, Self::Total];
+    pub const ALL: [Self; 9] = [
+        Self::Today,
+        Self::Yesterday,
+        Self::Week,
+        Self::LastWeek,
+        Self::Month,
+        Self::LastMonth,
+        Self::Year,
+        Self::LastYear,
+        Self::Total,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Today => "today",
             Self::Yesterday => "yesterday",
+            Self::Week => "week",
+            Self::LastWeek => "last_week",
             Self::Month => "month",
+            Self::LastMonth => "last_month",
             Self::Year => "year",
+            Self::LastYear => "last_year",
             Self::Total => "total",
         }
     }
 
     /// What the figure counts over, seen on `today`.
-    pub fn period(self, today: Day) -> Period {
+    pub fn span(self, today: Day) -> Span {
+        let before = |period: Period| Span::Period(period.previous().unwrap_or(period));
         match self {
-            Self::Today => Period::Day(today),
-            Self::Yesterday => Period::Day(today.previous()),
-            Self::Month => today.month(),
-            Self::Year => today.year(),
-            Self::Total => Period::Total,
+            Self::Today => Span::Period(Period::Day(today)),
+            Self::Yesterday => Span::Period(Period::Day(today.previous())),
+            Self::Week => Span::Week(Week::of(today)),
+            Self::LastWeek => Span::Week(Week::of(today).previous()),
+            Self::Month => Span::Period(today.month()),
+            Self::LastMonth => before(today.month()),
+            Self::Year => Span::Period(today.year()),
+            Self::LastYear => before(today.year()),
+            Self::Total => Span::Period(Period::Total),
         }
     }
 
     /// The label in `language`, seen on `today`.
-    pub fn label(self, language: Language, today: Day) -> String {
-        let date = today.date();
-        let text = match (language, self) {
-            (Language::Vietnamese, Self::Today) => "Hôm nay",
-            (Language::Vietnamese, Self::Yesterday) => "Hôm qua",
-            (Language::Vietnamese, Self::Month) => return date.format("Tháng %m").to_string(),
-            (Language::Vietnamese, Self::Year) => return date.format("Năm %Y").to_string(),
-            (Language::Vietnamese, Self::Total) => "Tổng lượt truy cập",
-            (Language::English, Self::Today) => "Today",
-            (Language::English, Self::Yesterday) => "Yesterday",
-            (Language::English, Self::Month) => return date.format("%B").to_string(),
-            (Language::English, Self::Year) => return date.format("Year %Y").to_string(),
-            (Language::English, Self::Total) => "Total",
+    pub fn label(self, language: Language, style: LabelStyle, today: Day) -> String {
+        let text = match language {
+            Language::Vietnamese => self.vietnamese(style),
+            Language::English => self.english(style),
         };
-        text.to_owned()
+        match (text, self.span(today).days()) {
+            // Only labels that name the date have anything to fill in.
+            (text, Some((first_day, _))) if text.contains('%') => first_day.date().format(text).to_string(),
+            (text, _) => text.to_owned(),
+        }
+    }
+
+    fn vietnamese(self, style: LabelStyle) -> &'static str {
+        use LabelStyle::{Current, Dated, Relative};
+        match (self, style) {
+            (Self::Today, _) => "Hôm nay",
+            (Self::Yesterday, _) => "Hôm qua",
+            // Nobody knows a week by its number.
+            (Self::Week, Dated | Relative) => "Tuần này",
+            (Self::Week, Current) => "Tuần hiện tại",
+            (Self::LastWeek, _) => "Tuần trước",
+            (Self::Month | Self::LastMonth, Dated) => "Tháng %m",
+            (Self::Month, Relative) => "Tháng này",
+            (Self::Month, Current) => "Tháng hiện tại",
+            (Self::LastMonth, Relative | Current) => "Tháng trước",
+            (Self::Year | Self::LastYear, Dated) => "Năm %Y",
+            (Self::Year, Relative) => "Năm nay",
+            (Self::Year, Current) => "Năm hiện tại",
+            (Self::LastYear, Relative | Current) => "Năm trước",
+            (Self::Total, Dated | Current) => "Tổng lượt truy cập",
+            (Self::Total, Relative) => "Tổng truy cập",
+        }
+    }
+
+    fn english(self, style: LabelStyle) -> &'static str {
+        use LabelStyle::{Current, Dated, Relative};
+        match (self, style) {
+            (Self::Today, _) => "Today",
+            (Self::Yesterday, _) => "Yesterday",
+            (Self::Week, Dated | Relative) => "This week",
+            (Self::Week, Current) => "Current week",
+            (Self::LastWeek, Dated | Relative) => "Last week",
+            (Self::LastWeek, Current) => "Previous week",
+            (Self::Month | Self::LastMonth, Dated) => "%B",
+            (Self::Month, Relative) => "This month",
+            (Self::Month, Current) => "Current month",
+            (Self::LastMonth, Relative) => "Last month",
+            (Self::LastMonth, Current) => "Previous month",
+            (Self::Year | Self::LastYear, Dated) => "Year %Y",
+            (Self::Year, Relative) => "This year",
+            (Self::Year, Current) => "Current year",
+            (Self::LastYear, Relative) => "Last year",
+            (Self::LastYear, Current) => "Previous year",
+            (Self::Total, Dated | Current) => "Total",
+            (Self::Total, Relative) => "All visits",
+        }
+    }
+}
+
+impl LabelStyle {
+    pub const ALL: [Self; 3] = [Self::Dated, Self::Relative, Self::Current];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dated => "dated",
+            Self::Relative => "relative",
+            Self::Current => "current",
+        }
     }
 }
 
 impl Language {
     /// The box's heading.
-    pub fn title(self) -> &'static str {
+    pub fn title(self, style: LabelStyle) -> &'static str {
+        match (self, style) {
+            (Self::Vietnamese, LabelStyle::Dated | LabelStyle::Current) => "Thống kê truy cập",
+            (Self::Vietnamese, LabelStyle::Relative) => "Số lượt truy cập",
+            (Self::English, LabelStyle::Dated | LabelStyle::Current) => "Visit statistics",
+            (Self::English, LabelStyle::Relative) => "Number of visits",
+        }
+    }
+
+    /// As HTML and SVG name it.
+    pub fn tag(self) -> &'static str {
         match self {
-            Self::Vietnamese => "Thống kê truy cập",
-            Self::English => "Visit statistics",
+            Self::Vietnamese => "vi",
+            Self::English => "en",
+        }
+    }
+
+    /// What stands beside a page's count.
+    pub fn page_label(self) -> &'static str {
+        match self {
+            Self::Vietnamese => "Lượt xem",
+            Self::English => "Views",
         }
     }
 
@@ -111,6 +223,17 @@ impl FromStr for FigureKey {
             .into_iter()
             .find(|key| key.as_str() == text)
             .ok_or_else(|| FigureKeyError(text.chars().take(40).collect()))
+    }
+}
+
+impl FromStr for LabelStyle {
+    type Err = LabelStyleError;
+
+    fn from_str(text: &str) -> Result<Self, LabelStyleError> {
+        Self::ALL
+            .into_iter()
+            .find(|style| style.as_str() == text)
+            .ok_or_else(|| LabelStyleError(text.chars().take(40).collect()))
     }
 }
 
@@ -140,10 +263,40 @@ mod tests {
     }
 
     #[test]
-    fn labels_say_the_period_in_the_language() {
-        let day = Day::from_ymd(2024, 6, 17).unwrap();
-        let labels = |language| FigureKey::ALL.map(|key| key.label(language, day));
-        assert_eq!(labels(Language::Vietnamese), ["Hôm nay", "Hôm qua", "Tháng 06", "Năm 2024", "Tổng lượt truy cập"]);
-        assert_eq!(labels(Language::English), ["Today", "Yesterday", "June", "Year 2024", "Total"]);
+    fn labels_say_the_period_in_the_language_and_style() {
+        let day = Day::from_ymd(2024, 1, 7).unwrap();
+        let labels = |language, style| FigureKey::ALL.map(|key| key.label(language, style, day)).join(", ");
+        let vietnamese = |style| labels(Language::Vietnamese, style);
+        assert_eq!(
+            vietnamese(LabelStyle::Dated),
+            "Hôm nay, Hôm qua, Tuần này, Tuần trước, Tháng 01, Tháng 12, Năm 2024, Năm 2023, Tổng lượt truy cập"
+        );
+        assert_eq!(
+            vietnamese(LabelStyle::Relative),
+            "Hôm nay, Hôm qua, Tuần này, Tuần trước, Tháng này, Tháng trước, Năm nay, Năm trước, Tổng truy cập"
+        );
+        assert_eq!(
+            vietnamese(LabelStyle::Current),
+            "Hôm nay, Hôm qua, Tuần hiện tại, Tuần trước, Tháng hiện tại, Tháng trước, Năm hiện tại, Năm trước, Tổng lượt truy cập"
+        );
+        assert_eq!(
+            labels(Language::English, LabelStyle::Dated),
+            "Today, Yesterday, This week, Last week, January, December, Year 2024, Year 2023, Total"
+        );
+    }
+
+    #[test]
+    fn figures_count_over_the_calendars_spans() {
+        let day = Day::from_ymd(2024, 1, 7).unwrap();
+        let spans = FigureKey::ALL.map(|key| key.span(day).to_string()).join(" ");
+        assert_eq!(spans, "2024-01-07 2024-01-06 2024-W01 2023-W52 2024-01 2023-12 2024 2023 total");
+    }
+
+    #[test]
+    fn an_unknown_figure_is_told_the_known_ones() {
+        let error = "tomorrow".parse::<FigureKey>().unwrap_err().to_string();
+        for key in FigureKey::ALL {
+            assert!(error.contains(key.as_str()), "{error}");
+        }
     }
 }

@@ -84,6 +84,16 @@ impl PageAddress {
         &self.text
     }
 
+    /// Whether it stands for many pages.
+    pub fn is_other(&self) -> bool {
+        &*self.text == OTHER
+    }
+
+    /// A hash that strangers can't foresee, and that is another in each process.
+    pub fn fingerprint(&self) -> u64 {
+        self.hash
+    }
+
     /// A short name for the page that no other page has, for keys and members.
     pub fn id(&self) -> String {
         hash_of(&self.text)

@@ -16,7 +16,7 @@ pub struct Day(NaiveDate);
 
 impl Day {
     /// The first and last day that have a place in the node's file and in a page's figures.
-    const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
+    pub(super) const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
 
     /// The day it is at `now` in `time_zone`.
     pub fn at(now: DateTime<Utc>, time_zone: Tz) -> Self {
@@ -48,6 +48,11 @@ impl Day {
 
     pub fn date(self) -> NaiveDate {
         self.0
+    }
+
+    /// For dates worked out from a day.
+    pub(super) fn from_date(date: NaiveDate) -> Self {
+        Self(date)
     }
 
     pub fn month(self) -> Period {
@@ -114,6 +119,38 @@ impl Period {
             (_, 0, 0) => Self::checked_year(year),
             (_, _, 0) => Self::checked_month(year, month),
             _ => Day::from_ymd(i32::try_from(year).ok()?, month, day).map(Self::Day),
+        }
+    }
+
+    /// The first day that belongs to the period; none for the total.
+    pub fn first_day(self) -> Option<Day> {
+        match self {
+            Self::Day(day) => Some(day),
+            Self::Month { year, month } => Day::from_ymd(i32::from(year), u32::from(month), 1),
+            Self::Year(year) => Day::from_ymd(i32::from(year), 1, 1),
+            Self::Total => None,
+        }
+    }
+
+    /// The period of the same kind before it; none for the total, and before the first of all.
+    pub fn previous(self) -> Option<Self> {
+        let day = self.first_day()?.previous();
+        match self {
+            Self::Day(_) => Some(Self::Day(day)),
+            Self::Month { .. } => Some(day.month()),
+            Self::Year(_) => Some(day.year()),
+            Self::Total => None,
+        }
+    }
+
+    /// The period of the same kind after it; none for the total.
+    pub fn next(self) -> Option<Self> {
+        let day = self.last_day()?.next();
+        match self {
+            Self::Day(_) => Some(Self::Day(day)),
+            Self::Month { .. } => Some(day.month()),
+            Self::Year(_) => Some(day.year()),
+            Self::Total => None,
         }
     }
 

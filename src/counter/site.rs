@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use rustc_hash::FxHashMap;
 use url::Url;
 
-use super::label::{FigureKey, Labels, Language};
+use super::label::{FigureKey, LabelStyle, Labels, Language};
 use super::{Day, Origin};
 
 /// A site's name in URLs, keys and the configuration: `[a-z0-9][a-z0-9-]{0,62}`.
@@ -34,10 +34,15 @@ pub struct Site {
     pub time_zone: Tz,
     pub language: Language,
     pub figures: Vec<FigureKey>,
+    pub label_style: LabelStyle,
     pub labels: Labels,
+    /// The box's heading, if the site has its own.
+    pub own_title: Option<String>,
     /// Query parameters that name an article, in the order in which they stand in its address.
     pub page_params: Arc<[String]>,
     pub page_retention: PageRetention,
+    /// Distinct pages a day and node that are counted each under its own address.
+    pub page_cap: u32,
     pub screening: Screening,
     /// Within it a visitor's reload of a page counts once; zero for every time.
     pub repeat_window: Duration,
@@ -48,10 +53,14 @@ pub struct Site {
 pub enum Screening {
     /// Nobody's: the bot lists are not even loaded.
     None,
-    /// Bots', but not those of the tools by which developers try things.
+    /// Those of bots that name themselves, but not those of the tools by which developers try things:
+    /// libraries, command-line clients, steered browsers.
     ButTools,
+    /// Tools' as well.
     All,
 }
+
+pub const PAGE_CAP_DEFAULT: u32 = 100_000;
 
 /// How long a page's figures are kept; the site's own are kept for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,12 +147,20 @@ impl Site {
             time_zone: chrono_tz::Asia::Ho_Chi_Minh,
             language: Language::Vietnamese,
             figures: vec![FigureKey::Today, FigureKey::Yesterday, FigureKey::Month, FigureKey::Year],
+            label_style: LabelStyle::default(),
             labels: Labels::new(),
+            own_title: None,
             page_params: Arc::clone(&SHARED_PAGE_PARAMS),
             page_retention: PAGE_RETENTION_DEFAULT,
-            screening: Screening::All,
+            screening: Screening::ButTools,
             repeat_window: Duration::ZERO,
+            page_cap: PAGE_CAP_DEFAULT,
         }
+    }
+
+    /// The box's heading.
+    pub fn title(&self) -> String {
+        self.own_title.clone().unwrap_or_else(|| self.language.title(self.label_style).to_owned())
     }
 
     /// Whether `url` lies on one of the site's origins.
@@ -153,6 +170,14 @@ impl Site {
 }
 
 impl PageRetention {
+    /// The first day and the first month whose page figures are kept on `today`.
+    pub fn oldest_kept(self, today: Day) -> (super::Period, super::Period) {
+        let date = today.date();
+        let day = date.checked_sub_days(chrono::Days::new(u64::from(self.days))).unwrap_or(date);
+        let month = date.checked_sub_months(chrono::Months::new(self.months)).unwrap_or(date);
+        (super::Period::Day(Day::from_date(day)), Day::from_date(month).month())
+    }
+
     /// The last day on which a page's figure of `period` is kept; none if it is kept for ever.
     pub fn last_day_kept(self, period: super::Period) -> Option<Day> {
         let last_day = period.last_day()?.date();
@@ -217,5 +242,16 @@ mod tests {
         assert_eq!(kept("2024-06-17").as_deref(), Some("2024-07-27"));
         assert_eq!(kept("2024-06").as_deref(), Some("2026-06-30"));
         assert_eq!(kept("total"), None);
+    }
+
+    #[test]
+    fn what_is_kept_is_what_is_not_past_its_last_day() {
+        for today in ["2024-03-31", "2024-02-29", "2025-01-01", "2024-07-27"] {
+            let Ok(Period::Day(today)) = today.parse() else { panic!("{today}") };
+            let (day, month) = PAGE_RETENTION_DEFAULT.oldest_kept(today);
+            let is_kept = |period: Period| PAGE_RETENTION_DEFAULT.last_day_kept(period).unwrap() >= today;
+            assert!(is_kept(day) && !is_kept(day.previous().unwrap()), "{day}");
+            assert!(!is_kept(month.previous().unwrap()), "{month}");
+        }
     }
 }

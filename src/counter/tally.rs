@@ -78,6 +78,10 @@ impl Tally {
         self.hits.len()
     }
 
+    pub fn hits(&self, hit: &Hit) -> u64 {
+        self.hits.get(hit).copied().unwrap_or(0)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&Hit, u64)> {
         self.hits.iter().map(|(hit, hits)| (hit, *hits))
     }

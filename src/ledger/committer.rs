@@ -16,6 +16,8 @@ use tokio::sync::oneshot;
 use crate::counter::{Contribution, Day, Period, SiteNumber, Source, Tally};
 use crate::metrics::Metrics;
 
+use super::admission::Admission;
+use super::expiry;
 use super::fold::{Entry, Fold};
 use super::hand_over::{Gathering, NotDurable};
 use super::high_water::{HighWater, Reached};
@@ -23,6 +25,8 @@ use super::inbox::Message;
 use super::live::Live;
 use super::outbox::Outbox;
 use super::store::{self, Place, SITE_ITSELF, SourceNumber};
+use super::tail::Tail;
+use super::titles;
 use super::trouble::Trouble;
 
 /// Different pages in the tail at which folding starts whatever the time.
@@ -51,13 +55,19 @@ pub struct Committer {
     pub high_water: HighWater,
     /// None until the run's first hit.
     pub run_number: Option<SourceNumber>,
-    pub tail: Tally,
+    pub tail: Arc<Tail>,
     pub fold: Fold,
+    /// Who waits until the journal is folded up to a row.
+    pub folds_wanted: Vec<(i64, oneshot::Sender<Result<(), NotDurable>>)>,
     /// Pages in the log as of the last commit, told by SQLite.
     pub log_pages: Arc<AtomicU32>,
     pub checkpoint_at: u32,
     pub row: Vec<u8>,
     pub prune: bool,
+    pub admission: Arc<Admission>,
+    pub titles: Arc<titles::Waiting>,
+    /// Set when a fold has ended: then titles' pages have numbers.
+    pub titles_are_due: bool,
 }
 
 type Waiting = Vec<oneshot::Sender<Result<(), NotDurable>>>;
@@ -92,7 +102,7 @@ impl Committer {
 
     /// The next message; waits for one only while there is nothing to fold or prune.
     fn receive(&self, last_fold: Instant) -> Result<Option<Message>, RecvTimeoutError> {
-        if self.fold.is_idle() && !self.prune {
+        if self.fold.is_idle() && !self.prune && !self.titles_are_due && self.folds_wanted.is_empty() {
             let wait = self.fold_interval.saturating_sub(last_fold.elapsed());
             return self.messages.recv_timeout(wait.max(Duration::from_micros(1))).map(Some);
         }
@@ -120,7 +130,10 @@ impl Committer {
             }
             next = self.messages.try_recv().ok();
         }
-        if self.fold.is_idle() && (last_fold.elapsed() >= self.fold_interval || self.tail.len() >= TAIL_PAGES_MAX) {
+        let is_due = last_fold.elapsed() >= self.fold_interval
+            || self.tail.len() >= TAIL_PAGES_MAX
+            || !self.folds_wanted.is_empty();
+        if self.fold.is_idle() && is_due {
             self.start_fold();
             *last_fold = Instant::now();
         }
@@ -141,8 +154,10 @@ impl Committer {
             }
         }
         outcome?;
+        self.answer_folds();
         if next == Next::Stop {
             self.fold_all()?;
+            self.answer_folds();
             self.checkpoint()?;
         } else {
             self.checkpoint_if_due()?;
@@ -153,7 +168,7 @@ impl Committer {
     /// Writes a batch as one journal row together with a step of folding, and syncs.
     fn commit(&mut self, gathered: &[Arc<Gathering>], step: usize) -> Result<(), Trouble> {
         let fold_is_idle = self.fold.is_idle();
-        if gathered.is_empty() && fold_is_idle && !self.prune {
+        if gathered.is_empty() && fold_is_idle && !self.prune && !self.titles_are_due {
             return Ok(());
         }
         let started = Instant::now();
@@ -168,6 +183,8 @@ impl Committer {
         let mut number = self.reached.journal;
         let mut run_number = self.run_number;
         let mut has_more_to_prune = self.prune;
+        let titles = if fold_is_idle && self.titles_are_due { self.titles.take(step / 4) } else { Vec::new() };
+        let mut homeless = Vec::new();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if batch_hits > 0 {
             let source = match run_number {
@@ -183,11 +200,19 @@ impl Committer {
             if self.prune {
                 has_more_to_prune = store::prune_journal(&transaction, self.fold.mark().mark, 64)?;
             }
+            for title in &titles {
+                if titles::write(&transaction, title)? {
+                    self.outbox.title_changed(title.clone());
+                } else {
+                    homeless.push(title.clone());
+                }
+            }
         } else {
             let started = Instant::now();
             let (entries, mark) = self.fold.step(step);
             for entry in entries {
-                fold_entry(&transaction, Some((&*self.outbox, &self.run)), self.fold.source(), entry)?;
+                let told = Told { outbox: &self.outbox, run: &self.run, admission: &self.admission };
+                fold_entry(&transaction, Some(told), self.fold.source(), entry)?;
             }
             store::write_fold_mark(&transaction, mark)?;
             self.metrics.fold_duration.observe(started.elapsed().as_secs_f64());
@@ -200,6 +225,11 @@ impl Committer {
         }
         self.run_number = run_number;
         self.prune = has_more_to_prune;
+        if fold_is_idle {
+            // Those whose pages are not folded yet wait for the next fold, with those that came meanwhile.
+            self.titles_are_due &= titles.len() > homeless.len();
+            homeless.into_iter().for_each(|title| self.titles.put(title));
+        }
         if !fold_is_idle {
             self.finish_fold_step(step);
         }
@@ -211,7 +241,7 @@ impl Committer {
                 self.metrics.redis_unpublished_hits.inc_by(batch_hits);
             }
             self.show(&by_day);
-            self.tail.merge(tally);
+            self.tail.add(tally, by_day.iter().map(|(_, day, _)| *day));
             self.metrics.ledger_tail_hits.inc_by(batch_hits);
         }
         Ok(())
@@ -250,8 +280,7 @@ impl Committer {
         if let Some(source) = self.run_number
             && !self.tail.is_empty()
         {
-            let tail = std::mem::take(&mut self.tail);
-            self.fold.start(tail, source, self.reached.journal);
+            self.fold.start(self.tail.freeze(), source, self.reached.journal);
         }
     }
 
@@ -264,8 +293,26 @@ impl Committer {
             self.metrics.ledger_tail_hits.dec_by(entry.hits);
         }
         self.fold.advance(mark);
+        self.tail.advance(mark);
         if self.fold.is_idle() {
             self.prune = true;
+            self.titles_are_due = !self.titles.is_empty();
+        }
+    }
+
+    /// Tells those whose rows are folded now.
+    fn answer_folds(&mut self) {
+        if self.folds_wanted.is_empty() || self.titles_are_due {
+            return;
+        }
+        let everything = self.fold.is_idle() && self.tail.is_empty();
+        let mark = self.fold.mark().mark;
+        let (folded, waiting): (Vec<_>, Vec<_>) =
+            self.folds_wanted.drain(..).partition(|(number, _)| everything || *number <= mark);
+        self.folds_wanted = waiting;
+        for (_, done) in folded {
+            // Whoever has gone needs no answer.
+            let _ = done.send(Ok(()));
         }
     }
 
@@ -273,12 +320,18 @@ impl Committer {
         loop {
             if self.fold.is_idle() {
                 if self.tail.is_empty() {
-                    return Ok(());
+                    break;
                 }
                 self.start_fold();
             }
             self.commit(&[], STEP_IDLE)?;
         }
+        // All pages have numbers now.
+        self.titles_are_due = !self.titles.is_empty();
+        while self.titles_are_due {
+            self.commit(&[], STEP_IDLE)?;
+        }
+        Ok(())
     }
 
     fn obey(&mut self, command: Message) -> Result<(), Trouble> {
@@ -291,7 +344,14 @@ impl Committer {
                 reply(done, self.merge(site, &contributions, learned))
             }
             Message::MarkPublished { site, sources, done } => reply(done, self.mark_published(site, &sources)),
-            Message::Fold { done } => reply(done, self.fold_all()),
+            Message::Delete { site, rows, done } => {
+                reply(done, self.in_transaction(|c| expiry::delete(c, site, &rows)))
+            }
+            // Folded in steps, between the commits of what arrives meanwhile.
+            Message::Fold { done } => {
+                self.folds_wanted.push((self.reached.journal, done));
+                Ok(())
+            }
         }
     }
 
@@ -384,6 +444,7 @@ impl Committer {
     /// Refuses all that comes until the file can be written again.
     fn wait_it_out(&mut self, reason: &NotDurable) -> Next {
         tracing::error!("{reason}; hits are refused until that has passed");
+        self.refuse_folds(reason);
         self.outbox.set_failed(Some(reason.clone()));
         loop {
             if self.refuse_until(reason, Instant::now() + RETRY_INTERVAL) == Next::Stop {
@@ -404,11 +465,18 @@ impl Committer {
     }
 
     /// After a failed sync nobody knows what is on disk, so nothing is acknowledged any more.
-    fn refuse_for_good(&self, reason: &NotDurable) -> Next {
+    fn refuse_for_good(&mut self, reason: &NotDurable) -> Next {
+        self.refuse_folds(reason);
         tracing::error!("{reason}; hits are refused until the node is started again");
         self.outbox.set_failed(Some(reason.clone()));
         while self.refuse_until(reason, Instant::now() + RETRY_INTERVAL) == Next::Go {}
         Next::Stop
+    }
+
+    fn refuse_folds(&mut self, reason: &NotDurable) {
+        for (_, done) in self.folds_wanted.drain(..) {
+            let _ = done.send(Err(reason.clone()));
+        }
     }
 
     fn refuse_until(&self, reason: &NotDurable, end: Instant) -> Next {
@@ -433,10 +501,17 @@ fn reply<T>(done: oneshot::Sender<Result<T, NotDurable>>, outcome: Result<T, Tro
     outcome
 }
 
-/// Adds one entry of the tail to `counts`, and to what the current run publishes, if it is its own.
+/// Who is told of what folding has changed and found.
+pub struct Told<'a> {
+    pub outbox: &'a Outbox,
+    pub run: &'a Source,
+    pub admission: &'a Admission,
+}
+
+/// Adds one entry of the tail to `counts`, and tells of it, if it is the current run's.
 pub fn fold_entry(
     connection: &Connection,
-    publish: Option<(&Outbox, &Source)>,
+    told: Option<Told<'_>>,
     source: SourceNumber,
     entry: &Entry,
 ) -> rusqlite::Result<()> {
@@ -449,11 +524,18 @@ pub fn fold_entry(
             }
         }
         Some(page) => {
-            let number = store::page_number(connection, site, page)?;
+            let known = store::find_page(connection, site, page)?;
+            if let Some(told) = &told {
+                told.admission.settle(site, page, known.is_some());
+            }
+            let number = match known {
+                Some(number) => number,
+                None => store::page_number(connection, site, page)?,
+            };
             for period in entry.day.page_periods() {
                 let hits = store::add(connection, Place { site, period, page: number, source }, entry.hits)?;
-                if let Some((outbox, run)) = publish {
-                    outbox.page_changed(site, run, period, page, hits);
+                if let Some(told) = &told {
+                    told.outbox.page_changed(site, told.run, period, page, hits);
                 }
             }
         }

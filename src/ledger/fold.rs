@@ -5,6 +5,7 @@
 //! same journal rows give the same entries, and those that are folded are skipped.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::counter::{Day, Hit, PageAddress, SiteNumber, Tally};
 
@@ -26,12 +27,12 @@ pub struct Fold {
     mark: FoldMark,
     source: SourceNumber,
     /// Of which the mark's `done` are in `counts`.
-    entries: Vec<Entry>,
+    entries: Arc<Vec<Entry>>,
 }
 
 impl Fold {
     pub fn new(mark: FoldMark) -> Self {
-        Self { mark, source: 0, entries: Vec::new() }
+        Self { mark, source: 0, entries: Arc::default() }
     }
 
     pub fn is_idle(&self) -> bool {
@@ -46,13 +47,13 @@ impl Fold {
         self.source
     }
 
-    /// Freezes the tail of one source, which holds the journal from the mark to `target`.
-    pub fn start(&mut self, tail: Tally, source: SourceNumber, target: i64) {
+    /// Begins with the tail of one source, which holds the journal from the mark to `target`.
+    pub fn start(&mut self, entries: Arc<Vec<Entry>>, source: SourceNumber, target: i64) {
         debug_assert!(self.is_idle());
         self.source = source;
         self.mark.target = target;
         self.mark.done = 0;
-        self.entries = entries(tail);
+        self.entries = entries;
     }
 
     /// The next entries, and the mark behind them; after the last, at the target.
@@ -70,7 +71,7 @@ impl Fold {
     pub fn advance(&mut self, mark: FoldMark) {
         self.mark = mark;
         if mark.mark == mark.target {
-            self.entries = Vec::new();
+            self.entries = Arc::default();
         }
     }
 }

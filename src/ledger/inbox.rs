@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::counter::{Contribution, Period, SiteId, SiteNumber, Source};
 
+use super::expiry::RowPlace;
 use super::hand_over::{Gathering, NotDurable};
 
 /// Hand-overs and commands that may wait; a worker that finds it full answers 503.
@@ -44,6 +45,12 @@ pub enum Message {
         sources: Vec<Source>,
         done: oneshot::Sender<Result<(), NotDurable>>,
     },
+    /// Delete counts of pages.
+    Delete {
+        site: SiteNumber,
+        rows: Vec<RowPlace>,
+        done: oneshot::Sender<Result<(), NotDurable>>,
+    },
     /// Fold all that is journalled.
     Fold {
         done: oneshot::Sender<Result<(), NotDurable>>,
@@ -62,6 +69,7 @@ impl Message {
             | Self::Load { done, .. }
             | Self::Merge { done, .. }
             | Self::MarkPublished { done, .. }
+            | Self::Delete { done, .. }
             | Self::Fold { done } => drop(done.send(Err(refusal))),
             Self::Enroll { done, .. } => drop(done.send(Err(refusal))),
             Self::Stop => {}

@@ -8,12 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
 
-use crate::counter::{Contribution, Period, Register, SiteNumber, Source};
+use crate::counter::{Contribution, Day, Known, Period, Register, SiteNumber, Source};
 
 use super::store::{SiteCount, SourceNumber};
 
-/// Counters older than this many days leave memory once they are folded.
-const DAYS_KEPT: u64 = 7;
+/// Counters older than this many days leave memory once they are folded: last week's first day is
+/// at most 13 days old.
+const DAYS_KEPT: u64 = 14;
+
+/// For so many reads of Redis a counter is read with the others after it was last asked for.
+const READS_AFTER_ASKED: u8 = 60;
 
 /// All sites in memory.
 #[derive(Debug, Default)]
@@ -46,6 +50,21 @@ pub struct LiveCounter {
     unpublished: Vec<(Source, Register)>,
     /// The journal row of the newest hit.
     journal_number: i64,
+    /// Reads of Redis that still bring it. At 0 nobody has asked for it of late.
+    reads_left: u8,
+    /// One has brought it since it is asked for.
+    is_read: bool,
+}
+
+/// Hits in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveHits {
+    /// In the order of the periods asked for.
+    pub hits: Vec<i64>,
+    /// The state they belong to.
+    pub version: u64,
+    /// Whether a read of Redis has brought all of them. If not, the next one does.
+    pub were_read: bool,
 }
 
 /// What Redis says of one of the site's counters.
@@ -75,11 +94,30 @@ impl LiveSite {
         self.version.load(Ordering::Acquire)
     }
 
-    /// The hits of each period and the version they belong to; none if one is not in memory.
-    pub fn hits(&self, periods: &[Period]) -> Option<(Vec<i64>, u64)> {
+    /// The hits of each period; none if one is not in memory.
+    pub fn hits(&self, periods: &[Period]) -> Option<LiveHits> {
+        let mut counters = self.lock();
+        let mut hits = Vec::with_capacity(periods.len());
+        let mut were_read = true;
+        for period in periods {
+            let counter = counters.get_mut(period)?;
+            counter.is_read &= counter.reads_left > 0;
+            counter.reads_left = READS_AFTER_ASKED;
+            were_read &= counter.is_read;
+            hits.push(counter.shown());
+        }
+        Some(LiveHits { hits, version: self.version(), were_read })
+    }
+
+    /// What the node knows of a counter by itself; none if it is not in memory.
+    pub fn known(&self, period: Period, run: &Source) -> Option<Known> {
         let counters = self.lock();
-        let hits = periods.iter().map(|period| counters.get(period).map(LiveCounter::shown)).collect::<Option<_>>()?;
-        Some((hits, self.version()))
+        let counter = counters.get(&period)?;
+        let mut unpublished = counter.unpublished.clone();
+        if counter.own > 0 {
+            unpublished.push((run.clone(), Register::Grown(counter.own)));
+        }
+        Some(Known { sum: counter.sum, unpublished })
     }
 
     pub fn has(&self, period: Period) -> bool {
@@ -135,11 +173,14 @@ impl LiveSite {
         self.lock().keys().copied().collect()
     }
 
-    /// Lets go of days long before `newest` that are folded and so can be loaded again.
-    pub fn forget_old(&self, newest: crate::counter::Day, fold_mark: i64) {
+    /// Lets go of what no figure of `newest` shows and that is folded, and so can be loaded again.
+    pub fn forget_old(&self, newest: Day, fold_mark: i64) {
         let Some(oldest) = newest.date().checked_sub_days(chrono::Days::new(DAYS_KEPT)) else { return };
+        let before = [newest.month().previous(), newest.year().previous()];
         self.lock().retain(|period, counter| {
-            period.last_day().is_none_or(|day| day.date() >= oldest) || counter.journal_number > fold_mark
+            period.last_day().is_none_or(|day| day.date() >= oldest)
+                || before.contains(&Some(*period))
+                || counter.journal_number > fold_mark
         });
     }
 
@@ -160,17 +201,19 @@ impl LiveSite {
         recent
     }
 
-    /// Each of `periods` with the sources of which Redis may know less than this node.
-    pub fn wanted(&self, periods: &[Period], run: Option<&Source>) -> Vec<(Period, Vec<Source>)> {
-        let counters = self.lock();
-        periods
-            .iter()
-            .filter_map(|period| {
-                let counter = counters.get(period)?;
+    /// The counters to read from Redis: the total, and what was asked for of late. Each with the
+    /// sources of which Redis may know less than this node.
+    pub fn wanted(&self, run: Option<&Source>) -> Vec<(Period, Vec<Source>)> {
+        let mut counters = self.lock();
+        let wanted =
+            counters.iter_mut().filter(|(period, counter)| counter.reads_left > 0 || **period == Period::Total);
+        wanted
+            .map(|(period, counter)| {
+                counter.reads_left = counter.reads_left.saturating_sub(1);
                 let mut sources: Vec<_> = counter.unpublished.iter().map(|(source, _)| source.clone()).collect();
                 // Also if it has no hits yet: its first may come while Redis is being asked.
                 sources.extend(run.cloned());
-                Some((*period, sources))
+                (*period, sources)
             })
             .collect()
     }
@@ -199,6 +242,7 @@ impl LiveSite {
             };
             let beyond = total + contributed.iter().map(lacking).sum::<i64>() - counter.sum;
             changed |= counter.beyond.replace(beyond) != Some(beyond);
+            counter.is_read = true;
             if *period == Period::Total
                 && let Some((_, there)) = contributed.iter().find(|(source, _)| Some(source) == run)
             {
@@ -231,6 +275,7 @@ impl LiveCounter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counter::FigureKey;
 
     fn run() -> Source {
         Source::Run(7)
@@ -249,7 +294,7 @@ mod tests {
 
     fn shown_after(site: &LiveSite, (total, contributed): (i64, [(Source, Option<Register>); 1])) -> i64 {
         site.saw(&[Seen { period: Period::Total, total, contributed: &contributed }], Some(&run()));
-        site.hits(&[Period::Total]).unwrap().0[0]
+        site.hits(&[Period::Total]).unwrap().hits[0]
     }
 
     #[test]
@@ -264,7 +309,7 @@ mod tests {
     fn the_first_hit_is_shown_though_redis_was_asked_before_it() {
         let site = LiveSite::default();
         site.load(Period::Total, Some(1), &[], false);
-        let wanted = site.wanted(&[Period::Total], Some(&run()));
+        let wanted = site.wanted(Some(&run()));
         assert_eq!(wanted, [(Period::Total, vec![run()])]);
         site.add(&[Period::Total], 1, 1);
         assert_eq!(shown_after(&site, seen(0, None)), 1);
@@ -284,7 +329,7 @@ mod tests {
         let site = site_with(10);
         assert_eq!(shown_after(&site, seen(110, Some(10))), 110);
         site.add(&[Period::Total], 5, 2);
-        assert_eq!(site.hits(&[Period::Total]).unwrap().0, [115]);
+        assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [115]);
         assert_eq!(shown_after(&site, seen(112, Some(12))), 115);
     }
 
@@ -293,7 +338,7 @@ mod tests {
         let site = site_with(10);
         let learned = [SiteCount { source: 2, name: Source::Run(8), published: true, register: Register::Grown(100) }];
         site.load(Period::Total, Some(1), &learned, true);
-        assert_eq!(site.hits(&[Period::Total]).unwrap().0, [110]);
+        assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [110]);
     }
 
     #[test]
@@ -302,6 +347,40 @@ mod tests {
         assert_eq!(shown_after(&site, seen(100, Some(0))), 110);
         let learned = [SiteCount { source: 2, name: Source::Run(8), published: true, register: Register::Grown(100) }];
         site.load(Period::Total, Some(1), &learned, true);
-        assert_eq!(site.hits(&[Period::Total]).unwrap().0, [110]);
+        assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [110]);
+    }
+
+    #[test]
+    fn what_is_asked_for_is_read_from_redis_until_nobody_asks_any_more() {
+        let site = site_with(10);
+        let today = Day::from_ymd(2024, 6, 17).unwrap();
+        site.load(Period::Day(today), Some(1), &[], false);
+        let is_wanted = || site.wanted(None).iter().any(|(period, _)| *period == Period::Day(today));
+        assert!(!is_wanted());
+        assert!(!site.hits(&[Period::Day(today)]).unwrap().were_read);
+        assert!(is_wanted());
+        assert!(!site.hits(&[Period::Day(today)]).unwrap().were_read);
+        let read = || site.saw(&[Seen { period: Period::Day(today), total: 0, contributed: &[] }], None);
+        read();
+        assert!(site.hits(&[Period::Day(today)]).unwrap().were_read);
+        let reads = std::iter::repeat_with(is_wanted).take_while(|is_wanted| *is_wanted).count();
+        assert_eq!(reads, usize::from(READS_AFTER_ASKED));
+        // What the last of them said may be long ago.
+        assert!(!site.hits(&[Period::Day(today)]).unwrap().were_read);
+        assert!(site.wanted(None).iter().any(|(period, _)| *period == Period::Total));
+    }
+
+    #[test]
+    fn what_a_figure_shows_stays_in_memory() {
+        let site = LiveSite::default();
+        let today = Day::from_ymd(2024, 6, 23).unwrap();
+        let shown: Vec<_> = FigureKey::ALL.iter().flat_map(|key| key.span(today).periods()).collect();
+        let old = Period::Day(Day::from_ymd(2024, 6, 1).unwrap());
+        for period in shown.iter().chain([&old]) {
+            site.load(*period, Some(1), &[], false);
+        }
+        site.forget_old(today, 0);
+        assert!(site.hits(&shown).is_some());
+        assert!(!site.has(old));
     }
 }

@@ -17,11 +17,14 @@
 //! memory, what this run has journalled and not folded: the tail.
 //!
 //! # Threads
-//! The committer writes, a reader reads, workers hand over and wait. Nothing is locked while
+//! The committer writes, one reader reads for publication and the operator, another for what
+//! strangers ask, workers hand over and wait. Nothing is locked while
 //! anything is awaited or synced.
 
+mod admission;
 mod backup;
 mod committer;
+mod expiry;
 mod fold;
 mod hand_over;
 mod high_water;
@@ -29,9 +32,12 @@ mod inbox;
 mod live;
 mod log_check;
 mod outbox;
+mod pages;
 mod reader;
 mod soundness;
 mod store;
+mod tail;
+mod titles;
 mod trouble;
 
 use std::path::{Path, PathBuf};
@@ -46,23 +52,26 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
-use crate::counter::{
-    Contribution, Day, EnrolledSite, FigureKey, Hit, Period, Register, Site, SiteNumber, Sites, Source, Tally,
-};
+use crate::counter::{Contribution, EnrolledSite, Hit, Period, Register, Site, SiteNumber, Sites, Source, Tally};
 use crate::metrics::Metrics;
 
 pub use backup::backup;
 pub use hand_over::{Durable, NotDurable};
-pub use live::Seen;
+pub use live::{LiveHits, Seen};
+pub use pages::TOP_MAX;
 pub use store::{DirectoryLock, Holder, OpenError, PublishedRow};
+pub use titles::{GivenTitle, PagesTitle};
 
+use admission::Admission;
 use committer::Committer;
 use high_water::{HighWater, Reached};
 use inbox::{Inbox, Message};
 use live::Live;
 use outbox::Outbox;
+use pages::Tops;
 use reader::Reader;
 use soundness::Check;
+use tail::Tail;
 
 /// Counters that one transaction of an import writes: short, so that hits go on between.
 const IMPORT_STEP: usize = 1_000;
@@ -77,7 +86,13 @@ const FOLD_INTERVAL_PUBLISHING: Duration = Duration::from_secs(10);
 pub struct Ledger {
     inbox: Inbox,
     reader: Reader,
+    /// For what strangers ask, so that they hold up neither publication nor an export.
+    queries: Reader,
     live: Arc<Live>,
+    tail: Arc<Tail>,
+    tops: Arc<Tops>,
+    admission: Arc<Admission>,
+    titles: Arc<titles::Waiting>,
     outbox: Arc<Outbox>,
     metrics: Arc<Metrics>,
     run: Source,
@@ -113,8 +128,11 @@ impl Ledger {
         let numbers = store::enroll(&transaction, &ids).map_err(sqlite)?;
         transaction.commit().map_err(sqlite)?;
         let enrolled = numbers.into_iter().zip(sites).map(|(number, site)| EnrolledSite { number, site }).collect();
-        let reader = store::open_reader(directory).map_err(sqlite)?;
-        let reader = Reader::start(reader).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
+        let start_reader = |name| {
+            let connection = store::open_reader(directory).map_err(sqlite)?;
+            Reader::start(name, connection).map_err(|source| OpenError::Directory { path: path.clone(), source })
+        };
+        let (reader, queries) = (start_reader("reader")?, start_reader("queries")?);
         let live = Arc::new(Live::default());
         let run = Source::Run(rand::random());
         let (inbox, messages) = inbox::inbox();
@@ -124,6 +142,8 @@ impl Ledger {
             HighWater::open(directory).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
         high_water.note(reached);
         let log_pages = store::watch_log(&mut connection).map_err(sqlite)?;
+        let tail = Arc::new(Tail::new(mark));
+        let (admission, titles) = (Arc::<Admission>::default(), Arc::<titles::Waiting>::default());
         let committer = Committer {
             connection,
             messages,
@@ -135,12 +155,16 @@ impl Ledger {
             reached,
             high_water,
             run_number: None,
-            tail: Tally::default(),
+            tail: Arc::clone(&tail),
             fold: fold::Fold::new(mark),
+            folds_wanted: Vec::new(),
             log_pages,
             checkpoint_at: committer::CHECKPOINT_PAGES,
             row: Vec::new(),
             prune: last_number > 0,
+            admission: Arc::clone(&admission),
+            titles: Arc::clone(&titles),
+            titles_are_due: false,
         };
         let committer = std::thread::Builder::new()
             .name("committer".to_owned())
@@ -149,7 +173,12 @@ impl Ledger {
         let ledger = Self {
             inbox,
             reader,
+            queries,
             live,
+            tail,
+            tops: Arc::default(),
+            admission,
+            titles,
             outbox,
             metrics,
             run,
@@ -175,8 +204,13 @@ impl Ledger {
         hand_over::count(&self.inbox, hit)
     }
 
-    /// The hits of each period and the version they belong to.
-    pub async fn hits(&self, site: SiteNumber, periods: &[Period]) -> Result<(Vec<i64>, u64), NotDurable> {
+    /// What changes with every change of the site's counters in memory; none if none are there.
+    pub fn version(&self, site: SiteNumber) -> Option<u64> {
+        Some(self.live.get(site)?.version())
+    }
+
+    /// The hits of each period, brought into memory first if need be.
+    pub async fn hits(&self, site: SiteNumber, periods: &[Period]) -> Result<LiveHits, NotDurable> {
         if let Some(found) = self.live.get(site).and_then(|live| live.hits(periods)) {
             return Ok(found);
         }
@@ -200,22 +234,23 @@ impl Ledger {
     }
 
     /// Begins a check of the whole file, beside all else; `damage` tells what it finds.
-    pub fn check_in_background(&self) {
+    pub fn check_in_background(&self, sites: &Sites, now: DateTime<Utc>) {
         let check = match Check::new(&self.directory) {
             Ok(check) => check,
             Err(error) => return tracing::warn!("the node's file could not be checked: {error}"),
         };
         let damage = Arc::clone(&self.damage);
-        let begun = check.begin(self.run.clone(), move |found| match found {
-            Ok(faults) if faults.is_empty() => tracing::debug!("the node's file was checked: it is sound"),
-            Ok(faults) => {
-                let said = format!("the node's file is damaged: {}; restore a backup of it", faults.join("; "));
-                tracing::error!("{said}");
-                // Nobody else sets it.
-                let _ = damage.set(said);
-            }
-            Err(error) => tracing::debug!("the check of the node's file ended early: {error}"),
-        });
+        let begun =
+            check.begin(self.run.clone(), kept(sites.iter().map(AsRef::as_ref), now), move |found| match found {
+                Ok(faults) if faults.is_empty() => tracing::debug!("the node's file was checked: it is sound"),
+                Ok(faults) => {
+                    let said = format!("the node's file is damaged: {}; restore a backup of it", faults.join("; "));
+                    tracing::error!("{said}");
+                    // Nobody else sets it.
+                    let _ = damage.set(said);
+                }
+                Err(error) => tracing::debug!("the check of the node's file ended early: {error}"),
+            });
         match begun {
             Ok(begun) => *self.checking.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun),
             Err(error) => tracing::warn!("the node's file could not be checked: {error}"),
@@ -224,15 +259,15 @@ impl Ledger {
 
     /// Looks through the file for what is damaged: SQLite's own check, and whether the site's counts
     /// add up. On a thread of its own.
-    pub async fn faults(&self, site: SiteNumber) -> Result<Vec<String>, NotDurable> {
+    pub async fn faults(&self, site: &EnrolledSite, now: DateTime<Utc>) -> Result<Vec<String>, NotDurable> {
         let unreadable =
             |error: rusqlite::Error| NotDurable(format!("the node's file can't be checked ({error})").into());
         let check = Check::new(&self.directory).map_err(unreadable)?;
-        let run = self.run.clone();
+        let (run, kept, site) = (self.run.clone(), kept([site], now), site.number);
         let (done, answer) = oneshot::channel();
         std::thread::Builder::new()
             .name("check".to_owned())
-            .spawn(move || drop(done.send(check.faults(&run, Some(site)))))
+            .spawn(move || drop(done.send(check.faults(&run, &kept, Some(site)))))
             .map_err(|error| NotDurable(format!("no thread can be started ({error})").into()))?;
         match answer.await {
             Ok(faults) => faults.map_err(unreadable),
@@ -369,15 +404,9 @@ impl Ledger {
         self.live.get(site).map(|live| live.recent(&self.run)).unwrap_or_default()
     }
 
-    /// Brings the counters of all figures that a box can show into memory.
-    pub async fn load_wanted(&self, site: &EnrolledSite, now: DateTime<Utc>) -> Result<(), NotDurable> {
-        self.hits(site.number, &shown_periods(site, now)).await.map(|_| ())
-    }
-
-    /// The periods of all figures that a box can show, with the sources to ask Redis for.
-    pub fn wanted(&self, site: &EnrolledSite, now: DateTime<Utc>) -> Vec<(Period, Vec<Source>)> {
-        let periods = shown_periods(site, now);
-        self.live.get(site.number).map(|live| live.wanted(&periods, Some(&self.run))).unwrap_or_default()
+    /// The site's counters that are being asked for, with the sources to ask Redis for.
+    pub fn wanted(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
+        self.live.get(site).map(|live| live.wanted(Some(&self.run))).unwrap_or_default()
     }
 
     pub fn saw(&self, site: SiteNumber, seen: &[Seen<'_>]) {
@@ -441,9 +470,11 @@ impl Ledger {
     }
 }
 
-fn shown_periods(site: &EnrolledSite, now: DateTime<Utc>) -> [Period; FigureKey::ALL.len()] {
-    let today = Day::at(now, site.site.time_zone);
-    FigureKey::ALL.map(|key| key.period(today))
+/// From when on the sites' page counts are kept; a day later, since midnight may pass meanwhile.
+fn kept<'a>(sites: impl IntoIterator<Item = &'a EnrolledSite>, now: DateTime<Utc>) -> soundness::Kept {
+    let tomorrow = |site: &Site| crate::counter::Day::at(now, site.time_zone).next();
+    let of = |site: &EnrolledSite| (site.number, site.site.page_retention.oldest_kept(tomorrow(&site.site)));
+    sites.into_iter().map(of).collect()
 }
 
 /// Folds what the last run left in the journal; returns the journal's last number.

@@ -9,6 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::counter::{Contribution, PageAddress, Period, Register, SiteNumber, Source};
 
 use super::hand_over::NotDurable;
+use super::titles;
 
 /// Page counters remembered between two publications, about 20 MB.
 const PAGES_MAX: usize = 200_000;
@@ -18,6 +19,7 @@ pub struct Outbox {
     /// Nobody publishes without Redis.
     is_used: bool,
     waiting: Mutex<Waiting>,
+    titles: titles::Waiting,
     failed: Mutex<Option<NotDurable>>,
 }
 
@@ -31,7 +33,7 @@ struct Waiting {
 
 impl Outbox {
     pub fn new(is_used: bool) -> Self {
-        Self { is_used, waiting: Mutex::default(), failed: Mutex::default() }
+        Self { is_used, waiting: Mutex::default(), titles: titles::Waiting::default(), failed: Mutex::default() }
     }
 
     /// Whether anyone takes what is put here.
@@ -66,6 +68,16 @@ impl Outbox {
         } else {
             waiting.pages.insert((site, period, page.clone()), (run.clone(), hits));
         }
+    }
+
+    pub fn title_changed(&self, title: titles::PagesTitle) {
+        if self.is_used {
+            self.titles.put(title);
+        }
+    }
+
+    pub fn titles(&self) -> &titles::Waiting {
+        &self.titles
     }
 
     pub fn take_sites(&self, limit: usize) -> Vec<SiteNumber> {

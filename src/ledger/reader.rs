@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
 use crate::counter::account::SourceAccount;
@@ -14,7 +14,7 @@ use super::store::{self, SourceNumber};
 use super::trouble;
 
 /// Reads that may wait; more are refused.
-const READS_MAX: usize = 256;
+const READS_MAX: usize = 1_024;
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -25,10 +25,10 @@ pub struct Reader {
 
 impl Reader {
     /// The thread ends when the last handle is gone.
-    pub fn start(connection: Connection) -> std::io::Result<Self> {
+    pub fn start(name: &str, connection: Connection) -> std::io::Result<Self> {
         let (jobs, waiting) = sync_channel::<Job>(READS_MAX);
         std::thread::Builder::new()
-            .name("reader".to_owned())
+            .name(name.to_owned())
             .spawn(move || waiting.into_iter().for_each(|job| job(&connection)))?;
         Ok(Self { jobs })
     }
@@ -49,9 +49,9 @@ impl Reader {
 }
 
 fn unreadable(error: &rusqlite::Error) -> NotDurable {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => trouble::damaged(error),
-        _ => NotDurable(format!("the node's file can't be read ({error})").into()),
+    match trouble::is_damage(error) {
+        true => trouble::damaged(error),
+        false => NotDurable(format!("the node's file can't be read ({error})").into()),
     }
 }
 
@@ -153,6 +153,23 @@ pub fn days_also_counted(
         }
     }
     Ok(counted)
+}
+
+/// Up to `limit` pages that a day has had.
+pub fn pages_of_day(
+    connection: &Connection,
+    site: SiteNumber,
+    day: Day,
+    limit: u32,
+) -> rusqlite::Result<Vec<PageAddress>> {
+    connection
+        .prepare_cached(
+            "SELECT DISTINCT p.address FROM counts c JOIN pages p ON p.number = c.page
+             WHERE c.site = ? AND c.period = ? AND c.page > 0 LIMIT ?",
+        )?
+        .query_map(params![site.0, Period::Day(day).number(), limit], |row| row.get::<_, String>(0))?
+        .map(|address| address.map(|address| PageAddress::from_stored(&address)))
+        .collect()
 }
 
 /// Sites with frozen sources that are not known to be wholly in Redis.

@@ -169,6 +169,7 @@ pub fn open(directory: &Path) -> Result<Connection, OpenError> {
             .map_err(sqlite)?;
     check_version(&connection, &path)?;
     configure(&connection).map_err(sqlite)?;
+    connection.execute_batch(include_str!("titles.sql")).map_err(sqlite)?;
     Ok(connection)
 }
 
@@ -461,7 +462,7 @@ pub fn merge(connection: &Connection, place: Place, stated: Register) -> rusqlit
     Ok(changed > 0)
 }
 
-/// One source's count of one of the site's own periods.
+/// One source's count of a counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteCount {
     pub source: SourceNumber,
@@ -472,14 +473,24 @@ pub struct SiteCount {
 
 /// All sources' counts of one of the site's own periods.
 pub fn site_counts(connection: &Connection, site: SiteNumber, period: Period) -> rusqlite::Result<Vec<SiteCount>> {
+    counts_of(connection, site, period, SITE_ITSELF)
+}
+
+/// All sources' counts of a period of the site or one of its pages.
+pub fn counts_of(
+    connection: &Connection,
+    site: SiteNumber,
+    period: Period,
+    page: i64,
+) -> rusqlite::Result<Vec<SiteCount>> {
     connection
         .prepare_cached(
             "SELECT c.source, s.name, ifnull(p.published, 0), c.hits, c.generation
              FROM counts c JOIN sources s ON s.number = c.source
              LEFT JOIN site_sources p ON p.site = c.site AND p.source = c.source
-             WHERE c.site = ?1 AND c.period = ?2 AND c.page = 0",
+             WHERE c.site = ?1 AND c.period = ?2 AND c.page = ?3",
         )?
-        .query_map(params![site.0, period.number()], |row| {
+        .query_map(params![site.0, period.number(), page], |row| {
             Ok(SiteCount {
                 source: row.get(0)?,
                 name: source_at(row, 1)?,

@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::{self, HEADER_PAGES};
 use crate::counter::source::ImportName;
-use crate::counter::{EnrolledSite, Figures, SiteId};
+use crate::counter::{EnrolledSite, Figures, SiteId, figures};
 use crate::ledger::{DirectoryLock, Holder, Ledger};
 use crate::metrics::Metrics;
 
@@ -117,10 +117,10 @@ pub fn figures(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<
         Place::Stopped(ledger, site) => {
             let now = Utc::now();
             let today = crate::counter::Day::at(now, site.site.time_zone);
-            let periods: Vec<_> = site.site.figures.iter().map(|key| key.period(today)).collect();
+            let periods = figures::periods(&site.site.figures, today);
             let hits = ledger.hits(site.number, &periods).await;
             ledger.close();
-            let (hits, _) = hits?;
+            let hits = hits?.hits;
             let figures = Figures::compose(&site.site, &site.site.figures, now, false, |period| {
                 periods.iter().position(|wanted| *wanted == period).and_then(|at| hits.get(at)).copied().unwrap_or(0)
             });

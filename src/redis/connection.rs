@@ -14,8 +14,8 @@ use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, RedisConnectionInfo,
-    RedisError, RedisResult, ServerErrorKind, TlsMode, Value,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo as _,
+    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsCertificates, TlsMode, Value,
 };
 use tokio::sync::watch;
 
@@ -293,7 +293,11 @@ async fn connect_server(target: &Target, database: i64) -> RedisResult<Multiplex
         .into_connection_info()?
         .set_redis_settings(settings)
         .set_tcp_settings(tcp_settings());
-    Client::open(info)?.get_multiplexed_async_connection_with_config(&timeouts()).await
+    let client = match certificates(target) {
+        Some(certificates) => Client::build_with_tls(info, certificates),
+        None => Client::open(info),
+    };
+    client?.get_multiplexed_async_connection_with_config(&timeouts()).await
 }
 
 async fn connect_cluster(target: &Target) -> RedisResult<ClusterConnection> {
@@ -306,6 +310,9 @@ async fn connect_cluster(target: &Target) -> RedisResult<ClusterConnection> {
         .tcp_settings(tcp_settings());
     if target.has_tls {
         builder = builder.tls(TlsMode::Secure);
+    }
+    if let Some(certificates) = certificates(target) {
+        builder = builder.certs(certificates);
     }
     if let Some(user) = &target.credentials.user {
         builder = builder.username(user);
@@ -329,6 +336,11 @@ fn sentinel_client(
         .set_client_to_sentinel_tcp_settings(tcp_settings());
     if target.has_tls {
         builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+    }
+    if let Some(certificates) = certificates(target) {
+        builder = builder
+            .set_client_to_sentinel_certificates(certificates.clone())
+            .set_client_to_redis_certificates(certificates);
     }
     if let Some(user) = &target.credentials.user {
         builder = builder.set_client_to_redis_username(user);
@@ -374,6 +386,13 @@ fn address_of(address: &Address, has_tls: bool) -> ConnectionAddr {
     } else {
         ConnectionAddr::Tcp(host, port)
     }
+}
+
+/// Servers are judged by the system's authorities all the same.
+fn certificates(target: &Target) -> Option<TlsCertificates> {
+    let identity = target.identity.as_ref().filter(|_| target.has_tls)?;
+    let client_tls = ClientTlsConfig { client_cert: identity.certificate.clone(), client_key: identity.key.clone() };
+    Some(TlsCertificates { client_tls: Some(client_tls), root_cert: None })
 }
 
 fn redis_settings(credentials: &Credentials) -> RedisConnectionInfo {

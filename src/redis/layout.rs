@@ -27,11 +27,15 @@
 //! earlier state goes back in `writes` too, whichever key the last call changed; a key that is lost
 //! alone takes its markers along.
 //!
+//! **`PREFIX:{SITE}:titles`**, a hash: a page's address → `MILLISECONDS TITLE`, what the page called
+//! itself last, and when. Of several the latest holds. It is no count: a title that is lost is
+//! brought again by the page's next reader.
+//!
 //! **`PREFIX:{SITE}:meta`**, a hash: what nodes must agree on before they count into the same keys.
 
 use chrono::{NaiveTime, TimeZone as _};
 
-use crate::counter::{Contribution, PageAddress, Period, Register, Site, SiteId, Source};
+use crate::counter::{Contribution, PageAddress, PageTitle, Period, Register, Site, SiteId, Source};
 
 /// Changes with every change of this file that an older program would misread.
 pub const VERSION: u32 = 1;
@@ -56,6 +60,10 @@ impl Keys {
 
     pub fn pages(&self, site: &SiteId, period: Period) -> String {
         format!("{}:{{{site}}}:pages:{period}", self.prefix)
+    }
+
+    pub fn titles(&self, site: &SiteId) -> String {
+        format!("{}:{{{site}}}:titles", self.prefix)
     }
 
     /// Written and deleted again by those who want to know whether they may.
@@ -113,6 +121,12 @@ pub fn register_text(register: Register) -> String {
         Register::Grown(hits) => hits.to_string(),
         Register::Written { generation, hits } => format!("{generation} {hits}"),
     }
+}
+
+/// A title, and the millisecond in which it was given.
+pub fn title(value: &str) -> Option<(i64, PageTitle)> {
+    let (given, title) = value.split_once(' ')?;
+    Some((integer(given)?, PageTitle::of(title)?))
 }
 
 /// A whole number that is exact in Redis.
@@ -174,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_pages_of_a_day_expire_after_their_retention_in_the_sites_own_zone() {
-        let site = Site::with_defaults(crate::counter::SiteId::demo(), Vec::new());
+        let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
         // Kept up to 27 July: gone at 28 July 00:00 in Vietnam.
         assert_eq!(expiry(&site, "2024-06-17".parse().unwrap()), Some(1_722_099_600));
         assert_eq!(expiry(&site, Period::Total), None);

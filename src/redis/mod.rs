@@ -14,10 +14,13 @@ mod learn;
 pub mod node;
 mod policy;
 mod publish;
+mod queries;
 pub mod raise;
+mod script;
 mod sheet;
 mod sweep;
 pub mod target;
+mod titles;
 mod totals;
 mod verify;
 mod witness;
@@ -33,7 +36,7 @@ use self::health::Health;
 use self::layout::Keys;
 use self::node::Node;
 use self::publish::Publisher;
-pub use self::target::{Target, TargetError, parse};
+pub use self::target::{Identity, Target, TargetError, parse};
 use self::totals::Totals;
 use self::verify::{Desk, Order};
 pub use self::verify::{Place, repair_stopped, verify_stopped};
@@ -63,6 +66,7 @@ pub struct Settings {
 
 /// The running publication.
 pub struct Publication {
+    keys: Keys,
     connections: Arc<Connections>,
     totals: Arc<Totals>,
     health: Arc<Health>,
@@ -86,6 +90,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     let (stop, stopped) = watch::channel(None);
     let (end, done) = watch::channel(());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let keys = Keys::new(&settings.prefix);
     let parts = Parts {
         settings,
         node,
@@ -98,7 +103,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         runtime.block_on(parts.run(wishes, wanted_lessons, wanted_orders, stopped));
         drop(end);
     })?;
-    Ok(Publication { connections, totals, health, lessons, orders, stop, thread: Mutex::new(Some(thread)), done })
+    Ok(Publication { keys, connections, totals, health, lessons, orders, stop, thread: Mutex::new(Some(thread)), done })
 }
 
 /// The client brings TLS without its cryptography.
@@ -111,6 +116,12 @@ impl Publication {
     /// Resolves when the site's totals are younger than a second, or when that would take too long.
     pub async fn refresh(&self, site: SiteNumber) {
         self.totals.refresh(site).await;
+    }
+
+    /// Reads the site's totals now: more of them are wanted than the last read brought. Resolves
+    /// when they are in, or when that would take too long.
+    pub async fn read_again(&self, site: SiteNumber) {
+        self.totals.read_again(site).await;
     }
 
     /// Brings what Redis knows of the site's own counters into the node's file. False: that did not

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::counter::{Contribution, Period, Register, SiteNumber, Sites, Source};
+use crate::counter::{Contribution, PageAddress, PageTitle, Period, Register, SiteNumber, Sites, Source};
 
 /// A node, seen from Redis.
 pub trait Node: Send + Sync + 'static {
@@ -22,6 +22,9 @@ pub trait Node: Send + Sync + 'static {
 
     /// Takes up to `limit` of the current run's page counters that folding has changed.
     fn take_changed_pages(&self, limit: usize) -> Vec<(SiteNumber, Contribution)>;
+
+    /// Takes up to `limit` titles that Redis may not have.
+    fn take_changed_titles(&self, limit: usize) -> Vec<ChangedTitle>;
 
     /// More page counters changed than are remembered, since this was last asked: the current run
     /// must be swept for these sites.
@@ -56,11 +59,8 @@ pub trait Node: Send + Sync + 'static {
     /// Remembers durably that these frozen sources' counts of the site are wholly in Redis.
     fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) -> impl Future<Output = ()> + Send;
 
-    /// Brings the counters of the site's present figures into memory, where they are not.
-    fn load_wanted(&self, site: SiteNumber) -> impl Future<Output = ()> + Send;
-
-    /// What to read from Redis to show the site's figures now, of what is in memory: each period with the sources of which
-    /// this node knows more than Redis may.
+    /// What to read from Redis for the figures that are asked for, of what is in memory: each period
+    /// with the sources of which this node knows more than Redis may.
     fn wanted(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)>;
 
     /// Redis's totals and what these sources contributed to them, read atomically.
@@ -68,6 +68,16 @@ pub trait Node: Send + Sync + 'static {
 
     /// Other sources' counters of the site, read from Redis, to be kept in this node's file.
     fn learn(&self, site: SiteNumber, contributions: Vec<Contribution>) -> impl Future<Output = ()> + Send;
+}
+
+/// What a page calls itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedTitle {
+    pub site: SiteNumber,
+    pub page: PageAddress,
+    pub title: PageTitle,
+    /// Unix milliseconds: of several titles the latest holds.
+    pub given_ms: i64,
 }
 
 /// One of the site's counters as it stands in Redis.

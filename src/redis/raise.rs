@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use redis::{Cmd, RedisError, RedisResult, Script, ServerErrorKind, Value};
+use redis::{RedisError, RedisResult, Value};
 
 use super::connection::Link;
 use super::layout::{self, Keys};
+use super::script::Scripted;
 use crate::counter::{Contribution, Period, Register, Site, Source};
 
 /// Rows and markers of one call: more would hold up everyone else's calls for milliseconds.
 pub const ROWS_MAX: usize = 500;
 
-static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(SCRIPT_TEXT));
-const SCRIPT_TEXT: &str = include_str!("raise.lua");
+static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!("raise.lua")));
 
 /// What to do with a source's marker in a key of pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,18 +95,7 @@ impl Raise {
 
     pub async fn send(&self, link: &Link, keys: &Keys, site: &Site) -> RedisResult<Raised> {
         let (key_names, arguments) = self.encode(keys, site);
-        let command = |name: &str, script: &str| {
-            let mut command = Cmd::new();
-            command.arg(name).arg(script).arg(key_names.len()).arg(&key_names).arg(&arguments);
-            command
-        };
-        let reply = match link.query(&command("EVALSHA", SCRIPT.get_hash())).await {
-            // By key, not SCRIPT LOAD: in a cluster that would need every node to be up.
-            Err(error) if error.kind() == ServerErrorKind::NoScript.into() => {
-                link.query(&command("EVAL", SCRIPT_TEXT)).await?
-            }
-            other => other?,
-        };
+        let reply = SCRIPT.run(link, &key_names, &arguments).await?;
         self.decode(reply).ok_or_else(|| unexpected("an answer of another shape"))
     }
 

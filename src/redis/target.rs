@@ -12,6 +12,15 @@ pub struct Target {
     pub addresses: Vec<Address>,
     pub has_tls: bool,
     pub credentials: Credentials,
+    /// Shown to a TLS server that asks for it.
+    pub identity: Option<Identity>,
+}
+
+/// A client certificate and its key, in PEM format.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub certificate: Vec<u8>,
+    pub key: Vec<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +123,7 @@ fn parse_one(text: &str) -> Result<Target, TargetError> {
     if !matches!(kind, TargetKind::Sentinel { .. }) && url.query().is_some() {
         return Err(refuse("has a query, which means nothing here".to_owned()));
     }
-    Ok(Target { kind, addresses: vec![address], has_tls, credentials })
+    Ok(Target { kind, addresses: vec![address], has_tls, credentials, identity: None })
 }
 
 /// Sentinels have passwords of their own: `?sentinel_user=…&sentinel_password=…`.
@@ -219,6 +228,12 @@ impl fmt::Display for Target {
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Target({self})")
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity(hidden)")
     }
 }
 

@@ -40,6 +40,12 @@ struct Reading {
     is_on: bool,
 }
 
+impl Reading {
+    fn end(&self) -> watch::Receiver<u64> {
+        self.ended.subscribe()
+    }
+}
+
 impl Totals {
     pub fn new(connections: Arc<Connections>) -> (Self, mpsc::Receiver<SiteNumber>) {
         let (wishes, receiver) = mpsc::channel(QUEUE_MAX);
@@ -51,27 +57,45 @@ impl Totals {
         if !self.connections.is_up() {
             return;
         }
-        if let Some(mut ended) = self.wish(site) {
+        if let Some(mut ended) = self.wish(site, AGE_MAX) {
             let _ = tokio::time::timeout(WAIT_MAX, ended.changed()).await;
         }
     }
 
+    /// Resolves when the site's totals have been read by a read that began after this was called, or
+    /// when that would take too long.
+    pub async fn read_again(&self, site: SiteNumber) {
+        if !self.connections.is_up() {
+            return;
+        }
+        let reading = async {
+            let under_way = lock(&self.readings).get(&site).filter(|reading| reading.is_on).map(Reading::end);
+            if let Some(mut ended) = under_way {
+                let _ = ended.changed().await;
+            }
+            if let Some(mut ended) = self.wish(site, Duration::ZERO) {
+                let _ = ended.changed().await;
+            }
+        };
+        let _ = tokio::time::timeout(WAIT_MAX, reading).await;
+    }
+
     /// What to wait for; none if nothing.
-    fn wish(&self, site: SiteNumber) -> Option<watch::Receiver<u64>> {
+    fn wish(&self, site: SiteNumber, age_max: Duration) -> Option<watch::Receiver<u64>> {
         let mut readings = lock(&self.readings);
         let reading = readings.entry(site).or_insert_with(|| Reading {
             ended: watch::Sender::new(0),
             ended_at: None,
             is_on: false,
         });
-        if reading.ended_at.is_some_and(|at| at.elapsed() < AGE_MAX) {
+        if reading.ended_at.is_some_and(|at| at.elapsed() < age_max) {
             return None;
         }
         if !reading.is_on {
             self.wishes.try_send(site).ok()?;
             reading.is_on = true;
         }
-        Some(reading.ended.subscribe())
+        Some(reading.end())
     }
 
     /// Sites of which a read showed less than was confirmed, since this was last asked.
@@ -94,7 +118,7 @@ impl Totals {
         wishes
             .for_each_concurrent(IN_FLIGHT_MAX, |site| async move {
                 let is_read = match self.connections.get() {
-                    Some((number, link)) => self.read(number, &link, site, node.as_ref(), keys, witnesses).await,
+                    Some((number, link)) => self.fetch(number, &link, site, node.as_ref(), keys, witnesses).await,
                     None => false,
                 };
                 self.ended(site, is_read);
@@ -102,7 +126,7 @@ impl Totals {
             .await;
     }
 
-    async fn read<N: Node>(
+    async fn fetch<N: Node>(
         &self,
         number: u64,
         link: &Link,
@@ -111,7 +135,6 @@ impl Totals {
         keys: &Keys,
         witnesses: &Witnesses,
     ) -> bool {
-        node.load_wanted(site).await;
         let wanted = node.wanted(site);
         let sites = node.sites();
         let Some(enrolled) = sites.by_number(site).filter(|_| !wanted.is_empty()) else { return true };

@@ -18,7 +18,7 @@ use crate::counter::csv::{self, HEADER_PAGES, Row};
 use crate::counter::source::ImportName;
 use crate::metrics::Metrics;
 
-use super::answer::{self, AnswerBody, JSON, StreamError};
+use super::answer::{self, AnswerBody, CSV, JSON, StreamError};
 use super::connection::Answer;
 use super::figures::FigureAnswers;
 use super::host::Host;
@@ -33,7 +33,6 @@ const EXPORT_STEP: usize = 1_000;
 const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
 
 pub struct Admin<N> {
     node: Arc<N>,
@@ -99,7 +98,7 @@ impl<N: Node> Admin<N> {
             "bots" => Ok(json(&self.node.spared(&site))),
             "figures" => {
                 self.node.refresh(&site).await;
-                self.figures.query(&*self.node, &site, &HeaderMap::new()).await
+                self.figures.query(&*self.node, &site, None, HeaderMap::new()).await
             }
             "import" => self.import(&site, request, wire).await,
             _ => self.forget(&site, what.strip_prefix("sources/").unwrap_or(what)).await,

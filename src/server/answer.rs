@@ -52,6 +52,8 @@ pub const THONGKE_HIT: HeaderName = HeaderName::from_static("thongke-hit");
 pub const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
+pub const SVG: HeaderValue = HeaderValue::from_static("image/svg+xml");
 pub const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 pub const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 pub const CROSS_ORIGIN: HeaderValue = HeaderValue::from_static("cross-origin");

@@ -1,25 +1,28 @@
 //! The figures JSON, rendered once per site, state and second.
 
 use std::cell::RefCell;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
-use hyper::{Response, StatusCode};
+use hyper::Response;
+use hyper::header::{HeaderMap, HeaderValue};
 use rustc_hash::FxHashMap;
 
-use crate::counter::{Day, EnrolledSite, Figures, SiteNumber};
+use crate::counter::{Day, EnrolledSite, FigureKey, Figures, SiteNumber, figures};
 
-use super::answer::{self, AnswerBody, CORP, CROSS_ORIGIN, JSON};
+use super::answer::{AnswerBody, JSON};
 use super::node::Node;
 use super::refusal::Refusal;
-use super::{clock, cors};
+use super::{clock, fresh};
 
 /// One worker's rendered answers.
 #[derive(Default)]
 pub struct FigureAnswers {
+    /// With the figures that a site shows.
     rendered: RefCell<FxHashMap<SiteNumber, Rendered>>,
+    /// With those that a request named.
+    on_request: RefCell<FxHashMap<(SiteNumber, Vec<FigureKey>), Rendered>>,
 }
 
 #[derive(Clone)]
@@ -34,54 +37,64 @@ struct Rendered {
 
 /// Sites whose answers a worker keeps; then it starts afresh.
 const RENDERED_MAX: usize = 10_000;
-
-const FRESH_FOR_A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1");
+/// The same for answers that strangers may ask for in any order.
+const ON_REQUEST_MAX: usize = 1_000;
 
 impl FigureAnswers {
-    /// The body of a counted hit's answer.
-    pub async fn after_hit<N: Node>(&self, node: &N, site: &Arc<EnrolledSite>) -> Result<Bytes, Refusal> {
-        Ok(self.render(node, site).await?.body)
+    /// The body of a counted hit's answer: with the figures `keys`, or those that the site shows.
+    pub async fn after_hit<N: Node>(
+        &self,
+        node: &N,
+        site: &Arc<EnrolledSite>,
+        keys: Option<&[FigureKey]>,
+    ) -> Result<Bytes, Refusal> {
+        Ok(self.render(node, site, keys).await?.body)
     }
 
     pub async fn query<N: Node>(
         &self,
         node: &N,
         site: &Arc<EnrolledSite>,
-        request: &HeaderMap,
+        keys: Option<&[FigureKey]>,
+        request: HeaderMap,
     ) -> Result<Response<AnswerBody>, Refusal> {
-        let rendered = self.render(node, site).await?;
-        let is_known = request
-            .get_all(IF_NONE_MATCH)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|list| list.split(','))
-            .any(|tag| tag.trim() == "*" || tag.trim().as_bytes() == rendered.etag.as_bytes());
-        let mut response = if is_known {
-            answer::with_body(StatusCode::NOT_MODIFIED, HeaderMap::with_capacity(8), Bytes::new())
-        } else {
-            answer::typed(StatusCode::OK, JSON, rendered.body)
-        };
-        let headers = response.headers_mut();
-        headers.insert(ETAG, rendered.etag);
-        headers.insert(CACHE_CONTROL, FRESH_FOR_A_SECOND);
-        headers.insert(CORP, CROSS_ORIGIN);
-        cors::allow_any(headers);
-        Ok(response)
+        let rendered = self.render(node, site, keys).await?;
+        Ok(fresh::answer(request, JSON, rendered.body, rendered.etag))
     }
 
-    async fn render<N: Node>(&self, node: &N, site: &Arc<EnrolledSite>) -> Result<Rendered, Refusal> {
+    async fn render<N: Node>(
+        &self,
+        node: &N,
+        site: &Arc<EnrolledSite>,
+        keys: Option<&[FigureKey]>,
+    ) -> Result<Rendered, Refusal> {
         let now = clock::now();
         let second = now.timestamp();
-        let today = Day::at(now, site.site.time_zone);
-        let periods: Vec<_> = site.site.figures.iter().map(|key| key.period(today)).collect();
-        let counts = node.hits(site, &periods).await?;
-        if let Some(known) = self.rendered.borrow().get(&site.number)
-            && (known.version, known.second, known.stale) == (counts.version, second, counts.stale)
+        // As a rule nothing has changed since it was rendered last.
+        if keys.is_none()
+            && let Some(known) = self.rendered.borrow().get(&site.number)
+            && known.second == second
             && Arc::ptr_eq(&known.site, site)
+            && node.version(site) == Some((known.version, known.stale))
         {
             return Ok(known.clone());
         }
-        let figures = Figures::compose(&site.site, &site.site.figures, now, counts.stale, |period| {
+        let today = Day::at(now, site.site.time_zone);
+        let shown = keys.unwrap_or(&site.site.figures);
+        let periods = figures::periods(shown, today);
+        let counts = node.hits(site, &periods).await?;
+        let is_current = |known: &&Rendered| {
+            (known.version, known.second, known.stale) == (counts.version, second, counts.stale)
+                && Arc::ptr_eq(&known.site, site)
+        };
+        let known = match keys {
+            None => self.rendered.borrow().get(&site.number).filter(is_current).cloned(),
+            Some(keys) => self.on_request.borrow().get(&(site.number, keys.to_vec())).filter(is_current).cloned(),
+        };
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let figures = Figures::compose(&site.site, shown, now, counts.stale, |period| {
             periods.iter().position(|wanted| *wanted == period).and_then(|at| counts.hits.get(at)).copied().unwrap_or(0)
         });
         // A struct of strings and numbers always serialises.
@@ -94,23 +107,29 @@ impl FigureAnswers {
             body,
             etag: etag_of(&figures),
         };
-        let mut all = self.rendered.borrow_mut();
-        if all.len() >= RENDERED_MAX {
-            all.clear();
+        match keys {
+            None => keep(&self.rendered, RENDERED_MAX, site.number, &rendered),
+            Some(keys) => keep(&self.on_request, ON_REQUEST_MAX, (site.number, keys.to_vec()), &rendered),
         }
-        all.insert(site.number, rendered.clone());
         Ok(rendered)
     }
 }
 
-/// Over the figures, not over when they were read. The hasher's keys are fixed, so that nodes and
-/// restarts agree.
-fn etag_of(figures: &Figures) -> HeaderValue {
-    let mut hasher = DefaultHasher::new();
-    figures.title.hash(&mut hasher);
-    figures.stale.hash(&mut hasher);
-    for figure in &figures.figures {
-        (figure.key, &figure.label, &figure.period, figure.value).hash(&mut hasher);
+fn keep<K: Eq + Hash>(all: &RefCell<FxHashMap<K, Rendered>>, limit: usize, key: K, rendered: &Rendered) {
+    let mut all = all.borrow_mut();
+    if all.len() >= limit {
+        all.clear();
     }
-    HeaderValue::from_str(&format!("W/\"{:016x}\"", hasher.finish())).unwrap_or(HeaderValue::from_static("W/\"0\""))
+    all.insert(key, rendered.clone());
+}
+
+/// Over the figures, not over when they were read.
+fn etag_of(figures: &Figures) -> HeaderValue {
+    fresh::etag(|hasher| {
+        figures.title.hash(hasher);
+        figures.stale.hash(hasher);
+        for figure in &figures.figures {
+            (figure.key, &figure.label, &figure.period, figure.value).hash(hasher);
+        }
+    })
 }

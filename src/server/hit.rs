@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,13 +11,13 @@ use hyper::header::{
     CACHE_CONTROL, CONTENT_TYPE, DNT, HeaderMap, HeaderName, HeaderValue, ORIGIN, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
 };
 use prometheus_client::metrics::counter::Counter;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use crate::bots::Kind;
-use crate::counter::{Day, EnrolledSite, Hit, PageAddress, SiteNumber, Sites};
+use crate::counter::{ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, SiteNumber, Sites};
 use crate::metrics::{HitLabels, Metrics};
 
 use super::answer::{JSON, NO_STORE, NOSNIFF, THONGKE_HIT};
@@ -41,6 +42,9 @@ pub struct Fields<'a> {
     pub site: Cow<'a, str>,
     #[serde(borrow)]
     pub url: Cow<'a, str>,
+    /// What the page calls itself.
+    #[serde(borrow, default)]
+    pub title: Option<Cow<'a, str>>,
     /// A program steers the browser; anything but `true` says nothing.
     #[serde(default, deserialize_with = "is_true")]
     pub webdriver: bool,
@@ -80,19 +84,20 @@ impl<'a> Fields<'a> {
         }
         let field = |field| form_field(text, field)?.ok_or(Refusal::FieldMissing { field });
         let webdriver = form_field(text, "webdriver")?.is_some_and(|value| value == "true");
-        Ok(Self { site: field("site")?, url: field("url")?, webdriver })
+        Ok(Self { site: field("site")?, url: field("url")?, title: form_field(text, "title")?, webdriver })
     }
 
     /// A query such as the pixel's; without a `url` in it, the page is the one that `Referer` names.
     pub fn parse_query(query: &'a str, referer: Option<&'a str>) -> Result<Self, Refusal> {
         let site = form_field(query, "site")?.ok_or(Refusal::FieldMissing { field: "site" })?;
         let url = form_field(query, "url")?.or(referer.map(Cow::Borrowed));
-        Ok(Self { site, url: url.ok_or(Refusal::FieldMissing { field: "url" })?, webdriver: false })
+        let title = form_field(query, "title")?;
+        Ok(Self { site, url: url.ok_or(Refusal::FieldMissing { field: "url" })?, title, webdriver: false })
     }
 }
 
 /// A field of a form, which may stand there once.
-fn form_field<'a>(form: &'a str, field: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
+pub fn form_field<'a>(form: &'a str, field: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
     let mut values = form_urlencoded::parse(form.as_bytes()).filter(|(key, _)| key == field).map(|(_, value)| value);
     let value = values.next();
     if values.next().is_some() {
@@ -110,8 +115,9 @@ fn diagnose(text: &str, error: &serde_json::Error) -> Refusal {
     let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else {
         return Refusal::NotJson { reason: error.to_string() };
     };
-    for field in ["site", "url"] {
+    for field in ["site", "url", "title"] {
         let found = match value.get(field) {
+            None | Some(serde_json::Value::Null) if field == "title" => continue,
             None => return Refusal::FieldMissing { field },
             Some(serde_json::Value::String(_)) => continue,
             Some(serde_json::Value::Null) => "null",
@@ -136,8 +142,8 @@ pub fn find_site(sites: &Sites, id: &str) -> Result<Arc<EnrolledSite>, Refusal> 
     })
 }
 
-/// A hit's page: an address on one of the site's origins.
-fn page_of(site: &EnrolledSite, text: &str) -> Result<PageAddress, Refusal> {
+/// A page: an address on one of the site's origins.
+pub fn page_of(site: &EnrolledSite, text: &str) -> Result<PageAddress, Refusal> {
     let url = Url::parse(text).map_err(|error| Refusal::UrlMalformed { reason: error.to_string() })?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Refusal::UrlScheme);
@@ -205,13 +211,31 @@ pub struct Hits {
     metrics: Arc<Metrics>,
     results: RefCell<FxHashMap<(SiteNumber, &'static str), Counter>>,
     screen: Screen,
-    /// Of each url that was good: for which site, and the page it is.
-    pages: RefCell<Recent<(Arc<EnrolledSite>, PageAddress)>>,
+    /// Clients have a limit of new pages.
+    limits_clients: bool,
+    /// Of each url that was good, what was found out about it.
+    pages: RefCell<Recent<KnownUrl>>,
+}
+
+#[derive(Debug, Clone)]
+struct KnownUrl {
+    site: Arc<EnrolledSite>,
+    page: PageAddress,
+    /// The day on which the page was found to count under its own address.
+    admitted_on: Option<Day>,
+    /// A hash of the title that was given last that day.
+    title: Option<u64>,
 }
 
 impl Hits {
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, results: RefCell::default(), screen: Screen::default(), pages: RefCell::default() }
+    pub fn new(metrics: Arc<Metrics>, limits_clients: bool) -> Self {
+        Self {
+            metrics,
+            results: RefCell::default(),
+            screen: Screen::default(),
+            limits_clients,
+            pages: RefCell::default(),
+        }
     }
 
     /// Resolves when the hit is on disk, or is known not to count, and, if figures will be shown,
@@ -221,17 +245,17 @@ impl Hits {
         node: &N,
         fields: &Fields<'_>,
         headers: &HeaderMap,
-        client: impl FnOnce() -> Option<IpAddr>,
+        client: impl Fn() -> Option<IpAddr>,
         with_figures: bool,
     ) -> Result<Received, Refusal> {
         let site = find_site(&node.sites(), &fields.site)?;
-        let page = self.page(&site, &fields.url)?;
+        let known = self.known(&site, &fields.url)?;
         check_origin(&site, &fields.url, headers)?;
         let day = Day::at(clock::now(), site.site.time_zone);
         let mut spared = self.screen.judge(site.site.screening, headers, fields.webdriver);
         let mut view = None;
         if spared.is_none() && !site.site.repeat_window.is_zero() {
-            view = view_of(node, &site, &page, headers, client);
+            view = view_of(node, &site, &known.page, headers, &client);
             let window = site.site.repeat_window;
             if view.is_some_and(|view| node.repeats().is_repeat(view, window, Instant::now())) {
                 spared = Some(Kind::Repeat);
@@ -243,7 +267,10 @@ impl Hits {
                 node.refresh(&site).await;
             }
         } else {
-            let counting = node.count(Hit { site: site.number, day, page });
+            let known = self.admitted(node, known, &fields.url, day, &client).await;
+            let title = fields.title.as_deref().filter(|_| !known.page.is_other());
+            let titled = title.map(|title| (title, known.clone()));
+            let counting = node.count(Hit { site: site.number, day, page: known.page });
             let counted = if with_figures {
                 futures_util::future::join(counting, node.refresh(&site)).await.0
             } else {
@@ -253,21 +280,58 @@ impl Hits {
                 node.repeats().forget(view);
             }
             counted?;
+            if let Some((title, known)) = titled {
+                self.titled(node, known, &fields.url, title);
+            }
         }
         self.note(&site, spared.map_or(COUNTED, Kind::result));
         Ok(Received { site, spared })
     }
 
-    fn page(&self, site: &Arc<EnrolledSite>, url: &str) -> Result<PageAddress, Refusal> {
+    /// The page under which a hit counts: a worker asks the node once a day and url.
+    async fn admitted<N: Node>(
+        &self,
+        node: &N,
+        known: KnownUrl,
+        url: &str,
+        day: Day,
+        client: impl Fn() -> Option<IpAddr>,
+    ) -> KnownUrl {
+        if known.admitted_on == Some(day) {
+            return known;
+        }
+        let client = if self.limits_clients { client().map(ClientPrefix::of) } else { None };
+        let page = node.admit(&known.site, day, known.page.clone(), client).await;
+        let admitted_on = (page == known.page).then_some(day);
+        let known = KnownUrl { page, admitted_on, title: None, ..known };
+        if admitted_on.is_some() {
+            self.pages.borrow_mut().insert(url, known.clone());
+        }
+        known
+    }
+
+    fn known(&self, site: &Arc<EnrolledSite>, url: &str) -> Result<KnownUrl, Refusal> {
         let mut pages = self.pages.borrow_mut();
         match pages.get(url) {
             // The very same: a configuration that was read again may judge otherwise.
-            Some((known, page)) if Arc::ptr_eq(&known, site) => Ok(page),
+            Some(known) if Arc::ptr_eq(&known.site, site) => Ok(known),
             _ => {
                 let page = page_of(site, url)?;
-                pages.insert(url, (Arc::clone(site), page.clone()));
-                Ok(page)
+                let known = KnownUrl { site: Arc::clone(site), page, admitted_on: None, title: None };
+                pages.insert(url, known.clone());
+                Ok(known)
             }
+        }
+    }
+
+    /// Passes a title on, unless this worker has had it today.
+    fn titled<N: Node>(&self, node: &N, known: KnownUrl, url: &str, title: &str) {
+        let hash = Some(FxBuildHasher.hash_one(title));
+        if known.title != hash {
+            if let Some(title) = PageTitle::of(title) {
+                node.titled(&known.site, &known.page, title);
+            }
+            self.pages.borrow_mut().insert(url, KnownUrl { title: hash, ..known });
         }
     }
 
@@ -287,7 +351,7 @@ fn view_of<N: Node>(
     site: &EnrolledSite,
     page: &PageAddress,
     headers: &HeaderMap,
-    client: impl FnOnce() -> Option<IpAddr>,
+    client: impl Fn() -> Option<IpAddr>,
 ) -> Option<View> {
     if [DNT, SEC_GPC].iter().any(|name| headers.get(name).is_some_and(|value| value == "1")) {
         return None;

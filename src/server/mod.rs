@@ -9,6 +9,7 @@ mod admin;
 mod answer;
 mod assets;
 mod body;
+mod chart;
 mod client;
 mod clock;
 mod connection;
@@ -16,17 +17,22 @@ mod cors;
 mod durations;
 mod figures;
 mod framing;
+mod fresh;
+mod history;
 pub mod hit;
 mod host;
 mod limits;
 mod listener;
 pub mod node;
+mod pages;
 mod public;
 mod recent;
 mod refusal;
 pub mod repeats;
 mod router;
 mod screen;
+mod shared;
+mod wanted;
 mod wire;
 
 use std::future::Future;
@@ -46,6 +52,8 @@ pub struct PublicSettings {
     pub path_prefix: String,
     /// Whether the demo article page is served.
     pub demo: bool,
+    /// Clients have limits of their own; not for benches.
+    pub limits_clients: bool,
     pub limits: Limits,
 }
 

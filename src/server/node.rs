@@ -8,7 +8,7 @@ use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
-use crate::counter::{Day, EnrolledSite, Hit, Period, Sites};
+use crate::counter::{ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, Period, Sites};
 
 use super::repeats::Repeats;
 
@@ -25,8 +25,48 @@ pub trait Node: Send + Sync + 'static {
     /// resolves when they are in (or when waiting for them would take too long).
     fn refresh(&self, site: &Arc<EnrolledSite>) -> impl Future<Output = ()>;
 
+    /// The version of the site's figures in memory and whether they are stale, as [`Node::hits`] last
+    /// gave them if nothing has changed since; none if there are none.
+    fn version(&self, site: &EnrolledSite) -> Option<(u64, bool)>;
+
     /// The site's hits in each of `periods`, from memory; the site is loaded first if it must be.
     fn hits(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> impl Future<Output = Result<Counts, Unavailable>>;
+
+    /// Decides under which address a hit's page is counted: its own, or `(other)` for one page too
+    /// many. `client`: none where clients have no limit.
+    fn admit(
+        &self,
+        site: &Arc<EnrolledSite>,
+        day: Day,
+        page: PageAddress,
+        client: Option<ClientPrefix>,
+    ) -> impl Future<Output = PageAddress>;
+
+    /// Takes the title that a page gave with its hit.
+    fn titled(&self, site: &EnrolledSite, page: &PageAddress, title: PageTitle);
+
+    /// The hits of each page in each period: all periods of the first page, and so on.
+    fn page_hits(
+        &self,
+        site: &Arc<EnrolledSite>,
+        pages: &[PageAddress],
+        periods: &[Period],
+    ) -> impl Future<Output = Result<Read<i64>, Unavailable>>;
+
+    /// The most read pages of a period, the first first.
+    fn top_pages(
+        &self,
+        site: &Arc<EnrolledSite>,
+        period: Period,
+        limit: usize,
+    ) -> impl Future<Output = Result<Read<TopPage>, Unavailable>>;
+
+    /// The site's hits in each of many periods, which are not brought into memory.
+    fn history(
+        &self,
+        site: &Arc<EnrolledSite>,
+        periods: &[Period],
+    ) -> impl Future<Output = Result<Read<i64>, Unavailable>>;
 
     fn import(
         &self,
@@ -81,6 +121,22 @@ pub struct Counts {
     pub version: u64,
     /// Redis is away: other nodes' newest hits are missing.
     pub stale: bool,
+}
+
+/// What was read for an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read<T> {
+    pub values: Vec<T>,
+    /// Redis is away: other nodes' newest hits are missing.
+    pub stale: bool,
+}
+
+/// A page and how often it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopPage {
+    pub page: PageAddress,
+    pub hits: i64,
+    pub title: Option<PageTitle>,
 }
 
 /// Why something can't be done now; the client may try again later.

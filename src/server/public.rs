@@ -1,18 +1,20 @@
 //! The public listener: what pages and their readers ask for.
 
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderMap, HeaderValue, LOCATION, REFERER};
+use hyper::header::{ACCEPT, CONNECTION, HeaderMap, HeaderValue, LOCATION, REFERER, VARY};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
+use crate::counter::EnrolledSite;
 use crate::metrics::{Metrics, ReasonLabels};
 
-use super::answer::{self, AnswerBody, THONGKE_HIT};
+use super::answer::{self, AnswerBody, CSV, JSON, SVG, THONGKE_HIT};
 use super::assets::Assets;
 use super::connection::Answer;
 use super::durations::Durations;
@@ -23,8 +25,10 @@ use super::limits::HIT_BYTES_MAX;
 use super::node::Node;
 use super::refusal::Refusal;
 use super::router::Route;
+use super::shared::{Made, SharedAnswers};
+use super::wanted::Wanted;
 use super::wire::Wire;
-use super::{PublicSettings, body, client, cors, framing};
+use super::{PublicSettings, body, client, cors, framing, fresh, history, pages};
 
 /// One worker's part of the public listener.
 pub struct Public<N> {
@@ -34,6 +38,7 @@ pub struct Public<N> {
     durations: Durations,
     assets: Assets,
     figures: Rc<FigureAnswers>,
+    shared: SharedAnswers,
     hits: Hits,
 }
 
@@ -43,11 +48,12 @@ impl<N: Node> Public<N> {
     pub fn new(node: Arc<N>, settings: Arc<PublicSettings>, metrics: Arc<Metrics>) -> Self {
         Self {
             node,
-            settings,
             durations: Durations::new(Arc::clone(&metrics)),
             assets: Assets::new(),
             figures: Rc::default(),
-            hits: Hits::new(Arc::clone(&metrics)),
+            shared: SharedAnswers::default(),
+            hits: Hits::new(Arc::clone(&metrics), settings.limits_clients),
+            settings,
             metrics,
         }
     }
@@ -83,8 +89,36 @@ impl<N: Node> Public<N> {
             Route::Figures { site } => {
                 let sites = self.node.sites();
                 let site = hit::find_site(&sites, site)?;
+                let keys = match Wanted::of(uri.query())? {
+                    Wanted::Nothing => return Err(Refusal::FiguresNone),
+                    Wanted::OfSite => None,
+                    Wanted::These(keys) => Some(keys),
+                };
                 self.node.refresh(&site).await;
-                self.figures.query(&*self.node, &site, &head.headers).await
+                self.figures.query(&*self.node, &site, keys.as_deref(), std::mem::take(&mut head.headers)).await
+            }
+            Route::PageFigures { site } => {
+                let make = |site, query| pages::figures(Arc::clone(&self.node), site, query);
+                self.shared("pages/figures", site, uri, &mut head.headers, JSON, make).await
+            }
+            Route::TopPages { site } => {
+                let make = |site, query| pages::most_read(Arc::clone(&self.node), site, query);
+                self.shared("pages", site, uri, &mut head.headers, JSON, make).await
+            }
+            Route::History { site } => {
+                let format = history::Format::of(uri.query().unwrap_or_default(), &head.headers)?;
+                let (what, content_type) = match format {
+                    history::Format::Json => ("history.json", JSON),
+                    history::Format::Csv => ("history.csv", CSV),
+                };
+                let make = |site, query| history::history(Arc::clone(&self.node), site, query, format);
+                let mut response = self.shared(what, site, uri, &mut head.headers, content_type, make).await?;
+                response.headers_mut().insert(VARY, HeaderValue::from_name(ACCEPT));
+                Ok(response)
+            }
+            Route::Chart { site } => {
+                let make = |site, query| history::chart(Arc::clone(&self.node), site, query);
+                self.shared("chart.svg", site, uri, &mut head.headers, SVG, make).await
             }
             Route::Script => Ok(self.assets.script(&head.headers, false)),
             Route::ScriptVersioned => Ok(self.assets.script(&head.headers, true)),
@@ -96,16 +130,35 @@ impl<N: Node> Public<N> {
         }
     }
 
+    /// An answer that is made once for all who ask the same within a second.
+    async fn shared<F: Future<Output = Result<Made, Refusal>> + 'static>(
+        &self,
+        what: &str,
+        site: &str,
+        uri: &Uri,
+        headers: &mut HeaderMap,
+        content_type: HeaderValue,
+        make: impl FnOnce(Arc<EnrolledSite>, String) -> F,
+    ) -> Outcome {
+        let site = hit::find_site(&self.node.sites(), site)?;
+        let query = uri.query().unwrap_or_default().to_owned();
+        let asked = format!("{what} {} {query}", site.number.0);
+        let made = self.shared.get(asked, || make(site, query)).await?;
+        Ok(fresh::answer(std::mem::take(headers), content_type, made.body, made.etag))
+    }
+
     async fn hit(&self, uri: &Uri, head: &mut Parts, body: Incoming, wire: &Wire) -> Outcome {
-        let with_figures = !wants_no_figures(uri.query());
+        let wanted = Wanted::of(uri.query())?;
+        let with_figures = wanted != Wanted::Nothing;
         let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
         let fields = hit::Fields::parse(&bytes)?;
         let client = || client::address(wire);
         let received = self.hits.count(&*self.node, &fields, &head.headers, client, with_figures).await?;
         let headers = std::mem::take(&mut head.headers);
         let spared = received.spared;
+        let keys = if let Wanted::These(keys) = &wanted { Some(keys.as_slice()) } else { None };
         // The hit is done with: whatever happens to the figures, it must not read as if it were not.
-        if with_figures && let Ok(figures) = self.figures.after_hit(&*self.node, &received.site).await {
+        if with_figures && let Ok(figures) = self.figures.after_hit(&*self.node, &received.site, keys).await {
             return Ok(answer::with_body(StatusCode::OK, hit::answer_headers(headers, spared, true), figures));
         }
         Ok(answer::with_body(StatusCode::NO_CONTENT, hit::answer_headers(headers, spared, false), Bytes::new()))
@@ -176,8 +229,4 @@ impl<N: Node> Answer for Public<N> {
     fn refuse(&self, refusal: &Refusal) -> Response<AnswerBody> {
         self.refused(Route::Unknown, refusal)
     }
-}
-
-fn wants_no_figures(query: Option<&str>) -> bool {
-    query.is_some_and(|query| query.split('&').any(|pair| pair == "figures=0"))
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::answer::{self, AnswerBody};
 use super::node::Unavailable;
 use crate::counter::csv::CsvError;
+use crate::counter::label::FigureKeyError;
 use crate::counter::source::SourceError;
 
 /// Every reason to refuse a request. The words say what was wrong and what would be right.
@@ -36,6 +37,14 @@ pub enum Refusal {
     UrlScheme,
     #[error("`url` carries a user name or password; send it without")]
     UrlCredentials,
+    #[error("{0}")]
+    Figure(FigureKeyError),
+    #[error("{reason}")]
+    Query { field: &'static str, reason: String },
+    #[error("`figures` names `{key}` twice; once is enough")]
+    FigureTwice { key: &'static str },
+    #[error("`figures=0` is for hits; name figures, or leave it out for those that the site shows")]
+    FiguresNone,
     #[error("the `Host` field {problem}; HTTP requires exactly one, for example `Host: counter.example.vn`")]
     Host { problem: &'static str },
     #[error("the request's length is ambiguous: {problem}")]
@@ -121,6 +130,10 @@ impl Refusal {
             | Self::UrlMalformed { .. }
             | Self::UrlScheme
             | Self::UrlCredentials
+            | Self::Figure(_)
+            | Self::Query { .. }
+            | Self::FigureTwice { .. }
+            | Self::FiguresNone
             | Self::Host { .. }
             | Self::Framing { .. }
             | Self::BodyBroken
@@ -186,11 +199,13 @@ impl Refusal {
             | Self::FieldEmpty { field }
             | Self::FieldType { field, .. }
             | Self::FieldTwice { field }
-            | Self::FieldEncoding { field } => Some(field),
+            | Self::FieldEncoding { field }
+            | Self::Query { field, .. } => Some(field),
             Self::UrlMalformed { .. } | Self::UrlScheme | Self::UrlCredentials | Self::PageForeign { .. } => {
                 Some("url")
             }
             Self::SiteUnknown { .. } | Self::SiteMisspelt { .. } => Some("site"),
+            Self::Figure(_) | Self::FigureTwice { .. } | Self::FiguresNone => Some("figures"),
             _ => None,
         }
     }

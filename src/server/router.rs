@@ -7,6 +7,18 @@ pub enum Route<'a> {
     Figures {
         site: &'a str,
     },
+    PageFigures {
+        site: &'a str,
+    },
+    TopPages {
+        site: &'a str,
+    },
+    History {
+        site: &'a str,
+    },
+    Chart {
+        site: &'a str,
+    },
     Script,
     ScriptVersioned,
     DemoPage,
@@ -31,10 +43,21 @@ impl<'a> Route<'a> {
             "/demo.js" => Self::DemoScript,
             SCRIPT_VERSIONED => Self::ScriptVersioned,
             "" if !prefix.is_empty() => Self::Prefix,
-            _ => match path.strip_prefix("/v1/sites/").and_then(|rest| rest.strip_suffix("/figures")) {
-                Some(site) if !site.is_empty() && !site.contains('/') => Self::Figures { site },
+            _ => match path.strip_prefix("/v1/sites/").and_then(|rest| rest.split_once('/')) {
+                Some((site, what)) if !site.is_empty() => Self::of_site(site, what),
                 _ => Self::Unknown,
             },
+        }
+    }
+
+    fn of_site(site: &'a str, what: &str) -> Self {
+        match what {
+            "figures" => Self::Figures { site },
+            "pages/figures" => Self::PageFigures { site },
+            "pages" => Self::TopPages { site },
+            "history" => Self::History { site },
+            "chart.svg" => Self::Chart { site },
+            _ => Self::Unknown,
         }
     }
 
@@ -44,6 +67,10 @@ impl<'a> Route<'a> {
             Self::Hit => "/v1/hit",
             Self::Pixel => "/v1/hit.gif",
             Self::Figures { .. } => "/v1/sites/{site}/figures",
+            Self::PageFigures { .. } => "/v1/sites/{site}/pages/figures",
+            Self::TopPages { .. } => "/v1/sites/{site}/pages",
+            Self::History { .. } => "/v1/sites/{site}/history",
+            Self::Chart { .. } => "/v1/sites/{site}/chart.svg",
             Self::Script => "/thongke.js",
             Self::ScriptVersioned => "/thongke-VERSION.js",
             Self::DemoPage => "/",
@@ -72,6 +99,10 @@ mod tests {
     fn a_path_names_its_endpoint_and_nothing_near_it() {
         assert_eq!(Route::of("/v1/hit", ""), Route::Hit);
         assert_eq!(Route::of("/v1/sites/demo/figures", ""), Route::Figures { site: "demo" });
+        assert_eq!(Route::of("/v1/sites/demo/pages/figures", ""), Route::PageFigures { site: "demo" });
+        assert_eq!(Route::of("/v1/sites/demo/pages", ""), Route::TopPages { site: "demo" });
+        assert_eq!(Route::of("/v1/sites/demo/history", ""), Route::History { site: "demo" });
+        assert_eq!(Route::of("/tk/v1/sites/demo/chart.svg", "/tk"), Route::Chart { site: "demo" });
         assert_eq!(Route::of("/tk/v1/hit.gif", "/tk"), Route::Pixel);
         assert_eq!(Route::of("/tk/", "/tk"), Route::DemoPage);
         assert_eq!(Route::of("/tk", "/tk"), Route::Prefix);
@@ -84,6 +115,8 @@ mod tests {
             ("*", ""),
             ("/v1/sites//figures", ""),
             ("/v1/sites/a/b/figures", ""),
+            ("/v1/sites/a/pages/", ""),
+            ("/v1/sites/a/chart", ""),
             ("/v1/sites/a", ""),
             ("/v1/hit", "/tk"),
             ("/tkv1/hit", "/tk"),

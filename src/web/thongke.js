@@ -1,4 +1,4 @@
-// Counts a view of the page, shows the site's figures.
+// Counts a page view, shows the figures.
 (function (page) {
   var script = page.currentScript || page.querySelector('script[data-site][src*="thongke"]');
   var site = script && script.getAttribute('data-site');
@@ -14,32 +14,22 @@
 
   function here() { return location.href.split('#')[0]; }
 
-  function each(selector, action, within) {
-    [].forEach.call((within || page).querySelectorAll(selector), action);
+  function each(query, then, box) {
+    (box || page).querySelectorAll(query).forEach(then);
   }
 
-  function add(parent, tag, name, text) {
-    var child = parent.appendChild(page.createElement(tag));
-    child.className = 'thongke-' + name;
-    child.textContent = text || '';
-    return child;
+  function add(box, tag, name, text) {
+    var row = box.appendChild(page.createElement(tag));
+    row.className = 'thongke-' + name;
+    row.textContent = text || '';
+    return row;
   }
 
   // No retry: it may be counted.
   function ask(method, path, then, body) {
-    function got(text) {
-      try { then(JSON.parse(text)); } catch (e) {}
-    }
-    if (window.fetch) {
-      fetch(base + path, {
-        method: method, body: body, credentials: 'omit', keepalive: true
-      }).then(function (answer) { return answer.text(); }).then(got, function () {});
-    } else {
-      var request = new XMLHttpRequest();
-      request.open(method, base + path);
-      request.onload = function () { got(request.responseText); };
-      request.send(body);
-    }
+    fetch(base + path, {
+      method: method, body: body, credentials: 'omit', keepalive: true
+    }).then(function (answer) { return answer.json(); }).then(then).catch(function () {});
   }
 
   function fill(box, data) {
@@ -63,7 +53,7 @@
   }
 
   function show(data) {
-    var boxes = '[data-thongke=""],[data-thongke="' + site + '"]', views = [], query;
+    var boxes = '[data-thongke=""],[data-thongke="' + site + '"]', views = [], query = '';
     if (!data.figures[0].key) return;
     if (!page.querySelector(boxes)) {
       var box = add(page.body, 'div', 'box');
@@ -74,11 +64,11 @@
     each('[data-thongke-page]', function (view) {
       var link = page.createElement('a');
       link.href = view.getAttribute('data-thongke-page') || here();
-      query = (query ? query + '&' : '?') + 'url=' + encodeURIComponent(link.href);
+      query += '&url=' + encodeURIComponent(link.href);
       views.push(view);
     });
-    if (query) ask('GET', 'sites/' + site + '/pages/figures' + query, function (data) {
-      views.forEach(function (view, at) { view.textContent = data.pages[at].text; });
+    if (query) ask('GET', 'sites/' + site + '/pages/figures?' + query, function (data) {
+      views.forEach(function (view, at) { view.textContent = data.pages[at].figures[0].text; });
     });
 
     each('[data-thongke-top]', function (list) {
@@ -86,7 +76,7 @@
         if (data.pages) list.textContent = '';
         data.pages.forEach(function (entry) {
           var row = add(list, 'li', 'page');
-          add(row, 'a', 'link', entry.title || entry.url).href = entry.url;
+          add(row, 'a', 'link', entry.title || entry.page).href = entry.page;
           add(row, 'span', 'value', ' ' + entry.text);
         });
       });
@@ -101,7 +91,7 @@
       function shown() { show(data); }
       page.readyState === 'loading' ? page.addEventListener('DOMContentLoaded', shown) : shown();
     }, JSON.stringify({
-      site: site, url: address, title: page.title, webdriver: navigator.webdriver
+      site: site, url: address, title: page.title.slice(0, 200), webdriver: navigator.webdriver
     }));
   }
 
@@ -112,10 +102,10 @@
     });
   }
 
-  // When seen, and again from the back/forward cache.
+  // When seen, and again from the back cache.
   page.addEventListener('prerenderingchange', look);
   page.addEventListener('visibilitychange', look);
-  window.addEventListener('pageshow', function (event) {
+  addEventListener('pageshow', function (event) {
     due = due || event.persisted;
     look();
   });
@@ -123,8 +113,8 @@
     if (window.navigation) navigation.addEventListener('currententrychange', moved);
     else {
       var push = history.pushState;
-      history.pushState = function () { moved(push.apply(history, arguments) || root); };
-      window.addEventListener('popstate', moved);
+      history.pushState = function () { push.apply(history, arguments); moved(root); };
+      addEventListener('popstate', moved);
     }
   }
   look();

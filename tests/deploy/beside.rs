@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// A process that ends with the test.
 pub struct Beside(Child);
@@ -40,9 +41,19 @@ impl Drop for Beside {
     }
 }
 
-/// A port that nobody had a moment ago.
+/// A port that nobody has; below those that the kernel gives to outgoing connections, or another
+/// test's client could have it when the server starts.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 6_000;
+    let start = (std::process::id() % u32::from(COUNT)) as u16;
+    loop {
+        let port = FIRST + (start + NEXT.fetch_add(1, Ordering::SeqCst)) % COUNT;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A file of the project.
@@ -66,16 +77,36 @@ pub struct Redis {
 
 impl Redis {
     pub fn start(directory: &Path, more: &[&str]) -> Self {
-        Self::start_as(Command::new("redis-server"), directory, more)
+        Self::start_with_file(Command::new("redis-server"), directory, "", more)
     }
 
-    pub fn start_as(mut command: Command, directory: &Path, more: &[&str]) -> Self {
+    /// Starts it with a configuration file and settings that are stronger.
+    pub fn start_with_file(mut command: Command, directory: &Path, file: &str, more: &[&str]) -> Self {
         let port = free_port();
+        let copy = directory.join(format!("redis-{port}.conf"));
+        if !file.is_empty() {
+            // Sentinels have a server write its configuration back.
+            std::fs::copy(file, &copy).unwrap();
+            command.arg(&copy);
+        }
+        command.args(["--port", &port.to_string()]).args(more);
+        Self::start_at(command, directory, port)
+    }
+
+    /// Starts it with a configuration file that says its port.
+    pub fn start_on(mut command: Command, directory: &Path, file: &str, port: u16) -> Self {
+        command.arg(file);
+        Self::start_at(command, directory, port)
+    }
+
+    fn start_at(mut command: Command, directory: &Path, port: u16) -> Self {
         let home = directory.join(format!("redis-{port}"));
         std::fs::create_dir_all(&home).unwrap();
-        command.args(more).args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]).arg(&home);
-        let _process = Beside::start(&mut command, &home.join("log"));
+        command.arg("--dir").arg(&home);
+        let log = home.join("log");
+        let mut _process = Beside::start(&mut command, &log);
         super::node::until("Redis is there", std::time::Duration::from_secs(60), || {
+            assert!(!_process.has_ended(), "{command:?}: {}", std::fs::read_to_string(&log).unwrap());
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
         Self { port, _process }

@@ -3,6 +3,8 @@
 
 /// Servers that a test runs beside the program.
 mod beside;
+/// The image and the composition.
+mod containers;
 /// Steady load over HTTP that knows what was answered.
 mod load;
 /// Starts the program.
@@ -11,6 +13,16 @@ mod load;
 mod node;
 /// The Debian package.
 mod package;
+/// Behind nginx, Caddy and Apache.
+mod proxied;
+/// Each advised arrangement of Redis.
+mod redis_guides;
+/// Sees what passes between a proxy and a node.
+mod relay;
+/// What docs/operations.md tells to do, done.
+mod runbooks;
+/// The tutorial of several nodes.
+mod scale_out;
 /// Under systemd: sockets handed over, word sent back, the units.
 mod systemd;
 /// What Prometheus and Grafana see.

@@ -232,6 +232,10 @@ fn the_rights_that_check_advises_suffice_for_a_node() {
     until("it is published", LONG, || redis.hits("total") == "1");
     until("its page is too", LONG, || redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/a"]) == "1");
     assert_eq!(node.admin_get("/readyz").json()["degraded"].as_array().map_or(0, Vec::len), 0);
+    for question in ["pages?period=total", "pages/figures?url=http://localhost/a", "history"] {
+        let answer = node.get(&format!("/v1/sites/demo/{question}"));
+        assert!(answer.status == 200 && answer.json()["stale"].is_null(), "{question}: {}", answer.body);
+    }
     node.stop();
 }
 

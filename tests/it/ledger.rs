@@ -59,7 +59,7 @@ async fn exported(ledger: &Ledger, site: SiteNumber) -> Vec<String> {
 }
 
 async fn total(ledger: &Ledger, site: SiteNumber) -> i64 {
-    ledger.hits(site, &[Period::Total]).await.unwrap().0[0]
+    ledger.hits(site, &[Period::Total]).await.unwrap().hits[0]
 }
 
 #[test]
@@ -161,15 +161,15 @@ fn a_corrected_import_replaces_the_first_and_forgetting_undoes_it() {
         assert_eq!((report.rows, report.cleared), (2, 0));
         assert_eq!(report.days_also_counted_live, ["2024-06-17"]);
         let today = [Period::Day(day(17)), day(17).year()];
-        assert_eq!(ledger.hits(A, &today).await.unwrap().0, [852, 901]);
+        assert_eq!(ledger.hits(A, &today).await.unwrap().hits, [852, 901]);
         let report = ledger.import(A, name(), vec![row("2024-06-17", 800)], Utc::now()).await.unwrap();
         assert_eq!(report.cleared, 1);
-        assert_eq!(ledger.hits(A, &today).await.unwrap().0, [801, 1]);
+        assert_eq!(ledger.hits(A, &today).await.unwrap().hits, [801, 1]);
         count(&ledger, [hit(A, 17, "/x")]).await;
-        assert_eq!(ledger.hits(A, &today).await.unwrap().0, [802, 2]);
+        assert_eq!(ledger.hits(A, &today).await.unwrap().hits, [802, 2]);
         assert!(ledger.forget(A, "other".parse().unwrap(), Utc::now()).await.unwrap().is_none());
         assert!(ledger.forget(A, name(), Utc::now()).await.unwrap().is_some());
-        assert_eq!(ledger.hits(A, &today).await.unwrap().0, [2, 2]);
+        assert_eq!(ledger.hits(A, &today).await.unwrap().hits, [2, 2]);
         let sources = ledger.sources(A).await.unwrap();
         assert_eq!(sources.len(), 2);
         assert!(sources.iter().any(|source| source.current && source.total == 2));
@@ -249,6 +249,34 @@ fn a_log_that_was_removed_emptied_or_cut_off_is_no_older_state_and_is_refused() 
 }
 
 #[test]
+fn page_counts_go_when_their_time_is_over_and_a_sites_own_stay() {
+    let directory = TempDir::new().unwrap();
+    run(async {
+        let (ledger, sites) = try_open(directory.path()).unwrap();
+        let site = sites.by_number(A).unwrap();
+        // 300 pages: more than one step.
+        let many = (0..300).map(|page| hit(A, 16, &format!("/p{page}")));
+        count(&ledger, many.chain([hit(A, 17, "/x"), hit(B, 16, "/x")])).await;
+        ledger.fold().await.unwrap();
+        // By default a day's pages are kept for 40 days, and a month's for 24 months.
+        let day = |text: &str| if let Ok(Period::Day(day)) = text.parse() { day } else { panic!("{text}") };
+        assert_eq!(ledger.expire_pages(site, day("2024-07-26")).await, Ok(0));
+        assert_eq!(ledger.expire_pages(site, day("2024-07-27")).await, Ok(300));
+        let rows = |lines: &[String], start: &str| lines.iter().filter(|line| line.starts_with(start)).count();
+        let left = exported(&ledger, A).await;
+        assert_eq!((rows(&left, "2024-06-16,/"), rows(&left, "2024-06-16,,300")), (0, 1));
+        assert_eq!((rows(&left, "2024-06-17,/x,1"), rows(&left, "2024-06,/"), rows(&left, "total,/")), (1, 301, 301));
+        assert_eq!(ledger.expire_pages(site, day("2026-07-01")).await, Ok(302));
+        let left = exported(&ledger, A).await;
+        assert_eq!((rows(&left, "2024-06,/"), rows(&left, "2024-06,,301"), rows(&left, "total,/")), (0, 1, 301));
+        assert_eq!(rows(&exported(&ledger, B).await, "2024-06-16,/x,1"), 1);
+        // A page that was counted long ago is known for ever.
+        assert_eq!(total(&ledger, A).await, 301);
+        ledger.close();
+    });
+}
+
+#[test]
 fn a_backup_opens_where_a_later_file_was_and_an_older_copy_only_if_that_is_wanted() {
     let directory = TempDir::new().unwrap();
     let files = TempDir::new().unwrap();
@@ -275,6 +303,32 @@ fn a_backup_opens_where_a_later_file_was_and_an_older_copy_only_if_that_is_wante
         std::fs::remove_file(directory.path().join("thongke.db-wal")).unwrap();
         let ledger = open(directory.path());
         assert_eq!(total(&ledger, A).await, 1);
+        ledger.close();
+    });
+}
+
+#[test]
+fn a_pages_count_is_right_while_it_moves_from_the_journal_to_the_counts() {
+    let directory = TempDir::new().unwrap();
+    run(async {
+        let ledger = open(directory.path());
+        let page = PageAddress::from_stored("/x");
+        let views = async || {
+            let periods = vec![Period::Day(day(17)), Period::Total];
+            let known = ledger.page_counts(A, vec![page.clone()], periods).await.unwrap();
+            assert_eq!(known[0].sum, known[1].sum);
+            known[0].sum
+        };
+        for round in 1..=20 {
+            // Many other pages, so that folding takes several steps and reads meet it on its way.
+            let others = (0..300).map(|other| hit(A, 17, &format!("/{round}/{other}")));
+            count(&ledger, others.chain([hit(A, 17, "/x")])).await;
+            assert_eq!(views().await, round);
+            let (folded, read) = futures_util::future::join(ledger.fold(), views()).await;
+            folded.unwrap();
+            assert_eq!(read, round);
+            assert_eq!(views().await, round);
+        }
         ledger.close();
     });
 }

@@ -22,7 +22,8 @@ impl Portal {
     fn start(settings: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let config = directory.path().join("thongke.toml");
-        let origins = "origins = [\"http://localhost:*\"]";
+        let screening = if settings.contains("bots") { "" } else { "bots = \"all\"\n" };
+        let origins = format!("origins = [\"http://localhost:*\"]\n{screening}");
         std::fs::write(&config, format!("[sites.a]\n{origins}\nfigures = [\"total\"]\n{settings}\n")).unwrap();
         let node = Self::node(directory.path(), &config);
         Self { directory, config, node }
@@ -81,7 +82,7 @@ fn a_machines_hit_is_answered_and_stands_in_the_metrics_but_not_in_the_figures()
         (&[("User-Agent", CHROME), ("Sec-Purpose", "prefetch;prerender")], "200 prefetch"),
         (&[("User-Agent", CHROME), ("Purpose", "prefetch")], "200 prefetch"),
         (&[("User-Agent", CHROME), ("X-Moz", "prefetch")], "200 prefetch"),
-        (&[("User-Agent", CHROME), ("Sec-Fetch-Mode", "cors")], "200 counted"),
+        (&[("User-Agent", CHROME), ("Sec-Fetch-Mode", "cors"), ("Save-Data", "on")], "200 counted"),
     ] {
         assert_eq!(says(&portal.hit("/a", fields)), expected, "{fields:?}");
     }

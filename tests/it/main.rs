@@ -14,6 +14,8 @@ mod config;
 mod driver;
 /// What goes wrong around a running node.
 mod faults;
+/// Every figure, from every arrangement of nodes.
+mod figures;
 /// The public listener's answers: caching, CORS, assets, prefix.
 mod http;
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.

@@ -33,7 +33,7 @@ impl Portal {
     fn start(pages: &[(&'static str, &str)]) -> Self {
         let directory = TempDir::new().unwrap();
         let config = directory.path().join("thongke.toml");
-        let site = "[sites.a]\norigins = [\"http://localhost:*\"]\nfigures = [\"total\"]\n";
+        let site = "[sites.a]\norigins = [\"http://localhost:*\"]\nbots = \"all\"\nfigures = [\"total\"]\n";
         std::fs::write(&config, site).unwrap();
         let node = Node::start(&directory.path().join("data"), &["--config", config.to_str().unwrap()]);
         let script = format!("http://{}/thongke.js", node.public);
@@ -238,8 +238,8 @@ fn each_page_of_a_single_page_site_counts() {
 }
 
 #[test]
-fn a_browser_without_fetch_and_navigation_counts_and_shows_all_the_same() {
-    let without = "<script>delete window.fetch; window.fetch = undefined; Object.defineProperty(window, 'navigation', {value: undefined});</script>";
+fn a_browser_without_navigation_counts_and_shows_all_the_same() {
+    let without = "<script>Object.defineProperty(window, 'navigation', {value: undefined});</script>";
     let portal = Portal::start(&[("/mot", &SINGLE.replace("BEFORE", without))]);
     portal.run(async |portal, browser| {
         goes_through(portal, browser).await;
@@ -285,6 +285,30 @@ fn where_the_service_fails_the_page_stays_as_it_was() {
 }
 
 #[test]
+fn nothing_on_the_demo_page_moves_when_the_figures_come() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let driver = Driver::start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let browser = driver.persons_browser().await;
+        for width in [360, 1280] {
+            browser.set_window_size(width, 900).await.unwrap();
+            browser.goto(&format!("http://{}/", node.public)).await.unwrap();
+            shown(&browser).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let shifts = "const done = arguments[0]; let sum = 0; \
+                new PerformanceObserver(list => list.getEntries().forEach(entry => sum += entry.value)) \
+                .observe({type: 'layout-shift', buffered: true}); setTimeout(() => done(sum), 500);";
+            let sum = browser.execute_async(shifts, Vec::new()).await.unwrap();
+            assert_eq!(sum.as_f64(), Some(0.0), "at {width} px");
+        }
+        browser.close().await.unwrap();
+    });
+    node.stop();
+}
+
+#[test]
 fn a_steered_browser_says_so_and_is_not_counted() {
     let portal = Portal::start(&[("/bai", TAG)]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -324,8 +348,8 @@ fn views_of_many_pages_come_with_one_request_and_titles_are_text() {
             if (!query) return real(url, options);
             asked.push(query);
             var pages = query.indexOf('pages/figures') === 0
-              ? [{url: '/a', total: 1234, text: '1.234'}, {url: '/b', total: 5, text: '5'}, {url: '/tin', total: 1, text: '1'}]
-              : [{url: '/a', title: '<b onclick=x>Đậm</b>', total: 7, text: '7'}, {url: '/b', total: 2, text: '2'}];
+              ? ['1.234', '5', '1'].map(text => ({figures: [{key: 'total', text: text}]}))
+              : [{page: '/a', title: '<b onclick=x>Đậm</b>', text: '7'}, {page: '/b', title: null, text: '2'}];
             return Promise.resolve(new Response(JSON.stringify({pages: pages})));
           };
         </script>
@@ -343,7 +367,7 @@ fn views_of_many_pages_come_with_one_request_and_titles_are_text() {
         let expected = [["<b onclick=x>Đậm</b> 7".into(), portal.url("/a")], ["/b 2".into(), portal.url("/b")]];
         assert_eq!(browser.execute(list, Vec::new()).await.unwrap(), serde_json::json!(expected));
         let query = |path: &str| form_urlencoded::byte_serialize(portal.url(path).as_bytes()).collect::<String>();
-        let urls = format!("url={}&url={}&url={}", query("/a?id=1&x=2"), query("/b"), query("/tin"));
+        let urls = format!("&url={}&url={}&url={}", query("/a?id=1&x=2"), query("/b"), query("/tin"));
         let expected = [format!("pages/figures?{urls}"), "pages?period=2024-06&limit=2".to_owned()];
         assert_eq!(browser.execute("return asked", Vec::new()).await.unwrap(), serde_json::json!(expected));
     });

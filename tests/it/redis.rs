@@ -1,5 +1,6 @@
 //! Nodes that meet in a real redis-server.
 
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -64,6 +65,57 @@ impl Drop for Redis {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Three primaries that share the slots.
+pub struct Cluster {
+    primaries: Vec<Redis>,
+    _directory: TempDir,
+}
+
+impl Cluster {
+    pub fn start() -> Self {
+        let directory = TempDir::new().unwrap();
+        let primaries = [(0, 5_460), (5_461, 10_922), (10_923, 16_383)].map(|(first, last)| {
+            // A cluster's nodes talk on a port 10,000 higher.
+            let port = loop {
+                let port = free_port();
+                if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
+                    break port;
+                }
+            };
+            let file = directory.path().join(format!("nodes-{port}.conf"));
+            let redis =
+                Redis::start_with(port, &["--cluster-enabled", "yes", "--cluster-config-file", file.to_str().unwrap()]);
+            redis.cli(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]);
+            redis
+        });
+        for other in &primaries[1..] {
+            primaries[0].cli(&["CLUSTER", "MEET", "127.0.0.1", &other.port.to_string()]);
+        }
+        until("the cluster is whole", Duration::from_secs(60), || {
+            primaries.iter().all(|redis| {
+                let info = redis.cli(&["CLUSTER", "INFO"]);
+                info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+            })
+        });
+        Self { primaries: primaries.into(), _directory: directory }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis+cluster://127.0.0.1:{}", self.primaries[0].port)
+    }
+
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<_> = self
+            .primaries
+            .iter()
+            .flat_map(|redis| redis.cli(&["KEYS", "*"]).lines().map(str::to_owned).collect::<Vec<_>>())
+            .filter(|key| !key.is_empty())
+            .collect();
+        keys.sort();
+        keys
     }
 }
 

@@ -224,6 +224,7 @@ impl<N: Node> Publisher<N> {
         }
         if now >= self.clock.pages_at {
             let took_all = self.publish_pages(lease).await;
+            self.publish_titles(lease).await;
             let rest = if took_all { PAGES_INTERVAL } else { now.elapsed() };
             self.clock.pages_at = Instant::now() + rest;
             return Step::Worked;
@@ -258,6 +259,7 @@ impl<N: Node> Publisher<N> {
         {
             let sites_done = self.publish_live(&lease, usize::MAX).await;
             let pages_done = self.publish_pages(&lease).await;
+            self.publish_titles(&lease).await;
             self.take_overflowed();
             let sweeps_done = self.sweep_step(&lease).await == Step::Idle;
             if sites_done && pages_done && sweeps_done {

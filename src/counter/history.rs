@@ -1,0 +1,140 @@
+//! Which periods a history shows.
+
+use std::str::FromStr;
+
+use super::{Day, Period, Span};
+
+/// Periods of one answer, at most: three years of days.
+pub const PERIODS_MAX: usize = 1_100;
+
+/// What a history has one line for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    Day,
+    Month,
+    Year,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    #[error("`{0}` is no step: expected day, month or year")]
+    Step(String),
+    #[error("`total` has neither beginning nor end; expected for example `2024-06-17` or `2024-06`")]
+    Endless,
+    #[error("from {from} to {to} is backwards: `from` must not be after `to`")]
+    Backwards { from: Day, to: Day },
+    #[error("from {from} to {to} by {by} is more than {PERIODS_MAX} lines; ask for less at once, or for longer steps")]
+    Long { from: Day, to: Day, by: &'static str },
+}
+
+impl Step {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Month => "month",
+            Self::Year => "year",
+        }
+    }
+
+    pub fn of(self, day: Day) -> Period {
+        match self {
+            Self::Day => Period::Day(day),
+            Self::Month => day.month(),
+            Self::Year => day.year(),
+        }
+    }
+
+    /// How many a history has if nobody says.
+    pub fn usual_count(self) -> usize {
+        match self {
+            Self::Day => 30,
+            Self::Month => 12,
+            Self::Year => 10,
+        }
+    }
+
+    /// The last `count` periods, the one of `today` the last of them; none from before 1970.
+    pub fn last(self, count: usize, today: Day) -> Vec<Period> {
+        let mut periods: Vec<_> = std::iter::successors(Some(self.of(today)), |period| period.previous())
+            .take_while(|period| Period::from_number(period.number()).is_some())
+            .take(count)
+            .collect();
+        periods.reverse();
+        periods
+    }
+
+    /// All periods with a day in them that lies from `from`'s first to `to`'s last. Where one is not
+    /// said: up to today, or the usual count.
+    pub fn between(self, from: Option<Span>, to: Option<Span>, today: Day) -> Result<Vec<Period>, HistoryError> {
+        let last_day = match to {
+            None => today,
+            Some(to) => to.days().ok_or(HistoryError::Endless)?.1,
+        };
+        let first_day = match from {
+            None => return Ok(self.last(self.usual_count(), last_day)),
+            Some(from) => from.days().ok_or(HistoryError::Endless)?.0,
+        };
+        if first_day > last_day {
+            return Err(HistoryError::Backwards { from: first_day, to: last_day });
+        }
+        let end = self.of(last_day);
+        let all =
+            std::iter::successors(Some(self.of(first_day)), |period| if *period == end { None } else { period.next() });
+        let periods: Vec<_> = all.take(PERIODS_MAX + 1).collect();
+        if periods.len() > PERIODS_MAX {
+            return Err(HistoryError::Long { from: first_day, to: last_day, by: self.as_str() });
+        }
+        Ok(periods)
+    }
+}
+
+impl FromStr for Step {
+    type Err = HistoryError;
+
+    fn from_str(text: &str) -> Result<Self, HistoryError> {
+        [Self::Day, Self::Month, Self::Year]
+            .into_iter()
+            .find(|step| step.as_str() == text)
+            .ok_or_else(|| HistoryError::Step(text.chars().take(40).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn between(step: Step, from: &str, to: &str) -> Result<Vec<String>, HistoryError> {
+        let today = Day::from_ymd(2024, 6, 17).unwrap();
+        let span = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap());
+        let periods = step.between(span(from), span(to), today)?;
+        Ok(periods.into_iter().map(|period| period.to_string()).collect())
+    }
+
+    #[test]
+    fn a_history_has_every_period_it_touches() {
+        assert_eq!(between(Step::Day, "2024-02-28", "2024-03-01").unwrap(), ["2024-02-28", "2024-02-29", "2024-03-01"]);
+        assert_eq!(between(Step::Day, "2024-W25", "2024-W25").unwrap().len(), 7);
+        assert_eq!(between(Step::Month, "2023-12-31", "2024-02").unwrap(), ["2023-12", "2024-01", "2024-02"]);
+        assert_eq!(between(Step::Year, "2023", "2024-01-01").unwrap(), ["2023", "2024"]);
+        assert_eq!(between(Step::Day, "2024-06-17", "").unwrap(), ["2024-06-17"]);
+        let usual = between(Step::Day, "", "").unwrap();
+        assert_eq!((usual.len(), usual[0].as_str(), usual[29].as_str()), (30, "2024-05-19", "2024-06-17"));
+        assert_eq!(between(Step::Year, "", "2020").unwrap().last().unwrap(), "2020");
+        assert_eq!(Step::Month.last(500, Day::from_ymd(1970, 2, 1).unwrap()).len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_range_is_refused() {
+        for (step, from, to, said) in [
+            (Step::Day, "2024-06-17", "2024-06-16", "must not be after"),
+            (Step::Day, "1970", "2069", "more than 1100 lines"),
+            (Step::Month, "1970", "2069", "more than 1100 lines"),
+            (Step::Day, "total", "", "neither beginning nor end"),
+        ] {
+            let error = between(step, from, to).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        assert_eq!(between(Step::Year, "1970", "2069").unwrap().len(), 100);
+        assert!("week".parse::<Step>().is_err());
+    }
+}

@@ -1,0 +1,80 @@
+//! What a page calls itself.
+
+use std::sync::Arc;
+
+use unicode_normalization::UnicodeNormalization as _;
+
+/// Longest title in characters; the rest is cut off.
+const CHARS_MAX: usize = 200;
+
+/// A title as a hit gave it: text in one line, whatever it looks like. Who shows it must show it as
+/// text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PageTitle(Arc<str>);
+
+impl PageTitle {
+    /// None if nothing is left that could be seen.
+    pub fn of(text: &str) -> Option<Self> {
+        let mut title = String::new();
+        let mut chars = 0;
+        for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
+            for (at, c) in word.nfc().filter(|c| !is_hidden(*c)).enumerate() {
+                if at == 0 && !title.is_empty() {
+                    title.push(' ');
+                    chars += 1;
+                }
+                if chars >= CHARS_MAX {
+                    return Self::trimmed(&title);
+                }
+                title.push(c);
+                chars += 1;
+            }
+        }
+        Self::trimmed(&title)
+    }
+
+    fn trimmed(title: &str) -> Option<Self> {
+        let title = title.trim_end();
+        (!title.is_empty()).then(|| Self(title.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Marks that reorder the text around them, or can't be seen at all.
+fn is_hidden(c: char) -> bool {
+    matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn title(text: &str) -> Option<String> {
+        PageTitle::of(text).map(|title| title.as_str().to_owned())
+    }
+
+    #[test]
+    fn a_title_is_one_line_of_text() {
+        assert_eq!(title(" Tin\t\n tức  mới ").as_deref(), Some("Tin tức mới"));
+        assert_eq!(title("<b>Tin</b> & \"mới\"").as_deref(), Some("<b>Tin</b> & \"mới\""));
+        assert_eq!(title("Ti\u{302}n").as_deref(), Some("Tîn"));
+        assert_eq!(title("a\u{202e}b\u{0}c").as_deref(), Some("ab c"));
+        assert_eq!(title(" \u{200b}\n"), None);
+        assert_eq!(title(&"ả".repeat(1_000)).unwrap().chars().count(), CHARS_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn a_title_is_its_own_title_and_bounded(text in "\\PC{0,300}") {
+            if let Some(title) = PageTitle::of(&text) {
+                prop_assert!(title.as_str().chars().count() <= CHARS_MAX);
+                prop_assert_eq!(PageTitle::of(title.as_str()), Some(title));
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Which pages count under their own address: the day's pages of each site, by this node.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::FxHashMap;
+
+use crate::counter::page_cap::{Excess, PagesOfDay, Verdict};
+use crate::counter::{ClientPrefix, Day, PageAddress, SiteNumber};
+
+/// Below this part of the cap it doesn't matter how many pages the day had before the node started.
+const UNCOUNTED_PART: u32 = 10;
+
+#[derive(Debug, Default)]
+pub struct Admission {
+    sites: Mutex<FxHashMap<SiteNumber, SiteDay>>,
+}
+
+#[derive(Debug)]
+struct SiteDay {
+    pages: PagesOfDay,
+    /// Those from before the node started are among them.
+    is_whole: bool,
+}
+
+/// What the day's pages say of one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ruling {
+    Counts,
+    /// The day's pages must be read from the file first.
+    Read,
+    IfKnown(Excess),
+}
+
+impl Admission {
+    pub fn rule(
+        &self,
+        site: SiteNumber,
+        day: Day,
+        page: &PageAddress,
+        client: Option<ClientPrefix>,
+        cap: u32,
+    ) -> Ruling {
+        let mut sites = self.lock();
+        let of_site = sites.entry(site).or_insert_with(|| SiteDay { pages: PagesOfDay::new(day, []), is_whole: false });
+        if of_site.pages.day() < day {
+            // The node has seen the day begin.
+            *of_site = SiteDay { pages: PagesOfDay::new(day, []), is_whole: true };
+        } else if of_site.pages.day() > day {
+            // The clock was set back, or the site's zone is another: for a while, days are not told apart.
+            return Ruling::Counts;
+        }
+        let are_many = of_site.pages.len() >= usize::try_from(cap / UNCOUNTED_PART).unwrap_or(usize::MAX);
+        if are_many && !of_site.is_whole {
+            return Ruling::Read;
+        }
+        match of_site.pages.admit(page.fingerprint(), client, cap) {
+            Verdict::Counts => Ruling::Counts,
+            Verdict::IfKnown(excess) => Ruling::IfKnown(excess),
+        }
+    }
+
+    /// Pages that the day has had, from the file.
+    pub fn had(&self, site: SiteNumber, day: Day, pages: impl IntoIterator<Item = u64>) {
+        if let Some(of_site) = self.lock().get_mut(&site).filter(|of_site| of_site.pages.day() == day) {
+            of_site.pages.note(pages);
+            of_site.is_whole = true;
+        }
+    }
+
+    /// A page that was one too many is known from before.
+    pub fn note(&self, site: SiteNumber, day: Day, page: &PageAddress) {
+        if let Some(of_site) = self.lock().get_mut(&site).filter(|of_site| of_site.pages.day() == day) {
+            of_site.pages.note([page.fingerprint()]);
+        }
+    }
+
+    /// Folding has found whether a page was in the file already.
+    pub fn settle(&self, site: SiteNumber, page: &PageAddress, was_known: bool) {
+        if let Some(of_site) = self.lock().get_mut(&site) {
+            of_site.pages.settle(page.fingerprint(), was_known);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, FxHashMap<SiteNumber, SiteDay>> {
+        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,178 @@
+//! What is journalled and not yet in `counts`: written by the committer, and read by those who want
+//! a page's count to the last hit.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::FxHashMap;
+
+use crate::counter::{Day, Hit, PageAddress, Period, SiteNumber, Tally};
+
+use super::fold::{self, Entry};
+use super::store::FoldMark;
+
+#[derive(Debug)]
+pub struct Tail(Mutex<Unfolded>);
+
+/// The hits that `counts` lacks.
+#[derive(Debug)]
+pub struct Unfolded {
+    gathered: Tally,
+    gathered_days: BTreeSet<Day>,
+    /// Being folded; the mark's `done` are in `counts` already.
+    folding: Arc<Vec<Entry>>,
+    folding_days: BTreeSet<Day>,
+    mark: FoldMark,
+}
+
+impl Tail {
+    pub fn new(mark: FoldMark) -> Self {
+        Self(Mutex::new(Unfolded {
+            gathered: Tally::default(),
+            gathered_days: BTreeSet::new(),
+            folding: Arc::default(),
+            folding_days: BTreeSet::new(),
+            mark,
+        }))
+    }
+
+    pub fn len(&self) -> usize {
+        self.lock().gathered.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lock().gathered.is_empty()
+    }
+
+    pub fn add(&self, tally: Tally, days: impl IntoIterator<Item = Day>) {
+        let mut unfolded = self.lock();
+        unfolded.gathered.merge(tally);
+        unfolded.gathered_days.extend(days);
+    }
+
+    /// What has gathered, in the order in which it is to be folded.
+    pub fn freeze(&self) -> Arc<Vec<Entry>> {
+        let mut unfolded = self.lock();
+        unfolded.folding = Arc::new(fold::entries(std::mem::take(&mut unfolded.gathered)));
+        unfolded.folding_days = std::mem::take(&mut unfolded.gathered_days);
+        Arc::clone(&unfolded.folding)
+    }
+
+    /// Moves to a mark that is on disk.
+    pub fn advance(&self, mark: FoldMark) {
+        let mut unfolded = self.lock();
+        unfolded.mark = mark;
+        if mark.mark == mark.target {
+            unfolded.folding = Arc::default();
+            unfolded.folding_days.clear();
+        }
+    }
+
+    /// Looks at what `counts` lacks, as of `mark`; none if it has moved meanwhile.
+    pub fn look<T>(&self, mark: FoldMark, look: impl FnOnce(&Unfolded) -> T) -> Option<T> {
+        let unfolded = self.lock();
+        // The target is set in memory before it is on disk.
+        let agrees = (unfolded.mark.mark, unfolded.mark.done) == (mark.mark, mark.done);
+        agrees.then(|| look(&unfolded))
+    }
+
+    /// Whether a page has hits that `counts` lacks.
+    pub fn has(&self, site: SiteNumber, page: &PageAddress) -> bool {
+        self.lock().hits(site, page, Period::Total) > 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Unfolded> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Unfolded {
+    pub fn hits(&self, site: SiteNumber, page: &PageAddress, period: Period) -> i64 {
+        let covered = |days: &BTreeSet<Day>| -> Vec<Day> {
+            days.iter().copied().filter(|day| day.page_periods().contains(&period)).collect()
+        };
+        let of = |day| Hit { site, day, page: page.clone() };
+        let gathered = covered(&self.gathered_days).into_iter().map(|day| self.gathered.hits(&of(day))).sum::<u64>();
+        let rest = self.folding.get(self.mark.done..).unwrap_or_default();
+        let folding = covered(&self.folding_days).into_iter().filter_map(|day| {
+            let at = rest.binary_search_by(|entry| match &entry.page {
+                // A site's own entries stand before all pages.
+                None => std::cmp::Ordering::Less,
+                Some(there) => (entry.site, entry.day, there).cmp(&(site, day, page)),
+            });
+            rest.get(at.ok()?).map(|entry| entry.hits)
+        });
+        i64::try_from(gathered).unwrap_or(i64::MAX).saturating_add(folding.sum())
+    }
+
+    /// The pages of a site's period that it has hits of, each once, with most hits first; none of a
+    /// long tail, which would take long to look through, and whose pages are in `counts` as a rule.
+    pub fn pages(&self, site: SiteNumber, period: Period, tail_max: usize) -> Vec<PageAddress> {
+        let rest = self.folding.get(self.mark.done..).unwrap_or_default();
+        if self.gathered.len() + rest.len() > tail_max {
+            return Vec::new();
+        }
+        let gathered = self
+            .gathered
+            .iter()
+            .map(|(hit, hits)| (hit.site, hit.day, &hit.page, i64::try_from(hits).unwrap_or(i64::MAX)));
+        let folding = rest.iter().filter_map(|entry| Some((entry.site, entry.day, entry.page.as_ref()?, entry.hits)));
+        let mut pages: FxHashMap<&PageAddress, i64> = FxHashMap::default();
+        for (of, day, page, hits) in gathered.chain(folding) {
+            if of == site && day.page_periods().contains(&period) {
+                *pages.entry(page).or_default() += hits;
+            }
+        }
+        let mut pages: Vec<_> = pages.into_iter().collect();
+        pages.sort_unstable_by_key(|(_, hits)| std::cmp::Reverse(*hits));
+        pages.into_iter().map(|(page, _)| page.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: SiteNumber = SiteNumber(1);
+
+    fn tally(hits: &[(u32, &str)]) -> (Tally, Vec<Day>) {
+        let mut tally = Tally::default();
+        let mut days = Vec::new();
+        for (day, page) in hits {
+            let day = Day::from_ymd(2024, 6, *day).unwrap();
+            tally.add(Hit { site: SITE, day, page: PageAddress::from_stored(page) });
+            days.push(day);
+        }
+        (tally, days)
+    }
+
+    #[test]
+    fn a_pages_hits_are_found_wherever_they_are_on_their_way_to_the_counts() {
+        let start = FoldMark { mark: 0, target: 0, done: 0 };
+        let tail = Tail::new(start);
+        let hits = |mark, page: &str, period: &str| {
+            let (page, period) = (PageAddress::from_stored(page), period.parse().unwrap());
+            tail.look(mark, |unfolded| unfolded.hits(SITE, &page, period))
+        };
+        let (first, days) = tally(&[(16, "/a"), (17, "/a"), (17, "/b"), (17, "/a")]);
+        tail.add(first, days);
+        assert_eq!(hits(start, "/a", "2024-06-17"), Some(2));
+        assert_eq!(hits(start, "/a", "2024-06"), Some(3));
+        let entries = tail.freeze();
+        let (second, days) = tally(&[(18, "/a")]);
+        tail.add(second, days);
+        assert_eq!(hits(start, "/a", "total"), Some(4));
+        assert_eq!(hits(start, "/c", "total"), Some(0));
+        // Step by step the entries go over: first two days of the site, then /a, /a, /b.
+        assert_eq!(entries.len(), 5);
+        let at = |done| FoldMark { mark: 0, target: 9, done };
+        tail.advance(at(3));
+        assert_eq!((hits(at(3), "/a", "total"), hits(at(3), "/a", "2024-06-16")), (Some(3), Some(0)));
+        assert_eq!(hits(start, "/a", "total"), None);
+        let end = FoldMark { mark: 9, target: 9, done: 0 };
+        tail.advance(end);
+        assert_eq!(hits(end, "/a", "total"), Some(1));
+        assert_eq!(tail.look(end, |unfolded| unfolded.pages(SITE, Period::Total, 10).len()), Some(1));
+        assert_eq!(tail.look(end, |unfolded| unfolded.pages(SITE, Period::Total, 0).len()), Some(0));
+    }
+}

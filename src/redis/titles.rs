@@ -1,0 +1,45 @@
+//! Bringing titles to Redis. A title that doesn't get there is found lacking when it is to be shown.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::connection;
+use super::node::{ChangedTitle, Node};
+use super::publish::{Lease, Publisher};
+use super::script::Scripted;
+use crate::counter::SiteNumber;
+
+/// Titles of one call.
+const TITLES_MAX: usize = 200;
+/// Titles taken at once: they belong to many sites, and each site is a call.
+const TAKEN_MAX: usize = 1_000;
+
+static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!("titles.lua")));
+
+impl<N: Node> Publisher<N> {
+    pub(super) async fn publish_titles(&mut self, lease: &Lease) {
+        let mut by_site: HashMap<SiteNumber, Vec<ChangedTitle>> = HashMap::new();
+        for title in self.node.take_changed_titles(TAKEN_MAX) {
+            by_site.entry(title.site).or_default().push(title);
+        }
+        let sites = self.node.sites();
+        for (number, titles) in by_site {
+            let Some(site) = sites.by_number(number) else { continue };
+            if self.is_troubled(number) || !self.agree_once(lease, site).await {
+                continue;
+            }
+            for chunk in titles.chunks(TITLES_MAX) {
+                let fields = chunk.iter().flat_map(|changed| {
+                    [changed.page.to_string(), changed.given_ms.to_string(), changed.title.as_str().to_owned()]
+                });
+                let arguments: Vec<_> = fields.collect();
+                let key = [self.keys.titles(&site.site.id)];
+                if let Err(error) = SCRIPT.run(&lease.link, &key, &arguments).await {
+                    let reason = connection::reason_of(&error);
+                    tracing::debug!(site = %site.site.id, %reason, "could not bring titles to Redis");
+                    self.connections.failed(lease.number, &error);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Answers that stay true for a second, and are not sent to those who have them.
+
+use std::hash::{DefaultHasher, Hasher as _};
+
+use bytes::Bytes;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS};
+use hyper::{Response, StatusCode};
+
+use super::answer::{self, AnswerBody, CORP, CROSS_ORIGIN, NOSNIFF};
+use super::cors;
+
+const FOR_A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1");
+
+/// A tag over whatever `write` hashes. The hasher's keys are fixed, so that nodes and restarts agree.
+pub fn etag(write: impl FnOnce(&mut DefaultHasher)) -> HeaderValue {
+    let mut hasher = DefaultHasher::new();
+    write(&mut hasher);
+    HeaderValue::from_str(&format!("W/\"{:016x}\"", hasher.finish())).unwrap_or(HeaderValue::from_static("W/\"0\""))
+}
+
+/// The body, or that the client has it; any page may read it. The answer's header fields take the
+/// place of the request's, whose map hyper keeps for the connection's next request.
+pub fn answer(
+    mut headers: HeaderMap,
+    content_type: HeaderValue,
+    body: Bytes,
+    etag: HeaderValue,
+) -> Response<AnswerBody> {
+    let is_known = headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .any(|tag| tag.trim() == "*" || tag.trim().as_bytes() == etag.as_bytes());
+    headers.clear();
+    headers.insert(ETAG, etag);
+    headers.insert(CACHE_CONTROL, FOR_A_SECOND);
+    headers.insert(CORP, CROSS_ORIGIN);
+    cors::allow_any(&mut headers);
+    if is_known {
+        return answer::with_body(StatusCode::NOT_MODIFIED, headers, Bytes::new());
+    }
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    answer::with_body(StatusCode::OK, headers, body)
+}

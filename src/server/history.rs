@@ -1,0 +1,143 @@
+//! A site's figures over time: as JSON, as CSV, as a chart.
+
+use std::hash::Hash as _;
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use hyper::header::{ACCEPT, HeaderMap};
+use serde::Serialize;
+
+use crate::counter::csv::HEADER_SITE;
+use crate::counter::history::Step;
+use crate::counter::{Day, EnrolledSite, Period, Span};
+
+use super::hit::form_field;
+use super::node::{Node, Read};
+use super::pages::{count, wrong};
+use super::refusal::Refusal;
+use super::shared::Made;
+use super::{chart, clock, fresh};
+
+/// Bars of a chart: more can't be told apart.
+const BARS_MAX: usize = 366;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Csv,
+}
+
+#[derive(Serialize)]
+struct History<'a> {
+    site: &'a str,
+    time_zone: &'a str,
+    as_of: String,
+    by: &'a str,
+    history: Vec<Line>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+}
+
+#[derive(Serialize)]
+struct Line {
+    period: String,
+    value: i64,
+    text: String,
+}
+
+impl Format {
+    /// By `format=`, or else by what the client likes to have.
+    pub fn of(query: &str, headers: &HeaderMap) -> Result<Self, Refusal> {
+        match form_field(query, "format")?.as_deref() {
+            Some("json") => Ok(Self::Json),
+            Some("csv") => Ok(Self::Csv),
+            Some(_) => Err(wrong("format", "`format` is neither `json` nor `csv`".to_owned())),
+            None => {
+                let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+                let wants_csv =
+                    accepted.split(',').any(|kind| kind.split(';').next().unwrap_or_default().trim() == "text/csv");
+                Ok(if wants_csv { Self::Csv } else { Self::Json })
+            }
+        }
+    }
+}
+
+/// The history that the query asks for.
+pub async fn history<N: Node>(
+    node: Arc<N>,
+    site: Arc<EnrolledSite>,
+    query: String,
+    format: Format,
+) -> Result<Made, Refusal> {
+    let now = clock::now();
+    let step = step(&query)?;
+    let from = span(&query, "from")?;
+    let to = span(&query, "to")?;
+    let periods = step
+        .between(from, to, Day::at(now, site.site.time_zone))
+        .map_err(|error| wrong(if from.is_some() { "from" } else { "to" }, error.to_string()))?;
+    let read = node.history(&site, &periods).await?;
+    let etag = etag(&periods, &read, format);
+    let body = match format {
+        Format::Csv => {
+            let mut text = format!("{HEADER_SITE}\n");
+            for (period, hits) in periods.iter().zip(&read.values) {
+                // Neither a period nor a number has anything to quote.
+                text.push_str(&format!("{period},{hits}\n"));
+            }
+            text.into_bytes()
+        }
+        Format::Json => {
+            let line = |(period, value): (&Period, i64)| Line {
+                period: period.to_string(),
+                value,
+                text: site.site.language.number(value),
+            };
+            let history = History {
+                site: site.site.id.as_str(),
+                time_zone: site.site.time_zone.name(),
+                as_of: as_of(&site, now),
+                by: step.as_str(),
+                history: periods.iter().zip(read.values).map(line).collect(),
+                stale: read.stale,
+            };
+            // A struct of strings and numbers always serialises.
+            serde_json::to_vec(&history).unwrap_or_default()
+        }
+    };
+    Ok(Made { body: body.into(), etag })
+}
+
+/// The chart that the query asks for.
+pub async fn chart<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: String) -> Result<Made, Refusal> {
+    let step = step(&query)?;
+    let last = count(&query, "last", step.usual_count(), BARS_MAX)?;
+    let periods = step.last(last, Day::at(clock::now(), site.site.time_zone));
+    let read = node.history(&site, &periods).await?;
+    let etag = etag(&periods, &read, Format::Json);
+    let svg = chart::draw(&site.site, step, &periods, &read.values)
+        .map_err(|error| Refusal::Unavailable(format!("the chart can't be drawn: {error}")))?;
+    Ok(Made { body: svg.into(), etag })
+}
+
+fn step(query: &str) -> Result<Step, Refusal> {
+    match form_field(query, "by")? {
+        None => Ok(Step::Day),
+        Some(text) => {
+            text.parse().map_err(|error: crate::counter::history::HistoryError| wrong("by", error.to_string()))
+        }
+    }
+}
+
+fn span(query: &str, field: &'static str) -> Result<Option<Span>, Refusal> {
+    let Some(text) = form_field(query, field)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|error: crate::counter::span::SpanError| wrong(field, error.to_string()))
+}
+
+fn etag(periods: &[Period], read: &Read<i64>, format: Format) -> hyper::header::HeaderValue {
+    fresh::etag(|hasher| (periods, &read.values, read.stale, format == Format::Csv).hash(hasher))
+}
+
+fn as_of(site: &EnrolledSite, now: DateTime<Utc>) -> String {
+    now.with_timezone(&site.site.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false)
+}

@@ -1,0 +1,207 @@
+//! How often pages were read, and which were read most.
+
+use std::hash::Hash as _;
+use std::sync::Arc;
+
+use chrono::SecondsFormat;
+use serde::Serialize;
+
+use crate::counter::figures::Figure;
+use crate::counter::{Day, EnrolledSite, FigureKey, PageAddress, Period, Site, Span};
+
+use super::clock;
+use super::fresh;
+use super::hit::{form_field, page_of};
+use super::node::Node;
+use super::refusal::{Refusal, shown};
+use super::shared::Made;
+use super::wanted::Wanted;
+
+/// Pages of one list page: what fits into an address, about.
+const URLS_MAX: usize = 50;
+/// Pages of a list of the most read.
+const TOP_MAX: usize = 100;
+const TOP_USUAL: usize = 10;
+
+#[derive(Serialize)]
+struct PageList<'a> {
+    site: &'a str,
+    time_zone: &'a str,
+    as_of: String,
+    pages: Vec<PageFigures>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+}
+
+#[derive(Serialize)]
+struct PageFigures {
+    /// As it was asked for.
+    url: String,
+    page: String,
+    figures: Vec<Figure>,
+}
+
+#[derive(Serialize)]
+struct TopList<'a> {
+    site: &'a str,
+    time_zone: &'a str,
+    as_of: String,
+    period: Option<String>,
+    /// What stands beside a page's count.
+    label: &'a str,
+    pages: Vec<Top>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+}
+
+#[derive(Serialize)]
+struct Top {
+    page: String,
+    /// As the page gave it: text.
+    title: Option<String>,
+    value: i64,
+    text: String,
+}
+
+/// The figures of the pages that the query names.
+pub async fn figures<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: String) -> Result<Made, Refusal> {
+    let urls: Vec<String> = form_urlencoded::parse(query.as_bytes())
+        .filter(|(key, _)| key == "url")
+        .map(|(_, url)| url.into_owned())
+        .collect();
+    match urls.len() {
+        0 => return Err(wrong("url", "the query needs `url=`, the page's address, once for each page".to_owned())),
+        count if count > URLS_MAX => {
+            return Err(wrong("url", format!("the query names {count} pages; {URLS_MAX} at once are the most")));
+        }
+        _ => {}
+    }
+    let keys = match Wanted::of(Some(&query))? {
+        Wanted::Nothing => return Err(Refusal::FiguresNone),
+        Wanted::OfSite => vec![FigureKey::Total],
+        Wanted::These(keys) => keys,
+    };
+    let pages = urls.iter().map(|url| page_of(&site, url)).collect::<Result<Vec<_>, _>>()?;
+    let now = clock::now();
+    let today = Day::at(now, site.site.time_zone);
+    let mut periods = Vec::new();
+    for key in &keys {
+        for period in key.span(today).periods() {
+            if matches!(period, Period::Year(_)) {
+                let reason =
+                    format!("pages are counted by day, month and in total, so they have no `{}`", key.as_str());
+                return Err(wrong("figures", reason));
+            }
+            if !periods.contains(&period) {
+                periods.push(period);
+            }
+        }
+    }
+    let read = node.page_hits(&site, &pages, &periods).await?;
+    let mut hits_of_pages = read.values.chunks(periods.len().max(1));
+    let figures_of = |hits: &[i64]| -> Vec<Figure> {
+        let value = |period| periods.iter().position(|of| *of == period).and_then(|at| hits.get(at)).copied();
+        let figure = |key: &FigureKey| {
+            let span = key.span(today);
+            figure(&site.site, *key, span, today, span.periods().filter_map(value).sum())
+        };
+        keys.iter().map(figure).collect()
+    };
+    let pages: Vec<_> = urls
+        .into_iter()
+        .zip(pages)
+        .map(|(url, page)| PageFigures {
+            url,
+            page: page.to_string(),
+            figures: figures_of(hits_of_pages.next().unwrap_or_default()),
+        })
+        .collect();
+    let etag = fresh::etag(|hasher| {
+        read.stale.hash(hasher);
+        for page in &pages {
+            (&page.url, &page.page).hash(hasher);
+            page.figures.iter().for_each(|figure| (&figure.label, &figure.period, figure.value).hash(hasher));
+        }
+    });
+    let list = PageList {
+        site: site.site.id.as_str(),
+        time_zone: site.site.time_zone.name(),
+        as_of: now.with_timezone(&site.site.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false),
+        pages,
+        stale: read.stale,
+    };
+    // A struct of strings and numbers always serialises.
+    Ok(Made { body: serde_json::to_vec(&list).unwrap_or_default().into(), etag })
+}
+
+fn figure(site: &Site, key: FigureKey, span: Span, today: Day, value: i64) -> Figure {
+    let is_total = span == Span::Period(Period::Total);
+    Figure {
+        key: key.as_str(),
+        label: if is_total {
+            site.language.page_label().to_owned()
+        } else {
+            site.labels.get(&key).cloned().unwrap_or_else(|| key.label(site.language, site.label_style, today))
+        },
+        period: (!is_total).then(|| span.to_string()),
+        value,
+        text: site.language.number(value),
+    }
+}
+
+/// The most read pages of the period that the query names.
+pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: String) -> Result<Made, Refusal> {
+    let now = clock::now();
+    let today = Day::at(now, site.site.time_zone);
+    let period = match form_field(&query, "period")? {
+        None => today.month(),
+        Some(text) => match text.parse() {
+            Ok(Span::Period(period)) if !matches!(period, Period::Year(_)) => period,
+            Ok(_) => {
+                let reason = format!("`{text}` is no period of pages: expected a day, a month or `total`");
+                return Err(wrong("period", reason));
+            }
+            Err(error) => return Err(wrong("period", error.to_string())),
+        },
+    };
+    let limit = count(&query, "limit", TOP_USUAL, TOP_MAX)?;
+    let read = node.top_pages(&site, period, limit).await?;
+    let etag = fresh::etag(|hasher| {
+        (read.stale, period).hash(hasher);
+        for top in &read.values {
+            (top.page.as_str(), top.hits, &top.title).hash(hasher);
+        }
+    });
+    let top = |(page, title, value): (PageAddress, Option<String>, i64)| Top {
+        page: page.to_string(),
+        title,
+        value,
+        text: site.site.language.number(value),
+    };
+    let tops =
+        read.values.into_iter().map(|top| (top.page, top.title.map(|title| title.as_str().to_owned()), top.hits));
+    let list = TopList {
+        site: site.site.id.as_str(),
+        time_zone: site.site.time_zone.name(),
+        as_of: now.with_timezone(&site.site.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false),
+        period: (period != Period::Total).then(|| period.to_string()),
+        label: site.site.language.page_label(),
+        pages: tops.map(top).collect(),
+        stale: read.stale,
+    };
+    Ok(Made { body: serde_json::to_vec(&list).unwrap_or_default().into(), etag })
+}
+
+/// A number of the query, from 1 to `most`.
+pub fn count(query: &str, field: &'static str, usual: usize, most: usize) -> Result<usize, Refusal> {
+    let Some(text) = form_field(query, field)? else { return Ok(usual) };
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse::<usize>().ok().filter(|number| digits && (1..=most).contains(number));
+    number.ok_or_else(|| {
+        wrong(field, format!("`{field}` is `{}`; expected a whole number from 1 to {most}", shown(&text)))
+    })
+}
+
+pub fn wrong(field: &'static str, reason: String) -> Refusal {
+    Refusal::Query { field, reason }
+}

@@ -1,0 +1,374 @@
+//! Figures, pages, titles, history: the same whether a node counts alone, with a Redis, or with a
+//! cluster.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{Days, Months, NaiveDate};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::node::{Answer, Node, exchange, until};
+use crate::redis::{Cluster, Redis};
+
+const LONG: Duration = Duration::from_secs(60);
+
+const SITE: &str = "[sites.demo]\norigins = [\"http://localhost:*\"]\n";
+
+/// Starts a node with a site's further lines, and other options.
+fn start(directory: &Path, site: &str, more: &[&str]) -> Node {
+    let file = directory.join("thongke.toml");
+    std::fs::write(&file, site).unwrap();
+    let mut options = vec!["--config", file.to_str().unwrap()];
+    options.extend(more);
+    Node::start(&directory.join("data"), &options)
+}
+
+fn titled(node: &Node, page: &str, title: &str) -> Answer {
+    let body = serde_json::json!({"site": "demo", "url": format!("http://localhost{page}"), "title": title});
+    node.post("/v1/hit", &body.to_string())
+}
+
+fn import(node: &Node, name: &str, csv: &str) {
+    let length = csv.len();
+    let admin = &node.admin;
+    let request = format!(
+        "POST /sites/demo/import?source={name} HTTP/1.1\r\nHost: {admin}\r\nContent-Type: text/csv\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{csv}"
+    );
+    let answer = exchange(admin, request.as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+fn get(node: &Node, what: &str) -> Value {
+    let answer = node.get(&format!("/v1/sites/demo/{what}"));
+    assert_eq!(answer.status, 200, "{what}: {}", answer.body);
+    answer.json()
+}
+
+fn figure(node: &Node, key: &str) -> i64 {
+    get(node, &format!("figures?figures={key}"))["figures"][0]["value"].as_i64().unwrap()
+}
+
+/// The first figure of a page.
+fn views(node: &Node, page: &str, key: &str) -> i64 {
+    let pages = get(node, &format!("pages/figures?figures={key}&url=http://localhost{page}"));
+    pages["pages"][0]["figures"][0]["value"].as_i64().unwrap()
+}
+
+/// Page, title and hits of the most read.
+fn top(node: &Node, query: &str) -> Vec<(String, Option<String>, i64)> {
+    let pages = get(node, &format!("pages?{query}"));
+    let pages = pages["pages"].as_array().unwrap().iter();
+    pages
+        .map(|page| {
+            (
+                page["page"].as_str().unwrap().to_owned(),
+                page["title"].as_str().map(str::to_owned),
+                page["value"].as_i64().unwrap(),
+            )
+        })
+        .collect()
+}
+
+/// What every arrangement of nodes that count together must show.
+fn story(nodes: &[Node], keys: impl Fn() -> Vec<String>) {
+    let first = &nodes[0];
+    let last = nodes.last().unwrap();
+    let today = get(first, "figures?figures=today")["figures"][0]["period"].as_str().unwrap().to_owned();
+    let date: NaiveDate = today.parse().unwrap();
+    let monday =
+        date.checked_sub_days(Days::new(u64::from(chrono::Datelike::weekday(&date).num_days_from_monday()))).unwrap();
+    let in_last_week = |day: u64| monday.checked_sub_days(Days::new(7 - day)).unwrap();
+    let month = |back: u32| date.checked_sub_months(Months::new(back)).unwrap().format("%Y-%m").to_string();
+    let last_year = chrono::Datelike::year(&date) - 1;
+    let mut old = String::from("period,page,hits\n");
+    for day in 0..7 {
+        old.push_str(&format!("{},,{}\n", in_last_week(day), 100 + day));
+    }
+    // Its period may stand among the days already: months and years stand by themselves.
+    old.push_str(&format!("{},,40000\n{last_year},,500000\ntotal,,900000\n", month(1)));
+    old.push_str(&format!("total,/cu,7\n{},/cu,5\n{},/am,-3\n", month(0), month(0)));
+    import(first, "old", &old);
+
+    for node in nodes {
+        for _ in 0..3 {
+            assert_eq!(node.hit("/tin-tuc/bai-1").status, 200);
+        }
+        assert_eq!(titled(node, "/tin-tuc/b%C3%A0i-2/", "<b>Bài</b>\n hai & \"ba\"").status, 200);
+    }
+    let each = i64::try_from(nodes.len()).unwrap();
+    let hits = 4 * each;
+    for node in nodes {
+        for (key, value) in [
+            ("today", hits),
+            ("last_week", 721),
+            ("last_month", 40_000),
+            ("last_year", 500_000),
+            ("total", 900_000 + hits),
+        ] {
+            until(&format!("{key} is {value}"), LONG, || figure(node, key) == value);
+        }
+        until("the week has today's hits", LONG, || figure(node, "week") == hits);
+        // One question may name any, in any order.
+        let figures = get(node, "figures?figures=last_year,week,today");
+        let shown: Vec<_> = figures["figures"].as_array().unwrap().iter().map(|figure| figure["key"].clone()).collect();
+        assert_eq!(shown, ["last_year", "week", "today"]);
+        until("a page has its views", LONG, || views(node, "/tin-tuc/bai-1", "total") == 3 * each);
+        for key in ["today", "week", "month"] {
+            assert_eq!(views(node, "/tin-tuc/bai-1", key), 3 * each, "{key}");
+        }
+        until("old views count", LONG, || views(node, "/cu", "total") == 7);
+        let month_query = format!("period={}&limit=3", month(0));
+        let expected = [
+            ("/cu", None, 5),
+            ("/tin-tuc/bai-1", None, 3 * each),
+            ("/tin-tuc/bài-2", Some("<b>Bài</b> hai & \"ba\""), each),
+        ];
+        let mut expected: Vec<_> =
+            expected.into_iter().map(|(page, title, hits)| (page.to_owned(), title.map(str::to_owned), hits)).collect();
+        expected.sort_by_key(|(_, _, hits)| std::cmp::Reverse(*hits));
+        until("the most read are known", LONG, || top(node, &month_query) == expected);
+        assert_eq!(top(node, "period=total&limit=1").len(), 1);
+        assert_eq!(top(node, &format!("period={today}&limit=1"))[0].0, "/tin-tuc/bai-1");
+        assert_eq!(top(node, "period=1999-01"), []);
+    }
+
+    // What was never there is nothing, and stays nothing.
+    let before = keys();
+    for node in nodes {
+        let never = get(
+            node,
+            "pages/figures?url=http://localhost/never&url=http://localhost/tin-tuc/bai-1&figures=total,today",
+        );
+        assert_eq!(never["pages"][0]["figures"][0]["value"], 0);
+        assert_eq!(never["pages"][1]["figures"][0]["value"], 3 * each);
+        assert_eq!(never["pages"][0]["page"], "/never");
+        assert_eq!(figure(node, "yesterday"), if date == monday { 106 } else { 0 });
+    }
+    assert_eq!(keys(), before);
+
+    // A title that comes later is the one that holds, whichever node it came to.
+    std::thread::sleep(Duration::from_millis(5));
+    assert_eq!(titled(last, "/tin-tuc/bài-2", "Mới").status, 200);
+    for node in nodes {
+        until("the latest title holds", LONG, || {
+            top(node, "period=total")
+                .iter()
+                .any(|(page, title, _)| page == "/tin-tuc/bài-2" && title.as_deref() == Some("Mới"))
+        });
+        let range = format!("by=day&from={}&to={today}", in_last_week(0));
+        let history = || get(node, &format!("history?{range}"))["history"].clone();
+        let value = |at: usize| history()[at]["value"].as_i64().unwrap();
+        until("the history is up to date", LONG, || value(history().as_array().unwrap().len() - 1) == hits + 1);
+        assert_eq!((value(0), value(6)), (100, 106));
+        let csv = node.get(&format!("/v1/sites/demo/history?{range}&format=csv"));
+        assert!(csv.head.contains("content-type: text/csv"), "{}", csv.head);
+        let lines: Vec<_> = csv.body.lines().collect();
+        assert_eq!((lines[0], lines[1]), ("period,hits", format!("{},100", in_last_week(0)).as_str()));
+        assert_eq!(lines.last().unwrap(), &format!("{today},{}", hits + 1));
+        let years = get(node, &format!("history?by=year&from={last_year}"));
+        assert_eq!(years["history"].as_array().unwrap().len(), 2);
+        assert_eq!(years["history"][0]["value"], 500_000);
+        let chart = node.get("/v1/sites/demo/chart.svg?by=day&last=7");
+        assert!(chart.status == 200 && chart.head.contains("content-type: image/svg+xml"), "{}", chart.head);
+        assert!(chart.body.contains("<title id=") && chart.body.contains("<desc id="), "{}", chart.body);
+    }
+}
+
+#[test]
+fn a_node_alone_shows_every_figure() {
+    let directory = TempDir::new().unwrap();
+    let nodes = [start(directory.path(), SITE, &[])];
+    story(&nodes, Vec::new);
+    let [node] = nodes;
+    node.stop();
+    // All of it is on disk.
+    let node = start(directory.path(), SITE, &[]);
+    assert_eq!(figure(&node, "last_week"), 721);
+    assert_eq!(views(&node, "/tin-tuc/bai-1", "total"), 3);
+    let total = top(&node, "period=total");
+    assert_eq!(total.iter().find(|(page, ..)| page == "/tin-tuc/bài-2").unwrap().1.as_deref(), Some("Mới"));
+    node.stop();
+}
+
+#[test]
+fn two_nodes_with_one_redis_show_every_figure() {
+    let redis = Redis::start();
+    let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let url = redis.url();
+    let nodes = [one.path(), two.path()].map(|directory| start(directory, SITE, &["--redis", &url]));
+    let keys = || {
+        let mut keys: Vec<_> = redis.cli(&["KEYS", "*"]).lines().map(str::to_owned).collect();
+        keys.sort();
+        keys
+    };
+    story(&nodes, keys);
+    // A Redis that forgot everything gets the counts and, when they are looked for, the titles again.
+    redis.cli(&["FLUSHALL"]);
+    let titles = || {
+        nodes.each_ref().map(|node| {
+            let found = top(node, "period=total").into_iter().find(|(page, ..)| page == "/tin-tuc/bài-2");
+            found.and_then(|(_, title, hits)| title.map(|title| (title, hits)))
+        })
+    };
+    until("titles and views come back", LONG * 2, || {
+        titles().iter().all(|found| found.as_ref().is_some_and(|(title, hits)| title == "Mới" && *hits == 3))
+    });
+    // While Redis is away each shows what it knows by itself, and says so.
+    drop(redis);
+    for node in &nodes {
+        until("it is stale", LONG, || get(node, "pages/figures?url=http://localhost/tin-tuc/bai-1")["stale"] == true);
+        assert!(views(node, "/tin-tuc/bai-1", "total") >= 3);
+        until("history too", LONG, || get(node, "history")["stale"] == true);
+    }
+    nodes.into_iter().for_each(Node::stop);
+}
+
+#[test]
+fn two_nodes_with_a_cluster_show_every_figure() {
+    let cluster = Cluster::start();
+    let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let url = cluster.url();
+    let nodes = [one.path(), two.path()].map(|directory| start(directory, SITE, &["--redis", &url]));
+    story(&nodes, || cluster.keys());
+    nodes.into_iter().for_each(Node::stop);
+}
+
+#[test]
+fn questions_that_make_no_sense_are_refused_with_what_would() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), SITE, &[]);
+    let many = "url=http://localhost/a&".repeat(51);
+    for (question, field, said) in [
+        (
+            "figures?figures=tomorrow",
+            "figures",
+            "today, yesterday, week, last_week, month, last_month, year, last_year, total",
+        ),
+        ("figures?figures=", "figures", "is not a figure"),
+        ("figures?figures=today,today", "figures", "twice"),
+        ("figures?figures=0", "figures", "for hits"),
+        ("pages/figures", "url", "needs `url=`"),
+        ("pages/figures?url=/bai-1", "url", "not an address"),
+        (many.trim_end_matches('&'), "url", "50 at once"),
+        ("pages/figures?url=http://localhost/a&figures=year", "figures", "have no `year`"),
+        ("pages?limit=0", "limit", "from 1 to 100"),
+        ("pages?limit=1000000000", "limit", "from 1 to 100"),
+        ("pages?limit=-1", "limit", "from 1 to 100"),
+        ("pages?limit=99999999999999999999999", "limit", "from 1 to 100"),
+        ("pages?limit=1&limit=2", "limit", "more than once"),
+        ("pages?period=2024-02-30", "period", "`2024-02-30` is not a period"),
+        ("pages?period=2024-W60", "period", "`2024-W60` is not a period"),
+        ("pages?period=2024", "period", "a day, a month or `total`"),
+        ("pages?period=2024-W25", "period", "a day, a month or `total`"),
+        ("history?by=hour", "by", "day, month or year"),
+        ("history?from=2024-02-30", "from", "`2024-02-30` is not a period"),
+        ("history?to=2024-W60", "to", "`2024-W60` is not a period"),
+        ("history?from=2024-06-17&to=2024-06-16", "from", "must not be after"),
+        ("history?from=1970&to=2069", "from", "more than 1100 lines"),
+        ("history?by=month&from=1970&to=2069", "from", "more than 1100 lines"),
+        ("history?from=total", "from", "neither beginning nor end"),
+        ("history?format=xml", "format", "neither `json` nor `csv`"),
+        ("chart.svg?last=0", "last", "from 1 to 366"),
+        ("chart.svg?last=100000", "last", "from 1 to 366"),
+        ("chart.svg?by=second", "by", "day, month or year"),
+    ] {
+        let question =
+            if question.starts_with("url=") { format!("pages/figures?{question}") } else { question.to_owned() };
+        let answer = node.get(&format!("/v1/sites/demo/{question}"));
+        assert_eq!(answer.status, 400, "{question}: {}", answer.body);
+        assert!(answer.head.contains("application/problem+json"), "{}", answer.head);
+        let problem = answer.json();
+        assert_eq!(problem["field"], field, "{question}: {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(said), "{question}: {problem}");
+    }
+    assert_eq!(node.get("/v1/sites/demo/pages/figures?url=http://elsewhere.example/").status, 403);
+    for what in ["figures", "pages", "pages/figures?url=http://localhost/", "history", "chart.svg"] {
+        assert_eq!(node.get(&format!("/v1/sites/nobody/{what}")).status, 404, "{what}");
+        assert_eq!(node.post(&format!("/v1/sites/demo/{what}"), "").status, 405, "{what}");
+    }
+    // A hit with a figure or title that is none is refused before it counts.
+    let hit = r#"{"site":"demo","url":"http://localhost/a"}"#;
+    assert_eq!(node.post("/v1/hit?figures=tomorrow", hit).status, 400);
+    let numbered = node.post("/v1/hit", r#"{"site":"demo","url":"http://localhost/a","title":1}"#);
+    assert!(numbered.status == 400 && numbered.json()["field"] == "title", "{}", numbered.body);
+    assert_eq!(node.post("/v1/hit", r#"{"site":"demo","url":"http://localhost/a","title":null}"#).status, 200);
+    let counted = node.post("/v1/hit?figures=total", hit);
+    assert_eq!((counted.status, counted.figure("total")), (200, 2));
+    let long = titled(&node, "/a", &"ả".repeat(1_000));
+    assert_eq!(long.status, 200);
+    assert_eq!(top(&node, "limit=1")[0].1.as_ref().unwrap().chars().count(), 200);
+    // History by year over a century is short enough, and nobody counted anything then.
+    assert_eq!(get(&node, "history?by=year&from=1970&to=2069")["history"].as_array().unwrap().len(), 100);
+    node.stop();
+}
+
+#[test]
+fn the_box_speaks_as_the_portal_does() {
+    let directory = TempDir::new().unwrap();
+    let words = "label_style = \"current\"\nfigures = [\"month\", \"week\", \"total\"]\n\
+                 labels = { week = \"Trong tuần\", title = \"Số lượt truy cập\" }\n";
+    let node = start(directory.path(), &format!("{SITE}{words}"), &[]);
+    let figures = node.hit("/a").json();
+    assert_eq!(figures["title"], "Số lượt truy cập");
+    let labels: Vec<_> = figures["figures"].as_array().unwrap().iter().map(|figure| figure["label"].clone()).collect();
+    assert_eq!(labels, ["Tháng hiện tại", "Trong tuần", "Tổng lượt truy cập"]);
+    node.stop();
+}
+
+/// The exported hits of a page in all.
+fn exported(node: &Node, page: &str) -> i64 {
+    let export = node.admin_get("/sites/demo/export");
+    let line = export.body.lines().find_map(|line| line.strip_prefix(&format!("total,{page},")).map(str::to_owned));
+    line.map_or(0, |hits| hits.trim().parse().unwrap())
+}
+
+fn folded(node: &Node, reason: &str) -> u64 {
+    let metrics = node.admin_get("/metrics").body;
+    let series = format!("thongke_other_page_hits_total{{reason=\"{reason}\"}} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&series)).map_or(0, |value| value.trim().parse().unwrap())
+}
+
+#[test]
+fn pages_beyond_the_days_cap_count_as_others_and_known_ones_never_do() {
+    let directory = TempDir::new().unwrap();
+    let site = format!("[limits]\nenabled = false\n{SITE}page_cap = 30\n");
+    let node = start(directory.path(), &site, &[]);
+    import(&node, "old", "period,page,hits\ntotal,/known,5\n");
+    for page in 0..40 {
+        assert_eq!(node.hit(&format!("/page-{page}")).status, 200);
+    }
+    assert_eq!(node.hit("/page-1").status, 200);
+    assert_eq!(node.hit("/known").status, 200);
+    assert_eq!(titled(&node, "/page-35", "Không ai thấy").status, 200);
+    assert_eq!(node.figures().figure("today"), 43);
+    assert_eq!((views(&node, "/page-1", "total"), views(&node, "/page-29", "total")), (2, 1));
+    assert_eq!((views(&node, "/page-30", "total"), views(&node, "/known", "total")), (0, 6));
+    assert_eq!((exported(&node, "(other)"), exported(&node, "/page-35")), (11, 0));
+    assert_eq!((folded(&node, "site"), folded(&node, "client")), (11, 0));
+    assert!(top(&node, "limit=100").iter().all(|(page, ..)| page != "(other)"));
+    // A new start is no new day.
+    node.kill();
+    let node = start(directory.path(), &site, &[]);
+    for page in 0..50 {
+        assert_eq!(node.hit(&format!("/page-{page}")).status, 200);
+    }
+    let beyond: Vec<_> = (30..50).filter(|page| exported(&node, &format!("/page-{page}")) > 0).collect();
+    assert!(beyond.len() <= 3, "a tenth of the cap: {beyond:?}");
+    assert_eq!(views(&node, "/page-29", "total"), 2);
+    node.stop();
+}
+
+#[test]
+fn one_client_can_not_fill_a_sites_day() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), &format!("{SITE}page_cap = 100\n"), &[]);
+    import(&node, "old", "period,page,hits\ntotal,/known,5\n");
+    for page in 0..50 {
+        assert_eq!(node.hit(&format!("/page-{page}")).status, 200);
+    }
+    assert_eq!(node.hit("/known").status, 200);
+    assert_eq!((exported(&node, "(other)"), exported(&node, "/page-19"), exported(&node, "/page-20")), (30, 1, 0));
+    assert_eq!((exported(&node, "/known"), folded(&node, "client")), (6, 30));
+    node.stop();
+}
