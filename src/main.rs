@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use thongke::app::{self, Inherited, service_manager};
 use thongke::command_line::{Command, CommandLine};
-use thongke::config::{Config, Environment};
+use thongke::config::{Config, Environment, PublicAddress};
 use thongke::{manual, operate};
 
 use log::Log;
@@ -93,7 +93,10 @@ fn serve(config: &Config, flags: &thongke::config::Flags, log: Log) -> ExitCode 
         }
     };
     let look = if config.is_demo { ": open it to see a demo page count" } else { "" };
-    tracing::info!("counting on http://{}{}/{look}", running.public_address, config.path_prefix);
+    match &running.public_address {
+        PublicAddress::Tcp(address) => tracing::info!("counting on http://{address}{}/{look}", config.path_prefix),
+        unix => tracing::info!("counting on {unix}"),
+    }
     tracing::info!("metrics and health on http://{}/metrics", running.admin_address);
     service_manager::ready(&format!("counting on http://{}{}/", running.public_address, config.path_prefix));
     runtime.block_on(async {

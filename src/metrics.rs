@@ -32,6 +32,11 @@ pub struct ReasonLabels {
     pub reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LimitLabels {
+    pub limit: &'static str,
+}
+
 /// The node's metrics. Every field is cheap to clone and shared.
 #[derive(Debug)]
 pub struct Metrics {
@@ -42,6 +47,7 @@ pub struct Metrics {
     pub request_duration: Family<RequestLabels, Histogram, fn() -> Histogram>,
     pub refusals: Family<ReasonLabels, Counter>,
     pub pages_folded: Family<ReasonLabels, Counter>,
+    pub limited: Family<LimitLabels, Counter>,
     pub commit_duration: Histogram,
     pub commit_batch_hits: Histogram,
     pub fold_duration: Histogram,
@@ -76,6 +82,7 @@ impl Metrics {
             request_duration: Family::new_with_constructor(seconds as fn() -> Histogram),
             refusals: Family::default(),
             pages_folded: Family::default(),
+            limited: Family::default(),
             commit_duration: seconds(),
             commit_batch_hits: Histogram::new([
                 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0,
@@ -106,6 +113,7 @@ impl Metrics {
             "Hits counted under (other): their site, or their client, had its new pages of the day",
             self.pages_folded.clone(),
         );
+        r.register("limited", "Hits over a rate limit, by which", self.limited.clone());
         r.register_with_unit(
             "commit_duration",
             "Time to write and sync one batch of hits",

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
 use thongke::app;
-use thongke::config::{Config, Environment, Flags};
+use thongke::config::{Config, Environment, Flags, Limits, PublicAddress};
 
 struct Counting;
 
@@ -88,10 +88,13 @@ fn a_hit_allocates_a_small_fixed_number_of_times() {
         data_dir: Some(directory.path().to_owned()),
         ..Flags::default()
     };
-    let config = Config::load(&flags, &Environment::from_iter([])).unwrap();
-    let running = app::start(&config).unwrap();
-    let without = per_hit(running.public_address, "/v1/hit?figures=0");
-    let with = per_hit(running.public_address, "/v1/hit");
+    let loaded = Config::load(&flags, &Environment::from_iter([])).unwrap();
+    // All clients are one address.
+    let limits = Limits { address: None, page: None, site: None, ..loaded.limits.clone() };
+    let running = app::start(&Config { limits, ..loaded }).unwrap();
+    let PublicAddress::Tcp(address) = running.public_address else { panic!("the flag names a TCP address") };
+    let without = per_hit(address, "/v1/hit?figures=0");
+    let with = per_hit(address, "/v1/hit");
     running.shutdown();
     println!("allocations per hit: {without:.1} without figures, {with:.1} with them");
     assert!(without <= WITHOUT_FIGURES_MAX, "{without}");

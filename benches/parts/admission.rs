@@ -1,6 +1,7 @@
 //! From a request's body and header to a hit that may be counted.
 
 use std::net::Ipv4Addr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +15,11 @@ use thongke::counter::source::ImportName;
 use thongke::counter::verification::{Repair, Verification};
 use thongke::counter::{ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, Period, Site, SiteNumber, Sites};
 use thongke::metrics::Metrics;
+use thongke::server::admission::{Admission, Rate, RateLimits};
 use thongke::server::hit::{Fields, Hits};
 use thongke::server::node::{Counts, Node, Read, Readiness, TopPage, Unavailable};
 use thongke::server::repeats::Repeats;
+use thongke::server::{Sender, TrustedProxies};
 
 use crate::drive::requests::ORIGIN;
 
@@ -31,23 +34,29 @@ pub fn bench(criterion: &mut Criterion) {
     let mut headers = HeaderMap::new();
     headers.insert("user-agent", USER_AGENT.parse().expect("a field's value"));
     headers.insert("origin", ORIGIN.parse().expect("a field's value"));
-    let hits = Hits::new(Arc::new(Metrics::new()), true);
+    let metrics = Arc::new(Metrics::new());
+    let unlimited = Hits::new(Arc::clone(&metrics), Arc::default(), false);
+    let most = Some(Rate { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX });
+    let limits = RateLimits { address: most, page: most, site: most, ..RateLimits::default() };
+    let limited = Hits::new(metrics, Arc::new(Admission::new(&limits)), true);
+    let proxies = TrustedProxies::default();
 
     let mut group = criterion.benchmark_group("admission");
     group.bench_function("parse JSON", |bencher| bencher.iter(|| Fields::parse(body.as_bytes()).is_ok()));
     group.bench_function("parse a form", |bencher| bencher.iter(|| Fields::parse(form.as_bytes()).is_ok()));
     let window = Duration::from_secs(1_800);
-    for (name, screening, window) in [
-        ("parse JSON and admit", Screening::None, Duration::ZERO),
-        ("parse JSON and admit, no bots", Screening::All, Duration::ZERO),
-        ("parse JSON and find a repeat", Screening::None, window),
+    for (name, hits, screening, window) in [
+        ("parse JSON and admit", &unlimited, Screening::None, Duration::ZERO),
+        ("parse JSON and admit within limits", &limited, Screening::None, Duration::ZERO),
+        ("parse JSON and admit, no bots", &unlimited, Screening::All, Duration::ZERO),
+        ("parse JSON and find a repeat", &unlimited, Screening::None, window),
     ] {
         let node = Admitting::new(screening, window);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let Ok(fields) = Fields::parse(body.as_bytes()) else { panic!("a good body") };
-                let client = || Some(Ipv4Addr::new(203, 0, 113, 7).into());
-                assert!(runtime.block_on(hits.count(&node, &fields, &headers, client, false)).is_ok());
+                let sender = Sender::new(&proxies, Some(Ipv4Addr::new(203, 0, 113, 7).into()), &headers);
+                assert!(runtime.block_on(hits.count(&node, &fields, &headers, &sender, false)).is_ok());
             });
         });
     }
@@ -80,6 +89,14 @@ impl Node for Admitting {
 
     async fn refresh(&self, _: &Arc<EnrolledSite>) {}
 
+    async fn verify(&self, _: &Arc<EnrolledSite>) -> Result<Verification, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn repair(&self, _: &Arc<EnrolledSite>) -> Result<Repair, Unavailable> {
+        Err(beyond())
+    }
+
     fn version(&self, _: &EnrolledSite) -> Option<(u64, bool)> {
         None
     }
@@ -108,14 +125,6 @@ impl Node for Admitting {
     }
 
     async fn history(&self, _: &Arc<EnrolledSite>, _: &[Period]) -> Result<Read<i64>, Unavailable> {
-        Err(beyond())
-    }
-
-    async fn verify(&self, _: &Arc<EnrolledSite>) -> Result<Verification, Unavailable> {
-        Err(beyond())
-    }
-
-    async fn repair(&self, _: &Arc<EnrolledSite>) -> Result<Repair, Unavailable> {
         Err(beyond())
     }
 

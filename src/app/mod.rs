@@ -19,11 +19,12 @@ use chrono::Utc;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{self, Config, PublicAddress};
 use crate::ledger::{DirectoryLock, Ledger};
 use crate::metrics::Metrics;
 use crate::redis;
-use crate::server::{self, AdminSettings, Limits, PublicSettings};
+use crate::server::admission::{Admission, Rate, RateLimits, WhenExceeded};
+use crate::server::{self, AdminSettings, Limits, Listener, Occupancy, PublicSettings, Token, Tokens};
 
 use spared::Spared;
 
@@ -37,7 +38,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// A running node.
 #[derive(Debug)]
 pub struct Running {
-    pub public_address: SocketAddr,
+    pub public_address: PublicAddress,
     pub admin_address: SocketAddr,
     node: Arc<Node>,
     stop: watch::Sender<bool>,
@@ -56,12 +57,8 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
     let target = config.redis_target().context("the `redis` setting can't be used")?;
     // Everything that can be refused is refused before the first file is written.
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let listeners = sockets(&inherited.public, workers, "listen", config.listen)?;
-    let admin_listeners = sockets(&inherited.admin, 1, "admin-listen", config.admin_listen)?;
-    let address_of = |sockets: &[std::net::TcpListener]| {
-        sockets.first().context("no socket was bound")?.local_addr().context("a bound socket has no address")
-    };
-    let public_address = address_of(&listeners)?;
+    let (public_address, listeners) = bind_public(&inherited.public, &config.listen, workers)?;
+    let admin_listeners = bind_admin(&inherited.admin, config.admin_listen)?;
     let admin_address = address_of(&admin_listeners)?;
     let mut lock = DirectoryLock::take(&config.data_dir)?;
     lock.sign(&reachable(admin_address).to_string()).context("can't write the data directory's lock file")?;
@@ -85,8 +82,11 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
-        limits_clients: config.limits_enabled,
-        ..PublicSettings::default()
+        limits_clients: config.limits.new_pages,
+        trusted_proxies: trusted_proxies(&config.trusted_proxies),
+        admission: Arc::new(Admission::new(&rate_limits(&config.limits))),
+        limits: patience(&config.limits),
+        occupancy: Arc::new(occupancy(config)),
     });
     for listener in listeners {
         let serving = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
@@ -98,11 +98,8 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
             server::serve_public(listener, node, settings, metrics, until)
         })?);
     }
-    let admin = Arc::new(AdminSettings {
-        token: config.admin_token.as_ref().map(|token| token.expose().to_owned()),
-        limits: Limits::of_admin(),
-        ..AdminSettings::default()
-    });
+    let admin =
+        Arc::new(AdminSettings { tokens: tokens(config), limits: Limits::of_admin(), ..AdminSettings::default() });
     for listener in admin_listeners {
         let serving = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
         let until = until_stopped(stopped.clone());
@@ -180,20 +177,87 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// What was handed over, or else new sockets.
-fn sockets(
+/// Where the public listener is, and a socket of it for each worker: of those that were handed over,
+/// or else new ones.
+fn bind_public(
     inherited: &[std::net::TcpListener],
+    address: &PublicAddress,
     workers: usize,
-    setting: &str,
-    address: SocketAddr,
-) -> anyhow::Result<Vec<std::net::TcpListener>> {
-    if inherited.is_empty() {
-        return server::bind(address, workers).with_context(|| refused(setting, address));
+) -> anyhow::Result<(PublicAddress, Vec<Listener>)> {
+    let tcp = match address {
+        PublicAddress::Unix(path) if inherited.is_empty() => {
+            let sockets = server::bind_unix(path, workers).with_context(|| {
+                format!("can't listen on {address}: its folder must be there and writable, and no other program listen there")
+            })?;
+            return Ok((address.clone(), sockets.into_iter().map(Listener::from).collect()));
+        }
+        PublicAddress::Tcp(tcp) if inherited.is_empty() => {
+            server::bind(*tcp, workers).with_context(|| refused("listen", tcp))?
+        }
+        _ => share(inherited, workers)?,
+    };
+    Ok((PublicAddress::Tcp(address_of(&tcp)?), tcp.into_iter().map(Listener::from).collect()))
+}
+
+fn address_of(sockets: &[std::net::TcpListener]) -> anyhow::Result<SocketAddr> {
+    sockets.first().context("no socket was bound")?.local_addr().context("a bound socket has no address")
+}
+
+fn trusted_proxies(trusted: &config::TrustedProxies) -> server::TrustedProxies {
+    let field = match trusted.field {
+        config::ForwardedField::XForwardedFor => server::ForwardedField::XForwardedFor,
+        config::ForwardedField::Forwarded => server::ForwardedField::Forwarded,
+    };
+    server::TrustedProxies { networks: trusted.networks.clone(), unix_socket: trusted.unix_socket, field }
+}
+
+fn tokens(config: &Config) -> Tokens {
+    let token = |secret: &Option<config::Secret>| secret.as_ref().map(|secret| Token::new(secret.expose()));
+    Tokens { write: token(&config.admin_token), read: token(&config.admin_read_token) }
+}
+
+fn patience(limits: &config::Limits) -> Limits {
+    Limits {
+        head: limits.header_timeout,
+        body: limits.body_timeout,
+        write: limits.write_timeout,
+        idle: limits.idle_timeout,
+        ..Limits::default()
     }
+}
+
+/// As many connections as are configured, or as the process may have files for.
+fn occupancy(config: &Config) -> Occupancy {
+    /// For the database, Redis, the admin listener.
+    const OTHER_FILES: u64 = 128;
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let room = files.saturating_sub(OTHER_FILES).max(64);
+    let connections = u64::from(config.limits.connections).min(room) as usize;
+    Occupancy::new(connections, config.limits.connections_per_address, trusted_proxies(&config.trusted_proxies))
+}
+
+fn rate_limits(limits: &config::Limits) -> RateLimits {
+    let rate = |rate: Option<config::Rate>| rate.map(|config::Rate { per_second, burst }| Rate { per_second, burst });
+    RateLimits {
+        address: rate(limits.address),
+        page: rate(limits.page),
+        site: rate(limits.site),
+        when_exceeded: if limits.ignores_excess { WhenExceeded::Ignore } else { WhenExceeded::Refuse },
+    }
+}
+
+fn bind_admin(inherited: &[std::net::TcpListener], address: SocketAddr) -> anyhow::Result<Vec<std::net::TcpListener>> {
+    if inherited.is_empty() {
+        return server::bind(address, 1).with_context(|| refused("admin-listen", address));
+    }
+    share(inherited, 1)
+}
+
+fn share(inherited: &[std::net::TcpListener], workers: usize) -> anyhow::Result<Vec<std::net::TcpListener>> {
     inherited::spread(inherited, workers).context("can't share a socket that was handed over")
 }
 
-fn refused(setting: &str, address: SocketAddr) -> String {
+fn refused(setting: &str, address: impl std::fmt::Display) -> String {
     format!("can't listen on {address}: is another program using the port? choose another with --{setting}")
 }
 

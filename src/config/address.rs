@@ -1,6 +1,29 @@
 //! Addresses to listen on.
 
+use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+
+/// Where the public listener listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublicAddress {
+    Tcp(SocketAddr),
+    /// For a proxy on this machine.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for PublicAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "{UNIX}{}", path.display()),
+        }
+    }
+}
+
+const UNIX: &str = "unix:";
+/// What the kernel takes.
+const UNIX_PATH_BYTES_MAX: usize = 107;
 
 const EXPECTED: &str = "expected an address and a port such as `127.0.0.1:8080` or `[::]:8080`";
 
@@ -25,6 +48,26 @@ pub fn check(text: &str) -> Result<(), String> {
     }
 }
 
+/// Likewise, or as a unix socket.
+pub fn check_public(text: &str) -> Result<(), String> {
+    let Some(path) = text.strip_prefix(UNIX) else { return check(text) };
+    if !Path::new(path).is_absolute() || path.ends_with('/') {
+        return Err("names no file from the root on; expected for example `unix:/run/thongke/http.sock`".to_owned());
+    }
+    if path.len() > UNIX_PATH_BYTES_MAX {
+        return Err(format!("is longer than the {UNIX_PATH_BYTES_MAX} bytes that a socket's path may have"));
+    }
+    Ok(())
+}
+
+pub fn resolve_public(text: &str) -> Result<PublicAddress, String> {
+    check_public(text)?;
+    match text.strip_prefix(UNIX) {
+        Some(path) => Ok(PublicAddress::Unix(path.into())),
+        None => resolve(text).map(PublicAddress::Tcp),
+    }
+}
+
 /// The socket address that `text` stands for; a name is looked up.
 pub fn resolve(text: &str) -> Result<SocketAddr, String> {
     check(text)?;
@@ -35,4 +78,9 @@ pub fn resolve(text: &str) -> Result<SocketAddr, String> {
 /// Whether a connection to one could reach the other.
 pub fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}
+
+/// Whether only this machine can reach it.
+pub fn is_of_this_machine(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }

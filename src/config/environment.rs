@@ -7,10 +7,11 @@ use super::problem::Problems;
 use super::suggest;
 
 const PREFIX: &str = "THONGKE_";
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
     "THONGKE_CONFIG",
     "THONGKE_LISTEN",
     "THONGKE_ADMIN_LISTEN",
+    "THONGKE_ADMIN_OPEN",
     "THONGKE_DATA_DIR",
     "THONGKE_REDIS",
     "THONGKE_LOG_FORMAT",
@@ -35,6 +36,16 @@ impl Environment {
             return None;
         }
         Some(value)
+    }
+
+    /// A variable that says yes or no.
+    pub fn get_boolean(&self, name: &str, problems: &mut Problems) -> Option<bool> {
+        let text = self.get(name, problems)?;
+        let value = text.parse().ok();
+        if value.is_none() {
+            problems.add(format!("{name} is `{text}`; expected `true` or `false`"));
+        }
+        value
     }
 
     /// A variable that says something when it is empty.

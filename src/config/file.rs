@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use super::limits::{self, Limits};
+use super::network::{self, TrustedProxies, UNIX_SOCKET};
 use super::problem::{Findings, Place, Problems};
 use super::reader::{Reader, Text};
 use super::secret::{self, Secret};
-use super::{address, identity, network, site, suggest, syntax};
+use super::{address, identity, site, suggest, syntax};
 use crate::counter::Site;
 use crate::redis::Identity;
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 17] = [
     "listen",
     "admin_listen",
     "data_dir",
@@ -24,12 +26,14 @@ const KEYS: [&str; 14] = [
     "redis_prefix",
     "redis_allow_eviction",
     "admin_token_file",
+    "admin_read_token_file",
+    "admin_open",
     "path_prefix",
     "trusted_proxies",
+    "trusted_proxies_field",
     "sites",
     "limits",
 ];
-const LIMITS_KEYS: [&str; 1] = ["enabled"];
 
 /// A value, and where it stands.
 #[derive(Debug)]
@@ -50,8 +54,11 @@ pub struct File {
     pub redis_prefix: Option<String>,
     pub redis_allow_eviction: bool,
     pub admin_token: Option<Secret>,
+    pub admin_read_token: Option<Secret>,
+    pub admin_open: bool,
     pub path_prefix: String,
-    pub limits_enabled: Option<bool>,
+    pub trusted_proxies: TrustedProxies,
+    pub limits: Limits,
     pub sites: Vec<Site>,
 }
 
@@ -111,12 +118,12 @@ fn parse(path: &Path, text: &str, findings: &mut Findings<'_>) -> File {
         redis_prefix: redis_prefix(&mut reader),
         redis_allow_eviction: reader.boolean("redis_allow_eviction").unwrap_or(false),
         admin_token: secret_file(&mut reader, "admin_token_file", folder),
+        admin_read_token: read_token(&mut reader, folder, table.get_ref()),
+        admin_open: reader.boolean("admin_open").unwrap_or(false),
         path_prefix: path_prefix(&mut reader),
-        limits_enabled: limits(&mut reader),
-        sites: {
-            trusted_proxies(&mut reader);
-            sites(&mut reader, table.get_ref())
-        },
+        trusted_proxies: trusted_proxies(&mut reader),
+        limits: limits::read(&mut reader),
+        sites: sites(&mut reader, table.get_ref()),
     }
 }
 
@@ -127,7 +134,8 @@ fn listen(reader: &mut Reader<'_, '_, '_>, key: &str, table: &DeTable<'_>) -> Op
     let default = if key == "listen" { "8080" } else { "8081" };
     let example = format!("\"127.0.0.1:{}\"", port.as_deref().unwrap_or(default));
     let Text { text, span } = reader.string(key, &example)?;
-    if let Err(reason) = address::check(text) {
+    let checked = if key == "listen" { address::check_public(text) } else { address::check(text) };
+    if let Err(reason) = checked {
         reader.findings().wrong(&span, format!("{key} `{text}` {reason}"));
         return None;
     }
@@ -188,6 +196,19 @@ fn secret_file(reader: &mut Reader<'_, '_, '_>, key: &str, folder: &Path) -> Opt
     }
 }
 
+fn read_token(reader: &mut Reader<'_, '_, '_>, folder: &Path, table: &DeTable<'_>) -> Option<Secret> {
+    const KEY: &str = "admin_read_token_file";
+    let secret = secret_file(reader, KEY, folder)?;
+    if !table.contains_key("admin_token_file")
+        && let Some(Text { span, .. }) = reader.string(KEY, "")
+    {
+        reader
+            .findings()
+            .wrong(&span, "admin_read_token_file is only for reading; admin_token_file must say who may do more");
+    }
+    Some(secret)
+}
+
 fn path_prefix(reader: &mut Reader<'_, '_, '_>) -> String {
     let Some(Text { text, span }) = reader.string("path_prefix", r#""/tk""#) else { return String::new() };
     let is_right =
@@ -203,21 +224,24 @@ fn path_prefix(reader: &mut Reader<'_, '_, '_>) -> String {
     text.to_owned()
 }
 
-/// Not acted on yet.
-fn trusted_proxies(reader: &mut Reader<'_, '_, '_>) {
-    let Some(proxies) = reader.strings("trusted_proxies", r#"["10.0.0.0/8"]"#) else { return };
-    for Text { text, span } in &proxies.texts {
-        if let Err(reason) = network::check(text) {
-            reader.findings().wrong(span, format!("trusted_proxies: `{text}` {reason}"));
+fn trusted_proxies(reader: &mut Reader<'_, '_, '_>) -> TrustedProxies {
+    let mut trusted = TrustedProxies::default();
+    if let Some(proxies) = reader.strings("trusted_proxies", r#"["10.0.0.0/8"]"#) {
+        for Text { text, span } in &proxies.texts {
+            match network::parse(text) {
+                _ if *text == UNIX_SOCKET => trusted.unix_socket = true,
+                Ok(network) => trusted.networks.push(network),
+                Err(reason) => reader.findings().wrong(span, format!("trusted_proxies: `{text}` {reason}")),
+            }
         }
     }
-}
-
-fn limits(reader: &mut Reader<'_, '_, '_>) -> Option<bool> {
-    let (table, _) = reader.table("limits", "{ enabled = true }")?;
-    let mut limits = Reader::new(table, reader.findings());
-    limits.refuse_unknown(&LIMITS_KEYS, |key, _| suggest::nearest_or_all(key, &LIMITS_KEYS));
-    limits.boolean("enabled")
+    if let Some(Text { text, span }) = reader.string("trusted_proxies_field", r#""X-Forwarded-For""#) {
+        match network::parse_field(text) {
+            Ok(field) => trusted.field = field,
+            Err(reason) => reader.findings().wrong(&span, format!("trusted_proxies_field: `{text}` {reason}")),
+        }
+    }
+    trusted
 }
 
 fn sites(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>) -> Vec<Site> {

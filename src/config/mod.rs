@@ -8,6 +8,7 @@ mod environment;
 mod file;
 mod flags;
 mod identity;
+mod limits;
 mod network;
 mod problem;
 mod reader;
@@ -25,15 +26,18 @@ use crate::redis::{Identity, Target, TargetError};
 
 use problem::{Place, Problems};
 
+pub use address::{PublicAddress, is_of_this_machine};
 pub use environment::Environment;
 pub use flags::{Flags, LogFormat};
+pub use limits::{Limits, Rate};
+pub use network::{ForwardedField, TrustedProxies};
 pub use problem::ConfigError;
 pub use secret::{RedisUrl, Secret};
 
 /// Everything a node is told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    pub listen: SocketAddr,
+    pub listen: PublicAddress,
     pub admin_listen: SocketAddr,
     pub data_dir: PathBuf,
     pub redis: Vec<RedisUrl>,
@@ -43,12 +47,15 @@ pub struct Config {
     pub redis_prefix: String,
     /// Publish to a Redis that may evict counters all the same.
     pub redis_allow_eviction: bool,
+    /// For everything at the admin listener.
     pub admin_token: Option<Secret>,
+    /// For reading there.
+    pub admin_read_token: Option<Secret>,
     /// Served under another path, for example `/tk`.
     pub path_prefix: String,
+    pub trusted_proxies: TrustedProxies,
+    pub limits: Limits,
     pub sites: Vec<Site>,
-    /// Limits per client address.
-    pub limits_enabled: bool,
     /// No file was given: the one site is the built-in demo.
     pub is_demo: bool,
     pub log_format: LogFormat,
@@ -56,7 +63,7 @@ pub struct Config {
     pub log_filter: String,
 }
 
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
+const DEFAULT_LISTEN: PublicAddress = PublicAddress::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080)));
 const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8081));
 
 impl Config {
@@ -69,7 +76,7 @@ impl Config {
         let is_demo = file.is_none();
         let mut file = file.unwrap_or_default();
         let listen = Listen::find(&flags.listen, "listen", "THONGKE_LISTEN", environment, file.listen, &mut problems)
-            .map_or(Some(DEFAULT_LISTEN), |listen| listen.resolve(&mut problems));
+            .map_or(Some(DEFAULT_LISTEN), |listen| listen.resolve(address::resolve_public, &mut problems));
         let admin_listen = Listen::find(
             &flags.admin_listen,
             "admin-listen",
@@ -78,7 +85,7 @@ impl Config {
             file.admin_listen,
             &mut problems,
         )
-        .map_or(Some(DEFAULT_ADMIN_LISTEN), |listen| listen.resolve(&mut problems));
+        .map_or(Some(DEFAULT_ADMIN_LISTEN), |listen| listen.resolve(address::resolve, &mut problems));
         let data_dir = flags
             .data_dir
             .clone()
@@ -87,17 +94,30 @@ impl Config {
         let redis = redis(flags, environment, file.redis, file.redis_password.as_ref(), &mut problems);
         let log_format = log_format(flags, environment, &mut problems);
         let log_filter = log_filter(environment, &mut problems);
-        if let (Some(listen), Some(admin_listen)) = (listen, admin_listen)
-            && address::overlap(listen, admin_listen)
+        if let (Some(PublicAddress::Tcp(listen)), Some(admin_listen)) = (&listen, admin_listen)
+            && address::overlap(*listen, admin_listen)
         {
             // Both are bound so that several sockets may share them: the kernel would mix their requests.
             problems.add(format!(
                 "listen = `{listen}` and admin_listen = `{admin_listen}` are the same; give the admin listener a port of its own"
             ));
         }
+        let is_admin_open = environment.get_boolean("THONGKE_ADMIN_OPEN", &mut problems).unwrap_or(file.admin_open);
+        if let Some(address) = admin_listen
+            && !address::is_of_this_machine(address)
+            && file.admin_token.is_none()
+            && !is_admin_open
+        {
+            problems.add(format!(
+                "admin_listen = `{address}` can be reached from other machines, and anyone there could change counts; \
+                 listen on 127.0.0.1, set admin_token_file, or say `admin_open = true` (THONGKE_ADMIN_OPEN=true) if the network is yours"
+            ));
+        }
         problems.into_result()?;
         if is_demo {
             file.sites = vec![demo()];
+            // Whoever tries it loads it from this machine.
+            file.limits.turn_off_rates();
         }
         Ok(Self {
             listen: listen.unwrap_or(DEFAULT_LISTEN),
@@ -109,9 +129,11 @@ impl Config {
             redis_prefix: file.redis_prefix.unwrap_or_else(|| "thongke".to_owned()),
             redis_allow_eviction: file.redis_allow_eviction,
             admin_token: file.admin_token,
+            admin_read_token: file.admin_read_token,
             path_prefix: file.path_prefix,
+            trusted_proxies: file.trusted_proxies,
+            limits: file.limits,
             sites: file.sites,
-            limits_enabled: file.limits_enabled.unwrap_or(true),
             is_demo,
             log_format,
             log_filter,
@@ -171,8 +193,8 @@ impl Listen {
         in_file.map(|placed| Self { text: placed.value, said_by: SaidBy::File(placed.place) })
     }
 
-    fn resolve(self, problems: &mut Problems) -> Option<SocketAddr> {
-        let reason = match address::resolve(&self.text) {
+    fn resolve<T>(self, resolve: fn(&str) -> Result<T, String>, problems: &mut Problems) -> Option<T> {
+        let reason = match resolve(&self.text) {
             Ok(address) => return Some(address),
             Err(reason) => reason,
         };

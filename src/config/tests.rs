@@ -41,7 +41,7 @@ fn a_flag_beats_the_environment_and_that_the_file() {
     let flags = Flags { config: Some(path), listen: Some("127.0.0.1:3".to_owned()), ..Flags::default() };
     let env = environment(&[("THONGKE_LISTEN", "127.0.0.1:2"), ("THONGKE_ADMIN_LISTEN", "127.0.0.1:2")]);
     let config = Config::load(&flags, &env).unwrap();
-    assert_eq!((config.listen.port(), config.admin_listen.port()), (3, 2));
+    assert_eq!((config.listen.to_string(), config.admin_listen.port()), ("127.0.0.1:3".to_owned(), 2));
     assert_eq!(config.data_dir, Path::new("/1"));
 }
 
@@ -90,6 +90,14 @@ const WRONG: &[(&str, &str)] = &[
     (
         "trusted_proxies = [\"10.0.0.1\", \"10.0.0.1/8\"]\n{SITE}",
         ":1:32: trusted_proxies: `10.0.0.1/8` names one address and a whole network; did you mean `10.0.0.0/8`, or `10.0.0.1` alone?",
+    ),
+    (
+        "trusted_proxies_field = \"X-Real-IP\"\n{SITE}",
+        ":1:25: trusted_proxies_field: `X-Real-IP` is no field that is read; expected",
+    ),
+    (
+        "listen = \"unix:http.sock\"\n{SITE}",
+        ":1:10: listen `unix:http.sock` names no file from the root on; expected for example `unix:/run",
     ),
     ("trusted_proxies = [\"nginx\"]\n{SITE}", ":1:20: trusted_proxies: `nginx` is neither an address nor a network"),
     (
@@ -336,7 +344,8 @@ redis = ["redis://10.0.0.5:6379"]
 redis_prefix = "tk"
 redis_allow_eviction = true
 path_prefix = "/tk"
-trusted_proxies = ["10.0.0.0/8"]
+trusted_proxies = ["10.0.0.0/8", "unix:"]
+trusted_proxies_field = "Forwarded"
 
 [sites.vixuyen]
 name = "Huyện Vị Xuyên"
@@ -355,6 +364,19 @@ repeat_window = "0s"
 
 [limits]
 enabled = true
+address_rate = 200
+address_burst = 2000
+page_rate = 60
+page_burst = 600
+site_rate = 0
+site_burst = 1
+when_exceeded = "ignore"
+connections = 1000
+connections_per_address = 100
+header_timeout = "6s"
+body_timeout = "7s"
+write_timeout = "8s"
+idle_timeout = "2m"
 "#;
 
 #[test]
@@ -364,6 +386,10 @@ fn a_file_with_every_key_is_read() {
     assert_eq!(config.sites[0].labels.len(), 1);
     assert_eq!(config.sites[0].title(), "Số lượt xem");
     assert_eq!(config.sites[0].label_style, crate::counter::LabelStyle::Relative);
+    assert!(config.trusted_proxies.unix_socket && config.trusted_proxies.field == ForwardedField::Forwarded);
+    let limits = config.limits;
+    assert_eq!(limits.address.map(|rate| (rate.per_second.get(), rate.burst.get())), Some((200, 2_000)));
+    assert_eq!((limits.site, limits.ignores_excess, limits.idle_timeout.as_secs()), (None, true, 120));
     assert!(!config.is_demo);
 }
 

@@ -1,12 +1,12 @@
 //! `thongke check`: whether what the configuration names can be used, and what an expert would change.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
 
 use anyhow::bail;
 
-use crate::config::Config;
+use crate::config::{Config, PublicAddress, is_of_this_machine};
 use crate::ledger::{DirectoryLock, Holder};
 use crate::redis;
 
@@ -92,12 +92,25 @@ fn danger_of_filesystem(directory: &Path) -> Option<&'static str> {
 fn listeners(config: &Config, report: &mut Report) {
     // A running node has them itself.
     if DirectoryLock::holder(&config.data_dir).is_none() {
-        for (setting, address) in [("listen", config.listen), ("admin-listen", config.admin_listen)] {
-            match TcpListener::bind(address) {
-                Ok(_) => report.fine(&format!("--{setting} {address} is free")),
-                Err(error) => report.wrong(&format!("--{setting} {address} can't be used: {error}")),
+        let mut bindable = |setting, address| match TcpListener::bind(address) {
+            Ok(_) => report.fine(&format!("--{setting} {address} is free")),
+            Err(error) => report.wrong(&format!("--{setting} {address} can't be used: {error}")),
+        };
+        if let PublicAddress::Tcp(address) = config.listen {
+            bindable("listen", address);
+        }
+        bindable("admin-listen", config.admin_listen);
+        if let PublicAddress::Unix(path) = &config.listen {
+            match path.parent().map(std::fs::read_dir) {
+                Some(Ok(_)) => report.fine(&format!("the folder of --listen {} is there", config.listen)),
+                _ => report.wrong(&format!("--listen {} can't be used: make its folder", config.listen)),
             }
         }
+    }
+    if matches!(config.listen, PublicAddress::Unix(_)) && !config.trusted_proxies.unix_socket {
+        report.warn(
+            "a proxy on the unix socket is not believed, so all clients look like one; add \"unix:\" to trusted_proxies",
+        );
     }
     if !is_of_this_machine(config.admin_listen) && config.admin_token.is_none() {
         report.warn(&format!(
@@ -106,10 +119,6 @@ fn listeners(config: &Config, report: &mut Report) {
             config.admin_listen
         ));
     }
-}
-
-fn is_of_this_machine(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
 }
 
 fn redis_server(config: &Config, report: &mut Report) -> anyhow::Result<()> {

@@ -38,7 +38,7 @@ return 1
 ";
 
 /// Commands that a node uses, for the server's list of rights.
-const COMMANDS: &str = "+info +eval +evalsha +type +hget +hmget +hscan +hset +hsetnx +zadd +zscore +zmscore +zrevrange +zscan +zcard +hlen +ttl +expireat +cluster|slots";
+const COMMANDS: &str = "+info +eval +evalsha +type +hget +hmget +hscan +hset +hsetnx +zadd +zscore +zmscore +zrevrange +ttl +expireat +zscan +zcard +hlen +cluster|slots +ping";
 
 /// Connects as a node does, and looks at what a node depends on.
 pub async fn examine(target: &Target, prefix: &str, allow_eviction: bool) -> Examination {

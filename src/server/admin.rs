@@ -7,10 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
-use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 
 use crate::counter::EnrolledSite;
@@ -79,7 +78,7 @@ impl<N: Node> Admin<N> {
         let rest = path.strip_prefix("/sites/").ok_or(Refusal::PathUnknown)?;
         let (site, what) = rest.split_once('/').ok_or(Refusal::PathUnknown)?;
         self.check_name(host, wire)?;
-        self.check_token(request.headers())?;
+        self.settings.tokens.check(request.method(), request.headers())?;
         let allow = match what {
             "export" | "sources" | "figures" | "bots" | "verify" => "GET, HEAD",
             "import" | "repair" => "POST",
@@ -142,7 +141,7 @@ impl<N: Node> Admin<N> {
 
     /// A web page that was made to look at this machine names another host than its own address.
     fn check_name(&self, host: Host<'_>, wire: &Wire) -> Result<(), Refusal> {
-        let local = wire.local_address().ok();
+        let local = wire.local_address();
         let is_own_address = local.is_some_and(|local: SocketAddr| match local {
             SocketAddr::V4(v4) => host.name == v4.ip().to_string(),
             SocketAddr::V6(v6) => host.name == format!("[{}]", v6.ip()),
@@ -151,18 +150,6 @@ impl<N: Node> Admin<N> {
         let port_is_right = host.port.is_none() || local.is_some_and(|local| Some(local.port()) == host.port);
         let is_named = self.settings.names.iter().any(|name| name.eq_ignore_ascii_case(host.name));
         if is_named || ((is_own_address || is_loopback) && port_is_right) { Ok(()) } else { Err(Refusal::HostForeign) }
-    }
-
-    fn check_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Some(token) = &self.settings.token else { return Ok(()) };
-        let given = headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "));
-        match given {
-            Some(given) if bool::from(given.as_bytes().ct_eq(token.as_bytes())) => Ok(()),
-            _ => Err(Refusal::Unauthorized),
-        }
     }
 
     async fn export(&self, site: Arc<EnrolledSite>) -> Result<Response<AnswerBody>, Refusal> {

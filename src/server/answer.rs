@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::Stream;
 use hyper::body::{Body, Frame, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{Response, StatusCode};
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>>;
@@ -67,10 +69,24 @@ pub fn with_body(status: StatusCode, headers: HeaderMap, body: Bytes) -> Respons
 
 /// A body whose type the client is to believe.
 pub fn typed(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Response<AnswerBody> {
-    let mut headers = HeaderMap::with_capacity(8);
+    let mut headers = HeaderMap::with_capacity(16);
+    put_type(&mut headers, content_type);
+    headers.insert(CORP, HeaderValue::from_static("same-origin"));
+    with_body(status, headers, body.into())
+}
+
+/// What a body is, and that it loads and runs nothing where it is opened by itself, as a document.
+/// Only the demo has pages.
+pub fn put_type(headers: &mut HeaderMap, content_type: HeaderValue) {
+    let policy = HeaderValue::from_static(match content_type {
+        // A picture brings its colours along.
+        _ if content_type == SVG => "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+        _ => "default-src 'none'; frame-ancestors 'none'; sandbox",
+    });
     headers.insert(CONTENT_TYPE, content_type);
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-    with_body(status, headers, body.into())
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
 
 /// A whole answer as the client reads it, for connections that hyper has done with.

@@ -1,30 +1,304 @@
-//! Who sends a request.
+//! Who sends a request, where proxies stand between: the one place where that is decided.
+//!
+//! A proxy writes from whom it has a request at the end of a list. So the list is walked from its
+//! right end as long as the writer is believed, and what a stranger wrote on the left is never
+//! reached. What can't be read ends the walk at the proxy that let it through.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::cell::OnceCell;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use super::wire::Wire;
+use hyper::header::{FORWARDED, HeaderMap, HeaderName};
+use ipnet::IpNet;
 
-/// The client's address as its requests are told apart by: an IPv6 household has a /64 of them.
-pub fn address(wire: &Wire) -> Option<IpAddr> {
-    Some(household(wire.peer_address().ok()?.ip()))
+/// Whose word is taken for who the client is; by default, nobody's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies {
+    pub networks: Vec<IpNet>,
+    /// Whoever reaches the unix socket.
+    pub unix_socket: bool,
+    pub field: ForwardedField,
 }
 
-fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
+/// The one header field that the proxies write: a client could set any other through them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ForwardedField {
+    #[default]
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+}
+
+impl ForwardedField {
+    fn name(self) -> HeaderName {
+        match self {
+            Self::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
+            Self::Forwarded => FORWARDED,
+        }
+    }
+
+    fn address_in(self, element: &str) -> Option<IpAddr> {
+        match self {
+            Self::XForwardedFor => address(element),
+            Self::Forwarded => address_for(element),
+        }
+    }
+}
+
+impl TrustedProxies {
+    /// The client's address as its requests are told apart by: an IPv6 household has a /64 of them.
+    ///
+    /// `peer` is the other end of the connection, none on a unix socket. The answer is none where
+    /// nobody who is believed has named an address.
+    pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+        let mut client = peer.map(|address| address.to_canonical());
+        if self.believes(client) {
+            let lines = headers.get_all(self.field.name());
+            // Some proxies append to the line that is there, others add one below it.
+            for line in lines.iter().rev() {
+                let Ok(line) = line.to_str() else { break };
+                let elements = FromTheRight(Some(line)).map(str::trim).filter(|element| !element.is_empty());
+                for element in elements {
+                    let Some(address) = self.field.address_in(element) else { return client.map(household) };
+                    client = Some(address.to_canonical());
+                    if !self.believes(client) {
+                        return client.map(household);
+                    }
+                }
+            }
+        }
+        client.map(household)
+    }
+
+    /// Whether it is a proxy of ours.
+    pub fn believes(&self, peer: Option<IpAddr>) -> bool {
+        match peer {
+            Some(address) => self.networks.iter().any(|network| network.contains(&address.to_canonical())),
+            None => self.unix_socket,
+        }
+    }
+}
+
+/// Who sends one request; found out when it is first asked.
+#[derive(Debug)]
+pub struct Sender<'a> {
+    proxies: &'a TrustedProxies,
+    peer: Option<IpAddr>,
+    headers: &'a HeaderMap,
+    address: OnceCell<Option<IpAddr>>,
+}
+
+impl<'a> Sender<'a> {
+    pub fn new(proxies: &'a TrustedProxies, peer: Option<IpAddr>, headers: &'a HeaderMap) -> Self {
+        Self { proxies, peer, headers, address: OnceCell::new() }
+    }
+
+    pub fn address(&self) -> Option<IpAddr> {
+        *self.address.get_or_init(|| self.proxies.client(self.peer, self.headers))
+    }
+
+    /// It names a client in a field that proxies write, and is not believed.
+    pub fn asks_for_others_in_vain(&self) -> bool {
+        let names = [ForwardedField::XForwardedFor, ForwardedField::Forwarded].map(ForwardedField::name);
+        !self.proxies.believes(self.peer) && names.iter().any(|name| self.headers.contains_key(name))
+    }
+}
+
+/// What stands for all addresses of a household, of a canonical one.
+pub fn household(address: IpAddr) -> IpAddr {
+    match address {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
         v4 => v4,
     }
 }
 
+/// A list's elements, the last first. Commas in quotes don't part them, and quotes are paired from
+/// the right: one that a stranger opened on the left hides nothing.
+struct FromTheRight<'a>(Option<&'a str>);
+
+impl<'a> Iterator for FromTheRight<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let list = self.0?;
+        let mut is_quoted = false;
+        for (at, byte) in list.bytes().enumerate().rev() {
+            match byte {
+                b'"' if !is_escaped(list, at) => is_quoted = !is_quoted,
+                b',' if !is_quoted => {
+                    self.0 = list.get(..at);
+                    return list.get(at + 1..);
+                }
+                _ => {}
+            }
+        }
+        self.0.take()
+    }
+}
+
+fn is_escaped(text: &str, at: usize) -> bool {
+    let before = text.as_bytes().get(..at).unwrap_or_default();
+    before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
+/// An address with perhaps a port, an IPv6 one perhaps in brackets.
+fn address(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match bracketed {
+        Some(inner) => inner.parse().ok().map(IpAddr::V6),
+        None => text.parse().ok().map(|address: SocketAddr| address.ip()),
+    }
+}
+
+/// The `for` of a Forwarded element; none for `unknown` and names that hide the address.
+fn address_for(element: &str) -> Option<IpAddr> {
+    let mut found = None;
+    for pair in element.split(';') {
+        let (name, value) = pair.trim().split_once('=')?;
+        if name.eq_ignore_ascii_case("for") && found.replace(value).is_some() {
+            return None;
+        }
+    }
+    let value = found?;
+    address(value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value))
+}
+
 #[cfg(test)]
 mod tests {
+    use hyper::header::HeaderValue;
+    use proptest::prelude::*;
+
     use super::*;
 
+    fn trusting(networks: &[&str], field: ForwardedField) -> TrustedProxies {
+        let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+        TrustedProxies { networks, unix_socket: false, field }
+    }
+
+    fn headers(field: ForwardedField, lines: &[&str]) -> HeaderMap {
+        lines.iter().map(|line| (field.name(), HeaderValue::from_str(line).unwrap())).collect()
+    }
+
+    /// The client behind a proxy at 10.0.0.1, where 10.0.0.0/8 and fd00::/8 are believed.
+    fn behind_proxies(field: ForwardedField, lines: &[&str]) -> String {
+        let proxies = trusting(&["10.0.0.0/8", "fd00::/8"], field);
+        proxies.client("10.0.0.1".parse().ok(), &headers(field, lines)).unwrap().to_string()
+    }
+
     #[test]
-    fn a_household_is_one_address() {
-        let household = |text: &str| household(text.parse().unwrap()).to_string();
-        assert_eq!(household("203.0.113.7"), "203.0.113.7");
-        assert_eq!(household("::ffff:203.0.113.7"), "203.0.113.7");
-        assert_eq!(household("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    fn nobody_is_believed_by_default() {
+        let fields: HeaderMap = ["x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip", "true-client-ip"]
+            .into_iter()
+            .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("192.0.2.9")))
+            .collect();
+        let peer = |text: &str| TrustedProxies::default().client(text.parse().ok(), &fields).unwrap().to_string();
+        assert_eq!(peer("127.0.0.1"), "127.0.0.1");
+        assert_eq!(peer("10.0.0.1"), "10.0.0.1");
+        assert_eq!(peer("::ffff:203.0.113.7"), "203.0.113.7");
+        assert_eq!(peer("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(TrustedProxies::default().client(None, &fields), None);
+    }
+
+    #[test]
+    fn x_forwarded_for_is_walked_from_the_right_to_the_first_stranger() {
+        for (lines, client) in [
+            (&[][..], "10.0.0.1"),
+            (&["192.0.2.9"], "192.0.2.9"),
+            (&["198.51.100.1, 192.0.2.9"], "192.0.2.9"),
+            (&["198.51.100.1, 192.0.2.9, 10.2.3.4"], "192.0.2.9"),
+            (&["198.51.100.1", "192.0.2.9"], "192.0.2.9"),
+            (&["198.51.100.1, 192.0.2.9", " 10.2.3.4 , fd00::1"], "192.0.2.9"),
+            // Only proxies: the farthest.
+            (&["10.9.9.9, 10.2.3.4"], "10.9.9.9"),
+            (&["192.0.2.9:4711"], "192.0.2.9"),
+            (&["[2001:db8:1:2:3::4]:4711"], "2001:db8:1:2::"),
+            (&["[2001:db8:1:2:3::4]"], "2001:db8:1:2::"),
+            (&["2001:db8:1:2:3::4"], "2001:db8:1:2::"),
+            (&["::ffff:192.0.2.9"], "192.0.2.9"),
+            // A mapped address is believed like the plain one.
+            (&["192.0.2.9, ::ffff:10.2.3.4"], "192.0.2.9"),
+            (&["192.0.2.9,,", ""], "192.0.2.9"),
+            // Unreadable: the proxy that let it through.
+            (&["192.0.2.9, unknown"], "10.0.0.1"),
+            (&["192.0.2.9, nonsense, 10.2.3.4"], "10.2.3.4"),
+            (&["192.0.2.9, 192.0.2.999"], "10.0.0.1"),
+            (&["192.0.2.9, <script>alert(1)</script>"], "10.0.0.1"),
+        ] {
+            assert_eq!(behind_proxies(ForwardedField::XForwardedFor, lines), client, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn forwarded_is_walked_likewise() {
+        for (lines, client) in [
+            (&["for=192.0.2.9"][..], "192.0.2.9"),
+            (&["For=198.51.100.1, FOR=192.0.2.9;proto=https;by=10.0.0.1"], "192.0.2.9"),
+            (&["for=192.0.2.9, for=10.2.3.4"], "192.0.2.9"),
+            (&["for=\"192.0.2.9:4711\""], "192.0.2.9"),
+            (&["for=\"[2001:db8:1:2:3::4]:4711\""], "2001:db8:1:2::"),
+            (&["for=192.0.2.9;host=\"a,b\\\",c\", for=10.2.3.4"], "192.0.2.9"),
+            (&["for=198.51.100.1", "for=192.0.2.9"], "192.0.2.9"),
+            // What a stranger opened hides nothing.
+            (&["for=\", for=192.0.2.9"], "192.0.2.9"),
+            (&["for=192.0.2.9, for=unknown"], "10.0.0.1"),
+            (&["for=192.0.2.9, for=_hidden"], "10.0.0.1"),
+            (&["for=192.0.2.9, proto=https"], "10.0.0.1"),
+            (&["for=192.0.2.9;for=192.0.2.10"], "10.0.0.1"),
+            (&["192.0.2.9"], "10.0.0.1"),
+        ] {
+            assert_eq!(behind_proxies(ForwardedField::Forwarded, lines), client, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_field_that_the_proxies_write_is_read() {
+        for (field, other) in [
+            (ForwardedField::XForwardedFor, ForwardedField::Forwarded),
+            (ForwardedField::Forwarded, ForwardedField::XForwardedFor),
+        ] {
+            let proxies = trusting(&["10.0.0.0/8"], field);
+            let client = proxies.client("10.0.0.1".parse().ok(), &headers(other, &["for=192.0.2.9", "192.0.2.9"]));
+            assert_eq!(client, "10.0.0.1".parse().ok());
+        }
+    }
+
+    #[test]
+    fn the_unix_socket_is_believed_only_if_told() {
+        let fields = headers(ForwardedField::XForwardedFor, &["192.0.2.9"]);
+        assert_eq!(trusting(&["0.0.0.0/0"], ForwardedField::XForwardedFor).client(None, &fields), None);
+        let proxies = TrustedProxies { unix_socket: true, ..TrustedProxies::default() };
+        assert_eq!(proxies.client(None, &fields), "192.0.2.9".parse().ok());
+        assert_eq!(proxies.client("10.0.0.1".parse().ok(), &fields), "10.0.0.1".parse().ok());
+    }
+
+    proptest! {
+        /// Whatever a client sends through a proxy that appends, its address is what the proxy saw.
+        #[test]
+        fn a_client_cannot_change_its_address(
+            sent in "[\\x20-\\x7e]{0,60}",
+            seen: u32,
+            is_forwarded: bool,
+            is_on_a_line_of_its_own: bool,
+        ) {
+            let seen = IpAddr::V4(seen.into());
+            let field = if is_forwarded { ForwardedField::Forwarded } else { ForwardedField::XForwardedFor };
+            let written = if is_forwarded { format!("for={seen}") } else { seen.to_string() };
+            let joined = format!("{sent}, {written}");
+            let lines: &[&str] = if is_on_a_line_of_its_own { &[&sent, &written] } else { &[&joined] };
+            let proxies = trusting(&["10.0.0.1/32"], field);
+            prop_assume!(!proxies.believes(Some(seen)));
+            prop_assert_eq!(proxies.client("10.0.0.1".parse().ok(), &headers(field, lines)), Some(seen));
+        }
+
+        #[test]
+        fn any_bytes_are_walked_without_a_panic(bytes: Vec<u8>, is_forwarded: bool) {
+            let field = if is_forwarded { ForwardedField::Forwarded } else { ForwardedField::XForwardedFor };
+            if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                let fields: HeaderMap = [(field.name(), value)].into_iter().collect();
+                trusting(&["0.0.0.0/0"], field).client("10.0.0.1".parse().ok(), &fields);
+            }
+        }
     }
 }

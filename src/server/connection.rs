@@ -29,6 +29,7 @@ pub trait Answer: 'static {
 /// How a connection came to its end.
 enum Ended {
     Expired,
+    MadeRoom,
     ByProtocol(hyper::Result<()>),
 }
 
@@ -69,6 +70,7 @@ pub async fn serve<A: Answer>(protocol: &http1::Builder, wire: Rc<Wire>, answers
             match wire.order() {
                 Order::Serve | Order::Part => {}
                 Order::Expire => return Poll::Ready(Ended::Expired),
+                Order::MakeRoom => return Poll::Ready(Ended::MadeRoom),
                 Order::Finish if finishing => {}
                 Order::Finish => {
                     finishing = true;
@@ -79,6 +81,7 @@ pub async fn serve<A: Answer>(protocol: &http1::Builder, wire: Rc<Wire>, answers
         });
         match ended.await {
             Ended::Expired => wire.why_expired(),
+            Ended::MadeRoom => return,
             Ended::ByProtocol(Ok(())) => None,
             Ended::ByProtocol(Err(error)) => {
                 // Clients go away and send nonsense all day.

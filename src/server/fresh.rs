@@ -3,10 +3,10 @@
 use std::hash::{DefaultHasher, Hasher as _};
 
 use bytes::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use hyper::{Response, StatusCode};
 
-use super::answer::{self, AnswerBody, CORP, CROSS_ORIGIN, NOSNIFF};
+use super::answer::{self, AnswerBody, CORP, CROSS_ORIGIN};
 use super::cors;
 
 const FOR_A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1");
@@ -40,7 +40,6 @@ pub fn answer(
     if is_known {
         return answer::with_body(StatusCode::NOT_MODIFIED, headers, Bytes::new());
     }
-    headers.insert(CONTENT_TYPE, content_type);
-    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    answer::put_type(&mut headers, content_type);
     answer::with_body(StatusCode::OK, headers, body)
 }

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::hash::BuildHasher as _;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,13 +19,18 @@ use crate::bots::Kind;
 use crate::counter::{ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, SiteNumber, Sites};
 use crate::metrics::{HitLabels, Metrics};
 
+use super::admission::{Admission, WhenExceeded};
 use super::answer::{JSON, NO_STORE, NOSNIFF, THONGKE_HIT};
+use super::client::Sender;
 use super::node::Node;
 use super::recent::Recent;
 use super::refusal::{Refusal, shown};
 use super::repeats::View;
 use super::screen::Screen;
 use super::{clock, cors};
+
+/// What the answer and the metrics call a hit that is not counted because too many came.
+const LIMITED: &str = "limited";
 
 const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 
@@ -181,34 +185,30 @@ fn check_origin(site: &EnrolledSite, page: &str, headers: &HeaderMap) -> Result<
 
 /// Makes the header fields of a hit's answer out of its request's, whose place they take:
 /// hyper keeps it for the connection's next request, so that no hit allocates one.
-pub fn answer_headers(mut headers: HeaderMap, spared: Option<Kind>, is_json: bool) -> HeaderMap {
+pub fn answer_headers(mut headers: HeaderMap, result: &'static str, is_json: bool) -> HeaderMap {
     let origin = headers.remove(ORIGIN);
     headers.clear();
     if is_json {
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     }
-    headers.insert(THONGKE_HIT, result(spared));
+    headers.insert(THONGKE_HIT, HeaderValue::from_static(result));
     headers.insert(CACHE_CONTROL, NO_STORE);
     cors::allow_origin(&mut headers, origin);
     headers
 }
 
-/// What `Thongke-Hit` says of a hit that was not refused.
-pub fn result(spared: Option<Kind>) -> HeaderValue {
-    HeaderValue::from_static(spared.map_or(COUNTED, Kind::result))
-}
-
 /// A hit that is done with: counted, or spared the figures.
 pub struct Received {
     pub site: Arc<EnrolledSite>,
-    /// Why it is not counted.
-    pub spared: Option<Kind>,
+    /// What `Thongke-Hit` says: `counted`, or why not.
+    pub result: &'static str,
 }
 
 /// Counts hits, and keeps the handles of their metrics.
 pub struct Hits {
     metrics: Arc<Metrics>,
+    admission: Arc<Admission>,
     results: RefCell<FxHashMap<(SiteNumber, &'static str), Counter>>,
     screen: Screen,
     /// Clients have a limit of new pages.
@@ -228,9 +228,10 @@ struct KnownUrl {
 }
 
 impl Hits {
-    pub fn new(metrics: Arc<Metrics>, limits_clients: bool) -> Self {
+    pub fn new(metrics: Arc<Metrics>, admission: Arc<Admission>, limits_clients: bool) -> Self {
         Self {
             metrics,
+            admission,
             results: RefCell::default(),
             screen: Screen::default(),
             limits_clients,
@@ -239,23 +240,31 @@ impl Hits {
     }
 
     /// Resolves when the hit is on disk, or is known not to count, and, if figures will be shown,
-    /// Redis's totals are in. `client` is asked for the client's address if that matters.
+    /// Redis's totals are in. `sender` is asked for its address if that matters.
     pub async fn count<N: Node>(
         &self,
         node: &N,
         fields: &Fields<'_>,
         headers: &HeaderMap,
-        client: impl Fn() -> Option<IpAddr>,
+        sender: &Sender<'_>,
         with_figures: bool,
     ) -> Result<Received, Refusal> {
         let site = find_site(&node.sites(), &fields.site)?;
         let known = self.known(&site, &fields.url)?;
         check_origin(&site, &fields.url, headers)?;
+        if let Err(exceeded) = self.admission.admit(|| sender.address(), site.number, known.page.as_str()) {
+            self.admission.note(exceeded, sender, &self.metrics);
+            self.note(&site, LIMITED);
+            return match self.admission.when_exceeded() {
+                WhenExceeded::Refuse => Err(exceeded.into()),
+                WhenExceeded::Ignore => Ok(Received { site, result: LIMITED }),
+            };
+        }
         let day = Day::at(clock::now(), site.site.time_zone);
         let mut spared = self.screen.judge(site.site.screening, headers, fields.webdriver);
         let mut view = None;
         if spared.is_none() && !site.site.repeat_window.is_zero() {
-            view = view_of(node, &site, &known.page, headers, &client);
+            view = view_of(node, &site, &known.page, headers, sender);
             let window = site.site.repeat_window;
             if view.is_some_and(|view| node.repeats().is_repeat(view, window, Instant::now())) {
                 spared = Some(Kind::Repeat);
@@ -267,7 +276,7 @@ impl Hits {
                 node.refresh(&site).await;
             }
         } else {
-            let known = self.admitted(node, known, &fields.url, day, &client).await;
+            let known = self.counted_under(node, known, &fields.url, day, sender).await;
             let title = fields.title.as_deref().filter(|_| !known.page.is_other());
             let titled = title.map(|title| (title, known.clone()));
             let counting = node.count(Hit { site: site.number, day, page: known.page });
@@ -284,23 +293,24 @@ impl Hits {
                 self.titled(node, known, &fields.url, title);
             }
         }
-        self.note(&site, spared.map_or(COUNTED, Kind::result));
-        Ok(Received { site, spared })
+        let result = spared.map_or(COUNTED, Kind::result);
+        self.note(&site, result);
+        Ok(Received { site, result })
     }
 
     /// The page under which a hit counts: a worker asks the node once a day and url.
-    async fn admitted<N: Node>(
+    async fn counted_under<N: Node>(
         &self,
         node: &N,
         known: KnownUrl,
         url: &str,
         day: Day,
-        client: impl Fn() -> Option<IpAddr>,
+        sender: &Sender<'_>,
     ) -> KnownUrl {
         if known.admitted_on == Some(day) {
             return known;
         }
-        let client = if self.limits_clients { client().map(ClientPrefix::of) } else { None };
+        let client = if self.limits_clients { sender.address().map(ClientPrefix::of) } else { None };
         let page = node.admit(&known.site, day, known.page.clone(), client).await;
         let admitted_on = (page == known.page).then_some(day);
         let known = KnownUrl { page, admitted_on, title: None, ..known };
@@ -351,11 +361,11 @@ fn view_of<N: Node>(
     site: &EnrolledSite,
     page: &PageAddress,
     headers: &HeaderMap,
-    client: impl Fn() -> Option<IpAddr>,
+    sender: &Sender<'_>,
 ) -> Option<View> {
     if [DNT, SEC_GPC].iter().any(|name| headers.get(name).is_some_and(|value| value == "1")) {
         return None;
     }
     let user_agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes);
-    Some(node.repeats().view((site.number, client()?, user_agent, page.as_str())))
+    Some(node.repeats().view((site.number, sender.address()?, user_agent, page.as_str())))
 }

@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-/// Limits of one worker's connections.
+/// Limits of a listener's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// From a connection's start, or from a request's first byte, to the end of its head.
     pub head: Duration,
     /// From the end of the head to the end of the body.
     pub body: Duration,
-    /// While an answer waits to be taken: since the last byte that was.
+    /// Until an answer has been taken.
     pub write: Duration,
+    /// Each byte that is taken gives the client that time again: for answers that may be long.
+    pub write_renews: bool,
     /// Between requests.
     pub idle: Duration,
     /// How long a shutdown waits for what is in flight.
     pub drain: Duration,
     /// How often connections are looked through: a deadline is never early, and at most twice this late.
     pub sweep: Duration,
-    /// Connections at a time; further ones wait in the kernel's queue.
-    pub connections: usize,
     /// An import's size; every other body's is fixed.
     pub import_bytes: usize,
 }
@@ -29,10 +29,10 @@ impl Default for Limits {
             head: Duration::from_secs(5),
             body: Duration::from_secs(5),
             write: Duration::from_secs(10),
+            write_renews: false,
             idle: Duration::from_secs(60),
             drain: Duration::from_secs(10),
             sweep: Duration::from_millis(500),
-            connections: 10_000,
             import_bytes: 64 << 20,
         }
     }
@@ -41,7 +41,7 @@ impl Default for Limits {
 impl Limits {
     /// An operator's import may be large and his line slow.
     pub fn of_admin() -> Self {
-        Self { body: Duration::from_secs(600), ..Self::default() }
+        Self { body: Duration::from_secs(600), write_renews: true, ..Self::default() }
     }
 }
 

@@ -3,19 +3,26 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use rustc_hash::FxHashMap;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use super::answer;
 use super::connection::{self, Answer};
 use super::limits::Limits;
+use super::occupancy::Occupancy;
+use super::refusal::Refusal;
+use super::socket::{Listener, Stream};
 use super::wire::{CoarseClock, Order, Wire};
 
 /// Connections that wait in the kernel until a worker takes them; the kernel may cap it lower.
@@ -55,6 +62,21 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// A unix socket at `path`, for as many workers, who take turns.
+///
+/// Whoever may enter its folder may use it.
+pub fn bind_unix(path: &Path, workers: usize) -> io::Result<Vec<UnixListener>> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    // The file of a process that ended stays; one that somebody listens on is theirs.
+    if is_socket && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    (0..workers).map(|_| listener.try_clone()).collect()
+}
+
 /// A worker's open connections.
 struct Connections {
     open: RefCell<FxHashMap<u64, Rc<Wire>>>,
@@ -63,6 +85,7 @@ struct Connections {
     ended: Notify,
     clock: CoarseClock,
     limits: Limits,
+    occupancy: Arc<Occupancy>,
 }
 
 impl Connections {
@@ -72,9 +95,35 @@ impl Connections {
 
     /// Resolves when there is room for one more.
     async fn room(&self) {
-        while self.len() >= self.limits.connections {
-            self.ended.notified().await;
+        /// Other workers' connections end without a word to this one.
+        const ASK_AGAIN: Duration = Duration::from_millis(20);
+        while self.occupancy.is_full() {
+            self.relieve();
+            let _ = tokio::time::timeout(ASK_AGAIN, self.ended.notified()).await;
         }
+    }
+
+    /// Ends those that have kept this node waiting longest, a sixteenth of all: a flood of slow
+    /// clients must not keep others out.
+    fn relieve(&self) {
+        let open = self.open.borrow();
+        if open.len() < self.occupancy.least_to_relieve() {
+            return;
+        }
+        let (mut waiting, mut leaving) = (Vec::with_capacity(open.len()), 0);
+        for (number, wire) in open.iter() {
+            match wire.waits_since() {
+                _ if wire.order() == Order::MakeRoom => leaving += 1,
+                // The clock is coarse: of those that it can't tell apart, the first to come.
+                Some(since) => waiting.push(((since, *number), wire)),
+                None => {}
+            }
+        }
+        let share = (open.len() / 16).max(1).saturating_sub(leaving).min(waiting.len());
+        if share > 0 && share < waiting.len() {
+            waiting.select_nth_unstable_by_key(share - 1, |(since, _)| *since);
+        }
+        waiting.iter().take(share).for_each(|(_, wire)| wire.give_order(Order::MakeRoom));
     }
 
     async fn all_ended(&self) {
@@ -83,10 +132,10 @@ impl Connections {
         }
     }
 
-    fn add(&self, stream: TcpStream) -> (u64, Rc<Wire>) {
+    fn add(&self, stream: Stream, peer: Option<IpAddr>) -> (u64, Rc<Wire>) {
         let number = self.opened.get();
         self.opened.set(number + 1);
-        let wire = Rc::new(Wire::new(stream, Rc::clone(&self.clock)));
+        let wire = Rc::new(Wire::new(stream, peer, &self.limits, Rc::clone(&self.clock)));
         self.open.borrow_mut().insert(number, Rc::clone(&wire));
         (number, wire)
     }
@@ -108,6 +157,9 @@ impl Connections {
             let now = interval.tick().await;
             self.clock.set(now.into_std());
             self.order(Order::Expire, |wire| wire.has_expired(&self.limits));
+            if self.occupancy.is_crowded() {
+                self.relieve();
+            }
         }
     }
 }
@@ -115,12 +167,13 @@ impl Connections {
 /// Takes connections and serves each in a task of its own until `shutdown` resolves, then lets
 /// what is in flight end.
 pub async fn serve<A: Answer>(
-    listener: TcpListener,
+    listener: Listener,
     answers: Rc<A>,
     limits: Limits,
+    occupancy: Arc<Occupancy>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
+    let listener = match listener.watch() {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(error = %error, "failed to watch the listening socket: this worker serves nobody");
@@ -133,19 +186,30 @@ pub async fn serve<A: Answer>(
         ended: Notify::new(),
         clock: Rc::new(Cell::new(Instant::now())),
         limits,
+        occupancy,
     });
+    connections.occupancy.add_worker();
     let sweeper = tokio::task::spawn_local({
         let connections = Rc::clone(&connections);
         async move { connections.sweep().await }
     });
     let protocol = Rc::new(connection::protocol());
-    let start = |stream: TcpStream| {
-        let (number, wire) = connections.add(stream);
+    let start = |(stream, peer): (Stream, Option<IpAddr>)| {
+        let Ok(seat) = connections.occupancy.take_seat(peer) else {
+            // Whether it arrives is the client's affair: it has more than its share.
+            let _ = stream.write_at_once(&answer::on_the_wire(answers.refuse(&Refusal::ConnectionsMany)));
+            return;
+        };
+        if connections.occupancy.is_crowded() {
+            connections.relieve();
+        }
+        let (number, wire) = connections.add(stream, peer);
         let (connections, protocol, answers) = (Rc::clone(&connections), Rc::clone(&protocol), Rc::clone(&answers));
         tokio::task::spawn_local(async move {
             connection::serve(&protocol, wire, answers).await;
             connections.remove(number);
-        })
+            drop(seat);
+        });
     };
 
     let mut shutdown = pin!(shutdown);
@@ -160,9 +224,9 @@ pub async fn serve<A: Answer>(
             } => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok(accepted) => {
                 pause = ACCEPT_PAUSE_MIN;
-                start(stream);
+                start(accepted);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -178,8 +242,8 @@ pub async fn serve<A: Answer>(
     }
 
     // Those who connected before the shutdown and wait in the kernel would be reset.
-    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
-        start(stream);
+    while let Some(Ok(accepted)) = listener.accept().now_or_never() {
+        start(accepted);
     }
     drop(listener);
     drain(&connections).await;

@@ -6,6 +6,7 @@
 //! metrics, so there are no locks, and nothing borrowed is held across an await.
 
 mod admin;
+pub mod admission;
 mod answer;
 mod assets;
 mod body;
@@ -14,6 +15,7 @@ mod client;
 mod clock;
 mod connection;
 mod cors;
+mod credentials;
 mod durations;
 mod figures;
 mod framing;
@@ -24,14 +26,17 @@ mod host;
 mod limits;
 mod listener;
 pub mod node;
+mod occupancy;
 mod pages;
 mod public;
+mod rate_table;
 mod recent;
 mod refusal;
 pub mod repeats;
 mod router;
 mod screen;
 mod shared;
+mod socket;
 mod wanted;
 mod wire;
 
@@ -39,10 +44,15 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use client::{ForwardedField, Sender, TrustedProxies};
+pub use credentials::{Token, Tokens};
 pub use limits::Limits;
-pub use listener::bind;
+pub use listener::{bind, bind_unix};
+pub use occupancy::Occupancy;
+pub use socket::Listener;
 
 use crate::metrics::Metrics;
+use admission::Admission;
 use node::Node;
 
 /// How the public listener is set up.
@@ -52,56 +62,48 @@ pub struct PublicSettings {
     pub path_prefix: String,
     /// Whether the demo article page is served.
     pub demo: bool,
-    /// Clients have limits of their own; not for benches.
+    /// Clients have limits of their own for new pages; not for benches.
     pub limits_clients: bool,
+    pub trusted_proxies: TrustedProxies,
+    pub admission: Arc<Admission>,
     pub limits: Limits,
+    pub occupancy: Arc<Occupancy>,
 }
 
 /// How the admin listener is set up.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct AdminSettings {
-    /// What `Authorization: Bearer` must carry, where set.
-    pub token: Option<String>,
+    pub tokens: Tokens,
     /// Host names by which operators reach the listener, besides localhost and the address itself.
     pub names: Vec<String>,
     pub limits: Limits,
-}
-
-impl std::fmt::Debug for AdminSettings {
-    /// Without the token, which must not get into a log.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AdminSettings")
-            .field("token", &self.token.as_ref().map(|_| "(secret)"))
-            .field("names", &self.names)
-            .field("limits", &self.limits)
-            .finish()
-    }
+    pub occupancy: Arc<Occupancy>,
 }
 
 /// Serves pages and their readers until `shutdown` resolves and what is in flight has been answered.
 ///
 /// Runs on the current thread's local runtime.
 pub async fn serve_public<N: Node>(
-    listener: std::net::TcpListener,
+    listener: impl Into<Listener>,
     node: Arc<N>,
     settings: Arc<PublicSettings>,
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let limits = settings.limits;
+    let (limits, occupancy) = (settings.limits, Arc::clone(&settings.occupancy));
     let public = Rc::new(public::Public::new(node, settings, metrics));
-    listener::serve(listener, public, limits, shutdown).await;
+    listener::serve(listener.into(), public, limits, occupancy, shutdown).await;
 }
 
 /// Serves operators and their tools, likewise.
 pub async fn serve_admin<N: Node>(
-    listener: std::net::TcpListener,
+    listener: impl Into<Listener>,
     node: Arc<N>,
     settings: Arc<AdminSettings>,
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let limits = settings.limits;
+    let (limits, occupancy) = (settings.limits, Arc::clone(&settings.occupancy));
     let admin = Rc::new(admin::Admin::new(node, settings, metrics));
-    listener::serve(listener, admin, limits, shutdown).await;
+    listener::serve(listener.into(), admin, limits, occupancy, shutdown).await;
 }

@@ -16,6 +16,7 @@ use crate::metrics::{Metrics, ReasonLabels};
 
 use super::answer::{self, AnswerBody, CSV, JSON, SVG, THONGKE_HIT};
 use super::assets::Assets;
+use super::client::Sender;
 use super::connection::Answer;
 use super::durations::Durations;
 use super::figures::FigureAnswers;
@@ -28,7 +29,7 @@ use super::router::Route;
 use super::shared::{Made, SharedAnswers};
 use super::wanted::Wanted;
 use super::wire::Wire;
-use super::{PublicSettings, body, client, cors, framing, fresh, history, pages};
+use super::{PublicSettings, body, cors, framing, fresh, history, pages};
 
 /// One worker's part of the public listener.
 pub struct Public<N> {
@@ -48,12 +49,12 @@ impl<N: Node> Public<N> {
     pub fn new(node: Arc<N>, settings: Arc<PublicSettings>, metrics: Arc<Metrics>) -> Self {
         Self {
             node,
+            hits: Hits::new(Arc::clone(&metrics), Arc::clone(&settings.admission), settings.limits_clients),
+            settings,
             durations: Durations::new(Arc::clone(&metrics)),
             assets: Assets::new(),
             figures: Rc::default(),
             shared: SharedAnswers::default(),
-            hits: Hits::new(Arc::clone(&metrics), settings.limits_clients),
-            settings,
             metrics,
         }
     }
@@ -152,16 +153,16 @@ impl<N: Node> Public<N> {
         let with_figures = wanted != Wanted::Nothing;
         let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
         let fields = hit::Fields::parse(&bytes)?;
-        let client = || client::address(wire);
-        let received = self.hits.count(&*self.node, &fields, &head.headers, client, with_figures).await?;
+        let sender = Sender::new(&self.settings.trusted_proxies, wire.peer(), &head.headers);
+        let received = self.hits.count(&*self.node, &fields, &head.headers, &sender, with_figures).await?;
         let headers = std::mem::take(&mut head.headers);
-        let spared = received.spared;
+        let result = received.result;
         let keys = if let Wanted::These(keys) = &wanted { Some(keys.as_slice()) } else { None };
         // The hit is done with: whatever happens to the figures, it must not read as if it were not.
         if with_figures && let Ok(figures) = self.figures.after_hit(&*self.node, &received.site, keys).await {
-            return Ok(answer::with_body(StatusCode::OK, hit::answer_headers(headers, spared, true), figures));
+            return Ok(answer::with_body(StatusCode::OK, hit::answer_headers(headers, result, true), figures));
         }
-        Ok(answer::with_body(StatusCode::NO_CONTENT, hit::answer_headers(headers, spared, false), Bytes::new()))
+        Ok(answer::with_body(StatusCode::NO_CONTENT, hit::answer_headers(headers, result, false), Bytes::new()))
     }
 
     /// Always the picture: a page without a script shows no broken one, whatever became of the hit.
@@ -171,13 +172,13 @@ impl<N: Node> Public<N> {
         let outcome = match hit::Fields::parse_query(query, referer) {
             Err(refusal) => Err(refusal),
             Ok(fields) => {
-                let client = || client::address(wire);
-                self.hits.count(&*self.node, &fields, &head.headers, client, false).await
+                let sender = Sender::new(&self.settings.trusted_proxies, wire.peer(), &head.headers);
+                self.hits.count(&*self.node, &fields, &head.headers, &sender, false).await
             }
         };
         let mut response = Assets::pixel();
         match outcome {
-            Ok(received) => drop(response.headers_mut().insert(THONGKE_HIT, hit::result(received.spared))),
+            Ok(received) => drop(response.headers_mut().insert(THONGKE_HIT, HeaderValue::from_static(received.result))),
             Err(refusal) => {
                 self.note(&refusal);
                 *response.status_mut() = refusal.status();

@@ -4,7 +4,8 @@ use hyper::header::{ALLOW, CONNECTION, HeaderMap, HeaderValue, RETRY_AFTER, WWW_
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use super::answer::{self, AnswerBody};
+use super::admission::{Exceeded, Limit};
+use super::answer::{self, AnswerBody, THONGKE_HIT};
 use super::node::Unavailable;
 use crate::counter::csv::CsvError;
 use crate::counter::label::FigureKeyError;
@@ -77,6 +78,10 @@ pub enum Refusal {
     PathUnknown,
     #[error("this address does not know that method; it knows {allow}")]
     Method { allow: &'static str },
+    #[error("this address has too many connections open; use those that it has, or close some")]
+    ConnectionsMany,
+    #[error("more hits have come than {budget} may send; try again in {seconds} s")]
+    Limited { budget: &'static str, seconds: u64 },
     #[error("{0}")]
     Unavailable(String),
     #[error("an import's `Content-Type` must be text/csv")]
@@ -93,6 +98,8 @@ pub enum Refusal {
     ImportUnknown { site: String, name: String },
     #[error("this needs `Authorization: Bearer` with the admin token")]
     Unauthorized,
+    #[error("this token may only read; to change anything, use the one of `admin_token_file`")]
+    ReadOnly,
     #[error("the `Host` field is not one of this listener's own names")]
     HostForeign,
 }
@@ -143,7 +150,9 @@ impl Refusal {
             | Self::ImportName(_)
             | Self::NotAnImport => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::PageForeign { .. } | Self::OriginForeign { .. } | Self::HostForeign => StatusCode::FORBIDDEN,
+            Self::PageForeign { .. } | Self::OriginForeign { .. } | Self::HostForeign | Self::ReadOnly => {
+                StatusCode::FORBIDDEN
+            }
             Self::SiteUnknown { .. } | Self::SiteMisspelt { .. } | Self::PathUnknown | Self::ImportUnknown { .. } => {
                 StatusCode::NOT_FOUND
             }
@@ -154,7 +163,8 @@ impl Refusal {
             Self::NotCsv => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::FieldsMany { .. } | Self::HeadLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::ConnectionsMany | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -169,8 +179,10 @@ impl Refusal {
             Self::SiteUnknown { .. } | Self::SiteMisspelt { .. } => "site",
             Self::PathUnknown | Self::ImportUnknown { .. } => "path",
             Self::Method { .. } => "method",
+            Self::ConnectionsMany => "connections",
+            Self::Limited { .. } => "limited",
             Self::Unavailable(_) => "unavailable",
-            Self::Unauthorized => "token",
+            Self::Unauthorized | Self::ReadOnly => "token",
             _ => "malformed",
         }
     }
@@ -190,6 +202,7 @@ impl Refusal {
                 | Self::UriLong { .. }
                 | Self::NotHttp
                 | Self::TooSlow
+                | Self::ConnectionsMany
         )
     }
 
@@ -216,7 +229,11 @@ impl Refusal {
             Self::Method { allow } => {
                 headers.insert(ALLOW, HeaderValue::from_static(allow));
             }
-            Self::Unavailable(_) => {
+            Self::Limited { seconds, .. } => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
+                headers.insert(THONGKE_HIT, HeaderValue::from_static("limited"));
+            }
+            Self::ConnectionsMany | Self::Unavailable(_) => {
                 headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
             }
             Self::Unauthorized => {
@@ -254,6 +271,18 @@ impl Refusal {
 impl From<Unavailable> for Refusal {
     fn from(unavailable: Unavailable) -> Self {
         Self::Unavailable(unavailable.reason)
+    }
+}
+
+impl From<Exceeded> for Refusal {
+    fn from(exceeded: Exceeded) -> Self {
+        let budget = match exceeded.limit {
+            Limit::Address => "this address",
+            Limit::Page => "this address for this page",
+            Limit::Site => "all readers of this site",
+        };
+        // A whole number, and never one that is too early.
+        Self::Limited { budget, seconds: exceeded.wait.as_millis().div_ceil(1_000).max(1) as u64 }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use hyper::Response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::answer::{self, AnswerBody};
 use super::limits::{HEAD_BYTES_MAX, Limits, URI_BYTES_MAX};
 use super::refusal::Refusal;
+use super::socket::Stream;
 
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +45,17 @@ pub enum Order {
     Finish,
     /// The client has been too slow.
     Expire,
+    /// Others need the place of one who waits: end without a word.
+    MakeRoom,
 }
 
 /// A worker's time as of its last sweep: exact enough for deadlines, and free to read.
 pub type CoarseClock = Rc<Cell<Instant>>;
 
 pub struct Wire {
-    stream: RefCell<TcpStream>,
+    stream: RefCell<Stream>,
+    peer: Option<IpAddr>,
+    write_renews: bool,
     clock: CoarseClock,
     phase: Cell<Phase>,
     since: Cell<Instant>,
@@ -69,10 +73,12 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub fn new(stream: TcpStream, clock: CoarseClock) -> Self {
+    pub fn new(stream: Stream, peer: Option<IpAddr>, limits: &Limits, clock: CoarseClock) -> Self {
         let now = clock.get();
         Self {
             stream: RefCell::new(stream),
+            peer,
+            write_renews: limits.write_renews,
             clock,
             phase: Cell::new(Phase::Head),
             since: Cell::new(now),
@@ -104,6 +110,11 @@ impl Wire {
         self.clock.get().duration_since(self.since.get()) >= limit + limits.sweep
     }
 
+    /// Since when it waits for its client; none while this node has something to do for it.
+    pub fn waits_since(&self) -> Option<Instant> {
+        (self.phase.get() != Phase::Work).then(|| self.since.get())
+    }
+
     pub fn order(&self) -> Order {
         self.order.get()
     }
@@ -133,14 +144,14 @@ impl Wire {
         self.first_head.borrow_mut().take()
     }
 
-    /// The address by which the client reached this node.
-    pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.stream.borrow().local_addr()
+    /// The address by which the client reached this node; a unix socket has none.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.stream.borrow().local_address()
     }
 
-    /// The address at the other end of the socket: the client's, or the nearest proxy's.
-    pub fn peer_address(&self) -> io::Result<SocketAddr> {
-        self.stream.borrow().peer_addr()
+    /// The address at the other end: the client's, or the nearest proxy's; a unix socket has none.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// Why a connection that overstayed is cut off, where its client has begun to ask for something.
@@ -252,7 +263,9 @@ impl WireIo {
 
     fn note_write(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match polled {
-            Poll::Ready(Ok(1..)) if self.0.phase.get() == Phase::Write => self.0.enter(Phase::Write),
+            Poll::Ready(Ok(1..)) if self.0.write_renews && self.0.phase.get() == Phase::Write => {
+                self.0.enter(Phase::Write);
+            }
             // A client that takes an answer in parts, or not at all.
             Poll::Pending if self.0.phase.get() == Phase::Idle => self.0.enter(Phase::Write),
             _ => {}

@@ -140,11 +140,12 @@ fn the_composition_counts_when_its_processes_are_started_by_hand() {
 
     // Redis, by the composition's own line.
     let compose = delivered("deploy/docker/compose.yaml");
-    let line = compose.lines().find_map(|line| line.trim().strip_prefix("- (cat /etc/redis/")).unwrap();
-    let line = format!("(cat /etc/redis/{line}")
+    let line = compose.lines().find_map(|line| line.trim().strip_prefix("- umask 077; ")).unwrap();
+    let line = line
         .replace("$$", "$")
         .replace("/etc/redis/standalone.conf", project("deploy/redis/standalone.conf").to_str().unwrap())
         .replace("echo bind 0.0.0.0", &format!("echo port {redis}"))
+        .replace("/tmp/redis.conf", directory.path().join("redis.conf").to_str().unwrap())
         .replace("dir /data", &format!("dir {}", directory.path().display()))
         .replace("/run/secrets/redis-password", image.root.join("run/secrets/redis-password").to_str().unwrap());
     let _redis = Beside::start(Command::new("sh").args(["-c", &line]), &directory.path().join("redis.log"));

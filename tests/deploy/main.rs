@@ -5,6 +5,8 @@
 mod beside;
 /// The image and the composition.
 mod containers;
+/// What is written about the program, held against it.
+mod documents;
 /// Steady load over HTTP that knows what was answered.
 mod load;
 /// Starts the program.
@@ -25,5 +27,7 @@ mod runbooks;
 mod scale_out;
 /// Under systemd: sockets handed over, word sent back, the units.
 mod systemd;
+/// Files and Redis layouts of other versions.
+mod versions;
 /// What Prometheus and Grafana see.
 mod watched;

@@ -81,6 +81,7 @@ fn the_package_is_installed_upgraded_and_purged() {
     std::fs::write(&import, "period,hits\n2023,1234\ntotal,1234\n").unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     as_user(&["import", "demo", import.to_str().unwrap(), "--source", "old"]);
+    back_up_as_the_unit_does();
 
     // What the operator wrote stays, as do the counts.
     let own = std::fs::read_to_string(CONFIG).unwrap() + "\n# ours\n[sites.ours]\norigins = [\"http://localhost:*\"]\n";
@@ -99,9 +100,21 @@ fn the_package_is_installed_upgraded_and_purged() {
 
     // Where there are none, nothing is left.
     std::fs::remove_dir_all(DATA).unwrap();
+    std::fs::remove_dir_all("/var/backups/thongke").unwrap();
     dpkg(&["--install", now.to_str().unwrap()]);
     dpkg(&["--purge", "thongke"]);
     assert!(!Path::new(DATA).exists() && !Path::new("/etc/thongke").exists() && !user_exists());
+}
+
+/// Runs the line of the installed backup unit, with the words that systemd would put in.
+fn back_up_as_the_unit_does() {
+    let unit = std::fs::read_to_string("/usr/lib/systemd/system/thongke-backup.service").unwrap();
+    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/bin/sh -c '")?.strip_suffix('\'')).unwrap();
+    run(Command::new("setpriv")
+        .args(["--reuid=thongke", "--regid=thongke", "--init-groups", "--reset-env", "/bin/sh", "-c"])
+        .arg(line.replace("%%", "%")));
+    let backups = std::fs::read_dir("/var/backups/thongke").unwrap().count();
+    assert_eq!(backups, 1);
 }
 
 fn is_root() -> bool {
@@ -115,6 +128,7 @@ impl Drop for Purged {
     fn drop(&mut self) {
         let _ = Command::new("dpkg").args(["--purge", "thongke"]).output();
         let _ = std::fs::remove_dir_all(DATA);
+        let _ = std::fs::remove_dir_all("/var/backups/thongke");
         let _ = std::fs::remove_dir_all("/etc/thongke");
         let _ = Command::new("deluser").args(["--quiet", "--system", "thongke"]).output();
     }

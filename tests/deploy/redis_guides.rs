@@ -111,9 +111,12 @@ fn the_advised_user_can_do_all_that_is_needed_and_nothing_else() {
     let node = Node::start(&directory.path().join("data"), &["--config", config.to_str().unwrap()]);
     let rights = std::fs::read_to_string(conf("users.acl")).unwrap();
     let rights = rights.lines().find(|line| line.starts_with("user thongke ")).unwrap();
-    // `cluster|slots` is for a cluster, and tested there.
-    let rights: BTreeSet<_> =
-        rights.split(' ').filter_map(|right| right.strip_prefix('+')).filter(|right| !right.contains('|')).collect();
+    // `cluster|slots` and `ping` are for a cluster, and tested there.
+    let rights: BTreeSet<_> = rights
+        .split(' ')
+        .filter_map(|right| right.strip_prefix('+'))
+        .filter(|right| !matches!(*right, "cluster|slots" | "ping"))
+        .collect();
     until("each right is used", PATIENCE, || {
         assert_eq!(node.hit("/tin-tuc/bai-1").status, 200);
         let stats = cli(&[&operator[..], &["INFO", "commandstats"]].concat());
@@ -284,4 +287,8 @@ fn a_cluster_serves_with_the_advised_user() {
     for port in &ports {
         assert_eq!(cli(&[&operator[..], &["-p", port, "ACL", "LOG"]].concat()), "", "a node was denied something");
     }
+    // One member is asked for the cluster's slots.
+    let stats: String =
+        ports.iter().map(|port| cli(&[&operator[..], &["-p", port, "INFO", "commandstats"]].concat())).collect();
+    assert!(stats.contains("cmdstat_cluster|slots:") && stats.contains("cmdstat_ping:"), "{stats}");
 }

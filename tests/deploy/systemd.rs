@@ -167,7 +167,7 @@ fn systemds_own_activation_starts_the_node_at_the_first_connection() {
 #[test]
 fn the_units_are_right_and_expose_little() {
     let units = TempDir::new().unwrap();
-    for unit in ["thongke.service", "thongke.socket"] {
+    for unit in ["thongke.service", "thongke.socket", "thongke-backup.service", "thongke-backup.timer"] {
         // The program is where the test built it, and the manual page is not installed.
         let text = std::fs::read_to_string(project("deploy/systemd").join(unit)).unwrap();
         std::fs::write(units.path().join(unit), text.replace("/usr/bin/thongke", PROGRAM)).unwrap();
@@ -176,7 +176,8 @@ fn the_units_are_right_and_expose_little() {
     std::fs::create_dir(&drop_in).unwrap();
     std::fs::copy(project("deploy/systemd/credentials.conf"), drop_in.join("credentials.conf")).unwrap();
     let service = units.path().join("thongke.service");
-    let said = run(Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&service));
+    let backup = units.path().join("thongke-backup.timer");
+    let said = run(Command::new("systemd-analyze").args(["verify", "--man=no"]).args([&service, &backup]));
     assert_eq!(said, "", "systemd-analyze has something to say of the units");
     // Exposure is given in tenths; with a higher one it ends with an error.
     run(Command::new("systemd-analyze")

@@ -380,7 +380,7 @@ impl World {
             assert_eq!(own(node.counted().await), own(expected.clone()), "a node, after {events:#?}");
             for (at, site) in node.sites.iter().enumerate() {
                 let total = counter(at, Period::Total, None);
-                let (shown, _) = node.ledger.hits(site.number, &[Period::Total]).await.unwrap();
+                let shown = node.ledger.hits(site.number, &[Period::Total]).await.unwrap().hits;
                 assert_eq!(shown, [expected.get(&total).copied().unwrap_or(0)], "figures, after {events:#?}");
                 let faults = node.ledger.faults(site, Utc::now()).await.unwrap();
                 assert!(faults.is_empty(), "the file: {faults:?}, after {events:#?}");

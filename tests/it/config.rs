@@ -141,8 +141,11 @@ fn check_warns_of_an_open_admin_listener_and_of_unencrypted_pages() {
     let open = ["--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0", "--data-dir"];
     let run =
         |more: &[&str]| Outcome::of(Command::new(PROGRAM).arg("check").args(open).arg(directory.path()).args(more));
-    run(&[]).expect(0, &["warning: the admin listener 0.0.0.0:0 can be reached from other machines"]);
+    run(&[]).expect(2, &["admin_listen = `0.0.0.0:0` can be reached from other machines", "admin_open = true"]);
     let path = directory.path().join("thongke.toml");
+    std::fs::write(&path, format!("admin_open = true\n{SITE}")).unwrap();
+    let warning = "warning: the admin listener 0.0.0.0:0 can be reached from other machines";
+    run(&["--config", path.to_str().unwrap()]).expect(0, &[warning]);
     std::fs::write(directory.path().join("token"), "geheim").unwrap();
     std::fs::write(&path, format!("admin_token_file = \"token\"\n{SITE}")).unwrap();
     run(&["--config", path.to_str().unwrap()]).never_says("the admin listener");

@@ -194,9 +194,16 @@ fn load(address: &str, acknowledged: &AtomicU64, unanswered: &AtomicU64) {
 #[test]
 fn sigterm_under_load_ends_with_success_and_every_acknowledged_hit_is_counted() {
     let directory = TempDir::new().unwrap();
+    let config = directory.path().join("thongke.toml");
+    std::fs::write(
+        &config,
+        "[sites.demo]\norigins = [\"http://localhost:*\"]\nbots = false\n[limits]\nenabled = false\n",
+    )
+    .unwrap();
+    let start = || Node::start(directory.path(), &["--config", config.to_str().unwrap()]);
     let (acknowledged, unanswered) = (AtomicU64::new(0), AtomicU64::new(0));
     for round in 1..=3 {
-        let node = Node::start(directory.path(), &[]);
+        let node = start();
         let address = node.public.clone();
         std::thread::scope(|scope| {
             for _ in 0..8 {
@@ -206,7 +213,7 @@ fn sigterm_under_load_ends_with_success_and_every_acknowledged_hit_is_counted() 
             until("it is loaded", LIMIT, || acknowledged.load(Ordering::Relaxed) > so_far + 500 * round);
             node.stop();
         });
-        let node = Node::start(directory.path(), &[]);
+        let node = start();
         let counted = node.total("demo");
         let (acknowledged, unanswered) = (acknowledged.load(Ordering::Relaxed), unanswered.load(Ordering::Relaxed));
         assert!(

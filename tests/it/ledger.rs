@@ -215,6 +215,60 @@ fn a_damaged_file_is_refused_with_what_to_do_and_never_opened_as_empty() {
 }
 
 #[test]
+fn page_counts_go_when_their_time_is_over_and_a_sites_own_stay() {
+    let directory = TempDir::new().unwrap();
+    run(async {
+        let (ledger, sites) = try_open(directory.path()).unwrap();
+        let site = sites.by_number(A).unwrap();
+        // 300 pages: more than one step.
+        let many = (0..300).map(|page| hit(A, 16, &format!("/p{page}")));
+        count(&ledger, many.chain([hit(A, 17, "/x"), hit(B, 16, "/x")])).await;
+        ledger.fold().await.unwrap();
+        // By default a day's pages are kept for 40 days, and a month's for 24 months.
+        let day = |text: &str| if let Ok(Period::Day(day)) = text.parse() { day } else { panic!("{text}") };
+        assert_eq!(ledger.expire_pages(site, day("2024-07-26")).await, Ok(0));
+        assert_eq!(ledger.expire_pages(site, day("2024-07-27")).await, Ok(300));
+        let rows = |lines: &[String], start: &str| lines.iter().filter(|line| line.starts_with(start)).count();
+        let left = exported(&ledger, A).await;
+        assert_eq!((rows(&left, "2024-06-16,/"), rows(&left, "2024-06-16,,300")), (0, 1));
+        assert_eq!((rows(&left, "2024-06-17,/x,1"), rows(&left, "2024-06,/"), rows(&left, "total,/")), (1, 301, 301));
+        assert_eq!(ledger.expire_pages(site, day("2026-07-01")).await, Ok(302));
+        let left = exported(&ledger, A).await;
+        assert_eq!((rows(&left, "2024-06,/"), rows(&left, "2024-06,,301"), rows(&left, "total,/")), (0, 1, 301));
+        assert_eq!(rows(&exported(&ledger, B).await, "2024-06-16,/x,1"), 1);
+        // A page that was counted long ago is known for ever.
+        assert_eq!(total(&ledger, A).await, 301);
+        ledger.close();
+    });
+}
+
+#[test]
+fn a_pages_count_is_right_while_it_moves_from_the_journal_to_the_counts() {
+    let directory = TempDir::new().unwrap();
+    run(async {
+        let ledger = open(directory.path());
+        let page = PageAddress::from_stored("/x");
+        let views = async || {
+            let periods = vec![Period::Day(day(17)), Period::Total];
+            let known = ledger.page_counts(A, vec![page.clone()], periods).await.unwrap();
+            assert_eq!(known[0].sum, known[1].sum);
+            known[0].sum
+        };
+        for round in 1..=20 {
+            // Many other pages, so that folding takes several steps and reads meet it on its way.
+            let others = (0..300).map(|other| hit(A, 17, &format!("/{round}/{other}")));
+            count(&ledger, others.chain([hit(A, 17, "/x")])).await;
+            assert_eq!(views().await, round);
+            let (folded, read) = futures_util::future::join(ledger.fold(), views()).await;
+            folded.unwrap();
+            assert_eq!(read, round);
+            assert_eq!(views().await, round);
+        }
+        ledger.close();
+    });
+}
+
+#[test]
 fn a_log_that_was_removed_emptied_or_cut_off_is_no_older_state_and_is_refused() {
     let directory = TempDir::new().unwrap();
     run(async {
@@ -244,34 +298,6 @@ fn a_log_that_was_removed_emptied_or_cut_off_is_no_older_state_and_is_refused() 
         std::fs::copy(directory.path().join("thongke.reached"), left.path().join("thongke.reached")).unwrap();
         std::fs::write(left.path().join("thongke.db-wal"), &log).unwrap();
         assert!(try_open(left.path()).map(|_| ()).unwrap_err().to_string().contains("had seen 1"));
-        ledger.close();
-    });
-}
-
-#[test]
-fn page_counts_go_when_their_time_is_over_and_a_sites_own_stay() {
-    let directory = TempDir::new().unwrap();
-    run(async {
-        let (ledger, sites) = try_open(directory.path()).unwrap();
-        let site = sites.by_number(A).unwrap();
-        // 300 pages: more than one step.
-        let many = (0..300).map(|page| hit(A, 16, &format!("/p{page}")));
-        count(&ledger, many.chain([hit(A, 17, "/x"), hit(B, 16, "/x")])).await;
-        ledger.fold().await.unwrap();
-        // By default a day's pages are kept for 40 days, and a month's for 24 months.
-        let day = |text: &str| if let Ok(Period::Day(day)) = text.parse() { day } else { panic!("{text}") };
-        assert_eq!(ledger.expire_pages(site, day("2024-07-26")).await, Ok(0));
-        assert_eq!(ledger.expire_pages(site, day("2024-07-27")).await, Ok(300));
-        let rows = |lines: &[String], start: &str| lines.iter().filter(|line| line.starts_with(start)).count();
-        let left = exported(&ledger, A).await;
-        assert_eq!((rows(&left, "2024-06-16,/"), rows(&left, "2024-06-16,,300")), (0, 1));
-        assert_eq!((rows(&left, "2024-06-17,/x,1"), rows(&left, "2024-06,/"), rows(&left, "total,/")), (1, 301, 301));
-        assert_eq!(ledger.expire_pages(site, day("2026-07-01")).await, Ok(302));
-        let left = exported(&ledger, A).await;
-        assert_eq!((rows(&left, "2024-06,/"), rows(&left, "2024-06,,301"), rows(&left, "total,/")), (0, 1, 301));
-        assert_eq!(rows(&exported(&ledger, B).await, "2024-06-16,/x,1"), 1);
-        // A page that was counted long ago is known for ever.
-        assert_eq!(total(&ledger, A).await, 301);
         ledger.close();
     });
 }
@@ -308,27 +334,34 @@ fn a_backup_opens_where_a_later_file_was_and_an_older_copy_only_if_that_is_wante
 }
 
 #[test]
-fn a_pages_count_is_right_while_it_moves_from_the_journal_to_the_counts() {
+fn pages_that_are_being_deleted_for_their_age_are_no_damage() {
     let directory = TempDir::new().unwrap();
     run(async {
         let ledger = open(directory.path());
-        let page = PageAddress::from_stored("/x");
-        let views = async || {
-            let periods = vec![Period::Day(day(17)), Period::Total];
-            let known = ledger.page_counts(A, vec![page.clone()], periods).await.unwrap();
-            assert_eq!(known[0].sum, known[1].sum);
-            known[0].sum
+        let many = |on| (0..300).map(move |page| hit(A, on, &format!("/p{page}")));
+        count(&ledger, many(16).chain(many(17))).await;
+        // What the current run has counted is looked at when it is over.
+        ledger.close();
+        drop(ledger);
+        let (ledger, sites) = try_open(directory.path()).unwrap();
+        let site = sites.by_number(A).unwrap();
+        let now = "2024-07-27T05:00:00Z".parse().unwrap();
+        let today = Day::at(now, site.site.time_zone);
+        let left = async || {
+            let rows = exported(&ledger, A).await;
+            rows.iter().filter(|line| line.starts_with("2024-06-16,/")).count()
         };
-        for round in 1..=20 {
-            // Many other pages, so that folding takes several steps and reads meet it on its way.
-            let others = (0..300).map(|other| hit(A, 17, &format!("/{round}/{other}")));
-            count(&ledger, others.chain([hit(A, 17, "/x")])).await;
-            assert_eq!(views().await, round);
-            let (folded, read) = futures_util::future::join(ledger.fold(), views()).await;
-            folded.unwrap();
-            assert_eq!(read, round);
-            assert_eq!(views().await, round);
+        assert_eq!(left().await, 300);
+        assert_eq!(ledger.faults(site, now).await, Ok(Vec::new()));
+        // Broken off after the first step.
+        let step = std::time::Duration::from_millis(1);
+        while left().await == 300 {
+            let _ = tokio::time::timeout(step, ledger.expire_pages(site, today)).await;
         }
+        assert_eq!(ledger.faults(site, now).await, Ok(Vec::new()));
+        ledger.expire_pages(site, today).await.unwrap();
+        assert_eq!(left().await, 0);
+        assert_eq!(ledger.faults(site, now).await, Ok(Vec::new()));
         ledger.close();
     });
 }

@@ -2,6 +2,8 @@
 
 /// The admin listener: who may do what, and a Prometheus that scrapes it.
 mod admin;
+/// Attacks that worked on other counters.
+mod attacks;
 /// Requests that are refused, each with its reason.
 mod bad_input;
 /// The box on a portal's page, in a real browser.
@@ -10,16 +12,22 @@ mod browser;
 mod clock;
 /// What is said of a configuration, and of what it names.
 mod config;
+/// Connections: how many, and how long they may wait.
+mod connections;
 /// Starts browsers for the others.
 mod driver;
 /// What goes wrong around a running node.
 mod faults;
 /// Every figure, from every arrangement of nodes.
 mod figures;
+/// HTTP/1.1 and the ways to misread it.
+mod framing;
 /// The public listener's answers: caching, CORS, assets, prefix.
 mod http;
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.
 mod ledger;
+/// Rate limits: who may count how much.
+mod limits;
 /// Bots, prefetches and reloads, which are not counted.
 mod machines;
 /// Starts the program for the others.
@@ -27,12 +35,16 @@ mod machines;
 mod node;
 /// Taking over an old counter, as a citizen sees it.
 mod old_counter;
+/// What answers say of themselves to a browser.
+mod output;
 /// What a page goes through in a reader's browser, and how often that counts.
 mod page_life;
 /// Other programs that tests start.
 mod process;
 /// The program as its users start it.
 mod program;
+/// Proxies in front of a node: who the client is, and what reaches the node at all.
+mod proxies;
 /// The script that publishes, whatever happens around it.
 mod raise;
 /// Nodes and a real Redis.

@@ -1,7 +1,8 @@
 //! The program itself, started on ports of its own and stopped at the end of the test.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,7 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_thongke");
 
 pub struct Node {
     child: Child,
-    /// `127.0.0.1:PORT`
+    /// `127.0.0.1:PORT`, or a unix socket's path.
     pub public: String,
     pub admin: String,
     log: Arc<Mutex<String>>,
@@ -68,8 +69,11 @@ impl Node {
 
     /// The error is what the program said before it ended.
     pub fn try_start_as(mut command: Command, directory: &Path) -> Result<Self, String> {
+        if !command.get_args().any(|argument| argument == "--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         let mut child = command
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
+            .args(["--admin-listen", "127.0.0.1:0", "--data-dir"])
             .arg(directory)
             .env_remove("THONGKE_LOG")
             .stdin(Stdio::null())
@@ -184,6 +188,9 @@ fn address_in_log(log: &mut BufReader<ChildStderr>, said: &mut String) -> Option
         if let Some((_, rest)) = line.split_once("http://") {
             return Some(rest.split(['/', ' ']).next().unwrap().to_owned());
         }
+        if let Some((_, path)) = line.split_once("counting on unix:") {
+            return Some(path.trim_end().to_owned());
+        }
     }
 }
 
@@ -207,8 +214,19 @@ pub fn ask(address: &str, method: &str, path: &str, fields: &[&str], body: impl 
 }
 
 pub fn exchange(address: &str, request: &[u8]) -> Answer {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    if address.starts_with('/') {
+        let stream = UnixStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(ANSWER_TIME_MAX)).unwrap();
+        return exchange_on(stream, request);
+    }
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(ANSWER_TIME_MAX)).unwrap();
+    exchange_on(stream, request)
+}
+
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+
+pub fn exchange_on(mut stream: impl Read + Write, request: &[u8]) -> Answer {
     stream.write_all(request).unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();

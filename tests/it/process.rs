@@ -8,7 +8,12 @@ pub struct Process(pub Child);
 
 impl Process {
     pub fn start(command: &mut Command) -> Self {
-        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self::start_logging(command, Stdio::null())
+    }
+
+    /// What it says goes to `log`.
+    pub fn start_logging(command: &mut Command, log: impl Into<Stdio>) -> Self {
+        let quiet = command.stdin(Stdio::null()).stdout(log).stderr(Stdio::null());
         Self(quiet.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; tests/run installs it")))
     }
 }

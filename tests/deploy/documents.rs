@@ -1,0 +1,164 @@
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::beside::{project, run};
+use crate::node::{Node, PROGRAM};
+
+fn page(path: &str) -> String {
+    std::fs::read_to_string(project(path)).unwrap()
+}
+
+/// What stands in backticks at the beginning of the reference's table rows, in one of its columns.
+fn column(section: &str, column: usize) -> BTreeSet<String> {
+    let reference = page("docs/reference.md");
+    let begin = format!("\n## {section}\n");
+    let text = reference.split(&begin).nth(1).unwrap_or_else(|| panic!("no section `{section}`"));
+    let text = text.split("\n## ").next().unwrap();
+    text.lines()
+        .filter_map(|line| line.split('|').nth(column)?.trim().strip_prefix('`')?.split('`').next().map(str::to_owned))
+        .collect()
+}
+
+fn set(names: impl IntoIterator<Item = impl Into<String>>) -> BTreeSet<String> {
+    names.into_iter().map(Into::into).collect()
+}
+
+/// The words that a list in the source names; where it names constants, their values.
+fn listed(path: &str, constant: &str) -> BTreeSet<String> {
+    let source = page(path);
+    let list = source.split(&format!("const {constant}: [&str")).nth(1).unwrap();
+    let list = list.split("= [").nth(1).unwrap().split("];").next().unwrap();
+    set(list.split('"').skip(1).step_by(2))
+}
+
+#[test]
+fn the_reference_names_every_key_of_the_configuration_and_no_other() {
+    let mut keys = listed("src/config/file.rs", "KEYS");
+    keys.extend(listed("src/config/site.rs", "KEYS"));
+    let identity = page("src/config/identity.rs");
+    keys.extend(
+        identity.lines().filter_map(|line| Some(line.strip_prefix("pub const ")?.split('"').nth(1)?.to_owned())),
+    );
+    assert_eq!(column("Configuration file", 1), keys);
+}
+
+#[test]
+fn the_reference_names_every_command_flag_and_variable_and_no_other() {
+    let help = run(Command::new(PROGRAM).arg("--help"));
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let commands = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let commands = set(commands.map(|line| line.split_whitespace().next().unwrap()).filter(|name| *name != "help"));
+    assert_eq!(column("Command line", 1), commands);
+    let flags =
+        help.split_whitespace().filter(|word| word.starts_with("--") && !["--help", "--version"].contains(word));
+    assert_eq!(column("Flags and environment", 1), set(flags));
+    assert_eq!(column("Flags and environment", 2), listed("src/config/environment.rs", "KNOWN"));
+}
+
+#[test]
+fn the_reference_names_every_route_and_metric() {
+    let directory = TempDir::new().unwrap();
+    // Nobody is there: the metrics of Redis are, all the same.
+    let node = Node::start(directory.path(), &["--redis", "redis://127.0.0.1:1"]);
+    assert_eq!(node.hit("/a").status, 200);
+    assert_eq!(node.get("/nothing").status, 404);
+    let metrics = node.admin_get("/metrics").body;
+    let reference = page("docs/reference.md");
+    let names = metrics.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' '));
+    let mut found = BTreeSet::new();
+    for (name, help) in names {
+        let kind = metrics.lines().find_map(|line| line.strip_prefix(&format!("# TYPE {name} "))).unwrap();
+        assert!(reference.contains(&format!("| `{name}` | {kind} | {help} |\n")), "{name} | {kind} | {help}");
+        found.insert(name.to_owned());
+    }
+    assert_eq!(column("Metrics", 1), found);
+    let router = page("src/server/router.rs");
+    let labels = router.split("fn label(").nth(1).unwrap().split("fn ").next().unwrap();
+    for route in labels.split('"').skip(1).step_by(2).filter(|route| route.starts_with('/')) {
+        assert!(reference.contains(&format!("`{route}`")), "{route}");
+    }
+    for route in ["/metrics", "/healthz", "/readyz", "/sites/demo/sources", "/sites/demo/figures", "/sites/demo/export"]
+    {
+        assert_eq!(node.admin_get(route).status, 200, "{route}");
+        assert!(reference.contains(&format!("`{}`", route.replace("demo", "{site}"))), "{route}");
+    }
+    node.stop();
+}
+
+/// `thongke manual docs/man`, and `thongke completions SHELL > docs/completions/thongke.SHELL`.
+#[test]
+fn manual_pages_and_completions_are_those_of_this_program() {
+    let folder = TempDir::new().unwrap();
+    run(Command::new(PROGRAM).arg("manual").arg(folder.path()));
+    let names = |folder: &std::path::Path| {
+        set(std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()))
+    };
+    assert_eq!(names(folder.path()), names(&project("docs/man")));
+    for name in names(folder.path()) {
+        assert_eq!(
+            std::fs::read_to_string(folder.path().join(&name)).unwrap(),
+            page(&format!("docs/man/{name}")),
+            "{name}"
+        );
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let made = run(Command::new(PROGRAM).args(["completions", shell]));
+        assert_eq!(made, page(&format!("docs/completions/thongke.{shell}")), "{shell}");
+    }
+    run(Command::new("bash").args(["-n"]).arg(project("docs/completions/thongke.bash")));
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let pages = [
+        "README.md",
+        "CHANGELOG.md",
+        "deploy/README.md",
+        "docs/operations.md",
+        "docs/reference.md",
+        "docs/cai-dat.md",
+        "docs/taking-over.md",
+    ];
+    for path in pages {
+        let folder = project(path).parent().unwrap().to_owned();
+        for link in page(path).split("](").skip(1) {
+            let target = link.split([')', '#']).next().unwrap();
+            if !target.is_empty() && !target.contains("://") {
+                assert!(folder.join(target).exists(), "{path}: {target}");
+            }
+        }
+    }
+    let version = run(Command::new(PROGRAM).arg("--version"));
+    assert!(page("CHANGELOG.md").contains(&format!("\n## {}\n", version.trim().rsplit(' ').next().unwrap())));
+}
+
+/// The tag that webmasters paste, on a node that serves it as the page says.
+#[test]
+fn the_vietnamese_pages_tag_counts() {
+    let text = page("docs/cai-dat.md");
+    for part in ["NukeViet", "Liferay", "WordPress", "Joomla", "HTML thường"] {
+        assert!(text.contains(&format!("\n## {part}\n")), "{part}");
+    }
+    let directory = TempDir::new().unwrap();
+    let config = directory.path().join("thongke.toml");
+    std::fs::write(&config, "path_prefix = \"/tk\"\n[sites.vixuyen]\norigins = [\"https://vixuyen.example.gov.vn\"]\n")
+        .unwrap();
+    let node = Node::start(&directory.path().join("data"), &["--config", config.to_str().unwrap()]);
+    let host = "https://counter.example.gov.vn";
+    let addresses =
+        text.split(host).skip(1).filter_map(|rest| rest.split('"').next()).filter(|path| path.starts_with("/tk/"));
+    let addresses: BTreeSet<_> = addresses.collect();
+    assert!(addresses.len() >= 2, "{addresses:?}");
+    for path in addresses {
+        // A browser says on which page the picture stands.
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nReferer: https://vixuyen.example.gov.vn/\r\nConnection: close\r\n\r\n"
+        );
+        let answer = crate::node::exchange(&node.public, request.as_bytes());
+        assert_eq!(answer.status, 200, "{path}: {}", answer.head);
+        assert!(!path.contains("hit.gif") || answer.head.contains("thongke-hit: counted"), "{path}: {}", answer.head);
+    }
+    node.stop();
+}

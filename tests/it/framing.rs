@@ -1,0 +1,282 @@
+//! HTTP/1.1 as RFC 9112 has it, and where two readers could see different requests in the same
+//! bytes. Each case is one connection; what it counts is looked up after it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::node::Node;
+
+const BODY: &str = r#"{"site":"demo","url":"http://localhost/a"}"#;
+/// A request that must never be taken for one: it would be counted.
+const SMUGGLED: &str = "GET /v1/hit.gif?site=demo&url=http://localhost/smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// A hit whose head has these lines.
+fn hit(lines: &str, body: &str) -> String {
+    format!("POST /v1/hit?figures=0 HTTP/1.1\r\n{lines}\r\n{body}")
+}
+
+/// A good hit, with these lines more.
+fn good_with(lines: &str) -> String {
+    hit(&format!("Host: localhost\r\n{lines}Content-Length: {}\r\n", BODY.len()), BODY)
+}
+
+fn chunked(chunks: &str) -> String {
+    hit("Host: a\r\nTransfer-Encoding: chunked\r\n", chunks)
+}
+
+fn one_chunk(end: &str) -> String {
+    format!("{:x}\r\n{BODY}\r\n{end}", BODY.len())
+}
+
+/// Sends the bytes, says that it is all, and gives the statuses of what is answered.
+fn converse(node: &Node, bytes: &[u8]) -> Vec<u16> {
+    let mut stream = TcpStream::connect(&node.public).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    // It may be cut off while it still sends.
+    let _ = stream.write_all(bytes);
+    let _ = stream.shutdown(Shutdown::Write);
+    let mut answers = Vec::new();
+    let _ = stream.read_to_end(&mut answers);
+    statuses(&answers)
+}
+
+fn statuses(mut answers: &[u8]) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    while !answers.is_empty() {
+        let mut fields = [httparse::EMPTY_HEADER; 32];
+        let mut answer = httparse::Response::new(&mut fields);
+        let Ok(httparse::Status::Complete(head)) = answer.parse(answers) else {
+            panic!("not an answer: {}", String::from_utf8_lossy(answers));
+        };
+        statuses.push(answer.code.unwrap());
+        let length = answer.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
+        let length: usize = length.map_or(0, |field| std::str::from_utf8(field.value).unwrap().parse().unwrap());
+        answers = &answers[head + length..];
+    }
+    statuses
+}
+
+fn node() -> (TempDir, Node) {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    (directory, node)
+}
+
+/// A case's name, what is sent, what is answered, and how many hits that is.
+type Case = (&'static str, String, &'static [u16], i64);
+
+/// What all cases send.
+pub fn everything_sent() -> impl Iterator<Item = String> {
+    let cases = [allowed(), lengths(), bodies(), hosts(), heads()];
+    cases.into_iter().flatten().map(|(_, sent, ..)| sent)
+}
+
+fn run(cases: &[Case]) {
+    let (_directory, node) = node();
+    let mut total = 0;
+    for (name, bytes, answers, hits) in cases {
+        assert_eq!(converse(&node, bytes.as_bytes()), *answers, "{name}: {bytes}");
+        total += hits;
+        assert_eq!(node.figures().figure("today"), total, "{name}: {bytes}");
+    }
+    node.stop();
+}
+
+#[test]
+fn what_the_standard_allows_is_understood() {
+    run(&allowed());
+}
+
+fn allowed() -> Vec<Case> {
+    let length = BODY.len();
+    let kept = good_with("");
+    vec![
+        ("a plain hit", kept.clone(), &[204], 1),
+        ("three at once", [&*kept, &kept, &kept].concat(), &[204, 204, 204], 3),
+        ("empty lines before a request", format!("\r\n\r\n{kept}"), &[204], 1),
+        ("the name of a field in any case", hit(&format!("hOsT: a\r\ncontent-length: {length}\r\n"), BODY), &[204], 1),
+        ("spaces around a value", hit(&format!("Host:  a \t\r\nContent-Length: \t{length}  \r\n"), BODY), &[204], 1),
+        ("one length said twice alike", good_with(&format!("Content-Length: {length}\r\n")), &[204], 1),
+        ("chunks", chunked(&one_chunk("0\r\n\r\n")), &[204], 1),
+        ("chunks in any case", hit("Host: a\r\nTransfer-Encoding: Chunked\r\n", &one_chunk("0\r\n\r\n")), &[204], 1),
+        (
+            "a chunk's extension",
+            chunked(&one_chunk("0;last\r\n\r\n").replacen("\r\n", ";a=b;c=\"d\"\r\n", 1)),
+            &[204],
+            1,
+        ),
+        ("trailers", chunked(&one_chunk("0\r\nX-Trailer: a\r\n\r\n")), &[204], 1),
+        ("the whole address", kept.replacen("/v1", "http://localhost/v1", 1), &[204], 1),
+        ("the whole address, of another host than Host", kept.replacen("/v1", "http://other.example/v1", 1), &[204], 1),
+        ("a wait for permission", good_with("Expect: 100-continue\r\n"), &[100, 204], 1),
+        ("HTTP/1.0", kept.replacen("HTTP/1.1", "HTTP/1.0", 1), &[204], 1),
+        ("an upgrade that is not wanted", good_with("Connection: Upgrade\r\nUpgrade: h2c\r\n"), &[204], 1),
+        ("lines that end with LF alone", kept.replacen("\r\n", "\n", 9), &[204], 1),
+        ("Host with a port", hit(&format!("Host: [::1]:8080\r\nContent-Length: {length}\r\n"), BODY), &[204], 1),
+        ("the end announced", [&*good_with("Connection: close\r\n"), &kept].concat(), &[204], 1),
+    ]
+}
+
+#[test]
+fn a_length_that_two_readers_could_read_differently_is_refused_and_nothing_behind_it_is_read() {
+    run(&lengths());
+}
+
+fn lengths() -> Vec<Case> {
+    let length = BODY.len();
+    let with_length = |value: &str| hit(&format!("Host: a\r\nContent-Length: {value}\r\n"), BODY) + SMUGGLED;
+    let with_encoding = |lines: &str| hit(&format!("Host: a\r\n{lines}"), &one_chunk("0\r\n\r\n")) + SMUGGLED;
+    let encoding = "Transfer-Encoding: chunked\r\n";
+    let both = [
+        format!("Content-Length: {length}\r\n{encoding}"),
+        format!("{encoding}Content-Length: {length}\r\n"),
+        format!("Content-Length: 0\r\n{encoding}"),
+        format!("{encoding}content-length: 5\r\n"),
+    ];
+    let mut cases: Vec<Case> = Vec::new();
+    for value in
+        ["+42", "-1", "0x2a", "42 42", "42, 42", "42,42", "", "42.0", "4_2", "٤٢", "18446744073709551616", "1e2"]
+    {
+        cases.push(("a length that is no number", with_length(value), &[400], 0));
+    }
+    let differing = hit(&format!("Host: a\r\nContent-Length: {length}\r\nContent-Length: 5\r\n"), BODY);
+    cases.push(("two lengths", differing + SMUGGLED, &[400], 0));
+    for lines in &both {
+        cases.push(("both ways to say a length", with_encoding(lines), &[400], 0));
+    }
+    for lines in [
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: identity\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked, chunked\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: \"chunked\"\r\n",
+        "Transfer-Encoding: \u{b}chunked\r\n",
+        "Transfer-Encoding:\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "Transfer-Encoding\r\n",
+        " Transfer-Encoding: chunked\r\n",
+        "X: a\r\n Transfer-Encoding: chunked\r\n",
+        "X: a\rTransfer-Encoding: chunked\r\n",
+    ] {
+        cases.push(("an encoding in disguise", with_encoding(lines), &[400], 0));
+    }
+    let old = with_encoding(encoding).replacen("HTTP/1.1", "HTTP/1.0", 1);
+    cases.push(("chunks before there were any", old, &[400], 0));
+    let kept = good_with("");
+    cases.push(("chunks on a kept connection", kept + &with_encoding(encoding), &[204, 411], 1));
+    cases
+}
+
+#[test]
+fn a_body_that_is_not_what_was_announced_is_not_counted() {
+    run(&bodies());
+}
+
+fn bodies() -> Vec<Case> {
+    let short = hit(&format!("Host: a\r\nContent-Length: {}\r\n", BODY.len() + 1), BODY);
+    let mut cases: Vec<Case> = vec![
+        ("a body that breaks off", short, &[400], 0),
+        ("chunks that break off", chunked(&one_chunk("")), &[400], 0),
+        ("chunks without their end", chunked(&one_chunk("0\r\n")), &[400], 0),
+        ("a body without a length", hit("Host: a\r\n", BODY), &[400, 400], 0),
+        // The rest is a request of its own, and none.
+        ("a body that is longer", good_with("") + "more\r\n\r\n", &[204, 400], 1),
+    ];
+    let size = format!("{:x}", BODY.len());
+    for wrong in ["+2a", "-1", "0x2a", "2a 2a", "g", "", "ffffffffffffffff", "10000000000000000000000"] {
+        let chunks = format!("{wrong}\r\n{BODY}\r\n0\r\n\r\n{SMUGGLED}");
+        cases.push(("a chunk's size that is none", chunked(&chunks), &[400], 0));
+    }
+    for chunks in [
+        // The size too small and too large, and line ends that are none.
+        format!("29\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("2b\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("{size}\n{BODY}\r\n0\r\n\r\n"),
+        format!("{size}\r\n{BODY}\n0\r\n\r\n"),
+        format!("{size}\r\n{BODY}0\r\n\r\n"),
+        format!("{size};a\nb\r\n{BODY}\r\n0\r\n\r\n"),
+    ] {
+        cases.push(("chunks out of step", chunked(&(chunks + SMUGGLED)), &[400], 0));
+    }
+    cases
+}
+
+#[test]
+fn a_host_is_required_single_and_valid() {
+    run(&hosts());
+}
+
+fn hosts() -> Vec<Case> {
+    let length = BODY.len();
+    let with_host = |lines: &str| hit(&format!("{lines}Content-Length: {length}\r\n"), BODY) + SMUGGLED;
+    let mut cases: Vec<Case> = Vec::new();
+    for lines in [
+        "",
+        "Host:\r\n",
+        "Host: a\r\nHost: a\r\n",
+        "Host: a\r\nHost: b\r\n",
+        "Host: a b\r\n",
+        "Host: a,b\r\n ",
+        "Host: a/b\r\n",
+        "Host: user@a\r\n",
+        "Host: a:port\r\n",
+        "Host: a:99999\r\n",
+        "Host: [::1\r\n",
+        "Host: http://a\r\n",
+        "Host: ../../etc\r\n",
+        "Host: a\"onload=\"alert(1)\r\n",
+        "Host: \u{e9}\r\n",
+        "Host: a\r\n b\r\n",
+    ] {
+        cases.push(("a Host that is none", with_host(lines), &[400], 0));
+    }
+    cases
+}
+
+#[test]
+fn heads_that_are_none_are_refused() {
+    run(&heads());
+}
+
+fn heads() -> Vec<Case> {
+    let kept = good_with("");
+    let many: String = (0..80).map(|number| format!("X-{number}: 1\r\n")).collect();
+    let mut cases: Vec<Case> = vec![
+        // The connection just ends, which its clients take for a no.
+        ("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), &[], 0),
+        ("HTTP/0.9", "GET /v1/hit.gif?site=demo&url=http://localhost/a\r\n\r\n".to_owned(), &[400], 0),
+        ("TLS", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n".to_owned(), &[400], 0),
+        ("a method in lower case", kept.replacen("POST", "post", 1), &[405], 0),
+        ("a tunnel", "CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\n\r\n".to_owned(), &[404], 0),
+        ("a trace", kept.replacen("POST", "TRACE", 1), &[405], 0),
+        ("more than 64 fields", good_with(&many), &[431], 0),
+        ("more than 8 KiB", good_with(&format!("X: {}\r\n", "a".repeat(8_200))), &[431], 0),
+        ("a longer address than 6 KiB", kept.replacen("figures", &"a".repeat(6_200), 1), &[414], 0),
+        ("a space in the address", kept.replacen("hit?", "hi t?", 1), &[400], 0),
+        ("a control character in the address", kept.replacen("hit?", "hi\u{1}t?", 1), &[400], 0),
+        ("no version", kept.replacen(" HTTP/1.1", "", 1), &[400], 0),
+        ("a future version", kept.replacen("HTTP/1.1", "HTTP/1.2", 1), &[400], 0),
+    ];
+    for lines in [
+        "X: a\r\n folded\r\n",
+        "X: a\r\n\tfolded\r\n",
+        "X: a\u{0}b\r\n",
+        "X: a\rb\r\n",
+        "X : a\r\n",
+        "X\r\n",
+        ": a\r\n",
+        "X Y: a\r\n",
+        "X(Y): a\r\n",
+        "X\u{0}: a\r\n",
+    ] {
+        cases.push(("a field that is none", good_with(lines) + SMUGGLED, &[400], 0));
+    }
+    cases
+}

@@ -1,0 +1,166 @@
+//! Rate limits: who may count how much.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::node::{Answer, Node, ask};
+
+const PROXIES: &str = "trusted_proxies = [\"127.0.0.1\"]\n";
+
+fn node_of(directory: &Path, settings: &str) -> Node {
+    let file = directory.join("thongke.toml");
+    let site = |id| format!("[sites.{id}]\norigins = [\"http://localhost:*\"]\nbots = false\n");
+    let sites = site("a") + &site("b");
+    // What stands before the first table belongs to none.
+    let (top, tables) = settings.split_once("[limits]").map_or((settings, ""), |(top, limits)| (top, limits));
+    std::fs::write(&file, format!("{top}\n{sites}[limits]\n{tables}")).unwrap();
+    Node::start(&directory.join("data"), &["--config", file.to_str().unwrap()])
+}
+
+fn hit(node: &Node, site: &str, page: &str, fields: &[&str]) -> Answer {
+    node.hit_with(fields, format!(r#"{{"site":"{site}","url":"http://localhost{page}"}}"#))
+}
+
+/// A budget that is not refilled while a test runs, on the slowest machine either.
+const THREE: &str = "[limits]\naddress_rate = 1\naddress_burst = 3\n";
+
+#[test]
+fn over_the_limit_a_hit_is_refused_with_the_time_to_come_back_and_not_counted() {
+    let directory = TempDir::new().unwrap();
+    // A day has 86,400 hits at this rate: the tests' few seconds give back one or two.
+    let node = node_of(directory.path(), "[limits]\npage_rate = 1\npage_burst = 100\n");
+    let mut counted = 0;
+    let refused = loop {
+        let answer = hit(&node, "a", "/", &[]);
+        if answer.status != 200 {
+            break answer;
+        }
+        assert_eq!(answer.header("thongke-hit"), Some("counted"));
+        counted += 1;
+    };
+    assert!(counted >= 100, "{counted}");
+    assert!(refused.problem(429).contains("this address for this page may send; try again in 1 s"), "{}", refused.body);
+    assert_eq!((refused.header("retry-after"), refused.header("thongke-hit")), (Some("1"), Some("limited")));
+    assert_eq!(refused.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(node.total("a"), counted);
+    let metrics = node.admin_get("/metrics").body;
+    for series in [
+        "thongke_limited_total{limit=\"page\"} 1\n",
+        "thongke_refusals_total{reason=\"limited\"} 1\n",
+        "thongke_hits_total{site=\"a\",result=\"limited\"} 1\n",
+    ] {
+        assert!(metrics.contains(series), "{series} is not in {metrics}");
+    }
+    node.stop();
+}
+
+/// The answers to ten hits of one client each, told apart by what `fields` makes of their number.
+fn ten_hits(node: &Node, site: &str, fields: impl Fn(u32) -> Vec<String>) -> usize {
+    let admitted = (0..10).filter(|number| {
+        let fields = fields(*number);
+        let fields: Vec<_> = fields.iter().map(String::as_str).collect();
+        hit(node, site, &format!("/{number}"), &fields).status == 200
+    });
+    admitted.count()
+}
+
+#[test]
+fn nothing_that_a_client_writes_makes_it_another() {
+    let directory = TempDir::new().unwrap();
+    // 0 would be none: one a second it is, so a slow machine may let a few more through.
+    let node = node_of(directory.path(), THREE);
+    let mut admitted = 0;
+    for name in ["User-Agent", "X-Forwarded-For", "Forwarded", "X-Real-IP", "CF-Connecting-IP", "Cookie", "Via"] {
+        admitted += ten_hits(&node, "a", |number| vec![format!("{name}: 192.0.2.{number}")]);
+    }
+    let seconds = 30;
+    assert!((3..3 + seconds).contains(&admitted), "{admitted} of 70");
+    assert!(node.log().contains("name it in `trusted_proxies`"), "{}", node.log());
+    assert!(!node.log().contains("192.0.2.") && !node.log().contains("127.0.0.1 "), "an address is in the log");
+    node.stop();
+}
+
+#[test]
+fn behind_a_trusted_proxy_each_client_has_a_budget_of_its_own() {
+    let directory = TempDir::new().unwrap();
+    let node = node_of(directory.path(), &format!("{PROXIES}{THREE}"));
+    assert_eq!(ten_hits(&node, "a", |number| vec![format!("X-Forwarded-For: 192.0.2.{number}")]), 10);
+    // What a client says of itself stands to the left of what the proxy saw.
+    let spoofed = |number| vec![format!("X-Forwarded-For: 198.51.100.{number}, 192.0.2.100")];
+    assert!(ten_hits(&node, "a", spoofed) < 10);
+    // One household, and one client by its two names.
+    let household = |number| vec![format!("X-Forwarded-For: 2001:db8:1:2::{number}")];
+    assert!(ten_hits(&node, "a", household) < 10);
+    let mapped = |number: u32| {
+        vec![format!("X-Forwarded-For: {}192.0.2.101", if number.is_multiple_of(2) { "" } else { "::ffff:" })]
+    };
+    assert!(ten_hits(&node, "a", mapped) < 10);
+    assert_eq!(ten_hits(&node, "a", |number| vec![format!("X-Forwarded-For: 2001:db8:2:{number}::1")]), 10);
+    node.stop();
+}
+
+#[test]
+fn a_proxy_that_writes_forwarded_is_read_so_and_another_field_says_nothing() {
+    let directory = TempDir::new().unwrap();
+    let node = node_of(directory.path(), &format!("{PROXIES}trusted_proxies_field = \"Forwarded\"\n{THREE}"));
+    assert_eq!(ten_hits(&node, "a", |number| vec![format!("Forwarded: for=192.0.2.{number};proto=https")]), 10);
+    assert!(ten_hits(&node, "a", |number| vec![format!("X-Forwarded-For: 192.0.2.{number}")]) < 10);
+    node.stop();
+}
+
+#[test]
+fn a_limit_can_be_silent_and_then_the_figures_are_answered_all_the_same() {
+    let directory = TempDir::new().unwrap();
+    let node = node_of(directory.path(), &format!("{THREE}when_exceeded = \"ignore\"\n"));
+    let mut counted = 0;
+    let (mut limited, mut beacon, mut pixel) = (false, false, false);
+    while !(limited && beacon && pixel) {
+        let answer = hit(&node, "a", "/", &[]);
+        assert_eq!(answer.status, 200);
+        match answer.header("thongke-hit") {
+            Some("counted") => counted += 1,
+            other => {
+                assert_eq!(other, Some("limited"));
+                limited = true;
+            }
+        }
+        assert_eq!(answer.figure("today"), counted);
+        let answer = node.post("/v1/hit?figures=0", r#"{"site":"a","url":"http://localhost/"}"#);
+        assert_eq!(answer.status, 204);
+        let is_counted = answer.header("thongke-hit") == Some("counted");
+        (counted, beacon) = (counted + i64::from(is_counted), beacon || !is_counted);
+        let answer = node.get("/v1/hit.gif?site=a&url=http://localhost/");
+        assert_eq!(answer.status, 200);
+        let is_counted = answer.header("thongke-hit") == Some("counted");
+        (counted, pixel) = (counted + i64::from(is_counted), pixel || !is_counted);
+    }
+    node.stop();
+}
+
+#[test]
+fn one_sites_flood_takes_nothing_from_another() {
+    let directory = TempDir::new().unwrap();
+    let node = node_of(directory.path(), "[limits]\nsite_rate = 1\nsite_burst = 3\n");
+    assert!(ten_hits(&node, "a", |_| Vec::new()) < 10);
+    assert_eq!(hit(&node, "b", "/", &[]).status, 200);
+    node.stop();
+}
+
+#[test]
+fn by_default_a_school_behind_one_address_comes_through_and_limits_can_be_turned_off() {
+    let directory = TempDir::new().unwrap();
+    let node = node_of(directory.path(), "");
+    let body = r#"{"site":"a","url":"http://localhost/"}"#;
+    for _ in 0..500 {
+        assert_eq!(node.post("/v1/hit?figures=0", body).status, 204);
+    }
+    node.stop();
+    let node = node_of(directory.path(), "[limits]\nenabled = false\npage_rate = 1\npage_burst = 1\n");
+    for _ in 0..20 {
+        assert_eq!(node.post("/v1/hit?figures=0", body).status, 204);
+    }
+    let read = || ask(&node.public, "GET", "/v1/sites/a/figures", &[], "").figure("today");
+    assert_eq!(read(), 520);
+    node.stop();
+}

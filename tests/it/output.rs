@@ -1,0 +1,80 @@
+//! What answers say of themselves to a browser, and what a log line may hold.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::node::{Node, ask, until};
+
+const SCRIPT: &str = concat!("/thongke-", env!("CARGO_PKG_VERSION"), ".js");
+
+#[test]
+fn a_browser_is_told_to_run_nothing_and_to_guess_nothing() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    node.hit("/bai-1");
+    let shared = ["/v1/sites/demo/figures", "/v1/sites/demo/pages", "/v1/sites/demo/chart.svg?by=day&last=3"];
+    let others = ["/", "/demo.css", "/demo.js", "/nothing", "/v1/sites/nowhere/figures", "/v1/hit"];
+    let public = shared.iter().chain(&["/thongke.js", SCRIPT, "/v1/hit.gif?site=demo&url=http://localhost/a"]);
+    let answers = public
+        .map(|path| (path, node.get(path), "cross-origin"))
+        .chain(others.iter().map(|path| (path, node.get(path), "same-origin")));
+    let admin =
+        ["/metrics", "/healthz", "/readyz", "/sites/demo/export", "/sites/demo/sources", "/sites/nowhere/export"];
+    let admin = admin.iter().map(|path| (path, node.admin_get(path), "same-origin"));
+    for (path, answer, readers) in answers.chain(admin) {
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(answer.header("cross-origin-resource-policy"), Some(readers), "{path}");
+        assert!(answer.header("referrer-policy").is_some(), "{path}");
+        let policy = answer.header("content-security-policy").unwrap_or_else(|| panic!("{path} has no policy"));
+        let kind = answer.header("content-type").unwrap();
+        assert!(!policy.contains("unsafe-eval") && !policy.contains('*'), "{path}: {policy}");
+        assert_eq!(policy.contains("unsafe-inline"), kind.starts_with("image/svg"), "{path}: {policy}");
+        assert_eq!(policy.starts_with("default-src 'none'"), !kind.starts_with("text/html"), "{path}: {policy}");
+        // No cookie, ever.
+        assert_eq!(answer.header("set-cookie"), None, "{path}");
+    }
+    let page = node.get("/").body.to_lowercase();
+    for inline in ["<style", " style=", "onload=", "onclick=", "javascript:", "<script>"] {
+        assert!(!page.contains(inline), "the demo page has `{inline}`");
+    }
+    let answer = node.hit("/bai-1");
+    assert_eq!((answer.header("x-content-type-options"), answer.header("set-cookie")), (Some("nosniff"), None));
+    node.stop();
+}
+
+#[test]
+fn log_lines_are_json_without_control_characters_addresses_or_user_agents() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &["--log-format", "json"]);
+    // All detail that there is.
+    node.signal("USR1");
+    node.signal("USR1");
+    until("more is logged", Duration::from_secs(60), || node.log().contains("thongke=trace"));
+    let evil = "evil\u{1b}[31m";
+    for field in ["User-Agent", "Referer", "X-Forwarded-For", "Origin", "Cookie", "X-Evil"] {
+        node.hit_with(&[&format!("{field}: EvilBrowser/1.0 203.0.113.99 \"}},{{")], "{}");
+    }
+    for body in [
+        format!(r#"{{"site":"{evil}\n","url":"http://localhost/"}}"#),
+        "{\"site\":\"demo\",\"url\":\"http://localhost/a\\r\\nSet-Cookie: EvilBrowser\"}".to_owned(),
+        "\u{0}\u{1}\u{7f}EvilBrowser".to_owned(),
+    ] {
+        node.hit_with(&["User-Agent: EvilBrowser/1.0"], body);
+    }
+    ask(&node.public, "GET", "/%0d%0aEvilBrowser%1b", &[], "");
+    crate::node::exchange(&node.public, b"EvilBrowser \x1b[2J\r\n\r\n");
+    node.hit("/still-there");
+    let log = node.log();
+    assert!(log.lines().count() > 3, "{log}");
+    for line in log.lines() {
+        let parsed: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(parsed["timestamp"].is_string() && parsed["level"].is_string(), "{line}");
+        assert!(!line.chars().any(char::is_control), "{line}");
+    }
+    for personal in ["EvilBrowser", "203.0.113.99"] {
+        assert!(!log.contains(personal), "{personal} is in the log: {log}");
+        assert!(!node.admin_get("/metrics").body.contains(personal), "{personal} is in the metrics");
+    }
+    node.stop();
+}
