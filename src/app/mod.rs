@@ -64,6 +64,7 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
     lock.sign(&reachable(admin_address).to_string()).context("can't write the data directory's lock file")?;
     let (ledger, sites) =
         Ledger::open(lock, &config.data_dir, config.sites.clone(), target.is_some(), Arc::clone(&metrics))?;
+    ledger.check_in_background(&sites, Utc::now());
     let node = Arc::new(Node::new(ledger, sites, Spared::open(&config.data_dir), Utc::now));
     if let Some(target) = target {
         let settings = redis::Settings {
@@ -75,7 +76,6 @@ pub fn start_on(config: &Config, inherited: &Inherited) -> anyhow::Result<Runnin
         let publication = redis::start(settings, Arc::clone(&node), Arc::clone(&metrics));
         node.publish_through(publication.context("can't start publishing")?);
     }
-    node.ledger().check_in_background();
     metrics.collect_at_scrape(scrape::AtScrape::new(&node, config.data_dir.clone()));
     let (stop, stopped) = watch::channel(false);
     let (mut threads, mut pulses) = (Vec::new(), Vec::new());

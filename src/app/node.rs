@@ -282,7 +282,7 @@ impl server::node::Node for Node {
     async fn verify(&self, site: &Arc<EnrolledSite>) -> Result<Verification, Unavailable> {
         self.ledger.fold().await.map_err(unavailable)?;
         let mut findings = Findings::default();
-        for fault in self.ledger.faults(site.number).await.map_err(unavailable)? {
+        for fault in self.ledger.faults(site, (self.now)()).await.map_err(unavailable)? {
             findings.add(Kind::File, format!("the node's file: {fault}; stop the node and restore a backup"));
         }
         let mut verification = match self.publication.get() {

@@ -270,22 +270,23 @@ impl Ledger {
     }
 
     /// Begins a check of the whole file, beside all else; `damage` tells what it finds.
-    pub fn check_in_background(&self) {
+    pub fn check_in_background(&self, sites: &Sites, now: DateTime<Utc>) {
         let check = match Check::new(&self.directory) {
             Ok(check) => check,
             Err(error) => return tracing::warn!("the node's file could not be checked: {error}"),
         };
         let damage = Arc::clone(&self.damage);
-        let begun = check.begin(self.run.clone(), move |found| match found {
-            Ok(faults) if faults.is_empty() => tracing::debug!("the node's file was checked: it is sound"),
-            Ok(faults) => {
-                let said = format!("the node's file is damaged: {}; restore a backup of it", faults.join("; "));
-                tracing::error!("{said}");
-                // Nobody else sets it.
-                let _ = damage.set(said);
-            }
-            Err(error) => tracing::debug!("the check of the node's file ended early: {error}"),
-        });
+        let begun =
+            check.begin(self.run.clone(), kept(sites.iter().map(AsRef::as_ref), now), move |found| match found {
+                Ok(faults) if faults.is_empty() => tracing::debug!("the node's file was checked: it is sound"),
+                Ok(faults) => {
+                    let said = format!("the node's file is damaged: {}; restore a backup of it", faults.join("; "));
+                    tracing::error!("{said}");
+                    // Nobody else sets it.
+                    let _ = damage.set(said);
+                }
+                Err(error) => tracing::debug!("the check of the node's file ended early: {error}"),
+            });
         match begun {
             Ok(begun) => *self.checking.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun),
             Err(error) => tracing::warn!("the node's file could not be checked: {error}"),
@@ -294,15 +295,15 @@ impl Ledger {
 
     /// Looks through the file for what is damaged: SQLite's own check, and whether the site's counts
     /// add up. On a thread of its own.
-    pub async fn faults(&self, site: SiteNumber) -> Result<Vec<String>, NotDurable> {
+    pub async fn faults(&self, site: &EnrolledSite, now: DateTime<Utc>) -> Result<Vec<String>, NotDurable> {
         let unreadable =
             |error: rusqlite::Error| NotDurable(format!("the node's file can't be checked ({error})").into());
         let check = Check::new(&self.directory).map_err(unreadable)?;
-        let run = self.run.clone();
+        let (run, kept, site) = (self.run.clone(), kept([site], now), site.number);
         let (done, answer) = oneshot::channel();
         std::thread::Builder::new()
             .name("check".to_owned())
-            .spawn(move || drop(done.send(check.faults(&run, Some(site)))))
+            .spawn(move || drop(done.send(check.faults(&run, &kept, Some(site)))))
             .map_err(|error| NotDurable(format!("no thread can be started ({error})").into()))?;
         match answer.await {
             Ok(faults) => faults.map_err(unreadable),
@@ -503,6 +504,13 @@ impl Ledger {
         self.inbox.try_send(message(done))?;
         answer.await.unwrap_or_else(|_| Err(NotDurable("the node is stopping".into())))
     }
+}
+
+/// From when on the sites' page counts are kept; a day later, since midnight may pass meanwhile.
+fn kept<'a>(sites: impl IntoIterator<Item = &'a EnrolledSite>, now: DateTime<Utc>) -> soundness::Kept {
+    let tomorrow = |site: &Site| crate::counter::Day::at(now, site.time_zone).next();
+    let of = |site: &EnrolledSite| (site.number, site.site.page_retention.oldest_kept(tomorrow(&site.site)));
+    sites.into_iter().map(of).collect()
 }
 
 /// Folds what the last run left in the journal; returns the journal's last number.

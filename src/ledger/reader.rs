@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
 use crate::counter::account::SourceAccount;
@@ -49,9 +49,9 @@ impl Reader {
 }
 
 fn unreadable(error: &rusqlite::Error) -> NotDurable {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => trouble::damaged(error),
-        _ => NotDurable(format!("the node's file can't be read ({error})").into()),
+    match trouble::is_damage(error) {
+        true => trouble::damaged(error),
+        false => NotDurable(format!("the node's file can't be read ({error})").into()),
     }
 }
 

@@ -11,14 +11,18 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, ErrorCode, InterruptHandle};
+use rusqlite::{Connection, InterruptHandle};
 
 use crate::counter::{Period, SiteNumber, Source};
 
 use super::store::{self, SITE_ITSELF, SourceNumber};
+use super::trouble;
 
 /// Faults that are named; one is enough to restore a backup.
 const FAULTS_MAX: usize = 20;
+
+/// The oldest day and month of each site whose pages' counts are kept: those before are being deleted.
+pub type Kept = BTreeMap<SiteNumber, (Period, Period)>;
 
 /// A connection of its own, on which a check holds up nobody.
 #[derive(Debug)]
@@ -33,35 +37,26 @@ impl Check {
     pub fn begin(
         self,
         run: Source,
+        kept: Kept,
         told: impl FnOnce(rusqlite::Result<Vec<String>>) + Send + 'static,
     ) -> std::io::Result<Background> {
         let interrupt = self.0.get_interrupt_handle();
-        let work = move || told(self.faults(&run, None));
+        let work = move || told(self.faults(&run, &kept, None));
         let thread = std::thread::Builder::new().name("check".to_owned()).spawn(work)?;
         Ok(Background { thread, interrupt })
     }
 
     /// What is wrong, in words. `run` is the current one, whose counts are being folded and add up at
     /// the end only; of one site, if so asked, but for what SQLite says of the whole file.
-    pub fn faults(&self, run: &Source, site: Option<SiteNumber>) -> rusqlite::Result<Vec<String>> {
+    pub fn faults(&self, run: &Source, kept: &Kept, site: Option<SiteNumber>) -> rusqlite::Result<Vec<String>> {
         // At a low priority where the system knows one for a thread; as usual where not.
         let _ = rustix::process::setpriority_process(None, 19);
         let faults = match self.structure() {
-            Ok(faults) if faults.is_empty() => self.sums(run, site),
+            Ok(faults) if faults.is_empty() => self.sums(run, kept, site),
             other => other,
         };
         match faults {
-            Err(error)
-                if matches!(
-                    error.sqlite_error_code(),
-                    Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TypeMismatch)
-                ) =>
-            {
-                Ok(vec![error.to_string()])
-            }
-            Err(error @ (rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::IntegralValueOutOfRange(..))) => {
-                Ok(vec![error.to_string()])
-            }
+            Err(error) if trouble::is_damage(&error) => Ok(vec![error.to_string()]),
             other => other,
         }
     }
@@ -72,21 +67,21 @@ impl Check {
         Ok(said.into_iter().filter(|line| line != "ok").collect())
     }
 
-    fn sums(&self, run: &Source, site: Option<SiteNumber>) -> rusqlite::Result<Vec<String>> {
+    fn sums(&self, run: &Source, kept: &Kept, site: Option<SiteNumber>) -> rusqlite::Result<Vec<String>> {
         // One moment's state.
         let transaction = self.0.unchecked_transaction()?;
         let names = sources(&transaction)?;
         let sites = sites(&transaction)?;
         let current = run.to_string();
         let mut faults = BTreeSet::new();
-        let mut accounts: BTreeMap<(i64, SourceNumber), Account> = BTreeMap::new();
+        let mut accounts: BTreeMap<(u32, SourceNumber), Account> = BTreeMap::new();
         let weights = RandomState::new();
         let mut statement = transaction.prepare(
             "SELECT site, source, period, page, hits FROM counts WHERE ?1 IS NULL OR site = ?1 ORDER BY site, period, page, source",
         )?;
         let mut rows = statement.query([site.map(|site| site.0)])?;
         while let Some(row) = rows.next()? {
-            let (site, source, page, hits): (i64, SourceNumber, i64, i64) =
+            let (site, source, page, hits): (u32, SourceNumber, i64, i64) =
                 (row.get(0)?, row.get(1)?, row.get(3)?, row.get(4)?);
             let Some(period) = Period::from_number(row.get(2)?) else {
                 faults.insert(format!("there is a count of a period {}, which is none", row.get::<_, u32>(2)?));
@@ -112,7 +107,14 @@ impl Check {
         for ((site, source), account) in accounts {
             let name = names.get(&source).map_or("?", |source| &source.name);
             let of = format!("site {}, run {name}", sites.get(&site).map_or("?", String::as_str));
-            faults.extend(account.faults().into_iter().map(|fault| format!("{of}: {fault}")));
+            // Nobody knows which pages of a site that is no longer configured were to be kept.
+            let Some((oldest_day, oldest_month)) = kept.get(&SiteNumber(site)).copied() else { continue };
+            let is_kept = |period: Period| match period {
+                Period::Day(_) => period >= oldest_day,
+                Period::Month { .. } => period >= oldest_month,
+                Period::Year(_) | Period::Total => true,
+            };
+            faults.extend(account.faults(is_kept).into_iter().map(|fault| format!("{of}: {fault}")));
         }
         Ok(faults.into_iter().take(FAULTS_MAX).collect())
     }
@@ -157,7 +159,7 @@ fn sources(connection: &Connection) -> rusqlite::Result<BTreeMap<SourceNumber, N
         .collect()
 }
 
-fn sites(connection: &Connection) -> rusqlite::Result<BTreeMap<i64, String>> {
+fn sites(connection: &Connection) -> rusqlite::Result<BTreeMap<u32, String>> {
     connection.prepare("SELECT number, id FROM sites")?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
@@ -186,8 +188,10 @@ impl Sums {
 struct Account(BTreeMap<Period, Sums>);
 
 impl Account {
-    fn faults(&self) -> Vec<String> {
+    fn faults(&self, is_kept: impl Fn(Period) -> bool) -> Vec<String> {
         let mut faults = Vec::new();
+        // Wholes of which some part's pages are gone, or going.
+        let mut bereft = BTreeSet::new();
         // What each longer period should be, by its parts.
         let mut parts: BTreeMap<Period, Sums> = BTreeMap::new();
         for (period, sums) in &self.0 {
@@ -197,6 +201,12 @@ impl Account {
                 Period::Year(_) => Period::Total,
                 Period::Total => continue,
             };
+            let is_bereft = !is_kept(*period) || (sums.own != 0 && sums.page_rows == 0);
+            match period {
+                Period::Day(_) if is_bereft => drop(bereft.insert(whole)),
+                Period::Month { .. } if is_bereft => drop(bereft.insert(Period::Total)),
+                _ => {}
+            }
             let part = parts.entry(whole).or_default();
             *part = part.plus(*sums);
             if let Period::Month { .. } = period {
@@ -207,7 +217,7 @@ impl Account {
         }
         for period in self.0.keys().chain(parts.keys()).collect::<BTreeSet<_>>() {
             let sums = self.0.get(period).copied().unwrap_or_default();
-            let has_pages = sums.page_rows > 0 && !matches!(period, Period::Year(_));
+            let has_pages = sums.page_rows > 0 && !matches!(period, Period::Year(_)) && is_kept(*period);
             if has_pages && sums.pages != sums.own {
                 faults.push(format!("{period}: the site has {} hits, its pages together {}", sums.own, sums.pages));
             }
@@ -215,6 +225,7 @@ impl Account {
             if parts.own != sums.own {
                 faults.push(format!("{period}: the site has {} hits, its parts together {}", sums.own, parts.own));
             }
+            let has_pages = has_pages && !bereft.contains(period);
             if has_pages && parts.pages == sums.pages && parts.weighted != sums.weighted {
                 faults.push(format!("{period}: some pages' hits are not those of its parts"));
             }
@@ -248,21 +259,28 @@ mod tests {
             ("2024", 5, 0, 0),
             ("total", 5, 5, 90),
         ];
-        assert_eq!(account(&right).faults(), Vec::<String>::new());
+        assert_eq!(account(&right).faults(|_| true), Vec::<String>::new());
         for at in 0..right.len() {
             let mut wrong = right;
             wrong[at].1 += 1;
-            assert!(!account(&wrong).faults().is_empty(), "{wrong:?}");
+            assert!(!account(&wrong).faults(|_| true).is_empty(), "{wrong:?}");
             if right[at].2 > 0 {
                 for change in [(at, 1, 0), (at, 0, 8)] {
                     let mut wrong = right;
                     wrong[change.0].2 += change.1;
                     wrong[change.0].3 += change.2;
-                    assert!(!account(&wrong).faults().is_empty(), "{wrong:?}");
+                    assert!(!account(&wrong).faults(|_| true).is_empty(), "{wrong:?}");
                 }
             }
             let without: Vec<_> = right.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, row)| *row).collect();
-            assert!(!account(&without).faults().is_empty(), "{without:?}");
+            assert!(!account(&without).faults(|_| true).is_empty(), "{without:?}");
         }
+        // A day's pages of which some are deleted already, and one whose are all gone.
+        let (mut going, mut gone) = (right, right);
+        (going[0].2, gone[0].2) = (1, 0);
+        let last_deleted: Period = "2024-06-17".parse().unwrap();
+        assert!(!account(&going).faults(|_| true).is_empty());
+        assert_eq!(account(&going).faults(|period| period != last_deleted), Vec::<String>::new());
+        assert_eq!(account(&gone).faults(|_| true), Vec::<String>::new());
     }
 }

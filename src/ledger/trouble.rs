@@ -27,14 +27,27 @@ impl Trouble {
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Self {
         let reason = |what: &str| NotDurable(format!("{what} ({error})").into());
+        if is_damage(&error) {
+            return Self::Lasting(damaged(&error));
+        }
         let code = error.sqlite_error().map(|error| (error.code, error.extended_code));
         match code {
             Some((ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE)) => Self::Passing(reason("the disk is full")),
             Some((ErrorCode::DatabaseBusy, _)) => Self::Passing(reason("another program holds the node's file locked")),
-            Some((ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)) => Self::Lasting(damaged(&error)),
             _ => Self::Lasting(reason("the node's file can't be written")),
         }
     }
+}
+
+/// Whether the file holds what no program ever wrote there: SQLite has noticed, or a value is none.
+pub fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        || matches!(
+            error,
+            InvalidColumnType(..) | IntegralValueOutOfRange(..) | FromSqlConversionFailure(..) | Utf8Error(..)
+        )
 }
 
 /// What was found to be damaged while the node ran; a restart would find it again.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
+use chrono::Utc;
 use hyper::Method;
 
 use crate::config::Config;
@@ -56,7 +57,7 @@ fn of_site(config: &Config, site: &SiteId) -> anyhow::Result<Verification> {
         }
         Place::Stopped(ledger, enrolled) => {
             let mut findings = Findings::default();
-            for fault in ledger.faults(enrolled.number).await? {
+            for fault in ledger.faults(&enrolled, Utc::now()).await? {
                 findings.add(Kind::File, format!("the node's file: {fault}; restore a backup"));
             }
             let mut verification = Verification::default();

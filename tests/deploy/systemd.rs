@@ -238,6 +238,9 @@ fn allowed_calls() -> BTreeSet<String> {
 }
 
 fn members(group: &str) -> Vec<String> {
+    if !group.starts_with('@') {
+        return vec![group.to_owned()];
+    }
     let text = run(Command::new("systemd-analyze").args(["syscall-filter", group]));
     let lines = text.lines().skip(1).map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.flat_map(|line| if line.starts_with('@') { members(line) } else { vec![line.to_owned()] }).collect()

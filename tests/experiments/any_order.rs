@@ -382,7 +382,7 @@ impl World {
                 let total = counter(at, Period::Total, None);
                 let shown = node.ledger.hits(site.number, &[Period::Total]).await.unwrap().hits;
                 assert_eq!(shown, [expected.get(&total).copied().unwrap_or(0)], "figures, after {events:#?}");
-                let faults = node.ledger.faults(site.number).await.unwrap();
+                let faults = node.ledger.faults(site, Utc::now()).await.unwrap();
                 assert!(faults.is_empty(), "the file: {faults:?}, after {events:#?}");
                 let own = node.ledger.own_sources(site.number).await.unwrap();
                 let place = Place { target: &self.target, prefix: "thongke", site, own };

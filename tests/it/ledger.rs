@@ -332,3 +332,36 @@ fn a_backup_opens_where_a_later_file_was_and_an_older_copy_only_if_that_is_wante
         ledger.close();
     });
 }
+
+#[test]
+fn pages_that_are_being_deleted_for_their_age_are_no_damage() {
+    let directory = TempDir::new().unwrap();
+    run(async {
+        let ledger = open(directory.path());
+        let many = |on| (0..300).map(move |page| hit(A, on, &format!("/p{page}")));
+        count(&ledger, many(16).chain(many(17))).await;
+        // What the current run has counted is looked at when it is over.
+        ledger.close();
+        drop(ledger);
+        let (ledger, sites) = try_open(directory.path()).unwrap();
+        let site = sites.by_number(A).unwrap();
+        let now = "2024-07-27T05:00:00Z".parse().unwrap();
+        let today = Day::at(now, site.site.time_zone);
+        let left = async || {
+            let rows = exported(&ledger, A).await;
+            rows.iter().filter(|line| line.starts_with("2024-06-16,/")).count()
+        };
+        assert_eq!(left().await, 300);
+        assert_eq!(ledger.faults(site, now).await, Ok(Vec::new()));
+        // Broken off after the first step.
+        let step = std::time::Duration::from_millis(1);
+        while left().await == 300 {
+            let _ = tokio::time::timeout(step, ledger.expire_pages(site, today)).await;
+        }
+        assert_eq!(ledger.faults(site, now).await, Ok(Vec::new()));
+        ledger.expire_pages(site, today).await.unwrap();
+        assert_eq!(left().await, 0);
+        assert_eq!(ledger.faults(site, now).await, Ok(Vec::new()));
+        ledger.close();
+    });
+}
