@@ -16,9 +16,15 @@ fn column(section: &str, column: usize) -> BTreeSet<String> {
     let begin = format!("\n## {section}\n");
     let text = reference.split(&begin).nth(1).unwrap_or_else(|| panic!("no section `{section}`"));
     let text = text.split("\n## ").next().unwrap();
-    text.lines()
-        .filter_map(|line| line.split('|').nth(column)?.trim().strip_prefix('`')?.split('`').next().map(str::to_owned))
-        .collect()
+    let names = text
+        .lines()
+        .filter_map(|line| line.split('|').nth(column)?.trim().strip_prefix('`')?.split('`').next().map(str::to_owned));
+    let mut found = BTreeSet::new();
+    for name in names {
+        assert!(!found.contains(&name), "`{name}` stands twice under `{section}`");
+        found.insert(name);
+    }
+    found
 }
 
 fn set(names: impl IntoIterator<Item = impl Into<String>>) -> BTreeSet<String> {
