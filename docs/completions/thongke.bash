@@ -19,6 +19,9 @@ _thongke() {
             thongke,backup)
                 cmd="thongke__subcmd__backup"
                 ;;
+            thongke,bots)
+                cmd="thongke__subcmd__bots"
+                ;;
             thongke,check)
                 cmd="thongke__subcmd__check"
                 ;;
@@ -52,8 +55,14 @@ _thongke() {
             thongke,sources)
                 cmd="thongke__subcmd__sources"
                 ;;
+            thongke,verify)
+                cmd="thongke__subcmd__verify"
+                ;;
             thongke__subcmd__help,backup)
                 cmd="thongke__subcmd__help__subcmd__backup"
+                ;;
+            thongke__subcmd__help,bots)
+                cmd="thongke__subcmd__help__subcmd__bots"
                 ;;
             thongke__subcmd__help,check)
                 cmd="thongke__subcmd__help__subcmd__check"
@@ -88,6 +97,9 @@ _thongke() {
             thongke__subcmd__help,sources)
                 cmd="thongke__subcmd__help__subcmd__sources"
                 ;;
+            thongke__subcmd__help,verify)
+                cmd="thongke__subcmd__help__subcmd__verify"
+                ;;
             *)
                 ;;
         esac
@@ -95,7 +107,7 @@ _thongke() {
 
     case "${cmd}" in
         thongke)
-            opts="-h -V --config --listen --admin-listen --data-dir --redis --log-format --help --version serve check health backup import export figures sources forget completions manual help"
+            opts="-h -V --config --listen --admin-listen --data-dir --redis --log-format --help --version serve check health backup import export figures sources bots verify forget completions manual help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -134,6 +146,44 @@ _thongke() {
             ;;
         thongke__subcmd__backup)
             opts="-h --config --listen --admin-listen --data-dir --redis --log-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --redis)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thongke__subcmd__bots)
+            opts="-h --json --config --listen --admin-listen --data-dir --redis --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -403,7 +453,7 @@ _thongke() {
             return 0
             ;;
         thongke__subcmd__help)
-            opts="serve check health backup import export figures sources forget completions manual help"
+            opts="serve check health backup import export figures sources bots verify forget completions manual help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -417,6 +467,20 @@ _thongke() {
             return 0
             ;;
         thongke__subcmd__help__subcmd__backup)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thongke__subcmd__help__subcmd__bots)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -584,6 +648,20 @@ _thongke() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        thongke__subcmd__help__subcmd__verify)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         thongke__subcmd__import)
             opts="-h --source --config --listen --admin-listen --data-dir --redis --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -704,6 +782,44 @@ _thongke() {
             ;;
         thongke__subcmd__sources)
             opts="-h --json --config --listen --admin-listen --data-dir --redis --log-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --redis)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thongke__subcmd__verify)
+            opts="-h --repair --json --config --listen --admin-listen --data-dir --redis --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

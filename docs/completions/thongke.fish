@@ -41,6 +41,8 @@ complete -c thongke -n "__fish_thongke_needs_command" -f -a "import" -d 'Take ov
 complete -c thongke -n "__fish_thongke_needs_command" -f -a "export" -d 'Write all counts of a site as CSV'
 complete -c thongke -n "__fish_thongke_needs_command" -f -a "figures" -d 'Show a site\'s figures as its pages show them'
 complete -c thongke -n "__fish_thongke_needs_command" -f -a "sources" -d 'Show who contributed what to a site\'s counts'
+complete -c thongke -n "__fish_thongke_needs_command" -f -a "bots" -d 'Show how many hits of a site were not counted, by day and kind: bots, prefetches, repeats'
+complete -c thongke -n "__fish_thongke_needs_command" -f -a "verify" -d 'Compare what the node\'s file, Redis and the other nodes there know of sites; 0: all agrees, 1: something differs'
 complete -c thongke -n "__fish_thongke_needs_command" -f -a "forget" -d 'Undo an import'
 complete -c thongke -n "__fish_thongke_needs_command" -f -a "completions" -d 'Write what a shell needs to complete this command line'
 complete -c thongke -n "__fish_thongke_needs_command" -f -a "manual" -d 'Write the manual pages into a folder'
@@ -112,6 +114,25 @@ complete -c thongke -n "__fish_thongke_using_subcommand sources" -l log-format -
 json\t'One JSON object a line, for a log collector'"
 complete -c thongke -n "__fish_thongke_using_subcommand sources" -l json -d 'Write them as a JSON array'
 complete -c thongke -n "__fish_thongke_using_subcommand sources" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thongke -n "__fish_thongke_using_subcommand bots" -l config -d 'The configuration file (TOML) that names your sites; without one, thongke serves a demo site [env: THONGKE_CONFIG]' -r -F
+complete -c thongke -n "__fish_thongke_using_subcommand bots" -l listen -d 'Where pages reach the counter: an address and a port [default: 127.0.0.1:8080] [env: THONGKE_LISTEN]' -r
+complete -c thongke -n "__fish_thongke_using_subcommand bots" -l admin-listen -d 'Where you reach it: metrics, health, import and export; keep it off the internet [default: 127.0.0.1:8081] [env: THONGKE_ADMIN_LISTEN]' -r
+complete -c thongke -n "__fish_thongke_using_subcommand bots" -l data-dir -d 'The folder that holds the counts [default: ./data] [env: THONGKE_DATA_DIR]' -r -F
+complete -c thongke -n "__fish_thongke_using_subcommand bots" -l redis -d 'A Redis server that several nodes share, for example redis://10.0.0.5:6379; repeat it for further cluster seeds or sentinels [env: THONGKE_REDIS, separated by commas]' -r
+complete -c thongke -n "__fish_thongke_using_subcommand bots" -l log-format -d 'How log lines are written [default: text] [env: THONGKE_LOG_FORMAT]' -r -f -a "text\t'For people'
+json\t'One JSON object a line, for a log collector'"
+complete -c thongke -n "__fish_thongke_using_subcommand bots" -l json -d 'Write them as a JSON array'
+complete -c thongke -n "__fish_thongke_using_subcommand bots" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thongke -n "__fish_thongke_using_subcommand verify" -l config -d 'The configuration file (TOML) that names your sites; without one, thongke serves a demo site [env: THONGKE_CONFIG]' -r -F
+complete -c thongke -n "__fish_thongke_using_subcommand verify" -l listen -d 'Where pages reach the counter: an address and a port [default: 127.0.0.1:8080] [env: THONGKE_LISTEN]' -r
+complete -c thongke -n "__fish_thongke_using_subcommand verify" -l admin-listen -d 'Where you reach it: metrics, health, import and export; keep it off the internet [default: 127.0.0.1:8081] [env: THONGKE_ADMIN_LISTEN]' -r
+complete -c thongke -n "__fish_thongke_using_subcommand verify" -l data-dir -d 'The folder that holds the counts [default: ./data] [env: THONGKE_DATA_DIR]' -r -F
+complete -c thongke -n "__fish_thongke_using_subcommand verify" -l redis -d 'A Redis server that several nodes share, for example redis://10.0.0.5:6379; repeat it for further cluster seeds or sentinels [env: THONGKE_REDIS, separated by commas]' -r
+complete -c thongke -n "__fish_thongke_using_subcommand verify" -l log-format -d 'How log lines are written [default: text] [env: THONGKE_LOG_FORMAT]' -r -f -a "text\t'For people'
+json\t'One JSON object a line, for a log collector'"
+complete -c thongke -n "__fish_thongke_using_subcommand verify" -l repair -d 'Bring all that the file has to Redis again, and make counters there the sum of their sources'
+complete -c thongke -n "__fish_thongke_using_subcommand verify" -l json -d 'Write what was found as a JSON object, by site'
+complete -c thongke -n "__fish_thongke_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thongke -n "__fish_thongke_using_subcommand forget" -l source -d 'The import\'s name' -r
 complete -c thongke -n "__fish_thongke_using_subcommand forget" -l config -d 'The configuration file (TOML) that names your sites; without one, thongke serves a demo site [env: THONGKE_CONFIG]' -r -F
 complete -c thongke -n "__fish_thongke_using_subcommand forget" -l listen -d 'Where pages reach the counter: an address and a port [default: 127.0.0.1:8080] [env: THONGKE_LISTEN]' -r
@@ -137,15 +158,17 @@ complete -c thongke -n "__fish_thongke_using_subcommand manual" -l redis -d 'A R
 complete -c thongke -n "__fish_thongke_using_subcommand manual" -l log-format -d 'How log lines are written [default: text] [env: THONGKE_LOG_FORMAT]' -r -f -a "text\t'For people'
 json\t'One JSON object a line, for a log collector'"
 complete -c thongke -n "__fish_thongke_using_subcommand manual" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources forget completions manual help" -f -a "serve" -d 'Count and serve; what `thongke` alone does'
-complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources forget completions manual help" -f -a "check" -d 'Check the configuration, and whether what it names can be used; 0: yes, perhaps with warnings, 1: something doesn\'t work, 2: the configuration is wrong'
-complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources forget completions manual help" -f -a "health" -d 'Whether a running node counts: exit 0 or 1, for container engines and scripts'
-complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources forget completions manual help" -f -a "backup" -d 'Copy the node\'s counts into a new file, while it runs or not; the copy is checked'
-complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources forget completions manual help" -f -a "import" -d 'Take over old counts from a CSV file (`period,hits` or `period,page,hits`)'
-complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources forget completions manual help" -f -a "export" -d 'Write all counts of a site as CSV'
-complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources forget completions manual help" -f -a "figures" -d 'Show a site\'s figures as its pages show them'
-complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources forget completions manual help" -f -a "sources" -d 'Show who contributed what to a site\'s counts'
-complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources forget completions manual help" -f -a "forget" -d 'Undo an import'
-complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources forget completions manual help" -f -a "completions" -d 'Write what a shell needs to complete this command line'
-complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources forget completions manual help" -f -a "manual" -d 'Write the manual pages into a folder'
-complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources forget completions manual help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources bots verify forget completions manual help" -f -a "serve" -d 'Count and serve; what `thongke` alone does'
+complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources bots verify forget completions manual help" -f -a "check" -d 'Check the configuration, and whether what it names can be used; 0: yes, perhaps with warnings, 1: something doesn\'t work, 2: the configuration is wrong'
+complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources bots verify forget completions manual help" -f -a "health" -d 'Whether a running node counts: exit 0 or 1, for container engines and scripts'
+complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources bots verify forget completions manual help" -f -a "backup" -d 'Copy the node\'s counts into a new file, while it runs or not; the copy is checked'
+complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources bots verify forget completions manual help" -f -a "import" -d 'Take over old counts from a CSV file (`period,hits` or `period,page,hits`)'
+complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources bots verify forget completions manual help" -f -a "export" -d 'Write all counts of a site as CSV'
+complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources bots verify forget completions manual help" -f -a "figures" -d 'Show a site\'s figures as its pages show them'
+complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources bots verify forget completions manual help" -f -a "sources" -d 'Show who contributed what to a site\'s counts'
+complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources bots verify forget completions manual help" -f -a "bots" -d 'Show how many hits of a site were not counted, by day and kind: bots, prefetches, repeats'
+complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources bots verify forget completions manual help" -f -a "verify" -d 'Compare what the node\'s file, Redis and the other nodes there know of sites; 0: all agrees, 1: something differs'
+complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources bots verify forget completions manual help" -f -a "forget" -d 'Undo an import'
+complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources bots verify forget completions manual help" -f -a "completions" -d 'Write what a shell needs to complete this command line'
+complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources bots verify forget completions manual help" -f -a "manual" -d 'Write the manual pages into a folder'
+complete -c thongke -n "__fish_thongke_using_subcommand help; and not __fish_seen_subcommand_from serve check health backup import export figures sources bots verify forget completions manual help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

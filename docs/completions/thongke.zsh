@@ -148,6 +148,37 @@ json\:"One JSON object a line, for a log collector"))' \
 ':site:_default' \
 && ret=0
 ;;
+(bots)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration file (TOML) that names your sites; without one, thongke serves a demo site \[env\: THONGKE_CONFIG\]]:FILE:_files' \
+'--listen=[Where pages reach the counter\: an address and a port \[default\: 127.0.0.1\:8080\] \[env\: THONGKE_LISTEN\]]:ADDR:_default' \
+'--admin-listen=[Where you reach it\: metrics, health, import and export; keep it off the internet \[default\: 127.0.0.1\:8081\] \[env\: THONGKE_ADMIN_LISTEN\]]:ADDR:_default' \
+'--data-dir=[The folder that holds the counts \[default\: ./data\] \[env\: THONGKE_DATA_DIR\]]:DIR:_files' \
+'*--redis=[A Redis server that several nodes share, for example redis\://10.0.0.5\:6379; repeat it for further cluster seeds or sentinels \[env\: THONGKE_REDIS, separated by commas\]]:URL:_default' \
+'--log-format=[How log lines are written \[default\: text\] \[env\: THONGKE_LOG_FORMAT\]]:FORMAT:((text\:"For people"
+json\:"One JSON object a line, for a log collector"))' \
+'--json[Write them as a JSON array]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+':site:_default' \
+&& ret=0
+;;
+(verify)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration file (TOML) that names your sites; without one, thongke serves a demo site \[env\: THONGKE_CONFIG\]]:FILE:_files' \
+'--listen=[Where pages reach the counter\: an address and a port \[default\: 127.0.0.1\:8080\] \[env\: THONGKE_LISTEN\]]:ADDR:_default' \
+'--admin-listen=[Where you reach it\: metrics, health, import and export; keep it off the internet \[default\: 127.0.0.1\:8081\] \[env\: THONGKE_ADMIN_LISTEN\]]:ADDR:_default' \
+'--data-dir=[The folder that holds the counts \[default\: ./data\] \[env\: THONGKE_DATA_DIR\]]:DIR:_files' \
+'*--redis=[A Redis server that several nodes share, for example redis\://10.0.0.5\:6379; repeat it for further cluster seeds or sentinels \[env\: THONGKE_REDIS, separated by commas\]]:URL:_default' \
+'--log-format=[How log lines are written \[default\: text\] \[env\: THONGKE_LOG_FORMAT\]]:FORMAT:((text\:"For people"
+json\:"One JSON object a line, for a log collector"))' \
+'--repair[Bring all that the file has to Redis again, and make counters there the sum of their sources]' \
+'--json[Write what was found as a JSON object, by site]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'::site -- The site; without one, all sites:_default' \
+&& ret=0
+;;
 (forget)
 _arguments "${_arguments_options[@]}" : \
 '--source=[The import'\''s name]:NAME:_default' \
@@ -235,6 +266,14 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(bots)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(verify)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (forget)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -271,6 +310,8 @@ _thongke_commands() {
 'export:Write all counts of a site as CSV' \
 'figures:Show a site'\''s figures as its pages show them' \
 'sources:Show who contributed what to a site'\''s counts' \
+'bots:Show how many hits of a site were not counted, by day and kind\: bots, prefetches, repeats' \
+'verify:Compare what the node'\''s file, Redis and the other nodes there know of sites; 0\: all agrees, 1\: something differs' \
 'forget:Undo an import' \
 'completions:Write what a shell needs to complete this command line' \
 'manual:Write the manual pages into a folder' \
@@ -282,6 +323,11 @@ _thongke_commands() {
 _thongke__subcmd__backup_commands() {
     local commands; commands=()
     _describe -t commands 'thongke backup commands' commands "$@"
+}
+(( $+functions[_thongke__subcmd__bots_commands] )) ||
+_thongke__subcmd__bots_commands() {
+    local commands; commands=()
+    _describe -t commands 'thongke bots commands' commands "$@"
 }
 (( $+functions[_thongke__subcmd__check_commands] )) ||
 _thongke__subcmd__check_commands() {
@@ -324,6 +370,8 @@ _thongke__subcmd__help_commands() {
 'export:Write all counts of a site as CSV' \
 'figures:Show a site'\''s figures as its pages show them' \
 'sources:Show who contributed what to a site'\''s counts' \
+'bots:Show how many hits of a site were not counted, by day and kind\: bots, prefetches, repeats' \
+'verify:Compare what the node'\''s file, Redis and the other nodes there know of sites; 0\: all agrees, 1\: something differs' \
 'forget:Undo an import' \
 'completions:Write what a shell needs to complete this command line' \
 'manual:Write the manual pages into a folder' \
@@ -335,6 +383,11 @@ _thongke__subcmd__help_commands() {
 _thongke__subcmd__help__subcmd__backup_commands() {
     local commands; commands=()
     _describe -t commands 'thongke help backup commands' commands "$@"
+}
+(( $+functions[_thongke__subcmd__help__subcmd__bots_commands] )) ||
+_thongke__subcmd__help__subcmd__bots_commands() {
+    local commands; commands=()
+    _describe -t commands 'thongke help bots commands' commands "$@"
 }
 (( $+functions[_thongke__subcmd__help__subcmd__check_commands] )) ||
 _thongke__subcmd__help__subcmd__check_commands() {
@@ -391,6 +444,11 @@ _thongke__subcmd__help__subcmd__sources_commands() {
     local commands; commands=()
     _describe -t commands 'thongke help sources commands' commands "$@"
 }
+(( $+functions[_thongke__subcmd__help__subcmd__verify_commands] )) ||
+_thongke__subcmd__help__subcmd__verify_commands() {
+    local commands; commands=()
+    _describe -t commands 'thongke help verify commands' commands "$@"
+}
 (( $+functions[_thongke__subcmd__import_commands] )) ||
 _thongke__subcmd__import_commands() {
     local commands; commands=()
@@ -410,6 +468,11 @@ _thongke__subcmd__serve_commands() {
 _thongke__subcmd__sources_commands() {
     local commands; commands=()
     _describe -t commands 'thongke sources commands' commands "$@"
+}
+(( $+functions[_thongke__subcmd__verify_commands] )) ||
+_thongke__subcmd__verify_commands() {
+    local commands; commands=()
+    _describe -t commands 'thongke verify commands' commands "$@"
 }
 
 if [ "$funcstack[1]" = "_thongke" ]; then
