@@ -20,7 +20,7 @@ const WARM_UP: Duration = Duration::from_millis(200);
 pub fn measure(directory: &Path, effort: Effort) -> Value {
     let pages = if effort.quick { 50_000 } else { 1_000_000 };
     write_history(&directory.join("data"), 30, 1, pages);
-    let redis = on_core(effort.cores.server, || RedisServer::start(directory));
+    let redis = on_core(effort.cores.redis, || RedisServer::start(directory));
     let node = on_core(effort.cores.server, || Node::start(directory, 1, &[redis.url()]));
     let mut requests = Requests::new(node.public, Ask::Hit("/v1/hit?figures=0"), Pages::Zipf(1_000), true);
     RedisServer::rest([&redis]);
