@@ -26,7 +26,7 @@ fn a_newer_file_is_refused_with_what_to_do() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("thongke.db");
     std::fs::copy(project("tests/fixtures/format-1.db"), &file).unwrap();
-    run(Command::new("sqlite3").arg(&file).arg("PRAGMA user_version = 2"));
+    run(Command::new("sqlite3").arg(&file).arg("PRAGMA user_version = 99"));
     let before = std::fs::read(&file).unwrap();
     let output = Command::new(PROGRAM)
         .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
