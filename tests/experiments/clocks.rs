@@ -12,20 +12,25 @@ use crate::length::dice;
 use crate::load::{Load, Plan};
 use crate::node::PROGRAM;
 
+/// Longer than a test takes.
+const NEVER: Duration = Duration::from_secs(3_600);
+
 /// A node with a clock of its own, which can be set while it runs.
 struct Clocked {
     host: Host,
     setting: PathBuf,
+    /// How long the program goes by a setting before it looks at it again.
+    reread_after: Duration,
     book: Arc<Book>,
     ahead: TimeDelta,
 }
 
 impl Clocked {
-    fn at(moment: &str) -> Self {
+    fn at(moment: &str, reread_after: Duration) -> Self {
         let host = Host::new(None);
         std::fs::create_dir_all(host.data()).unwrap();
         let setting = host.data().with_extension("clock");
-        let mut clocked = Self { host, setting, book: Arc::default(), ahead: TimeDelta::zero() };
+        let mut clocked = Self { host, setting, reread_after, book: Arc::default(), ahead: TimeDelta::zero() };
         clocked.set(moment.parse::<DateTime<Utc>>().unwrap() - Utc::now());
         clocked.start();
         clocked
@@ -37,11 +42,14 @@ impl Clocked {
             .map(|entry| entry.unwrap().path().join("faketime/libfaketime.so.1"))
             .find(|path| path.exists())
             .expect("libfaketime, of Debian's package faketime");
-        // Not by the `faketime` command, to which signals would go. The setting is read again each
-        // time that the program asks for the time.
+        // Not by the `faketime` command, to which signals would go. The setting is read again
+        // seldom and not each time: while one thread reads it, another may be told the real time, and
+        // a hit then belongs to the real day.
         let mut command = Command::new(PROGRAM);
         command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &self.setting);
-        command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        command
+            .env("FAKETIME_CACHE_DURATION", self.reread_after.as_secs().to_string())
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         self.host.start_as(command);
     }
 
@@ -70,7 +78,6 @@ impl Clocked {
 }
 
 #[test]
-#[ignore = "once in a while it finds one hit fewer than acknowledged under a faked clock; not understood yet"]
 fn each_hit_belongs_to_the_local_day_of_its_moment_at_the_ends_of_days_months_years_and_summer() {
     let mut dice = dice("ends of days");
     let moments = [
@@ -84,7 +91,7 @@ fn each_hit_belongs_to_the_local_day_of_its_moment_at_the_ends_of_days_months_ye
     ];
     let two = TimeDelta::seconds(2);
     let before = |moment: &str| (moment.parse::<DateTime<Utc>>().unwrap() - two).to_rfc3339();
-    let mut all: Vec<_> = moments.iter().map(|(what, moment)| (what, Clocked::at(&before(moment)))).collect();
+    let mut all: Vec<_> = moments.iter().map(|(what, moment)| (what, Clocked::at(&before(moment), NEVER))).collect();
     let loads: Vec<_> = all.iter().map(|(_, clocked)| clocked.load(&mut dice)).collect();
     // Each was some moments from its end when the last was started; all are well past it now.
     std::thread::sleep(Duration::from_secs(5));
@@ -97,7 +104,7 @@ fn each_hit_belongs_to_the_local_day_of_its_moment_at_the_ends_of_days_months_ye
 #[test]
 fn a_clock_that_jumps_back_or_ahead_takes_hits_where_it_stands_and_loses_none() {
     let mut dice = dice("jumps");
-    let mut clocked = Clocked::at("2024-06-17T16:59:30Z");
+    let mut clocked = Clocked::at("2024-06-17T16:59:30Z", Duration::from_secs(1));
     let jumps = [
         TimeDelta::zero(),
         TimeDelta::hours(-1),
@@ -109,6 +116,8 @@ fn a_clock_that_jumps_back_or_ahead_takes_hits_where_it_stands_and_loses_none() 
     ];
     for jump in jumps {
         clocked.set(clocked.ahead + jump);
+        // By then it has looked.
+        std::thread::sleep(2 * clocked.reread_after);
         let load = clocked.load(&mut dice);
         std::thread::sleep(Duration::from_millis(400));
         load.stop();
