@@ -66,6 +66,24 @@ fn key_of_today(redis: &Redis) -> String {
     keys
 }
 
+/// Some two of 99 share one of the 16,384 registers in a quarter of all cases; that two pairs do, which
+/// makes the count off by two, happens in one of thirty.
+#[test]
+fn fewer_than_a_hundred_visitors_are_counted_right_to_one_nearly_always() {
+    let rounds = 1_000;
+    let counted = (0..rounds).map(|_| {
+        let mut sketch = Sketch::default();
+        for _ in 0..99 {
+            sketch.add(Trace::of(&rand::random::<u64>().to_le_bytes()));
+        }
+        sketch.estimate()
+    });
+    let off: Vec<_> = counted.map(|counted| counted.abs_diff(99)).collect();
+    let right = off.iter().filter(|off| **off <= 1).count();
+    assert!(right >= rounds * 93 / 100, "{right} of {rounds}");
+    assert!(off.iter().all(|off| *off <= 8), "{:?}", off.iter().max());
+}
+
 #[test]
 fn redis_counts_what_a_node_counts_to_the_last_digit() {
     let redis = Redis::start();
@@ -92,9 +110,6 @@ fn redis_counts_what_a_node_counts_to_the_last_digit() {
         let mut count = |key: &str| ::redis::cmd("PFCOUNT").arg(key).query::<u64>(&mut connection).unwrap();
         let theirs = count("theirs");
         assert_eq!(own.estimate(), theirs, "of {size}");
-        if size <= 100 {
-            assert!(theirs.abs_diff(size) <= 1, "{theirs} of {size}");
-        }
         assert!(theirs.abs_diff(size) <= size.max(100) / 20, "{theirs} of {size}");
         // What the node writes is Redis's own, and what Redis writes is the node's.
         ::redis::cmd("SET").arg("ours").arg(own.to_redis()).exec(&mut connection).unwrap();
