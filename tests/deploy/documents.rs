@@ -103,7 +103,7 @@ fn manual_pages_name_every_command_and_completions_can_be_read() {
     let made =
         set(std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()));
     for command in column("Command line", 1) {
-        let name = format!("thongke-{command}.1");
+        let name = format!("thongke-{command}.1.gz");
         assert!(made.contains(&name), "{name} is not among {made:?}");
     }
     for shell in ["bash", "zsh", "fish"] {
