@@ -21,9 +21,10 @@
 //! metrics                 what a node measures of itself
 //! ```
 //! Dependencies go one way. `counter` does no I/O, reads no clock, waits for nothing, and knows none
-//! of the others. `ledger`, `redis` and `server` know `counter` and `metrics`, not one another (`server` also `bots`): what
-//! `server` and `redis` need of the node they say in a trait (`server::node::Node`,
-//! `redis::node::Node`), and `app` answers with the ledger. A test holds these lines.
+//! of the others. `ledger`, `redis` and `server` know `counter` and `metrics`, not one another
+//! (`server` also knows `bots`): what `server` and `redis` need of the node they say in a trait
+//! (`server::node::Node`, `redis::node::Node`), and `app` answers with the ledger. A test holds these
+//! lines.
 //!
 //! # One hit
 //! A worker, single-threaded and with a listening socket of its own, reads a request
