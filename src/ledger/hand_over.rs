@@ -2,7 +2,7 @@
 //!
 //! A worker's hits gather in a batch, which is open until the committer takes it: also while an
 //! earlier one is being synced, so that whatever arrived during a sync shares the next. A task,
-//! spawned by the batch's first hit and so behind all that is ready, tells the committer of it,
+//! spawned by the batch's first hit, tells the committer of it once no more hits are at hand,
 //! awaits its commit, and wakes all who wait.
 
 use std::cell::RefCell;
@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -37,6 +38,10 @@ impl Gathering {
             }
             None => Err(hit),
         }
+    }
+
+    fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, Vec::len)
     }
 
     /// Closes the batch.
@@ -89,7 +94,27 @@ pub fn count(inbox: &Inbox, hit: Arrival) -> Durable {
     })
 }
 
+/// Lets hits join the batch that are at hand: a sync costs as much as ten of them.
+///
+/// It waits for nobody: a worker that has nothing else to do hands over at once.
+async fn gather(hits: &Gathering) {
+    /// A worker that always has something to do still hands over so often.
+    const BUSY: Duration = Duration::from_millis(1);
+    let started = Instant::now();
+    let mut gathered = 0;
+    loop {
+        let now = hits.len();
+        if now == gathered || started.elapsed() >= BUSY {
+            return;
+        }
+        gathered = now;
+        // The runtime asks the kernel for what has arrived, and runs that first.
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn hand_over(inbox: Inbox, batch: Rc<Batch>) {
+    gather(&batch.hits).await;
     let (done, committed) = oneshot::channel();
     let outcome = match inbox.try_send(Message::Hits { hits: Arc::clone(&batch.hits), done }) {
         Ok(()) => committed.await.unwrap_or_else(|_| Err(NotDurable("the node is stopping".into()))),
