@@ -9,6 +9,7 @@
 //! what strangers send.
 
 mod admin;
+mod admin_router;
 pub mod admission;
 mod answer;
 mod assets;
@@ -31,6 +32,7 @@ mod limits;
 mod listener;
 pub mod node;
 mod occupancy;
+mod openapi;
 #[doc(hidden)]
 pub mod pages;
 mod public;
