@@ -52,7 +52,15 @@ pub fn parse(text: &[u8], page_params: &[String]) -> Result<Vec<Row>, CsvError> 
                 entry.insert(rows.len());
                 rows.push(row);
             }
-            Entry::Occupied(entry) => rows[*entry.get()].hits += row.hits,
+            Entry::Occupied(entry) => {
+                let sum = &mut rows[*entry.get()].hits;
+                // Neither is more than 10^15.
+                *sum += row.hits;
+                if !is_count(*sum) {
+                    let reason = format!("with it, {} has more than 10^15 hits", name_of(&row));
+                    return Err(CsvError { line, reason });
+                }
+            }
         }
     }
     Ok(rows)
@@ -91,11 +99,15 @@ fn read_row(record: &::csv::StringRecord, with_pages: bool, page_params: &[Strin
         return Err("pages are counted by day, month and total, not by year".to_owned());
     }
     let hits_text = field(if with_pages { 2 } else { 1 });
-    let hits = hits_text.parse::<i64>().ok().filter(|hits| hits.abs() <= HITS_MAX).ok_or_else(|| {
+    let hits = hits_text.parse::<i64>().ok().filter(|hits| is_count(*hits)).ok_or_else(|| {
         let shown: String = hits_text.chars().take(40).collect();
         format!("`{shown}` is not a count: expected a whole number between -10^15 and 10^15, without separators")
     })?;
     Ok(Row { period, page, hits })
+}
+
+fn is_count(hits: i64) -> bool {
+    hits.unsigned_abs() <= HITS_MAX.unsigned_abs()
 }
 
 fn name_of(row: &Row) -> String {
@@ -155,6 +167,9 @@ mod tests {
         assert_eq!(refusal("period,hits\n2024,1\n2024-13,1\n").0, 3);
         assert!(refusal("period,hits\n2024,1.5\n").1.contains("whole number"));
         assert!(refusal("period,hits\n2024,1000000000000001\n").1.contains("10^15"));
+        assert!(refusal("period,hits\n2024,-9223372036854775808\n").1.contains("10^15"));
+        let twice = format!("period,page,hits\ntotal,/a,{HITS_MAX}\ntotal,/a/,1\n");
+        assert_eq!(refusal(&twice), (3, "with it, `total` of page `/a` has more than 10^15 hits".to_owned()));
         assert!(refusal("period,hits\n2024,1,2\n").1.contains("3 fields"));
         assert!(refusal("period,hits\n2024,1\n2024,2\n").1.contains("line 2"));
         assert!(refusal("period,page,hits\n2024,/a,2\n").1.contains("not by year"));

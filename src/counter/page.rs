@@ -22,6 +22,8 @@ const ADDRESS_BYTES_MAX: usize = 512;
 /// Bytes of SHA-256 that tell two long addresses, or two members of a Redis key, apart: 128 bits,
 /// so that not even someone who tries finds two that collide.
 const HASH_BYTES: usize = 16;
+/// As base64 writes them.
+const HASH_CHARS: usize = (HASH_BYTES * 8).div_ceil(6);
 
 /// A page's address by the rule above, for example `/tin-tuc/bài-1` or `/?nv=news&id=7`.
 #[derive(Clone)]
@@ -71,6 +73,10 @@ impl PageAddress {
     pub fn from_import(text: &str, page_params: &[String]) -> Option<Self> {
         if text == OTHER {
             return Some(Self::other());
+        }
+        // An export's: what its hash was made of is gone, and the cut may lie anywhere.
+        if is_cut(text) {
+            return Some(Self::new(text));
         }
         let url = if text.starts_with('/') {
             Url::parse(&format!("http://page.invalid{text}")).ok()?
@@ -227,6 +233,19 @@ fn bounded(mut address: String) -> String {
     address
 }
 
+/// Whether it is what [`bounded`] leaves of a longer address.
+fn is_cut(text: &str) -> bool {
+    // A cut goes back by up to three bytes to where a character begins.
+    let is_as_long = (ADDRESS_BYTES_MAX - 3..=ADDRESS_BYTES_MAX).contains(&text.len());
+    let is_hash = |tail: &str| {
+        tail.len() == HASH_CHARS && tail.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let is_visible = |start: &str| start.chars().all(|c| is_safe(c) || matches!(c, '/' | '?' | '%'));
+    is_as_long
+        && text.starts_with('/')
+        && text.rsplit_once('~').is_some_and(|(start, tail)| is_hash(tail) && is_visible(start))
+}
+
 fn hash_of(text: &str) -> String {
     use base64::Engine as _;
     let digest = Sha256::digest(text.as_bytes());
@@ -292,6 +311,17 @@ mod tests {
         assert!(long("x").len() <= ADDRESS_BYTES_MAX);
         assert_ne!(long("x"), long("y"));
         assert_eq!(long("x"), long("x/"));
+    }
+
+    #[test]
+    fn a_long_address_is_imported_as_it_was_exported_wherever_it_was_cut() {
+        for path in ["%00".repeat(300), "ả".repeat(300), "a".repeat(487) + "?id=7&nv=8", "a".repeat(490) + "?id=7"] {
+            for more in 0..6 {
+                let exported = address(&format!("https://a.vn/{}{path}", "b".repeat(more)));
+                assert!(exported.len() <= ADDRESS_BYTES_MAX);
+                assert_eq!(PageAddress::from_import(&exported, &params()).unwrap().as_str(), exported);
+            }
+        }
     }
 
     proptest! {

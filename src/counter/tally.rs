@@ -71,6 +71,8 @@ pub enum TallyError {
 const VERSION: u8 = 1;
 const SECTION_HITS: u64 = 1;
 const SECTION_VISITORS: u64 = 2;
+/// More hits than the file's columns hold are no row's, whatever its checksum says.
+const HITS_OF_ROW_MAX: u64 = i64::MAX as u64;
 /// A trace is written as one number.
 const RANK_RADIX: u64 = 64;
 
@@ -217,27 +219,28 @@ impl Tally {
             return Err(TallyError::Version(*version));
         }
         let mut tally = Self::default();
+        let mut total = 0;
         while !rest.is_empty() {
             let section = read_number(&mut rest)?;
-            let decode_group = match section {
-                SECTION_HITS => Self::decode_hits,
-                SECTION_VISITORS => Self::decode_visitors,
-                _ => return Err(TallyError::Section(section)),
-            };
             let mut body = read_bytes(&mut rest)?;
             while !body.is_empty() {
-                decode_group(&mut tally, &mut body)?;
+                match section {
+                    SECTION_HITS => tally.decode_hits(&mut body, &mut total)?,
+                    SECTION_VISITORS => tally.decode_visitors(&mut body)?,
+                    _ => return Err(TallyError::Section(section)),
+                }
             }
         }
         Ok(tally)
     }
 
-    fn decode_hits(&mut self, body: &mut &[u8]) -> Result<(), TallyError> {
+    fn decode_hits(&mut self, body: &mut &[u8], total: &mut u64) -> Result<(), TallyError> {
         let (site, day) = read_site_and_day(body)?;
         for _ in 0..read_number(body)? {
             let address = std::str::from_utf8(read_bytes(body)?).map_err(|_| TallyError::Malformed)?;
             let page = PageAddress::from_stored(address);
             let hits = read_number(body)?;
+            *total = total.checked_add(hits).filter(|total| *total <= HITS_OF_ROW_MAX).ok_or(TallyError::Malformed)?;
             self.add_many(Hit { site, day, page }, hits);
         }
         Ok(())

@@ -169,7 +169,7 @@ pub fn title(value: &str) -> Option<(i64, PageTitle)> {
 
 /// A whole number that is exact in Redis.
 pub fn integer(text: &str) -> Option<i64> {
-    text.parse::<i64>().ok().filter(|number| number.abs() <= EXACT_MAX)
+    text.parse::<i64>().ok().filter(|number| number.unsigned_abs() <= EXACT_MAX.unsigned_abs())
 }
 
 /// The Unix second at which the pages' key of a period expires: the same whoever sets it. None for
@@ -216,6 +216,7 @@ mod tests {
             ("writes 00000000000000ff", "42"),
             ("total 00000000000000ff", "4x"),
             ("total 00000000000000ff", "9007199254740993"),
+            ("total 00000000000000ff", "-9223372036854775808"),
             ("total import:old", "3"),
             ("total import:old", "-1 3"),
             ("total someone", "3"),

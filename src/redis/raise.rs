@@ -155,7 +155,9 @@ impl Raise {
         sources
     }
 
-    fn decode(&self, reply: Value) -> Option<Raised> {
+    /// Public for `fuzz/properties`.
+    #[doc(hidden)]
+    pub fn decode(&self, reply: Value) -> Option<Raised> {
         let Value::Array(parts) = reply else { return None };
         let [rows, markers, writes]: [Value; 3] = parts.try_into().ok()?;
         let (Value::Array(rows), Value::Array(markers), Value::Array(writes)) = (rows, markers, writes) else {

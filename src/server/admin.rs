@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
@@ -17,6 +17,7 @@ use crate::counter::csv::{self, HEADER_PAGES, Row};
 use crate::counter::source::ImportName;
 use crate::metrics::Metrics;
 
+use super::admin_router::{AdminRoute, Operation};
 use super::answer::{self, AnswerBody, CSV, JSON, StreamError};
 use super::connection::Answer;
 use super::figures::FigureAnswers;
@@ -24,7 +25,7 @@ use super::host::Host;
 use super::node::Node;
 use super::refusal::Refusal;
 use super::wire::Wire;
-use super::{AdminSettings, body, framing, hit};
+use super::{AdminSettings, body, framing, hit, openapi};
 
 /// Rows that an export reads at once.
 const EXPORT_STEP: usize = 1_000;
@@ -65,42 +66,39 @@ impl<N: Node> Admin<N> {
     async fn endpoint(&self, request: Request<Incoming>, wire: &Wire) -> Result<Response<AnswerBody>, Refusal> {
         let host = Host::of(request.headers())?;
         let path = request.uri().path().to_owned();
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        let probe = match path.as_str() {
-            "/metrics" => Some(self.scrape(request.headers())),
-            "/healthz" => Some(answer::typed(StatusCode::OK, JSON, r#"{"status":"alive"}"#)),
-            "/readyz" => Some(self.ready()),
-            _ => None,
-        };
-        if let Some(answer) = probe {
-            return if is_read { Ok(answer) } else { Err(Refusal::Method { allow: "GET, HEAD" }) };
+        let route = AdminRoute::of(&path);
+        // What is not there is not told to strangers.
+        if !route.as_ref().is_ok_and(|route| route.is_free()) {
+            self.check_name(host, wire)?;
+            self.settings.tokens.check(request.method(), request.headers())?;
         }
-        let rest = path.strip_prefix("/sites/").ok_or(Refusal::PathUnknown)?;
-        let (site, what) = rest.split_once('/').ok_or(Refusal::PathUnknown)?;
-        self.check_name(host, wire)?;
-        self.settings.tokens.check(request.method(), request.headers())?;
-        let allow = match what {
-            "export" | "sources" | "figures" | "bots" | "verify" => "GET, HEAD",
-            "import" | "repair" => "POST",
-            _ if what.starts_with("sources/") => "DELETE",
-            _ => return Err(Refusal::PathUnknown),
-        };
+        let route = route?;
+        let allow = route.allow();
         if !allow.split(", ").any(|method| method == request.method().as_str()) {
             return Err(Refusal::Method { allow });
         }
-        let site = hit::find_site(&self.node.sites(), site)?;
-        match what {
-            "export" => self.export(site).await,
-            "sources" => Ok(json(&self.node.sources(&site).await?)),
-            "verify" => Ok(json(&self.node.verify(&site).await?)),
-            "repair" => Ok(json(&self.node.repair(&site).await?)),
-            "bots" => Ok(json(&self.node.spared(&site))),
-            "figures" => {
+        let (site, operation) = match route {
+            AdminRoute::Metrics => return Ok(self.scrape(request.headers())),
+            AdminRoute::Alive => return Ok(answer::typed(StatusCode::OK, JSON, r#"{"status":"alive"}"#)),
+            AdminRoute::Ready => return Ok(self.ready()),
+            AdminRoute::OpenApi => {
+                let document = openapi::admin(self.settings.tokens.are_wanted());
+                return Ok(answer::typed(StatusCode::OK, JSON, document));
+            }
+            AdminRoute::Of { site, operation } => (hit::find_site(&self.node.sites(), site)?, operation),
+        };
+        match operation {
+            Operation::Export => self.export(site).await,
+            Operation::Sources => Ok(json(&self.node.sources(&site).await?)),
+            Operation::Verify => Ok(json(&self.node.verify(&site).await?)),
+            Operation::Repair => Ok(json(&self.node.repair(&site).await?)),
+            Operation::Bots => Ok(json(&self.node.spared(&site))),
+            Operation::Figures => {
                 self.node.refresh(&site).await;
                 self.figures.query(&*self.node, &site, None, HeaderMap::new()).await
             }
-            "import" => self.import(&site, request, wire).await,
-            _ => self.forget(&site, what.strip_prefix("sources/").unwrap_or(what)).await,
+            Operation::Import => self.import(&site, request, wire).await,
+            Operation::Forget { source } => self.forget(&site, source).await,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Files that are part of the program: the widget script, the demo page, the pixel.
 
+use std::cell::OnceCell;
 use std::io::Write as _;
 
 use bytes::Bytes;
@@ -9,8 +10,8 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
-use super::answer::{self, AnswerBody, CORP, CROSS_ORIGIN, NO_STORE};
-use super::cors;
+use super::answer::{self, AnswerBody, CORP, CROSS_ORIGIN, JSON, NO_STORE};
+use super::{cors, openapi};
 
 const SCRIPT: &str = include_str!("../web/thongke.js");
 
@@ -21,6 +22,8 @@ const JAVASCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; chars
 pub struct Assets {
     script: Bytes,
     script_gzip: Bytes,
+    /// Made when somebody asks: a node that nobody asks has no use for it.
+    openapi: OnceCell<Bytes>,
 }
 
 /// The script as it travels: without comments, indentation and empty lines, which readers of the
@@ -36,7 +39,11 @@ impl Assets {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         // Writing to memory can't fail.
         let _ = encoder.write_all(script.as_bytes());
-        Self { script_gzip: encoder.finish().unwrap_or_default().into(), script: script.into() }
+        Self {
+            script_gzip: encoder.finish().unwrap_or_default().into(),
+            script: script.into(),
+            openapi: OnceCell::new(),
+        }
     }
 
     /// The widget script; under its versioned address it never changes.
@@ -56,6 +63,17 @@ impl Assets {
         let lasting = if is_versioned { "public, max-age=31536000, immutable" } else { "public, max-age=3600" };
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(lasting));
         headers.insert(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
+        headers.insert(CORP, CROSS_ORIGIN);
+        cors::allow_any(headers);
+        response
+    }
+
+    /// What the listener knows, for programs.
+    pub fn openapi(&self, prefix: &str) -> Response<AnswerBody> {
+        let document = self.openapi.get_or_init(|| openapi::public(prefix));
+        let mut response = answer::typed(StatusCode::OK, JSON, document.clone());
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
         headers.insert(CORP, CROSS_ORIGIN);
         cors::allow_any(headers);
         response

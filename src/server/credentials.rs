@@ -37,9 +37,14 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
+    /// Whether there is any.
+    pub fn are_wanted(&self) -> bool {
+        self.write.is_some() || self.read.is_some()
+    }
+
     /// Whether a request with that method, which says whether it changes anything, is allowed.
     pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
-        if self.write.is_none() && self.read.is_none() {
+        if !self.are_wanted() {
             return Ok(());
         }
         let given = bearer(headers).map(Token::new).ok_or(Refusal::Unauthorized)?;

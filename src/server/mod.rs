@@ -4,8 +4,12 @@
 //! speaks HTTP/1 on it, and `public` or `admin` answers: each endpoint in its own file, every refusal
 //! in `refusal`. Within a worker nothing is shared with another thread but the node and the
 //! metrics, so there are no locks, and nothing borrowed is held across an await.
+//!
+//! What is public and hidden from these pages is so for `fuzz/properties`, which calls the readers of
+//! what strangers send.
 
 mod admin;
+mod admin_router;
 pub mod admission;
 mod answer;
 mod assets;
@@ -20,14 +24,17 @@ mod durations;
 mod figures;
 mod framing;
 mod fresh;
-mod history;
+#[doc(hidden)]
+pub mod history;
 pub mod hit;
 mod host;
 mod limits;
 mod listener;
 pub mod node;
 mod occupancy;
-mod pages;
+mod openapi;
+#[doc(hidden)]
+pub mod pages;
 mod public;
 mod rate_table;
 mod recent;
@@ -38,13 +45,16 @@ mod screen;
 mod shared;
 mod socket;
 mod visit;
-mod wanted;
+#[doc(hidden)]
+pub mod wanted;
 mod wire;
 
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
+#[doc(hidden)]
+pub use client::household;
 pub use client::{ForwardedField, Sender, TrustedProxies};
 pub use credentials::{Token, Tokens};
 pub use limits::Limits;

@@ -86,6 +86,9 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: Stri
     let today = Day::at(now, site.site.time_zone);
     let mut periods = Vec::new();
     for key in &keys {
+        if key.is_of_visitors() {
+            return Err(wrong("figures", format!("visitors are counted by site, so pages have no `{}`", key.as_str())));
+        }
         for period in key.span(today).periods() {
             if matches!(period, Period::Year(_)) {
                 let reason =

@@ -126,6 +126,7 @@ impl<N: Node> Public<N> {
             Route::DemoPage if self.settings.demo => Ok(Assets::demo_page()),
             Route::DemoStyles if self.settings.demo => Ok(Assets::demo_styles()),
             Route::DemoScript if self.settings.demo => Ok(Assets::demo_script()),
+            Route::OpenApi => Ok(self.assets.openapi(&self.settings.path_prefix)),
             Route::Prefix => Ok(self.to_prefix()),
             Route::DemoPage | Route::DemoStyles | Route::DemoScript | Route::Unknown => Err(Refusal::PathUnknown),
         }

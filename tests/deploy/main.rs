@@ -13,6 +13,8 @@ mod load;
 #[path = "../it/node.rs"]
 #[expect(dead_code, reason = "the other tests' helper can do more than these need")]
 mod node;
+/// The OpenAPI documents.
+mod openapi;
 /// The Debian package.
 mod package;
 /// Behind nginx, Caddy and Apache.

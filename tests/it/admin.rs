@@ -11,11 +11,13 @@ use crate::process::{Process, free_port};
 use crate::redis::Redis;
 
 const TOKEN: &str = "a-token-of-this-test";
+const READ_TOKEN: &str = "another-token-for-reading";
 const CSV: &str = "period,hits\n2024-06-17,851\n";
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Every route that is not free, with the method that it knows.
-const GUARDED: [(&str, &str); 7] = [
+/// Every route that is not free, with the method that it knows; `the_table_has_every_route` holds it
+/// against the program's own list.
+const GUARDED: [(&str, &str); 9] = [
     ("GET", "/sites/demo/export"),
     ("GET", "/sites/demo/sources"),
     ("GET", "/sites/demo/figures"),
@@ -23,7 +25,12 @@ const GUARDED: [(&str, &str); 7] = [
     ("DELETE", "/sites/demo/sources/import:old"),
     ("GET", "/sites/demo/verify"),
     ("POST", "/sites/demo/repair"),
+    ("GET", "/sites/demo/bots"),
+    ("GET", "/openapi.json"),
 ];
+
+/// What a probe or Prometheus asks, without a token.
+const FREE: [&str; 3] = ["/metrics", "/healthz", "/readyz"];
 
 fn guarded_node(directory: &Path) -> Node {
     let (config, token) = (directory.join("thongke.toml"), directory.join("token"));
@@ -32,6 +39,19 @@ fn guarded_node(directory: &Path) -> Node {
     assert!(chmod.success());
     let text = format!("admin_token_file = {token:?}\n[sites.demo]\norigins = [\"http://localhost:*\"]\n");
     std::fs::write(&config, text).unwrap();
+    Node::start(&directory.join("data"), &["--config", config.to_str().unwrap()])
+}
+
+/// A node with a token for everything and one for reading.
+fn node_with_both_tokens(directory: &Path) -> Node {
+    let (config, write, read) =
+        (directory.join("thongke.toml"), directory.join("write-token"), directory.join("read-token"));
+    for (path, token) in [(&write, TOKEN), (&read, READ_TOKEN)] {
+        std::fs::write(path, format!("{token}\n")).unwrap();
+        assert!(Command::new("chmod").arg("600").arg(path).status().unwrap().success());
+    }
+    let tokens = format!("admin_token_file = {write:?}\nadmin_read_token_file = {read:?}\n");
+    std::fs::write(&config, format!("{tokens}[sites.demo]\norigins = [\"http://localhost:*\"]\n")).unwrap();
     Node::start(&directory.join("data"), &["--config", config.to_str().unwrap()])
 }
 
@@ -53,7 +73,7 @@ fn with_a_token_file_everything_but_metrics_and_probes_wants_the_token() {
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
         }
     }
-    for path in ["/metrics", "/healthz", "/readyz"] {
+    for path in FREE {
         assert_eq!(node.admin_get(path).status, 200, "{path}");
     }
     let with_token = format!("Authorization: Bearer {TOKEN}");
@@ -73,6 +93,73 @@ fn with_a_token_file_everything_but_metrics_and_probes_wants_the_token() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
+    node.stop();
+}
+
+#[test]
+fn every_route_and_every_credential() {
+    let directory = TempDir::new().unwrap();
+    let node = node_with_both_tokens(directory.path());
+    let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    for (credential, may_read, may_write) in [
+        ("", false, false),
+        ("Basic YWRtaW46YW55dGhpbmc=", false, false),
+        ("Basic admin:anything", false, false),
+        ("Bearer", false, false),
+        ("Bearer null", false, false),
+        ("Bearer undefined", false, false),
+        ("Bearer a-token-of-this-tes", false, false),
+        (&format!("Bearer {READ_TOKEN}"), true, false),
+        (&format!("Bearer {TOKEN}"), true, true),
+    ] {
+        let field = format!("Authorization: {credential}");
+        let fields = if credential.is_empty() { vec![] } else { vec![field.as_str()] };
+        for (knows, path) in GUARDED {
+            for method in methods {
+                let is_read = matches!(method, "GET" | "HEAD");
+                let is_known = method == knows || (knows == "GET" && method == "HEAD");
+                let expected = match (is_read, is_known) {
+                    (true, _) if !may_read => 401,
+                    (false, _) if !may_read => 401,
+                    (false, _) if !may_write => 403,
+                    (_, false) => 405,
+                    (_, true) => 200,
+                };
+                let answer = request(&node, method, path, &fields);
+                assert_eq!(answer.status, expected, "{method} {path} with `{credential}`: {}", answer.body);
+            }
+        }
+        for path in FREE {
+            for method in methods {
+                let expected = if matches!(method, "GET" | "HEAD") { 200 } else { 405 };
+                assert_eq!(request(&node, method, path, &fields).status, expected, "{method} {path}");
+            }
+        }
+    }
+    node.stop();
+}
+
+#[test]
+fn the_table_has_every_route() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    // Which a unit test of the program holds against its router.
+    let document = node.admin_get("/openapi.json").json();
+    let mut described = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let path = path.replace("{site}", "demo").replace("{source}", "import:old");
+        for method in item.as_object().unwrap().keys().filter(|key| !matches!(key.as_str(), "parameters" | "head")) {
+            described.push((method.to_ascii_uppercase(), path.clone()));
+        }
+    }
+    let free = FREE.map(|path| ("GET", path));
+    let tabled = GUARDED.into_iter().chain(free);
+    let mut tabled: Vec<_> = tabled
+        .map(|(method, path)| (method.to_owned(), path.split('?').next().unwrap_or_default().to_owned()))
+        .collect();
+    described.sort();
+    tabled.sort();
+    assert_eq!(tabled, described);
     node.stop();
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::node::{Node, ask};
+use crate::node::{Node, ask, until};
 use crate::redis::Redis;
 
 const SCRIPT: &str = "<script>alert(1)</script>";
@@ -249,6 +249,42 @@ fn resident_kib(node: &Node) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", node.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_read_creates_no_key() {
+    let redis = Redis::start();
+    let directory = TempDir::new().unwrap();
+    let node = node_of(directory.path(), "", &["--redis", &redis.url()]);
+    assert_eq!(ask(&node.public, "POST", "/v1/hit", &[], hit("/a")).status, 200);
+    let keys = || {
+        let mut keys: Vec<String> = redis.cli(&["KEYS", "*"]).lines().map(str::to_owned).collect();
+        keys.sort();
+        keys
+    };
+    let limit = Duration::from_secs(60);
+    until("the hit and its page are in Redis", limit, || {
+        redis.hits("total") == "1" && keys().iter().any(|key| key.ends_with(":pages:total"))
+    });
+    let before = keys();
+    for path in [
+        "/v1/sites/demo/figures?figures=today,last_year,total",
+        "/v1/sites/demo/pages/figures?url=http://localhost/never&figures=today,last_month",
+        "/v1/sites/demo/pages?period=1999-01",
+        "/v1/sites/demo/pages?period=1999-01-02",
+        "/v1/sites/demo/history?by=year&from=1980&to=2079",
+        "/v1/sites/demo/chart.svg?by=month",
+    ] {
+        assert_eq!(node.get(path).status, 200, "{path}");
+    }
+    for what in ["figures", "pages/figures?url=http://localhost/", "pages", "history", "chart.svg"] {
+        assert_eq!(node.get(&format!("/v1/sites/invented/{what}")).status, 404, "{what}");
+    }
+    for path in ["/sites/demo/export", "/sites/demo/sources", "/sites/demo/verify", "/sites/demo/figures"] {
+        assert_eq!(node.admin_get(path).status, 200, "{path}");
+    }
+    assert_eq!(keys(), before);
+    node.stop();
 }
 
 /// Every route of the admin listener with every method and credential.

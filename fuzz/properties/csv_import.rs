@@ -1,0 +1,39 @@
+//! A file of old counts.
+
+use std::collections::HashSet;
+
+use thongke::counter::contribution::HITS_MAX;
+use thongke::counter::csv::{HEADER_PAGES, parse, write_row};
+
+pub fn holds(file: &[u8]) {
+    let page_params = ["id".to_owned(), "nv".to_owned()];
+    let rows = match parse(file, &page_params) {
+        Ok(rows) => rows,
+        Err(error) => {
+            let lines = file.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() as u64 + 1;
+            assert!((1..=lines).contains(&error.line), "{error}");
+            assert!(!error.reason.is_empty() && error.reason.len() <= 1_024, "{error}");
+            return;
+        }
+    };
+    let mut counters = HashSet::new();
+    let mut export = format!("{HEADER_PAGES}\n").into_bytes();
+    for row in &rows {
+        assert!(row.hits.unsigned_abs() <= HITS_MAX as u64, "{row:?}");
+        assert!(counters.insert((row.period, row.page.clone())), "{row:?} stands there twice");
+        write_row(&mut export, row);
+    }
+    holds_no_formula(&export);
+    assert_eq!(parse(&export, &page_params).as_ref(), Ok(&rows), "an export is an import");
+}
+
+/// Cells as a spreadsheet opens them: it takes for a formula what begins with `=`, `+`, `@`, a tab,
+/// or a minus before anything but a number.
+fn holds_no_formula(export: &[u8]) {
+    for record in csv::Reader::from_reader(export).records() {
+        for cell in &record.unwrap() {
+            let is_number = cell.parse::<i64>().is_ok();
+            assert!(is_number || !cell.starts_with(['=', '+', '-', '@', '\t', '\r', '|', '%']), "{cell}");
+        }
+    }
+}

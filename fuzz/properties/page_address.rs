@@ -1,0 +1,49 @@
+//! The address of a page, as a hit or an import gives it.
+
+use thongke::counter::{EnrolledSite, PageAddress, Site, SiteNumber};
+use thongke::server::hit::page_of;
+use url::Url;
+
+const ADDRESS_BYTES_MAX: usize = 512;
+
+pub fn holds(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let site = site();
+    // As it is, and as the rest of an address that is one of the site's.
+    for text in [text.to_owned(), format!("https://a.vn{text}"), format!("https://a.vn/{text}")] {
+        match page_of(&site, &text) {
+            Ok(page) => {
+                let host = Url::parse(&text).unwrap().host_str().map(str::to_owned);
+                assert!(host.as_deref().is_some_and(|host| host == "a.vn" || host.ends_with(".b.vn")), "{text}");
+                is_an_address(&page, &site.site);
+            }
+            Err(refusal) => assert!(matches!(refusal.status().as_u16(), 400 | 403), "{text}: {refusal}"),
+        }
+    }
+    if let Some(page) = PageAddress::from_import(text, &site.site.page_params)
+        && !page.is_other()
+    {
+        is_an_address(&page, &site.site);
+    }
+}
+
+/// Bounded, visible, and its own address: what is exported can be imported.
+pub fn is_an_address(page: &PageAddress, site: &Site) {
+    let address = page.as_str();
+    assert!(address.starts_with('/') && address.len() <= ADDRESS_BYTES_MAX, "{address}");
+    assert!(!address.chars().any(|c| c.is_control() || c.is_whitespace()), "{address:?}");
+    assert!(!address.contains(['<', '>', '"', '\\', '#', '\u{202e}', '\u{200b}']), "{address:?}");
+    assert_eq!(PageAddress::from_import(address, &site.page_params).as_ref(), Some(page), "{address}");
+    if address.len() >= ADDRESS_BYTES_MAX - 3 {
+        // It ends in a hash, and is no page's that could be followed.
+        return;
+    }
+    let link = format!("https://a.vn{address}");
+    let followed = Url::parse(&link).unwrap_or_else(|error| panic!("{link}: {error}"));
+    assert_eq!(&PageAddress::of(&followed, &site.page_params), page, "{link}");
+}
+
+fn site() -> EnrolledSite {
+    let origins = ["https://a.vn", "https://*.b.vn"].map(|origin| origin.parse().unwrap()).to_vec();
+    EnrolledSite { number: SiteNumber(1), site: Site::with_defaults("a".parse().unwrap(), origins) }
+}

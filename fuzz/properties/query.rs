@@ -1,0 +1,91 @@
+//! The queries of figures, pages, history and chart, each answered by a node that knows every count.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use hyper::body::Bytes;
+use hyper::header::HeaderMap;
+use hyper::{StatusCode, Uri};
+use thongke::counter::history::PERIODS_MAX;
+use thongke::counter::{EnrolledSite, Site, SiteNumber};
+use thongke::server::history::{self, Format};
+use thongke::server::hit::Fields;
+use thongke::server::pages;
+use thongke::server::wanted::Wanted;
+
+use super::blank_node::BlankNode;
+
+/// What an answer may be at most, whatever is asked: a chart of a year of days is the largest.
+const ANSWER_BYTES_MAX: usize = 200_000;
+
+pub fn holds(input: &[u8]) {
+    // What hyper lets through as a query.
+    let Ok(uri) = Uri::try_from([b"/?", input].concat()) else { return };
+    let query = uri.query().unwrap_or_default();
+    let site = site();
+    if let Ok(Wanted::These(keys)) = Wanted::of(Some(query)) {
+        let names: Vec<_> = keys.iter().map(|key| key.as_str()).collect();
+        assert!(!names.is_empty() && names.iter().all(|name| names.iter().filter(|n| n == &name).count() == 1));
+        let asked = format!("figures={}", names.join(","));
+        assert_eq!(Wanted::of(Some(&asked)), Ok(Wanted::These(keys)), "keys read as they are written");
+    }
+    if let Ok(fields) = Fields::parse_query(query, None) {
+        assert!(!fields.site.contains('\u{fffd}') && !fields.url.contains('\u{fffd}'));
+    }
+    let node = || Arc::new(BlankNode::default());
+    let figures = now(pages::figures(node(), Arc::clone(&site), query.to_owned()));
+    if let Some(answer) = json(figures.map(|made| made.body).map_err(|refusal| refusal.status())) {
+        let urls = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "url").count();
+        assert!(urls <= 50 && answer["pages"].as_array().unwrap().len() == urls);
+    }
+    let most_read = now(pages::most_read(node(), Arc::clone(&site), query.to_owned()));
+    if let Some(answer) = json(most_read.map(|made| made.body).map_err(|refusal| refusal.status())) {
+        assert!((1..=100).contains(&answer["pages"].as_array().unwrap().len()));
+    }
+    let lines = now(history::history(node(), Arc::clone(&site), query.to_owned(), Format::Json));
+    if let Some(answer) = json(lines.map(|made| made.body).map_err(|refusal| refusal.status())) {
+        let lines = answer["history"].as_array().unwrap();
+        assert!((1..=PERIODS_MAX).contains(&lines.len()));
+        let periods: Vec<_> = lines.iter().map(|line| line["period"].as_str().unwrap()).collect();
+        assert!(periods.is_sorted(), "{periods:?}");
+    }
+    if let Ok(format @ Format::Csv) = Format::of(query, &HeaderMap::new()) {
+        let csv = now(history::history(node(), Arc::clone(&site), query.to_owned(), format));
+        if let Some(csv) = bounded(csv.map(|made| made.body).map_err(|refusal| refusal.status())) {
+            assert!(csv.starts_with(b"period,hits\n"));
+        }
+    }
+    let chart = now(history::chart(node(), site, query.to_owned()));
+    if let Some(svg) = bounded(chart.map(|made| made.body).map_err(|refusal| refusal.status())) {
+        assert!(svg.starts_with(b"<svg"));
+    }
+}
+
+/// The node answers at once, and so does who asks it.
+fn now<T>(answer: impl Future<Output = T>) -> T {
+    answer.now_or_never().expect("nothing is waited for")
+}
+
+/// None where the query is refused; nothing else may be wrong with it.
+fn bounded(answer: Result<Bytes, StatusCode>) -> Option<Bytes> {
+    match answer {
+        Ok(body) => {
+            assert!(body.len() <= ANSWER_BYTES_MAX, "{} bytes", body.len());
+            Some(body)
+        }
+        Err(status) => {
+            assert!(matches!(status.as_u16(), 400 | 403), "{status}");
+            None
+        }
+    }
+}
+
+fn json(answer: Result<Bytes, StatusCode>) -> Option<serde_json::Value> {
+    bounded(answer).map(|body| serde_json::from_slice(&body).expect("JSON"))
+}
+
+fn site() -> Arc<EnrolledSite> {
+    let origins = vec!["https://a.vn".parse().unwrap()];
+    Arc::new(EnrolledSite { number: SiteNumber(1), site: Site::with_defaults("a".parse().unwrap(), origins) })
+}
