@@ -25,6 +25,7 @@ use super::host::Host;
 use super::limits::HIT_BYTES_MAX;
 use super::node::Node;
 use super::refusal::Refusal;
+use super::request_id::RequestId;
 use super::router::Route;
 use super::shared::{Made, SharedAnswers};
 use super::wanted::{Wanted, Wish};
@@ -187,13 +188,19 @@ impl<N: Node> Public<N> {
         match outcome {
             Ok(received) => drop(response.headers_mut().insert(THONGKE_HIT, HeaderValue::from_static(received.result))),
             Err(refusal) => {
-                self.note(&refusal);
+                let id = self.request_id(&head.headers, wire);
+                self.note(&refusal, &id);
+                id.put(response.headers_mut());
                 *response.status_mut() = refusal.status();
                 refusal.put_headers(response.headers_mut());
                 response.headers_mut().insert(THONGKE_HIT, HeaderValue::from_static(refusal.reason()));
             }
         }
         response
+    }
+
+    fn request_id(&self, headers: &HeaderMap, wire: &Wire) -> RequestId {
+        RequestId::of(headers, self.settings.trusted_proxies.believes(wire.peer()))
     }
 
     fn to_prefix(&self) -> Response<AnswerBody> {
@@ -204,9 +211,10 @@ impl<N: Node> Public<N> {
         response
     }
 
-    fn refused(&self, route: Route<'_>, refusal: &Refusal) -> Response<AnswerBody> {
-        self.note(refusal);
+    fn refused(&self, route: Route<'_>, refusal: &Refusal, id: RequestId) -> Response<AnswerBody> {
+        self.note(refusal, &id);
         let mut response = refusal.answer();
+        id.put(response.headers_mut());
         match route {
             Route::Hit => cors::allow_any_for_hit(response.headers_mut()),
             _ => cors::allow_any(response.headers_mut()),
@@ -214,7 +222,9 @@ impl<N: Node> Public<N> {
         response
     }
 
-    fn note(&self, refusal: &Refusal) {
+    /// In the log only where that is asked for, and nothing of what a stranger wrote.
+    fn note(&self, refusal: &Refusal, id: &RequestId) {
+        tracing::debug!(request_id = %id, status = refusal.status().as_u16(), reason = refusal.reason(), "refused");
         self.metrics.refusals.get_or_create(&ReasonLabels { reason: refusal.reason() }).inc();
     }
 }
@@ -228,13 +238,13 @@ impl<N: Node> Answer for Public<N> {
         let route = Route::of(uri.path(), &self.settings.path_prefix);
         let response = match self.route(route, &uri, &mut head, body, wire).await {
             Ok(response) => response,
-            Err(refusal) => self.refused(route, &refusal),
+            Err(refusal) => self.refused(route, &refusal, self.request_id(&head.headers, wire)),
         };
         self.durations.observe(route.label(), response.status(), started.elapsed());
         response
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<AnswerBody> {
-        self.refused(Route::Unknown, refusal)
+        self.refused(Route::Unknown, refusal, RequestId::new())
     }
 }
