@@ -123,7 +123,18 @@ fn read_site(id: &Text<'_>, table: &DeTable<'_>, root_keys: &[&str], findings: &
         days: reader.whole_number("page_days", 1..=PAGE_DAYS_MAX, "40").unwrap_or(days),
         months: reader.whole_number("page_months", 1..=PAGE_MONTHS_MAX, "24").unwrap_or(months),
     };
-    site.visitors = reader.boolean("visitors").unwrap_or(site.visitors);
+    if let Some(visitors) = reader.boolean("visitors") {
+        site.visitors = visitors;
+        if let Some(figure) = site.figures.iter().find(|key| !visitors && key.is_of_visitors())
+            && let Some(value) = table.get("visitors")
+        {
+            let figure = figure.as_str();
+            let reason = format!(
+                "`visitors` is false, but `figures` names `{figure}`, a number of visitors: leave one of them out"
+            );
+            reader.findings().wrong(&value.span(), reason);
+        }
+    }
     site.page_cap = reader.whole_number("page_cap", 1..=u32::MAX, "100000").unwrap_or(site.page_cap);
     site.screening = screening(&mut reader, table).unwrap_or(site.screening);
     if let Some(window) = reader.string("repeat_window", r#""30m""#) {

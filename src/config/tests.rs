@@ -117,6 +117,10 @@ const WRONG: &[(&str, &str)] = &[
     ("{SITE}figures = [\"today\", \"today\"]\n", ":3:21: `figures` names `today` twice"),
     ("{SITE}labels = { moth = \"x\" }\n", ":3:12: `moth` is not a figure"),
     ("{SITE}labels = { month = 1 }\n", ":3:20: `month` is a whole number; expected a string"),
+    (
+        "{SITE}figures = [\"today\", \"online\"]\nvisitors = false\n",
+        ":4:12: `visitors` is false, but `figures` names `online`, a number of visitors: leave one of them out",
+    ),
     ("{SITE}page_params = [\"id\", \"\"]\n", ":3:22: `page_params` holds an empty name"),
     ("{SITE}page_days = 0\n", ":3:13: `page_days` is 0; expected a whole number from 1 to 36525"),
     ("{SITE}page_months = 1201\n", ":3:15: `page_months` is 1201; expected a whole number from 1 to 1200"),

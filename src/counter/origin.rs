@@ -54,15 +54,19 @@ impl Origin {
 
     /// Whether its pages come unencrypted over a network.
     pub fn is_unencrypted(&self) -> bool {
-        let is_of_this_machine = match &self.host {
+        self.scheme == Scheme::Http && !self.is_of_this_machine()
+    }
+
+    /// Whether only this machine's own browsers see its pages.
+    pub fn is_of_this_machine(&self) -> bool {
+        match &self.host {
             HostPattern::Loopback => true,
             HostPattern::Exact(host) | HostPattern::Below(host) => {
                 host == "localhost"
                     || host.ends_with(".localhost")
                     || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
             }
-        };
-        self.scheme == Scheme::Http && !is_of_this_machine
+        }
     }
 
     /// Whether a page at `url`, or one whose `Origin` header parses as `url`, belongs to it.

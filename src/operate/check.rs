@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::bail;
 
@@ -45,6 +46,7 @@ fn say(kind: &str, what: &str) {
 pub fn check(config: &Config) -> anyhow::Result<()> {
     let mut report = Report::default();
     data_directory(config, &mut report);
+    clock(&report);
     listeners(config, &mut report);
     redis_server(config, &mut report)?;
     sites(config, &report);
@@ -89,6 +91,38 @@ fn danger_of_filesystem(directory: &Path) -> Option<&'static str> {
     }
 }
 
+/// A clock that is off puts hits into the wrong day, for good.
+fn clock(report: &Report) {
+    // Where systemd does not watch over the clock, nothing is known of it.
+    let Ok(told) = Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]).output() else {
+        return;
+    };
+    match String::from_utf8_lossy(&told.stdout).trim() {
+        "yes" => report.fine("the clock is synchronised"),
+        "no" => report.warn(
+            "the clock is not synchronised, and it decides a hit's day: install chrony, or `timedatectl set-ntp true`",
+        ),
+        _ => {}
+    }
+}
+
+/// What tells that a proxy stands in front, though none is believed.
+fn sign_of_a_proxy(config: &Config) -> Option<&'static str> {
+    let PublicAddress::Tcp(address) = config.listen else { return None };
+    if !config.trusted_proxies.networks.is_empty() {
+        return None;
+    }
+    let serves_others =
+        || config.sites.iter().flat_map(|site| &site.origins).any(|origin| !origin.is_of_this_machine());
+    if !config.path_prefix.is_empty() {
+        Some("path_prefix is set")
+    } else if address.ip().is_loopback() && serves_others() {
+        Some("only this machine can reach --listen")
+    } else {
+        None
+    }
+}
+
 fn listeners(config: &Config, report: &mut Report) {
     // A running node has them itself.
     if DirectoryLock::holder(&config.data_dir).is_none() {
@@ -111,6 +145,12 @@ fn listeners(config: &Config, report: &mut Report) {
         report.warn(
             "a proxy on the unix socket is not believed, so all clients look like one; add \"unix:\" to trusted_proxies",
         );
+    }
+    if let Some(sign) = sign_of_a_proxy(config) {
+        report.warn(&format!(
+            "{sign}, so a proxy passes the readers' requests on, but none is believed and all readers look like one; \
+             name it in trusted_proxies"
+        ));
     }
     if !is_of_this_machine(config.admin_listen) && config.admin_token.is_none() {
         report.warn(&format!(

@@ -24,6 +24,7 @@ use super::figures::FigureAnswers;
 use super::host::Host;
 use super::node::Node;
 use super::refusal::Refusal;
+use super::request_id::RequestId;
 use super::wire::Wire;
 use super::{AdminSettings, body, framing, hit, openapi};
 
@@ -215,15 +216,34 @@ impl<N: Node> Admin<N> {
 
 impl<N: Node> Answer for Admin<N> {
     async fn answer(&self, request: Request<Incoming>, wire: &Wire) -> Response<AnswerBody> {
-        match self.route(request, wire).await {
-            Ok(response) => response,
-            Err(refusal) => refusal.answer(),
-        }
+        // Who reaches this listener is an operator, or an operator's proxy.
+        let id = RequestId::of(request.headers(), true);
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let mut response = match self.route(request, wire).await {
+            Ok(response) => {
+                if !matches!(method, Method::GET | Method::HEAD) {
+                    tracing::info!(request_id = %id, %method, path, "changed at the admin listener");
+                }
+                response
+            }
+            Err(refusal) => refused(&refusal, &id),
+        };
+        id.put(response.headers_mut());
+        response
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<AnswerBody> {
-        refusal.answer()
+        let id = RequestId::new();
+        let mut response = refused(refusal, &id);
+        id.put(response.headers_mut());
+        response
     }
+}
+
+fn refused(refusal: &Refusal, id: &RequestId) -> Response<AnswerBody> {
+    let (status, reason) = (refusal.status().as_u16(), refusal.reason());
+    tracing::warn!(request_id = %id, status, reason, "refused at the admin listener");
+    refusal.answer()
 }
 
 fn json(value: &impl Serialize) -> Response<AnswerBody> {

@@ -9,11 +9,12 @@ use hyper::Response;
 use hyper::header::{HeaderMap, HeaderValue};
 use rustc_hash::FxHashMap;
 
-use crate::counter::{Day, EnrolledSite, FigureKey, Figures, SiteNumber, VisitorCounts, figures};
+use crate::counter::{Day, EnrolledSite, Figures, SiteNumber, VisitorCounts, figures};
 
 use super::answer::{AnswerBody, JSON};
 use super::node::Node;
 use super::refusal::Refusal;
+use super::wanted::Wish;
 use super::{clock, fresh};
 
 /// One worker's rendered answers.
@@ -21,8 +22,8 @@ use super::{clock, fresh};
 pub struct FigureAnswers {
     /// With the figures that a site shows.
     rendered: RefCell<FxHashMap<SiteNumber, Rendered>>,
-    /// With those that a request named.
-    on_request: RefCell<FxHashMap<(SiteNumber, Vec<FigureKey>), Rendered>>,
+    /// As a request wished for them.
+    on_request: RefCell<FxHashMap<(SiteNumber, Wish), Rendered>>,
 }
 
 #[derive(Clone)]
@@ -41,24 +42,24 @@ const RENDERED_MAX: usize = 10_000;
 const ON_REQUEST_MAX: usize = 1_000;
 
 impl FigureAnswers {
-    /// The body of a counted hit's answer: with the figures `keys`, or those that the site shows.
+    /// The body of a counted hit's answer: with the figures that it wishes for, or those that the site shows.
     pub async fn after_hit<N: Node>(
         &self,
         node: &N,
         site: &Arc<EnrolledSite>,
-        keys: Option<&[FigureKey]>,
+        wish: Option<&Wish>,
     ) -> Result<Bytes, Refusal> {
-        Ok(self.render(node, site, keys).await?.body)
+        Ok(self.render(node, site, wish).await?.body)
     }
 
     pub async fn query<N: Node>(
         &self,
         node: &N,
         site: &Arc<EnrolledSite>,
-        keys: Option<&[FigureKey]>,
+        wish: Option<&Wish>,
         request: HeaderMap,
     ) -> Result<Response<AnswerBody>, Refusal> {
-        let rendered = self.render(node, site, keys).await?;
+        let rendered = self.render(node, site, wish).await?;
         Ok(fresh::answer(request, JSON, rendered.body, rendered.etag))
     }
 
@@ -66,12 +67,12 @@ impl FigureAnswers {
         &self,
         node: &N,
         site: &Arc<EnrolledSite>,
-        keys: Option<&[FigureKey]>,
+        wish: Option<&Wish>,
     ) -> Result<Rendered, Refusal> {
         let now = clock::now();
         let second = now.timestamp();
         // As a rule nothing has changed since it was rendered last.
-        if keys.is_none()
+        if wish.is_none()
             && let Some(known) = self.rendered.borrow().get(&site.number)
             && known.second == second
             && Arc::ptr_eq(&known.site, site)
@@ -80,7 +81,7 @@ impl FigureAnswers {
             return Ok(known.clone());
         }
         let today = Day::at(now, site.site.time_zone);
-        let shown = keys.unwrap_or(&site.site.figures);
+        let shown = wish.and_then(|wish| wish.figures.as_deref()).unwrap_or(&site.site.figures);
         let periods = figures::periods(shown, today);
         let mut counts = node.hits(site, &periods).await?;
         let mut visitors = VisitorCounts::default();
@@ -93,9 +94,9 @@ impl FigureAnswers {
             (known.version, known.second, known.stale) == (counts.version, second, counts.stale)
                 && Arc::ptr_eq(&known.site, site)
         };
-        let known = match keys {
+        let known = match wish {
             None => self.rendered.borrow().get(&site.number).filter(is_current).cloned(),
-            Some(keys) => self.on_request.borrow().get(&(site.number, keys.to_vec())).filter(is_current).cloned(),
+            Some(wish) => self.on_request.borrow().get(&(site.number, wish.clone())).filter(is_current).cloned(),
         };
         if let Some(known) = known {
             return Ok(known);
@@ -103,7 +104,8 @@ impl FigureAnswers {
         let hits = |period| {
             periods.iter().position(|wanted| *wanted == period).and_then(|at| counts.hits.get(at)).copied().unwrap_or(0)
         };
-        let figures = Figures::compose(&site.site, shown, now, counts.stale, hits, visitors);
+        let told = wish.and_then(|wish| wish.told_by(&site.site));
+        let figures = Figures::compose(told.as_ref().unwrap_or(&site.site), shown, now, counts.stale, hits, visitors);
         // A struct of strings and numbers always serialises.
         let body = Bytes::from(serde_json::to_vec(&figures).unwrap_or_default());
         let rendered = Rendered {
@@ -114,9 +116,9 @@ impl FigureAnswers {
             body,
             etag: etag_of(&figures),
         };
-        match keys {
+        match wish {
             None => keep(&self.rendered, RENDERED_MAX, site.number, &rendered),
-            Some(keys) => keep(&self.on_request, ON_REQUEST_MAX, (site.number, keys.to_vec()), &rendered),
+            Some(wish) => keep(&self.on_request, ON_REQUEST_MAX, (site.number, wish.clone()), &rendered),
         }
         Ok(rendered)
     }

@@ -40,6 +40,7 @@ mod rate_table;
 mod recent;
 mod refusal;
 pub mod repeats;
+mod request_id;
 mod router;
 mod screen;
 mod shared;

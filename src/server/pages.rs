@@ -79,7 +79,7 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: Stri
     let keys = match Wanted::of(Some(&query))? {
         Wanted::Nothing => return Err(Refusal::FiguresNone),
         Wanted::OfSite => vec![FigureKey::Total],
-        Wanted::These(keys) => keys,
+        Wanted::Other(wish) => wish.figures.unwrap_or_else(|| vec![FigureKey::Total]),
     };
     let pages = urls.iter().map(|url| page_of(&site, url)).collect::<Result<Vec<_>, _>>()?;
     let now = clock::now();
@@ -87,7 +87,8 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: Stri
     let mut periods = Vec::new();
     for key in &keys {
         if key.is_of_visitors() {
-            return Err(wrong("figures", format!("visitors are counted by site, so pages have no `{}`", key.as_str())));
+            let reason = format!("visitors are counted by site, not by page, so pages have no `{}`", key.as_str());
+            return Err(wrong("figures", reason));
         }
         for period in key.span(today).periods() {
             if matches!(period, Period::Year(_)) {

@@ -25,9 +25,10 @@ use super::host::Host;
 use super::limits::HIT_BYTES_MAX;
 use super::node::Node;
 use super::refusal::Refusal;
+use super::request_id::RequestId;
 use super::router::Route;
 use super::shared::{Made, SharedAnswers};
-use super::wanted::Wanted;
+use super::wanted::{Wanted, Wish};
 use super::wire::Wire;
 use super::{PublicSettings, body, cors, framing, fresh, history, pages};
 
@@ -90,13 +91,14 @@ impl<N: Node> Public<N> {
             Route::Figures { site } => {
                 let sites = self.node.sites();
                 let site = hit::find_site(&sites, site)?;
-                let keys = match Wanted::of(uri.query())? {
+                let wish = match Wanted::of(uri.query())? {
                     Wanted::Nothing => return Err(Refusal::FiguresNone),
                     Wanted::OfSite => None,
-                    Wanted::These(keys) => Some(keys),
+                    Wanted::Other(wish) => Some(wish),
                 };
+                wish.iter().try_for_each(|wish| wish.check(&site.site))?;
                 self.node.refresh(&site).await;
-                self.figures.query(&*self.node, &site, keys.as_deref(), std::mem::take(&mut head.headers)).await
+                self.figures.query(&*self.node, &site, wish.as_ref(), std::mem::take(&mut head.headers)).await
             }
             Route::PageFigures { site } => {
                 let make = |site, query| pages::figures(Arc::clone(&self.node), site, query);
@@ -144,6 +146,8 @@ impl<N: Node> Public<N> {
     ) -> Outcome {
         let site = hit::find_site(&self.node.sites(), site)?;
         let query = uri.query().unwrap_or_default().to_owned();
+        let told = Wish::of_words(&query)?.told_by(&site.site);
+        let site = told.map_or(site.clone(), |told| Arc::new(EnrolledSite { number: site.number, site: told }));
         let asked = format!("{what} {} {query}", site.number.0);
         let made = self.shared.get(asked, || make(site, query)).await?;
         Ok(fresh::answer(std::mem::take(headers), content_type, made.body, made.etag))
@@ -154,13 +158,17 @@ impl<N: Node> Public<N> {
         let with_figures = wanted != Wanted::Nothing;
         let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
         let fields = hit::Fields::parse(&bytes)?;
+        let wish = if let Wanted::Other(wish) = &wanted { Some(wish) } else { None };
+        if let Some(wish) = wish {
+            // Said before the hit counts: a refused one has not.
+            wish.check(&hit::find_site(&self.node.sites(), &fields.site)?.site)?;
+        }
         let sender = Sender::new(&self.settings.trusted_proxies, wire.peer(), &head.headers);
         let received = self.hits.count(&*self.node, &fields, &head.headers, &sender, with_figures).await?;
         let headers = std::mem::take(&mut head.headers);
         let result = received.result;
-        let keys = if let Wanted::These(keys) = &wanted { Some(keys.as_slice()) } else { None };
         // The hit is done with: whatever happens to the figures, it must not read as if it were not.
-        if with_figures && let Ok(figures) = self.figures.after_hit(&*self.node, &received.site, keys).await {
+        if with_figures && let Ok(figures) = self.figures.after_hit(&*self.node, &received.site, wish).await {
             return Ok(answer::with_body(StatusCode::OK, hit::answer_headers(headers, result, true), figures));
         }
         Ok(answer::with_body(StatusCode::NO_CONTENT, hit::answer_headers(headers, result, false), Bytes::new()))
@@ -181,13 +189,19 @@ impl<N: Node> Public<N> {
         match outcome {
             Ok(received) => drop(response.headers_mut().insert(THONGKE_HIT, HeaderValue::from_static(received.result))),
             Err(refusal) => {
-                self.note(&refusal);
+                let id = self.request_id(&head.headers, wire);
+                self.note(&refusal, &id);
+                id.put(response.headers_mut());
                 *response.status_mut() = refusal.status();
                 refusal.put_headers(response.headers_mut());
                 response.headers_mut().insert(THONGKE_HIT, HeaderValue::from_static(refusal.reason()));
             }
         }
         response
+    }
+
+    fn request_id(&self, headers: &HeaderMap, wire: &Wire) -> RequestId {
+        RequestId::of(headers, self.settings.trusted_proxies.believes(wire.peer()))
     }
 
     fn to_prefix(&self) -> Response<AnswerBody> {
@@ -198,9 +212,10 @@ impl<N: Node> Public<N> {
         response
     }
 
-    fn refused(&self, route: Route<'_>, refusal: &Refusal) -> Response<AnswerBody> {
-        self.note(refusal);
+    fn refused(&self, route: Route<'_>, refusal: &Refusal, id: RequestId) -> Response<AnswerBody> {
+        self.note(refusal, &id);
         let mut response = refusal.answer();
+        id.put(response.headers_mut());
         match route {
             Route::Hit => cors::allow_any_for_hit(response.headers_mut()),
             _ => cors::allow_any(response.headers_mut()),
@@ -208,7 +223,9 @@ impl<N: Node> Public<N> {
         response
     }
 
-    fn note(&self, refusal: &Refusal) {
+    /// In the log only where that is asked for, and nothing of what a stranger wrote.
+    fn note(&self, refusal: &Refusal, id: &RequestId) {
+        tracing::debug!(request_id = %id, status = refusal.status().as_u16(), reason = refusal.reason(), "refused");
         self.metrics.refusals.get_or_create(&ReasonLabels { reason: refusal.reason() }).inc();
     }
 }
@@ -222,13 +239,13 @@ impl<N: Node> Answer for Public<N> {
         let route = Route::of(uri.path(), &self.settings.path_prefix);
         let response = match self.route(route, &uri, &mut head, body, wire).await {
             Ok(response) => response,
-            Err(refusal) => self.refused(route, &refusal),
+            Err(refusal) => self.refused(route, &refusal, self.request_id(&head.headers, wire)),
         };
         self.durations.observe(route.label(), response.status(), started.elapsed());
         response
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<AnswerBody> {
-        self.refused(Route::Unknown, refusal)
+        self.refused(Route::Unknown, refusal, RequestId::new())
     }
 }

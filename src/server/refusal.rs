@@ -44,6 +44,10 @@ pub enum Refusal {
     Query { field: &'static str, reason: String },
     #[error("`figures` names `{key}` twice; once is enough")]
     FigureTwice { key: &'static str },
+    #[error(
+        "site `{site}` counts no visitors, so it has no `{key}`; its configuration would need `visitors = true`, or a figure of visitors among its `figures`"
+    )]
+    VisitorsUncounted { key: &'static str, site: String },
     #[error("`figures=0` is for hits; name figures, or leave it out for those that the site shows")]
     FiguresNone,
     #[error("the `Host` field {problem}; HTTP requires exactly one, for example `Host: counter.example.vn`")]
@@ -123,6 +127,10 @@ struct Problem<'a> {
 }
 
 impl Refusal {
+    pub fn query(field: &'static str, reason: impl ToString) -> Self {
+        Self::Query { field, reason: reason.to_string() }
+    }
+
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BodyEmpty
@@ -140,6 +148,7 @@ impl Refusal {
             | Self::Figure(_)
             | Self::Query { .. }
             | Self::FigureTwice { .. }
+            | Self::VisitorsUncounted { .. }
             | Self::FiguresNone
             | Self::Host { .. }
             | Self::Framing { .. }
@@ -218,7 +227,9 @@ impl Refusal {
                 Some("url")
             }
             Self::SiteUnknown { .. } | Self::SiteMisspelt { .. } => Some("site"),
-            Self::Figure(_) | Self::FigureTwice { .. } | Self::FiguresNone => Some("figures"),
+            Self::Figure(_) | Self::FigureTwice { .. } | Self::VisitorsUncounted { .. } | Self::FiguresNone => {
+                Some("figures")
+            }
             _ => None,
         }
     }

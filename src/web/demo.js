@@ -72,7 +72,7 @@
     status = document.querySelector('[role="status"]');
 
     each('[data-chart] img', function (image) {
-      function hide() { image.parentNode.hidden = true; }
+      function hide() { image.parentNode.parentNode.hidden = true; }
       if (image.complete && !image.naturalWidth) hide();
       image.addEventListener('error', hide);
     });

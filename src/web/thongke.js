@@ -12,6 +12,8 @@
   root[mark] = due;
   var base = script.src.replace(/[^\/?]*(\?.*)?$/, 'v1/');
 
+  var query = script.getAttribute('data-query') || '';
+
   function here() { return location.href.split('#')[0]; }
 
   function each(query, then, box) {
@@ -53,21 +55,27 @@
   }
 
   function show(data) {
-    var boxes = '[data-thongke=""],[data-thongke="' + site + '"]', views = [], query = '';
+    var boxes = '[data-thongke=""],[data-thongke="' + site + '"]', views = [], urls = '';
     if (!data.figures[0].key) return;
     if (!page.querySelector(boxes)) {
       var box = add(page.body, 'div', 'box');
       box.setAttribute('data-thongke', site);
       if (page.body.contains(script)) script.parentNode.insertBefore(box, script.nextSibling);
     }
-    each(boxes, function (box) { fill(box, data); });
+    each(boxes, function (box) {
+      var own = box.getAttribute('data-query');
+      if (!own) return fill(box, data);
+      ask('GET', 'sites/' + site + '/figures?' + own, function (data) {
+        if (data.figures) fill(box, data);
+      });
+    });
     each('[data-thongke-page]', function (view) {
       var link = page.createElement('a');
       link.href = view.getAttribute('data-thongke-page') || here();
-      query += '&url=' + encodeURIComponent(link.href);
+      urls += '&url=' + encodeURIComponent(link.href);
       views.push(view);
     });
-    if (query) ask('GET', 'sites/' + site + '/pages/figures?' + query, function (data) {
+    if (urls) ask('GET', 'sites/' + site + '/pages/figures?' + (/language=\w+/.exec(query) || '') + urls, function (data) {
       views.forEach(function (view, at) { view.textContent = data.pages[at].figures[0].text; });
     });
 
@@ -87,7 +95,7 @@
     if (!due || page.prerendering || page.hidden) return;
     due = false;
     address = here();
-    ask('POST', 'hit', function (data) {
+    ask('POST', query ? 'hit?' + query : 'hit', function (data) {
       function shown() { show(data); }
       page.readyState === 'loading' ? page.addEventListener('DOMContentLoaded', shown) : shown();
     }, JSON.stringify({

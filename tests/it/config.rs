@@ -136,6 +136,45 @@ fn check_warns_of_a_data_directory_in_memory() {
 }
 
 #[test]
+fn check_warns_of_a_proxy_that_is_not_believed() {
+    let loopback = "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n";
+    let everywhere = "listen = \"0.0.0.0:0\"\nadmin_listen = \"127.0.0.1:0\"\n";
+    let site = "[sites.a]\norigins = [\"https://a.vn\"]\n";
+    for (settings, sign) in [
+        (loopback.to_owned(), Some("only this machine can reach --listen, so a proxy")),
+        (format!("{everywhere}path_prefix = \"/tk\"\n"), Some("path_prefix is set, so a proxy")),
+        (format!("{loopback}trusted_proxies = [\"127.0.0.1\"]\n"), None),
+        (everywhere.to_owned(), None),
+    ] {
+        // The flags of `check_file` would say where to listen.
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("thongke.toml");
+        std::fs::write(&path, format!("{settings}{site}")).unwrap();
+        let outcome = Outcome::of(Command::new(PROGRAM).arg("check").arg("--config").arg(&path));
+        match sign {
+            Some(sign) => outcome.expect(0, &[&format!("warning: {sign}"), "name it in trusted_proxies"]),
+            None => outcome.never_says("so a proxy"),
+        }
+    }
+}
+
+#[test]
+fn check_warns_of_a_clock_that_nobody_sets() {
+    use std::os::unix::fs::PermissionsExt as _;
+    // What the system's own tool says can't be had otherwise: here it is said in its place.
+    let directory = TempDir::new().unwrap();
+    let tool = directory.path().join("timedatectl");
+    for (told, said) in [("no", "warning: the clock is not synchronised"), ("yes", "ok: the clock is synchronised")] {
+        std::fs::write(&tool, format!("#!/bin/sh\necho {told}\n")).unwrap();
+        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut check = Command::new(PROGRAM);
+        check.args(["check", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]);
+        let outcome = Outcome::of(check.arg(directory.path().join("data")).env("PATH", directory.path()));
+        outcome.expect(0, &[said]);
+    }
+}
+
+#[test]
 fn check_warns_of_an_open_admin_listener_and_of_unencrypted_pages() {
     let directory = TempDir::new().unwrap();
     let open = ["--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0", "--data-dir"];

@@ -3,7 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
+use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
+use hyper::Method;
+use url::{ParseError, Url};
 
 use crate::node::until;
 use crate::process::{Process, free_port};
@@ -30,8 +33,13 @@ impl Driver {
 
     /// As a person's: nothing in it says that a program steers it.
     pub async fn persons_browser(&self) -> Client {
+        self.persons_browser_with(&[]).await
+    }
+
+    pub async fn persons_browser_with(&self, more: &[&str]) -> Client {
         let user_agent = "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
-        self.browser_with(&["--disable-blink-features=AutomationControlled", user_agent]).await
+        let persons = ["--disable-blink-features=AutomationControlled", user_agent];
+        self.browser_with(&[&persons, more].concat()).await
     }
 
     pub async fn browser_with(&self, more: &[&str]) -> Client {
@@ -65,4 +73,22 @@ pub async fn box_of(browser: &Client, page: &str) -> Vec<String> {
     drop(found);
     let text = browser.find(Locator::Css("[data-thongke]")).await.unwrap().text().await.unwrap();
     text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+}
+
+/// What WebDriver has no word for: a command of Chromium's developer tools.
+#[derive(Debug)]
+pub struct DevTools {
+    pub command: &'static str,
+    pub parameters: serde_json::Value,
+}
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        let body = serde_json::json!({"cmd": self.command, "params": self.parameters});
+        (Method::POST, Some(body.to_string()))
+    }
 }

@@ -248,6 +248,16 @@ fn questions_that_make_no_sense_are_refused_with_what_would() {
         ("figures?figures=", "figures", "is not a figure"),
         ("figures?figures=today,today", "figures", "twice"),
         ("figures?figures=0", "figures", "for hits"),
+        (
+            "figures?figures=today,online",
+            "figures",
+            "counts no visitors, so it has no `online`; its configuration would need `visitors = true`",
+        ),
+        ("figures?figures=visitors_yesterday", "figures", "counts no visitors"),
+        ("figures?language=fr", "language", "expected vi or en"),
+        ("figures?label_style=modern", "label_style", "expected dated"),
+        ("pages/figures?url=http://localhost/a&figures=online", "figures", "pages have no `online`"),
+        ("pages?language=fr", "language", "expected vi or en"),
         ("pages/figures", "url", "needs `url=`"),
         ("pages/figures?url=/bai-1", "url", "not an address"),
         (many.trim_end_matches('&'), "url", "50 at once"),
@@ -289,7 +299,9 @@ fn questions_that_make_no_sense_are_refused_with_what_would() {
     }
     // A hit with a figure or title that is none is refused before it counts.
     let hit = r#"{"site":"demo","url":"http://localhost/a"}"#;
-    assert_eq!(node.post("/v1/hit?figures=tomorrow", hit).status, 400);
+    for wish in ["figures=tomorrow", "figures=online", "language=fr"] {
+        assert_eq!(node.post(&format!("/v1/hit?{wish}"), hit).status, 400);
+    }
     let numbered = node.post("/v1/hit", r#"{"site":"demo","url":"http://localhost/a","title":1}"#);
     assert!(numbered.status == 400 && numbered.json()["field"] == "title", "{}", numbered.body);
     assert_eq!(node.post("/v1/hit", r#"{"site":"demo","url":"http://localhost/a","title":null}"#).status, 200);

@@ -14,6 +14,8 @@ mod clock;
 mod config;
 /// Connections: how many, and how long they may wait.
 mod connections;
+/// The demo page: for everybody to use, and steady.
+mod demo_page;
 /// Starts browsers for the others.
 mod driver;
 /// What goes wrong around a running node.

@@ -78,3 +78,46 @@ fn log_lines_are_json_without_control_characters_addresses_or_user_agents() {
     }
     node.stop();
 }
+
+#[test]
+fn a_refusals_answer_and_its_log_line_carry_the_same_id_and_hits_carry_none() {
+    let directory = TempDir::new().unwrap();
+    let config = directory.path().join("thongke.toml");
+    let site = "trusted_proxies = [\"127.0.0.1\"]\n[sites.demo]\norigins = [\"http://localhost:*\"]\n";
+    std::fs::write(&config, site).unwrap();
+    let options = ["--log-format", "json", "--config", config.to_str().unwrap()];
+    let node = Node::start(&directory.path().join("data"), &options);
+    node.signal("USR1");
+    until("more is logged", Duration::from_secs(60), || node.log().contains("thongke=debug"));
+    let logged = |id: &str| {
+        let log = node.log();
+        let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.filter(|line| line["fields"]["request_id"] == id).collect::<Vec<_>>()
+    };
+    // A proxy's own, if it is one.
+    let refused = ask(&node.public, "GET", "/nothing", &["X-Request-Id: proxy-1/7f3a"], "");
+    assert_eq!((refused.status, refused.header("x-request-id")), (404, Some("proxy-1/7f3a")));
+    until("it is logged", Duration::from_secs(60), || logged("proxy-1/7f3a").len() == 1);
+    assert_eq!(logged("proxy-1/7f3a")[0]["fields"]["reason"], "path");
+    let refused = ask(&node.public, "GET", "/nothing", &["X-Request-Id: two words"], "");
+    let drawn = refused.header("x-request-id").unwrap().to_owned();
+    assert_eq!(drawn.len(), 16);
+    until("it is logged", Duration::from_secs(60), || logged(&drawn).len() == 1);
+    // What is answered well has nothing to be looked up.
+    assert_eq!(node.hit("/bai-1").header("x-request-id"), None);
+    assert_eq!(node.get("/v1/sites/demo/figures").header("x-request-id"), None);
+    let pixel = node.get("/v1/hit.gif?site=nowhere&url=http://localhost/a");
+    assert!((pixel.status, pixel.header("x-request-id").is_some()) == (404, true));
+    // The operator's listener always says it; a change leaves a line, a look none.
+    let looked = ask(&node.admin, "GET", "/sites/demo/sources", &["X-Request-Id: look"], "");
+    assert_eq!((looked.status, looked.header("x-request-id")), (200, Some("look")));
+    let fields = ["X-Request-Id: change", "Content-Type: text/csv"];
+    let changed = ask(&node.admin, "POST", "/sites/demo/import?source=old", &fields, "period,hits\n2024,1\n");
+    assert_eq!((changed.status, changed.header("x-request-id")), (200, Some("change")), "{}", changed.body);
+    let refused = ask(&node.admin, "GET", "/sites/nowhere/sources", &["X-Request-Id: wrong"], "");
+    assert_eq!((refused.status, refused.header("x-request-id")), (404, Some("wrong")));
+    until("it is logged", Duration::from_secs(60), || logged("wrong").len() == 1);
+    assert_eq!((logged("change").len(), logged("look").len()), (1, 0));
+    assert_eq!(logged("change")[0]["fields"]["path"], "/sites/demo/import");
+    node.stop();
+}

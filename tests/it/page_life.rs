@@ -9,7 +9,7 @@ use std::time::Duration;
 use fantoccini::{Client, Locator};
 use tempfile::TempDir;
 
-use crate::driver::Driver;
+use crate::driver::{DevTools, Driver};
 use crate::node::{Node, until};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -29,15 +29,17 @@ struct Pages {
 }
 
 impl Portal {
-    /// `SCRIPT` in a page stands for the script's address.
+    /// `SCRIPT` in a page stands for the script's address, `SERVICE` for the node's.
     fn start(pages: &[(&'static str, &str)]) -> Self {
         let directory = TempDir::new().unwrap();
         let config = directory.path().join("thongke.toml");
         let site = "[sites.a]\norigins = [\"http://localhost:*\"]\nbots = \"all\"\nfigures = [\"total\"]\n";
         std::fs::write(&config, site).unwrap();
         let node = Node::start(&directory.path().join("data"), &["--config", config.to_str().unwrap()]);
-        let script = format!("http://{}/thongke.js", node.public);
-        let pages = pages.iter().map(|(path, html)| (*path, html.replace("SCRIPT", &script))).collect();
+        let service = format!("http://{}", node.public);
+        let script = format!("{service}/thongke.js");
+        let filled = |html: &str| html.replace("SCRIPT", &script).replace("SERVICE", &service);
+        let pages = pages.iter().map(|(path, html)| (*path, filled(html))).collect();
         Self { _directory: directory, node, pages: Pages::serve(pages), driver: Driver::start() }
     }
 
@@ -285,30 +287,6 @@ fn where_the_service_fails_the_page_stays_as_it_was() {
 }
 
 #[test]
-fn nothing_on_the_demo_page_moves_when_the_figures_come() {
-    let directory = TempDir::new().unwrap();
-    let node = Node::start(directory.path(), &[]);
-    let driver = Driver::start();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let browser = driver.persons_browser().await;
-        for width in [360, 1280] {
-            browser.set_window_size(width, 900).await.unwrap();
-            browser.goto(&format!("http://{}/", node.public)).await.unwrap();
-            shown(&browser).await;
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            let shifts = "const done = arguments[0]; let sum = 0; \
-                new PerformanceObserver(list => list.getEntries().forEach(entry => sum += entry.value)) \
-                .observe({type: 'layout-shift', buffered: true}); setTimeout(() => done(sum), 500);";
-            let sum = browser.execute_async(shifts, Vec::new()).await.unwrap();
-            assert_eq!(sum.as_f64(), Some(0.0), "at {width} px");
-        }
-        browser.close().await.unwrap();
-    });
-    node.stop();
-}
-
-#[test]
 fn a_steered_browser_says_so_and_is_not_counted() {
     let portal = Portal::start(&[("/bai", TAG)]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -336,39 +314,108 @@ fn a_steered_browser_says_so_and_is_not_counted() {
     portal.node.stop();
 }
 
+const ARTICLE: &str = r#"<!DOCTYPE html><title>TITLE</title><body><div data-thongke></div>
+    Lượt xem: <span class="own" data-thongke-page>–</span><script async src="SCRIPT" data-site="a"></script>"#;
+
+const LIST: &str = r#"<!DOCTYPE html><title>Tin</title><body><div data-thongke></div>
+    <span data-thongke-page="/a?id=1&amp;x=2">–</span><span data-thongke-page="/b">–</span><span data-thongke-page>–</span>
+    <span data-thongke-page="/chua-ai-doc">–</span>
+    <ol data-thongke-top="limit=2"><li>–</li></ol>
+    <img src="SERVICE/v1/sites/a/chart.svg?by=day&amp;last=7" alt="">
+    <div id="english" data-thongke data-query="language=en&amp;figures=today,total"></div>
+    <script async src="SCRIPT" data-site="a"></script>"#;
+
 #[test]
-fn views_of_many_pages_come_with_one_request_and_titles_are_text() {
-    // What the node says of pages is stood in for: here it is the script that is looked at.
-    let page = r#"<!DOCTYPE html><title>Tin</title><body><div data-thongke></div>
-        <script>
-          window.asked = [];
-          var real = fetch;
-          window.fetch = function (url, options) {
-            var query = url.split('/v1/sites/a/')[1];
-            if (!query) return real(url, options);
-            asked.push(query);
-            var pages = query.indexOf('pages/figures') === 0
-              ? ['1.234', '5', '1'].map(text => ({figures: [{key: 'total', text: text}]}))
-              : [{page: '/a', title: '<b onclick=x>Đậm</b>', text: '7'}, {page: '/b', title: null, text: '2'}];
-            return Promise.resolve(new Response(JSON.stringify({pages: pages})));
-          };
-        </script>
-        <span data-thongke-page="/a?id=1&amp;x=2">–</span><span data-thongke-page="/b">–</span><span data-thongke-page>–</span>
-        <ol data-thongke-top="period=2024-06&amp;limit=2"><li>–</li></ol>
-        <script async src="SCRIPT" data-site="a"></script>"#;
-    let portal = Portal::start(&[("/tin", page)]);
+fn views_of_many_pages_the_most_read_and_a_chart_come_to_a_list_page() {
+    let marked = ARTICLE.replace("TITLE", "&lt;b onclick=x&gt;Đậm&lt;/b&gt;");
+    let plain = ARTICLE.replace("TITLE", "Bài hai");
+    let portal = Portal::start(&[("/a", &marked), ("/b", &plain), ("/tin", LIST)]);
     portal.run(async |portal, browser| {
+        for (at, path) in ["/a?id=1&utm_source=x", "/b", "/a?id=1#cuoi"].into_iter().enumerate() {
+            // Else a new fragment alone would load nothing.
+            browser.goto("about:blank").await.unwrap();
+            browser.goto(&portal.url(path)).await.unwrap();
+            portal.counts(at as i64 + 1).await;
+        }
+        let own = browser.wait().at_most(LONG).for_element(Locator::XPath("//span[@class='own'][.='2']")).await;
+        own.expect("the article shows its views");
+        // A title is told from when its hit is folded on.
+        let top = || portal.node.get("/v1/sites/a/pages?limit=2").json()["pages"].clone();
+        until("titles are known", LONG * 2, || top()[0]["title"].is_string() && top()[1]["title"].is_string());
         browser.goto(&portal.url("/tin")).await.unwrap();
         browser.wait().at_most(LONG).for_element(Locator::Css("ol .thongke-value")).await.unwrap();
+        browser.wait().at_most(LONG).for_element(Locator::Css("#english .thongke-value")).await.unwrap();
+        let shown = "return document.images[0].complete && document.images[0].naturalWidth > 0 && \
+            [].map.call(document.querySelectorAll('[data-thongke-page]'), view => view.textContent).indexOf('–') < 0";
+        while browser.execute(shown, Vec::new()).await.unwrap() != true {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         let views = "return [].map.call(document.querySelectorAll('[data-thongke-page]'), view => view.textContent)";
-        assert_eq!(browser.execute(views, Vec::new()).await.unwrap(), serde_json::json!(["1.234", "5", "1"]));
+        assert_eq!(browser.execute(views, Vec::new()).await.unwrap(), serde_json::json!(["2", "1", "1", "0"]));
         let list =
             "return [].map.call(document.querySelectorAll('ol li'), row => [row.textContent, row.firstChild.href])";
-        let expected = [["<b onclick=x>Đậm</b> 7".into(), portal.url("/a")], ["/b 2".into(), portal.url("/b")]];
+        let expected =
+            [["<b onclick=x>Đậm</b> 2".into(), portal.url("/a?id=1")], ["Bài hai 1".into(), portal.url("/b")]];
         assert_eq!(browser.execute(list, Vec::new()).await.unwrap(), serde_json::json!(expected));
-        let query = |path: &str| form_urlencoded::byte_serialize(portal.url(path).as_bytes()).collect::<String>();
-        let urls = format!("&url={}&url={}&url={}", query("/a?id=1&x=2"), query("/b"), query("/tin"));
-        let expected = [format!("pages/figures?{urls}"), "pages?period=2024-06&limit=2".to_owned()];
-        assert_eq!(browser.execute("return asked", Vec::new()).await.unwrap(), serde_json::json!(expected));
+        let english = browser.find(Locator::Css("#english")).await.unwrap().text().await.unwrap();
+        assert_eq!(english.lines().collect::<Vec<_>>(), ["Visit statistics", "Today : 4", "Total : 4"]);
+        let asked =
+            "return performance.getEntriesByType('resource').filter(entry => /pages.figures/.test(entry.name)).length";
+        assert_eq!(browser.execute(asked, Vec::new()).await.unwrap(), 1);
+        portal.counts(4).await;
+    });
+}
+
+#[test]
+fn a_page_in_another_language_asks_for_its_words_with_its_hit() {
+    let english = TAG.replace("data-site", "data-query=\"language=en\" data-site");
+    let wrong = TAG.replace("data-site", "data-query=\"language=fr\" data-site");
+    let portal = Portal::start(&[("/en", &english), ("/fr", &wrong)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/en")).await.unwrap();
+        assert_eq!(shown(browser).await, "1");
+        let text = browser.find(Locator::Css("[data-thongke]")).await.unwrap().text().await.unwrap();
+        assert_eq!(text.lines().collect::<Vec<_>>(), ["Visit statistics", "Total : 1"]);
+        let requests = "return performance.getEntriesByType('resource').filter(entry => /v1/.test(entry.name)).length";
+        assert_eq!(browser.execute(requests, Vec::new()).await.unwrap(), 1);
+        // A language that there is not: nothing is counted, and the page is left alone.
+        browser.goto(&portal.url("/fr")).await.unwrap();
+        portal.counts(1).await;
+        assert_eq!(browser.find(Locator::Css("body")).await.unwrap().text().await.unwrap(), "");
+    });
+}
+
+#[test]
+fn a_reader_who_saves_data_is_counted_once_and_sees_the_figures() {
+    let portal = Portal::start(&[("/bai", TAG)]);
+    portal.run(async |portal, browser| {
+        let saving = serde_json::json!({"dataSaverEnabled": true});
+        let command = DevTools { command: "Emulation.setDataSaverOverride", parameters: saving };
+        browser.issue_cmd(command).await.unwrap();
+        browser.goto(&portal.url("/bai")).await.unwrap();
+        let saves = browser.execute("return navigator.connection.saveData", Vec::new()).await.unwrap();
+        assert_eq!(saves, true, "this browser does not save data");
+        assert_eq!(shown(browser).await, "1");
+        portal.counts(1).await;
+    });
+}
+
+#[test]
+fn where_the_portals_policy_blocks_the_service_nothing_is_counted_and_the_page_stays() {
+    let policies = ["script-src 'unsafe-inline'", "connect-src 'none'"];
+    let page = |policy: &str| {
+        TAG.replace("<title>", &format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\"><title>"))
+            .replace("<div", "<script>window.errors = []; onerror = e => errors.push(e); onunhandledrejection = e => errors.push(e.reason)</script><div")
+    };
+    let portal = Portal::start(&[("/ma", &page(policies[0])), ("/ket-noi", &page(policies[1]))]);
+    portal.run(async |portal, browser| {
+        for path in ["/ma", "/ket-noi"] {
+            browser.goto(&portal.url(path)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let state = "return [document.querySelector('[data-thongke]').outerHTML, errors.length]";
+            let state = browser.execute(state, Vec::new()).await.unwrap();
+            assert_eq!(state, serde_json::json!(["<div data-thongke=\"\"></div>", 0]), "{path}");
+        }
+        assert_eq!(portal.received(), 0.0);
     });
 }

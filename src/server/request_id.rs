@@ -1,0 +1,60 @@
+//! What an answer and the log lines about its request have in common.
+
+use std::fmt;
+
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longer ones, and such as hold anything but visible ASCII, are nobody's id.
+const BYTES_MAX: usize = 128;
+
+/// A proxy's, so that its log and this one can be read together, or else one drawn here.
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    pub fn new() -> Self {
+        let drawn = format!("{:016x}", rand::random::<u64>());
+        // Hexadecimal digits are a header's value.
+        Self(HeaderValue::from_str(&drawn).unwrap_or_else(|_| HeaderValue::from_static("")))
+    }
+
+    /// What the request calls itself, if its sender is believed.
+    pub fn of(headers: &HeaderMap, believed: bool) -> Self {
+        let is_sane =
+            |id: &&HeaderValue| (1..=BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+        match headers.get(X_REQUEST_ID).filter(|_| believed).filter(is_sane) {
+            Some(id) => Self(id.clone()),
+            None => Self::new(),
+        }
+    }
+
+    pub fn put(self, headers: &mut HeaderMap) {
+        headers.insert(X_REQUEST_ID, self.0);
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_taken_only_from_who_is_believed_and_only_if_it_is_one() {
+        let of = |id: &'static [u8], believed| {
+            let headers = HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_bytes(id).unwrap())]);
+            RequestId::of(&headers, believed).to_string()
+        };
+        assert_eq!(of(b"proxy-7f3a/1", true), "proxy-7f3a/1");
+        assert_ne!(of(b"proxy-7f3a/1", false), "proxy-7f3a/1");
+        for strange in [&b""[..], b"two words", "m\u{e3}".as_bytes(), &[b'a'; 129]] {
+            assert_eq!(of(strange, true).len(), 16);
+        }
+        assert_ne!(RequestId::new().to_string(), RequestId::new().to_string());
+    }
+}
