@@ -12,7 +12,7 @@ use thongke::counter::{EnrolledSite, Site, SiteNumber};
 use thongke::server::history::{self, Format};
 use thongke::server::hit::Fields;
 use thongke::server::pages;
-use thongke::server::wanted::Wanted;
+use thongke::server::wanted::{Wanted, Wish};
 
 use super::blank_node::BlankNode;
 
@@ -24,11 +24,12 @@ pub fn holds(input: &[u8]) {
     let Ok(uri) = Uri::try_from([b"/?", input].concat()) else { return };
     let query = uri.query().unwrap_or_default();
     let site = site();
-    if let Ok(Wanted::These(keys)) = Wanted::of(Some(query)) {
+    if let Ok(Wanted::Other(Wish { figures: Some(keys), .. })) = Wanted::of(Some(query)) {
         let names: Vec<_> = keys.iter().map(|key| key.as_str()).collect();
         assert!(!names.is_empty() && names.iter().all(|name| names.iter().filter(|n| n == &name).count() == 1));
         let asked = format!("figures={}", names.join(","));
-        assert_eq!(Wanted::of(Some(&asked)), Ok(Wanted::These(keys)), "keys read as they are written");
+        let wish = Wish { figures: Some(keys), ..Wish::default() };
+        assert_eq!(Wanted::of(Some(&asked)), Ok(Wanted::Other(wish)), "keys read as they are written");
     }
     if let Ok(fields) = Fields::parse_query(query, None) {
         assert!(!fields.site.contains('\u{fffd}') && !fields.url.contains('\u{fffd}'));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
