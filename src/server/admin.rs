@@ -22,6 +22,7 @@ use super::answer::{self, AnswerBody, CSV, JSON, StreamError};
 use super::connection::Answer;
 use super::figures::FigureAnswers;
 use super::host::Host;
+use super::lane::Beacon;
 use super::node::Node;
 use super::refusal::Refusal;
 use super::request_id::RequestId;
@@ -215,6 +216,11 @@ impl<N: Node> Admin<N> {
 }
 
 impl<N: Node> Answer for Admin<N> {
+    /// Nobody posts one here: see [`Answer::hit_path`].
+    async fn answer_hit(&self, _: &Beacon<'_>, _: &Wire, _: &mut Vec<u8>) -> bool {
+        true
+    }
+
     async fn answer(&self, request: Request<Incoming>, wire: &Wire) -> Response<AnswerBody> {
         // Who reaches this listener is an operator, or an operator's proxy.
         let id = RequestId::of(request.headers(), true);

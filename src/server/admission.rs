@@ -18,6 +18,7 @@ use crate::counter::SiteNumber;
 use crate::metrics::{LimitLabels, Metrics};
 
 use super::client::Sender;
+use super::fields::HeaderFields;
 use super::rate_table::RateTable;
 
 /// So many a second for ever, and so many more at once after a rest.
@@ -142,7 +143,7 @@ impl<C: Clock + Clone> Admission<C> {
     }
 
     /// Counts it, and says once if it looks as if a proxy were taken for a client.
-    pub fn note(&self, exceeded: Exceeded, sender: &Sender<'_>, metrics: &Metrics) {
+    pub fn note(&self, exceeded: Exceeded, sender: &Sender<'_, impl HeaderFields>, metrics: &Metrics) {
         metrics.limited.get_or_create(&LimitLabels { limit: exceeded.limit.as_str() }).inc();
         if exceeded.limit != Limit::Site
             && sender.asks_for_others_in_vain()

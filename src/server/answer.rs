@@ -11,6 +11,8 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
+use super::lane;
+
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>>;
 
 /// Why an answer broke off: its end never reaches the client, who so learns that it is incomplete.
@@ -89,7 +91,7 @@ pub fn put_type(headers: &mut HeaderMap, content_type: HeaderValue) {
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
 
-/// A whole answer as the client reads it, for connections that hyper has done with.
+/// A whole answer as the client reads it, where it is not hyper that writes it.
 pub fn on_the_wire(response: Response<AnswerBody>) -> Vec<u8> {
     let (head, body) = response.into_parts();
     let body = match body {
@@ -97,6 +99,7 @@ pub fn on_the_wire(response: Response<AnswerBody>) -> Vec<u8> {
         AnswerBody::Stream(_) => Bytes::new(),
     };
     let mut text = format!("HTTP/1.1 {}\r\ncontent-length: {}\r\n", head.status, body.len()).into_bytes();
+    lane::put_date(&mut text);
     for (name, value) in &head.headers {
         text.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     }

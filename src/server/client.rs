@@ -7,8 +7,9 @@
 use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use hyper::header::{FORWARDED, HeaderMap, HeaderName};
 use ipnet::IpNet;
+
+use super::fields::{Field, HeaderFields};
 
 /// Whose word is taken for who the client is; by default, nobody's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,10 +30,10 @@ pub enum ForwardedField {
 }
 
 impl ForwardedField {
-    fn name(self) -> HeaderName {
+    fn field(self) -> Field {
         match self {
-            Self::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
-            Self::Forwarded => FORWARDED,
+            Self::XForwardedFor => Field::XForwardedFor,
+            Self::Forwarded => Field::Forwarded,
         }
     }
 
@@ -49,13 +50,12 @@ impl TrustedProxies {
     ///
     /// `peer` is the other end of the connection, none on a unix socket. The answer is none where
     /// nobody who is believed has named an address.
-    pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+    pub fn client(&self, peer: Option<IpAddr>, headers: &impl HeaderFields) -> Option<IpAddr> {
         let mut client = peer.map(|address| address.to_canonical());
         if self.believes(client) {
-            let lines = headers.get_all(self.field.name());
             // Some proxies append to the line that is there, others add one below it.
-            for line in lines.iter().rev() {
-                let Ok(line) = line.to_str() else { break };
+            for line in headers.values(self.field.field()).rev() {
+                let Some(line) = std::str::from_utf8(line).ok().filter(|line| line.is_ascii()) else { break };
                 let elements = FromTheRight(Some(line)).map(str::trim).filter(|element| !element.is_empty());
                 for element in elements {
                     let Some(address) = self.field.address_in(element) else { return client.map(household) };
@@ -80,15 +80,15 @@ impl TrustedProxies {
 
 /// Who sends one request; found out when it is first asked.
 #[derive(Debug)]
-pub struct Sender<'a> {
+pub struct Sender<'a, H> {
     proxies: &'a TrustedProxies,
     peer: Option<IpAddr>,
-    headers: &'a HeaderMap,
+    headers: &'a H,
     address: OnceCell<Option<IpAddr>>,
 }
 
-impl<'a> Sender<'a> {
-    pub fn new(proxies: &'a TrustedProxies, peer: Option<IpAddr>, headers: &'a HeaderMap) -> Self {
+impl<'a, H: HeaderFields> Sender<'a, H> {
+    pub fn new(proxies: &'a TrustedProxies, peer: Option<IpAddr>, headers: &'a H) -> Self {
         Self { proxies, peer, headers, address: OnceCell::new() }
     }
 
@@ -98,8 +98,8 @@ impl<'a> Sender<'a> {
 
     /// It names a client in a field that proxies write, and is not believed.
     pub fn asks_for_others_in_vain(&self) -> bool {
-        let names = [ForwardedField::XForwardedFor, ForwardedField::Forwarded].map(ForwardedField::name);
-        !self.proxies.believes(self.peer) && names.iter().any(|name| self.headers.contains_key(name))
+        let is_there = |field| self.headers.first(field).is_some();
+        !self.proxies.believes(self.peer) && (is_there(Field::XForwardedFor) || is_there(Field::Forwarded))
     }
 }
 
@@ -167,7 +167,7 @@ fn address_for(element: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
+    use hyper::header::{HeaderMap, HeaderName, HeaderValue};
     use proptest::prelude::*;
 
     use super::*;
@@ -178,7 +178,7 @@ mod tests {
     }
 
     fn headers(field: ForwardedField, lines: &[&str]) -> HeaderMap {
-        lines.iter().map(|line| (field.name(), HeaderValue::from_str(line).unwrap())).collect()
+        lines.iter().map(|line| (field.field().name(), HeaderValue::from_str(line).unwrap())).collect()
     }
 
     /// The client behind a proxy at 10.0.0.1, where 10.0.0.0/8 and fd00::/8 are believed.
@@ -296,7 +296,7 @@ mod tests {
         fn any_bytes_are_walked_without_a_panic(bytes: Vec<u8>, is_forwarded: bool) {
             let field = if is_forwarded { ForwardedField::Forwarded } else { ForwardedField::XForwardedFor };
             if let Ok(value) = HeaderValue::from_bytes(&bytes) {
-                let fields: HeaderMap = [(field.name(), value)].into_iter().collect();
+                let fields: HeaderMap = [(field.field().name(), value)].into_iter().collect();
                 trusting(&["0.0.0.0/0"], field).client("10.0.0.1".parse().ok(), &fields);
             }
         }

@@ -14,12 +14,21 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 
 use super::answer::AnswerBody;
+use super::lane::{self, Beacon, Left};
 use super::limits::HEAD_BYTES_MAX;
 use super::refusal::Refusal;
 use super::wire::{Order, Phase, Wire, WireIo};
 
 /// What answers requests: the public listener's endpoints, or the admin listener's.
 pub trait Answer: 'static {
+    /// The path to which hits are posted; none where none are.
+    fn hit_path(&self) -> Option<&str> {
+        None
+    }
+
+    /// Counts a hit and writes its answer; true if that is the connection's last.
+    fn answer_hit(&self, beacon: &Beacon<'_>, wire: &Wire, out: &mut Vec<u8>) -> impl Future<Output = bool>;
+
     fn answer(&self, request: Request<Incoming>, wire: &Wire) -> impl Future<Output = Response<AnswerBody>>;
 
     /// What a client is told whose request can't be read, or doesn't come.
@@ -47,6 +56,25 @@ pub fn protocol() -> http1::Builder {
 }
 
 pub async fn serve<A: Answer>(protocol: &http1::Builder, wire: Rc<Wire>, answers: Rc<A>) {
+    let mut lane = pin!(lane::serve(Rc::clone(&wire), Rc::clone(&answers)));
+    let left = poll_fn(|context| {
+        wire.remember_task(context);
+        match wire.order() {
+            Order::Expire | Order::MakeRoom => return Poll::Ready(Left::Ended),
+            Order::Finish if wire.is_between_requests() => return Poll::Ready(Left::Ended),
+            Order::Serve | Order::Part | Order::Finish => {}
+        }
+        lane.as_mut().poll(context)
+    });
+    match left.await {
+        Left::Ended => wire.linger().await,
+        // In memory of its own: most connections never need it.
+        Left::ToHyper => Box::pin(serve_all(protocol, wire, answers)).await,
+    }
+}
+
+/// Answers whatever is asked, through hyper.
+async fn serve_all<A: Answer>(protocol: &http1::Builder, wire: Rc<Wire>, answers: Rc<A>) {
     let refusal = {
         let service = service_fn(|request: Request<Incoming>| {
             let (wire, answers) = (Rc::clone(&wire), Rc::clone(&answers));

@@ -6,7 +6,7 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, USER_AGENT, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use prometheus_client::metrics::counter::Counter;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde::de::IgnoredAny;
@@ -20,6 +20,7 @@ use crate::metrics::{HitLabels, Metrics};
 use super::admission::{Admission, WhenExceeded};
 use super::answer::{JSON, NO_STORE, NOSNIFF, THONGKE_HIT};
 use super::client::Sender;
+use super::fields::{Field, HeaderFields};
 use super::node::Node;
 use super::recent::Recent;
 use super::refusal::{Refusal, shown};
@@ -159,20 +160,20 @@ pub fn page_of(site: &EnrolledSite, text: &str) -> Result<PageAddress, Refusal> 
 
 /// The `Origin` field, where a browser sent one, must agree with the page, which is one of the
 /// site's. It is no proof: anyone but a browser can write anything there.
-fn check_origin(site: &EnrolledSite, page: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-    let agrees = |origin: &HeaderValue| {
+fn check_origin(site: &EnrolledSite, page: &str, headers: &impl HeaderFields) -> Result<(), Refusal> {
+    let agrees = |origin: &[u8]| {
         // As a rule the page's own origin.
-        let is_origin = origin.as_bytes().iter().filter(|byte| **byte == b'/').count() == 2;
+        let is_origin = origin.iter().filter(|byte| **byte == b'/').count() == 2;
         if is_origin
-            && let Some(rest) = page.as_bytes().strip_prefix(origin.as_bytes())
+            && let Some(rest) = page.as_bytes().strip_prefix(origin)
             && matches!(rest.first(), None | Some(b'/'))
         {
             return true;
         }
-        let url = origin.to_str().ok().and_then(|text| Url::parse(text).ok());
+        let url = std::str::from_utf8(origin).ok().and_then(|text| Url::parse(text).ok());
         url.is_some_and(|url| site.site.covers(&url))
     };
-    if headers.get_all(ORIGIN).iter().all(agrees) {
+    if headers.values(Field::Origin).all(agrees) {
         Ok(())
     } else {
         Err(Refusal::OriginForeign { site: site.site.id.to_string() })
@@ -237,12 +238,12 @@ impl Hits {
 
     /// Resolves when the hit is on disk, or is known not to count, and, if figures will be shown,
     /// Redis's totals are in. `sender` is asked for its address if that matters.
-    pub async fn count<N: Node>(
+    pub async fn count<N: Node, H: HeaderFields>(
         &self,
         node: &N,
         fields: &Fields<'_>,
-        headers: &HeaderMap,
-        sender: &Sender<'_>,
+        headers: &H,
+        sender: &Sender<'_, H>,
         with_figures: bool,
     ) -> Result<Received, Refusal> {
         let site = find_site(&node.sites(), &fields.site)?;
@@ -306,7 +307,7 @@ impl Hits {
         known: KnownUrl,
         url: &str,
         day: Day,
-        sender: &Sender<'_>,
+        sender: &Sender<'_, impl HeaderFields>,
     ) -> KnownUrl {
         if known.admitted_on == Some(day) {
             return known;
@@ -357,16 +358,16 @@ impl Hits {
 }
 
 /// Who looks at what, if it may be known: not of a reader who does not want to be followed.
-fn view_of<N: Node>(
+fn view_of<N: Node, H: HeaderFields>(
     node: &N,
     site: &EnrolledSite,
     page: &PageAddress,
-    headers: &HeaderMap,
-    sender: &Sender<'_>,
+    headers: &H,
+    sender: &Sender<'_, H>,
 ) -> Option<View> {
     if visit::asks_not_to_be_told_apart(headers) {
         return None;
     }
-    let user_agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes);
+    let user_agent = headers.first(Field::UserAgent);
     Some(node.repeats().view((site.number, sender.address()?, user_agent, page.as_str())))
 }

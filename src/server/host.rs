@@ -1,7 +1,6 @@
 //! The `Host` field: required, single and well-formed, which hyper does not see to.
 
-use hyper::header::{HOST, HeaderMap};
-
+use super::fields::{Field, HeaderFields};
 use super::refusal::Refusal;
 
 /// A valid `Host`, in its parts.
@@ -13,14 +12,14 @@ pub struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    pub fn of(headers: &'a HeaderMap) -> Result<Self, Refusal> {
+    pub fn of(headers: &'a impl HeaderFields) -> Result<Self, Refusal> {
         let refused = |problem| Refusal::Host { problem };
-        let mut values = headers.get_all(HOST).iter();
+        let mut values = headers.values(Field::Host);
         let value = values.next().ok_or(refused("is missing"))?;
         if values.next().is_some() {
             return Err(refused("stands there more than once"));
         }
-        let text = value.to_str().map_err(|_| refused("is not a host"))?;
+        let text = std::str::from_utf8(value).map_err(|_| refused("is not a host"))?;
         Self::parse(text).ok_or(refused("is not a host with perhaps a port"))
     }
 

@@ -1,7 +1,7 @@
 //! The HTTP server: one single-threaded worker per core, each with its own listening socket.
 //!
 //! `listener` accepts, `wire` is a socket that knows how long its client has been slow, `connection`
-//! speaks HTTP/1 on it, and `public` or `admin` answers: each endpoint in its own file, every refusal
+//! speaks HTTP/1 on it (through hyper, or in the `lane` of hits), and `public` or `admin` answers: each endpoint in its own file, every refusal
 //! in `refusal`. Within a worker nothing is shared with another thread but the node and the
 //! metrics, so there are no locks, and nothing borrowed is held across an await.
 //!
@@ -21,6 +21,7 @@ mod connection;
 mod cors;
 mod credentials;
 mod durations;
+mod fields;
 mod figures;
 mod framing;
 mod fresh;
@@ -28,6 +29,7 @@ mod fresh;
 pub mod history;
 pub mod hit;
 mod host;
+mod lane;
 mod limits;
 mod listener;
 pub mod node;

@@ -19,9 +19,11 @@ use super::assets::Assets;
 use super::client::Sender;
 use super::connection::Answer;
 use super::durations::Durations;
+use super::fields::{Field, HeaderFields};
 use super::figures::FigureAnswers;
 use super::hit::{self, Hits};
 use super::host::Host;
+use super::lane::{Beacon, Told};
 use super::limits::HIT_BYTES_MAX;
 use super::node::Node;
 use super::refusal::Refusal;
@@ -29,13 +31,14 @@ use super::request_id::RequestId;
 use super::router::Route;
 use super::shared::{Made, SharedAnswers};
 use super::wanted::{Wanted, Wish};
-use super::wire::Wire;
+use super::wire::{Order, Wire};
 use super::{PublicSettings, body, cors, framing, fresh, history, pages};
 
 /// One worker's part of the public listener.
 pub struct Public<N> {
     node: Arc<N>,
     settings: Arc<PublicSettings>,
+    hit_path: String,
     metrics: Arc<Metrics>,
     durations: Durations,
     assets: Assets,
@@ -46,11 +49,24 @@ pub struct Public<N> {
 
 type Outcome = Result<Response<AnswerBody>, Refusal>;
 
+/// A hit that is done with, and what its answer says.
+struct Taken {
+    result: &'static str,
+    figures: Option<Bytes>,
+}
+
+impl Taken {
+    fn status(&self) -> StatusCode {
+        if self.figures.is_some() { StatusCode::OK } else { StatusCode::NO_CONTENT }
+    }
+}
+
 impl<N: Node> Public<N> {
     pub fn new(node: Arc<N>, settings: Arc<PublicSettings>, metrics: Arc<Metrics>) -> Self {
         Self {
             node,
             hits: Hits::new(Arc::clone(&metrics), Arc::clone(&settings.admission), settings.limits_clients),
+            hit_path: format!("{}/v1/hit", settings.path_prefix),
             settings,
             durations: Durations::new(Arc::clone(&metrics)),
             assets: Assets::new(),
@@ -154,24 +170,36 @@ impl<N: Node> Public<N> {
     }
 
     async fn hit(&self, uri: &Uri, head: &mut Parts, body: Incoming, wire: &Wire) -> Outcome {
-        let wanted = Wanted::of(uri.query())?;
-        let with_figures = wanted != Wanted::Nothing;
         let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
-        let fields = hit::Fields::parse(&bytes)?;
+        let taken = self.take_hit(uri.query(), &bytes, &head.headers, wire).await?;
+        let headers = hit::answer_headers(std::mem::take(&mut head.headers), taken.result, taken.figures.is_some());
+        let status = taken.status();
+        Ok(answer::with_body(status, headers, taken.figures.unwrap_or_default()))
+    }
+
+    async fn take_hit<H: HeaderFields>(
+        &self,
+        query: Option<&str>,
+        body: &[u8],
+        headers: &H,
+        wire: &Wire,
+    ) -> Result<Taken, Refusal> {
+        let wanted = Wanted::of(query)?;
+        let with_figures = wanted != Wanted::Nothing;
+        let fields = hit::Fields::parse(body)?;
         let wish = if let Wanted::Other(wish) = &wanted { Some(wish) } else { None };
         if let Some(wish) = wish {
             // Said before the hit counts: a refused one has not.
             wish.check(&hit::find_site(&self.node.sites(), &fields.site)?.site)?;
         }
-        let sender = Sender::new(&self.settings.trusted_proxies, wire.peer(), &head.headers);
-        let received = self.hits.count(&*self.node, &fields, &head.headers, &sender, with_figures).await?;
-        let headers = std::mem::take(&mut head.headers);
-        let result = received.result;
+        let sender = Sender::new(&self.settings.trusted_proxies, wire.peer(), headers);
+        let received = self.hits.count(&*self.node, &fields, headers, &sender, with_figures).await?;
         // The hit is done with: whatever happens to the figures, it must not read as if it were not.
-        if with_figures && let Ok(figures) = self.figures.after_hit(&*self.node, &received.site, wish).await {
-            return Ok(answer::with_body(StatusCode::OK, hit::answer_headers(headers, result, true), figures));
-        }
-        Ok(answer::with_body(StatusCode::NO_CONTENT, hit::answer_headers(headers, result, false), Bytes::new()))
+        let figures = match with_figures {
+            true => self.figures.after_hit(&*self.node, &received.site, wish).await.ok(),
+            false => None,
+        };
+        Ok(Taken { result: received.result, figures })
     }
 
     /// Always the picture: a page without a script shows no broken one, whatever became of the hit.
@@ -200,7 +228,7 @@ impl<N: Node> Public<N> {
         response
     }
 
-    fn request_id(&self, headers: &HeaderMap, wire: &Wire) -> RequestId {
+    fn request_id(&self, headers: &impl HeaderFields, wire: &Wire) -> RequestId {
         RequestId::of(headers, self.settings.trusted_proxies.believes(wire.peer()))
     }
 
@@ -231,6 +259,34 @@ impl<N: Node> Public<N> {
 }
 
 impl<N: Node> Answer for Public<N> {
+    fn hit_path(&self) -> Option<&str> {
+        Some(&self.hit_path)
+    }
+
+    async fn answer_hit(&self, beacon: &Beacon<'_>, wire: &Wire, out: &mut Vec<u8>) -> bool {
+        let started = Instant::now();
+        let taken = self.take_hit(beacon.query, beacon.body, &beacon.fields, wire).await;
+        let is_last = beacon.is_last || wire.order() == Order::Part;
+        let (status, is_last) = match taken {
+            Ok(taken) => {
+                let origin = beacon.fields.first(Field::Origin);
+                Told { result: taken.result, origin, figures: taken.figures.as_deref(), is_last }.write(out);
+                (taken.status(), is_last)
+            }
+            Err(refusal) => {
+                let mut response = self.refused(Route::Hit, &refusal, self.request_id(&beacon.fields, wire));
+                if is_last {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                let told = (response.status(), response.headers().contains_key(CONNECTION));
+                out.extend_from_slice(&answer::on_the_wire(response));
+                told
+            }
+        };
+        self.durations.observe(Route::Hit.label(), status, started.elapsed());
+        is_last
+    }
+
     async fn answer(&self, request: Request<Incoming>, wire: &Wire) -> Response<AnswerBody> {
         let started = Instant::now();
         let (mut head, body) = request.into_parts();

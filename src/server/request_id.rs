@@ -4,7 +4,9 @@ use std::fmt;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use super::fields::{Field, HeaderFields};
+
+const X_REQUEST_ID: HeaderName = Field::XRequestId.name();
 
 /// Longer ones, and such as hold anything but visible ASCII, are nobody's id.
 const BYTES_MAX: usize = 128;
@@ -20,13 +22,10 @@ impl RequestId {
     }
 
     /// What the request calls itself, if its sender is believed.
-    pub fn of(headers: &HeaderMap, believed: bool) -> Self {
-        let is_sane =
-            |id: &&HeaderValue| (1..=BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
-        match headers.get(X_REQUEST_ID).filter(|_| believed).filter(is_sane) {
-            Some(id) => Self(id.clone()),
-            None => Self::new(),
-        }
+    pub fn of(headers: &impl HeaderFields, believed: bool) -> Self {
+        let is_sane = |id: &&[u8]| (1..=BYTES_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
+        let theirs = headers.first(Field::XRequestId).filter(|_| believed).filter(is_sane);
+        theirs.and_then(|id| HeaderValue::from_bytes(id).ok()).map_or_else(Self::new, Self)
     }
 
     pub fn put(self, headers: &mut HeaderMap) {

@@ -2,18 +2,14 @@
 
 use std::cell::RefCell;
 
-use hyper::header::{HeaderMap, HeaderName, USER_AGENT};
-
 use crate::bots::{Kind, Lists, cut};
 use crate::counter::site::Screening;
 
+use super::fields::{Field, HeaderFields};
 use super::recent::Recent;
 
-const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-
 /// Where browsers say that they fetch ahead: the standard's field first, then older ones.
-const PURPOSES: [HeaderName; 3] =
-    [HeaderName::from_static("sec-purpose"), HeaderName::from_static("purpose"), HeaderName::from_static("x-moz")];
+const PURPOSES: [Field; 3] = [Field::SecPurpose, Field::Purpose, Field::XMoz];
 
 /// One worker's knowledge of User-Agents.
 #[derive(Default)]
@@ -25,21 +21,21 @@ pub struct Screen {
 impl Screen {
     /// Why a hit is no reader's, or none. `is_steered`: the page's script says that a program
     /// steers the browser.
-    pub fn judge(&self, screening: Screening, headers: &HeaderMap, is_steered: bool) -> Option<Kind> {
+    pub fn judge(&self, screening: Screening, headers: &impl HeaderFields, is_steered: bool) -> Option<Kind> {
         if screening == Screening::None {
             return None;
         }
         self.kind(headers, is_steered).filter(|kind| screening == Screening::All || !kind.is_tool())
     }
 
-    fn kind(&self, headers: &HeaderMap, is_steered: bool) -> Option<Kind> {
-        if PURPOSES.iter().any(|name| headers.get(name).is_some_and(|value| fetches_ahead(value.as_bytes()))) {
+    fn kind(&self, headers: &impl HeaderFields, is_steered: bool) -> Option<Kind> {
+        if PURPOSES.iter().any(|field| headers.first(*field).is_some_and(fetches_ahead)) {
             return Some(Kind::Prefetch);
         }
-        if headers.get(SEC_FETCH_MODE).is_some_and(|mode| mode == "navigate") {
+        if headers.first(Field::SecFetchMode) == Some(b"navigate") {
             return Some(Kind::Navigation);
         }
-        let user_agent = headers.get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let user_agent = headers.first(Field::UserAgent).map(String::from_utf8_lossy);
         let user_agent = user_agent.as_deref().unwrap_or_default().trim();
         if user_agent.is_empty() {
             return Some(Kind::NoUserAgent);
@@ -66,6 +62,8 @@ fn fetches_ahead(purpose: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::HeaderMap;
+
     use super::*;
 
     const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";

@@ -3,22 +3,20 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use hyper::header::{DNT, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 
 use crate::counter::{Day, EnrolledSite, Minute, Visit};
 
 use super::client::Sender;
+use super::fields::{Field, HeaderFields};
 use super::node::Node;
 
-const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
-
 /// None: the visitor asks not to be told apart, or there is nothing to tell one by.
-pub async fn of<N: Node>(
+pub async fn of<N: Node, H: HeaderFields>(
     node: &N,
     site: &Arc<EnrolledSite>,
     now: DateTime<Utc>,
-    headers: &HeaderMap,
-    sender: &Sender<'_>,
+    headers: &H,
+    sender: &Sender<'_, H>,
 ) -> Option<Visit> {
     if asks_not_to_be_told_apart(headers) {
         return None;
@@ -30,7 +28,7 @@ pub async fn of<N: Node>(
         None => node.draw_salt(site, day).await?,
     };
     let address = sender.address()?;
-    let user_agent = headers.get(USER_AGENT).map_or(&[][..], HeaderValue::as_bytes);
+    let user_agent = headers.first(Field::UserAgent).unwrap_or_default();
     let trace = salt.trace(&site.site.id, address, user_agent);
     let earlier = Visit::earlier_day(now, zone).map(|day| {
         // Without a salt of the day before, nobody was online then.
@@ -41,12 +39,14 @@ pub async fn of<N: Node>(
 }
 
 /// By Do Not Track or Global Privacy Control.
-pub fn asks_not_to_be_told_apart(headers: &HeaderMap) -> bool {
-    [DNT, SEC_GPC].iter().any(|name| headers.get_all(name).iter().any(|value| value == "1"))
+pub fn asks_not_to_be_told_apart(headers: &impl HeaderFields) -> bool {
+    [Field::Dnt, Field::SecGpc].iter().any(|field| headers.values(*field).any(|value| value == b"1"))
 }
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+
     use super::*;
 
     #[test]

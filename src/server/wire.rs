@@ -5,6 +5,7 @@
 //! a worker's sweep, twice a second, closes the connections that have overstayed.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -16,7 +17,7 @@ use hyper::Response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer::{self, AnswerBody};
-use super::limits::{HEAD_BYTES_MAX, Limits, URI_BYTES_MAX};
+use super::limits::{HEAD_BYTES_MAX, HIT_BYTES_MAX, Limits, URI_BYTES_MAX};
 use super::refusal::Refusal;
 use super::socket::Stream;
 
@@ -68,6 +69,8 @@ pub struct Wire {
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
     first_head: RefCell<Option<Vec<u8>>>,
+    /// What the lane of hits has read and left to hyper.
+    put_back: RefCell<Vec<u8>>,
     /// How much of the request's first line has come, while its end has not.
     open_line: Cell<Option<usize>>,
 }
@@ -89,6 +92,7 @@ impl Wire {
             order: Cell::new(Order::Serve),
             waker: RefCell::new(None),
             first_head: RefCell::new(Some(Vec::new())),
+            put_back: RefCell::default(),
             open_line: Cell::new(Some(0)),
         }
     }
@@ -178,9 +182,61 @@ impl Wire {
     pub async fn say(&self, response: Response<AnswerBody>) {
         // Whether it arrives is the client's affair: the connection ends either way.
         let _ = self.stream.borrow().try_write(&answer::on_the_wire(response));
-        let end = |context: &mut Context<'_>| Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(context);
-        let _ = std::future::poll_fn(end).await;
+        self.shut_down().await;
         self.set_closing();
+    }
+
+    /// Appends what the client sends next; as much as 0 bytes if it has ended.
+    pub async fn receive(&self, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        thread_local! {
+            /// Shared by a worker's connections, so that one that waits needs no buffer.
+            static RECEIVED: RefCell<Vec<u8>> = RefCell::new(vec![0; HEAD_BYTES_MAX + HIT_BYTES_MAX]);
+        }
+        poll_fn(|context| {
+            RECEIVED.with_borrow_mut(|received| {
+                let mut buffer = ReadBuf::new(received);
+                let polled = Pin::new(&mut *self.stream.borrow_mut()).poll_read(context, &mut buffer);
+                polled.map_ok(|()| {
+                    let filled = buffer.filled();
+                    self.heard.set(self.heard.get() || !filled.is_empty());
+                    bytes.extend_from_slice(filled);
+                    filled.len()
+                })
+            })
+        })
+        .await
+    }
+
+    /// Leaves what was received to hyper, which reads it first.
+    pub fn put_back(&self, bytes: Vec<u8>) {
+        *self.put_back.borrow_mut() = bytes;
+    }
+
+    /// Sends all of `bytes`.
+    pub async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let sent = poll_fn(|context| Pin::new(&mut *self.stream.borrow_mut()).poll_write(context, bytes)).await?;
+            bytes = bytes.get(sent..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    pub async fn shut_down(&self) {
+        // The client may have gone already.
+        let _ = poll_fn(|context| Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(context)).await;
+    }
+
+    pub fn set_peer_ended(&self) {
+        self.peer_ended.set(true);
+    }
+
+    /// No request has begun.
+    pub fn is_between_requests(&self) -> bool {
+        match self.phase.get() {
+            Phase::Idle => true,
+            Phase::Head => !self.heard.get(),
+            Phase::Body | Phase::Work | Phase::Write => false,
+        }
     }
 
     fn measure_line(&self, read: &[u8]) {
@@ -199,10 +255,11 @@ impl Wire {
             return;
         }
         let drain = async {
-            let mut scratch = [0; 4096];
+            // Few connections end so, and all of them would be the larger for it.
+            let mut scratch = vec![0; 4096];
             let mut bytes = 0;
             while bytes < BYTES_MAX {
-                let read = std::future::poll_fn(|context| {
+                let read = poll_fn(|context| {
                     let mut buffer = ReadBuf::new(&mut scratch);
                     let polled = Pin::new(&mut *self.stream.borrow_mut()).poll_read(context, &mut buffer);
                     polled.map_ok(|()| buffer.filled().len())
@@ -224,7 +281,18 @@ impl AsyncRead for WireIo {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let wire = &*self.0;
         let filled_before = buffer.filled().len();
-        let polled = Pin::new(&mut *wire.stream.borrow_mut()).poll_read(context, buffer);
+        let mut put_back = wire.put_back.borrow_mut();
+        let polled = if put_back.is_empty() {
+            Pin::new(&mut *wire.stream.borrow_mut()).poll_read(context, buffer)
+        } else {
+            let fits = put_back.len().min(buffer.remaining());
+            buffer.put_slice(put_back.get(..fits).unwrap_or_default());
+            put_back.drain(..fits);
+            if put_back.is_empty() {
+                *put_back = Vec::new();
+            }
+            Poll::Ready(Ok(()))
+        };
         if let Poll::Ready(Ok(())) = polled {
             let read = buffer.filled().get(filled_before..).unwrap_or_default();
             if read.is_empty() {

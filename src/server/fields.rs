@@ -1,0 +1,54 @@
+//! The header fields by which a hit is judged, however its request keeps them.
+
+use hyper::header::{DNT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, USER_AGENT};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    Host,
+    Origin,
+    UserAgent,
+    SecPurpose,
+    Purpose,
+    XMoz,
+    SecFetchMode,
+    Dnt,
+    SecGpc,
+    XForwardedFor,
+    Forwarded,
+    XRequestId,
+}
+
+impl Field {
+    pub const fn name(self) -> HeaderName {
+        match self {
+            Self::Host => HOST,
+            Self::Origin => ORIGIN,
+            Self::UserAgent => USER_AGENT,
+            Self::SecPurpose => HeaderName::from_static("sec-purpose"),
+            Self::Purpose => HeaderName::from_static("purpose"),
+            Self::XMoz => HeaderName::from_static("x-moz"),
+            Self::SecFetchMode => HeaderName::from_static("sec-fetch-mode"),
+            Self::Dnt => DNT,
+            Self::SecGpc => HeaderName::from_static("sec-gpc"),
+            Self::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
+            Self::Forwarded => FORWARDED,
+            Self::XRequestId => HeaderName::from_static("x-request-id"),
+        }
+    }
+}
+
+/// A request's header fields.
+pub trait HeaderFields {
+    /// A field's values, in the order of their lines.
+    fn values(&self, field: Field) -> impl DoubleEndedIterator<Item = &[u8]>;
+
+    fn first(&self, field: Field) -> Option<&[u8]> {
+        self.values(field).next()
+    }
+}
+
+impl HeaderFields for HeaderMap {
+    fn values(&self, field: Field) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.get_all(field.name()).iter().map(HeaderValue::as_bytes)
+    }
+}
