@@ -6,7 +6,7 @@ use httparse::{Header, Request, Status};
 
 use crate::server::fields::{Field, HeaderFields};
 use crate::server::host::Host;
-use crate::server::limits::{HEAD_BYTES_MAX, HEADER_FIELDS_MAX, HIT_BYTES_MAX};
+use crate::server::limits::{HEAD_BYTES_MAX, HEADER_FIELDS_MAX, HIT_BYTES_MAX, URI_BYTES_MAX};
 
 /// A whole request that posts a hit.
 pub struct Beacon<'a> {
@@ -47,7 +47,8 @@ impl<'a> Beacon<'a> {
         if head > HEAD_BYTES_MAX || request.version != Some(1) {
             return None;
         }
-        let query = match request.path?.strip_prefix(hit_path)? {
+        let address = request.path.filter(|address| address.len() <= URI_BYTES_MAX)?;
+        let query = match address.strip_prefix(hit_path)? {
             "" => None,
             rest => Some(rest.strip_prefix('?').filter(|query| query.bytes().all(is_plain))?),
         };
@@ -161,6 +162,7 @@ mod tests {
             request("GET /v1/hit HTTP/1.1", &["Host: a.vn"], BODY),
             request("POST /v1/hits HTTP/1.1", &["Host: a.vn"], BODY),
             request("POST /v1/hit?a\"b HTTP/1.1", &["Host: a.vn"], BODY),
+            request(&format!("POST /v1/hit?{}=0 HTTP/1.1", "a".repeat(URI_BYTES_MAX)), &["Host: a.vn"], BODY),
             request("POST /v1/hit HTTP/1.0", &["Host: a.vn"], BODY),
             request("POST http://a.vn/v1/hit HTTP/1.1", &["Host: a.vn"], BODY),
             request(line, &[], BODY),

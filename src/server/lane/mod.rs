@@ -40,6 +40,8 @@ pub async fn serve<A: Answer>(wire: Rc<Wire>, answers: Rc<A>) -> Left {
             wire.put_back(read);
             return Left::ToHyper;
         };
+        // Whatever comes after it is not the connection's first request.
+        wire.take_first_head();
         wire.enter(Phase::Work);
         let is_last = answers.answer_hit(&beacon, &wire, &mut out).await;
         let length = beacon.length;
