@@ -85,6 +85,54 @@ fn run(cases: &[Case]) {
     node.stop();
 }
 
+/// An answer's status and fields, but for those that are never twice the same.
+fn told(node: &Node, request: &str) -> Vec<String> {
+    let mut stream = TcpStream::connect(&node.public).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, _) = answer.split_once("\r\n\r\n").unwrap();
+    let mut lines: Vec<_> = head.to_ascii_lowercase().lines().map(str::to_owned).collect();
+    assert!(lines.iter().any(|line| line.starts_with("date: ")), "{head}");
+    lines.retain(|line| !line.starts_with("date: ") && !line.starts_with("x-request-id: "));
+    lines.sort();
+    lines
+}
+
+#[test]
+fn a_hit_is_answered_alike_whichever_way_it_is_read() {
+    let (_directory, node) = node();
+    let post = |query: &str, origin: &str, body: &str, more: &str| {
+        let lines = format!("Host: a\r\n{origin}{more}Content-Length: {}\r\n", body.len());
+        hit(&lines, body).replacen("?figures=0", query, 1)
+    };
+    let (none, own, foreign) = ("", "Origin: http://localhost\r\n", "Origin: http://b.vn\r\n");
+    for (query, origin, body) in [
+        ("?figures=0", none, BODY),
+        ("?figures=0", own, BODY),
+        ("", own, BODY),
+        ("?figures=today,total&language=en", own, BODY),
+        ("?figures=tomorrow", own, BODY),
+        ("?figures=online", own, BODY),
+        ("", foreign, BODY),
+        ("", own, r#"{"site":"nobody","url":"http://localhost/a"}"#),
+        ("", own, r#"{"site":"demo"}"#),
+        ("", own, "{"),
+        ("", own, ""),
+    ] {
+        for connection in ["", "Connection: close\r\n", "Connection: keep-alive\r\n"] {
+            let lane = told(&node, &post(query, origin, body, connection));
+            // A field that only hyper is trusted with.
+            let hyper = told(&node, &post(query, origin, body, &format!("{connection}Trailer: none\r\n")));
+            assert_eq!(lane, hyper, "{query} {origin} {body} {connection}");
+        }
+    }
+    node.stop();
+}
+
 #[test]
 fn what_the_standard_allows_is_understood() {
     run(&allowed());
