@@ -27,10 +27,11 @@
 //! lines.
 //!
 //! # One hit
-//! A worker, single-threaded and with a listening socket of its own, reads a request
-//! (`server::connection`), finds the endpoint (`server::router`), and checks site, page and origin
-//! (`server::hit`). The resulting [`counter::Hit`] joins the worker's batch (`ledger::hand_over`),
-//! which a task hands to the committer as soon as the worker has nothing else that is ready. The
+//! A worker, single-threaded and with a listening socket of its own, reads a request. One that posts
+//! a hit, has come whole and has nothing strange about it is read and answered in `server::lane`; any
+//! other goes through hyper (`server::connection`) to its endpoint (`server::router`). Site, page and
+//! origin are checked either way by `server::hit`. The resulting [`counter::Hit`] joins the worker's batch (`ledger::hand_over`),
+//! which a task hands to the committer once no more hits are at hand (or a millisecond is over). The
 //! committer takes all batches that have come while it wrote the last, sums them into one
 //! [`counter::Tally`], writes that as one journal row, and syncs. It changes the figures in memory
 //! and wakes the batches; each hit is answered with the figures.
