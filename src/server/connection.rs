@@ -68,7 +68,8 @@ pub async fn serve<A: Answer>(protocol: &http1::Builder, wire: Rc<Wire>, answers
     });
     match left.await {
         Left::Ended => wire.linger().await,
-        // In memory of its own: most connections never need it.
+        // In memory of its own: most connections never need it. Nothing is awaited in between: told to
+        // finish, hyper would end before it had looked at what was put back.
         Left::ToHyper => Box::pin(serve_all(protocol, wire, answers)).await,
     }
 }

@@ -170,7 +170,8 @@ fn check_origin(site: &EnrolledSite, page: &str, headers: &impl HeaderFields) ->
         {
             return true;
         }
-        let url = std::str::from_utf8(origin).ok().and_then(|text| Url::parse(text).ok());
+        let url =
+            std::str::from_utf8(origin).ok().filter(|text| text.is_ascii()).and_then(|text| Url::parse(text).ok());
         url.is_some_and(|url| site.site.covers(&url))
     };
     if headers.values(Field::Origin).all(agrees) {

@@ -266,7 +266,7 @@ impl<N: Node> Answer for Public<N> {
     async fn answer_hit(&self, beacon: &Beacon<'_>, wire: &Wire, out: &mut Vec<u8>) -> bool {
         let started = Instant::now();
         let taken = self.take_hit(beacon.query, beacon.body, &beacon.fields, wire).await;
-        let is_last = beacon.is_last || wire.order() == Order::Part;
+        let is_last = beacon.is_last || wire.order() != Order::Serve;
         let (status, is_last) = match taken {
             Ok(taken) => {
                 let origin = beacon.fields.first(Field::Origin);
