@@ -99,7 +99,7 @@
       function shown() { show(data); }
       page.readyState === 'loading' ? page.addEventListener('DOMContentLoaded', shown) : shown();
     }, JSON.stringify({
-      site: site, url: address, title: page.title.slice(0, 200), webdriver: navigator.webdriver
+      site: site, url: address, title: page.title.slice(0, 200).replace(/[\ud800-\udbff]$/, ''), webdriver: navigator.webdriver
     }));
   }
 
