@@ -386,6 +386,18 @@ fn a_page_in_another_language_asks_for_its_words_with_its_hit() {
 }
 
 #[test]
+fn a_title_that_is_cut_within_a_character_costs_no_hit() {
+    // 200 units of UTF-16 end in the middle of the emoji.
+    let page = format!("<!doctype html><title>{}\u{1f600} and on</title>{TAG}", "a".repeat(199));
+    let portal = Portal::start(&[("/bai", &page)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/bai")).await.unwrap();
+        assert_eq!(shown(browser).await, "1");
+        portal.counts(1).await;
+    });
+}
+
+#[test]
 fn a_reader_who_saves_data_is_counted_once_and_sees_the_figures() {
     let portal = Portal::start(&[("/bai", TAG)]);
     portal.run(async |portal, browser| {
