@@ -5,26 +5,17 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use criterion::Criterion;
 use hyper::HeaderMap;
-use thongke::bots::{CensusRow, Kind};
-use thongke::counter::account::{ImportReport, SourceAccount};
-use thongke::counter::csv::Row;
 use thongke::counter::site::Screening;
-use thongke::counter::source::ImportName;
-use thongke::counter::verification::{Repair, Verification};
-use thongke::counter::{
-    Arrival, ClientPrefix, Day, EnrolledSite, PageAddress, PageTitle, Period, Salt, Site, SiteNumber, Sites,
-    VisitorCounts,
-};
+use thongke::counter::{EnrolledSite, Site, SiteNumber};
 use thongke::metrics::Metrics;
 use thongke::server::admission::{Admission, Rate, RateLimits};
 use thongke::server::hit::{Fields, Hits};
-use thongke::server::node::{Counts, Node, Read, Readiness, TopPage, Unavailable};
 use thongke::server::repeats::Repeats;
 use thongke::server::{Sender, TrustedProxies};
 
+use crate::blank_node::BlankNode;
 use crate::drive::requests::ORIGIN;
 
 const USER_AGENT: &str =
@@ -55,7 +46,7 @@ pub fn bench(criterion: &mut Criterion) {
         ("parse JSON and admit, no bots", &unlimited, Screening::All, Duration::ZERO),
         ("parse JSON and find a repeat", &unlimited, Screening::None, window),
     ] {
-        let node = Admitting::new(screening, window);
+        let node = admitting(screening, window);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let Ok(fields) = Fields::parse(body.as_bytes()) else { panic!("a good body") };
@@ -68,113 +59,9 @@ pub fn bench(criterion: &mut Criterion) {
 }
 
 /// A node at which a hit has come as far as this bench looks.
-struct Admitting {
-    sites: Arc<Sites>,
-    repeats: Repeats,
-}
-
-impl Admitting {
-    fn new(screening: Screening, repeat_window: Duration) -> Self {
-        let origins = vec![ORIGIN.parse().expect("an origin")];
-        let site = Site::with_defaults("portal".parse().expect("a site"), origins);
-        let site = EnrolledSite { number: SiteNumber(1), site: Site { screening, repeat_window, ..site } };
-        Self { sites: Arc::new([site].into_iter().collect()), repeats: Repeats::default() }
-    }
-}
-
-impl Node for Admitting {
-    fn sites(&self) -> Arc<Sites> {
-        Arc::clone(&self.sites)
-    }
-
-    async fn count(&self, _: Arrival) -> Result<(), Unavailable> {
-        Ok(())
-    }
-
-    async fn refresh(&self, _: &Arc<EnrolledSite>) {}
-
-    async fn verify(&self, _: &Arc<EnrolledSite>) -> Result<Verification, Unavailable> {
-        Err(beyond())
-    }
-
-    async fn repair(&self, _: &Arc<EnrolledSite>) -> Result<Repair, Unavailable> {
-        Err(beyond())
-    }
-
-    fn version(&self, _: &EnrolledSite) -> Option<(u64, bool)> {
-        None
-    }
-
-    async fn hits(&self, _: &Arc<EnrolledSite>, _: &[Period]) -> Result<Counts, Unavailable> {
-        Err(beyond())
-    }
-
-    fn salt(&self, _: &Arc<EnrolledSite>, _: Day) -> Option<Salt> {
-        None
-    }
-
-    async fn draw_salt(&self, _: &Arc<EnrolledSite>, _: Day) -> Option<Salt> {
-        None
-    }
-
-    async fn visitors(&self, _: &Arc<EnrolledSite>, _: DateTime<Utc>) -> Result<(VisitorCounts, u64), Unavailable> {
-        Err(beyond())
-    }
-
-    async fn admit(&self, _: &Arc<EnrolledSite>, _: Day, page: PageAddress, _: Option<ClientPrefix>) -> PageAddress {
-        page
-    }
-
-    fn titled(&self, _: &EnrolledSite, _: &PageAddress, _: PageTitle) {}
-
-    async fn page_hits(
-        &self,
-        _: &Arc<EnrolledSite>,
-        _: &[PageAddress],
-        _: &[Period],
-    ) -> Result<Read<i64>, Unavailable> {
-        Err(beyond())
-    }
-
-    async fn top_pages(&self, _: &Arc<EnrolledSite>, _: Period, _: usize) -> Result<Read<TopPage>, Unavailable> {
-        Err(beyond())
-    }
-
-    async fn history(&self, _: &Arc<EnrolledSite>, _: &[Period]) -> Result<Read<i64>, Unavailable> {
-        Err(beyond())
-    }
-
-    async fn import(&self, _: &Arc<EnrolledSite>, _: ImportName, _: Vec<Row>) -> Result<ImportReport, Unavailable> {
-        Err(beyond())
-    }
-
-    async fn forget(&self, _: &Arc<EnrolledSite>, _: ImportName) -> Result<Option<ImportReport>, Unavailable> {
-        Err(beyond())
-    }
-
-    async fn sources(&self, _: &Arc<EnrolledSite>) -> Result<Vec<SourceAccount>, Unavailable> {
-        Err(beyond())
-    }
-
-    async fn export(&self, _: &Arc<EnrolledSite>, _: Option<Row>, _: usize) -> Result<Vec<Row>, Unavailable> {
-        Err(beyond())
-    }
-
-    fn repeats(&self) -> &Repeats {
-        &self.repeats
-    }
-
-    fn spare(&self, _: &EnrolledSite, _: Day, _: Kind) {}
-
-    fn spared(&self, _: &EnrolledSite) -> Vec<CensusRow> {
-        Vec::new()
-    }
-
-    fn readiness(&self) -> Readiness {
-        Readiness::default()
-    }
-}
-
-fn beyond() -> Unavailable {
-    Unavailable { reason: "admission goes no further".to_owned() }
+fn admitting(screening: Screening, repeat_window: Duration) -> BlankNode {
+    let origins = vec![ORIGIN.parse().expect("an origin")];
+    let site = Site::with_defaults("portal".parse().expect("a site"), origins);
+    let site = EnrolledSite { number: SiteNumber(1), site: Site { screening, repeat_window, ..site } };
+    BlankNode { sites: Arc::new([site].into_iter().collect()), repeats: Repeats::default() }
 }

@@ -4,6 +4,8 @@
 //! what has `commit` in its name; criterion compares with its last run.
 
 mod admission;
+#[path = "../../fuzz/properties/blank_node.rs"]
+mod blank_node;
 mod figures;
 mod ledger;
 mod raise;

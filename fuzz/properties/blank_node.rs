@@ -16,7 +16,8 @@ use thongke::server::repeats::Repeats;
 
 #[derive(Default)]
 pub struct BlankNode {
-    repeats: Repeats,
+    pub sites: Arc<Sites>,
+    pub repeats: Repeats,
 }
 
 /// Counts of all sizes, negative ones too, as a correction leaves them.
@@ -27,7 +28,7 @@ fn counts(how_many: usize) -> Read<i64> {
 
 impl Node for BlankNode {
     fn sites(&self) -> Arc<Sites> {
-        Arc::default()
+        Arc::clone(&self.sites)
     }
 
     async fn count(&self, _: Arrival) -> Result<(), Unavailable> {

@@ -187,6 +187,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_field_is_known_by_its_name_in_any_case() {
+        use Field::*;
+        let all = [Host, Origin, UserAgent, SecPurpose, Purpose, XMoz, SecFetchMode, Dnt, SecGpc];
+        for field in all.into_iter().chain([XForwardedFor, Forwarded, XRequestId]) {
+            for name in [field.name().as_str().to_owned(), field.name().as_str().to_ascii_uppercase()] {
+                assert!(matches!(meaning(&name), Meaning::Known(known) if known == field), "{name}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn a_request_that_has_not_come_whole_is_none(at in 0..plain().len()) {
