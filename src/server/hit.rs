@@ -251,7 +251,7 @@ impl Hits {
         let known = self.known(&site, &fields.url)?;
         check_origin(&site, &fields.url, headers)?;
         if let Err(exceeded) = self.admission.admit(|| sender.address(), site.number, known.page.as_str()) {
-            self.admission.note(exceeded, sender, &self.metrics);
+            self.admission.note(exceeded, &self.metrics);
             self.note(&site, LIMITED);
             return match self.admission.when_exceeded() {
                 WhenExceeded::Refuse => Err(exceeded.into()),
