@@ -96,6 +96,38 @@ fn the_reference_names_every_route_and_metric() {
     node.stop();
 }
 
+/// Each warning has its row, and each row a warning that the program can still say.
+#[test]
+fn the_warnings_of_check_are_explained_as_they_are_said() {
+    let said = ["src/operate/check.rs", "src/redis/examine.rs", "src/redis/policy.rs"]
+        .map(|path| page(path).split("mod tests").next().unwrap().to_owned())
+        .concat();
+    let continued = regex::Regex::new(r"\\\n\s*").unwrap();
+    let said = continued.replace_all(&said, "");
+    let operations = page("docs/operations.md");
+    let rows = operations.split("| warning |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let cells: Vec<&str> = rows.lines().skip(2).filter_map(|row| row.split('|').nth(1)).collect();
+    let phrases: Vec<&str> = cells.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(phrases.len() > 12, "{phrases:?}");
+    for phrase in &phrases {
+        assert!(said.contains(phrase), "`{phrase}` is not what the program says");
+    }
+    // What the program warns of: the literal after each call.
+    let calls =
+        regex::Regex::new(r#"(?s)(?:\.warn\(|warnings\.push\()\s*(?:&?format!\()?\s*"((?:[^"\\]|\\.)*)""#).unwrap();
+    let mut warnings = 0;
+    for call in calls.captures_iter(&said) {
+        let warning = &call[1];
+        // The directory's dangers and the rest of a list are said by other words.
+        if warning.ends_with("{danger}") || warning.starts_with("{more} more") {
+            continue;
+        }
+        assert!(phrases.iter().any(|phrase| warning.contains(phrase)), "no row for: {warning}");
+        warnings += 1;
+    }
+    assert!(warnings > 8, "only {warnings} warnings were found in the sources");
+}
+
 #[test]
 fn manual_pages_name_every_command_and_completions_can_be_read() {
     let folder = TempDir::new().unwrap();
