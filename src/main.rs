@@ -1,5 +1,7 @@
 //! The program: reads the command line, and runs the command until it is done or told to stop.
 
+#![forbid(unsafe_code)]
+
 mod log;
 
 use std::io::Write as _;

@@ -13,7 +13,7 @@ use hyper::http::request::Parts;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Version};
-use thongke::server::{Beacon, Field, HeaderFields as _, protocol};
+use thongke::server::{Beacon, Field, HeaderFields, protocol};
 
 const HIT_PATH: &str = "/v1/hit";
 
@@ -57,7 +57,7 @@ fn same(beacon: &Beacon<'_>, head: &Parts, body: &Bytes) {
     assert_eq!((head.uri.scheme(), head.uri.authority()), (None, None));
     assert_eq!(body, beacon.body);
     for field in FIELDS {
-        assert!(head.headers.values(field).eq(beacon.fields.values(field)), "{field:?}");
+        assert!(HeaderFields::values(&head.headers, field).eq(beacon.fields.values(field)), "{field:?}");
     }
     for strange in [EXPECT, TRANSFER_ENCODING, UPGRADE] {
         assert!(!head.headers.contains_key(&strange), "{strange} asks for more than the lane does");
