@@ -6,7 +6,7 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue, ORIGIN};
 use prometheus_client::metrics::counter::Counter;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde::de::IgnoredAny;
@@ -18,7 +18,7 @@ use crate::counter::{Arrival, ClientPrefix, Day, EnrolledSite, Hit, PageAddress,
 use crate::metrics::{HitLabels, Metrics};
 
 use super::admission::{Admission, WhenExceeded};
-use super::answer::{JSON, NO_STORE, NOSNIFF, THONGKE_HIT};
+use super::answer::{self, CORP, CROSS_ORIGIN, JSON, NO_STORE, THONGKE_HIT};
 use super::client::Sender;
 use super::fields::{Field, HeaderFields};
 use super::node::Node;
@@ -187,8 +187,8 @@ pub fn answer_headers(mut headers: HeaderMap, result: &'static str, is_json: boo
     let origin = headers.remove(ORIGIN);
     headers.clear();
     if is_json {
-        headers.insert(CONTENT_TYPE, JSON);
-        headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+        answer::put_type(&mut headers, JSON);
+        headers.insert(CORP, CROSS_ORIGIN);
     }
     headers.insert(THONGKE_HIT, HeaderValue::from_static(result));
     headers.insert(CACHE_CONTROL, NO_STORE);

@@ -175,14 +175,18 @@ fn a_callback_is_no_parameter() {
     node.stop();
 }
 
-/// All the invented things that a stranger can name, and what they leave behind.
+/// All the invented things that a stranger can name, and what they leave behind: twenty thousand of
+/// them, a million where there is time (`tests/run --long`).
 #[test]
 fn what_is_invented_leaves_nothing_to_grow_and_real_pages_go_on_counting() {
-    const INVENTED: usize = 20_000;
+    const PAGES_MAX: usize = 500;
+    let is_long = std::env::var("EXPERIMENT_LONG").is_ok_and(|value| !matches!(value.as_str(), "" | "0"));
+    let invented = if is_long { 1_000_000 } else { 20_000 };
     let directory = TempDir::new().unwrap();
     let redis = Redis::start();
     let trust = "trusted_proxies = [\"127.0.0.1\"]\n";
-    let settings = format!("{trust}[site]\npage_cap = 500\n[limits]\npage_rate = 1000000\npage_burst = 1000000\n");
+    let settings =
+        format!("{trust}[site]\npage_cap = {PAGES_MAX}\n[limits]\npage_rate = 1000000\npage_burst = 1000000\n");
     let node = node_of(directory.path(), &settings, &["--redis", &redis.url()]);
     let real = |number: i64| assert!(node.hit_with(&[], hit("/real")).figure("today") > number);
     real(0);
@@ -197,16 +201,28 @@ fn what_is_invented_leaves_nothing_to_grow_and_real_pages_go_on_counting() {
     assert!(!node.admin_get("/sites/demo/export").body.contains("/read-"), "a read made a page");
     flood(&node, 2_000);
     let (memory, series) = (resident_kib(&node), node.admin_get("/metrics").body.lines().count());
-    flood(&node, INVENTED);
+    flood(&node, invented);
     let grown = resident_kib(&node).saturating_sub(memory);
-    assert!(grown < 48 << 10, "{grown} KiB more for {INVENTED} invented pages, sites, origins and addresses");
+    assert!(grown < 48 << 10, "{grown} KiB more for {invented} invented pages, sites, origins and addresses");
     let metrics = node.admin_get("/metrics").body;
     assert!(metrics.lines().count() < series + 60, "{metrics}");
     assert!(!metrics.contains("invented") && !metrics.contains("203.0.113"), "{metrics}");
     let export = node.admin_get("/sites/demo/export").body;
     let pages = export.lines().filter(|line| line.contains(",/invented-")).count();
     // Of each page a row for its day, its month and its year, or so.
-    assert!(pages <= 5 * 500, "{pages} rows of invented pages");
+    assert!(pages <= 5 * PAGES_MAX, "{pages} rows of invented pages");
+    let on_disk: u64 = std::fs::read_dir(directory.path().join("data"))
+        .unwrap()
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!(on_disk < 32 << 20, "{on_disk} bytes on disk");
+    // Of the site its hash and its day's, month's and total pages, each page with what this run gave it.
+    let keys = redis.cli(&["KEYS", "*"]);
+    for key in keys.lines().filter(|key| key.contains(":pages:")) {
+        let members: usize = redis.cli(&["ZCARD", key]).parse().unwrap();
+        assert!(members <= 3 * PAGES_MAX, "{key} has {members} members");
+    }
+    assert!(keys.lines().count() < 20 && !keys.contains("invented"), "{keys}");
     real(1);
     assert!(export.contains(",/real,"), "the real page is lost");
     node.stop();
@@ -228,8 +244,9 @@ fn flood(node: &Node, invented: usize) {
             let body = format!(r#"{{"site":"{site}","url":"http://localhost/invented-{number}"}}"#);
             requests.push_str(&format!(
                 "POST /v1/hit?figures=0 HTTP/1.1\r\nHost: invented-{number}.example\r\nOrigin: {origin}\r\n\
-                 X-Forwarded-For: 203.0.{}.{}\r\nUser-Agent: invented-{number}\r\nX-Invented-{number}: a\r\n\
+                 X-Forwarded-For: 203.{}.{}.{}\r\nUser-Agent: invented-{number}\r\nX-Invented-{number}: a\r\n\
                  Content-Length: {}\r\n\r\n{body}",
+                number / 65_536 % 256,
                 number / 256 % 256,
                 number % 256,
                 body.len()
