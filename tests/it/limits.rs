@@ -86,10 +86,11 @@ fn nothing_that_a_client_writes_makes_it_another() {
 fn a_proxy_that_is_not_believed_is_told_of_once_by_the_first_hit_through_it() {
     const WARNING: &str = "name it in `trusted_proxies`";
     const SEEN: &str = "thongke_unbelieved_proxy 1\n";
-    let pixel = "/v1/hit.gif?site=a&url=http%3A%2F%2Flocalhost%2F";
-    let by_script = |node: &Node, field: &str| hit(node, "a", "/", &[field]).status;
-    let by_picture = |node: &Node, field: &str| ask(&node.public, "GET", pixel, &[field], "").status;
-    let ways: [&dyn Fn(&Node, &str) -> u16; 2] = [&by_script, &by_picture];
+    const PIXEL: &str = "/v1/hit.gif?site=a&url=http%3A%2F%2Flocalhost%2F";
+    type Way = fn(&Node, &str) -> u16;
+    let by_script: Way = |node, field| hit(node, "a", "/", &[field]).status;
+    let by_picture: Way = |node, field| ask(&node.public, "GET", PIXEL, &[field], "").status;
+    let ways = [by_script, by_picture];
     for (way, field) in ways.iter().zip(["X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1"]) {
         let directory = TempDir::new().unwrap();
         let node = node_of(directory.path(), "");

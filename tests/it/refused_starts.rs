@@ -14,6 +14,8 @@ fn refusal(command: &mut Command) -> String {
     let says = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{command:?}: {says}");
     assert!(!says.contains("panicked"), "{says}");
+    // Each cause is said once.
+    assert!(says.matches("os error").count() <= 1, "{says}");
     says
 }
 
