@@ -218,3 +218,19 @@ fn a_file_of_the_first_format_is_taken_over_with_its_journal() {
         });
     }
 }
+
+#[test]
+fn a_file_whose_salts_are_another_tables_rows_is_refused_as_damaged() {
+    let directory = TempDir::new().unwrap();
+    drop(open(directory.path()));
+    let file = Connection::open(directory.path().join("thongke.db")).unwrap();
+    let swap = "INSERT INTO visitors VALUES (1, 20240617, 5, NULL);
+         PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'visitors')
+         WHERE name = 'salts';";
+    file.execute_batch(swap).unwrap();
+    drop(file);
+    let lock = DirectoryLock::take(directory.path()).unwrap();
+    let refusal = Ledger::open(lock, directory.path(), vec![], false, Arc::new(Metrics::new())).unwrap_err();
+    assert!(refusal.to_string().contains("restore"), "{refusal}");
+}
