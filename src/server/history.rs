@@ -11,7 +11,7 @@ use crate::counter::csv::HEADER_SITE;
 use crate::counter::history::Step;
 use crate::counter::{Day, EnrolledSite, Period, Span};
 
-use super::hit::form_field;
+use super::hit_fields::form_field;
 use super::node::{Node, Read};
 use super::pages::{count, wrong};
 use super::refusal::Refusal;

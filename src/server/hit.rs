@@ -1,6 +1,5 @@
 //! What makes a hit: its fields, its site, its page, its origin.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
@@ -9,8 +8,6 @@ use std::time::Instant;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use prometheus_client::metrics::counter::Counter;
 use rustc_hash::{FxBuildHasher, FxHashMap};
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use crate::bots::Kind;
@@ -28,6 +25,8 @@ use super::repeats::View;
 use super::screen::Screen;
 use super::{clock, cors, visit};
 
+pub use super::hit_fields::Fields;
+
 /// What the answer and the metrics call a hit that is not counted because too many came.
 const LIMITED: &str = "limited";
 
@@ -35,102 +34,6 @@ const COUNTED: &str = "counted";
 
 /// Sites that have a series of their own in the metrics; the rest share one.
 const SITES_IN_METRICS: u32 = 1_000;
-
-/// A beacon's body; fields that this version does not know are a newer script's.
-#[derive(Debug, Deserialize)]
-pub struct Fields<'a> {
-    #[serde(borrow)]
-    pub site: Cow<'a, str>,
-    #[serde(borrow)]
-    pub url: Cow<'a, str>,
-    /// What the page calls itself.
-    #[serde(borrow, default)]
-    pub title: Option<Cow<'a, str>>,
-    /// A program steers the browser; anything but `true` says nothing.
-    #[serde(default, deserialize_with = "is_true")]
-    pub webdriver: bool,
-}
-
-fn is_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Said {
-        Plainly(bool),
-        Otherwise(IgnoredAny),
-    }
-    Ok(matches!(Said::deserialize(deserializer)?, Said::Plainly(true)))
-}
-
-impl<'a> Fields<'a> {
-    /// JSON, or a form; whatever the Content-Type says, since `text/plain` spares a preflight.
-    pub fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
-        let text = std::str::from_utf8(body).map_err(|error| Refusal::BodyNotUtf8 { at: error.valid_up_to() })?;
-        let text = text.trim_start();
-        let fields = match text.bytes().next() {
-            None => return Err(Refusal::BodyEmpty),
-            Some(b'{') => serde_json::from_str::<Self>(text).map_err(|error| diagnose(text, &error))?,
-            Some(b'[' | b'"') => return Err(Refusal::NeitherObjectNorForm),
-            Some(_) => Self::parse_form(text)?,
-        };
-        match (fields.site.is_empty(), fields.url.is_empty()) {
-            (true, _) => Err(Refusal::FieldEmpty { field: "site" }),
-            (_, true) => Err(Refusal::FieldEmpty { field: "url" }),
-            _ => Ok(fields),
-        }
-    }
-
-    fn parse_form(text: &'a str) -> Result<Self, Refusal> {
-        if !text.contains('=') {
-            return Err(Refusal::NeitherObjectNorForm);
-        }
-        let field = |field| form_field(text, field)?.ok_or(Refusal::FieldMissing { field });
-        let webdriver = form_field(text, "webdriver")?.is_some_and(|value| value == "true");
-        Ok(Self { site: field("site")?, url: field("url")?, title: form_field(text, "title")?, webdriver })
-    }
-
-    /// A query such as the pixel's; without a `url` in it, the page is the one that `Referer` names.
-    pub fn parse_query(query: &'a str, referer: Option<&'a str>) -> Result<Self, Refusal> {
-        let site = form_field(query, "site")?.ok_or(Refusal::FieldMissing { field: "site" })?;
-        let url = form_field(query, "url")?.or(referer.map(Cow::Borrowed));
-        let title = form_field(query, "title")?;
-        Ok(Self { site, url: url.ok_or(Refusal::FieldMissing { field: "url" })?, title, webdriver: false })
-    }
-}
-
-/// A field of a form, which may stand there once.
-pub fn form_field<'a>(form: &'a str, field: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
-    let mut values = form_urlencoded::parse(form.as_bytes()).filter(|(key, _)| key == field).map(|(_, value)| value);
-    let value = values.next();
-    if values.next().is_some() {
-        return Err(Refusal::FieldTwice { field });
-    }
-    // The decoder's mark for bytes that are not UTF-8; no address holds it of its own.
-    match value {
-        Some(value) if value.contains('\u{fffd}') => Err(Refusal::FieldEncoding { field }),
-        value => Ok(value),
-    }
-}
-
-/// What is wrong with a body that can't be read; off the path of good ones.
-fn diagnose(text: &str, error: &serde_json::Error) -> Refusal {
-    let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else {
-        return Refusal::NotJson { reason: error.to_string() };
-    };
-    for field in ["site", "url", "title"] {
-        let found = match value.get(field) {
-            None | Some(serde_json::Value::Null) if field == "title" => continue,
-            None => return Refusal::FieldMissing { field },
-            Some(serde_json::Value::String(_)) => continue,
-            Some(serde_json::Value::Null) => "null",
-            Some(serde_json::Value::Bool(_)) => "a boolean",
-            Some(serde_json::Value::Number(_)) => "a number",
-            Some(serde_json::Value::Array(_)) => "an array",
-            Some(serde_json::Value::Object(_)) => "an object",
-        };
-        return Refusal::FieldType { field, found };
-    }
-    Refusal::NotJson { reason: error.to_string() }
-}
 
 pub fn find_site(sites: &Sites, id: &str) -> Result<Arc<EnrolledSite>, Refusal> {
     if let Some(site) = sites.get(id) {

@@ -120,6 +120,9 @@ fn a_hit_is_answered_alike_whichever_way_it_is_read() {
         ("", foreign, BODY),
         ("", own, r#"{"site":"nobody","url":"http://localhost/a"}"#),
         ("", own, r#"{"site":"demo"}"#),
+        ("?figures=0", own, r#"{"site":"demo","url":"http://localhost/a","title":"Tin \ud83d"}"#),
+        ("?figures=0", own, r#"{"site":"demo","url":"http://localhost/a","title":1}"#),
+        ("?figures=0", own, "site=demo&url=http://localhost/a&title=%ff"),
         ("", own, "{"),
         ("", own, ""),
     ] {
