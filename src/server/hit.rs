@@ -10,12 +10,12 @@ use prometheus_client::metrics::counter::Counter;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use url::Url;
 
-use crate::bots::Kind;
+use crate::bots::{BOT, Kind};
 use crate::counter::{Arrival, ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, SiteNumber, Sites};
 use crate::metrics::{HitLabels, Metrics};
 
 use super::admission::{Admission, WhenExceeded};
-use super::answer::{JSON, NO_STORE, NOSNIFF, THONGKE_HIT};
+use super::answer::{JSON, NO_STORE, NOSNIFF, THONGKE_HIT, THONGKE_HIT_KIND};
 use super::client::Sender;
 use super::fields::{Field, HeaderFields};
 use super::node::Node;
@@ -31,6 +31,32 @@ pub use super::hit_fields::Fields;
 const LIMITED: &str = "limited";
 
 const COUNTED: &str = "counted";
+
+/// What an answer says of its hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// `Thongke-Hit`: `counted`, or why not.
+    pub result: &'static str,
+    /// `Thongke-Hit-Kind`: which kind of bot.
+    pub kind: Option<&'static str>,
+}
+
+impl Verdict {
+    const COUNTED: Self = Self { result: COUNTED, kind: None };
+    const LIMITED: Self = Self { result: LIMITED, kind: None };
+
+    fn spared(kind: Kind) -> Self {
+        // Of the others, the result says it all.
+        Self { result: kind.result(), kind: (kind.result() == BOT).then(|| kind.as_str()) }
+    }
+
+    pub fn put(self, headers: &mut HeaderMap) {
+        headers.insert(THONGKE_HIT, HeaderValue::from_static(self.result));
+        if let Some(kind) = self.kind {
+            headers.insert(THONGKE_HIT_KIND, HeaderValue::from_static(kind));
+        }
+    }
+}
 
 /// Sites that have a series of their own in the metrics; the rest share one.
 const SITES_IN_METRICS: u32 = 1_000;
@@ -86,14 +112,14 @@ fn check_origin(site: &EnrolledSite, page: &str, headers: &impl HeaderFields) ->
 
 /// Makes the header fields of a hit's answer out of its request's, whose place they take:
 /// hyper keeps it for the connection's next request, so that no hit allocates one.
-pub fn answer_headers(mut headers: HeaderMap, result: &'static str, is_json: bool) -> HeaderMap {
+pub fn answer_headers(mut headers: HeaderMap, verdict: Verdict, is_json: bool) -> HeaderMap {
     let origin = headers.remove(ORIGIN);
     headers.clear();
     if is_json {
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     }
-    headers.insert(THONGKE_HIT, HeaderValue::from_static(result));
+    verdict.put(&mut headers);
     headers.insert(CACHE_CONTROL, NO_STORE);
     cors::allow_origin(&mut headers, origin);
     headers
@@ -102,8 +128,7 @@ pub fn answer_headers(mut headers: HeaderMap, result: &'static str, is_json: boo
 /// A hit that is done with: counted, or spared the figures.
 pub struct Received {
     pub site: Arc<EnrolledSite>,
-    /// What `Thongke-Hit` says: `counted`, or why not.
-    pub result: &'static str,
+    pub verdict: Verdict,
 }
 
 /// Counts hits, and keeps the handles of their metrics.
@@ -158,7 +183,7 @@ impl Hits {
             self.note(&site, LIMITED);
             return match self.admission.when_exceeded() {
                 WhenExceeded::Refuse => Err(exceeded.into()),
-                WhenExceeded::Ignore => Ok(Received { site, result: LIMITED }),
+                WhenExceeded::Ignore => Ok(Received { site, verdict: Verdict::LIMITED }),
             };
         }
         let now = clock::now();
@@ -199,9 +224,9 @@ impl Hits {
                 self.titled(node, known, &fields.url, title);
             }
         }
-        let result = spared.map_or(COUNTED, Kind::result);
-        self.note(&site, result);
-        Ok(Received { site, result })
+        let verdict = spared.map_or(Verdict::COUNTED, Verdict::spared);
+        self.note(&site, verdict.result);
+        Ok(Received { site, verdict })
     }
 
     /// The page under which a hit counts: a worker asks the node once a day and url.

@@ -297,14 +297,25 @@ fn questions_that_make_no_sense_are_refused_with_what_would() {
         assert_eq!(node.get(&format!("/v1/sites/nobody/{what}")).status, 404, "{what}");
         assert_eq!(node.post(&format!("/v1/sites/demo/{what}"), "").status, 405, "{what}");
     }
-    // A hit with a figure that is none is refused before it counts.
+    // A hit is counted whatever it wishes for, and told what is wrong with that.
     let hit = r#"{"site":"demo","url":"http://localhost/a"}"#;
-    for wish in ["figures=tomorrow", "figures=online", "language=fr"] {
-        assert_eq!(node.post(&format!("/v1/hit?{wish}"), hit).status, 400);
+    for (wish, field) in [
+        ("figures=tomorrow", "figures"),
+        ("figures=online", "figures"),
+        ("language=fr", "language"),
+        ("label_style=x", "label_style"),
+    ] {
+        let told = node.post(&format!("/v1/hit?{wish}"), hit);
+        assert_eq!((told.status, told.json()["field"].as_str()), (400, Some(field)), "{}", told.body);
+        assert_eq!(told.header("thongke-hit"), Some("counted"), "{}", told.head);
+        assert!(told.header("access-control-expose-headers").unwrap().contains("Thongke-Hit"), "{}", told.head);
     }
+    // One that is refused for itself has not counted, whatever it wishes for.
+    let nobody = node.post("/v1/hit?figures=tomorrow", r#"{"site":"nobody","url":"http://localhost/a"}"#);
+    assert_eq!((nobody.status, nobody.header("thongke-hit")), (404, None), "{}", nobody.head);
     assert_eq!(node.post("/v1/hit", r#"{"site":"demo","url":"http://localhost/a","title":null}"#).status, 200);
     let counted = node.post("/v1/hit?figures=total", hit);
-    assert_eq!((counted.status, counted.figure("total")), (200, 2));
+    assert_eq!((counted.status, counted.figure("total")), (200, 6));
     let long = titled(&node, "/a", &"ả".repeat(1_000));
     assert_eq!(long.status, 200);
     assert_eq!(top(&node, "limit=1")[0].1.as_ref().unwrap().chars().count(), 200);

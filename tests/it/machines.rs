@@ -72,6 +72,7 @@ fn a_machines_hit_is_answered_and_stands_in_the_metrics_but_not_in_the_figures()
     assert_eq!(says(&portal.hit("/a", &[("User-Agent", CHROME)])), "200 counted");
     let refused = portal.hit("/a", &[("User-Agent", GOOGLEBOT)]);
     assert_eq!(says(&refused), "200 bot");
+    assert_eq!(refused.header("thongke-hit-kind"), Some("search-engine"));
     // With the figures, since a page may show them all the same.
     assert_eq!(refused.figure("total"), 1);
     for (fields, expected) in [
@@ -84,7 +85,10 @@ fn a_machines_hit_is_answered_and_stands_in_the_metrics_but_not_in_the_figures()
         (&[("User-Agent", CHROME), ("X-Moz", "prefetch")], "200 prefetch"),
         (&[("User-Agent", CHROME), ("Sec-Fetch-Mode", "cors"), ("Save-Data", "on")], "200 counted"),
     ] {
-        assert_eq!(says(&portal.hit("/a", fields)), expected, "{fields:?}");
+        let answer = portal.hit("/a", fields);
+        assert_eq!(says(&answer), expected, "{fields:?}");
+        let kind = answer.header("thongke-hit-kind");
+        assert_eq!(kind.is_some(), expected == "200 bot", "{fields:?}: {kind:?}");
     }
     let steered = r#"{"site":"a","url":"http://localhost/a","webdriver":true}"#;
     assert_eq!(says(&portal.send("/v1/hit", steered, &[("User-Agent", CHROME)])), "200 bot");
