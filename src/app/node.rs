@@ -11,7 +11,7 @@ use crate::counter::source::ImportName;
 use crate::counter::verification::{Findings, Kind, Repair, Verification};
 use crate::counter::{
     Arrival, ClientPrefix, Contribution, Day, EnrolledSite, PageAddress, PageTitle, Period, Salt, SiteNumber, Sites,
-    Sketch, Source, VisitorCounts, Window,
+    Sketch, Source, Visit, VisitorCounts, Window,
 };
 use crate::ledger::{Ledger, LiveHits, NotDurable, Seen, TOP_MAX};
 use crate::redis::node::{ChangedTitle, RowKey, Sighting};
@@ -139,6 +139,10 @@ impl server::node::Node for Node {
 
     async fn count(&self, arrival: Arrival) -> Result<(), Unavailable> {
         self.ledger.count(arrival).await.map_err(unavailable)
+    }
+
+    async fn reload(&self, site: &EnrolledSite, day: Day, visit: Visit) -> Result<(), Unavailable> {
+        self.ledger.reload(site.number, day, visit).await.map_err(unavailable)
     }
 
     async fn refresh(&self, site: &Arc<EnrolledSite>) {

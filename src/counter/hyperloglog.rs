@@ -108,6 +108,11 @@ impl Sketch {
         has_changed
     }
 
+    /// Whether to add it would change nothing.
+    pub fn has(&self, trace: Trace) -> bool {
+        self.registers.rank(trace.register) >= trace.rank
+    }
+
     /// Whether that changed anything.
     pub fn merge(&mut self, other: &Self) -> bool {
         let mut has_changed = false;
@@ -303,6 +308,17 @@ impl Registers {
                 }
             },
             Self::Dense(dense) => dense.raise(trace),
+        }
+    }
+
+    /// The highest rank that a register has, or 0.
+    fn rank(&self, register: u16) -> u8 {
+        match self {
+            Self::Sparse(traces) => {
+                let at = traces.binary_search_by_key(&register, |known| known.register);
+                at.map_or(0, |at| traces[at].rank)
+            }
+            Self::Dense(dense) => dense.ranks[usize::from(register)],
         }
     }
 

@@ -193,10 +193,11 @@ impl Committer {
             return Ok(());
         }
         let started = Instant::now();
-        let mut batch_hits = 0_usize;
+        let (mut batch_hits, mut is_news) = (0_usize, false);
         let mut tally = Tally::default();
         for arrival in gathered.iter().flat_map(|gathering| gathering.take()) {
-            batch_hits += 1;
+            is_news = true;
+            batch_hits += usize::from(arrival.is_hit());
             tally.add_arrival(arrival);
         }
         let by_day = tally.by_day();
@@ -210,7 +211,7 @@ impl Committer {
         let titles = if fold_is_idle && self.titles_are_due { self.titles.take(step / 4) } else { Vec::new() };
         let mut homeless = Vec::new();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if batch_hits > 0 {
+        if is_news {
             let source = match run_number {
                 Some(number) => number,
                 None => *run_number.insert(store::source_number(&transaction, &self.run, false)?),
@@ -266,7 +267,7 @@ impl Committer {
         } else if !fold_is_idle {
             self.finish_fold_step(step);
         }
-        if batch_hits > 0 {
+        if is_news {
             self.metrics.commit_duration.observe(started.elapsed().as_secs_f64());
             self.metrics.commit_batch_hits.observe(batch_hits as f64);
             let batch_hits = i64::try_from(batch_hits).unwrap_or(0);

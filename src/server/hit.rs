@@ -191,7 +191,7 @@ impl Hits {
         let mut spared = self.screen.judge(site.site.screening, headers, fields.webdriver);
         let mut view = None;
         if spared.is_none() && !site.site.repeat_window.is_zero() {
-            view = view_of(node, &site, &known.page, headers, sender);
+            view = view_of(node, &site, day, &known.page, headers, sender);
             let window = site.site.repeat_window;
             if view.is_some_and(|view| node.repeats().is_repeat(view, window, Instant::now())) {
                 spared = Some(Kind::Repeat);
@@ -199,8 +199,19 @@ impl Hits {
         }
         if let Some(kind) = spared {
             node.spare(&site, day, kind);
+            let reload = async {
+                if kind == Kind::Repeat
+                    && site.site.counts_visitors()
+                    && let Some(visit) = visit::of(node, &site, now, headers, sender).await
+                    && let Err(error) = node.reload(&site, day, visit).await
+                {
+                    tracing::debug!(site = %site.site.id, "no visitor is counted: {error}");
+                }
+            };
             if with_figures {
-                node.refresh(&site).await;
+                futures_util::future::join(reload, node.refresh(&site)).await;
+            } else {
+                reload.await;
             }
         } else {
             let known = self.counted_under(node, known, &fields.url, day, sender).await;
@@ -210,7 +221,7 @@ impl Hits {
                 true => visit::of(node, &site, now, headers, sender).await,
                 false => None,
             };
-            let counting = node.count(Arrival { hit: Hit { site: site.number, day, page: known.page }, visit });
+            let counting = node.count(Arrival::Hit { hit: Hit { site: site.number, day, page: known.page }, visit });
             let counted = if with_figures {
                 futures_util::future::join(counting, node.refresh(&site)).await.0
             } else {
@@ -290,6 +301,7 @@ impl Hits {
 fn view_of<N: Node, H: HeaderFields>(
     node: &N,
     site: &EnrolledSite,
+    day: Day,
     page: &PageAddress,
     headers: &H,
     sender: &Sender<'_, H>,
@@ -298,5 +310,6 @@ fn view_of<N: Node, H: HeaderFields>(
         return None;
     }
     let user_agent = headers.first(Field::UserAgent);
-    Some(node.repeats().view((site.number, sender.address()?, user_agent, page.as_str())))
+    // A view of another day is another: no window reaches across the site's midnight.
+    Some(node.repeats().view((site.number, day, sender.address()?, user_agent, page.as_str())))
 }
