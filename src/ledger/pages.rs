@@ -279,10 +279,14 @@ fn known(counts: Vec<SiteCount>, run: &Source, unfolded: i64) -> Known {
 fn most_read(connection: &Connection, site: SiteNumber, period: Period) -> rusqlite::Result<Vec<PageAddress>> {
     connection
         .prepare_cached(
-            "SELECT p.address FROM
+            // Addresses are looked up of those alone that may be among the first: of many pages with as many
+            // hits, all.
+            "WITH c AS MATERIALIZED
                (SELECT page, sum(hits) AS hits FROM counts WHERE site = ?1 AND period = ?2 AND page > 0
-                GROUP BY page HAVING sum(hits) > 0 ORDER BY 2 DESC, 1 LIMIT ?3) AS c
-             JOIN pages p ON p.number = c.page ORDER BY c.hits DESC, p.address",
+                GROUP BY page HAVING sum(hits) > 0)
+             SELECT p.address FROM c JOIN pages p ON p.number = c.page
+             WHERE c.hits >= ifnull((SELECT hits FROM c ORDER BY hits DESC LIMIT 1 OFFSET ?3 - 1), 0)
+             ORDER BY c.hits DESC, p.address LIMIT ?3",
         )?
         // One more, for `(other)` is no page.
         .query_map(params![site.0, period.number(), i64::try_from(TOP_MAX + 1).unwrap_or(i64::MAX)], |row| {

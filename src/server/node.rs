@@ -74,7 +74,8 @@ pub trait Node: Send + Sync + 'static {
         periods: &[Period],
     ) -> impl Future<Output = Result<Read<i64>, Unavailable>>;
 
-    /// The most read pages of a period, the first first.
+    /// The most read pages of a period, the first first; of those with as many hits, by the bytes of
+    /// their addresses.
     fn top_pages(
         &self,
         site: &Arc<EnrolledSite>,

@@ -234,6 +234,40 @@ fn two_nodes_with_a_cluster_show_every_figure() {
     nodes.into_iter().for_each(Node::stop);
 }
 
+/// More pages with as many hits than any list holds, come upon from the last to the first.
+#[test]
+fn pages_read_as_often_stand_by_address_with_and_without_redis_wherever_the_list_ends() {
+    let redis = Redis::start();
+    let url = redis.url();
+    let site = format!("[limits]\nenabled = false\n{SITE}");
+    let [alone, one, two] = [(); 3].map(|()| TempDir::new().unwrap());
+    let [alone_at, one_at, two_at] = [&alone, &one, &two].map(TempDir::path);
+    let mut by_address = vec!["/nhieu".to_owned()];
+    by_address.extend((0..130).map(|page| format!("/trang-{page:03}")));
+    by_address.push("/ả".to_owned());
+    for (directory, more) in [(alone_at, &[][..]), (one_at, &["--redis", &url])] {
+        let node = start(directory, &site, more);
+        for page in by_address.iter().rev() {
+            assert_eq!(node.hit(page).status, 200);
+        }
+        for _ in 0..2 {
+            assert_eq!(node.hit("/nhieu").status, 200);
+        }
+        // What has no page is no page.
+        import(&node, "old", "period,page,hits\ntotal,/am,-1\n");
+        node.stop();
+    }
+    let [alone, one, two] = [(alone_at, &[][..]), (one_at, &["--redis", &url]), (two_at, &["--redis", &url])]
+        .map(|(at, more)| start(at, &site, more));
+    for limit in [1, 2, 10, 100] {
+        for (name, node) in [("alone", &alone), ("with Redis", &one), ("that has counted none", &two)] {
+            let pages = || top(node, &format!("period=total&limit={limit}")).into_iter().map(|(page, ..)| page);
+            until(&format!("a node {name} shows {limit}"), LONG, || pages().eq(by_address.iter().take(limit).cloned()));
+        }
+    }
+    [alone, one, two].into_iter().for_each(Node::stop);
+}
+
 #[test]
 fn questions_that_make_no_sense_are_refused_with_what_would() {
     let directory = TempDir::new().unwrap();
