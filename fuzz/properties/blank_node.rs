@@ -9,7 +9,7 @@ use thongke::counter::csv::Row;
 use thongke::counter::source::ImportName;
 use thongke::counter::verification::{Repair, Verification};
 use thongke::counter::{
-    Arrival, ClientPrefix, Day, EnrolledSite, PageAddress, PageTitle, Period, Salt, Sites, Visit, VisitorCounts,
+    Arrival, ClientPrefix, Day, EnrolledSite, PageAddress, Period, Salt, Sites, Visit, VisitorCounts,
 };
 use thongke::server::node::{Counts, Node, Read, Readiness, TopPage, Unavailable};
 use thongke::server::repeats::Repeats;
@@ -73,7 +73,7 @@ impl Node for BlankNode {
         page
     }
 
-    fn titled(&self, _: &EnrolledSite, _: &PageAddress, _: PageTitle) {}
+    fn titled(&self, _: &EnrolledSite, _: &PageAddress, _: &str) {}
 
     async fn page_hits(
         &self,

@@ -201,8 +201,8 @@ impl server::node::Node for Node {
         }
     }
 
-    fn titled(&self, site: &EnrolledSite, page: &PageAddress, title: PageTitle) {
-        self.ledger.titled(site.number, page.clone(), title, (self.now)().timestamp_millis());
+    fn titled(&self, site: &EnrolledSite, page: &PageAddress, title: &str) {
+        self.ledger.titled(site.number, page, title, (self.now)().timestamp_millis());
     }
 
     async fn page_hits(

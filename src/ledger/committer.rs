@@ -81,7 +81,7 @@ pub struct Committer {
     pub row: Vec<u8>,
     pub prune: bool,
     pub admission: Arc<Admission>,
-    pub titles: Arc<titles::Waiting>,
+    pub titles: Arc<titles::Given>,
     /// Set when a fold has ended: then titles' pages have numbers.
     pub titles_are_due: bool,
 }
@@ -208,7 +208,8 @@ impl Committer {
         let mut number = self.reached.journal;
         let mut run_number = self.run_number;
         let mut has_more_to_prune = self.prune;
-        let titles = if fold_is_idle && self.titles_are_due { self.titles.take(step / 4) } else { Vec::new() };
+        let titles =
+            if fold_is_idle && self.titles_are_due { self.titles.waiting().take(step / 4) } else { Vec::new() };
         let mut homeless = Vec::new();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if is_news {
@@ -259,7 +260,7 @@ impl Committer {
         if fold_is_idle && !folds_crowds {
             // Those whose pages are not folded yet wait for the next fold, with those that came meanwhile.
             self.titles_are_due &= titles.len() > homeless.len();
-            homeless.into_iter().for_each(|title| self.titles.put(title));
+            homeless.into_iter().for_each(|title| self.titles.waiting().put(title));
         }
         if folds_crowds {
             folded_crowds.are_on_disk();
@@ -334,7 +335,7 @@ impl Committer {
         self.tail.advance(mark);
         if self.fold.is_idle() {
             self.prune = true;
-            self.titles_are_due = !self.titles.is_empty();
+            self.titles_are_due = !self.titles.waiting().is_empty();
         }
     }
 
@@ -365,7 +366,7 @@ impl Committer {
             self.commit(&[], STEP_IDLE)?;
         }
         // All pages have numbers now.
-        self.titles_are_due = !self.titles.is_empty();
+        self.titles_are_due = !self.titles.waiting().is_empty();
         while self.titles_are_due {
             self.commit(&[], STEP_IDLE)?;
         }

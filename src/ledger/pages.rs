@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use crate::counter::page_cap::Excess;
-use crate::counter::{
-    ClientPrefix, Day, EnrolledSite, Known, PageAddress, PageTitle, Period, Register, SiteNumber, Source,
-};
+use crate::counter::{ClientPrefix, Day, EnrolledSite, Known, PageAddress, Period, Register, SiteNumber, Source};
 
 use crate::metrics::ReasonLabels;
 
@@ -190,8 +188,8 @@ impl Ledger {
     }
 
     /// Takes a title that a page gave with its hit.
-    pub fn titled(&self, site: SiteNumber, page: PageAddress, title: PageTitle, given_ms: i64) {
-        self.titles.put((site, page, GivenTitle { title, given_ms }));
+    pub fn titled(&self, site: SiteNumber, page: &PageAddress, title: &str, given_ms: i64) {
+        self.titles.give(site, page, title, given_ms);
     }
 
     pub async fn titles(
@@ -200,7 +198,7 @@ impl Ledger {
         pages: Vec<PageAddress>,
     ) -> Result<Vec<Option<GivenTitle>>, NotDurable> {
         // What waits for its hit to be folded is newer than what is on file.
-        let waiting: Vec<_> = pages.iter().map(|page| self.titles.get(site, page)).collect();
+        let waiting: Vec<_> = pages.iter().map(|page| self.titles.waiting().get(site, page)).collect();
         let on_file = self.queries.read(move |connection| titles::read(connection, site, &pages)).await?;
         Ok(waiting.into_iter().zip(on_file).map(|(waiting, on_file)| waiting.or(on_file)).collect())
     }

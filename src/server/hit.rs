@@ -1,17 +1,16 @@
 //! What makes a hit: its fields, its site, its page, its origin.
 
 use std::cell::RefCell;
-use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use prometheus_client::metrics::counter::Counter;
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::FxHashMap;
 use url::Url;
 
 use crate::bots::{BOT, Kind};
-use crate::counter::{Arrival, ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, SiteNumber, Sites};
+use crate::counter::{Arrival, ClientPrefix, Day, EnrolledSite, Hit, PageAddress, SiteNumber, Sites};
 use crate::metrics::{HitLabels, Metrics};
 
 use super::admission::{Admission, WhenExceeded};
@@ -149,8 +148,6 @@ struct KnownUrl {
     page: PageAddress,
     /// The day on which the page was found to count under its own address.
     admitted_on: Option<Day>,
-    /// A hash of the title that was given last that day.
-    title: Option<u64>,
 }
 
 impl Hits {
@@ -216,7 +213,7 @@ impl Hits {
         } else {
             let known = self.counted_under(node, known, &fields.url, day, sender).await;
             let title = fields.title.as_deref().filter(|_| !known.page.is_other());
-            let titled = title.map(|title| (title, known.clone()));
+            let titled = title.map(|title| (title, known.page.clone()));
             let visit = match site.site.counts_visitors() {
                 true => visit::of(node, &site, now, headers, sender).await,
                 false => None,
@@ -231,8 +228,8 @@ impl Hits {
                 node.repeats().forget(view);
             }
             counted?;
-            if let Some((title, known)) = titled {
-                self.titled(node, known, &fields.url, title);
+            if let Some((title, page)) = titled {
+                node.titled(&site, &page, title);
             }
         }
         let verdict = spared.map_or(Verdict::COUNTED, Verdict::spared);
@@ -255,7 +252,7 @@ impl Hits {
         let client = if self.limits_clients { sender.address().map(ClientPrefix::of) } else { None };
         let page = node.admit(&known.site, day, known.page.clone(), client).await;
         let admitted_on = (page == known.page).then_some(day);
-        let known = KnownUrl { page, admitted_on, title: None, ..known };
+        let known = KnownUrl { page, admitted_on, ..known };
         if admitted_on.is_some() {
             self.pages.borrow_mut().insert(url, known.clone());
         }
@@ -269,21 +266,10 @@ impl Hits {
             Some(known) if Arc::ptr_eq(&known.site, site) => Ok(known),
             _ => {
                 let page = page_of(site, url)?;
-                let known = KnownUrl { site: Arc::clone(site), page, admitted_on: None, title: None };
+                let known = KnownUrl { site: Arc::clone(site), page, admitted_on: None };
                 pages.insert(url, known.clone());
                 Ok(known)
             }
-        }
-    }
-
-    /// Passes a title on, unless this worker has had it today.
-    fn titled<N: Node>(&self, node: &N, known: KnownUrl, url: &str, title: &str) {
-        let hash = Some(FxBuildHasher.hash_one(title));
-        if known.title != hash {
-            if let Some(title) = PageTitle::of(title) {
-                node.titled(&known.site, &known.page, title);
-            }
-            self.pages.borrow_mut().insert(url, KnownUrl { title: hash, ..known });
         }
     }
 

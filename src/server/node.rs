@@ -63,8 +63,8 @@ pub trait Node: Send + Sync + 'static {
         client: Option<ClientPrefix>,
     ) -> impl Future<Output = PageAddress>;
 
-    /// Takes the title that a page gave with its hit.
-    fn titled(&self, site: &EnrolledSite, page: &PageAddress, title: PageTitle);
+    /// Takes the title that a page gave with its hit: text as it came. As a rule it is known.
+    fn titled(&self, site: &EnrolledSite, page: &PageAddress, title: &str);
 
     /// The hits of each page in each period: all periods of the first page, and so on.
     fn page_hits(

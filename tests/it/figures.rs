@@ -234,6 +234,20 @@ fn two_nodes_with_a_cluster_show_every_figure() {
     nodes.into_iter().for_each(Node::stop);
 }
 
+/// Each hit on a connection of its own, so on whichever worker the kernel chooses.
+#[test]
+fn the_latest_title_holds_whichever_worker_it_came_to() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), &format!("[limits]\nenabled = false\n{SITE}"), &[]);
+    for round in 0..40 {
+        let title = ["Cũ", "Mới"][usize::from(rand::random::<bool>())];
+        assert_eq!(titled(&node, "/a", title).status, 200);
+        let shown = || top(&node, &format!("period=total&limit={}", 1 + round))[0].1.clone();
+        until("the latest title is shown", LONG, || shown().as_deref() == Some(title));
+    }
+    node.stop();
+}
+
 /// More pages with as many hits than any list holds, come upon from the last to the first.
 #[test]
 fn pages_read_as_often_stand_by_address_with_and_without_redis_wherever_the_list_ends() {
