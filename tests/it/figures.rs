@@ -441,3 +441,41 @@ fn one_client_can_not_fill_a_sites_day() {
     assert_eq!((exported(&node, "/known"), folded(&node, "client")), (6, 30));
     node.stop();
 }
+
+#[test]
+fn a_restart_gives_no_client_its_whole_part_again() {
+    let directory = TempDir::new().unwrap();
+    let site = format!("{SITE}page_cap = 1000\n");
+    let bring = |node: &Node, pages: std::ops::Range<u32>| {
+        let before = folded(node, "client");
+        let count = u64::from(pages.end - pages.start);
+        pages.for_each(|page| assert_eq!(node.hit(&format!("/page-{page}")).status, 200));
+        count - (folded(node, "client") - before)
+    };
+    let node = start(directory.path(), &site, &[]);
+    assert_eq!(bring(&node, 0..100), 50);
+    node.kill();
+    // The day has had these, and `(other)`: a twentieth of what is left.
+    let node = start(directory.path(), &site, &[]);
+    assert_eq!(bring(&node, 100..200), (1_000 - 51) / 20);
+    assert_eq!(bring(&node, 0..50), 50);
+    node.stop();
+}
+
+#[test]
+fn a_network_of_many_prefixes_can_not_fill_a_sites_day() {
+    let directory = TempDir::new().unwrap();
+    let site = format!("trusted_proxies = [\"127.0.0.1\"]\n{SITE}page_cap = 1000\n");
+    let node = start(directory.path(), &site, &[]);
+    let hit = |page: &str, from: String| {
+        let body = format!(r#"{{"site":"demo","url":"http://localhost{page}"}}"#);
+        assert_eq!(node.hit_with(&[&format!("X-Forwarded-For: {from}")], body).status, 200);
+    };
+    for number in 0..150 {
+        hit(&format!("/page-{number}"), format!("2001:db8:7:{number:x}::1"));
+    }
+    assert_eq!((folded(&node, "network"), folded(&node, "client"), folded(&node, "site")), (50, 0, 0));
+    hit("/tin-tuc", "2001:db8:8::1".to_owned());
+    assert_eq!((exported(&node, "/tin-tuc"), exported(&node, "(other)")), (1, 50));
+    node.stop();
+}
