@@ -195,7 +195,11 @@ impl server::node::Node for Node {
         page: PageAddress,
         client: Option<ClientPrefix>,
     ) -> PageAddress {
-        match self.ledger.admit(site, day, &page, client).await {
+        let elsewhere = async || match self.publication.get() {
+            None => Some(false),
+            Some(publication) => publication.knows_page(&site.site, &page).await,
+        };
+        match self.ledger.admit(site, day, &page, client, elsewhere).await {
             None => page,
             Some(_) => PageAddress::other(),
         }

@@ -47,6 +47,8 @@ struct Part {
 
 const CLIENTS: Part = Part { of: 20, min: 20 };
 const NETWORKS: Part = Part { of: 10, min: 40 };
+/// Pages beyond the cap that count because nobody could tell whether they are known.
+const UNKNOWABLE: Part = Part { of: 10, min: 40 };
 
 impl Part {
     fn of(self, pages: u32) -> u32 {
@@ -66,6 +68,7 @@ pub struct PagesOfDay {
     brought: FxHashMap<u64, ClientPrefix>,
     brought_by: FxHashMap<ClientPrefix, u32>,
     brought_by_network: FxHashMap<Network, u32>,
+    unknowable: u32,
 }
 
 /// What is to become of a hit's page.
@@ -107,6 +110,7 @@ impl PagesOfDay {
             brought: FxHashMap::default(),
             brought_by: FxHashMap::default(),
             brought_by_network: FxHashMap::default(),
+            unknowable: 0,
         }
     }
 
@@ -139,6 +143,16 @@ impl PagesOfDay {
         }
         self.seen.insert(page);
         Verdict::Counts
+    }
+
+    /// Judges a page that counts only if it is known, where nobody can tell: rather one too many than a
+    /// known one under `(other)`, as long as it is a few.
+    pub fn admit_unknowable(&mut self, page: u64, cap: u32) -> bool {
+        let counts = self.seen.contains(&page) || self.unknowable < UNKNOWABLE.of(cap);
+        if counts && self.seen.insert(page) {
+            self.unknowable += 1;
+        }
+        counts
     }
 
     fn brought_by(&self, client: ClientPrefix) -> u32 {
@@ -252,6 +266,17 @@ mod tests {
         // In IPv4 there is no such network.
         let clients: Vec<_> = (0..250).map(|number| format!("192.0.{number}.1")).collect();
         assert_eq!(brought(&mut day, 30_000..30_250, clients.iter().map(String::as_str)), 250);
+    }
+
+    #[test]
+    fn pages_of_which_nobody_can_tell_whether_they_are_known_count_while_they_are_few() {
+        let mut day = day();
+        assert!((0..1_000).all(|page| day.admit(page, None, 1_000) == Verdict::Counts));
+        let counted = (1_000..2_000).filter(|page| day.admit_unknowable(*page, 1_000)).count();
+        assert_eq!((counted, day.len()), (100, 1_100));
+        // Those that have counted still do, and cost nothing.
+        assert!(day.admit_unknowable(1_099, 1_000) && !day.admit_unknowable(1_100, 1_000));
+        assert_eq!(day.admit(1_099, None, 1_000), Verdict::Counts);
     }
 
     #[test]

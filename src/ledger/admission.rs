@@ -76,6 +76,13 @@ impl Admission {
         }
     }
 
+    /// Nobody can tell whether a page that was one too many is known. True: it counts.
+    pub fn admit_unknowable(&self, site: SiteNumber, day: Day, page: &PageAddress, cap: u32) -> bool {
+        let mut sites = self.lock();
+        let of_site = sites.get_mut(&site).filter(|of_site| of_site.pages.day() == day);
+        of_site.is_some_and(|of_site| of_site.pages.admit_unknowable(page.fingerprint(), cap))
+    }
+
     /// Folding has found whether a page was in the file already.
     pub fn settle(&self, site: SiteNumber, page: &PageAddress, was_known: bool) {
         if let Some(of_site) = self.lock().get_mut(&site) {

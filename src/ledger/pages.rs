@@ -142,13 +142,15 @@ impl Ledger {
     }
 
     /// Decides under which address a hit's page is counted: its own, or, of one page too many, that
-    /// of the others; then it says why.
+    /// of the others; then it says why. `elsewhere` is asked whether other nodes know a page that this
+    /// one doesn't, before it is one too many; none: that can't be found out now.
     pub async fn admit(
         &self,
         site: &EnrolledSite,
         day: Day,
         page: &PageAddress,
         client: Option<ClientPrefix>,
+        elsewhere: impl AsyncFnOnce() -> Option<bool>,
     ) -> Option<Excess> {
         let cap = site.site.page_cap;
         let number = site.number;
@@ -164,9 +166,17 @@ impl Ledger {
                     self.admission.had(number, day, pages.iter().map(PageAddress::fingerprint));
                 }
                 Ruling::IfKnown(excess) => {
-                    if self.is_known(number, page.clone()).await {
-                        self.admission.note(number, day, page);
-                        return None;
+                    let is_known = match self.is_known(number, page.clone()).await {
+                        Some(false) => elsewhere().await,
+                        known => known,
+                    };
+                    match is_known {
+                        Some(true) => {
+                            self.admission.note(number, day, page);
+                            return None;
+                        }
+                        None if self.admission.admit_unknowable(number, day, page, cap) => return None,
+                        _ => {}
                     }
                     let labels = ReasonLabels { reason: excess.as_str() };
                     self.metrics.pages_folded.get_or_create(&labels).inc();
@@ -176,15 +186,14 @@ impl Ledger {
         }
     }
 
-    /// Whether a page has been counted before.
-    async fn is_known(&self, site: SiteNumber, page: PageAddress) -> bool {
+    /// Whether a page has been counted before; none under such a load that nobody can tell.
+    async fn is_known(&self, site: SiteNumber, page: PageAddress) -> Option<bool> {
         let tail = Arc::clone(&self.tail);
         // In this order: what is being folded is in one or the other.
         let look = move |connection: &Connection| {
             Ok(tail.has(site, &page) || store::find_page(connection, site, &page)?.is_some())
         };
-        // Under such a load that nobody can tell, the hit counts and its page doesn't.
-        self.queries.read(look).await.unwrap_or(false)
+        self.queries.read(look).await.ok()
     }
 
     /// Takes a title that a page gave with its hit.

@@ -12,6 +12,8 @@ use crate::counter::{Known, PageAddress, PageTitle, Period, Register, Site, Sour
 
 /// How long an answer is worth waiting for; then the node's own counts are shown.
 const WAIT_MAX: Duration = Duration::from_millis(500);
+/// Hits that may wait at once to be told whether their pages are known.
+pub(super) const PAGE_QUESTIONS_MAX: usize = 64;
 /// Fields asked for in one command.
 const FIELDS_MAX: usize = 500;
 /// Members read at once of a list of the most read, beside those wished for: imports with negative
@@ -146,6 +148,14 @@ impl Publication {
             from += count;
         }
         Some(pages)
+    }
+
+    /// Whether any node has ever brought this page here; none where Redis can't be asked, or too many ask.
+    pub async fn knows_page(&self, site: &Site, page: &PageAddress) -> Option<bool> {
+        let _turn = self.page_questions.try_acquire().ok()?;
+        let mut command = redis::cmd("ZSCORE");
+        command.arg(self.keys.pages(&site.id, Period::Total)).arg(page.as_str());
+        Some(!matches!(self.ask(&command).await?, Value::Nil))
     }
 
     /// Titles with the Unix millisecond at which each was given.

@@ -429,6 +429,31 @@ fn pages_beyond_the_days_cap_count_as_others_and_known_ones_never_do() {
 }
 
 #[test]
+fn a_page_that_another_node_has_counted_is_a_known_one() {
+    let redis = Redis::start();
+    let url = redis.url();
+    let site = format!("[limits]\nenabled = false\n{SITE}page_cap = 30\n");
+    let [one, two] = [(); 2].map(|()| TempDir::new().unwrap());
+    let [one, two] = [&one, &two].map(|directory| start(directory.path(), &site, &["--redis", &url]));
+    assert_eq!(one.hit("/known").status, 200);
+    let in_redis = || redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/known"]).trim() == "1";
+    until("the page is published", LONG, in_redis);
+    for page in 0..40 {
+        assert_eq!(two.hit(&format!("/page-{page}")).status, 200);
+    }
+    assert_eq!(two.hit("/known").status, 200);
+    assert_eq!((exported(&two, "/known"), exported(&two, "(other)"), folded(&two, "site")), (1, 10, 10));
+    assert_eq!(redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/page-35"]).trim(), "");
+    // Where nobody can tell, a few that may be known count.
+    drop(redis);
+    for page in 100..200 {
+        assert_eq!(two.hit(&format!("/page-{page}")).status, 200);
+    }
+    assert_eq!((exported(&two, "/page-139"), exported(&two, "/page-140"), folded(&two, "site")), (1, 0, 10 + 60));
+    [one, two].into_iter().for_each(Node::stop);
+}
+
+#[test]
 fn one_client_can_not_fill_a_sites_day() {
     let directory = TempDir::new().unwrap();
     let node = start(directory.path(), &format!("{SITE}page_cap = 100\n"), &[]);
