@@ -553,8 +553,11 @@ fn recover(connection: &mut Connection) -> Result<i64, String> {
             skip = 0;
         }
     }
-    mark = store::FoldMark { mark: last, target: last, done: 0 };
-    store::write_fold_mark(&transaction, mark).map_err(text)?;
+    // Rows that tell of reloads alone add nothing to the counts; a mark without any is a damaged file's.
+    if store::has_counts(&transaction).map_err(text)? {
+        mark = store::FoldMark { mark: last, target: last, done: 0 };
+        store::write_fold_mark(&transaction, mark).map_err(text)?;
+    }
     transaction.commit().map_err(text)?;
     Ok(last)
 }

@@ -153,6 +153,28 @@ proptest! {
     }
 }
 
+/// Its first view may have been lost in the crash that left it.
+#[test]
+fn a_reload_may_be_all_that_a_file_has() {
+    let mut directory = TempDir::new().unwrap();
+    run(async {
+        let (ledger, site, _) = open(directory.path());
+        let day = Day::at(noon(), site.site.time_zone);
+        ledger.reload(SITE, day, visit(1, noon())).await.unwrap();
+        ledger.close();
+        for hits in 0..3 {
+            directory = copy(directory.path());
+            let (ledger, site, _) = open(directory.path());
+            assert_eq!(ledger.visitors(&site, noon()).await.unwrap().0.today, 1);
+            assert_eq!(ledger.hits(SITE, &[Period::Total]).await.unwrap().hits, [hits]);
+            ledger.count(arrival(1, noon())).await.unwrap();
+            // A crash, before anything is folded.
+            directory = copy(directory.path());
+            ledger.close();
+        }
+    });
+}
+
 #[test]
 fn a_salt_that_is_over_is_in_no_file_and_counts_stay() {
     let directory = TempDir::new().unwrap();
