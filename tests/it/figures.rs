@@ -442,14 +442,20 @@ fn a_page_that_another_node_has_counted_is_a_known_one() {
         assert_eq!(two.hit(&format!("/page-{page}")).status, 200);
     }
     assert_eq!(two.hit("/known").status, 200);
-    assert_eq!((exported(&two, "/known"), exported(&two, "(other)"), folded(&two, "site")), (1, 10, 10));
-    assert_eq!(redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/page-35"]).trim(), "");
-    // Where nobody can tell, a few that may be known count.
+    assert_eq!(exported(&two, "/known"), 1);
+    // Where Redis takes long to say that it doesn't know a page, that is one of which nobody can tell.
+    let folded_before = folded(&two, "site");
+    assert!((1..=10).contains(&folded_before), "{folded_before}");
+    assert_eq!(exported(&two, "(other)"), i64::try_from(folded_before).unwrap());
+    // Of those a few count, and of no more without Redis.
     drop(redis);
     for page in 100..200 {
         assert_eq!(two.hit(&format!("/page-{page}")).status, 200);
     }
-    assert_eq!((exported(&two, "/page-139"), exported(&two, "/page-140"), folded(&two, "site")), (1, 0, 10 + 60));
+    let export = two.admin_get("/sites/demo/export").body;
+    let pages = export.lines().filter(|line| line.starts_with("total,/")).count();
+    assert!((30 + 40..=30 + 40 + 1).contains(&pages), "{pages}");
+    assert_eq!(folded(&two, "site") as usize, 141 - pages);
     [one, two].into_iter().for_each(Node::stop);
 }
 
