@@ -9,7 +9,7 @@ use hyper::{Response, StatusCode};
 
 use super::answer::{self, AnswerBody};
 
-const EXPOSED: HeaderValue = HeaderValue::from_static("Thongke-Hit");
+const EXPOSED: HeaderValue = HeaderValue::from_static("Thongke-Hit, Thongke-Hit-Kind");
 
 /// Any page may read this: figures, scripts, and why a request was refused.
 pub fn allow_any(headers: &mut HeaderMap) {

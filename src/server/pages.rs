@@ -11,7 +11,8 @@ use crate::counter::{Day, EnrolledSite, FigureKey, PageAddress, Period, Site, Sp
 
 use super::clock;
 use super::fresh;
-use super::hit::{form_field, page_of};
+use super::hit::page_of;
+use super::hit_fields::form_field;
 use super::node::Node;
 use super::refusal::{Refusal, shown};
 use super::shared::Made;

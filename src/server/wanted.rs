@@ -2,7 +2,7 @@
 
 use crate::counter::{FigureKey, LabelStyle, Language, Site};
 
-use super::hit::form_field;
+use super::hit_fields::form_field;
 use super::refusal::Refusal;
 
 /// What a request says of the figures that it wants.

@@ -112,7 +112,7 @@ fn the_page_may_read_its_hits_answer_and_any_page_figures_and_refusals() {
         let counted = ask(&node.public, "POST", path, &[origin], HIT);
         assert_eq!(counted.header("access-control-allow-origin"), Some("http://localhost:5000"), "{path}");
         assert_eq!(counted.header("vary").map(str::to_ascii_lowercase).as_deref(), Some("origin"));
-        assert_eq!(counted.header("access-control-expose-headers"), Some("Thongke-Hit"));
+        assert_eq!(counted.header("access-control-expose-headers"), Some("Thongke-Hit, Thongke-Hit-Kind"));
     }
     assert_eq!(node.get(FIGURES).header("access-control-allow-origin"), Some("*"));
     let refused: [(&str, &str, &[&str], &str, u16); 6] = [

@@ -378,9 +378,9 @@ fn a_page_in_another_language_asks_for_its_words_with_its_hit() {
         assert_eq!(text.lines().collect::<Vec<_>>(), ["Visit statistics", "Total : 1"]);
         let requests = "return performance.getEntriesByType('resource').filter(entry => /v1/.test(entry.name)).length";
         assert_eq!(browser.execute(requests, Vec::new()).await.unwrap(), 1);
-        // A language that there is not: nothing is counted, and the page is left alone.
+        // A language that there is not: the view is counted, and the page is left alone.
         browser.goto(&portal.url("/fr")).await.unwrap();
-        portal.counts(1).await;
+        portal.counts(2).await;
         assert_eq!(browser.find(Locator::Css("body")).await.unwrap().text().await.unwrap(), "");
     });
 }
