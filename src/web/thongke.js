@@ -56,7 +56,6 @@
 
   function show(data) {
     var boxes = '[data-thongke=""],[data-thongke="' + site + '"]', views = [], urls = '';
-    if (!data.figures[0].key) return;
     if (!page.querySelector(boxes)) {
       var box = add(page.body, 'div', 'box');
       box.setAttribute('data-thongke', site);
@@ -97,7 +96,7 @@
     address = here();
     ask('POST', query ? 'hit?' + query : 'hit', function (data) {
       function shown() { show(data); }
-      page.readyState === 'loading' ? page.addEventListener('DOMContentLoaded', shown) : shown();
+      if (data.figures[0].key) page.readyState === 'loading' ? page.addEventListener('DOMContentLoaded', shown) : shown();
     }, JSON.stringify({
       site: site, url: address, title: page.title.slice(0, 200).replace(/[\ud800-\udbff]$/, ''), webdriver: navigator.webdriver
     }));

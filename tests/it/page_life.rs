@@ -269,6 +269,8 @@ fn where_the_service_fails_the_page_stays_as_it_was() {
         ("/mat-mang", broken("Promise.reject(new TypeError('Failed to fetch'))")),
         ("/vo-nghia", broken("Promise.resolve(new Response('<html>'))")),
         ("/la", broken("Promise.resolve(new Response('{\"figures\":[]}'))")),
+        // Before the page has been read to its end.
+        ("/la-som", broken("Promise.resolve({json: () => ({figures: []})})")),
         ("/tu-choi", broken("Promise.resolve(new Response('{\"status\":503}', {status: 503}))")),
     ];
     let pages: Vec<_> = pages.iter().map(|(path, html)| (*path, html.as_str())).collect();
