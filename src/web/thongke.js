@@ -3,13 +3,10 @@
   var script = page.currentScript || page.querySelector('script[data-site][src*="thongke"]');
   var site = script && script.getAttribute('data-site');
   var mark = 'thongke' + site;
-  var root = page.documentElement;
+  var around = page;
   var due = true, address;
 
-  // Of several tags, also in frames, the first counts.
-  try { root = top.document.documentElement; } catch (e) {}
-  if (!site || root[mark]) return;
-  root[mark] = due;
+  if (!site) return;
   var base = script.src.replace(/[^\/?]*(\?.*)?$/, 'v1/');
 
   var query = script.getAttribute('data-query') || '';
@@ -109,20 +106,32 @@
     });
   }
 
-  // When seen, and again from the back cache.
-  page.addEventListener('prerenderingchange', look);
-  page.addEventListener('visibilitychange', look);
-  addEventListener('pageshow', function (event) {
-    due = due || event.persisted;
-    look();
-  });
-  if (script.hasAttribute('data-spa')) {
-    if (window.navigation) navigation.addEventListener('currententrychange', moved);
-    else {
-      var push = history.pushState;
-      history.pushState = function () { push.apply(history, arguments); moved(root); };
-      addEventListener('popstate', moved);
+  function start() {
+    // Of several tags, also in frames, one counts; a frame's no longer when it has gone.
+    var root = around.documentElement;
+    if (root[mark] && root[mark].defaultView) return;
+    root[mark] = page;
+
+    // When seen, and again from the back cache.
+    page.addEventListener('prerenderingchange', look);
+    page.addEventListener('visibilitychange', look);
+    addEventListener('pageshow', function (event) {
+      due = due || event.persisted;
+      look();
+    });
+    if (script.hasAttribute('data-spa')) {
+      if (window.navigation) navigation.addEventListener('currententrychange', moved);
+      else {
+        var push = history.pushState;
+        history.pushState = function () { push.apply(history, arguments); moved(root); };
+        addEventListener('popstate', moved);
+      }
     }
+    look();
   }
-  look();
+
+  // The view is the page's around a frame, if that has a tag.
+  try { if (top.document) around = top.document; } catch (e) {}
+  if (around === page || around.readyState === 'complete') start();
+  else top.addEventListener('load', start);
 })(document);

@@ -29,18 +29,25 @@ struct Pages {
 }
 
 impl Portal {
-    /// `SCRIPT` in a page stands for the script's address, `SERVICE` for the node's.
+    /// `SCRIPT` in a page stands for the script's address, `SERVICE` for the node's, `PORT` for the
+    /// portal's own.
     fn start(pages: &[(&'static str, &str)]) -> Self {
         let directory = TempDir::new().unwrap();
         let config = directory.path().join("thongke.toml");
-        let site = "[sites.a]\norigins = [\"http://localhost:*\"]\nbots = \"all\"\nfigures = [\"total\"]\n";
-        std::fs::write(&config, site).unwrap();
+        let site = |id: &str, host: &str| {
+            format!("[sites.{id}]\norigins = [\"http://{host}:*\"]\nbots = \"all\"\nfigures = [\"total\"]\n")
+        };
+        std::fs::write(&config, site("a", "localhost") + &site("b", "127.0.0.1")).unwrap();
         let node = Node::start(&directory.path().join("data"), &["--config", config.to_str().unwrap()]);
         let service = format!("http://{}", node.public);
         let script = format!("{service}/thongke.js");
-        let filled = |html: &str| html.replace("SCRIPT", &script).replace("SERVICE", &service);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let filled = |html: &str| {
+            html.replace("SCRIPT", &script).replace("SERVICE", &service).replace("PORT", &port.to_string())
+        };
         let pages = pages.iter().map(|(path, html)| (*path, filled(html))).collect();
-        Self { _directory: directory, node, pages: Pages::serve(pages), driver: Driver::start() }
+        Self { _directory: directory, node, pages: Pages::serve(listener, pages), driver: Driver::start() }
     }
 
     fn url(&self, path: &str) -> String {
@@ -49,6 +56,15 @@ impl Portal {
 
     fn total(&self) -> i64 {
         self.node.get("/v1/sites/a/figures").figure("total")
+    }
+
+    /// Waits for each page's views, of which an answer may be a second old.
+    fn read(&self, expected: &[(&str, i64)]) {
+        for (path, views) in expected {
+            let asked = format!("/v1/sites/a/pages/figures?url={}", self.url(path));
+            let read = || self.node.get(&asked).json()["pages"][0]["figures"][0]["value"] == *views;
+            until(&format!("{path} has {views} views"), LONG, read);
+        }
     }
 
     /// Hits that came, whatever became of them.
@@ -77,8 +93,7 @@ impl Portal {
 }
 
 impl Pages {
-    fn serve(pages: BTreeMap<&'static str, String>) -> Self {
-        let listener = TcpListener::bind("localhost:0").unwrap();
+    fn serve(listener: TcpListener, pages: BTreeMap<&'static str, String>) -> Self {
         let port = listener.local_addr().unwrap().port();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (pages, log) = (Arc::new(pages), Arc::clone(&asked));
@@ -147,6 +162,58 @@ fn two_tags_or_a_frame_of_the_same_portal_are_one_view() {
             browser.goto(&portal.url(path)).await.unwrap();
             portal.counts(at as i64 + 1).await;
         }
+    });
+}
+
+#[test]
+fn a_frame_that_is_there_first_leaves_the_view_to_the_page_around_it() {
+    // The page's own tag comes only when the frame has run its.
+    let late = r#"<!DOCTYPE html><title>Bài</title><body><div data-thongke></div>
+        <iframe src="/con" onload="
+            var tag = document.createElement('script');
+            tag.src = 'SCRIPT';
+            tag.setAttribute('data-site', 'a');
+            document.body.appendChild(tag)"></iframe>"#;
+    let portal = Portal::start(&[("/bai", late), ("/con", TAG)]);
+    portal.run(async |portal, browser| {
+        for views in 1..=2 {
+            browser.goto(&portal.url("/bai")).await.unwrap();
+            assert_eq!(shown(browser).await, views.to_string());
+            portal.counts(views).await;
+            portal.read(&[("/bai", views), ("/con", 0)]);
+        }
+    });
+}
+
+#[test]
+fn each_page_that_a_frame_goes_to_counts_where_nothing_around_it_does() {
+    let around = format!("{EMPTY}<body><iframe src=\"/bai\"></iframe>");
+    let portal = Portal::start(&[("/khung", &around), ("/bai", TAG), ("/bai-2", TAG)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/khung")).await.unwrap();
+        portal.counts(1).await;
+        browser.execute("frames[0].location.href = '/bai-2'", Vec::new()).await.unwrap();
+        portal.counts(2).await;
+        portal.read(&[("/khung", 0), ("/bai", 1), ("/bai-2", 1)]);
+    });
+}
+
+#[test]
+fn a_frame_of_another_origin_is_a_page_by_itself_and_one_without_an_origin_is_none() {
+    let elsewhere = TAG.replace("data-site=\"a\"", "data-site=\"b\"");
+    let around = format!("{TAG}<iframe src=\"//127.0.0.1:PORT/con\"></iframe>");
+    let shut = format!("{TAG}<iframe sandbox=\"allow-scripts\" src=\"/bai\"></iframe>");
+    let portal = Portal::start(&[("/khung", &around), ("/con", &elsewhere), ("/hop", &shut), ("/bai", TAG)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/khung")).await.unwrap();
+        let other = || portal.node.get("/v1/sites/b/figures").figure("total");
+        until("the frame is counted for its own site", LONG, || other() == 1 && portal.total() == 1);
+        browser.goto(&portal.url("/hop")).await.unwrap();
+        until("the page around is counted", LONG, || portal.total() == 2);
+        until("the frame is refused", LONG, || portal.node.admin_get("/metrics").body.contains("reason=\"origin\"} 1"));
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert_eq!((portal.total(), other(), portal.received()), (2, 1, 3.0));
+        portal.read(&[("/khung", 1), ("/hop", 1), ("/bai", 0)]);
     });
 }
 
