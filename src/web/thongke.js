@@ -4,7 +4,7 @@
   var site = script && script.getAttribute('data-site');
   var mark = 'thongke' + site;
   var around = page;
-  var due = true, address;
+  var due = true, address, former, wait;
 
   if (!site) return;
   var base = script.src.replace(/[^\/?]*(\?.*)?$/, 'v1/');
@@ -87,23 +87,32 @@
     });
   }
 
-  function look() {
-    if (!due || page.prerendering || page.hidden) return;
-    due = false;
-    address = here();
+  function count(title) {
+    wait = due = clearTimeout(wait);
     ask('POST', query ? 'hit?' + query : 'hit', function (data) {
       function shown() { show(data); }
       if (data.figures[0].key) page.readyState === 'loading' ? page.addEventListener('DOMContentLoaded', shown) : shown();
     }, JSON.stringify({
-      site: site, url: address, title: page.title.slice(0, 200).replace(/[\ud800-\udbff]$/, ''), webdriver: navigator.webdriver
+      site: site, url: address, webdriver: navigator.webdriver,
+      title: title === former ? '' : /^[^\ud800-\udfff]{0,200}/u.exec(title)[0]
     }));
   }
 
+  function look() {
+    if (!due || page.prerendering || page.hidden && !wait) return;
+    address = here();
+    count(page.title);
+  }
+
+  // The address is new, the title comes a little later, or never.
   function moved(event) {
-    if (event.navigationType !== 'replace') setTimeout(function () {
-      due = due || here() !== address;
-      look();
-    });
+    if (event.navigationType !== 'replace' && here() !== address) {
+      if (wait) count(former);
+      due = true;
+      former = page.title;
+      if (!page.hidden) wait = setTimeout(look, 500);
+    }
+    address = here();
   }
 
   function start() {
@@ -120,6 +129,7 @@
       look();
     });
     if (script.hasAttribute('data-spa')) {
+      addEventListener('pagehide', look);
       if (window.navigation) navigation.addEventListener('currententrychange', moved);
       else {
         var push = history.pushState;

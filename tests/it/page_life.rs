@@ -295,7 +295,8 @@ async fn goes_through(portal: &Portal, browser: &Client) {
     for (script, more) in MOVES {
         browser.execute(script, Vec::new()).await.unwrap();
         hits += more;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // Longer than a new page's title is waited for.
+        tokio::time::sleep(Duration::from_millis(700)).await;
         portal.counts(hits).await;
     }
 }
@@ -313,6 +314,53 @@ fn a_browser_without_navigation_counts_and_shows_all_the_same() {
     portal.run(async |portal, browser| {
         goes_through(portal, browser).await;
         assert_eq!(shown(browser).await, "4");
+    });
+}
+
+#[test]
+fn a_new_page_of_a_single_page_site_has_its_own_title_or_none() {
+    let portal = Portal::start(&[("/mot", &SINGLE.replace("BEFORE", ""))]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/mot")).await.unwrap();
+        portal.counts(1).await;
+        // When it gets its title, in ms after its address.
+        let moves = [("/som", Some(50)), ("/muon", Some(200)), ("/khong", None), ("/qua-muon", Some(1_000)), ("/sau", None)];
+        for (at, (path, after)) in moves.into_iter().enumerate() {
+            let script = "const [path, after] = arguments; history.pushState(null, '', path); \
+                if (after) setTimeout(() => document.title = 'Bài ' + path, after);";
+            browser.execute(script, vec![path.into(), after.into()]).await.unwrap();
+            portal.counts(at as i64 + 2).await;
+            tokio::time::sleep(Duration::from_millis(after.unwrap_or(0))).await;
+        }
+        // Titles are told when their hits are folded, which one fold may do for some of them only.
+        let titles = || {
+            let top = portal.node.get("/v1/sites/a/pages?period=total").json();
+            let title = |page: &serde_json::Value| (page["page"].as_str().unwrap().to_owned(), page["title"].clone());
+            top["pages"].as_array().unwrap().iter().map(title).collect::<BTreeMap<_, _>>()
+        };
+        // The last that comes by itself.
+        browser.goto(&portal.url("/mot?cuoi")).await.unwrap();
+        browser.execute("history.pushState(null, '', '/cuoi'); document.title = 'Cuối'", Vec::new()).await.unwrap();
+        until("the last title is told", LONG * 2, || titles().get("/cuoi").is_some_and(|title| title == "Cuối"));
+        let expected = serde_json::json!({
+            "/mot": "Một trang", "/som": "Bài /som", "/muon": "Bài /muon", "/khong": null, "/qua-muon": null, "/sau": null,
+            "/cuoi": "Cuối",
+        });
+        assert_eq!(serde_json::to_value(titles()).unwrap(), expected);
+    });
+}
+
+#[test]
+fn a_new_page_of_a_single_page_site_counts_when_the_reader_goes_on_before_it_has_a_title() {
+    let portal = Portal::start(&[("/mot", &SINGLE.replace("BEFORE", "")), ("/trong", EMPTY)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/mot")).await.unwrap();
+        portal.counts(1).await;
+        let on = "history.pushState(null, '', '/hai'); history.pushState(null, '', '/ba'); location.href = '/trong'";
+        browser.execute(on, Vec::new()).await.unwrap();
+        browser.wait().at_most(LONG).for_url(&portal.url("/trong").parse().unwrap()).await.unwrap();
+        portal.counts(3).await;
+        portal.read(&[("/mot", 1), ("/hai", 1), ("/ba", 1), ("/trong", 0)]);
     });
 }
 
