@@ -7,11 +7,9 @@
   var due = true, address, former, wait;
 
   if (!site) return;
-  var base = script.src.replace(/[^\/?]*(\?.*)?$/, 'v1/');
-
   var query = script.getAttribute('data-query') || '';
 
-  function here() { return location.href.split('#')[0]; }
+  function here() { return location.href.split('#')[0].slice(0, 2500); }
 
   function each(query, then, box) {
     (box || page).querySelectorAll(query).forEach(then);
@@ -20,14 +18,14 @@
   function add(box, tag, name, text) {
     var row = box.appendChild(page.createElement(tag));
     row.className = 'thongke-' + name;
-    row.textContent = text || '';
+    row.textContent = text;
     return row;
   }
 
-  // No retry: it may be counted.
-  function ask(method, path, then, body) {
-    fetch(base + path, {
-      method: method, body: body, credentials: 'omit', keepalive: true
+  // A question, or with a body a hit. No retry: it may be counted.
+  function ask(path, then, body) {
+    fetch(new URL('v1/' + (body ? 'hit?' : 'sites/' + site + '/') + path, script.src), {
+      method: body ? 'POST' : 'GET', body: body, credentials: 'omit', keepalive: true
     }).then(function (answer) { return answer.json(); }).then(then).catch(function () {});
   }
 
@@ -52,35 +50,50 @@
   }
 
   function show(data) {
+    if (!data.figures[0].key) return;
+    if (page.readyState === 'loading') return page.addEventListener('DOMContentLoaded', show.bind(page, data));
     var boxes = '[data-thongke=""],[data-thongke="' + site + '"]', views = [], urls = '';
+
+    // As many views as an address can hold.
+    function ready() {
+      var asked = views;
+      if (urls) ask('pages/figures?' + (/language=\w+/.exec(query) || '') + urls, function (data) {
+        data.pages.forEach(function (entry, at) {
+          if (entry.page) asked[at].textContent = entry.figures[0].text;
+        });
+      });
+      views = [];
+      urls = '';
+    }
+
     if (!page.querySelector(boxes)) {
       var box = add(page.body, 'div', 'box');
       box.setAttribute('data-thongke', site);
-      if (page.body.contains(script)) script.parentNode.insertBefore(box, script.nextSibling);
+      if (page.body.contains(script)) script.after(box);
     }
     each(boxes, function (box) {
-      var own = box.getAttribute('data-query');
-      if (!own) return fill(box, data);
-      ask('GET', 'sites/' + site + '/figures?' + own, function (data) {
+      var query = box.getAttribute('data-query');
+      if (!query) return fill(box, data);
+      ask('figures?' + query, function (data) {
         if (data.figures) fill(box, data);
       });
     });
     each('[data-thongke-page]', function (view) {
       var link = page.createElement('a');
       link.href = view.getAttribute('data-thongke-page') || here();
-      urls += '&url=' + encodeURIComponent(link.href);
+      var url = '&url=' + link.href.replace(location.origin + '/', '/').replace(/[#&+]|%(?![89A-F])/gi, encodeURIComponent);
+      if (views.length > 49 || (urls + url).length > 5e3) ready();
+      urls += url;
       views.push(view);
     });
-    if (urls) ask('GET', 'sites/' + site + '/pages/figures?' + (/language=\w+/.exec(query) || '') + urls, function (data) {
-      views.forEach(function (view, at) { view.textContent = data.pages[at].figures[0].text; });
-    });
-
+    ready();
     each('[data-thongke-top]', function (list) {
-      ask('GET', 'sites/' + site + '/pages?' + list.getAttribute('data-thongke-top'), function (data) {
+      ask('pages?' + list.getAttribute('data-thongke-top'), function (data) {
         if (data.pages) list.textContent = '';
         data.pages.forEach(function (entry) {
           var row = add(list, 'li', 'page');
-          add(row, 'a', 'link', entry.title || entry.page).href = entry.page;
+          var link = add(row, 'a', 'link', entry.title || entry.page);
+          if (!entry.cut) link.href = location.origin + entry.page;
           add(row, 'span', 'value', ' ' + entry.text);
         });
       });
@@ -89,10 +102,7 @@
 
   function count(title) {
     wait = due = clearTimeout(wait);
-    ask('POST', query ? 'hit?' + query : 'hit', function (data) {
-      function shown() { show(data); }
-      if (data.figures[0].key) page.readyState === 'loading' ? page.addEventListener('DOMContentLoaded', shown) : shown();
-    }, JSON.stringify({
+    ask(query, show, JSON.stringify({
       site: site, url: address, webdriver: navigator.webdriver,
       title: title === former ? '' : /^[^\ud800-\udfff]{0,200}/u.exec(title)[0]
     }));
@@ -124,12 +134,9 @@
     // When seen, and again from the back cache.
     page.addEventListener('prerenderingchange', look);
     page.addEventListener('visibilitychange', look);
-    addEventListener('pageshow', function (event) {
-      due = due || event.persisted;
-      look();
-    });
+    addEventListener('pageshow', look);
+    addEventListener('pagehide', function () { look(); due = true; });
     if (script.hasAttribute('data-spa')) {
-      addEventListener('pagehide', look);
       if (window.navigation) navigation.addEventListener('currententrychange', moved);
       else {
         var push = history.pushState;
@@ -141,7 +148,6 @@
   }
 
   // The view is the page's around a frame, if that has a tag.
-  try { if (top.document) around = top.document; } catch (e) {}
-  if (around === page || around.readyState === 'complete') start();
-  else top.addEventListener('load', start);
+  try { around = top.document || page; } catch (e) {}
+  around === page || around.readyState === 'complete' ? start() : top.addEventListener('load', start);
 })(document);

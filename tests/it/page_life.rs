@@ -483,6 +483,81 @@ fn views_of_many_pages_the_most_read_and_a_chart_come_to_a_list_page() {
     });
 }
 
+/// A reader's hit that no browser has to bring.
+fn read_elsewhere(portal: &Portal, page: &str) {
+    let reader = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    let hit = serde_json::json!({"site": "a", "url": portal.url(page)}).to_string();
+    assert_eq!(portal.node.hit_with(&[reader], hit).header("thongke-hit"), Some("counted"));
+}
+
+#[test]
+fn a_long_list_of_long_addresses_is_filled_whatever_stands_among_them() {
+    let long = |number: usize| format!("/tin-tức/{}{number}?id=1", "người-dân-và-chính-quyền-".repeat(10));
+    let mut list: Vec<_> = (0..120).map(|number| (long(number), "0")).collect();
+    list[110].1 = "2";
+    list[7] = ("https://elsewhere.example/bai".to_owned(), "–");
+    list[60] = ("mailto:ai-do@example.vn".to_owned(), "–");
+    list[61] = ("http://[".to_owned(), "–");
+    list[62] = (format!("http://localhost:PORT{}#cuoi", long(110)), "2");
+    list[63] = ("ngan?id=1&amp;x=%23".to_owned(), "1");
+    list[64] = ("/c%E9".to_owned(), "1");
+    list[65] = ("/a+b%2Fc%2541".to_owned(), "1");
+    // Beyond what any address can hold.
+    list[66] = (format!("/{}", "x".repeat(7_000)), "–");
+    let spans: Vec<_> = list.iter().map(|(page, _)| format!("<span data-thongke-page=\"{page}\">–</span>")).collect();
+    let script = r#"<script async src="SCRIPT" data-site="a"></script>"#;
+    let page = format!("<!DOCTYPE html><title>Tin</title><body>{}{script}", spans.concat());
+    let portal = Portal::start(&[("/tin", &page)]);
+    for page in [&long(110), &long(110), "/ngan?id=1", "/c%E9", "/a+b%2Fc%2541"] {
+        read_elsewhere(&portal, page);
+    }
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/tin")).await.unwrap();
+        let views = "return [].map.call(document.querySelectorAll('[data-thongke-page]'), view => view.textContent)";
+        let expected = serde_json::json!(list.iter().map(|(_, views)| views).collect::<Vec<_>>());
+        let begun = std::time::Instant::now();
+        while browser.execute(views, Vec::new()).await.unwrap() != expected && begun.elapsed() < LONG {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(browser.execute(views, Vec::new()).await.unwrap(), expected);
+    });
+}
+
+#[test]
+fn a_link_of_the_most_read_stays_on_the_portal_and_a_cut_address_is_none() {
+    let list = r#"<!DOCTYPE html><title>Tin</title><base href="http://elsewhere.example/"><body>
+        <ol data-thongke-top="period=total"></ol><script async src="SCRIPT" data-site="a"></script>"#;
+    let portal = Portal::start(&[("/tin", list)]);
+    let pages = ["//elsewhere.example/x", "/tin-tức/bài?id=1", &format!("/{}", "x".repeat(600))];
+    for (at, page) in pages.into_iter().enumerate() {
+        (at..3).for_each(|_| read_elsewhere(&portal, page));
+    }
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/tin")).await.unwrap();
+        browser.wait().at_most(LONG).for_element(Locator::Css("ol .thongke-value")).await.unwrap();
+        let links = "return [].map.call(document.querySelectorAll('ol a'), link => link.href && decodeURI(link.href))";
+        let links = browser.execute(links, Vec::new()).await.unwrap();
+        assert_eq!(links.as_array().unwrap()[..2], [portal.url(pages[0]), portal.url(pages[1])]);
+        assert!(links.as_array().unwrap().contains(&"".into()), "{links}");
+    });
+}
+
+#[test]
+fn an_address_or_a_title_that_is_too_long_or_broken_costs_no_hit() {
+    let page = format!("<!DOCTYPE html><title>{}</title><body><div data-thongke></div>", "\u{1ebf}".repeat(1_000));
+    let script = r#"<script async src="SCRIPT" data-site="a"></script>"#;
+    let broken = format!("{page}<script>document.title = 'Bài \\ud83d này'</script>{script}");
+    let portal = Portal::start(&[("/bai", &format!("{page}{script}")), ("/hong", &broken)]);
+    portal.run(async |portal, browser| {
+        for (at, path) in ["/bai?id=7&tim=", "/hong?"].into_iter().enumerate() {
+            browser.goto(&format!("{}{}", portal.url(path), "a".repeat(3_700))).await.unwrap();
+            assert_eq!(shown(browser).await, (at + 1).to_string());
+            portal.counts(at as i64 + 1).await;
+        }
+        portal.read(&[("/bai?id=7", 1), ("/hong", 1)]);
+    });
+}
+
 #[test]
 fn a_page_in_another_language_asks_for_its_words_with_its_hit() {
     let english = TAG.replace("data-site", "data-query=\"language=en\" data-site");
