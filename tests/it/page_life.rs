@@ -308,8 +308,20 @@ fn each_page_of_a_single_page_site_counts() {
 }
 
 #[test]
-fn a_browser_without_navigation_counts_and_shows_all_the_same() {
-    let without = "<script>Object.defineProperty(window, 'navigation', {value: undefined});</script>";
+fn an_older_browser_counts_and_shows_all_the_same() {
+    // What came to browsers since 2018, as far as a page can take it away again.
+    let without = "<script>
+        ['navigation', 'globalThis', 'queueMicrotask', 'structuredClone', 'AbortController', 'BigInt', 'WeakRef',
+            'scheduler', 'cookieStore', 'URLPattern'].forEach(
+            name => Object.defineProperty(window, name, {value: undefined}));
+        [[Array, 'at flat flatMap findLast toSorted with'], [String, 'at replaceAll matchAll trimEnd isWellFormed toWellFormed'],
+            [Element, 'replaceChildren checkVisibility setHTMLUnsafe'], [Document, 'prerendering replaceChildren'],
+            [Promise, 'finally']].forEach(
+            ([kind, names]) => names.split(' ').forEach(name => delete kind.prototype[name]));
+        ['fromEntries', 'hasOwn', 'groupBy'].forEach(name => delete Object[name]);
+        ['allSettled', 'any', 'try', 'withResolvers'].forEach(name => delete Promise[name]);
+        ['canParse', 'parse'].forEach(name => delete URL[name]);
+        </script>";
     let portal = Portal::start(&[("/mot", &SINGLE.replace("BEFORE", without))]);
     portal.run(async |portal, browser| {
         goes_through(portal, browser).await;
@@ -600,6 +612,35 @@ fn a_reader_who_saves_data_is_counted_once_and_sees_the_figures() {
         let saves = browser.execute("return navigator.connection.saveData", Vec::new()).await.unwrap();
         assert_eq!(saves, true, "this browser does not save data");
         assert_eq!(shown(browser).await, "1");
+        portal.counts(1).await;
+    });
+}
+
+#[test]
+fn where_the_reader_blocks_the_service_nothing_is_counted_and_the_page_stays() {
+    let page = TAG.replace(
+        "<div",
+        "<script>window.errors = []; addEventListener('error', e => errors.push(e.message)); \
+         onunhandledrejection = e => errors.push(e.reason)</script><div",
+    );
+    let portal = Portal::start(&[("/bai", &page)]);
+    portal.run(async |portal, browser| {
+        let enable = DevTools { command: "Network.enable", parameters: serde_json::json!({}) };
+        browser.issue_cmd(enable).await.unwrap();
+        for blocked in ["*/v1/*", "*/thongke.js"] {
+            let parameters = serde_json::json!({"urls": [blocked]});
+            browser.issue_cmd(DevTools { command: "Network.setBlockedURLs", parameters }).await.unwrap();
+            browser.goto(&portal.url("/bai")).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let state = "return [document.querySelector('[data-thongke]').outerHTML, errors.length]";
+            let state = browser.execute(state, Vec::new()).await.unwrap();
+            assert_eq!(state, serde_json::json!(["<div data-thongke=\"\"></div>", 0]), "{blocked}");
+        }
+        assert_eq!(portal.received(), 0.0);
+        // It was the blocking.
+        let parameters = serde_json::json!({"urls": []});
+        browser.issue_cmd(DevTools { command: "Network.setBlockedURLs", parameters }).await.unwrap();
+        browser.goto(&portal.url("/bai")).await.unwrap();
         portal.counts(1).await;
     });
 }
