@@ -308,6 +308,31 @@ fn each_page_of_a_single_page_site_counts() {
 }
 
 #[test]
+fn a_single_page_site_in_the_background_counts_the_page_that_the_reader_comes_back_to() {
+    let portal = Portal::start(&[("/mot", &SINGLE.replace("BEFORE", "")), ("/trong", EMPTY)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/trong")).await.unwrap();
+        let first = browser.window().await.unwrap();
+        let tab = browser.new_window(true).await.unwrap().handle;
+        browser.switch_to_window(tab.clone()).await.unwrap();
+        browser.goto(&portal.url("/mot")).await.unwrap();
+        portal.counts(1).await;
+        // It goes on by itself while the reader looks elsewhere.
+        let later = "document.addEventListener('visibilitychange', () => { if (document.hidden) { \
+            history.pushState(null, '', '/hai'); history.pushState(null, '', '/ba'); document.title = 'Ba'; } });";
+        browser.execute(later, Vec::new()).await.unwrap();
+        browser.switch_to_window(first).await.unwrap();
+        bring_to_front(browser).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        portal.counts(1).await;
+        browser.switch_to_window(tab).await.unwrap();
+        bring_to_front(browser).await;
+        portal.counts(2).await;
+        portal.read(&[("/mot", 1), ("/hai", 0), ("/ba", 1)]);
+    });
+}
+
+#[test]
 fn an_older_browser_counts_and_shows_all_the_same() {
     // What came to browsers since 2018, as far as a page can take it away again.
     let without = "<script>
