@@ -55,7 +55,7 @@
     var boxes = '[data-thongke=""],[data-thongke="' + site + '"]', views = [], urls = '';
 
     // As many views as an address can hold.
-    function ready() {
+    function send() {
       var asked = views;
       if (urls) ask('pages/figures?' + (/language=\w+/.exec(query) || '') + urls, function (data) {
         data.pages.forEach(function (entry, at) {
@@ -81,12 +81,13 @@
     each('[data-thongke-page]', function (view) {
       var link = page.createElement('a');
       link.href = view.getAttribute('data-thongke-page') || here();
+      // As short as may be: encoded once, and a path where it is of this origin.
       var url = '&url=' + link.href.replace(location.origin + '/', '/').replace(/[#&+]|%(?![89A-F])/gi, encodeURIComponent);
-      if (views.length > 49 || (urls + url).length > 5e3) ready();
+      if (views.length > 49 || (urls + url).length > 5e3) send();
       urls += url;
       views.push(view);
     });
-    ready();
+    send();
     each('[data-thongke-top]', function (list) {
       ask('pages?' + list.getAttribute('data-thongke-top'), function (data) {
         if (data.pages) list.textContent = '';
