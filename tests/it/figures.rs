@@ -307,7 +307,8 @@ fn questions_that_make_no_sense_are_refused_with_what_would() {
         ("pages/figures?url=http://localhost/a&figures=online", "figures", "pages have no `online`"),
         ("pages?language=fr", "language", "expected vi or en"),
         ("pages/figures", "url", "needs `url=`"),
-        ("pages/figures?url=/bai-1", "url", "not an address"),
+        ("pages/figures?url=bai-1", "url", "not an address"),
+        ("pages/figures?url=mailto:a@b.vn&url=bai-1", "url", "not an http or https address"),
         (many.trim_end_matches('&'), "url", "50 at once"),
         ("pages/figures?url=http://localhost/a&figures=year", "figures", "have no `year`"),
         ("pages?limit=0", "limit", "from 1 to 100"),
@@ -369,6 +370,55 @@ fn questions_that_make_no_sense_are_refused_with_what_would() {
     assert_eq!(top(&node, "limit=1")[0].1.as_ref().unwrap().chars().count(), 200);
     // History by year over a century is short enough, and nobody counted anything then.
     assert_eq!(get(&node, "history?by=year&from=1970&to=2069")["history"].as_array().unwrap().len(), 100);
+    node.stop();
+}
+
+#[test]
+fn each_page_of_a_list_is_answered_by_itself_and_may_be_named_by_its_path() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), SITE, &[]);
+    for page in ["/tin-t%E1%BB%A9c/b%C3%A0i?id=7&x=1", "/c%E9", "//a", "/100%25"] {
+        assert_eq!(node.hit(page).status, 200);
+    }
+    let asked = "url=/tin-t%E1%BB%A9c/b%C3%A0i/?id=7%26x=2&url=http://elsewhere.example/a&url=http://localhost:1/tin-tức/bài?id=7\
+        &url=//a&url=/c%E9&url=/c%25E9&url=/100%2525&url=http://%5B&url=/chua-ai-doc";
+    let answer = get(&node, &format!("pages/figures?{}", asked.replace("ức/bài", "%E1%BB%A9c/b%C3%A0i")));
+    let found = |page: &Value| match page["problem"]["status"].as_u64() {
+        Some(status) => (status.to_string(), page["problem"]["field"] == "url" && page.get("figures").is_none()),
+        None => (page["page"].as_str().unwrap().to_owned(), page["figures"][0]["value"] == 1),
+    };
+    let found: Vec<_> = answer["pages"].as_array().unwrap().iter().map(found).collect();
+    let expected = [
+        ("/tin-tức/bài?id=7", true),
+        ("403", true),
+        ("/tin-tức/bài?id=7", true),
+        ("//a", true),
+        ("/c%E9", true),
+        ("/c%E9", true),
+        ("/100%25", true),
+        ("400", true),
+        ("/chua-ai-doc", false),
+    ];
+    assert_eq!(found, expected.map(|(page, is_so)| (page.to_owned(), is_so)));
+    let foreign = "/v1/sites/demo/pages/figures?url=http://elsewhere.example/a&url=http://elsewhere.example/b";
+    assert_eq!(node.get(foreign).status, 403);
+    node.stop();
+}
+
+#[test]
+fn an_address_that_was_cut_is_no_link() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), SITE, &[]);
+    for page in [format!("/{}", "x".repeat(600)), "/whole".to_owned()] {
+        assert_eq!(node.hit(&page).status, 200);
+    }
+    let pages = get(&node, "pages?period=total")["pages"].clone();
+    let told: Vec<_> =
+        pages.as_array().unwrap().iter().map(|page| (&page["page"] == "/whole", page.get("cut"))).collect();
+    assert_eq!(told.len(), 2);
+    for (is_whole, cut) in told {
+        assert_eq!(cut, (!is_whole).then_some(&Value::Bool(true)));
+    }
     node.stop();
 }
 
