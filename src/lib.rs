@@ -37,7 +37,8 @@
 //! and wakes the batches; each hit is answered with the figures.
 //!
 //! A url that this worker has not counted today is first admitted (`ledger::admission`): a day has a
-//! bounded number of new pages, and a hit of one too many counts under `(other)`.
+//! bounded number of new pages, and a hit of one too many counts under `(other)`, unless the page is
+//! found in the file or, known to another node, in Redis.
 //!
 //! Later the journal is folded into `counts`, a few rows with each commit. Where there is Redis,
 //! `redis::publish` raises the site's shared counters to what this run has contributed.

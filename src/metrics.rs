@@ -85,7 +85,7 @@ impl Metrics {
             hits: Family::default(),
             request_duration: Family::new_with_constructor(seconds as fn() -> Histogram),
             refusals: Family::default(),
-            pages_folded: at_zero(["site", "client"].map(|reason| ReasonLabels { reason })),
+            pages_folded: at_zero(["site", "client", "network"].map(|reason| ReasonLabels { reason })),
             limited: at_zero(["address", "page", "site"].map(|limit| LimitLabels { limit })),
             unbelieved_proxy: Gauge::default(),
             commit_duration: seconds(),
@@ -117,7 +117,7 @@ impl Metrics {
         r.register("refusals", "Requests refused, by reason", self.refusals.clone());
         r.register(
             "other_page_hits",
-            "Hits counted under (other): their site, or their client, had its new pages of the day",
+            "Hits counted under (other): their site, client or network had its new pages of the day",
             self.pages_folded.clone(),
         );
         r.register("limited", "Hits over a rate limit, by which", self.limited.clone());

@@ -9,7 +9,7 @@ use thongke::counter::csv::Row;
 use thongke::counter::source::ImportName;
 use thongke::counter::verification::{Repair, Verification};
 use thongke::counter::{
-    Arrival, ClientPrefix, Day, EnrolledSite, PageAddress, PageTitle, Period, Salt, Sites, VisitorCounts,
+    Arrival, ClientPrefix, Day, EnrolledSite, PageAddress, Period, Salt, Sites, Visit, VisitorCounts,
 };
 use thongke::server::node::{Counts, Node, Read, Readiness, TopPage, Unavailable};
 use thongke::server::repeats::Repeats;
@@ -32,6 +32,10 @@ impl Node for BlankNode {
     }
 
     async fn count(&self, _: Arrival) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    async fn reload(&self, _: &EnrolledSite, _: Day, _: Visit) -> Result<(), Unavailable> {
         Ok(())
     }
 
@@ -69,7 +73,7 @@ impl Node for BlankNode {
         page
     }
 
-    fn titled(&self, _: &EnrolledSite, _: &PageAddress, _: PageTitle) {}
+    fn titled(&self, _: &EnrolledSite, _: &PageAddress, _: &str) {}
 
     async fn page_hits(
         &self,

@@ -11,7 +11,7 @@ use crate::counter::source::ImportName;
 use crate::counter::verification::{Findings, Kind, Repair, Verification};
 use crate::counter::{
     Arrival, ClientPrefix, Contribution, Day, EnrolledSite, PageAddress, PageTitle, Period, Salt, SiteNumber, Sites,
-    Sketch, Source, VisitorCounts, Window,
+    Sketch, Source, Visit, VisitorCounts, Window,
 };
 use crate::ledger::{Ledger, LiveHits, NotDurable, Seen, TOP_MAX};
 use crate::redis::node::{ChangedTitle, RowKey, Sighting};
@@ -141,6 +141,10 @@ impl server::node::Node for Node {
         self.ledger.count(arrival).await.map_err(unavailable)
     }
 
+    async fn reload(&self, site: &EnrolledSite, day: Day, visit: Visit) -> Result<(), Unavailable> {
+        self.ledger.reload(site.number, day, visit).await.map_err(unavailable)
+    }
+
     async fn refresh(&self, site: &Arc<EnrolledSite>) {
         if let Some(publication) = self.publication.get() {
             publication.refresh(site.number).await;
@@ -191,14 +195,18 @@ impl server::node::Node for Node {
         page: PageAddress,
         client: Option<ClientPrefix>,
     ) -> PageAddress {
-        match self.ledger.admit(site, day, &page, client).await {
+        let elsewhere = async || match self.publication.get() {
+            None => Some(false),
+            Some(publication) => publication.knows_page(&site.site, &page).await,
+        };
+        match self.ledger.admit(site, day, &page, client, elsewhere).await {
             None => page,
             Some(_) => PageAddress::other(),
         }
     }
 
-    fn titled(&self, site: &EnrolledSite, page: &PageAddress, title: PageTitle) {
-        self.ledger.titled(site.number, page.clone(), title, (self.now)().timestamp_millis());
+    fn titled(&self, site: &EnrolledSite, page: &PageAddress, title: &str) {
+        self.ledger.titled(site.number, page, title, (self.now)().timestamp_millis());
     }
 
     async fn page_hits(

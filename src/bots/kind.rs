@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+/// What the answer and the metrics call hits of most kinds.
+pub const BOT: &str = "bot";
+
 /// Why a hit is not counted. Kinds that several patterns name are told apart in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -90,7 +93,7 @@ impl Kind {
         match self {
             Self::Prefetch => "prefetch",
             Self::Repeat => "repeat",
-            _ => "bot",
+            _ => BOT,
         }
     }
 

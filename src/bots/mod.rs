@@ -9,5 +9,5 @@ mod kind;
 mod lists;
 
 pub use census::{CENSUS_FILE, Census, CensusRow};
-pub use kind::Kind;
+pub use kind::{BOT, Kind};
 pub use lists::{Lists, cut};

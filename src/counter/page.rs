@@ -95,6 +95,11 @@ impl PageAddress {
         &*self.text == OTHER
     }
 
+    /// Whether it is the start of a longer one, so that no link leads there.
+    pub fn is_cut(&self) -> bool {
+        is_cut(&self.text)
+    }
+
     /// A hash that strangers can't foresee, and that is another in each process.
     pub fn fingerprint(&self) -> u64 {
         self.hash

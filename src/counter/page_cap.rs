@@ -1,8 +1,13 @@
 //! How many distinct pages a site may have in a day, and who may bring new ones.
 //!
 //! A page is cheap to count and costs rows in files and Redis for years, and anyone can make up
-//! addresses. So there is a cap on a day's distinct pages, and a part of it for each client: pages
-//! beyond count as `(other)`. Pages that are known from before never do.
+//! addresses. So there is a cap on a day's distinct pages, and a part of it for each client, and for
+//! each network that one client may have: pages beyond count as `(other)`. Pages that are known from
+//! before never do.
+//!
+//! Who has brought how many is in memory alone, since no address may be on disk. After a start in the
+//! middle of a day nobody knows it any more; then everyone has a part of what the day has left: a start
+//! doesn't give an attacker as much again.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -12,6 +17,10 @@ use super::Day;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientPrefix(u64);
 
+/// An IPv6 /48, which is what one customer may be given: 65,536 prefixes of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Network(u64);
+
 impl ClientPrefix {
     pub fn of(address: std::net::IpAddr) -> Self {
         match address.to_canonical() {
@@ -20,12 +29,32 @@ impl ClientPrefix {
             std::net::IpAddr::V6(v6) => Self(u64::from_be_bytes(v6.octets()[..8].try_into().unwrap_or_default())),
         }
     }
+
+    /// None of IPv4: a /16 there is a carrier with a hundred thousand readers, and no attacker's.
+    fn network(self) -> Option<Network> {
+        (self.0 >= 1 << 32).then_some(Network(self.0 >> 16))
+    }
 }
 
-/// A client prefix may bring this part of a day's pages.
-const CLIENTS_PER_DAY: u32 = 20;
-/// And at least so many, where the cap is small.
-const PER_CLIENT_MIN: u32 = 20;
+/// How much of a day's pages one of many may bring.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    /// One in so many.
+    of: u32,
+    /// And at least so many, where the cap is small.
+    min: u32,
+}
+
+const CLIENTS: Part = Part { of: 20, min: 20 };
+const NETWORKS: Part = Part { of: 10, min: 40 };
+/// Pages beyond the cap that count because nobody could tell whether they are known.
+const UNKNOWABLE: Part = Part { of: 10, min: 40 };
+
+impl Part {
+    fn of(self, pages: u32) -> u32 {
+        (pages / self.of).max(self.min)
+    }
+}
 
 /// The pages that a site has had in one day, as hashes of their addresses: two that collide are
 /// counted as one here, and apart everywhere else.
@@ -33,9 +62,13 @@ const PER_CLIENT_MIN: u32 = 20;
 pub struct PagesOfDay {
     day: Day,
     seen: FxHashSet<u64>,
-    /// Pages that may be new, by who brought them.
+    /// Pages of which nobody knows any more who has brought them.
+    before: u32,
+    /// Pages that may be new, by who brought them. This and what follows has at most an entry a page.
     brought: FxHashMap<u64, ClientPrefix>,
     brought_by: FxHashMap<ClientPrefix, u32>,
+    brought_by_network: FxHashMap<Network, u32>,
+    unknowable: u32,
 }
 
 /// What is to become of a hit's page.
@@ -53,6 +86,8 @@ pub enum Excess {
     Site,
     /// The client has brought its part of them.
     Client,
+    /// Its network has.
+    Network,
 }
 
 impl Excess {
@@ -60,14 +95,23 @@ impl Excess {
         match self {
             Self::Site => "site",
             Self::Client => "client",
+            Self::Network => "network",
         }
     }
 }
 
 impl PagesOfDay {
-    /// A day of which these pages are known already.
-    pub fn new(day: Day, seen: impl IntoIterator<Item = u64>) -> Self {
-        Self { day, seen: seen.into_iter().collect(), brought: FxHashMap::default(), brought_by: FxHashMap::default() }
+    /// A day that has had no page yet.
+    pub fn new(day: Day) -> Self {
+        Self {
+            day,
+            seen: FxHashSet::default(),
+            before: 0,
+            brought: FxHashMap::default(),
+            brought_by: FxHashMap::default(),
+            brought_by_network: FxHashMap::default(),
+            unknowable: 0,
+        }
     }
 
     pub fn day(&self) -> Day {
@@ -83,15 +127,48 @@ impl PagesOfDay {
             return Verdict::IfKnown(Excess::Site);
         }
         if let Some(client) = client {
-            let count = self.brought_by.entry(client).or_default();
-            if *count >= (cap / CLIENTS_PER_DAY).max(PER_CLIENT_MIN) {
+            let left = cap.saturating_sub(self.before);
+            if self.brought_by(client) >= CLIENTS.of(left) {
                 return Verdict::IfKnown(Excess::Client);
             }
-            *count += 1;
+            if let Some(network) = client.network() {
+                let count = self.brought_by_network.entry(network).or_default();
+                if *count >= NETWORKS.of(left) {
+                    return Verdict::IfKnown(Excess::Network);
+                }
+                *count += 1;
+            }
+            *self.brought_by.entry(client).or_default() += 1;
             self.brought.insert(page, client);
         }
         self.seen.insert(page);
         Verdict::Counts
+    }
+
+    /// Judges a page that counts only if it is known, where nobody can tell: rather one too many than a
+    /// known one under `(other)`, as long as it is a few.
+    pub fn admit_unknowable(&mut self, page: u64, cap: u32) -> bool {
+        let counts = self.seen.contains(&page) || self.unknowable < UNKNOWABLE.of(cap);
+        if counts && self.seen.insert(page) {
+            self.unknowable += 1;
+        }
+        counts
+    }
+
+    fn brought_by(&self, client: ClientPrefix) -> u32 {
+        self.brought_by.get(&client).copied().unwrap_or(0)
+    }
+
+    /// Whether a client or its network has brought so much that it matters what the day had before.
+    pub fn has_brought_much(&self, client: ClientPrefix) -> bool {
+        let by_network = client.network().and_then(|network| self.brought_by_network.get(&network).copied());
+        self.brought_by(client) >= CLIENTS.min || by_network.unwrap_or(0) >= NETWORKS.min
+    }
+
+    /// Pages that the day had before this run of the node, whoever brought them.
+    pub fn had(&mut self, pages: impl IntoIterator<Item = u64>) {
+        let before = pages.into_iter().filter(|page| self.seen.insert(*page)).count();
+        self.before = u32::try_from(before).unwrap_or(u32::MAX);
     }
 
     /// Pages that count, whoever came with them: they are known from before, or of this day.
@@ -109,10 +186,9 @@ impl PagesOfDay {
 
     /// It has turned out whether a page was known from before: then its client has brought nothing.
     pub fn settle(&mut self, page: u64, was_known: bool) {
-        if let Some(client) = self.brought.remove(&page)
-            && was_known
-            && let Some(count) = self.brought_by.get_mut(&client)
-        {
+        let Some(client) = self.brought.remove(&page).filter(|_| was_known) else { return };
+        let by_network = client.network().and_then(|network| self.brought_by_network.get_mut(&network));
+        for count in by_network.into_iter().chain(self.brought_by.get_mut(&client)) {
             *count = count.saturating_sub(1);
         }
     }
@@ -127,7 +203,7 @@ mod tests {
     }
 
     fn day() -> PagesOfDay {
-        PagesOfDay::new(Day::from_ymd(2024, 6, 17).unwrap(), [])
+        PagesOfDay::new(Day::from_ymd(2024, 6, 17).unwrap())
     }
 
     #[test]
@@ -165,5 +241,59 @@ mod tests {
         day.settle(7, true);
         assert_eq!(day.admit(6_000, one, 2_000), Verdict::Counts);
         assert_eq!(day.admit(6_001, one, 2_000), Verdict::IfKnown(Excess::Client));
+    }
+
+    /// How many of `pages` count, each brought by the next of `clients`.
+    fn brought<'a>(day: &mut PagesOfDay, pages: std::ops::Range<u64>, clients: impl Iterator<Item = &'a str>) -> usize {
+        pages.zip(clients).filter(|(page, by)| day.admit(*page, client(by), 2_000) == Verdict::Counts).count()
+    }
+
+    #[test]
+    fn a_network_of_many_clients_brings_its_part_and_leaves_the_rest_to_others() {
+        let mut day = day();
+        let clients: Vec<_> = (0..1_000).map(|number| format!("2001:db8:1:{number:x}::1")).collect();
+        assert_eq!(brought(&mut day, 0..1_000, clients.iter().map(String::as_str)), 200);
+        assert_eq!(day.admit(5_000, client("2001:db8:1:ffff::1"), 2_000), Verdict::IfKnown(Excess::Network));
+        assert_eq!(day.admit(5_000, client("2001:db8:2::1"), 2_000), Verdict::Counts);
+        day.settle(0, true);
+        assert_eq!(day.admit(5_001, client("2001:db8:1:ffff::1"), 2_000), Verdict::Counts);
+        // One client's part is half of its network's.
+        assert_eq!(brought(&mut day, 10_000..11_000, std::iter::repeat("2001:db8:3::1")), 100);
+        // What is refused leaves nothing behind.
+        let before = (day.brought.len(), day.brought_by.len(), day.brought_by_network.len());
+        let more =
+            (20_000..30_000).filter(|page| day.admit(*page, client("2001:db8:1:eeee::1"), 2_000) == Verdict::Counts);
+        assert_eq!(more.count(), 0);
+        assert_eq!((day.brought.len(), day.brought_by.len(), day.brought_by_network.len()), before);
+        // In IPv4 there is no such network.
+        let clients: Vec<_> = (0..250).map(|number| format!("192.0.{number}.1")).collect();
+        assert_eq!(brought(&mut day, 30_000..30_250, clients.iter().map(String::as_str)), 250);
+    }
+
+    #[test]
+    fn pages_of_which_nobody_can_tell_whether_they_are_known_count_while_they_are_few() {
+        let mut day = day();
+        assert!((0..1_000).all(|page| day.admit(page, None, 1_000) == Verdict::Counts));
+        let counted = (1_000..2_000).filter(|page| day.admit_unknowable(*page, 1_000)).count();
+        assert_eq!((counted, day.len()), (100, 1_100));
+        // Those that have counted still do, and cost nothing.
+        assert!(day.admit_unknowable(1_099, 1_000) && !day.admit_unknowable(1_100, 1_000));
+        assert_eq!(day.admit(1_099, None, 1_000), Verdict::Counts);
+    }
+
+    #[test]
+    fn when_nobody_knows_who_brought_a_days_pages_each_has_a_part_of_what_is_left() {
+        let mut left = Vec::new();
+        let mut had = 0;
+        for _ in 0..20 {
+            let mut day = day();
+            day.had(0..had);
+            let new = 10_000..20_000;
+            had += brought(&mut day, new, std::iter::repeat("192.0.2.1")) as u64;
+            left.push(2_000 - had);
+        }
+        assert_eq!(left[..3], [1_900, 1_805, 1_715]);
+        // As much again at each start would have been all of it.
+        assert_eq!(left[19], 722, "{left:?}");
     }
 }

@@ -31,16 +31,24 @@ pub struct Hit {
     pub page: PageAddress,
 }
 
-/// A hit, and what is kept of who made it, where that is counted.
+/// A page view that is to be kept.
 #[derive(Debug, Clone)]
-pub struct Arrival {
-    pub hit: Hit,
-    pub visit: Option<Visit>,
+pub enum Arrival {
+    /// A hit, and what is kept of who made it, where that is counted.
+    Hit { hit: Hit, visit: Option<Visit> },
+    /// A reload that is no hit: its reader is here all the same.
+    Reload { site: SiteNumber, day: Day, visit: Visit },
+}
+
+impl Arrival {
+    pub fn is_hit(&self) -> bool {
+        matches!(self, Self::Hit { .. })
+    }
 }
 
 impl From<Hit> for Arrival {
     fn from(hit: Hit) -> Self {
-        Self { hit, visit: None }
+        Self::Hit { hit, visit: None }
     }
 }
 
@@ -77,13 +85,22 @@ const HITS_OF_ROW_MAX: u64 = i64::MAX as u64;
 const RANK_RADIX: u64 = 64;
 
 impl Tally {
-    pub fn add_arrival(&mut self, Arrival { hit, visit }: Arrival) {
-        if let Some(visit) = visit {
-            for (window, trace) in visit.windows(hit.day) {
-                self.add_trace(hit.site, window, trace);
+    pub fn add_arrival(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Hit { hit, visit } => {
+                if let Some(visit) = visit {
+                    self.add_visit(hit.site, hit.day, &visit);
+                }
+                self.add(hit);
             }
+            Arrival::Reload { site, day, visit } => self.add_visit(site, day, &visit),
         }
-        self.add(hit);
+    }
+
+    fn add_visit(&mut self, site: SiteNumber, day: Day, visit: &Visit) {
+        for (window, trace) in visit.windows(day) {
+            self.add_trace(site, window, trace);
+        }
     }
 
     pub fn add_trace(&mut self, site: SiteNumber, window: Window, trace: Trace) {
@@ -131,6 +148,7 @@ impl Tally {
         }
     }
 
+    /// Holds no hits; of visitors, a row that is folded may still tell.
     pub fn is_empty(&self) -> bool {
         self.hits.is_empty()
     }

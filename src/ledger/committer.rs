@@ -81,7 +81,7 @@ pub struct Committer {
     pub row: Vec<u8>,
     pub prune: bool,
     pub admission: Arc<Admission>,
-    pub titles: Arc<titles::Waiting>,
+    pub titles: Arc<titles::Given>,
     /// Set when a fold has ended: then titles' pages have numbers.
     pub titles_are_due: bool,
 }
@@ -193,10 +193,11 @@ impl Committer {
             return Ok(());
         }
         let started = Instant::now();
-        let mut batch_hits = 0_usize;
+        let (mut batch_hits, mut is_news) = (0_usize, false);
         let mut tally = Tally::default();
         for arrival in gathered.iter().flat_map(|gathering| gathering.take()) {
-            batch_hits += 1;
+            is_news = true;
+            batch_hits += usize::from(arrival.is_hit());
             tally.add_arrival(arrival);
         }
         let by_day = tally.by_day();
@@ -207,10 +208,11 @@ impl Committer {
         let mut number = self.reached.journal;
         let mut run_number = self.run_number;
         let mut has_more_to_prune = self.prune;
-        let titles = if fold_is_idle && self.titles_are_due { self.titles.take(step / 4) } else { Vec::new() };
+        let titles =
+            if fold_is_idle && self.titles_are_due { self.titles.waiting().take(step / 4) } else { Vec::new() };
         let mut homeless = Vec::new();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if batch_hits > 0 {
+        if is_news {
             let source = match run_number {
                 Some(number) => number,
                 None => *run_number.insert(store::source_number(&transaction, &self.run, false)?),
@@ -258,7 +260,7 @@ impl Committer {
         if fold_is_idle && !folds_crowds {
             // Those whose pages are not folded yet wait for the next fold, with those that came meanwhile.
             self.titles_are_due &= titles.len() > homeless.len();
-            homeless.into_iter().for_each(|title| self.titles.put(title));
+            homeless.into_iter().for_each(|title| self.titles.waiting().put(title));
         }
         if folds_crowds {
             folded_crowds.are_on_disk();
@@ -266,7 +268,7 @@ impl Committer {
         } else if !fold_is_idle {
             self.finish_fold_step(step);
         }
-        if batch_hits > 0 {
+        if is_news {
             self.metrics.commit_duration.observe(started.elapsed().as_secs_f64());
             self.metrics.commit_batch_hits.observe(batch_hits as f64);
             let batch_hits = i64::try_from(batch_hits).unwrap_or(0);
@@ -333,7 +335,7 @@ impl Committer {
         self.tail.advance(mark);
         if self.fold.is_idle() {
             self.prune = true;
-            self.titles_are_due = !self.titles.is_empty();
+            self.titles_are_due = !self.titles.waiting().is_empty();
         }
     }
 
@@ -364,7 +366,7 @@ impl Committer {
             self.commit(&[], STEP_IDLE)?;
         }
         // All pages have numbers now.
-        self.titles_are_due = !self.titles.is_empty();
+        self.titles_are_due = !self.titles.waiting().is_empty();
         while self.titles_are_due {
             self.commit(&[], STEP_IDLE)?;
         }

@@ -153,6 +153,11 @@ impl Crowd {
         (counts, self.version())
     }
 
+    /// Whether a visitor would change nothing.
+    pub fn has(&self, window: Window, trace: Trace) -> bool {
+        self.state().sketches.get(&window).is_some_and(|kept| kept.sketch.has(trace))
+    }
+
     fn add(&self, window: Window, trace: Trace) -> bool {
         let mut state = self.state();
         let kept = state.sketches.entry(window).or_default();

@@ -108,7 +108,7 @@ pub struct Ledger {
     tail: Arc<Tail>,
     tops: Arc<Tops>,
     admission: Arc<Admission>,
-    titles: Arc<titles::Waiting>,
+    titles: Arc<titles::Given>,
     outbox: Arc<Outbox>,
     crowds: Arc<Crowds>,
     salts: Arc<Salts>,
@@ -173,7 +173,7 @@ impl Ledger {
         let salts = Arc::new(Salts::new(sketches::all_salts(&connection).map_err(sqlite)?));
         let log_pages = store::watch_log(&mut connection).map_err(sqlite)?;
         let tail = Arc::new(Tail::new(mark));
-        let (admission, titles) = (Arc::<Admission>::default(), Arc::<titles::Waiting>::default());
+        let (admission, titles) = (Arc::<Admission>::default(), Arc::<titles::Given>::default());
         let committer = Committer {
             connection,
             messages,
@@ -553,8 +553,11 @@ fn recover(connection: &mut Connection) -> Result<i64, String> {
             skip = 0;
         }
     }
-    mark = store::FoldMark { mark: last, target: last, done: 0 };
-    store::write_fold_mark(&transaction, mark).map_err(text)?;
+    // Rows that tell of reloads alone add nothing to the counts; a mark without any is a damaged file's.
+    if store::has_counts(&transaction).map_err(text)? {
+        mark = store::FoldMark { mark: last, target: last, done: 0 };
+        store::write_fold_mark(&transaction, mark).map_err(text)?;
+    }
     transaction.commit().map_err(text)?;
     Ok(last)
 }

@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use crate::counter::page_cap::Excess;
-use crate::counter::{
-    ClientPrefix, Day, EnrolledSite, Known, PageAddress, PageTitle, Period, Register, SiteNumber, Source,
-};
+use crate::counter::{ClientPrefix, Day, EnrolledSite, Known, PageAddress, Period, Register, SiteNumber, Source};
 
 use crate::metrics::ReasonLabels;
 
@@ -144,13 +142,15 @@ impl Ledger {
     }
 
     /// Decides under which address a hit's page is counted: its own, or, of one page too many, that
-    /// of the others; then it says why.
+    /// of the others; then it says why. `elsewhere` is asked whether other nodes know a page that this
+    /// one doesn't, before it is one too many; none: that can't be found out now.
     pub async fn admit(
         &self,
         site: &EnrolledSite,
         day: Day,
         page: &PageAddress,
         client: Option<ClientPrefix>,
+        elsewhere: impl AsyncFnOnce() -> Option<bool>,
     ) -> Option<Excess> {
         let cap = site.site.page_cap;
         let number = site.number;
@@ -166,9 +166,17 @@ impl Ledger {
                     self.admission.had(number, day, pages.iter().map(PageAddress::fingerprint));
                 }
                 Ruling::IfKnown(excess) => {
-                    if self.is_known(number, page.clone()).await {
-                        self.admission.note(number, day, page);
-                        return None;
+                    let is_known = match self.is_known(number, page.clone()).await {
+                        Some(false) => elsewhere().await,
+                        known => known,
+                    };
+                    match is_known {
+                        Some(true) => {
+                            self.admission.note(number, day, page);
+                            return None;
+                        }
+                        None if self.admission.admit_unknowable(number, day, page, cap) => return None,
+                        _ => {}
                     }
                     let labels = ReasonLabels { reason: excess.as_str() };
                     self.metrics.pages_folded.get_or_create(&labels).inc();
@@ -178,20 +186,19 @@ impl Ledger {
         }
     }
 
-    /// Whether a page has been counted before.
-    async fn is_known(&self, site: SiteNumber, page: PageAddress) -> bool {
+    /// Whether a page has been counted before; none under such a load that nobody can tell.
+    async fn is_known(&self, site: SiteNumber, page: PageAddress) -> Option<bool> {
         let tail = Arc::clone(&self.tail);
         // In this order: what is being folded is in one or the other.
         let look = move |connection: &Connection| {
             Ok(tail.has(site, &page) || store::find_page(connection, site, &page)?.is_some())
         };
-        // Under such a load that nobody can tell, the hit counts and its page doesn't.
-        self.queries.read(look).await.unwrap_or(false)
+        self.queries.read(look).await.ok()
     }
 
     /// Takes a title that a page gave with its hit.
-    pub fn titled(&self, site: SiteNumber, page: PageAddress, title: PageTitle, given_ms: i64) {
-        self.titles.put((site, page, GivenTitle { title, given_ms }));
+    pub fn titled(&self, site: SiteNumber, page: &PageAddress, title: &str, given_ms: i64) {
+        self.titles.give(site, page, title, given_ms);
     }
 
     pub async fn titles(
@@ -200,7 +207,7 @@ impl Ledger {
         pages: Vec<PageAddress>,
     ) -> Result<Vec<Option<GivenTitle>>, NotDurable> {
         // What waits for its hit to be folded is newer than what is on file.
-        let waiting: Vec<_> = pages.iter().map(|page| self.titles.get(site, page)).collect();
+        let waiting: Vec<_> = pages.iter().map(|page| self.titles.waiting().get(site, page)).collect();
         let on_file = self.queries.read(move |connection| titles::read(connection, site, &pages)).await?;
         Ok(waiting.into_iter().zip(on_file).map(|(waiting, on_file)| waiting.or(on_file)).collect())
     }
@@ -279,10 +286,14 @@ fn known(counts: Vec<SiteCount>, run: &Source, unfolded: i64) -> Known {
 fn most_read(connection: &Connection, site: SiteNumber, period: Period) -> rusqlite::Result<Vec<PageAddress>> {
     connection
         .prepare_cached(
-            "SELECT p.address FROM
+            // Addresses are looked up of those alone that may be among the first: of many pages with as many
+            // hits, all.
+            "WITH c AS MATERIALIZED
                (SELECT page, sum(hits) AS hits FROM counts WHERE site = ?1 AND period = ?2 AND page > 0
-                GROUP BY page HAVING sum(hits) > 0 ORDER BY 2 DESC, 1 LIMIT ?3) AS c
-             JOIN pages p ON p.number = c.page ORDER BY c.hits DESC, p.address",
+                GROUP BY page HAVING sum(hits) > 0)
+             SELECT p.address FROM c JOIN pages p ON p.number = c.page
+             WHERE c.hits >= ifnull((SELECT hits FROM c ORDER BY hits DESC LIMIT 1 OFFSET ?3 - 1), 0)
+             ORDER BY c.hits DESC, p.address LIMIT ?3",
         )?
         // One more, for `(other)` is no page.
         .query_map(params![site.0, period.number(), i64::try_from(TOP_MAX + 1).unwrap_or(i64::MAX)], |row| {

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use crate::counter::{Contribution, PageAddress, Period, Register, SiteId, SiteNumber, Source, Tally};
 
-use super::{high_water, log_check};
+use super::{high_water, log_check, trouble};
 
 /// A source's number in the file.
 pub type SourceNumber = i64;
@@ -50,10 +50,9 @@ pub enum OpenError {
 impl OpenError {
     /// What SQLite said when the file was opened or first read.
     pub fn of_sqlite(path: &Path, source: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-        match source.sqlite_error_code() {
-            Some(DatabaseCorrupt | NotADatabase) => Self::Damaged { path: path.to_owned(), reason: source.to_string() },
-            _ => Self::Sqlite { path: path.to_owned(), source },
+        match trouble::is_damage(&source) {
+            true => Self::Damaged { path: path.to_owned(), reason: source.to_string() },
+            false => Self::Sqlite { path: path.to_owned(), source },
         }
     }
 }

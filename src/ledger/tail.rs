@@ -105,7 +105,7 @@ impl Unfolded {
         i64::try_from(gathered).unwrap_or(i64::MAX).saturating_add(folding.sum())
     }
 
-    /// The pages of a site's period that it has hits of, each once, with most hits first; none of a
+    /// The pages of a site's period that it has hits of, each once, with most hits first, then by address; none of a
     /// long tail, which would take long to look through, and whose pages are in `counts` as a rule.
     pub fn pages(&self, site: SiteNumber, period: Period, tail_max: usize) -> Vec<PageAddress> {
         let rest = self.folding.get(self.mark.done..).unwrap_or_default();
@@ -124,7 +124,7 @@ impl Unfolded {
             }
         }
         let mut pages: Vec<_> = pages.into_iter().collect();
-        pages.sort_unstable_by_key(|(_, hits)| std::cmp::Reverse(*hits));
+        pages.sort_unstable_by_key(|(page, hits)| (std::cmp::Reverse(*hits), *page));
         pages.into_iter().map(|(page, _)| page.clone()).collect()
     }
 }

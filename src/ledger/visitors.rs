@@ -2,8 +2,11 @@
 
 use chrono::{DateTime, Days, Utc};
 
-use crate::counter::{Day, EnrolledSite, Minute, Salt, SiteNumber, Sites, Sketch, VisitorCounts, Window};
+use crate::counter::{
+    Arrival, Day, EnrolledSite, Minute, Salt, SiteNumber, Sites, Sketch, Visit, VisitorCounts, Window,
+};
 
+use super::crowd::Crowd;
 use super::inbox::Message;
 use super::salts::KnownSalt;
 use super::{Ledger, NotDurable, sketches};
@@ -20,6 +23,15 @@ impl Ledger {
         }
         self.ask(|done| Message::LoadVisitors { site: site.number, done }).await?;
         Ok(self.crowds.get(site.number).map(|crowd| crowd.counts(now, zone)).unwrap_or_default())
+    }
+
+    /// Keeps that a reader has reloaded a page, unless all there is to keep of it is on disk.
+    pub async fn reload(&self, site: SiteNumber, day: Day, visit: Visit) -> Result<(), NotDurable> {
+        let is_known = |crowd: &Crowd| visit.windows(day).all(|(window, trace)| crowd.has(window, trace));
+        if self.crowds.get(site).is_some_and(|crowd| is_known(&crowd)) {
+            return Ok(());
+        }
+        self.count(Arrival::Reload { site, day, visit }).await
     }
 
     /// The estimates of a site's days, folded ones.

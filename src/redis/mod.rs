@@ -29,7 +29,7 @@ mod witness;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::connection::Connections;
 pub use self::examine::{Examination, examine};
@@ -77,6 +77,7 @@ pub struct Publication {
     lessons: mpsc::Sender<learn::Wish>,
     orders: mpsc::Sender<(SiteNumber, Order)>,
     salts: mpsc::Sender<visitors::SaltWish>,
+    page_questions: Semaphore,
     stop: watch::Sender<Option<Instant>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Closed when the thread's work is done.
@@ -114,7 +115,8 @@ pub fn start<N: visitors::Node>(
         drop(end);
     })?;
     let thread = Mutex::new(Some(thread));
-    Ok(Publication { keys, connections, totals, health, lessons, orders, salts, stop, thread, done })
+    let page_questions = Semaphore::new(queries::PAGE_QUESTIONS_MAX);
+    Ok(Publication { keys, connections, totals, health, lessons, orders, salts, page_questions, stop, thread, done })
 }
 
 /// The client brings TLS without its cryptography.

@@ -12,6 +12,8 @@ use crate::counter::{Known, PageAddress, PageTitle, Period, Register, Site, Sour
 
 /// How long an answer is worth waiting for; then the node's own counts are shown.
 const WAIT_MAX: Duration = Duration::from_millis(500);
+/// Hits that may wait at once to be told whether their pages are known.
+pub(super) const PAGE_QUESTIONS_MAX: usize = 64;
 /// Fields asked for in one command.
 const FIELDS_MAX: usize = 500;
 /// Members read at once of a list of the most read, beside those wished for: imports with negative
@@ -84,30 +86,41 @@ impl Publication {
         Some(figures)
     }
 
-    /// The pages with the highest counts in a period, the most read first.
+    /// The pages with the highest counts in a period, the most read first, and of as many the one whose
+    /// address comes first.
     pub async fn top_pages(&self, site: &Site, period: Period, limit: usize) -> Option<Vec<PageAddress>> {
         let key = self.keys.pages(&site.id, period);
+        let mut pages = self.highest(&key, limit).await?;
+        if pages.len() >= limit
+            && let Some((_, least)) = pages.last().cloned()
+        {
+            // Redis comes to pages with as many from the last address on: those cut off come first.
+            let first = self.first_with(&key, least, limit).await?;
+            pages.retain(|(_, score)| *score > least);
+            pages.extend(first.into_iter().map(|page| (page, least)));
+            pages.truncate(limit);
+        }
+        Some(pages.into_iter().map(|(page, _)| page).collect())
+    }
+
+    /// Up to `limit` pages with their scores, from the highest down.
+    async fn highest(&self, key: &str, limit: usize) -> Option<Vec<(PageAddress, i64)>> {
         let mut pages = Vec::new();
         let mut from = 0;
         while pages.len() < limit && from < MEMBERS_MAX {
             let to = from + limit + MEMBERS_MORE;
             let mut command = redis::cmd("ZREVRANGE");
-            command.arg(&key).arg(from).arg(to - 1).arg("WITHSCORES");
+            command.arg(key).arg(from).arg(to - 1).arg("WITHSCORES");
             let Value::Array(values) = self.ask(&command).await? else { return None };
             let found = values.len() / 2;
             for pair in values.chunks_exact(2) {
                 let [member, score] = pair else { continue };
-                let (Some(member), Some(score)) = (text(member), text(score).as_deref().and_then(score_of)) else {
+                let (Some(page), Some(score)) = (page_of(member), text(score).as_deref().and_then(score_of)) else {
                     continue;
                 };
-                if score <= 0 {
-                    // Scores fall: from here on there are only contributions.
-                    pages.truncate(limit);
-                    return Some(pages);
-                }
-                let page = PageAddress::from_stored(&member);
-                if !member.starts_with('\x01') && !page.is_other() {
-                    pages.push(page);
+                // Scores fall: from there on there are only contributions.
+                if score > 0 {
+                    pages.push((page, score));
                 }
             }
             if found < to - from {
@@ -117,6 +130,32 @@ impl Publication {
         }
         pages.truncate(limit);
         Some(pages)
+    }
+
+    /// Up to `limit` pages with this very score, by their addresses.
+    async fn first_with(&self, key: &str, score: i64, limit: usize) -> Option<Vec<PageAddress>> {
+        let mut pages = Vec::new();
+        let mut from = 0;
+        while pages.len() < limit && from < MEMBERS_MAX {
+            let count = limit + MEMBERS_MORE;
+            let mut command = redis::cmd("ZRANGEBYSCORE");
+            command.arg(key).arg(score).arg(score).arg("LIMIT").arg(from).arg(count);
+            let Value::Array(members) = self.ask(&command).await? else { return None };
+            pages.extend(members.iter().filter_map(page_of));
+            if members.len() < count {
+                break;
+            }
+            from += count;
+        }
+        Some(pages)
+    }
+
+    /// Whether any node has ever brought this page here; none where Redis can't be asked, or too many ask.
+    pub async fn knows_page(&self, site: &Site, page: &PageAddress) -> Option<bool> {
+        let _turn = self.page_questions.try_acquire().ok()?;
+        let mut command = redis::cmd("ZSCORE");
+        command.arg(self.keys.pages(&site.id, Period::Total)).arg(page.as_str());
+        Some(!matches!(self.ask(&command).await?, Value::Nil))
     }
 
     /// Titles with the Unix millisecond at which each was given.
@@ -153,6 +192,12 @@ impl Publication {
             }
         }
     }
+}
+
+/// The page that a member of a key of pages stands for, if it does for one.
+fn page_of(member: &Value) -> Option<PageAddress> {
+    let page = text(member).filter(|member| !member.starts_with('\x01'))?;
+    Some(PageAddress::from_stored(&page)).filter(|page| !page.is_other())
 }
 
 /// A whole number that was kept as a score.

@@ -53,6 +53,7 @@ impl Body for AnswerBody {
 }
 
 pub const THONGKE_HIT: HeaderName = HeaderName::from_static("thongke-hit");
+pub const THONGKE_HIT_KIND: HeaderName = HeaderName::from_static("thongke-hit-kind");
 pub const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");

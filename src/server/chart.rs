@@ -31,7 +31,10 @@ text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-seri
 [stroke="#24292F"]{stroke:#8B949E}[stroke="#D8DEE4"]{stroke:#30363D}
 }
 @media print{[fill="#0F62AC"]{fill:#000}}
-@media (forced-colors:active){[fill="#FFFFFF"]{fill:Canvas}[fill="#24292F"]{fill:CanvasText}[fill="#0F62AC"]{fill:Highlight}}
+@media (forced-colors:active){
+[fill="#FFFFFF"]{fill:Canvas}[fill="#24292F"],[fill="#0F62AC"]{fill:CanvasText}
+[stroke="#24292F"]{stroke:CanvasText}[stroke="#D8DEE4"]{stroke:CanvasText;stroke-opacity:.3}
+}
 </style>"##;
 
 /// Draws the hits of these periods.

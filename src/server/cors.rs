@@ -9,9 +9,10 @@ use hyper::{Response, StatusCode};
 
 use super::answer::{self, AnswerBody};
 
-const EXPOSED: HeaderValue = HeaderValue::from_static("Thongke-Hit");
+const EXPOSED: HeaderValue = HeaderValue::from_static("Thongke-Hit, Thongke-Hit-Kind");
 
-const EXPOSED_OF_REFUSAL: HeaderValue = HeaderValue::from_static("Thongke-Hit, X-Request-Id, Retry-After");
+const EXPOSED_OF_REFUSAL: HeaderValue =
+    HeaderValue::from_static("Thongke-Hit, Thongke-Hit-Kind, X-Request-Id, Retry-After");
 
 /// Any page may read this: figures and scripts.
 pub fn allow_any(headers: &mut HeaderMap) {

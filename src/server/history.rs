@@ -11,7 +11,7 @@ use crate::counter::csv::HEADER_SITE;
 use crate::counter::history::Step;
 use crate::counter::{Day, EnrolledSite, Period, Span};
 
-use super::hit::form_field;
+use super::hit_fields::form_field;
 use super::node::{Node, Read};
 use super::pages::{count, wrong};
 use super::refusal::Refusal;
@@ -53,13 +53,24 @@ impl Format {
             Some("csv") => Ok(Self::Csv),
             Some(_) => Err(wrong("format", "`format` is neither `json` nor `csv`".to_owned())),
             None => {
-                let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-                let wants_csv =
-                    accepted.split(',').any(|kind| kind.split(';').next().unwrap_or_default().trim() == "text/csv");
-                Ok(if wants_csv { Self::Csv } else { Self::Json })
+                let csv = weight(headers, "text/csv");
+                // Who likes both as well has named CSV for a reason: JSON comes anyway.
+                Ok(if csv > 0.0 && csv >= weight(headers, "application/json") { Self::Csv } else { Self::Json })
             }
         }
     }
+}
+
+/// How much a client likes a kind of answer that it names, from 0 (not at all) to 1.
+fn weight(headers: &HeaderMap, kind: &str) -> f32 {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let weights = accepted.flat_map(|value| value.split(',')).filter_map(|accepted| {
+        let mut parts = accepted.split(';').map(str::trim);
+        parts.next().filter(|named| named.eq_ignore_ascii_case(kind))?;
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        weight.map_or(Some(1.0), |weight| weight.parse().ok())
+    });
+    weights.fold(0.0, f32::max)
 }
 
 /// The history that the query asks for.
@@ -140,4 +151,34 @@ fn etag(periods: &[Period], read: &Read<i64>, format: Format) -> hyper::header::
 
 fn as_of(site: &EnrolledSite, now: DateTime<Utc>) -> String {
     now.with_timezone(&site.site.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn csv_is_for_those_who_like_it() {
+        use Format::{Csv, Json};
+        for (accepted, format) in [
+            (&[][..], Json),
+            (&["*/*"], Json),
+            (&["text/csv"], Csv),
+            (&["Text/CSV; header=present; Q=0.1"], Csv),
+            (&["application/json, text/csv"], Csv),
+            (&["application/json", "text/csv"], Csv),
+            (&["application/json, text/csv;q=0.9"], Json),
+            (&["application/json;q=0.5, text/csv;q=0.9"], Csv),
+            (&["text/csv;q=0"], Json),
+            (&["text/csv; q=0.000, */*"], Json),
+            (&["text/csv;q=much"], Json),
+            (&["text/csvs"], Json),
+        ] {
+            let headers = accepted.iter().map(|value| (ACCEPT, HeaderValue::from_static(value))).collect();
+            assert_eq!(Format::of("", &headers), Ok(format), "{accepted:?}");
+            assert_eq!(Format::of("format=csv", &headers), Ok(Csv), "{accepted:?}");
+        }
+    }
 }

@@ -1,24 +1,20 @@
 //! What makes a hit: its fields, its site, its page, its origin.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
-use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue, ORIGIN};
 use prometheus_client::metrics::counter::Counter;
-use rustc_hash::{FxBuildHasher, FxHashMap};
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer};
+use rustc_hash::FxHashMap;
 use url::Url;
 
-use crate::bots::Kind;
-use crate::counter::{Arrival, ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PageTitle, SiteNumber, Sites};
+use crate::bots::{BOT, Kind};
+use crate::counter::{Arrival, ClientPrefix, Day, EnrolledSite, Hit, PageAddress, SiteNumber, Sites};
 use crate::metrics::{HitLabels, Metrics};
 
 use super::admission::{Admission, WhenExceeded};
-use super::answer::{self, CORP, CROSS_ORIGIN, JSON, NO_STORE, THONGKE_HIT};
+use super::answer::{self, CORP, CROSS_ORIGIN, JSON, NO_STORE, THONGKE_HIT, THONGKE_HIT_KIND};
 use super::client::Sender;
 use super::fields::{Field, HeaderFields};
 use super::node::Node;
@@ -28,109 +24,41 @@ use super::repeats::View;
 use super::screen::Screen;
 use super::{clock, cors, visit};
 
+pub use super::hit_fields::Fields;
+
 /// What the answer and the metrics call a hit that is not counted because too many came.
 const LIMITED: &str = "limited";
 
 const COUNTED: &str = "counted";
 
+/// What an answer says of its hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// `Thongke-Hit`: `counted`, or why not.
+    pub result: &'static str,
+    /// `Thongke-Hit-Kind`: which kind of bot.
+    pub kind: Option<&'static str>,
+}
+
+impl Verdict {
+    const COUNTED: Self = Self { result: COUNTED, kind: None };
+    const LIMITED: Self = Self { result: LIMITED, kind: None };
+
+    fn spared(kind: Kind) -> Self {
+        // Of the others, the result says it all.
+        Self { result: kind.result(), kind: (kind.result() == BOT).then(|| kind.as_str()) }
+    }
+
+    pub fn put(self, headers: &mut HeaderMap) {
+        headers.insert(THONGKE_HIT, HeaderValue::from_static(self.result));
+        if let Some(kind) = self.kind {
+            headers.insert(THONGKE_HIT_KIND, HeaderValue::from_static(kind));
+        }
+    }
+}
+
 /// Sites that have a series of their own in the metrics; the rest share one.
 const SITES_IN_METRICS: u32 = 1_000;
-
-/// A beacon's body; fields that this version does not know are a newer script's.
-#[derive(Debug, Deserialize)]
-pub struct Fields<'a> {
-    #[serde(borrow)]
-    pub site: Cow<'a, str>,
-    #[serde(borrow)]
-    pub url: Cow<'a, str>,
-    /// What the page calls itself.
-    #[serde(borrow, default)]
-    pub title: Option<Cow<'a, str>>,
-    /// A program steers the browser; anything but `true` says nothing.
-    #[serde(default, deserialize_with = "is_true")]
-    pub webdriver: bool,
-}
-
-fn is_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Said {
-        Plainly(bool),
-        Otherwise(IgnoredAny),
-    }
-    Ok(matches!(Said::deserialize(deserializer)?, Said::Plainly(true)))
-}
-
-impl<'a> Fields<'a> {
-    /// JSON, or a form; whatever the Content-Type says, since `text/plain` spares a preflight.
-    pub fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
-        let text = std::str::from_utf8(body).map_err(|error| Refusal::BodyNotUtf8 { at: error.valid_up_to() })?;
-        let text = text.trim_start();
-        let fields = match text.bytes().next() {
-            None => return Err(Refusal::BodyEmpty),
-            Some(b'{') => serde_json::from_str::<Self>(text).map_err(|error| diagnose(text, &error))?,
-            Some(b'[' | b'"') => return Err(Refusal::NeitherObjectNorForm),
-            Some(_) => Self::parse_form(text)?,
-        };
-        match (fields.site.is_empty(), fields.url.is_empty()) {
-            (true, _) => Err(Refusal::FieldEmpty { field: "site" }),
-            (_, true) => Err(Refusal::FieldEmpty { field: "url" }),
-            _ => Ok(fields),
-        }
-    }
-
-    fn parse_form(text: &'a str) -> Result<Self, Refusal> {
-        if !text.contains('=') {
-            return Err(Refusal::NeitherObjectNorForm);
-        }
-        let field = |field| form_field(text, field)?.ok_or(Refusal::FieldMissing { field });
-        let webdriver = form_field(text, "webdriver")?.is_some_and(|value| value == "true");
-        Ok(Self { site: field("site")?, url: field("url")?, title: form_field(text, "title")?, webdriver })
-    }
-
-    /// A query such as the pixel's; without a `url` in it, the page is the one that `Referer` names.
-    pub fn parse_query(query: &'a str, referer: Option<&'a str>) -> Result<Self, Refusal> {
-        let site = form_field(query, "site")?.ok_or(Refusal::FieldMissing { field: "site" })?;
-        let url = form_field(query, "url")?.or(referer.map(Cow::Borrowed));
-        let title = form_field(query, "title")?;
-        Ok(Self { site, url: url.ok_or(Refusal::FieldMissing { field: "url" })?, title, webdriver: false })
-    }
-}
-
-/// A field of a form, which may stand there once.
-pub fn form_field<'a>(form: &'a str, field: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
-    let mut values = form_urlencoded::parse(form.as_bytes()).filter(|(key, _)| key == field).map(|(_, value)| value);
-    let value = values.next();
-    if values.next().is_some() {
-        return Err(Refusal::FieldTwice { field });
-    }
-    // The decoder's mark for bytes that are not UTF-8; no address holds it of its own.
-    match value {
-        Some(value) if value.contains('\u{fffd}') => Err(Refusal::FieldEncoding { field }),
-        value => Ok(value),
-    }
-}
-
-/// What is wrong with a body that can't be read; off the path of good ones.
-fn diagnose(text: &str, error: &serde_json::Error) -> Refusal {
-    let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else {
-        return Refusal::NotJson { reason: error.to_string() };
-    };
-    for field in ["site", "url", "title"] {
-        let found = match value.get(field) {
-            None | Some(serde_json::Value::Null) if field == "title" => continue,
-            None => return Refusal::FieldMissing { field },
-            Some(serde_json::Value::String(_)) => continue,
-            Some(serde_json::Value::Null) => "null",
-            Some(serde_json::Value::Bool(_)) => "a boolean",
-            Some(serde_json::Value::Number(_)) => "a number",
-            Some(serde_json::Value::Array(_)) => "an array",
-            Some(serde_json::Value::Object(_)) => "an object",
-        };
-        return Refusal::FieldType { field, found };
-    }
-    Refusal::NotJson { reason: error.to_string() }
-}
 
 pub fn find_site(sites: &Sites, id: &str) -> Result<Arc<EnrolledSite>, Refusal> {
     if let Some(site) = sites.get(id) {
@@ -183,14 +111,14 @@ fn check_origin(site: &EnrolledSite, page: &str, headers: &impl HeaderFields) ->
 
 /// Makes the header fields of a hit's answer out of its request's, whose place they take:
 /// hyper keeps it for the connection's next request, so that no hit allocates one.
-pub fn answer_headers(mut headers: HeaderMap, result: &'static str, is_json: bool) -> HeaderMap {
+pub fn answer_headers(mut headers: HeaderMap, verdict: Verdict, is_json: bool) -> HeaderMap {
     let origin = headers.remove(ORIGIN);
     headers.clear();
     if is_json {
         answer::put_type(&mut headers, JSON);
         headers.insert(CORP, CROSS_ORIGIN);
     }
-    headers.insert(THONGKE_HIT, HeaderValue::from_static(result));
+    verdict.put(&mut headers);
     headers.insert(CACHE_CONTROL, NO_STORE);
     cors::allow_origin(&mut headers, origin);
     headers
@@ -199,8 +127,7 @@ pub fn answer_headers(mut headers: HeaderMap, result: &'static str, is_json: boo
 /// A hit that is done with: counted, or spared the figures.
 pub struct Received {
     pub site: Arc<EnrolledSite>,
-    /// What `Thongke-Hit` says: `counted`, or why not.
-    pub result: &'static str,
+    pub verdict: Verdict,
 }
 
 /// Counts hits, and keeps the handles of their metrics.
@@ -221,8 +148,6 @@ struct KnownUrl {
     page: PageAddress,
     /// The day on which the page was found to count under its own address.
     admitted_on: Option<Day>,
-    /// A hash of the title that was given last that day.
-    title: Option<u64>,
 }
 
 impl Hits {
@@ -255,7 +180,7 @@ impl Hits {
             self.note(&site, LIMITED);
             return match self.admission.when_exceeded() {
                 WhenExceeded::Refuse => Err(exceeded.into()),
-                WhenExceeded::Ignore => Ok(Received { site, result: LIMITED }),
+                WhenExceeded::Ignore => Ok(Received { site, verdict: Verdict::LIMITED }),
             };
         }
         let now = clock::now();
@@ -263,7 +188,7 @@ impl Hits {
         let mut spared = self.screen.judge(site.site.screening, headers, fields.webdriver);
         let mut view = None;
         if spared.is_none() && !site.site.repeat_window.is_zero() {
-            view = view_of(node, &site, &known.page, headers, sender);
+            view = view_of(node, &site, day, &known.page, headers, sender);
             let window = site.site.repeat_window;
             if view.is_some_and(|view| node.repeats().is_repeat(view, window, Instant::now())) {
                 spared = Some(Kind::Repeat);
@@ -271,18 +196,29 @@ impl Hits {
         }
         if let Some(kind) = spared {
             node.spare(&site, day, kind);
+            let reload = async {
+                if kind == Kind::Repeat
+                    && site.site.counts_visitors()
+                    && let Some(visit) = visit::of(node, &site, now, headers, sender).await
+                    && let Err(error) = node.reload(&site, day, visit).await
+                {
+                    tracing::debug!(site = %site.site.id, "no visitor is counted: {error}");
+                }
+            };
             if with_figures {
-                node.refresh(&site).await;
+                futures_util::future::join(reload, node.refresh(&site)).await;
+            } else {
+                reload.await;
             }
         } else {
             let known = self.counted_under(node, known, &fields.url, day, sender).await;
             let title = fields.title.as_deref().filter(|_| !known.page.is_other());
-            let titled = title.map(|title| (title, known.clone()));
+            let titled = title.map(|title| (title, known.page.clone()));
             let visit = match site.site.counts_visitors() {
                 true => visit::of(node, &site, now, headers, sender).await,
                 false => None,
             };
-            let counting = node.count(Arrival { hit: Hit { site: site.number, day, page: known.page }, visit });
+            let counting = node.count(Arrival::Hit { hit: Hit { site: site.number, day, page: known.page }, visit });
             let counted = if with_figures {
                 futures_util::future::join(counting, node.refresh(&site)).await.0
             } else {
@@ -292,13 +228,13 @@ impl Hits {
                 node.repeats().forget(view);
             }
             counted?;
-            if let Some((title, known)) = titled {
-                self.titled(node, known, &fields.url, title);
+            if let Some((title, page)) = titled {
+                node.titled(&site, &page, title);
             }
         }
-        let result = spared.map_or(COUNTED, Kind::result);
-        self.note(&site, result);
-        Ok(Received { site, result })
+        let verdict = spared.map_or(Verdict::COUNTED, Verdict::spared);
+        self.note(&site, verdict.result);
+        Ok(Received { site, verdict })
     }
 
     /// The page under which a hit counts: a worker asks the node once a day and url.
@@ -316,7 +252,7 @@ impl Hits {
         let client = if self.limits_clients { sender.address().map(ClientPrefix::of) } else { None };
         let page = node.admit(&known.site, day, known.page.clone(), client).await;
         let admitted_on = (page == known.page).then_some(day);
-        let known = KnownUrl { page, admitted_on, title: None, ..known };
+        let known = KnownUrl { page, admitted_on, ..known };
         if admitted_on.is_some() {
             self.pages.borrow_mut().insert(url, known.clone());
         }
@@ -330,21 +266,10 @@ impl Hits {
             Some(known) if Arc::ptr_eq(&known.site, site) => Ok(known),
             _ => {
                 let page = page_of(site, url)?;
-                let known = KnownUrl { site: Arc::clone(site), page, admitted_on: None, title: None };
+                let known = KnownUrl { site: Arc::clone(site), page, admitted_on: None };
                 pages.insert(url, known.clone());
                 Ok(known)
             }
-        }
-    }
-
-    /// Passes a title on, unless this worker has had it today.
-    fn titled<N: Node>(&self, node: &N, known: KnownUrl, url: &str, title: &str) {
-        let hash = Some(FxBuildHasher.hash_one(title));
-        if known.title != hash {
-            if let Some(title) = PageTitle::of(title) {
-                node.titled(&known.site, &known.page, title);
-            }
-            self.pages.borrow_mut().insert(url, KnownUrl { title: hash, ..known });
         }
     }
 
@@ -362,6 +287,7 @@ impl Hits {
 fn view_of<N: Node, H: HeaderFields>(
     node: &N,
     site: &EnrolledSite,
+    day: Day,
     page: &PageAddress,
     headers: &H,
     sender: &Sender<'_, H>,
@@ -370,5 +296,6 @@ fn view_of<N: Node, H: HeaderFields>(
         return None;
     }
     let user_agent = headers.first(Field::UserAgent);
-    Some(node.repeats().view((site.number, sender.address()?, user_agent, page.as_str())))
+    // A view of another day is another: no window reaches across the site's midnight.
+    Some(node.repeats().view((site.number, day, sender.address()?, user_agent, page.as_str())))
 }

@@ -28,6 +28,7 @@ mod fresh;
 #[doc(hidden)]
 pub mod history;
 pub mod hit;
+mod hit_fields;
 mod host;
 mod lane;
 mod limits;

@@ -11,7 +11,7 @@ use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::{
-    Arrival, ClientPrefix, Day, EnrolledSite, PageAddress, PageTitle, Period, Salt, Sites, VisitorCounts,
+    Arrival, ClientPrefix, Day, EnrolledSite, PageAddress, PageTitle, Period, Salt, Sites, Visit, VisitorCounts,
 };
 
 use super::repeats::Repeats;
@@ -24,6 +24,9 @@ pub trait Node: Send + Sync + 'static {
     /// Counts a hit: resolves when it is on disk. Called on a worker thread, whose hits share one
     /// hand-over to the committer.
     fn count(&self, arrival: Arrival) -> impl Future<Output = Result<(), Unavailable>>;
+
+    /// Keeps that a reader has reloaded a page, which is no hit; resolves when it is on disk.
+    fn reload(&self, site: &EnrolledSite, day: Day, visit: Visit) -> impl Future<Output = Result<(), Unavailable>>;
 
     /// Asks Redis, where there is one, for the site's totals unless they are younger than a second;
     /// resolves when they are in (or when waiting for them would take too long).
@@ -60,8 +63,8 @@ pub trait Node: Send + Sync + 'static {
         client: Option<ClientPrefix>,
     ) -> impl Future<Output = PageAddress>;
 
-    /// Takes the title that a page gave with its hit.
-    fn titled(&self, site: &EnrolledSite, page: &PageAddress, title: PageTitle);
+    /// Takes the title that a page gave with its hit: text as it came. As a rule it is known.
+    fn titled(&self, site: &EnrolledSite, page: &PageAddress, title: &str);
 
     /// The hits of each page in each period: all periods of the first page, and so on.
     fn page_hits(
@@ -71,7 +74,8 @@ pub trait Node: Send + Sync + 'static {
         periods: &[Period],
     ) -> impl Future<Output = Result<Read<i64>, Unavailable>>;
 
-    /// The most read pages of a period, the first first.
+    /// The most read pages of a period, the first first; of those with as many hits, by the bytes of
+    /// their addresses.
     fn top_pages(
         &self,
         site: &Arc<EnrolledSite>,

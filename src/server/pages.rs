@@ -4,16 +4,19 @@ use std::hash::Hash as _;
 use std::sync::Arc;
 
 use chrono::SecondsFormat;
+use percent_encoding::{CONTROLS, percent_decode_str, percent_encode};
 use serde::Serialize;
+use url::Url;
 
 use crate::counter::figures::Figure;
 use crate::counter::{Day, EnrolledSite, FigureKey, PageAddress, Period, Site, Span};
 
 use super::clock;
 use super::fresh;
-use super::hit::{form_field, page_of};
+use super::hit::page_of;
+use super::hit_fields::form_field;
 use super::node::Node;
-use super::refusal::{Refusal, shown};
+use super::refusal::{Problem, Refusal, shown};
 use super::shared::Made;
 use super::wanted::Wanted;
 
@@ -28,17 +31,25 @@ struct PageList<'a> {
     site: &'a str,
     time_zone: &'a str,
     as_of: String,
-    pages: Vec<PageFigures>,
+    pages: Vec<Asked>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
 
 #[derive(Serialize)]
-struct PageFigures {
+struct Asked {
     /// As it was asked for.
     url: String,
-    page: String,
-    figures: Vec<Figure>,
+    #[serde(flatten)]
+    found: Found,
+}
+
+/// One wrong address costs the others nothing.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Found {
+    Page { page: String, figures: Vec<Figure> },
+    None { problem: Problem },
 }
 
 #[derive(Serialize)]
@@ -57,6 +68,9 @@ struct TopList<'a> {
 #[derive(Serialize)]
 struct Top {
     page: String,
+    /// The address is the start of a longer one, and no link.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cut: bool,
     /// As the page gave it: text.
     title: Option<String>,
     value: i64,
@@ -65,10 +79,7 @@ struct Top {
 
 /// The figures of the pages that the query names.
 pub async fn figures<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: String) -> Result<Made, Refusal> {
-    let urls: Vec<String> = form_urlencoded::parse(query.as_bytes())
-        .filter(|(key, _)| key == "url")
-        .map(|(_, url)| url.into_owned())
-        .collect();
+    let urls: Vec<String> = query.split('&').filter_map(|pair| pair.strip_prefix("url=")).map(decoded).collect();
     match urls.len() {
         0 => return Err(wrong("url", "the query needs `url=`, the page's address, once for each page".to_owned())),
         count if count > URLS_MAX => {
@@ -81,7 +92,11 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: Stri
         Wanted::OfSite => vec![FigureKey::Total],
         Wanted::Other(wish) => wish.figures.unwrap_or_else(|| vec![FigureKey::Total]),
     };
-    let pages = urls.iter().map(|url| page_of(&site, url)).collect::<Result<Vec<_>, _>>()?;
+    let asked: Vec<_> = urls.iter().map(|url| page_named(&site, url)).collect();
+    let pages: Vec<_> = asked.iter().flatten().cloned().collect();
+    if let (true, Some(Err(refusal))) = (pages.is_empty(), asked.first()) {
+        return Err(refusal.clone());
+    }
     let now = clock::now();
     let today = Day::at(now, site.site.time_zone);
     let mut periods = Vec::new();
@@ -113,18 +128,29 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: Stri
     };
     let pages: Vec<_> = urls
         .into_iter()
-        .zip(pages)
-        .map(|(url, page)| PageFigures {
+        .zip(asked)
+        .map(|(url, page)| Asked {
             url,
-            page: page.to_string(),
-            figures: figures_of(hits_of_pages.next().unwrap_or_default()),
+            found: match page {
+                Ok(page) => Found::Page {
+                    page: page.to_string(),
+                    figures: figures_of(hits_of_pages.next().unwrap_or_default()),
+                },
+                Err(refusal) => Found::None { problem: refusal.problem() },
+            },
         })
         .collect();
     let etag = fresh::etag(|hasher| {
         read.stale.hash(hasher);
-        for page in &pages {
-            (&page.url, &page.page).hash(hasher);
-            page.figures.iter().for_each(|figure| (&figure.label, &figure.period, figure.value).hash(hasher));
+        for asked in &pages {
+            asked.url.hash(hasher);
+            match &asked.found {
+                Found::Page { page, figures } => {
+                    page.hash(hasher);
+                    figures.iter().for_each(|figure| (&figure.label, &figure.period, figure.value).hash(hasher));
+                }
+                Found::None { problem } => problem.hash(hasher),
+            }
         }
     });
     let list = PageList {
@@ -136,6 +162,22 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: Stri
     };
     // A struct of strings and numbers always serialises.
     Ok(Made { body: serde_json::to_vec(&list).unwrap_or_default().into(), etag })
+}
+
+/// A value of the query. An address is bytes: what is not UTF-8 stays encoded, as in a hit's.
+fn decoded(value: &str) -> String {
+    let bytes: Vec<u8> = percent_decode_str(&value.replace('+', " ")).collect();
+    String::from_utf8(bytes).unwrap_or_else(|error| percent_encode(error.as_bytes(), CONTROLS).to_string())
+}
+
+/// A page by its address, or by its path: all origins of a site are one.
+fn page_named(site: &EnrolledSite, text: &str) -> Result<PageAddress, Refusal> {
+    if !text.starts_with('/') {
+        return page_of(site, text);
+    }
+    let url = Url::parse(&format!("http://page.invalid{text}"));
+    let url = url.map_err(|error| Refusal::UrlMalformed { reason: error.to_string() })?;
+    Ok(PageAddress::of(&url, &site.site.page_params))
 }
 
 fn figure(site: &Site, key: FigureKey, span: Span, today: Day, value: i64) -> Figure {
@@ -177,6 +219,7 @@ pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: St
         }
     });
     let top = |(page, title, value): (PageAddress, Option<String>, i64)| Top {
+        cut: page.is_cut(),
         page: page.to_string(),
         title,
         value,

@@ -21,7 +21,7 @@ use super::connection::Answer;
 use super::durations::Durations;
 use super::fields::{Field, HeaderFields};
 use super::figures::FigureAnswers;
-use super::hit::{self, Hits};
+use super::hit::{self, Hits, Verdict};
 use super::host::Host;
 use super::lane::{Beacon, Told};
 use super::limits::HIT_BYTES_MAX;
@@ -51,8 +51,10 @@ type Outcome = Result<Response<AnswerBody>, Refusal>;
 
 /// A hit that is done with, and what its answer says.
 struct Taken {
-    result: &'static str,
+    verdict: Verdict,
     figures: Option<Bytes>,
+    /// It wished for figures that there are not: that is said, and takes nothing from the hit.
+    wrong_wish: Option<Refusal>,
 }
 
 impl Taken {
@@ -172,7 +174,11 @@ impl<N: Node> Public<N> {
     async fn hit(&self, uri: &Uri, head: &mut Parts, body: Incoming, wire: &Wire) -> Outcome {
         let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
         let taken = self.take_hit(uri.query(), &bytes, &head.headers, wire).await?;
-        let headers = hit::answer_headers(std::mem::take(&mut head.headers), taken.result, taken.figures.is_some());
+        if let Some(refusal) = &taken.wrong_wish {
+            let id = self.request_id(&head.headers, wire);
+            return Ok(self.refused_wish(refusal, taken.verdict, id));
+        }
+        let headers = hit::answer_headers(std::mem::take(&mut head.headers), taken.verdict, taken.figures.is_some());
         let status = taken.status();
         Ok(answer::with_body(status, headers, taken.figures.unwrap_or_default()))
     }
@@ -184,22 +190,32 @@ impl<N: Node> Public<N> {
         headers: &H,
         wire: &Wire,
     ) -> Result<Taken, Refusal> {
-        let wanted = Wanted::of(query)?;
-        let with_figures = wanted != Wanted::Nothing;
+        let wanted = Wanted::of(query);
+        let with_figures = wanted.as_ref().is_ok_and(|wanted| *wanted != Wanted::Nothing);
         let fields = hit::Fields::parse(body)?;
-        let wish = if let Wanted::Other(wish) = &wanted { Some(wish) } else { None };
-        if let Some(wish) = wish {
-            // Said before the hit counts: a refused one has not.
-            wish.check(&hit::find_site(&self.node.sites(), &fields.site)?.site)?;
-        }
         let sender = self.sender(headers, wire);
         let received = self.hits.count(&*self.node, &fields, headers, &sender, with_figures).await?;
         // The hit is done with: whatever happens to the figures, it must not read as if it were not.
-        let figures = match with_figures {
-            true => self.figures.after_hit(&*self.node, &received.site, wish).await.ok(),
-            false => None,
+        let (figures, wrong_wish) = match self.figures_for(&received.site, wanted).await {
+            Ok(figures) => (figures, None),
+            Err(refusal) => (None, Some(refusal)),
         };
-        Ok(Taken { result: received.result, figures })
+        Ok(Taken { verdict: received.verdict, figures, wrong_wish })
+    }
+
+    /// The figures of a hit's answer, where it wants some and they are at hand; or what is wrong with its wish.
+    async fn figures_for(
+        &self,
+        site: &Arc<EnrolledSite>,
+        wanted: Result<Wanted, Refusal>,
+    ) -> Result<Option<Bytes>, Refusal> {
+        let wish = match wanted? {
+            Wanted::Nothing => return Ok(None),
+            Wanted::OfSite => None,
+            Wanted::Other(wish) => Some(wish),
+        };
+        wish.iter().try_for_each(|wish| wish.check(&site.site))?;
+        Ok(self.figures.after_hit(&*self.node, site, wish.as_ref()).await.ok())
     }
 
     /// Always the picture: a page without a script shows no broken one, whatever became of the hit.
@@ -215,7 +231,7 @@ impl<N: Node> Public<N> {
         };
         let mut response = Assets::pixel();
         match outcome {
-            Ok(received) => drop(response.headers_mut().insert(THONGKE_HIT, HeaderValue::from_static(received.result))),
+            Ok(received) => received.verdict.put(response.headers_mut()),
             Err(refusal) => {
                 let id = self.request_id(&head.headers, wire);
                 self.note(&refusal, &id);
@@ -262,6 +278,13 @@ impl<N: Node> Public<N> {
         response
     }
 
+    /// Says what is wrong with a hit's wish, and that the hit is done with.
+    fn refused_wish(&self, refusal: &Refusal, verdict: Verdict, id: RequestId) -> Response<AnswerBody> {
+        let mut response = self.refused(refusal, id);
+        verdict.put(response.headers_mut());
+        response
+    }
+
     /// In the log only where that is asked for, and nothing of what a stranger wrote.
     fn note(&self, refusal: &Refusal, id: &RequestId) {
         tracing::debug!(request_id = %id, status = refusal.status().as_u16(), reason = refusal.reason(), "refused");
@@ -278,14 +301,19 @@ impl<N: Node> Answer for Public<N> {
         let started = Instant::now();
         let taken = self.take_hit(beacon.query, beacon.body, &beacon.fields, wire).await;
         let is_last = beacon.is_last || wire.order() != Order::Serve;
-        let (status, is_last) = match taken {
+        let id = || self.request_id(&beacon.fields, wire);
+        let told = match taken {
+            Ok(Taken { verdict, wrong_wish: Some(refusal), .. }) => Err(self.refused_wish(&refusal, verdict, id())),
+            Ok(taken) => Ok(taken),
+            Err(refusal) => Err(self.refused(&refusal, id())),
+        };
+        let (status, is_last) = match told {
             Ok(taken) => {
                 let origin = beacon.fields.first(Field::Origin);
-                Told { result: taken.result, origin, figures: taken.figures.as_deref(), is_last }.write(out);
+                Told { verdict: taken.verdict, origin, figures: taken.figures.as_deref(), is_last }.write(out);
                 (taken.status(), is_last)
             }
-            Err(refusal) => {
-                let mut response = self.refused(&refusal, self.request_id(&beacon.fields, wire));
+            Err(mut response) => {
                 if is_last {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }

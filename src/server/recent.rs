@@ -10,16 +10,17 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub struct Recent<V> {
     young: HashMap<Box<str>, V>,
+    young_bytes: usize,
     old: HashMap<Box<str>, V>,
 }
 
-/// Entries of a generation, and bytes of the longest text that is kept: under 4 MB in all.
+/// Entries of a generation, and bytes of their texts, however long each is: under 4 MB in all.
 const ENTRIES_MAX: usize = 4_096;
-const TEXT_BYTES_MAX: usize = 400;
+const TEXTS_BYTES_MAX: usize = 400 * ENTRIES_MAX;
 
 impl<V> Default for Recent<V> {
     fn default() -> Self {
-        Self { young: HashMap::new(), old: HashMap::new() }
+        Self { young: HashMap::new(), young_bytes: 0, old: HashMap::new() }
     }
 }
 
@@ -34,15 +35,18 @@ impl<V: Clone> Recent<V> {
     }
 
     pub fn insert(&mut self, text: &str, value: V) {
-        if text.len() <= TEXT_BYTES_MAX {
-            self.insert_young(text.into(), value);
+        match self.young.get_mut(text) {
+            Some(known) => *known = value,
+            None => self.insert_young(text.into(), value),
         }
     }
 
     fn insert_young(&mut self, text: Box<str>, value: V) {
-        if self.young.len() >= ENTRIES_MAX {
+        if self.young.len() >= ENTRIES_MAX || self.young_bytes + text.len() > TEXTS_BYTES_MAX {
             self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
         }
+        self.young_bytes += text.len();
         self.young.insert(text, value);
     }
 }
@@ -62,7 +66,21 @@ mod tests {
         }
         assert_eq!(recent.get("forgotten"), None);
         assert!(recent.young.len() + recent.old.len() <= 2 * ENTRIES_MAX);
-        recent.insert(&"x".repeat(TEXT_BYTES_MAX + 1), 0);
-        assert_eq!(recent.get(&"x".repeat(TEXT_BYTES_MAX + 1)), None);
+    }
+
+    #[test]
+    fn long_texts_are_known_too_and_leave_room_for_fewer() {
+        let mut recent = Recent::default();
+        // As long as a hit's body may be.
+        let text = |number: usize| format!("{number:04096}");
+        for round in 0..3_000 {
+            recent.insert(&text(round), round);
+            recent.insert(&text(round), round + 1);
+            recent.insert("short", round);
+            assert_eq!((recent.get(&text(round)), recent.get("short")), (Some(round + 1), Some(round)));
+        }
+        let bytes: usize = recent.young.keys().chain(recent.old.keys()).map(|text| text.len()).sum();
+        assert!(bytes <= 2 * TEXTS_BYTES_MAX, "{bytes}");
+        assert!(recent.get(&text(2_900)).is_some() && recent.get(&text(1_000)).is_none());
     }
 }

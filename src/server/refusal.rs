@@ -115,10 +115,10 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-#[derive(Serialize)]
-struct Problem<'a> {
+#[derive(Debug, Serialize, Hash)]
+pub struct Problem {
     status: u16,
-    title: &'a str,
+    title: &'static str,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'static str>,
@@ -257,22 +257,25 @@ impl Refusal {
         }
     }
 
-    pub fn answer(&self) -> Response<AnswerBody> {
+    pub fn problem(&self) -> Problem {
         let status = self.status();
         let line = match self {
             Self::Csv(error) => Some(error.line),
             _ => None,
         };
-        let problem = Problem {
+        Problem {
             status: status.as_u16(),
             title: status.canonical_reason().unwrap_or("Refused"),
             detail: self.to_string(),
             field: self.field(),
             line,
-        };
+        }
+    }
+
+    pub fn answer(&self) -> Response<AnswerBody> {
         // A struct of strings and numbers always serialises.
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
-        let mut response = answer::typed(status, PROBLEM_JSON, body);
+        let body = serde_json::to_vec(&self.problem()).unwrap_or_default();
+        let mut response = answer::typed(self.status(), PROBLEM_JSON, body);
         response.headers_mut().insert(hyper::header::CACHE_CONTROL, answer::NO_STORE);
         self.put_headers(response.headers_mut());
         response

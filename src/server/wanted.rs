@@ -2,7 +2,7 @@
 
 use crate::counter::{FigureKey, LabelStyle, Language, Site};
 
-use super::hit::form_field;
+use super::hit_fields::form_field;
 use super::refusal::Refusal;
 
 /// What a request says of the figures that it wants.
@@ -26,7 +26,7 @@ pub struct Wish {
 impl Wanted {
     pub fn of(query: Option<&str>) -> Result<Self, Refusal> {
         // As a rule there is no query, or a beacon's.
-        let Some(query) = query else { return Ok(Self::OfSite) };
+        let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(Self::OfSite) };
         if query == "figures=0" {
             return Ok(Self::Nothing);
         }

@@ -3,18 +3,13 @@
   var script = page.currentScript || page.querySelector('script[data-site][src*="thongke"]');
   var site = script && script.getAttribute('data-site');
   var mark = 'thongke' + site;
-  var root = page.documentElement;
-  var due = true, address;
+  var around = page;
+  var due = true, address, former, wait;
 
-  // Of several tags, also in frames, the first counts.
-  try { root = top.document.documentElement; } catch (e) {}
-  if (!site || root[mark]) return;
-  root[mark] = due;
-  var base = script.src.replace(/[^\/?]*(\?.*)?$/, 'v1/');
-
+  if (!site) return;
   var query = script.getAttribute('data-query') || '';
 
-  function here() { return location.href.split('#')[0]; }
+  function here() { return location.href.split('#')[0].slice(0, 2500); }
 
   function each(query, then, box) {
     (box || page).querySelectorAll(query).forEach(then);
@@ -23,14 +18,14 @@
   function add(box, tag, name, text) {
     var row = box.appendChild(page.createElement(tag));
     row.className = 'thongke-' + name;
-    row.textContent = text || '';
+    row.textContent = text;
     return row;
   }
 
-  // No retry: it may be counted.
-  function ask(method, path, then, body) {
-    fetch(base + path, {
-      method: method, body: body, credentials: 'omit', keepalive: true
+  // A question, or with a body a hit. No retry: it may be counted.
+  function ask(path, then, body) {
+    fetch(new URL('v1/' + (body ? 'hit?' : 'sites/' + site + '/') + path, script.src), {
+      method: body ? 'POST' : 'GET', body: body, credentials: 'omit', keepalive: true
     }).then(function (answer) { return answer.json(); }).then(then).catch(function () {});
   }
 
@@ -55,75 +50,105 @@
   }
 
   function show(data) {
-    var boxes = '[data-thongke=""],[data-thongke="' + site + '"]', views = [], urls = '';
     if (!data.figures[0].key) return;
+    if (page.readyState === 'loading') return page.addEventListener('DOMContentLoaded', show.bind(page, data));
+    var boxes = '[data-thongke=""],[data-thongke="' + site + '"]', views = [], urls = '';
+
+    // As many views as an address can hold.
+    function send() {
+      var asked = views;
+      if (urls) ask('pages/figures?' + (/language=\w+/.exec(query) || '') + urls, function (data) {
+        data.pages.forEach(function (entry, at) {
+          if (entry.page) asked[at].textContent = entry.figures[0].text;
+        });
+      });
+      views = [];
+      urls = '';
+    }
+
     if (!page.querySelector(boxes)) {
       var box = add(page.body, 'div', 'box');
       box.setAttribute('data-thongke', site);
-      if (page.body.contains(script)) script.parentNode.insertBefore(box, script.nextSibling);
+      if (page.body.contains(script)) script.after(box);
     }
     each(boxes, function (box) {
-      var own = box.getAttribute('data-query');
-      if (!own) return fill(box, data);
-      ask('GET', 'sites/' + site + '/figures?' + own, function (data) {
+      var query = box.getAttribute('data-query');
+      if (!query) return fill(box, data);
+      ask('figures?' + query, function (data) {
         if (data.figures) fill(box, data);
       });
     });
     each('[data-thongke-page]', function (view) {
       var link = page.createElement('a');
       link.href = view.getAttribute('data-thongke-page') || here();
-      urls += '&url=' + encodeURIComponent(link.href);
+      // As short as may be: encoded once, and a path where it is of this origin.
+      var url = '&url=' + link.href.replace(location.origin + '/', '/').replace(/[#&+]|%(?![89A-F])/gi, encodeURIComponent);
+      if (views.length > 49 || (urls + url).length > 5e3) send();
+      urls += url;
       views.push(view);
     });
-    if (urls) ask('GET', 'sites/' + site + '/pages/figures?' + (/language=\w+/.exec(query) || '') + urls, function (data) {
-      views.forEach(function (view, at) { view.textContent = data.pages[at].figures[0].text; });
-    });
-
+    send();
     each('[data-thongke-top]', function (list) {
-      ask('GET', 'sites/' + site + '/pages?' + list.getAttribute('data-thongke-top'), function (data) {
+      ask('pages?' + list.getAttribute('data-thongke-top'), function (data) {
         if (data.pages) list.textContent = '';
         data.pages.forEach(function (entry) {
           var row = add(list, 'li', 'page');
-          add(row, 'a', 'link', entry.title || entry.page).href = entry.page;
+          var link = add(row, 'a', 'link', entry.title || entry.page);
+          if (!entry.cut) link.href = location.origin + entry.page;
           add(row, 'span', 'value', ' ' + entry.text);
         });
       });
     });
   }
 
-  function look() {
-    if (!due || page.prerendering || page.hidden) return;
-    due = false;
-    address = here();
-    ask('POST', query ? 'hit?' + query : 'hit', function (data) {
-      function shown() { show(data); }
-      page.readyState === 'loading' ? page.addEventListener('DOMContentLoaded', shown) : shown();
-    }, JSON.stringify({
-      site: site, url: address, title: page.title.slice(0, 200).replace(/[\ud800-\udbff]$/, ''), webdriver: navigator.webdriver
+  function count(title) {
+    wait = due = clearTimeout(wait);
+    ask(query, show, JSON.stringify({
+      site: site, url: address, webdriver: navigator.webdriver,
+      title: title === former ? '' : /^[^\ud800-\udfff]{0,200}/u.exec(title)[0]
     }));
   }
 
-  function moved(event) {
-    if (event.navigationType !== 'replace') setTimeout(function () {
-      due = due || here() !== address;
-      look();
-    });
+  function look() {
+    if (!due || page.prerendering || page.hidden && !wait) return;
+    address = here();
+    count(page.title);
   }
 
-  // When seen, and again from the back cache.
-  page.addEventListener('prerenderingchange', look);
-  page.addEventListener('visibilitychange', look);
-  addEventListener('pageshow', function (event) {
-    due = due || event.persisted;
-    look();
-  });
-  if (script.hasAttribute('data-spa')) {
-    if (window.navigation) navigation.addEventListener('currententrychange', moved);
-    else {
-      var push = history.pushState;
-      history.pushState = function () { push.apply(history, arguments); moved(root); };
-      addEventListener('popstate', moved);
+  // The address is new, the title comes a little later, or never.
+  function moved(event) {
+    if (event.navigationType !== 'replace' && here() !== address) {
+      if (wait) count(former);
+      due = true;
+      former = page.title;
+      if (!page.hidden) wait = setTimeout(look, 500);
     }
+    address = here();
   }
-  look();
+
+  function start() {
+    // Of several tags, also in frames, one counts; a frame's no longer when it has gone.
+    var root = around.documentElement;
+    if (root[mark] && root[mark].defaultView) return;
+    root[mark] = page;
+
+    // When seen, and again from the back cache.
+    page.addEventListener('prerenderingchange', look);
+    page.addEventListener('visibilitychange', look);
+    addEventListener('pageshow', look);
+    addEventListener('pagehide', function () { look(); due = true; });
+    if (script.hasAttribute('data-spa')) {
+      if (window.navigation) navigation.addEventListener('currententrychange', moved);
+      else {
+        var push = history.pushState;
+        history.pushState = function () { push.apply(history, arguments); moved(root); };
+        addEventListener('popstate', moved);
+      }
+    }
+    look();
+  }
+
+  // The view is the page's around a frame, if that has a tag.
+  try { around = top.document || page; } catch (e) {}
+  around === page || around.readyState === 'complete' ? start() : top.addEventListener('load', start);
 })(document);

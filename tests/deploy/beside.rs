@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+
+use crate::port::free_port;
 
 /// A process that ends with the test.
 pub struct Beside(Child);
@@ -38,21 +39,6 @@ impl Drop for Beside {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-/// A port that nobody has; below those that the kernel gives to outgoing connections, or another
-/// test's client could have it when the server starts.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    const FIRST: u16 = 12_000;
-    const COUNT: u16 = 6_000;
-    let start = (std::process::id() % u32::from(COUNT)) as u16;
-    loop {
-        let port = FIRST + (start + NEXT.fetch_add(1, Ordering::SeqCst)) % COUNT;
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use dockerfile_parser_rs::{Dockerfile, Instruction};
 use tempfile::TempDir;
 
-use crate::beside::{Beside, free_port, project, run};
+use crate::beside::{Beside, project, run};
 use crate::load::{Connections, Load};
 use crate::node::{PROGRAM, exchange, until};
+use crate::port::free_port;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The image's user.

@@ -17,6 +17,9 @@ mod node;
 mod openapi;
 /// The Debian package.
 mod package;
+/// Ports for servers.
+#[path = "../it/port.rs"]
+mod port;
 /// Behind nginx, Caddy and Apache.
 mod proxied;
 /// Each advised arrangement of Redis.

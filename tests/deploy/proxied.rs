@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::beside::{Beside, free_port, project, run};
+use crate::beside::{Beside, project, run};
 use crate::load::{Connections, Load};
 use crate::node::{Node, exchange, until};
+use crate::port::free_port;
 use crate::relay::Relay;
 
 const PATIENCE: Duration = Duration::from_secs(60);

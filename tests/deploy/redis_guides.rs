@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::beside::{Redis, free_port, project, run};
+use crate::beside::{Redis, project, run};
 use crate::load::{Connections, Load};
 use crate::node::{Node, PROGRAM, until};
+use crate::port::free_port;
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const PASSWORD: &str = "change-this-password";

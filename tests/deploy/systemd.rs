@@ -149,7 +149,7 @@ fn thread_named(process: u32, name: &str) -> u32 {
 #[test]
 fn systemds_own_activation_starts_the_node_at_the_first_connection() {
     let directory = TempDir::new().unwrap();
-    let port = crate::beside::free_port();
+    let port = crate::port::free_port();
     let address = format!("127.0.0.1:{port}");
     let _activator = Beside::start(
         Command::new("systemd-socket-activate")

@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::beside::{Beside, Redis, free_port, project, run};
+use crate::beside::{Beside, Redis, project, run};
 use crate::load::{Connections, Load};
 use crate::node::{Node, exchange, until};
+use crate::port::free_port;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 

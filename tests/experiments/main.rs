@@ -15,6 +15,9 @@ mod load;
 #[allow(dead_code, reason = "shared with the other tests, which use other parts of it")]
 #[path = "../it/node.rs"]
 mod node;
+/// Ports for them.
+#[path = "../it/port.rs"]
+mod port;
 /// Redis servers that can be killed, paused and started again.
 mod redis_server;
 

@@ -1,4 +1,3 @@
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use tempfile::TempDir;
 use crate::book::{Counted, Counter};
 use crate::host::{PATIENCE, SITE_IDS};
 use crate::node::until;
+use crate::port::free_port;
 
 /// A redis-server with a directory that outlives it.
 pub struct RedisServer {
@@ -15,14 +15,6 @@ pub struct RedisServer {
     files: TempDir,
     options: Vec<String>,
     child: Option<Child>,
-}
-
-/// Below the range from which outgoing connections take theirs, so that a server that is killed
-/// finds its port free when it comes back.
-pub fn free_port() -> u16 {
-    let candidates = std::iter::repeat_with(|| rand::random_range(10_000..32_000));
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    candidates.take(1_000).find(is_free).expect("a port is free")
 }
 
 impl RedisServer {
@@ -40,16 +32,19 @@ impl RedisServer {
 
     pub fn start_again(&mut self) {
         let port = self.port.to_string();
+        let log = self.files.path().join("log");
         let child = Command::new("redis-server")
             .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "yes", "--dir"])
             .arg(self.files.path())
             .args(&self.options)
-            .stdout(Stdio::null())
+            .stdout(std::fs::File::create(&log).unwrap())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         self.child = Some(child);
         until("redis answers", PATIENCE, || {
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "redis-server: {}", std::fs::read_to_string(&log).unwrap());
             self.connect().is_ok_and(|mut connection| redis::cmd("PING").exec(&mut connection).is_ok())
         });
     }

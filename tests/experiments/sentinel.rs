@@ -9,7 +9,8 @@ use crate::host::{Host, PATIENCE, SITE_IDS, until_right};
 use crate::length::{dice, seconds};
 use crate::load::{Load, Plan};
 use crate::node::until;
-use crate::redis_server::{RedisServer, free_port};
+use crate::port::free_port;
+use crate::redis_server::RedisServer;
 
 /// One Sentinel, which decides alone.
 struct Sentinel {

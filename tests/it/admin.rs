@@ -7,7 +7,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::node::{Answer, Node, ask, until};
-use crate::process::{Process, free_port};
+use crate::port::free_port;
+use crate::process::Process;
 use crate::redis::Redis;
 
 const TOKEN: &str = "a-token-of-this-test";

@@ -58,6 +58,22 @@ fn bodies_that_are_no_hit_are_refused_with_what_would_be_right() {
 }
 
 #[test]
+fn a_title_that_is_none_costs_the_title_and_not_the_hit() {
+    let (_directory, node) = node();
+    let json = |title: &str| format!(r#"{{"site":"demo","url":"http://localhost/a","title":{title}}}"#);
+    let forms = ["site=demo&url=http://localhost/a&title=%ff%fe", "site=demo&url=http://localhost/a&title=a&title=b"];
+    let bodies = [r#""\ud83d""#, r#""Tin \ud83d""#, "1", "null", "{}", "[1]", "true", r#""a","title":"b""#].map(json);
+    let mut bodies: Vec<_> = bodies.into_iter().chain(forms.map(str::to_owned)).map(String::into_bytes).collect();
+    bodies.push(b"site=demo&url=http://localhost/a&title=Tin \xff".to_vec());
+    for body in &bodies {
+        let answer = node.hit_with(&[], body);
+        assert_eq!((answer.status, answer.header("thongke-hit")), (200, Some("counted")), "{body:?}: {}", answer.body);
+    }
+    assert_eq!(node.get("/v1/hit.gif?site=demo&url=http://localhost/a&title=%ff").status, 200);
+    has_counted(node, i64::try_from(bodies.len()).unwrap() + 1);
+}
+
+#[test]
 fn addresses_that_are_not_the_sites_are_refused() {
     let (_directory, node) = node();
     for (url, status, says) in [

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::node::{Node, PROGRAM, until};
+use crate::port::free_port;
 use crate::redis::{Redis, certificates};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -352,13 +353,7 @@ fn check_reaches_a_redis_behind_tls_if_its_certificate_is_trusted() {
 fn check_looks_at_every_primary_of_a_cluster() {
     let directory = TempDir::new().unwrap();
     let nodes = [(); 2].map(|()| {
-        // A cluster's nodes talk on a port 10,000 higher.
-        let port = loop {
-            let port = free_port();
-            if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
-                break port;
-            }
-        };
+        let port = free_port();
         let file = directory.path().join(format!("nodes-{port}.conf"));
         Redis::start_with(port, &["--cluster-enabled", "yes", "--cluster-config-file", file.to_str().unwrap()])
     });
@@ -410,10 +405,6 @@ impl Drop for Sentinel {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]

@@ -9,7 +9,8 @@ use hyper::Method;
 use url::{ParseError, Url};
 
 use crate::node::until;
-use crate::process::{Process, free_port};
+use crate::port::free_port;
+use crate::process::Process;
 
 /// Starts browsers.
 pub struct Driver {

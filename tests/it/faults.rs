@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::node::{Node, until};
-use crate::process::free_port;
+use crate::port::free_port;
 use crate::redis::Redis;
 
 const LIMIT: Duration = Duration::from_secs(60);

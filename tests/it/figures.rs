@@ -234,6 +234,54 @@ fn two_nodes_with_a_cluster_show_every_figure() {
     nodes.into_iter().for_each(Node::stop);
 }
 
+/// Each hit on a connection of its own, so on whichever worker the kernel chooses.
+#[test]
+fn the_latest_title_holds_whichever_worker_it_came_to() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), &format!("[limits]\nenabled = false\n{SITE}"), &[]);
+    for round in 0..40 {
+        let title = ["Cũ", "Mới"][usize::from(rand::random::<bool>())];
+        assert_eq!(titled(&node, "/a", title).status, 200);
+        let shown = || top(&node, &format!("period=total&limit={}", 1 + round))[0].1.clone();
+        until("the latest title is shown", LONG, || shown().as_deref() == Some(title));
+    }
+    node.stop();
+}
+
+/// More pages with as many hits than any list holds, come upon from the last to the first.
+#[test]
+fn pages_read_as_often_stand_by_address_with_and_without_redis_wherever_the_list_ends() {
+    let redis = Redis::start();
+    let url = redis.url();
+    let site = format!("[limits]\nenabled = false\n{SITE}");
+    let [alone, one, two] = [(); 3].map(|()| TempDir::new().unwrap());
+    let [alone_at, one_at, two_at] = [&alone, &one, &two].map(TempDir::path);
+    let mut by_address = vec!["/nhieu".to_owned()];
+    by_address.extend((0..130).map(|page| format!("/trang-{page:03}")));
+    by_address.push("/ả".to_owned());
+    for (directory, more) in [(alone_at, &[][..]), (one_at, &["--redis", &url])] {
+        let node = start(directory, &site, more);
+        for page in by_address.iter().rev() {
+            assert_eq!(node.hit(page).status, 200);
+        }
+        for _ in 0..2 {
+            assert_eq!(node.hit("/nhieu").status, 200);
+        }
+        // What has no page is no page.
+        import(&node, "old", "period,page,hits\ntotal,/am,-1\n");
+        node.stop();
+    }
+    let [alone, one, two] = [(alone_at, &[][..]), (one_at, &["--redis", &url]), (two_at, &["--redis", &url])]
+        .map(|(at, more)| start(at, &site, more));
+    for limit in [1, 2, 10, 100] {
+        for (name, node) in [("alone", &alone), ("with Redis", &one), ("that has counted none", &two)] {
+            let pages = || top(node, &format!("period=total&limit={limit}")).into_iter().map(|(page, ..)| page);
+            until(&format!("a node {name} shows {limit}"), LONG, || pages().eq(by_address.iter().take(limit).cloned()));
+        }
+    }
+    [alone, one, two].into_iter().for_each(Node::stop);
+}
+
 #[test]
 fn questions_that_make_no_sense_are_refused_with_what_would() {
     let directory = TempDir::new().unwrap();
@@ -259,7 +307,8 @@ fn questions_that_make_no_sense_are_refused_with_what_would() {
         ("pages/figures?url=http://localhost/a&figures=online", "figures", "pages have no `online`"),
         ("pages?language=fr", "language", "expected vi or en"),
         ("pages/figures", "url", "needs `url=`"),
-        ("pages/figures?url=/bai-1", "url", "not an address"),
+        ("pages/figures?url=bai-1", "url", "not an address"),
+        ("pages/figures?url=mailto:a@b.vn&url=bai-1", "url", "not an http or https address"),
         (many.trim_end_matches('&'), "url", "50 at once"),
         ("pages/figures?url=http://localhost/a&figures=year", "figures", "have no `year`"),
         ("pages?limit=0", "limit", "from 1 to 100"),
@@ -297,21 +346,79 @@ fn questions_that_make_no_sense_are_refused_with_what_would() {
         assert_eq!(node.get(&format!("/v1/sites/nobody/{what}")).status, 404, "{what}");
         assert_eq!(node.post(&format!("/v1/sites/demo/{what}"), "").status, 405, "{what}");
     }
-    // A hit with a figure or title that is none is refused before it counts.
+    // A hit is counted whatever it wishes for, and told what is wrong with that.
     let hit = r#"{"site":"demo","url":"http://localhost/a"}"#;
-    for wish in ["figures=tomorrow", "figures=online", "language=fr"] {
-        assert_eq!(node.post(&format!("/v1/hit?{wish}"), hit).status, 400);
+    for (wish, field) in [
+        ("figures=tomorrow", "figures"),
+        ("figures=online", "figures"),
+        ("language=fr", "language"),
+        ("label_style=x", "label_style"),
+    ] {
+        let told = node.post(&format!("/v1/hit?{wish}"), hit);
+        assert_eq!((told.status, told.json()["field"].as_str()), (400, Some(field)), "{}", told.body);
+        assert_eq!(told.header("thongke-hit"), Some("counted"), "{}", told.head);
+        assert!(told.header("access-control-expose-headers").unwrap().contains("Thongke-Hit"), "{}", told.head);
     }
-    let numbered = node.post("/v1/hit", r#"{"site":"demo","url":"http://localhost/a","title":1}"#);
-    assert!(numbered.status == 400 && numbered.json()["field"] == "title", "{}", numbered.body);
+    // One that is refused for itself has not counted, whatever it wishes for.
+    let nobody = node.post("/v1/hit?figures=tomorrow", r#"{"site":"nobody","url":"http://localhost/a"}"#);
+    assert_eq!((nobody.status, nobody.header("thongke-hit")), (404, None), "{}", nobody.head);
     assert_eq!(node.post("/v1/hit", r#"{"site":"demo","url":"http://localhost/a","title":null}"#).status, 200);
     let counted = node.post("/v1/hit?figures=total", hit);
-    assert_eq!((counted.status, counted.figure("total")), (200, 2));
+    assert_eq!((counted.status, counted.figure("total")), (200, 6));
     let long = titled(&node, "/a", &"ả".repeat(1_000));
     assert_eq!(long.status, 200);
     assert_eq!(top(&node, "limit=1")[0].1.as_ref().unwrap().chars().count(), 200);
     // History by year over a century is short enough, and nobody counted anything then.
     assert_eq!(get(&node, "history?by=year&from=1970&to=2069")["history"].as_array().unwrap().len(), 100);
+    node.stop();
+}
+
+#[test]
+fn each_page_of_a_list_is_answered_by_itself_and_may_be_named_by_its_path() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), SITE, &[]);
+    for page in ["/tin-t%E1%BB%A9c/b%C3%A0i?id=7&x=1", "/c%E9", "//a", "/100%25"] {
+        assert_eq!(node.hit(page).status, 200);
+    }
+    let asked = "url=/tin-t%E1%BB%A9c/b%C3%A0i/?id=7%26x=2&url=http://elsewhere.example/a&url=http://localhost:1/tin-tức/bài?id=7\
+        &url=//a&url=/c%E9&url=/c%25E9&url=/100%2525&url=http://%5B&url=/chua-ai-doc";
+    let answer = get(&node, &format!("pages/figures?{}", asked.replace("ức/bài", "%E1%BB%A9c/b%C3%A0i")));
+    let found = |page: &Value| match page["problem"]["status"].as_u64() {
+        Some(status) => (status.to_string(), page["problem"]["field"] == "url" && page.get("figures").is_none()),
+        None => (page["page"].as_str().unwrap().to_owned(), page["figures"][0]["value"] == 1),
+    };
+    let found: Vec<_> = answer["pages"].as_array().unwrap().iter().map(found).collect();
+    let expected = [
+        ("/tin-tức/bài?id=7", true),
+        ("403", true),
+        ("/tin-tức/bài?id=7", true),
+        ("//a", true),
+        ("/c%E9", true),
+        ("/c%E9", true),
+        ("/100%25", true),
+        ("400", true),
+        ("/chua-ai-doc", false),
+    ];
+    assert_eq!(found, expected.map(|(page, is_so)| (page.to_owned(), is_so)));
+    let foreign = "/v1/sites/demo/pages/figures?url=http://elsewhere.example/a&url=http://elsewhere.example/b";
+    assert_eq!(node.get(foreign).status, 403);
+    node.stop();
+}
+
+#[test]
+fn an_address_that_was_cut_is_no_link() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), SITE, &[]);
+    for page in [format!("/{}", "x".repeat(600)), "/whole".to_owned()] {
+        assert_eq!(node.hit(&page).status, 200);
+    }
+    let pages = get(&node, "pages?period=total")["pages"].clone();
+    let told: Vec<_> =
+        pages.as_array().unwrap().iter().map(|page| (&page["page"] == "/whole", page.get("cut"))).collect();
+    assert_eq!(told.len(), 2);
+    for (is_whole, cut) in told {
+        assert_eq!(cut, (!is_whole).then_some(&Value::Bool(true)));
+    }
     node.stop();
 }
 
@@ -372,6 +479,37 @@ fn pages_beyond_the_days_cap_count_as_others_and_known_ones_never_do() {
 }
 
 #[test]
+fn a_page_that_another_node_has_counted_is_a_known_one() {
+    let redis = Redis::start();
+    let url = redis.url();
+    let site = format!("[limits]\nenabled = false\n{SITE}page_cap = 30\n");
+    let [one, two] = [(); 2].map(|()| TempDir::new().unwrap());
+    let [one, two] = [&one, &two].map(|directory| start(directory.path(), &site, &["--redis", &url]));
+    assert_eq!(one.hit("/known").status, 200);
+    let in_redis = || redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/known"]).trim() == "1";
+    until("the page is published", LONG, in_redis);
+    for page in 0..40 {
+        assert_eq!(two.hit(&format!("/page-{page}")).status, 200);
+    }
+    assert_eq!(two.hit("/known").status, 200);
+    assert_eq!(exported(&two, "/known"), 1);
+    // Where Redis takes long to say that it doesn't know a page, that is one of which nobody can tell.
+    let folded_before = folded(&two, "site");
+    assert!((1..=10).contains(&folded_before), "{folded_before}");
+    assert_eq!(exported(&two, "(other)"), i64::try_from(folded_before).unwrap());
+    // Of those a few count, and of no more without Redis.
+    drop(redis);
+    for page in 100..200 {
+        assert_eq!(two.hit(&format!("/page-{page}")).status, 200);
+    }
+    let export = two.admin_get("/sites/demo/export").body;
+    let pages = export.lines().filter(|line| line.starts_with("total,/")).count();
+    assert!((30 + 40..=30 + 40 + 1).contains(&pages), "{pages}");
+    assert_eq!(folded(&two, "site") as usize, 141 - pages);
+    [one, two].into_iter().for_each(Node::stop);
+}
+
+#[test]
 fn one_client_can_not_fill_a_sites_day() {
     let directory = TempDir::new().unwrap();
     let node = start(directory.path(), &format!("{SITE}page_cap = 100\n"), &[]);
@@ -382,5 +520,43 @@ fn one_client_can_not_fill_a_sites_day() {
     assert_eq!(node.hit("/known").status, 200);
     assert_eq!((exported(&node, "(other)"), exported(&node, "/page-19"), exported(&node, "/page-20")), (30, 1, 0));
     assert_eq!((exported(&node, "/known"), folded(&node, "client")), (6, 30));
+    node.stop();
+}
+
+#[test]
+fn a_restart_gives_no_client_its_whole_part_again() {
+    let directory = TempDir::new().unwrap();
+    let site = format!("{SITE}page_cap = 1000\n");
+    let bring = |node: &Node, pages: std::ops::Range<u32>| {
+        let before = folded(node, "client");
+        let count = u64::from(pages.end - pages.start);
+        pages.for_each(|page| assert_eq!(node.hit(&format!("/page-{page}")).status, 200));
+        count - (folded(node, "client") - before)
+    };
+    let node = start(directory.path(), &site, &[]);
+    assert_eq!(bring(&node, 0..100), 50);
+    node.kill();
+    // The day has had these, and `(other)`: a twentieth of what is left.
+    let node = start(directory.path(), &site, &[]);
+    assert_eq!(bring(&node, 100..200), (1_000 - 51) / 20);
+    assert_eq!(bring(&node, 0..50), 50);
+    node.stop();
+}
+
+#[test]
+fn a_network_of_many_prefixes_can_not_fill_a_sites_day() {
+    let directory = TempDir::new().unwrap();
+    let site = format!("trusted_proxies = [\"127.0.0.1\"]\n{SITE}page_cap = 1000\n");
+    let node = start(directory.path(), &site, &[]);
+    let hit = |page: &str, from: String| {
+        let body = format!(r#"{{"site":"demo","url":"http://localhost{page}"}}"#);
+        assert_eq!(node.hit_with(&[&format!("X-Forwarded-For: {from}")], body).status, 200);
+    };
+    for number in 0..150 {
+        hit(&format!("/page-{number}"), format!("2001:db8:7:{number:x}::1"));
+    }
+    assert_eq!((folded(&node, "network"), folded(&node, "client"), folded(&node, "site")), (50, 0, 0));
+    hit("/tin-tuc", "2001:db8:8::1".to_owned());
+    assert_eq!((exported(&node, "/tin-tuc"), exported(&node, "(other)")), (1, 50));
     node.stop();
 }

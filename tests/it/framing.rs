@@ -110,8 +110,11 @@ fn a_hit_is_answered_alike_whichever_way_it_is_read() {
         hit(&lines, body).replacen("?figures=0", query, 1)
     };
     let (none, own, foreign) = ("", "Origin: http://localhost\r\n", "Origin: http://b.vn\r\n");
+    let searching = "Origin: http://localhost\r\nUser-Agent: Googlebot/2.1\r\n";
     for (query, origin, body) in [
         ("?figures=0", none, BODY),
+        ("?figures=0", searching, BODY),
+        ("?figures=tomorrow", searching, BODY),
         ("?figures=0", own, BODY),
         ("", own, BODY),
         ("?figures=today,total&language=en", own, BODY),
@@ -120,6 +123,9 @@ fn a_hit_is_answered_alike_whichever_way_it_is_read() {
         ("", foreign, BODY),
         ("", own, r#"{"site":"nobody","url":"http://localhost/a"}"#),
         ("", own, r#"{"site":"demo"}"#),
+        ("?figures=0", own, r#"{"site":"demo","url":"http://localhost/a","title":"Tin \ud83d"}"#),
+        ("?figures=0", own, r#"{"site":"demo","url":"http://localhost/a","title":1}"#),
+        ("?figures=0", own, "site=demo&url=http://localhost/a&title=%ff"),
         ("", own, "{"),
         ("", own, ""),
     ] {

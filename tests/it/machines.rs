@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::node::{Answer, Node, PROGRAM, exchange};
+use crate::clock::at;
+use crate::node::{Answer, Node, PROGRAM, exchange, until};
+
+const LONG: Duration = Duration::from_secs(60);
 
 const CHROME: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
@@ -20,12 +24,17 @@ struct Portal {
 
 impl Portal {
     fn start(settings: &str) -> Self {
+        Self::start_as(Command::new(PROGRAM), "[\"total\"]", settings)
+    }
+
+    fn start_as(mut program: Command, figures: &str, settings: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let config = directory.path().join("thongke.toml");
         let screening = if settings.contains("bots") { "" } else { "bots = \"all\"\n" };
         let origins = format!("origins = [\"http://localhost:*\"]\n{screening}");
-        std::fs::write(&config, format!("[sites.a]\n{origins}\nfigures = [\"total\"]\n{settings}\n")).unwrap();
-        let node = Self::node(directory.path(), &config);
+        std::fs::write(&config, format!("[sites.a]\n{origins}\nfigures = {figures}\n{settings}\n")).unwrap();
+        program.args(["--config", config.to_str().unwrap()]);
+        let node = Node::start_as(program, &directory.path().join("data"));
         Self { directory, config, node }
     }
 
@@ -72,6 +81,7 @@ fn a_machines_hit_is_answered_and_stands_in_the_metrics_but_not_in_the_figures()
     assert_eq!(says(&portal.hit("/a", &[("User-Agent", CHROME)])), "200 counted");
     let refused = portal.hit("/a", &[("User-Agent", GOOGLEBOT)]);
     assert_eq!(says(&refused), "200 bot");
+    assert_eq!(refused.header("thongke-hit-kind"), Some("search-engine"));
     // With the figures, since a page may show them all the same.
     assert_eq!(refused.figure("total"), 1);
     for (fields, expected) in [
@@ -84,7 +94,10 @@ fn a_machines_hit_is_answered_and_stands_in_the_metrics_but_not_in_the_figures()
         (&[("User-Agent", CHROME), ("X-Moz", "prefetch")], "200 prefetch"),
         (&[("User-Agent", CHROME), ("Sec-Fetch-Mode", "cors"), ("Save-Data", "on")], "200 counted"),
     ] {
-        assert_eq!(says(&portal.hit("/a", fields)), expected, "{fields:?}");
+        let answer = portal.hit("/a", fields);
+        assert_eq!(says(&answer), expected, "{fields:?}");
+        let kind = answer.header("thongke-hit-kind");
+        assert_eq!(kind.is_some(), expected == "200 bot", "{fields:?}: {kind:?}");
     }
     let steered = r#"{"site":"a","url":"http://localhost/a","webdriver":true}"#;
     assert_eq!(says(&portal.send("/v1/hit", steered, &[("User-Agent", CHROME)])), "200 bot");
@@ -192,6 +205,39 @@ fn a_reload_after_the_window_counts_again() {
     let portal = Portal::start("repeat_window = \"2s\"");
     let hit = || outcome(&portal.hit("/a", &[("User-Agent", CHROME)]));
     assert_eq!(hit(), "200 counted");
-    crate::node::until("it counts again", std::time::Duration::from_secs(30), || hit() == "200 counted");
+    until("it counts again", LONG, || hit() == "200 counted");
+    portal.node.stop();
+}
+
+#[test]
+fn no_window_reaches_across_the_sites_midnight() {
+    let program = at("@2024-06-17 23:59:50", PROGRAM);
+    let portal = Portal::start_as(program, r#"["today", "visitors_today"]"#, "repeat_window = \"12h\"");
+    let hit = || portal.hit("/a", &[("User-Agent", CHROME)]);
+    assert_eq!(outcome(&hit()), "200 counted");
+    let period = || portal.node.get("/v1/sites/a/figures").json()["figures"][0]["period"].as_str().unwrap().to_owned();
+    until("it is the next day", LONG, || period() == "2024-06-18");
+    let first = hit();
+    assert_eq!(outcome(&first), "200 counted");
+    assert_eq!((first.figure("today"), first.figure("visitors_today")), (1, 1));
+    assert_eq!(outcome(&hit()), "200 repeat");
+    portal.node.stop();
+}
+
+#[test]
+fn who_reloads_is_online_and_no_second_hit() {
+    // Thirty seconds in one.
+    let program = at("@2024-06-17 12:00:00 x30", PROGRAM);
+    let portal = Portal::start_as(program, r#"["online", "today", "visitors_today"]"#, "repeat_window = \"12h\"");
+    let online = || portal.node.get("/v1/sites/a/figures").figure("online");
+    assert_eq!(outcome(&portal.hit("/a", &[("User-Agent", CHROME)])), "200 counted");
+    until("five minutes are over", LONG, || online() == 0);
+    let reloaded = portal.hit("/a", &[("User-Agent", CHROME)]);
+    assert_eq!(outcome(&reloaded), "200 repeat");
+    let figures = ["online", "today", "visitors_today"].map(|key| reloaded.figure(key));
+    assert_eq!(figures, [1, 1, 1]);
+    // What is no reader's is nobody's visit.
+    until("five more are over", LONG, || online() == 0);
+    assert_eq!(portal.hit("/a", &[("User-Agent", GOOGLEBOT)]).figure("online"), 0);
     portal.node.stop();
 }

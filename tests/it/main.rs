@@ -41,6 +41,8 @@ mod old_counter;
 mod output;
 /// What a page goes through in a reader's browser, and how often that counts.
 mod page_life;
+/// Ports for other programs.
+mod port;
 /// Other programs that tests start.
 mod process;
 /// The program as its users start it.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::clock::at;
 use crate::driver::{Driver, box_of};
 use crate::node::{Node, PROGRAM, until};
-use crate::process::free_port;
+use crate::port::free_port;
 use crate::redis::Redis;
 
 const LIMIT: Duration = Duration::from_secs(60);

@@ -29,18 +29,25 @@ struct Pages {
 }
 
 impl Portal {
-    /// `SCRIPT` in a page stands for the script's address, `SERVICE` for the node's.
+    /// `SCRIPT` in a page stands for the script's address, `SERVICE` for the node's, `PORT` for the
+    /// portal's own.
     fn start(pages: &[(&'static str, &str)]) -> Self {
         let directory = TempDir::new().unwrap();
         let config = directory.path().join("thongke.toml");
-        let site = "[sites.a]\norigins = [\"http://localhost:*\"]\nbots = \"all\"\nfigures = [\"total\"]\n";
-        std::fs::write(&config, site).unwrap();
+        let site = |id: &str, host: &str| {
+            format!("[sites.{id}]\norigins = [\"http://{host}:*\"]\nbots = \"all\"\nfigures = [\"total\"]\n")
+        };
+        std::fs::write(&config, site("a", "localhost") + &site("b", "127.0.0.1")).unwrap();
         let node = Node::start(&directory.path().join("data"), &["--config", config.to_str().unwrap()]);
         let service = format!("http://{}", node.public);
         let script = format!("{service}/thongke.js");
-        let filled = |html: &str| html.replace("SCRIPT", &script).replace("SERVICE", &service);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let filled = |html: &str| {
+            html.replace("SCRIPT", &script).replace("SERVICE", &service).replace("PORT", &port.to_string())
+        };
         let pages = pages.iter().map(|(path, html)| (*path, filled(html))).collect();
-        Self { _directory: directory, node, pages: Pages::serve(pages), driver: Driver::start() }
+        Self { _directory: directory, node, pages: Pages::serve(listener, pages), driver: Driver::start() }
     }
 
     fn url(&self, path: &str) -> String {
@@ -49,6 +56,15 @@ impl Portal {
 
     fn total(&self) -> i64 {
         self.node.get("/v1/sites/a/figures").figure("total")
+    }
+
+    /// Waits for each page's views, of which an answer may be a second old.
+    fn read(&self, expected: &[(&str, i64)]) {
+        for (path, views) in expected {
+            let asked = format!("/v1/sites/a/pages/figures?url={}", self.url(path));
+            let read = || self.node.get(&asked).json()["pages"][0]["figures"][0]["value"] == *views;
+            until(&format!("{path} has {views} views"), LONG, read);
+        }
     }
 
     /// Hits that came, whatever became of them.
@@ -77,8 +93,7 @@ impl Portal {
 }
 
 impl Pages {
-    fn serve(pages: BTreeMap<&'static str, String>) -> Self {
-        let listener = TcpListener::bind("localhost:0").unwrap();
+    fn serve(listener: TcpListener, pages: BTreeMap<&'static str, String>) -> Self {
         let port = listener.local_addr().unwrap().port();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (pages, log) = (Arc::new(pages), Arc::clone(&asked));
@@ -147,6 +162,58 @@ fn two_tags_or_a_frame_of_the_same_portal_are_one_view() {
             browser.goto(&portal.url(path)).await.unwrap();
             portal.counts(at as i64 + 1).await;
         }
+    });
+}
+
+#[test]
+fn a_frame_that_is_there_first_leaves_the_view_to_the_page_around_it() {
+    // The page's own tag comes only when the frame has run its.
+    let late = r#"<!DOCTYPE html><title>Bài</title><body><div data-thongke></div>
+        <iframe src="/con" onload="
+            var tag = document.createElement('script');
+            tag.src = 'SCRIPT';
+            tag.setAttribute('data-site', 'a');
+            document.body.appendChild(tag)"></iframe>"#;
+    let portal = Portal::start(&[("/bai", late), ("/con", TAG)]);
+    portal.run(async |portal, browser| {
+        for views in 1..=2 {
+            browser.goto(&portal.url("/bai")).await.unwrap();
+            assert_eq!(shown(browser).await, views.to_string());
+            portal.counts(views).await;
+            portal.read(&[("/bai", views), ("/con", 0)]);
+        }
+    });
+}
+
+#[test]
+fn each_page_that_a_frame_goes_to_counts_where_nothing_around_it_does() {
+    let around = format!("{EMPTY}<body><iframe src=\"/bai\"></iframe>");
+    let portal = Portal::start(&[("/khung", &around), ("/bai", TAG), ("/bai-2", TAG)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/khung")).await.unwrap();
+        portal.counts(1).await;
+        browser.execute("frames[0].location.href = '/bai-2'", Vec::new()).await.unwrap();
+        portal.counts(2).await;
+        portal.read(&[("/khung", 0), ("/bai", 1), ("/bai-2", 1)]);
+    });
+}
+
+#[test]
+fn a_frame_of_another_origin_is_a_page_by_itself_and_one_without_an_origin_is_none() {
+    let elsewhere = TAG.replace("data-site=\"a\"", "data-site=\"b\"");
+    let around = format!("{TAG}<iframe src=\"//127.0.0.1:PORT/con\"></iframe>");
+    let shut = format!("{TAG}<iframe sandbox=\"allow-scripts\" src=\"/bai\"></iframe>");
+    let portal = Portal::start(&[("/khung", &around), ("/con", &elsewhere), ("/hop", &shut), ("/bai", TAG)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/khung")).await.unwrap();
+        let other = || portal.node.get("/v1/sites/b/figures").figure("total");
+        until("the frame is counted for its own site", LONG, || other() == 1 && portal.total() == 1);
+        browser.goto(&portal.url("/hop")).await.unwrap();
+        until("the page around is counted", LONG, || portal.total() == 2);
+        until("the frame is refused", LONG, || portal.node.admin_get("/metrics").body.contains("reason=\"origin\"} 1"));
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert_eq!((portal.total(), other(), portal.received()), (2, 1, 3.0));
+        portal.read(&[("/khung", 1), ("/hop", 1), ("/bai", 0)]);
     });
 }
 
@@ -228,7 +295,8 @@ async fn goes_through(portal: &Portal, browser: &Client) {
     for (script, more) in MOVES {
         browser.execute(script, Vec::new()).await.unwrap();
         hits += more;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // Longer than a new page's title is waited for.
+        tokio::time::sleep(Duration::from_millis(700)).await;
         portal.counts(hits).await;
     }
 }
@@ -240,12 +308,96 @@ fn each_page_of_a_single_page_site_counts() {
 }
 
 #[test]
-fn a_browser_without_navigation_counts_and_shows_all_the_same() {
-    let without = "<script>Object.defineProperty(window, 'navigation', {value: undefined});</script>";
+fn a_single_page_site_in_the_background_counts_the_page_that_the_reader_comes_back_to() {
+    let portal = Portal::start(&[("/mot", &SINGLE.replace("BEFORE", "")), ("/trong", EMPTY)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/trong")).await.unwrap();
+        let first = browser.window().await.unwrap();
+        let tab = browser.new_window(true).await.unwrap().handle;
+        browser.switch_to_window(tab.clone()).await.unwrap();
+        browser.goto(&portal.url("/mot")).await.unwrap();
+        portal.counts(1).await;
+        // It goes on by itself while the reader looks elsewhere.
+        let later = "document.addEventListener('visibilitychange', () => { if (document.hidden) { \
+            history.pushState(null, '', '/hai'); history.pushState(null, '', '/ba'); document.title = 'Ba'; } });";
+        browser.execute(later, Vec::new()).await.unwrap();
+        browser.switch_to_window(first).await.unwrap();
+        bring_to_front(browser).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        portal.counts(1).await;
+        browser.switch_to_window(tab).await.unwrap();
+        bring_to_front(browser).await;
+        portal.counts(2).await;
+        portal.read(&[("/mot", 1), ("/hai", 0), ("/ba", 1)]);
+    });
+}
+
+#[test]
+fn an_older_browser_counts_and_shows_all_the_same() {
+    // What came to browsers since 2018, as far as a page can take it away again.
+    let without = "<script>
+        ['navigation', 'globalThis', 'queueMicrotask', 'structuredClone', 'AbortController', 'BigInt', 'WeakRef',
+            'scheduler', 'cookieStore', 'URLPattern'].forEach(
+            name => Object.defineProperty(window, name, {value: undefined}));
+        [[Array, 'at flat flatMap findLast toSorted with'], [String, 'at replaceAll matchAll trimEnd isWellFormed toWellFormed'],
+            [Element, 'replaceChildren checkVisibility setHTMLUnsafe'], [Document, 'prerendering replaceChildren'],
+            [Promise, 'finally']].forEach(
+            ([kind, names]) => names.split(' ').forEach(name => delete kind.prototype[name]));
+        ['fromEntries', 'hasOwn', 'groupBy'].forEach(name => delete Object[name]);
+        ['allSettled', 'any', 'try', 'withResolvers'].forEach(name => delete Promise[name]);
+        ['canParse', 'parse'].forEach(name => delete URL[name]);
+        </script>";
     let portal = Portal::start(&[("/mot", &SINGLE.replace("BEFORE", without))]);
     portal.run(async |portal, browser| {
         goes_through(portal, browser).await;
         assert_eq!(shown(browser).await, "4");
+    });
+}
+
+#[test]
+fn a_new_page_of_a_single_page_site_has_its_own_title_or_none() {
+    let portal = Portal::start(&[("/mot", &SINGLE.replace("BEFORE", ""))]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/mot")).await.unwrap();
+        portal.counts(1).await;
+        // When it gets its title, in ms after its address.
+        let moves = [("/som", Some(50)), ("/muon", Some(200)), ("/khong", None), ("/qua-muon", Some(1_000)), ("/sau", None)];
+        for (at, (path, after)) in moves.into_iter().enumerate() {
+            let script = "const [path, after] = arguments; history.pushState(null, '', path); \
+                if (after) setTimeout(() => document.title = 'Bài ' + path, after);";
+            browser.execute(script, vec![path.into(), after.into()]).await.unwrap();
+            portal.counts(at as i64 + 2).await;
+            tokio::time::sleep(Duration::from_millis(after.unwrap_or(0))).await;
+        }
+        // Titles are told when their hits are folded, which one fold may do for some of them only.
+        let titles = || {
+            let top = portal.node.get("/v1/sites/a/pages?period=total").json();
+            let title = |page: &serde_json::Value| (page["page"].as_str().unwrap().to_owned(), page["title"].clone());
+            top["pages"].as_array().unwrap().iter().map(title).collect::<BTreeMap<_, _>>()
+        };
+        // The last that comes by itself.
+        browser.goto(&portal.url("/mot?cuoi")).await.unwrap();
+        browser.execute("history.pushState(null, '', '/cuoi'); document.title = 'Cuối'", Vec::new()).await.unwrap();
+        until("the last title is told", LONG * 2, || titles().get("/cuoi").is_some_and(|title| title == "Cuối"));
+        let expected = serde_json::json!({
+            "/mot": "Một trang", "/som": "Bài /som", "/muon": "Bài /muon", "/khong": null, "/qua-muon": null, "/sau": null,
+            "/cuoi": "Cuối",
+        });
+        assert_eq!(serde_json::to_value(titles()).unwrap(), expected);
+    });
+}
+
+#[test]
+fn a_new_page_of_a_single_page_site_counts_when_the_reader_goes_on_before_it_has_a_title() {
+    let portal = Portal::start(&[("/mot", &SINGLE.replace("BEFORE", "")), ("/trong", EMPTY)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/mot")).await.unwrap();
+        portal.counts(1).await;
+        let on = "history.pushState(null, '', '/hai'); history.pushState(null, '', '/ba'); location.href = '/trong'";
+        browser.execute(on, Vec::new()).await.unwrap();
+        browser.wait().at_most(LONG).for_url(&portal.url("/trong").parse().unwrap()).await.unwrap();
+        portal.counts(3).await;
+        portal.read(&[("/mot", 1), ("/hai", 1), ("/ba", 1), ("/trong", 0)]);
     });
 }
 
@@ -269,6 +421,8 @@ fn where_the_service_fails_the_page_stays_as_it_was() {
         ("/mat-mang", broken("Promise.reject(new TypeError('Failed to fetch'))")),
         ("/vo-nghia", broken("Promise.resolve(new Response('<html>'))")),
         ("/la", broken("Promise.resolve(new Response('{\"figures\":[]}'))")),
+        // Before the page has been read to its end.
+        ("/la-som", broken("Promise.resolve({json: () => ({figures: []})})")),
         ("/tu-choi", broken("Promise.resolve(new Response('{\"status\":503}', {status: 503}))")),
     ];
     let pages: Vec<_> = pages.iter().map(|(path, html)| (*path, html.as_str())).collect();
@@ -366,6 +520,81 @@ fn views_of_many_pages_the_most_read_and_a_chart_come_to_a_list_page() {
     });
 }
 
+/// A reader's hit that no browser has to bring.
+fn read_elsewhere(portal: &Portal, page: &str) {
+    let reader = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    let hit = serde_json::json!({"site": "a", "url": portal.url(page)}).to_string();
+    assert_eq!(portal.node.hit_with(&[reader], hit).header("thongke-hit"), Some("counted"));
+}
+
+#[test]
+fn a_long_list_of_long_addresses_is_filled_whatever_stands_among_them() {
+    let long = |number: usize| format!("/tin-tức/{}{number}?id=1", "người-dân-và-chính-quyền-".repeat(10));
+    let mut list: Vec<_> = (0..120).map(|number| (long(number), "0")).collect();
+    list[110].1 = "2";
+    list[7] = ("https://elsewhere.example/bai".to_owned(), "–");
+    list[60] = ("mailto:ai-do@example.vn".to_owned(), "–");
+    list[61] = ("http://[".to_owned(), "–");
+    list[62] = (format!("http://localhost:PORT{}#cuoi", long(110)), "2");
+    list[63] = ("ngan?id=1&amp;x=%23".to_owned(), "1");
+    list[64] = ("/c%E9".to_owned(), "1");
+    list[65] = ("/a+b%2Fc%2541".to_owned(), "1");
+    // Beyond what any address can hold.
+    list[66] = (format!("/{}", "x".repeat(7_000)), "–");
+    let spans: Vec<_> = list.iter().map(|(page, _)| format!("<span data-thongke-page=\"{page}\">–</span>")).collect();
+    let script = r#"<script async src="SCRIPT" data-site="a"></script>"#;
+    let page = format!("<!DOCTYPE html><title>Tin</title><body>{}{script}", spans.concat());
+    let portal = Portal::start(&[("/tin", &page)]);
+    for page in [&long(110), &long(110), "/ngan?id=1", "/c%E9", "/a+b%2Fc%2541"] {
+        read_elsewhere(&portal, page);
+    }
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/tin")).await.unwrap();
+        let views = "return [].map.call(document.querySelectorAll('[data-thongke-page]'), view => view.textContent)";
+        let expected = serde_json::json!(list.iter().map(|(_, views)| views).collect::<Vec<_>>());
+        let begun = std::time::Instant::now();
+        while browser.execute(views, Vec::new()).await.unwrap() != expected && begun.elapsed() < LONG {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(browser.execute(views, Vec::new()).await.unwrap(), expected);
+    });
+}
+
+#[test]
+fn a_link_of_the_most_read_stays_on_the_portal_and_a_cut_address_is_none() {
+    let list = r#"<!DOCTYPE html><title>Tin</title><base href="http://elsewhere.example/"><body>
+        <ol data-thongke-top="period=total"></ol><script async src="SCRIPT" data-site="a"></script>"#;
+    let portal = Portal::start(&[("/tin", list)]);
+    let pages = ["//elsewhere.example/x", "/tin-tức/bài?id=1", &format!("/{}", "x".repeat(600))];
+    for (at, page) in pages.into_iter().enumerate() {
+        (at..3).for_each(|_| read_elsewhere(&portal, page));
+    }
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/tin")).await.unwrap();
+        browser.wait().at_most(LONG).for_element(Locator::Css("ol .thongke-value")).await.unwrap();
+        let links = "return [].map.call(document.querySelectorAll('ol a'), link => link.href && decodeURI(link.href))";
+        let links = browser.execute(links, Vec::new()).await.unwrap();
+        assert_eq!(links.as_array().unwrap()[..2], [portal.url(pages[0]), portal.url(pages[1])]);
+        assert!(links.as_array().unwrap().contains(&"".into()), "{links}");
+    });
+}
+
+#[test]
+fn an_address_or_a_title_that_is_too_long_or_broken_costs_no_hit() {
+    let page = format!("<!DOCTYPE html><title>{}</title><body><div data-thongke></div>", "\u{1ebf}".repeat(1_000));
+    let script = r#"<script async src="SCRIPT" data-site="a"></script>"#;
+    let broken = format!("{page}<script>document.title = 'Bài \\ud83d này'</script>{script}");
+    let portal = Portal::start(&[("/bai", &format!("{page}{script}")), ("/hong", &broken)]);
+    portal.run(async |portal, browser| {
+        for (at, path) in ["/bai?id=7&tim=", "/hong?"].into_iter().enumerate() {
+            browser.goto(&format!("{}{}", portal.url(path), "a".repeat(3_700))).await.unwrap();
+            assert_eq!(shown(browser).await, (at + 1).to_string());
+            portal.counts(at as i64 + 1).await;
+        }
+        portal.read(&[("/bai?id=7", 1), ("/hong", 1)]);
+    });
+}
+
 #[test]
 fn a_page_in_another_language_asks_for_its_words_with_its_hit() {
     let english = TAG.replace("data-site", "data-query=\"language=en\" data-site");
@@ -378,9 +607,9 @@ fn a_page_in_another_language_asks_for_its_words_with_its_hit() {
         assert_eq!(text.lines().collect::<Vec<_>>(), ["Visit statistics", "Total : 1"]);
         let requests = "return performance.getEntriesByType('resource').filter(entry => /v1/.test(entry.name)).length";
         assert_eq!(browser.execute(requests, Vec::new()).await.unwrap(), 1);
-        // A language that there is not: nothing is counted, and the page is left alone.
+        // A language that there is not: the view is counted, and the page is left alone.
         browser.goto(&portal.url("/fr")).await.unwrap();
-        portal.counts(1).await;
+        portal.counts(2).await;
         assert_eq!(browser.find(Locator::Css("body")).await.unwrap().text().await.unwrap(), "");
     });
 }
@@ -408,6 +637,35 @@ fn a_reader_who_saves_data_is_counted_once_and_sees_the_figures() {
         let saves = browser.execute("return navigator.connection.saveData", Vec::new()).await.unwrap();
         assert_eq!(saves, true, "this browser does not save data");
         assert_eq!(shown(browser).await, "1");
+        portal.counts(1).await;
+    });
+}
+
+#[test]
+fn where_the_reader_blocks_the_service_nothing_is_counted_and_the_page_stays() {
+    let page = TAG.replace(
+        "<div",
+        "<script>window.errors = []; addEventListener('error', e => errors.push(e.message)); \
+         onunhandledrejection = e => errors.push(e.reason)</script><div",
+    );
+    let portal = Portal::start(&[("/bai", &page)]);
+    portal.run(async |portal, browser| {
+        let enable = DevTools { command: "Network.enable", parameters: serde_json::json!({}) };
+        browser.issue_cmd(enable).await.unwrap();
+        for blocked in ["*/v1/*", "*/thongke.js"] {
+            let parameters = serde_json::json!({"urls": [blocked]});
+            browser.issue_cmd(DevTools { command: "Network.setBlockedURLs", parameters }).await.unwrap();
+            browser.goto(&portal.url("/bai")).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let state = "return [document.querySelector('[data-thongke]').outerHTML, errors.length]";
+            let state = browser.execute(state, Vec::new()).await.unwrap();
+            assert_eq!(state, serde_json::json!(["<div data-thongke=\"\"></div>", 0]), "{blocked}");
+        }
+        assert_eq!(portal.received(), 0.0);
+        // It was the blocking.
+        let parameters = serde_json::json!({"urls": []});
+        browser.issue_cmd(DevTools { command: "Network.setBlockedURLs", parameters }).await.unwrap();
+        browser.goto(&portal.url("/bai")).await.unwrap();
         portal.counts(1).await;
     });
 }

@@ -1,6 +1,5 @@
 //! Other programs that a test starts, and ends.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 /// Ends with its test, however that ends.
@@ -23,8 +22,4 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use crate::framing;
 use crate::node::{Node, exchange_on, until};
-use crate::process::{Process, free_port};
+use crate::port::free_port;
+use crate::process::Process;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

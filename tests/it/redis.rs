@@ -1,13 +1,12 @@
 //! Nodes that meet in a real redis-server.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::node::{Node, until};
-use crate::process::free_port;
+use crate::port::free_port;
 
 pub struct Redis {
     child: Child,
@@ -78,13 +77,7 @@ impl Cluster {
     pub fn start() -> Self {
         let directory = TempDir::new().unwrap();
         let primaries = [(0, 5_460), (5_461, 10_922), (10_923, 16_383)].map(|(first, last)| {
-            // A cluster's nodes talk on a port 10,000 higher.
-            let port = loop {
-                let port = free_port();
-                if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
-                    break port;
-                }
-            };
+            let port = free_port();
             let file = directory.path().join(format!("nodes-{port}.conf"));
             let redis =
                 Redis::start_with(port, &["--cluster-enabled", "yes", "--cluster-config-file", file.to_str().unwrap()]);

@@ -13,7 +13,7 @@ use rand::{Rng as _, SeedableRng as _};
 use tempfile::TempDir;
 
 use crate::node::{Node, until};
-use crate::process::free_port;
+use crate::port::free_port;
 use crate::redis::Redis;
 
 const LIMIT: Duration = Duration::from_secs(90);

@@ -35,16 +35,23 @@ fn noon() -> DateTime<Utc> {
     "2024-06-17T05:00:00Z".parse().unwrap()
 }
 
+fn visit(visitor: u32, now: DateTime<Utc>) -> Visit {
+    Visit { trace: Trace::of(&visitor.to_le_bytes()), minute: Minute::at(now), earlier: None }
+}
+
+fn hit(now: DateTime<Utc>) -> Hit {
+    Hit { site: SITE, day: Day::at(now, chrono_tz::Asia::Ho_Chi_Minh), page: PageAddress::from_stored("/a") }
+}
+
 fn arrival(visitor: u32, now: DateTime<Utc>) -> Arrival {
-    let day = Day::at(now, chrono_tz::Asia::Ho_Chi_Minh);
-    let trace = Trace::of(&visitor.to_le_bytes());
-    let hit = Hit { site: SITE, day, page: PageAddress::from_stored("/a") };
-    Arrival { hit, visit: Some(Visit { trace, minute: Minute::at(now), earlier: None }) }
+    Arrival::Hit { hit: hit(now), visit: Some(visit(visitor, now)) }
 }
 
 #[derive(Debug, Clone)]
 enum Step {
     Visitors(Vec<u32>),
+    /// Who reload, whether they have been seen before or not.
+    Reloads(Vec<u32>),
     MinutesPass(i64),
     Fold,
     /// Goes on with what is on disk at the moment.
@@ -56,6 +63,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => prop::collection::vec(0_u32..3_000, 1..400).prop_map(Step::Visitors),
+        2 => prop::collection::vec(0_u32..3_000, 1..400).prop_map(Step::Reloads),
         2 => (1_i64..4).prop_map(Step::MinutesPass),
         2 => Just(Step::Fold),
         2 => Just(Step::Crash),
@@ -93,10 +101,23 @@ proptest! {
                         for durable in waiting {
                             durable.await.unwrap();
                         }
-                        for Arrival { hit, visit } in arrivals {
-                            for (window, trace) in visit.unwrap().windows(hit.day) {
+                        for arrival in arrivals {
+                            let Arrival::Hit { hit, visit: Some(visit) } = arrival else { panic!("{arrival:?}") };
+                            for (window, trace) in visit.windows(hit.day) {
                                 model.entry(window).or_default().add(trace);
                             }
+                        }
+                    }
+                    Step::Reloads(visitors) => {
+                        let visits = visitors.into_iter().map(|visitor| visit(visitor, now));
+                        let day = Day::at(now, site.site.time_zone);
+                        let visits: Vec<_> = visits.collect();
+                        let kept = visits.iter().map(|visit| ledger.reload(SITE, day, *visit));
+                        for kept in futures_util::future::join_all(kept).await {
+                            kept.unwrap();
+                        }
+                        for (window, trace) in visits.iter().flat_map(|visit| visit.windows(day)) {
+                            model.entry(window).or_default().add(trace);
                         }
                     }
                     Step::MinutesPass(minutes) => now += TimeDelta::minutes(minutes),
@@ -130,6 +151,28 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+/// Its first view may have been lost in the crash that left it.
+#[test]
+fn a_reload_may_be_all_that_a_file_has() {
+    let mut directory = TempDir::new().unwrap();
+    run(async {
+        let (ledger, site, _) = open(directory.path());
+        let day = Day::at(noon(), site.site.time_zone);
+        ledger.reload(SITE, day, visit(1, noon())).await.unwrap();
+        ledger.close();
+        for hits in 0..3 {
+            directory = copy(directory.path());
+            let (ledger, site, _) = open(directory.path());
+            assert_eq!(ledger.visitors(&site, noon()).await.unwrap().0.today, 1);
+            assert_eq!(ledger.hits(SITE, &[Period::Total]).await.unwrap().hits, [hits]);
+            ledger.count(arrival(1, noon())).await.unwrap();
+            // A crash, before anything is folded.
+            directory = copy(directory.path());
+            ledger.close();
+        }
+    });
 }
 
 #[test]
@@ -201,7 +244,7 @@ fn a_file_of_the_first_format_is_taken_over_with_its_journal() {
     let file = Connection::open(directory.path().join("thongke.db")).unwrap();
     file.execute_batch(include_str!("../../src/ledger/schema.sql")).unwrap();
     let mut tally = Tally::default();
-    tally.add_many(arrival(1, noon()).hit, 3);
+    tally.add_many(hit(noon()), 3);
     let mut row = Vec::new();
     tally.encode(&mut row);
     file.execute("INSERT INTO sites (number, id) VALUES (1, 'a')", []).unwrap();
@@ -217,4 +260,20 @@ fn a_file_of_the_first_format_is_taken_over_with_its_journal() {
             ledger.close();
         });
     }
+}
+
+#[test]
+fn a_file_whose_salts_are_another_tables_rows_is_refused_as_damaged() {
+    let directory = TempDir::new().unwrap();
+    drop(open(directory.path()));
+    let file = Connection::open(directory.path().join("thongke.db")).unwrap();
+    let swap = "INSERT INTO visitors VALUES (1, 20240617, 5, NULL);
+         PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'visitors')
+         WHERE name = 'salts';";
+    file.execute_batch(swap).unwrap();
+    drop(file);
+    let lock = DirectoryLock::take(directory.path()).unwrap();
+    let refusal = Ledger::open(lock, directory.path(), vec![], false, Arc::new(Metrics::new())).unwrap_err();
+    assert!(refusal.to_string().contains("restore"), "{refusal}");
 }

@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 
 use crate::server::clock;
+use crate::server::hit::Verdict;
 
 /// What is told to the page that sent a hit.
 pub struct Told<'a> {
-    /// What `Thongke-Hit` says.
-    pub result: &'static str,
+    pub verdict: Verdict,
     /// The page's origin, which may read the answer.
     pub origin: Option<&'a [u8]>,
     /// The figures as JSON, where they are wanted.
@@ -39,9 +39,13 @@ impl Told<'_> {
             out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(
-            b"cache-control: no-store\r\nvary: origin\r\naccess-control-expose-headers: Thongke-Hit\r\nthongke-hit: ",
+            b"cache-control: no-store\r\nvary: origin\r\naccess-control-expose-headers: Thongke-Hit, Thongke-Hit-Kind\r\nthongke-hit: ",
         );
-        out.extend_from_slice(self.result.as_bytes());
+        out.extend_from_slice(self.verdict.result.as_bytes());
+        if let Some(kind) = self.verdict.kind {
+            out.extend_from_slice(b"\r\nthongke-hit-kind: ");
+            out.extend_from_slice(kind.as_bytes());
+        }
         out.extend_from_slice(b"\r\n\r\n");
         out.extend_from_slice(self.figures.unwrap_or_default());
     }
