@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -230,12 +231,25 @@ fn what_is_invented_leaves_nothing_to_grow_and_real_pages_go_on_counting() {
 
 /// Hits of invented pages, sites and origins, from invented addresses with invented header fields.
 fn flood(node: &Node, invented: usize) {
-    let mut stream = TcpStream::connect(&node.public).unwrap();
+    // A connection's hits are answered one after the other: several share a sync.
+    const CONNECTIONS: usize = 32;
+    let share = invented.div_ceil(CONNECTIONS);
+    std::thread::scope(|scope| {
+        for from in (0..invented).step_by(share) {
+            let address = &node.public;
+            scope.spawn(move || flood_part(address, from..invented.min(from + share)));
+        }
+    });
+}
+
+fn flood_part(address: &str, invented: Range<usize>) {
+    let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut buffer = vec![0; 1 << 16];
-    for from in (0..invented).step_by(20) {
+    for from in invented.clone().step_by(20) {
         let mut requests = String::new();
-        for number in from..from + 20 {
+        let numbers = from..invented.end.min(from + 20);
+        for number in numbers.clone() {
             let (site, origin) = match number % 4 {
                 0 => (format!("invented-{number}"), "http://localhost".to_owned()),
                 1 => ("demo".to_owned(), format!("https://invented-{number}.example")),
@@ -254,7 +268,7 @@ fn flood(node: &Node, invented: usize) {
         }
         stream.write_all(requests.as_bytes()).unwrap();
         let mut answered = 0;
-        while answered < 20 {
+        while answered < numbers.len() {
             let read = stream.read(&mut buffer).unwrap();
             assert!(read > 0, "the connection ended");
             answered += String::from_utf8_lossy(&buffer[..read]).matches("HTTP/1.1 ").count();
