@@ -1,5 +1,7 @@
 //! The program: reads the command line, and runs the command until it is done or told to stop.
 
+#![forbid(unsafe_code)]
+
 mod log;
 
 use std::io::Write as _;
@@ -65,10 +67,17 @@ fn exit(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("thongke: {error:#}");
+            eprintln!("thongke: {}", in_words(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with its causes, each said once: some name theirs themselves.
+fn in_words(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |words, cause| {
+        if words.contains(&cause) { words } else { format!("{words}: {cause}") }
+    })
 }
 
 fn serve(config: &Config, flags: &thongke::config::Flags, log: Log) -> ExitCode {
@@ -88,7 +97,7 @@ fn serve(config: &Config, flags: &thongke::config::Flags, log: Log) -> ExitCode 
     let running = match Inherited::take().and_then(|inherited| app::start_on(config, &inherited)) {
         Ok(running) => running,
         Err(error) => {
-            eprintln!("thongke: {error:#}");
+            eprintln!("thongke: {}", in_words(&error));
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -168,7 +177,7 @@ async fn until_told_to_stop(
         };
         match reloaded {
             Ok(()) => tracing::info!("sites read again; other settings need a restart"),
-            Err(error) => tracing::error!("the configuration is left as it was: {error:#}"),
+            Err(error) => tracing::error!("the configuration is left as it was: {}", in_words(&error)),
         }
         service_manager::ready(&format!("counting on http://{}", running.public_address));
     }

@@ -49,6 +49,7 @@ pub struct Metrics {
     pub refusals: Family<ReasonLabels, Counter>,
     pub pages_folded: Family<ReasonLabels, Counter>,
     pub limited: Family<LimitLabels, Counter>,
+    pub unbelieved_proxy: Gauge,
     pub commit_duration: Histogram,
     pub commit_batch_hits: Histogram,
     pub fold_duration: Histogram,
@@ -86,6 +87,7 @@ impl Metrics {
             refusals: Family::default(),
             pages_folded: at_zero(["site", "client", "network"].map(|reason| ReasonLabels { reason })),
             limited: at_zero(["address", "page", "site"].map(|limit| LimitLabels { limit })),
+            unbelieved_proxy: Gauge::default(),
             commit_duration: seconds(),
             commit_batch_hits: Histogram::new([
                 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0,
@@ -119,6 +121,11 @@ impl Metrics {
             self.pages_folded.clone(),
         );
         r.register("limited", "Hits over a rate limit, by which", self.limited.clone());
+        r.register(
+            "unbelieved_proxy",
+            "1 once a hit has come that names its client in a proxy's words and is not believed, else 0",
+            self.unbelieved_proxy.clone(),
+        );
         r.register_with_unit(
             "commit_duration",
             "Time to write and sync one batch of hits",

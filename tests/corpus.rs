@@ -40,6 +40,11 @@ fn hit_bodies() {
 }
 
 #[test]
+fn requests_in_the_lane() {
+    replay("lane", properties::lane::holds);
+}
+
+#[test]
 fn queries() {
     replay("query", properties::query::holds);
 }

@@ -8,6 +8,7 @@ pub mod csv_import;
 pub mod forwarded;
 pub mod hit_body;
 pub mod journal_row;
+pub mod lane;
 pub mod page_address;
 pub mod query;
 pub mod raise_reply;

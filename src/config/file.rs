@@ -10,10 +10,13 @@ use super::limits::{self, Limits};
 use super::network::{self, TrustedProxies, UNIX_SOCKET};
 use super::problem::{Findings, Place, Problems};
 use super::reader::{Reader, Text};
-use super::secret::{self, Secret};
+use super::secret::{self, RedisUrl, Secret};
 use super::{address, identity, site, suggest, syntax};
 use crate::counter::Site;
 use crate::redis::Identity;
+
+/// Keys that name files which are secret.
+const SECRET_FILES: [&str; 4] = ["redis_password_file", identity::KEY, "admin_token_file", "admin_read_token_file"];
 
 const KEYS: [&str; 17] = [
     "listen",
@@ -60,6 +63,8 @@ pub struct File {
     pub trusted_proxies: TrustedProxies,
     pub limits: Limits,
     pub sites: Vec<Site>,
+    /// Those of the files with secrets that every user of the machine may read.
+    pub secrets_for_all: Vec<PathBuf>,
 }
 
 /// Reads the file, and notes all that is wrong with it.
@@ -124,7 +129,17 @@ fn parse(path: &Path, text: &str, findings: &mut Findings<'_>) -> File {
         trusted_proxies: trusted_proxies(&mut reader),
         limits: limits::read(&mut reader),
         sites: sites(&mut reader, table.get_ref()),
+        secrets_for_all: secrets_for_all(path, table.get_ref()),
     }
+}
+
+fn secrets_for_all(path: &Path, table: &DeTable<'_>) -> Vec<PathBuf> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let named = SECRET_FILES.iter().filter_map(|key| table.get(*key)?.get_ref().as_str().map(|text| folder.join(text)));
+    let addresses = table.get("redis").and_then(|value| value.get_ref().as_array());
+    let mut addresses = addresses.into_iter().flatten().filter_map(|address| address.get_ref().as_str());
+    let own = addresses.any(|address| RedisUrl::new(address).has_password()).then(|| path.to_owned());
+    named.chain(own).filter(|file| secret::is_for_all(file)).collect()
 }
 
 fn listen(reader: &mut Reader<'_, '_, '_>, key: &str, table: &DeTable<'_>) -> Option<Placed<String>> {

@@ -61,6 +61,10 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Which log lines are written, as `tracing` filters them.
     pub log_filter: String,
+    /// Files with secrets that every user of the machine may read.
+    pub secrets_for_all: Vec<PathBuf>,
+    /// A flag has a password, which every user reads in the list of processes.
+    pub password_in_flag: bool,
 }
 
 const DEFAULT_LISTEN: PublicAddress = PublicAddress::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080)));
@@ -92,6 +96,7 @@ impl Config {
             .or_else(|| environment.get("THONGKE_DATA_DIR", &mut problems).map(PathBuf::from))
             .or(file.data_dir);
         let redis = redis(flags, environment, file.redis, file.redis_password.as_ref(), &mut problems);
+        let password_in_flag = !flags.redis.is_empty() && redis.iter().any(RedisUrl::has_password);
         let log_format = log_format(flags, environment, &mut problems);
         let log_filter = log_filter(environment, &mut problems);
         if let (Some(PublicAddress::Tcp(listen)), Some(admin_listen)) = (&listen, admin_listen)
@@ -137,6 +142,8 @@ impl Config {
             is_demo,
             log_format,
             log_filter,
+            secrets_for_all: file.secrets_for_all,
+            password_in_flag,
         })
     }
 

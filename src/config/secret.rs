@@ -1,6 +1,7 @@
 //! Values that are never shown, whoever prints them.
 
 use std::fmt;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// A password or token. Printing it prints `(hidden)`.
@@ -22,6 +23,11 @@ pub fn read(path: &Path) -> Result<Secret, String> {
         secret if secret.contains('\n') => Err(format!("the secret file {} holds more than one line", path.display())),
         secret => Ok(Secret::new(secret)),
     }
+}
+
+/// Whether every user of the machine may read a file.
+pub fn is_for_all(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
 impl Secret {
@@ -50,6 +56,10 @@ impl fmt::Display for Secret {
 impl RedisUrl {
     pub fn new(url: impl Into<String>) -> Self {
         Self(url.into())
+    }
+
+    pub fn has_password(&self) -> bool {
+        self.to_string().contains(HIDDEN)
     }
 
     /// The address with its password, for connecting.

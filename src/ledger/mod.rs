@@ -73,7 +73,7 @@ pub use backup::backup;
 pub use hand_over::{Durable, NotDurable};
 pub use live::{LiveHits, Seen};
 pub use pages::TOP_MAX;
-pub use store::{DirectoryLock, Holder, OpenError, PublishedRow};
+pub use store::{DirectoryLock, Holder, OpenError, PublishedRow, has_been_used};
 pub use titles::{GivenTitle, PagesTitle};
 
 use admission::Admission;

@@ -139,6 +139,12 @@ pub fn file(directory: &Path) -> PathBuf {
     directory.join(FILE)
 }
 
+/// Whether a node has counted in it, or some of what it left is still there.
+pub fn has_been_used(directory: &Path) -> bool {
+    let log = directory.join(format!("{FILE}-wal"));
+    [file(directory), log, high_water::path(directory)].iter().any(|path| path.exists())
+}
+
 /// Opens the node's file, creating it if there is none.
 pub fn open(directory: &Path) -> Result<Connection, OpenError> {
     let path = file(directory);

@@ -48,6 +48,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     data_directory(config, &mut report);
     clock(&report);
     listeners(config, &mut report);
+    secrets(config, &report);
     redis_server(config, &mut report)?;
     sites(config, &report);
     match report.problems {
@@ -157,6 +158,21 @@ fn listeners(config: &Config, report: &mut Report) {
             "the admin listener {} can be reached from other machines, and anyone who does can change counts; listen on \
              127.0.0.1 or set admin_token_file",
             config.admin_listen
+        ));
+    }
+}
+
+fn secrets(config: &Config, report: &Report) {
+    if config.password_in_flag {
+        report.warn(
+            "the password in --redis can be read by everyone on this machine, in the list of processes; put it into \
+             redis_password_file, or the address into THONGKE_REDIS",
+        );
+    }
+    for file in &config.secrets_for_all {
+        report.warn(&format!(
+            "the secret in {file} can be read by everyone on this machine; chmod o= {file}",
+            file = file.display()
         ));
     }
 }

@@ -24,7 +24,7 @@ use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::{self, HEADER_PAGES};
 use crate::counter::source::ImportName;
 use crate::counter::{EnrolledSite, Figures, SiteId, figures};
-use crate::ledger::{DirectoryLock, Holder, Ledger};
+use crate::ledger::{DirectoryLock, Holder, Ledger, has_been_used};
 use crate::metrics::Metrics;
 
 pub use backup::backup;
@@ -42,6 +42,15 @@ enum Place {
     Stopped(Box<Ledger>, Arc<EnrolledSite>),
 }
 
+/// What is done in a folder in which no node has counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnNothing {
+    /// Old counts may be there before the node.
+    Begin,
+    /// Zeroes read out of the wrong folder would be believed.
+    Refuse,
+}
+
 pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) -> anyhow::Result<()> {
     let mut text = Vec::new();
     if file == Path::new("-") {
@@ -49,7 +58,7 @@ pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) ->
     } else {
         text = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
     }
-    let report: ImportReport = on_the_node(config, site, async |place| match place {
+    let report: ImportReport = on_the_node_or(config, site, OnNothing::Begin, async |place| match place {
         Place::Running(admin) => {
             let path = format!("/sites/{site}/import?source={}", name.as_str());
             let answer = ask(config, &admin, Method::POST, &path, Bytes::from(text)).await?;
@@ -228,11 +237,24 @@ fn on_the_node<T>(
     site: &SiteId,
     work: impl AsyncFnOnce(Place) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
+    on_the_node_or(config, site, OnNothing::Refuse, work)
+}
+
+fn on_the_node_or<T>(
+    config: &Config,
+    site: &SiteId,
+    on_nothing: OnNothing,
+    work: impl AsyncFnOnce(Place) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let place = match DirectoryLock::holder(&config.data_dir) {
         Some(Holder { admin_address: Some(admin), .. }) => Place::Running(admin),
         Some(Holder { process, .. }) => bail!(
             "process {process} is at work on the data directory {}; try again when it has ended",
+            config.data_dir.display()
+        ),
+        None if on_nothing == OnNothing::Refuse && !has_been_used(&config.data_dir) => bail!(
+            "nothing was ever counted in {}; name the node's folder with --data-dir or its configuration with --config",
             config.data_dir.display()
         ),
         None => {

@@ -7,7 +7,6 @@
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
@@ -17,8 +16,6 @@ use governor::{Quota, RateLimiter};
 use crate::counter::SiteNumber;
 use crate::metrics::{LimitLabels, Metrics};
 
-use super::client::Sender;
-use super::fields::HeaderFields;
 use super::rate_table::RateTable;
 
 /// So many a second for ever, and so many more at once after a rest.
@@ -85,7 +82,6 @@ pub struct Admission<C: Clock = DefaultClock> {
     when_exceeded: WhenExceeded,
     clock: C,
     secret: RandomState,
-    has_warned: AtomicBool,
 }
 
 impl Admission {
@@ -114,7 +110,6 @@ impl<C: Clock + Clone> Admission<C> {
             when_exceeded: limits.when_exceeded,
             clock,
             secret: RandomState::new(),
-            has_warned: AtomicBool::new(false),
         }
     }
 
@@ -142,18 +137,9 @@ impl<C: Clock + Clone> Admission<C> {
             .map_err(|until| Exceeded { limit, wait: until.wait_time_from(self.clock.now()) })
     }
 
-    /// Counts it, and says once if it looks as if a proxy were taken for a client.
-    pub fn note(&self, exceeded: Exceeded, sender: &Sender<'_, impl HeaderFields>, metrics: &Metrics) {
+    /// Counts it.
+    pub fn note(&self, exceeded: Exceeded, metrics: &Metrics) {
         metrics.limited.get_or_create(&LimitLabels { limit: exceeded.limit.as_str() }).inc();
-        if exceeded.limit != Limit::Site
-            && sender.asks_for_others_in_vain()
-            && !self.has_warned.swap(true, Ordering::Relaxed)
-        {
-            tracing::warn!(
-                "hits over the limit come from an address that says it asks for others: if it is a proxy of yours, \
-                 name it in `trusted_proxies`, or all its clients are taken for one"
-            );
-        }
     }
 }
 

@@ -99,7 +99,7 @@ impl<'a, H: HeaderFields> Sender<'a, H> {
     /// It names a client in a field that proxies write, and is not believed.
     pub fn asks_for_others_in_vain(&self) -> bool {
         let is_there = |field| self.headers.first(field).is_some();
-        !self.proxies.believes(self.peer) && (is_there(Field::XForwardedFor) || is_there(Field::Forwarded))
+        (is_there(Field::XForwardedFor) || is_there(Field::Forwarded)) && !self.proxies.believes(self.peer)
     }
 }
 

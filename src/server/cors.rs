@@ -11,7 +11,10 @@ use super::answer::{self, AnswerBody};
 
 const EXPOSED: HeaderValue = HeaderValue::from_static("Thongke-Hit, Thongke-Hit-Kind");
 
-/// Any page may read this: figures, scripts, and why a request was refused.
+const EXPOSED_OF_REFUSAL: HeaderValue =
+    HeaderValue::from_static("Thongke-Hit, Thongke-Hit-Kind, X-Request-Id, Retry-After");
+
+/// Any page may read this: figures and scripts.
 pub fn allow_any(headers: &mut HeaderMap) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
 }
@@ -25,10 +28,10 @@ pub fn allow_origin(headers: &mut HeaderMap, origin: Option<HeaderValue>) {
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
 }
 
-/// Any page may read why its hit was refused.
-pub fn allow_any_for_hit(headers: &mut HeaderMap) {
+/// Any page may read why its request was refused, when to come again, and by what the log knows it.
+pub fn allow_any_for_refusal(headers: &mut HeaderMap) {
     allow_any(headers);
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_OF_REFUSAL);
 }
 
 /// The answer to OPTIONS, which a browser may ask before it sends the request itself. Whether a

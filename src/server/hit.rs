@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue, ORIGIN};
 use prometheus_client::metrics::counter::Counter;
 use rustc_hash::FxHashMap;
 use url::Url;
@@ -14,7 +14,7 @@ use crate::counter::{Arrival, ClientPrefix, Day, EnrolledSite, Hit, PageAddress,
 use crate::metrics::{HitLabels, Metrics};
 
 use super::admission::{Admission, WhenExceeded};
-use super::answer::{JSON, NO_STORE, NOSNIFF, THONGKE_HIT, THONGKE_HIT_KIND};
+use super::answer::{self, CORP, CROSS_ORIGIN, JSON, NO_STORE, THONGKE_HIT, THONGKE_HIT_KIND};
 use super::client::Sender;
 use super::fields::{Field, HeaderFields};
 use super::node::Node;
@@ -115,8 +115,8 @@ pub fn answer_headers(mut headers: HeaderMap, verdict: Verdict, is_json: bool) -
     let origin = headers.remove(ORIGIN);
     headers.clear();
     if is_json {
-        headers.insert(CONTENT_TYPE, JSON);
-        headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+        answer::put_type(&mut headers, JSON);
+        headers.insert(CORP, CROSS_ORIGIN);
     }
     verdict.put(&mut headers);
     headers.insert(CACHE_CONTROL, NO_STORE);
@@ -176,7 +176,7 @@ impl Hits {
         let known = self.known(&site, &fields.url)?;
         check_origin(&site, &fields.url, headers)?;
         if let Err(exceeded) = self.admission.admit(|| sender.address(), site.number, known.page.as_str()) {
-            self.admission.note(exceeded, sender, &self.metrics);
+            self.admission.note(exceeded, &self.metrics);
             self.note(&site, LIMITED);
             return match self.admission.when_exceeded() {
                 WhenExceeded::Refuse => Err(exceeded.into()),

@@ -57,14 +57,19 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-#[doc(hidden)]
-pub use client::household;
 pub use client::{ForwardedField, Sender, TrustedProxies};
 pub use credentials::{Token, Tokens};
 pub use limits::Limits;
 pub use listener::{bind, bind_unix};
 pub use occupancy::Occupancy;
 pub use socket::Listener;
+#[doc(hidden)]
+pub use {
+    client::household,
+    connection::protocol,
+    fields::{Field, HeaderFields},
+    lane::Beacon,
+};
 
 use crate::metrics::Metrics;
 use admission::Admission;

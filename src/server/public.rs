@@ -193,7 +193,7 @@ impl<N: Node> Public<N> {
         let wanted = Wanted::of(query);
         let with_figures = wanted.as_ref().is_ok_and(|wanted| *wanted != Wanted::Nothing);
         let fields = hit::Fields::parse(body)?;
-        let sender = Sender::new(&self.settings.trusted_proxies, wire.peer(), headers);
+        let sender = self.sender(headers, wire);
         let received = self.hits.count(&*self.node, &fields, headers, &sender, with_figures).await?;
         // The hit is done with: whatever happens to the figures, it must not read as if it were not.
         let (figures, wrong_wish) = match self.figures_for(&received.site, wanted).await {
@@ -225,7 +225,7 @@ impl<N: Node> Public<N> {
         let outcome = match hit::Fields::parse_query(query, referer) {
             Err(refusal) => Err(refusal),
             Ok(fields) => {
-                let sender = Sender::new(&self.settings.trusted_proxies, wire.peer(), &head.headers);
+                let sender = self.sender(&head.headers, wire);
                 self.hits.count(&*self.node, &fields, &head.headers, &sender, false).await
             }
         };
@@ -244,6 +244,20 @@ impl<N: Node> Public<N> {
         response
     }
 
+    /// Who sends a hit; says once if a proxy seems to be taken for a client, before a limit meets it.
+    fn sender<'a, H: HeaderFields>(&'a self, headers: &'a H, wire: &Wire) -> Sender<'a, H> {
+        let sender = Sender::new(&self.settings.trusted_proxies, wire.peer(), headers);
+        let told = &self.metrics.unbelieved_proxy;
+        // Of all workers one is the first to set it.
+        if told.get() == 0 && sender.asks_for_others_in_vain() && told.set(1) == 0 {
+            tracing::warn!(
+                "a hit says for whom it is sent, in a field that proxies write, and its sender is not believed: if a \
+                 proxy of yours stands in front, name it in `trusted_proxies`, or all its readers are taken for one"
+            );
+        }
+        sender
+    }
+
     fn request_id(&self, headers: &impl HeaderFields, wire: &Wire) -> RequestId {
         RequestId::of(headers, self.settings.trusted_proxies.believes(wire.peer()))
     }
@@ -256,20 +270,17 @@ impl<N: Node> Public<N> {
         response
     }
 
-    fn refused(&self, route: Route<'_>, refusal: &Refusal, id: RequestId) -> Response<AnswerBody> {
+    fn refused(&self, refusal: &Refusal, id: RequestId) -> Response<AnswerBody> {
         self.note(refusal, &id);
         let mut response = refusal.answer();
         id.put(response.headers_mut());
-        match route {
-            Route::Hit => cors::allow_any_for_hit(response.headers_mut()),
-            _ => cors::allow_any(response.headers_mut()),
-        }
+        cors::allow_any_for_refusal(response.headers_mut());
         response
     }
 
     /// Says what is wrong with a hit's wish, and that the hit is done with.
     fn refused_wish(&self, refusal: &Refusal, verdict: Verdict, id: RequestId) -> Response<AnswerBody> {
-        let mut response = self.refused(Route::Hit, refusal, id);
+        let mut response = self.refused(refusal, id);
         verdict.put(response.headers_mut());
         response
     }
@@ -294,7 +305,7 @@ impl<N: Node> Answer for Public<N> {
         let told = match taken {
             Ok(Taken { verdict, wrong_wish: Some(refusal), .. }) => Err(self.refused_wish(&refusal, verdict, id())),
             Ok(taken) => Ok(taken),
-            Err(refusal) => Err(self.refused(Route::Hit, &refusal, id())),
+            Err(refusal) => Err(self.refused(&refusal, id())),
         };
         let (status, is_last) = match told {
             Ok(taken) => {
@@ -323,13 +334,13 @@ impl<N: Node> Answer for Public<N> {
         let route = Route::of(uri.path(), &self.settings.path_prefix);
         let response = match self.route(route, &uri, &mut head, body, wire).await {
             Ok(response) => response,
-            Err(refusal) => self.refused(route, &refusal, self.request_id(&head.headers, wire)),
+            Err(refusal) => self.refused(&refusal, self.request_id(&head.headers, wire)),
         };
         self.durations.observe(route.label(), response.status(), started.elapsed());
         response
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<AnswerBody> {
-        self.refused(Route::Unknown, refusal, RequestId::new())
+        self.refused(refusal, RequestId::new())
     }
 }

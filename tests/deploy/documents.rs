@@ -96,6 +96,38 @@ fn the_reference_names_every_route_and_metric() {
     node.stop();
 }
 
+/// Each warning has its row, and each row a warning that the program can still say.
+#[test]
+fn the_warnings_of_check_are_explained_as_they_are_said() {
+    let said = ["src/operate/check.rs", "src/redis/examine.rs", "src/redis/policy.rs"]
+        .map(|path| page(path).split("mod tests").next().unwrap().to_owned())
+        .concat();
+    let continued = regex::Regex::new(r"\\\n\s*").unwrap();
+    let said = continued.replace_all(&said, "");
+    let operations = page("docs/operations.md");
+    let rows = operations.split("| warning |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let cells: Vec<&str> = rows.lines().skip(2).filter_map(|row| row.split('|').nth(1)).collect();
+    let phrases: Vec<&str> = cells.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(phrases.len() > 12, "{phrases:?}");
+    for phrase in &phrases {
+        assert!(said.contains(phrase), "`{phrase}` is not what the program says");
+    }
+    // What the program warns of: the literal after each call.
+    let calls =
+        regex::Regex::new(r#"(?s)(?:\.warn\(|warnings\.push\()\s*(?:&?format!\()?\s*"((?:[^"\\]|\\.)*)""#).unwrap();
+    let mut warnings = 0;
+    for call in calls.captures_iter(&said) {
+        let warning = &call[1];
+        // What is said by other words, and the rest of a list.
+        if warning.ends_with("{danger}") || warning.ends_with("{warning}") || warning.starts_with("{more} more") {
+            continue;
+        }
+        assert!(phrases.iter().any(|phrase| warning.contains(phrase)), "no row for: {warning}");
+        warnings += 1;
+    }
+    assert!(warnings > 8, "only {warnings} warnings were found in the sources");
+}
+
 #[test]
 fn manual_pages_name_every_command_and_completions_can_be_read() {
     let folder = TempDir::new().unwrap();
@@ -112,37 +144,56 @@ fn manual_pages_name_every_command_and_completions_can_be_read() {
     run(Command::new("bash").arg("-n").arg(folder.path().join("thongke.bash")));
 }
 
+/// What a heading is called in a link, where pages are shown.
+fn anchor(heading: &str) -> String {
+    let words = heading.trim_start_matches('#').trim().to_lowercase();
+    words
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
 #[test]
 fn links_between_pages_lead_somewhere() {
-    let pages = [
-        "README.md",
-        "CHANGELOG.md",
-        "deploy/README.md",
-        "docs/operations.md",
-        "docs/reference.md",
-        "docs/cai-dat.md",
-        "docs/taking-over.md",
-    ];
-    for path in pages {
-        let folder = project(path).parent().unwrap().to_owned();
-        for link in page(path).split("](").skip(1) {
-            let target = link.split([')', '#']).next().unwrap();
-            if !target.is_empty() && !target.contains("://") {
-                assert!(folder.join(target).exists(), "{path}: {target}");
+    let docs = std::fs::read_dir(project("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let others = ["README.md", "CHANGELOG.md", "deploy/README.md", "fuzz/README.md"].map(project);
+    let mut links = 0;
+    for path in pages.chain(others) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
             }
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(target.exists(), "{}: {link}", path.display());
+            let is_there = || {
+                std::fs::read_to_string(&target)
+                    .unwrap()
+                    .lines()
+                    .any(|line| line.starts_with('#') && anchor(line) == place)
+            };
+            assert!(place.is_empty() || is_there(), "{}: {link} leads to no heading", path.display());
+            links += 1;
         }
     }
+    assert!(links > 20, "{links}");
     let version = run(Command::new(PROGRAM).arg("--version"));
     assert!(page("CHANGELOG.md").contains(&format!("\n## {}\n", version.trim().rsplit(' ').next().unwrap())));
 }
 
-/// The tag that webmasters paste, on a node that serves it as the page says.
+/// The tags that webmasters paste, on a node that serves them as the pages say.
 #[test]
-fn the_vietnamese_pages_tag_counts() {
-    let text = page("docs/cai-dat.md");
-    for part in ["NukeViet", "Liferay", "WordPress", "Joomla", "HTML thường"] {
-        assert!(text.contains(&format!("\n## {part}\n")), "{part}");
+fn the_tags_of_the_pages_for_webmasters_count() {
+    let pages = [page("docs/cai-dat.md"), page("docs/install.md")];
+    for (text, plain) in pages.iter().zip(["HTML thường", "Plain HTML"]) {
+        for part in ["NukeViet", "Liferay", "WordPress", "Joomla", plain] {
+            assert!(text.contains(&format!("\n## {part}\n")), "{part}");
+        }
     }
+    let text = pages.concat();
     let directory = TempDir::new().unwrap();
     let config = directory.path().join("thongke.toml");
     std::fs::write(&config, "path_prefix = \"/tk\"\n[sites.vixuyen]\norigins = [\"https://vixuyen.example.gov.vn\"]\n")

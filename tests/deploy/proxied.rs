@@ -51,6 +51,13 @@ impl Behind {
             assert!(addresses.iter().all(|line| *line == "x-forwarded-for: 127.0.0.1"), "{addresses:?}");
             !addresses.is_empty()
         });
+        // Each question its own answer, whatever is remembered.
+        let labels = |query: &str| get(proxy, &format!("/tk/v1/sites/demo/figures{query}")).body;
+        for _ in 0..2 {
+            assert!(labels("").contains("Hôm nay") && labels("?language=en").contains("Today"));
+            let total = labels("?figures=total");
+            assert!(total.contains("\"total\"") && !total.contains("\"today\""), "{total}");
+        }
         // Each hit once, over kept connections.
         let before = self.relay.connections();
         let load = Load::start(proxy, "/tk/v1/hit", CLIENTS, Connections::New);

@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -175,14 +176,18 @@ fn a_callback_is_no_parameter() {
     node.stop();
 }
 
-/// All the invented things that a stranger can name, and what they leave behind.
+/// All the invented things that a stranger can name, and what they leave behind: twenty thousand of
+/// them, a million where there is time (`tests/run --long`).
 #[test]
 fn what_is_invented_leaves_nothing_to_grow_and_real_pages_go_on_counting() {
-    const INVENTED: usize = 20_000;
+    const PAGES_MAX: usize = 500;
+    let is_long = std::env::var("EXPERIMENT_LONG").is_ok_and(|value| !matches!(value.as_str(), "" | "0"));
+    let invented = if is_long { 1_000_000 } else { 20_000 };
     let directory = TempDir::new().unwrap();
     let redis = Redis::start();
     let trust = "trusted_proxies = [\"127.0.0.1\"]\n";
-    let settings = format!("{trust}[site]\npage_cap = 500\n[limits]\npage_rate = 1000000\npage_burst = 1000000\n");
+    let settings =
+        format!("{trust}[site]\npage_cap = {PAGES_MAX}\n[limits]\npage_rate = 1000000\npage_burst = 1000000\n");
     let node = node_of(directory.path(), &settings, &["--redis", &redis.url()]);
     let real = |number: i64| assert!(node.hit_with(&[], hit("/real")).figure("today") > number);
     real(0);
@@ -197,16 +202,28 @@ fn what_is_invented_leaves_nothing_to_grow_and_real_pages_go_on_counting() {
     assert!(!node.admin_get("/sites/demo/export").body.contains("/read-"), "a read made a page");
     flood(&node, 2_000);
     let (memory, series) = (resident_kib(&node), node.admin_get("/metrics").body.lines().count());
-    flood(&node, INVENTED);
+    flood(&node, invented);
     let grown = resident_kib(&node).saturating_sub(memory);
-    assert!(grown < 48 << 10, "{grown} KiB more for {INVENTED} invented pages, sites, origins and addresses");
+    assert!(grown < 48 << 10, "{grown} KiB more for {invented} invented pages, sites, origins and addresses");
     let metrics = node.admin_get("/metrics").body;
     assert!(metrics.lines().count() < series + 60, "{metrics}");
     assert!(!metrics.contains("invented") && !metrics.contains("203.0.113"), "{metrics}");
     let export = node.admin_get("/sites/demo/export").body;
     let pages = export.lines().filter(|line| line.contains(",/invented-")).count();
     // Of each page a row for its day, its month and its year, or so.
-    assert!(pages <= 5 * 500, "{pages} rows of invented pages");
+    assert!(pages <= 5 * PAGES_MAX, "{pages} rows of invented pages");
+    let on_disk: u64 = std::fs::read_dir(directory.path().join("data"))
+        .unwrap()
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!(on_disk < 32 << 20, "{on_disk} bytes on disk");
+    // Of the site its hash and its day's, month's and total pages, each page with what this run gave it.
+    let keys = redis.cli(&["KEYS", "*"]);
+    for key in keys.lines().filter(|key| key.contains(":pages:")) {
+        let members: usize = redis.cli(&["ZCARD", key]).parse().unwrap();
+        assert!(members <= 3 * PAGES_MAX, "{key} has {members} members");
+    }
+    assert!(keys.lines().count() < 20 && !keys.contains("invented"), "{keys}");
     real(1);
     assert!(export.contains(",/real,"), "the real page is lost");
     node.stop();
@@ -214,12 +231,25 @@ fn what_is_invented_leaves_nothing_to_grow_and_real_pages_go_on_counting() {
 
 /// Hits of invented pages, sites and origins, from invented addresses with invented header fields.
 fn flood(node: &Node, invented: usize) {
-    let mut stream = TcpStream::connect(&node.public).unwrap();
+    // A connection's hits are answered one after the other: several share a sync.
+    const CONNECTIONS: usize = 32;
+    let share = invented.div_ceil(CONNECTIONS);
+    std::thread::scope(|scope| {
+        for from in (0..invented).step_by(share) {
+            let address = &node.public;
+            scope.spawn(move || flood_part(address, from..invented.min(from + share)));
+        }
+    });
+}
+
+fn flood_part(address: &str, invented: Range<usize>) {
+    let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut buffer = vec![0; 1 << 16];
-    for from in (0..invented).step_by(20) {
+    for from in invented.clone().step_by(20) {
         let mut requests = String::new();
-        for number in from..from + 20 {
+        let numbers = from..invented.end.min(from + 20);
+        for number in numbers.clone() {
             let (site, origin) = match number % 4 {
                 0 => (format!("invented-{number}"), "http://localhost".to_owned()),
                 1 => ("demo".to_owned(), format!("https://invented-{number}.example")),
@@ -228,8 +258,9 @@ fn flood(node: &Node, invented: usize) {
             let body = format!(r#"{{"site":"{site}","url":"http://localhost/invented-{number}"}}"#);
             requests.push_str(&format!(
                 "POST /v1/hit?figures=0 HTTP/1.1\r\nHost: invented-{number}.example\r\nOrigin: {origin}\r\n\
-                 X-Forwarded-For: 203.0.{}.{}\r\nUser-Agent: invented-{number}\r\nX-Invented-{number}: a\r\n\
+                 X-Forwarded-For: 203.{}.{}.{}\r\nUser-Agent: invented-{number}\r\nX-Invented-{number}: a\r\n\
                  Content-Length: {}\r\n\r\n{body}",
+                number / 65_536 % 256,
                 number / 256 % 256,
                 number % 256,
                 body.len()
@@ -237,7 +268,7 @@ fn flood(node: &Node, invented: usize) {
         }
         stream.write_all(requests.as_bytes()).unwrap();
         let mut answered = 0;
-        while answered < 20 {
+        while answered < numbers.len() {
             let read = stream.read(&mut buffer).unwrap();
             assert!(read > 0, "the connection ended");
             answered += String::from_utf8_lossy(&buffer[..read]).matches("HTTP/1.1 ").count();

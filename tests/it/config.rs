@@ -194,6 +194,30 @@ fn check_warns_of_an_open_admin_listener_and_of_unencrypted_pages() {
 }
 
 #[test]
+fn check_warns_of_secrets_that_everyone_may_read_and_shows_none() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let shown = check(&["--redis", "redis://:geheim@127.0.0.1:1"]);
+    shown.expect(1, &["warning: the password in --redis can be read by everyone", "redis_password_file"]);
+    shown.never_says("geheim");
+    let directory = TempDir::new().unwrap();
+    let secret = directory.path().join("token");
+    let path = directory.path().join("thongke.toml");
+    std::fs::write(&secret, "geheim").unwrap();
+    for (settings, file) in
+        [("admin_token_file = \"token\"\n", &secret), ("redis = [\"redis://:geheim@127.0.0.1:1\"]\n", &path)]
+    {
+        std::fs::write(&path, format!("{settings}{SITE}")).unwrap();
+        for (mode, is_for_all) in [(0o644, true), (0o640, false)] {
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+            let outcome = check(&["--config", path.to_str().unwrap()]);
+            let warning = format!("warning: the secret in {} can be read by everyone", file.display());
+            assert_eq!(outcome.says.contains(&warning), is_for_all, "{mode:o}: {}", outcome.says);
+            outcome.never_says("geheim");
+        }
+    }
+}
+
+#[test]
 fn check_counts_into_a_redis_that_is_set_up_well_and_leaves_nothing_there() {
     let redis = Redis::start();
     redis.cli(&["CONFIG", "SET", "appendonly", "yes"]);

@@ -127,6 +127,9 @@ fn the_page_may_read_its_hits_answer_and_any_page_figures_and_refusals() {
         let answer = ask(&node.public, method, path, fields, body);
         answer.problem(status);
         assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{method} {path}");
+        let exposed = answer.header("access-control-expose-headers").unwrap_or_default();
+        assert_eq!(exposed, "Thongke-Hit, Thongke-Hit-Kind, X-Request-Id, Retry-After", "{method} {path}");
+        assert!(answer.header("x-request-id").is_some(), "{method} {path}");
         assert_eq!(answer.header("access-control-allow-credentials"), None);
         assert_eq!(answer.header("cache-control"), Some("no-store"));
     }

@@ -1,10 +1,11 @@
 //! Rate limits: who may count how much.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::node::{Answer, Node, ask};
+use crate::node::{Answer, Node, ask, until};
 
 const PROXIES: &str = "trusted_proxies = [\"127.0.0.1\"]\n";
 
@@ -76,8 +77,38 @@ fn nothing_that_a_client_writes_makes_it_another() {
     }
     let seconds = 30;
     assert!((3..3 + seconds).contains(&admitted), "{admitted} of 70");
-    assert!(node.log().contains("name it in `trusted_proxies`"), "{}", node.log());
     assert!(!node.log().contains("192.0.2.") && !node.log().contains("127.0.0.1 "), "an address is in the log");
+    node.stop();
+}
+
+/// An operator behind a proxy hears of it with the first reader, not when readers are refused.
+#[test]
+fn a_proxy_that_is_not_believed_is_told_of_once_by_the_first_hit_through_it() {
+    const WARNING: &str = "name it in `trusted_proxies`";
+    const SEEN: &str = "thongke_unbelieved_proxy 1\n";
+    const PIXEL: &str = "/v1/hit.gif?site=a&url=http%3A%2F%2Flocalhost%2F";
+    type Way = fn(&Node, &str) -> u16;
+    let by_script: Way = |node, field| hit(node, "a", "/", &[field]).status;
+    let by_picture: Way = |node, field| ask(&node.public, "GET", PIXEL, &[field], "").status;
+    let ways = [by_script, by_picture];
+    for (way, field) in ways.iter().zip(["X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1"]) {
+        let directory = TempDir::new().unwrap();
+        let node = node_of(directory.path(), "");
+        assert_eq!(way(&node, "Via: 1.1 somewhere"), 200);
+        assert!(node.admin_get("/metrics").body.contains("thongke_unbelieved_proxy 0\n"));
+        assert!(!node.log().contains(WARNING), "{}", node.log());
+        (0..5).for_each(|_| assert_eq!(way(&node, field), 200));
+        assert!(node.admin_get("/metrics").body.contains(SEEN));
+        until("the log says so", Duration::from_secs(60), || node.log().contains(WARNING));
+        let log = node.log();
+        assert_eq!(log.matches(WARNING).count(), 1, "{log}");
+        assert!(!log.contains("192.0.2."), "{log}");
+        node.stop();
+    }
+    let directory = TempDir::new().unwrap();
+    let node = node_of(directory.path(), PROXIES);
+    ways.iter().for_each(|way| assert_eq!(way(&node, "X-Forwarded-For: 192.0.2.1"), 200));
+    assert!(!node.log().contains(WARNING) && !node.admin_get("/metrics").body.contains(SEEN));
     node.stop();
 }
 

@@ -14,6 +14,8 @@ fn refusal(command: &mut Command) -> String {
     let says = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{command:?}: {says}");
     assert!(!says.contains("panicked"), "{says}");
+    // Each cause is said once.
+    assert!(says.matches("os error").count() <= 1, "{says}");
     says
 }
 
@@ -104,4 +106,19 @@ fn a_wrong_configuration_is_refused_with_its_line_and_what_would_be_right() {
     refusal(on("127.0.0.1:0", &data).args(["--redis", "http://127.0.0.1:6379"]));
     refusal(&mut on("nowhere", &data));
     assert!(!data.exists(), "a refused start left a data directory");
+}
+
+/// Zeroes read out of the wrong folder would be believed.
+#[test]
+fn a_folder_in_which_nothing_was_counted_is_not_read_as_one_with_no_hits() {
+    let directory = TempDir::new().unwrap();
+    let missing = directory.path().join("data");
+    for command in ["figures demo", "sources demo", "bots demo", "export demo", "verify", "forget demo --source old"] {
+        let mut run = Command::new(PROGRAM);
+        let output = run.args(command.split(' ')).arg("--data-dir").arg(&missing).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command}: {said}");
+        assert!(said.contains("nothing was ever counted in ") && said.contains("--data-dir"), "{command}: {said}");
+        assert!(output.stdout.is_empty() && !missing.exists(), "{command}");
+    }
 }

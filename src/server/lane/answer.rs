@@ -22,7 +22,9 @@ impl Told<'_> {
             None => out.extend_from_slice(b"HTTP/1.1 204 No Content\r\n"),
             Some(figures) => {
                 out.extend_from_slice(
-                    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\n",
+                    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\n\
+                      content-security-policy: default-src 'none'; frame-ancestors 'none'; sandbox\r\n\
+                      referrer-policy: no-referrer\r\ncross-origin-resource-policy: cross-origin\r\n",
                 );
                 put_length(figures.len(), out);
             }

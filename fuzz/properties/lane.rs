@@ -1,0 +1,130 @@
+//! The lane of hits: what it takes for a request is what hyper takes for the same one.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::Future as _;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE};
+use hyper::http::request::Parts;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, Version};
+use thongke::server::{Beacon, Field, HeaderFields, protocol};
+
+const HIT_PATH: &str = "/v1/hit";
+
+const FIELDS: [Field; 12] = [
+    Field::Host,
+    Field::Origin,
+    Field::UserAgent,
+    Field::SecPurpose,
+    Field::Purpose,
+    Field::XMoz,
+    Field::SecFetchMode,
+    Field::Dnt,
+    Field::SecGpc,
+    Field::XForwardedFor,
+    Field::Forwarded,
+    Field::XRequestId,
+];
+
+pub fn holds(bytes: &[u8]) {
+    // What it does not take goes to hyper, every byte of it.
+    let Some(beacon) = Beacon::of(bytes, HIT_PATH) else { return };
+    assert!(beacon.length <= bytes.len());
+    let (whole, _) = bytes.split_at(beacon.length);
+    let read = read_by_hyper(whole);
+    let [(head, body)] = &*read.requests else { panic!("hyper reads {} requests", read.requests.len()) };
+    same(&beacon, head, body);
+    assert_eq!(read.told_last, beacon.is_last, "whether the connection ends with it");
+    // Not a byte too much: without its last one it is no request.
+    let cut = whole.split_last().map_or(whole, |(_, rest)| rest);
+    assert!(Beacon::of(cut, HIT_PATH).is_none());
+    assert!(read_by_hyper(cut).requests.is_empty(), "hyper sees its end earlier");
+    // Nor does what comes behind it change what it is.
+    let read = read_by_hyper(bytes);
+    let Some((head, body)) = read.requests.first() else { panic!("hyper reads no request") };
+    same(&beacon, head, body);
+}
+
+fn same(beacon: &Beacon<'_>, head: &Parts, body: &Bytes) {
+    assert_eq!((&head.method, head.version), (&Method::POST, Version::HTTP_11));
+    assert_eq!((head.uri.path(), head.uri.query()), (HIT_PATH, beacon.query));
+    assert_eq!((head.uri.scheme(), head.uri.authority()), (None, None));
+    assert_eq!(body, beacon.body);
+    for field in FIELDS {
+        assert!(HeaderFields::values(&head.headers, field).eq(beacon.fields.values(field)), "{field:?}");
+    }
+    for strange in [EXPECT, TRANSFER_ENCODING, UPGRADE] {
+        assert!(!head.headers.contains_key(&strange), "{strange} asks for more than the lane does");
+    }
+    assert_eq!(head.headers.get_all(CONTENT_LENGTH).iter().count(), 1);
+}
+
+struct ReadByHyper {
+    /// Those whose bodies came to their end.
+    requests: Vec<(Parts, Bytes)>,
+    /// The first answer says that it is the connection's last.
+    told_last: bool,
+}
+
+/// What hyper, set up as a node sets it up, makes of a connection that sends this and no more.
+fn read_by_hyper(bytes: &[u8]) -> ReadByHyper {
+    let requests = RefCell::new(Vec::new());
+    let answers = RefCell::new(Vec::new());
+    {
+        let service = service_fn(async |request: Request<Incoming>| {
+            let (head, body) = request.into_parts();
+            if let Ok(body) = body.collect().await {
+                requests.borrow_mut().push((head, body.to_bytes()));
+            }
+            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+        });
+        let mut connection = pin!(protocol().serve_connection(InMemory { sent: bytes, answers: &answers }, service));
+        let mut context = Context::from_waker(Waker::noop());
+        // It waits for nothing: all is there, and then the end. hyper yields now and then.
+        let has_ended = (0..1_000).any(|_| connection.as_mut().poll(&mut context).is_ready());
+        assert!(has_ended, "hyper waits for something");
+    }
+    let answers = answers.into_inner();
+    let answers = String::from_utf8_lossy(&answers);
+    let first = answers.split("\r\n\r\n").next().unwrap_or_default();
+    ReadByHyper { requests: requests.into_inner(), told_last: first.contains("\r\nconnection: close") }
+}
+
+struct InMemory<'a> {
+    sent: &'a [u8],
+    answers: &'a RefCell<Vec<u8>>,
+}
+
+impl Read for InMemory<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        mut into: ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let (now, later) = self.sent.split_at(self.sent.len().min(into.remaining()));
+        into.put_slice(now);
+        self.sent = later;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for InMemory<'_> {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        self.answers.borrow_mut().extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
