@@ -111,6 +111,9 @@ pub fn start<N: visitors::Node>(
         health: Arc::clone(&health),
     };
     let thread = std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
+        // A history that is brought to an empty Redis leaves hits their time, where the system knows a
+        // priority for a thread.
+        let _ = rustix::process::setpriority_process(None, 5);
         runtime.block_on(parts.run(wishes, wanted_lessons, wanted_orders, wanted_salts, stopped));
         drop(end);
     })?;
