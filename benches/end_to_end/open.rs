@@ -27,6 +27,9 @@ pub struct OpenSample {
 }
 
 pub const SYNC: &str = "fdatasync";
+/// What hits would wait for at the lower rate if a server cost nothing and shared those syncs: the
+/// rest of the sync under way, and one of their own. No server that syncs first can be below.
+pub const SHARED_SYNC: &str = "shared sync";
 /// A page after the other, so that there is always much to fold.
 pub const FOLDING: &str = "hit, folding";
 /// The same while an operator asks for one export after the other, each of which wants all folded.
@@ -50,7 +53,9 @@ pub fn run(arguments: &Arguments, contestants: &Contestants, cores: Cores, direc
     (1..=rounds)
         .map(|round| {
             let syncs = on_core(cores.server, || disk::syncs(directory, duration.min(Duration::from_secs(1))));
-            let mut samples = vec![sample(SYNC, 0, OpenDrove { nanos: syncs, late: Vec::new() })];
+            let shared = OpenDrove { nanos: shared(&syncs, RATES[0]), late: Vec::new() };
+            let mut samples =
+                vec![sample(SYNC, 0, OpenDrove { nanos: syncs, late: Vec::new() }), sample(SHARED_SYNC, 0, shared)];
             for rate in RATES {
                 for (name, server, ask) in ROWS {
                     let address = contestants.get(server).address();
@@ -73,6 +78,24 @@ pub fn run(arguments: &Arguments, contestants: &Contestants, cores: Cores, direc
             samples
         })
         .collect()
+}
+
+/// The latencies of requests at `rate` of which all that have come when a sync begins share it.
+fn shared(syncs: &[u32], rate: u32) -> Vec<u32> {
+    let between = 1e9 / f64::from(rate);
+    let mut latencies = Vec::new();
+    let (mut begun, mut arrived) = (0.0, 0.0);
+    for sync in syncs {
+        // Where nobody waits, it begins with the next to come.
+        begun = f64::max(begun, arrived);
+        let ended = begun + f64::from(*sync);
+        while arrived <= begun {
+            latencies.push((ended - arrived) as u32);
+            arrived += between;
+        }
+        begun = ended;
+    }
+    latencies
 }
 
 /// Runs `work`, if so wished while another thread asks the node for exports.
