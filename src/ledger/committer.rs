@@ -17,6 +17,7 @@ use crate::counter::{Contribution, Day, Minute, Period, SiteNumber, Source, Tall
 use crate::metrics::Metrics;
 
 use super::admission::Admission;
+use super::checkpointer::Checkpointer;
 use super::crowd::{Crowd, Crowds};
 use super::expiry;
 use super::fold::{Entry, Fold};
@@ -35,9 +36,15 @@ use super::trouble::Trouble;
 /// Different pages in the tail at which folding starts whatever the time.
 const TAIL_PAGES_MAX: usize = 32_768;
 
-/// Entries folded in one step while hits are arriving, and while none are.
-const STEP_BUSY: usize = 64;
-const STEP_IDLE: usize = 1_024;
+/// What is added to a commit of hits; each waits for it.
+const WITH_HITS: Step = Step { entries: 64, time: Duration::from_micros(100) };
+/// And what a commit does where none have come for a time; one that does waits for it.
+const AT_REST: Step = Step { entries: 1_024, time: Duration::from_millis(5) };
+/// Where nobody waits.
+const AT_THE_END: Step = Step { entries: 1_024, time: Duration::from_secs(1) };
+
+/// How long after a hit the next one is expected.
+const NEXT_HIT: Duration = Duration::from_millis(50);
 
 /// Entries that weigh as much as one site's visitors: a sketch can be three pages of the file.
 const CROWD_ENTRIES: usize = 16;
@@ -66,6 +73,8 @@ pub struct Committer {
     pub run_number: Option<SourceNumber>,
     pub tail: Arc<Tail>,
     pub fold: Fold,
+    /// When a batch was last committed.
+    pub last_hits: Instant,
     /// Who waits until the journal is folded up to a row.
     pub folds_wanted: Vec<(i64, oneshot::Sender<Result<(), NotDurable>>)>,
     pub crowds: Arc<Crowds>,
@@ -78,12 +87,29 @@ pub struct Committer {
     /// Pages in the log as of the last commit, told by SQLite.
     pub log_pages: Arc<AtomicU32>,
     pub checkpoint_at: u32,
+    pub checkpointer: Checkpointer,
     pub row: Vec<u8>,
     pub prune: bool,
     pub admission: Arc<Admission>,
     pub titles: Arc<titles::Given>,
     /// Set when a fold has ended: then titles' pages have numbers.
     pub titles_are_due: bool,
+}
+
+/// How much one commit folds: so many entries, or what can be done in that time.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    entries: usize,
+    time: Duration,
+}
+
+impl Step {
+    /// Four times as much for each time that the tail has outgrown its bound: where hits bring new
+    /// pages faster than small steps fold them, it must not grow for ever.
+    fn hurried(self, tail_pages: usize) -> Self {
+        let factor = 1 << (2 * (tail_pages / TAIL_PAGES_MAX).min(4));
+        Self { entries: self.entries * factor, time: self.time * factor as u32 }
+    }
 }
 
 type Waiting = Vec<oneshot::Sender<Result<(), NotDurable>>>;
@@ -136,7 +162,6 @@ impl Committer {
 
     /// One round: what has gathered, one commit, perhaps a step of folding.
     fn turn(&mut self, first: Option<Message>, last_fold: &mut Instant) -> Result<Next, Trouble> {
-        let step = if first.is_some() { STEP_BUSY } else { STEP_IDLE };
         let mut gathered = Vec::new();
         let mut waiting = Waiting::new();
         let mut commands = Vec::new();
@@ -158,8 +183,11 @@ impl Committer {
             self.start_fold();
             *last_fold = Instant::now();
         }
-        // Where hits bring new pages faster than small steps fold them, the tail must not grow for ever.
-        let step = if self.tail.len() > TAIL_PAGES_MAX { STEP_IDLE } else { step };
+        if !gathered.is_empty() {
+            self.last_hits = Instant::now();
+        }
+        let is_at_rest = self.last_hits.elapsed() > NEXT_HIT;
+        let step = if is_at_rest { AT_REST } else { WITH_HITS.hurried(self.tail.len()) };
         let mut outcome = self.commit(&gathered, step);
         let answer = outcome.as_ref().copied().map_err(|trouble| trouble.reason().clone());
         for done in waiting {
@@ -179,7 +207,8 @@ impl Committer {
         if next == Next::Stop {
             self.fold_all()?;
             self.answer_folds();
-            self.checkpoint()?;
+            self.checkpointer.stop();
+            store::checkpoint(&self.connection)?;
         } else {
             self.checkpoint_if_due()?;
         }
@@ -187,7 +216,7 @@ impl Committer {
     }
 
     /// Writes a batch as one journal row together with a step of folding, and syncs.
-    fn commit(&mut self, gathered: &[Arc<Gathering>], step: usize) -> Result<(), Trouble> {
+    fn commit(&mut self, gathered: &[Arc<Gathering>], step: Step) -> Result<(), Trouble> {
         let fold_is_idle = self.fold.is_idle();
         if gathered.is_empty() && fold_is_idle && !self.prune && !self.titles_are_due {
             return Ok(());
@@ -209,7 +238,7 @@ impl Committer {
         let mut run_number = self.run_number;
         let mut has_more_to_prune = self.prune;
         let titles =
-            if fold_is_idle && self.titles_are_due { self.titles.waiting().take(step / 4) } else { Vec::new() };
+            if fold_is_idle && self.titles_are_due { self.titles.waiting().take(step.entries / 4) } else { Vec::new() };
         let mut homeless = Vec::new();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if is_news {
@@ -224,8 +253,9 @@ impl Committer {
         }
         let visitors = tally.take_visitors();
         let folds_crowds = !self.unfolded_crowds.is_empty();
-        let crowds_left = self.unfolded_crowds.len().saturating_sub(step / CROWD_ENTRIES);
+        let crowds_left = self.unfolded_crowds.len().saturating_sub(step.entries / CROWD_ENTRIES);
         let mut folded_crowds = FoldedCrowds::default();
+        let mut folded = 0;
         if folds_crowds {
             folded_crowds.fold(&transaction, &self.crowds, &self.unfolded_crowds[crowds_left..])?;
         } else if fold_is_idle {
@@ -241,12 +271,15 @@ impl Committer {
             }
         } else {
             let started = Instant::now();
-            let (entries, mark) = self.fold.step(step);
-            for entry in entries {
+            for entry in self.fold.next(step.entries) {
                 let told = Told { outbox: &self.outbox, run: &self.run, admission: &self.admission };
                 fold_entry(&transaction, Some(told), self.fold.source(), entry)?;
+                folded += 1;
+                if started.elapsed() > step.time {
+                    break;
+                }
             }
-            store::write_fold_mark(&transaction, mark)?;
+            store::write_fold_mark(&transaction, self.fold.mark_after(folded))?;
             self.metrics.fold_duration.observe(started.elapsed().as_secs_f64());
         }
         transaction.commit()?;
@@ -266,7 +299,7 @@ impl Committer {
             folded_crowds.are_on_disk();
             self.unfolded_crowds.truncate(crowds_left);
         } else if !fold_is_idle {
-            self.finish_fold_step(step);
+            self.finish_fold_step(folded);
         }
         if is_news {
             self.metrics.commit_duration.observe(started.elapsed().as_secs_f64());
@@ -323,14 +356,14 @@ impl Committer {
         }
     }
 
-    fn finish_fold_step(&mut self, step: usize) {
-        let (entries, mark) = self.fold.step(step);
-        for entry in entries.iter().filter(|entry| entry.page.is_none()) {
+    fn finish_fold_step(&mut self, folded: usize) {
+        for entry in self.fold.next(folded).iter().filter(|entry| entry.page.is_none()) {
             if let Some(live) = self.live.get(entry.site) {
                 live.fold(&entry.day.site_periods(), entry.hits);
             }
             self.metrics.ledger_tail_hits.dec_by(entry.hits);
         }
+        let mark = self.fold.mark_after(folded);
         self.fold.advance(mark);
         self.tail.advance(mark);
         if self.fold.is_idle() {
@@ -363,12 +396,12 @@ impl Committer {
                 }
                 self.start_fold();
             }
-            self.commit(&[], STEP_IDLE)?;
+            self.commit(&[], AT_THE_END)?;
         }
         // All pages have numbers now.
         self.titles_are_due = !self.titles.waiting().is_empty();
         while self.titles_are_due {
-            self.commit(&[], STEP_IDLE)?;
+            self.commit(&[], AT_THE_END)?;
         }
         Ok(())
     }
@@ -505,21 +538,19 @@ impl Committer {
         Ok(value)
     }
 
-    /// Copies the log into the file once it is long, so that the next commit begins it anew. Where
-    /// someone still reads in it, it goes on growing, and that is tried again later.
+    /// Has the log copied into the file once it is long, and copies the rest, so that the next commit
+    /// begins it anew. Where someone still reads in it, it goes on growing, and that is tried again.
     fn checkpoint_if_due(&mut self) -> Result<(), Trouble> {
         let pages = self.log_pages.load(Ordering::Relaxed);
-        if pages < CHECKPOINT_PAGES {
+        if self.checkpointer.has_ended() {
+            store::checkpoint(&self.connection)?;
+        } else if pages < CHECKPOINT_PAGES {
             self.checkpoint_at = CHECKPOINT_PAGES;
         } else if pages >= self.checkpoint_at {
             self.checkpoint_at = pages.saturating_add(CHECKPOINT_PAGES);
-            self.checkpoint()?;
+            self.checkpointer.begin();
         }
         Ok(())
-    }
-
-    fn checkpoint(&mut self) -> Result<(), Trouble> {
-        Ok(self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?)
     }
 
     /// Refuses all that comes until the file can be written again.

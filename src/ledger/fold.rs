@@ -56,15 +56,20 @@ impl Fold {
         self.entries = entries;
     }
 
-    /// The next entries, and the mark behind them; after the last, at the target.
-    pub fn step(&self, limit: usize) -> (&[Entry], FoldMark) {
-        let done = self.entries.len().min(self.mark.done + limit);
-        let mark = if done < self.entries.len() {
+    /// The next entries, at most `limit`.
+    pub fn next(&self, limit: usize) -> &[Entry] {
+        let rest = &self.entries[self.mark.done..];
+        &rest[..rest.len().min(limit)]
+    }
+
+    /// The mark behind so many of the next entries; after the last, at the target.
+    pub fn mark_after(&self, entries: usize) -> FoldMark {
+        let done = self.mark.done + entries;
+        if done < self.entries.len() {
             FoldMark { done, ..self.mark }
         } else {
             FoldMark { mark: self.mark.target, target: self.mark.target, done: 0 }
-        };
-        (&self.entries[self.mark.done..done], mark)
+        }
     }
 
     /// Moves to a mark that is on disk.

@@ -24,12 +24,13 @@
 //! memory, what this run has journalled and not folded: the tail.
 //!
 //! # Threads
-//! The committer writes, one reader reads for publication and the operator, another for what
-//! strangers ask, workers hand over and wait. Nothing is locked while
-//! anything is awaited or synced.
+//! The committer writes, the checkpointer copies the log into the file beside it, one reader reads
+//! for publication and the operator, another for what strangers ask, workers hand over and wait.
+//! Nothing is locked while anything is awaited or synced.
 
 mod admission;
 mod backup;
+mod checkpointer;
 mod committer;
 mod crowd;
 mod expiry;
@@ -77,6 +78,7 @@ pub use store::{DirectoryLock, Holder, OpenError, PublishedRow, has_been_used};
 pub use titles::{GivenTitle, PagesTitle};
 
 use admission::Admission;
+use checkpointer::Checkpointer;
 use committer::Committer;
 use crowd::Crowds;
 use high_water::{HighWater, Reached};
@@ -171,6 +173,9 @@ impl Ledger {
             }
         }
         let salts = Arc::new(Salts::new(sketches::all_salts(&connection).map_err(sqlite)?));
+        let checkpointer = store::open_reader(directory).map_err(sqlite)?;
+        let checkpointer =
+            Checkpointer::start(checkpointer).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
         let log_pages = store::watch_log(&mut connection).map_err(sqlite)?;
         let tail = Arc::new(Tail::new(mark));
         let (admission, titles) = (Arc::<Admission>::default(), Arc::<titles::Given>::default());
@@ -187,6 +192,7 @@ impl Ledger {
             run_number: None,
             tail: Arc::clone(&tail),
             fold: fold::Fold::new(mark),
+            last_hits: std::time::Instant::now(),
             folds_wanted: Vec::new(),
             crowds: Arc::clone(&crowds),
             salts: Arc::clone(&salts),
@@ -194,6 +200,7 @@ impl Ledger {
             cuts_log: false,
             log_pages,
             checkpoint_at: committer::CHECKPOINT_PAGES,
+            checkpointer,
             row: Vec::new(),
             prune: last_number > 0,
             admission: Arc::clone(&admission),

@@ -218,11 +218,13 @@ pub fn check_reached(directory: &Path, connection: &Connection) -> Result<(), Op
     }
 }
 
-/// A second connection, for reads that must not hold up commits.
+/// A second connection, for what must not hold up commits: reads, and copying the log into the file.
 pub fn open_reader(directory: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(directory.join(FILE), flags)?;
-    connection.execute_batch("PRAGMA query_only = ON; PRAGMA busy_timeout = 5000; PRAGMA mmap_size = 0;")?;
+    connection.execute_batch(
+        "PRAGMA query_only = ON; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA mmap_size = 0;",
+    )?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
@@ -279,6 +281,11 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
+}
+
+/// Copies of the log into the file what nobody reads there any more, and waits for nobody.
+pub fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
 /// Copies the log into the file and cuts it off, so that nothing of what it held is left. False: someone

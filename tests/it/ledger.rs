@@ -1,5 +1,6 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use tempfile::TempDir;
@@ -101,6 +102,23 @@ fn a_hit_acknowledged_before_a_restart_is_counted_after_it() {
             ledger.close();
         });
     }
+}
+
+#[test]
+fn the_log_begins_anew_while_hits_arrive() {
+    let directory = TempDir::new().unwrap();
+    // SQLite's "WAL file format": the third word of the log's head counts how often it has begun.
+    let begun = || std::fs::read(directory.path().join("thongke.db-wal")).unwrap()[12..16].to_owned();
+    run(async {
+        let ledger = open(directory.path());
+        count(&ledger, [hit(A, 17, "/")]).await;
+        let (first, started) = (begun(), Instant::now());
+        while begun() == first {
+            assert!(started.elapsed() < Duration::from_secs(120), "it grows and grows");
+            count(&ledger, (0..1_000).map(|n| hit(A, 17, &format!("/a-page-with-a-long-name-{n}")))).await;
+        }
+        ledger.close();
+    });
 }
 
 /// Copies the files of a running node: what a crash at that moment leaves on disk.
