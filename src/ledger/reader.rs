@@ -1,6 +1,7 @@
 //! Reads of the node's file that must not hold up commits: a thread with a connection of its own.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
@@ -18,19 +19,21 @@ const READS_MAX: usize = 1_024;
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 
-#[derive(Debug, Clone)]
+/// When it has been dropped, its connection is closed.
+#[derive(Debug)]
 pub struct Reader {
-    jobs: SyncSender<Job>,
+    /// None once it ends.
+    jobs: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Reader {
-    /// The thread ends when the last handle is gone.
     pub fn start(name: &str, connection: Connection) -> std::io::Result<Self> {
         let (jobs, waiting) = sync_channel::<Job>(READS_MAX);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || waiting.into_iter().for_each(|job| job(&connection)))?;
-        Ok(Self { jobs })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
     pub async fn read<T: Send + 'static>(
@@ -39,11 +42,24 @@ impl Reader {
     ) -> Result<T, NotDurable> {
         let (done, answer) = oneshot::channel();
         let job: Job = Box::new(move |connection| drop(done.send(work(connection))));
-        self.jobs.try_send(job).map_err(|_| NotDurable("too many reads of the node's file wait".into()))?;
+        let taken = self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
+        if !taken {
+            return Err(NotDurable("too many reads of the node's file wait".into()));
+        }
         match answer.await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(unreadable(&error)),
             Err(_) => Err(NotDurable("the node is stopping".into())),
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to tell.
+            let _ = thread.join();
         }
     }
 }
