@@ -151,7 +151,7 @@ fn words(site: &Site, step: Step, periods: &[Period], hits: &[i64]) -> (String, 
         Language::English => (
             format!("Visits by {}: {name}", step.as_str()),
             format!(
-                "From {first} to {last}: {sum} visits in all; most {most} ({most_at}), least {least} ({least_at})."
+                "From {first} to {last}: visits in all {sum}; most {most} ({most_at}), least {least} ({least_at})."
             ),
         ),
     }
