@@ -203,11 +203,10 @@ pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: St
         None => today.month(),
         Some(text) => match text.parse() {
             Ok(Span::Period(period)) if !matches!(period, Period::Year(_)) => period,
-            Ok(_) => {
-                let reason = format!("`{text}` is no period of pages: expected a day, a month or `total`");
-                return Err(wrong("period", reason));
+            _ => {
+                let expected = "a day such as `2024-06-17`, a month such as `2024-06`, or `total`";
+                return Err(wrong("period", format!("`{}` is no period of pages: expected {expected}", shown(&text))));
             }
-            Err(error) => return Err(wrong("period", error.to_string())),
         },
     };
     let limit = count(&query, "limit", TOP_USUAL, TOP_MAX)?;
