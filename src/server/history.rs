@@ -86,7 +86,7 @@ pub async fn history<N: Node>(
     let step = step(&query)?;
     let periods = periods(&query, step, LINES_MAX, Day::at(now, site.site.time_zone))?;
     let read = node.history(&site, &periods).await?;
-    let etag = etag(&periods, &read, format);
+    let etag = etag(&site, &periods, &read, format);
     let body = match format {
         Format::Csv => {
             let mut text = format!("{HEADER_SITE}\n");
@@ -122,9 +122,9 @@ pub async fn chart<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: String
     let step = step(&query)?;
     let periods = periods(&query, step, BARS_MAX, Day::at(clock::now(), site.site.time_zone))?;
     let read = node.history(&site, &periods).await?;
-    let etag = etag(&periods, &read, Format::Json);
     let svg = chart::draw(&site.site, step, &periods, &read.values)
         .map_err(|error| Refusal::Unavailable(format!("the chart can't be drawn: {error}")))?;
+    let etag = fresh::etag(|hasher| svg.hash(hasher));
     Ok(Made { body: svg.into(), etag })
 }
 
@@ -160,8 +160,9 @@ fn days(query: &str, field: &'static str) -> Result<Option<(Day, Day)>, Refusal>
     span.days().map(Some).ok_or_else(|| wrong(field, endless()))
 }
 
-fn etag(periods: &[Period], read: &Read<i64>, format: Format) -> hyper::header::HeaderValue {
-    fresh::etag(|hasher| (periods, &read.values, read.stale, format == Format::Csv).hash(hasher))
+fn etag(site: &EnrolledSite, periods: &[Period], read: &Read<i64>, format: Format) -> hyper::header::HeaderValue {
+    let language = site.site.language;
+    fresh::etag(|hasher| (periods, &read.values, read.stale, format == Format::Csv, language).hash(hasher))
 }
 
 fn as_of(site: &EnrolledSite, now: DateTime<Utc>) -> String {

@@ -147,7 +147,7 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: Stri
             match &asked.found {
                 Found::Page { page, figures } => {
                     page.hash(hasher);
-                    figures.iter().for_each(|figure| (&figure.label, &figure.period, figure.value).hash(hasher));
+                    figures.iter().for_each(|figure| (&figure.label, &figure.period, &figure.text).hash(hasher));
                 }
                 Found::None { problem } => problem.hash(hasher),
             }
@@ -212,7 +212,7 @@ pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: St
     let limit = count(&query, "limit", TOP_USUAL, TOP_MAX)?;
     let read = node.top_pages(&site, period, limit).await?;
     let etag = fresh::etag(|hasher| {
-        (read.stale, period).hash(hasher);
+        (read.stale, period, site.site.language).hash(hasher);
         for top in &read.values {
             (top.page.as_str(), top.hits, &top.title).hash(hasher);
         }

@@ -426,6 +426,28 @@ fn each_page_of_a_list_is_answered_by_itself_and_may_be_named_by_its_path() {
 }
 
 #[test]
+fn a_client_that_has_the_answer_in_other_words_does_not_have_it() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), SITE, &[]);
+    assert_eq!(node.hit("/a").status, 200);
+    // Counted long ago, so that no answer changes while it is asked for.
+    for question in [
+        "figures?figures=last_year",
+        "pages?period=2024-06",
+        "pages/figures?url=/a&figures=last_month",
+        "history?from=2024-06-01&to=2024-06-03",
+        "chart.svg?from=2024-06-01&to=2024-06-03",
+    ] {
+        let tag = |more: &str| {
+            node.get(&format!("/v1/sites/demo/{question}{more}")).header("etag").unwrap_or_default().to_owned()
+        };
+        assert_eq!(tag(""), tag("&language=vi"), "{question}");
+        assert_ne!(tag(""), tag("&language=en"), "{question}");
+    }
+    node.stop();
+}
+
+#[test]
 fn an_address_that_was_cut_is_no_link() {
     let directory = TempDir::new().unwrap();
     let node = start(directory.path(), SITE, &[]);
