@@ -7,7 +7,6 @@ use futures_util::FutureExt as _;
 use hyper::body::Bytes;
 use hyper::header::HeaderMap;
 use hyper::{StatusCode, Uri};
-use thongke::counter::history::PERIODS_MAX;
 use thongke::counter::{EnrolledSite, Site, SiteNumber};
 use thongke::server::history::{self, Format};
 use thongke::server::hit::Fields;
@@ -47,7 +46,7 @@ pub fn holds(input: &[u8]) {
     let lines = now(history::history(node(), Arc::clone(&site), query.to_owned(), Format::Json));
     if let Some(answer) = json(lines.map(|made| made.body).map_err(|refusal| refusal.status())) {
         let lines = answer["history"].as_array().unwrap();
-        assert!((1..=PERIODS_MAX).contains(&lines.len()));
+        assert!((1..=history::LINES_MAX).contains(&lines.len()));
         let periods: Vec<_> = lines.iter().map(|line| line["period"].as_str().unwrap()).collect();
         assert!(periods.is_sorted(), "{periods:?}");
     }

@@ -102,6 +102,12 @@ fn read_site(id: &Text<'_>, table: &DeTable<'_>, root_keys: &[&str], findings: &
     }
     if let Some(figures) = reader.strings("figures", r#"["today", "month"]"#) {
         refuse_repeats("figures", &figures.texts, reader.findings());
+        if figures.texts.is_empty() {
+            // The script takes an answer without figures for none, and leaves the page as it was.
+            let lacks =
+                r#"`figures` is empty; name those that the box shows, for example `figures = ["today", "month"]`"#;
+            reader.findings().missing(&figures.span, lacks);
+        }
         site.figures = figures.texts.iter().filter_map(|key| figure(key, reader.findings())).collect();
     }
     if let Some(style) = reader.string("label_style", r#""dated""#) {

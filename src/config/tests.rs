@@ -115,6 +115,7 @@ const WRONG: &[(&str, &str)] = &[
         ":3:21: `todai` is not a figure: expected one of today, yesterday, week, last_week, month, last_month, year, last_year, total, online, visitors_today, visitors_yesterday; did you mean `today`?",
     ),
     ("{SITE}figures = [\"today\", \"today\"]\n", ":3:21: `figures` names `today` twice"),
+    ("{SITE}figures = []\n", ":3:11: `figures` is empty; name those that the box shows"),
     ("{SITE}labels = { moth = \"x\" }\n", ":3:12: `moth` is not a figure"),
     ("{SITE}labels = { month = 1 }\n", ":3:20: `month` is a whole number; expected a string"),
     (

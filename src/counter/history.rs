@@ -2,10 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Day, Period, Span};
-
-/// Periods of one answer, at most: three years of days.
-pub const PERIODS_MAX: usize = 1_100;
+use super::{Day, Period};
 
 /// What a history has one line for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,12 +16,10 @@ pub enum Step {
 pub enum HistoryError {
     #[error("`{0}` is no step: expected day, month or year")]
     Step(String),
-    #[error("`total` has neither beginning nor end; expected for example `2024-06-17` or `2024-06`")]
-    Endless,
     #[error("from {from} to {to} is backwards: `from` must not be after `to`")]
     Backwards { from: Day, to: Day },
-    #[error("from {from} to {to} by {by} is more than {PERIODS_MAX} lines; ask for less at once, or for longer steps")]
-    Long { from: Day, to: Day, by: &'static str },
+    #[error("from {from} to {to} by {by} is more than {most} lines; ask for less at once, or for longer steps")]
+    Long { from: Day, to: Day, by: &'static str, most: usize },
 }
 
 impl Step {
@@ -53,9 +48,9 @@ impl Step {
         }
     }
 
-    /// The last `count` periods, the one of `today` the last of them; none from before 1970.
-    pub fn last(self, count: usize, today: Day) -> Vec<Period> {
-        let mut periods: Vec<_> = std::iter::successors(Some(self.of(today)), |period| period.previous())
+    /// The last `count` periods, the one of `last_day` the last of them; none from before 1970.
+    pub fn last(self, count: usize, last_day: Day) -> Vec<Period> {
+        let mut periods: Vec<_> = std::iter::successors(Some(self.of(last_day)), |period| period.previous())
             .take_while(|period| Period::from_number(period.number()).is_some())
             .take(count)
             .collect();
@@ -63,26 +58,17 @@ impl Step {
         periods
     }
 
-    /// All periods with a day in them that lies from `from`'s first to `to`'s last. Where one is not
-    /// said: up to today, or the usual count.
-    pub fn between(self, from: Option<Span>, to: Option<Span>, today: Day) -> Result<Vec<Period>, HistoryError> {
-        let last_day = match to {
-            None => today,
-            Some(to) => to.days().ok_or(HistoryError::Endless)?.1,
-        };
-        let first_day = match from {
-            None => return Ok(self.last(self.usual_count(), last_day)),
-            Some(from) => from.days().ok_or(HistoryError::Endless)?.0,
-        };
+    /// All periods with a day in them that lies from `first_day` to `last_day`; not more than `most`.
+    pub fn between(self, first_day: Day, last_day: Day, most: usize) -> Result<Vec<Period>, HistoryError> {
         if first_day > last_day {
             return Err(HistoryError::Backwards { from: first_day, to: last_day });
         }
         let end = self.of(last_day);
         let all =
             std::iter::successors(Some(self.of(first_day)), |period| if *period == end { None } else { period.next() });
-        let periods: Vec<_> = all.take(PERIODS_MAX + 1).collect();
-        if periods.len() > PERIODS_MAX {
-            return Err(HistoryError::Long { from: first_day, to: last_day, by: self.as_str() });
+        let periods: Vec<_> = all.take(most + 1).collect();
+        if periods.len() > most {
+            return Err(HistoryError::Long { from: first_day, to: last_day, by: self.as_str(), most });
         }
         Ok(periods)
     }
@@ -101,12 +87,12 @@ impl FromStr for Step {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Span;
     use super::*;
 
     fn between(step: Step, from: &str, to: &str) -> Result<Vec<String>, HistoryError> {
-        let today = Day::from_ymd(2024, 6, 17).unwrap();
-        let span = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap());
-        let periods = step.between(span(from), span(to), today)?;
+        let days = |text: &str| text.parse::<Span>().unwrap().days().unwrap();
+        let periods = step.between(days(from).0, days(to).1, 1_100)?;
         Ok(periods.into_iter().map(|period| period.to_string()).collect())
     }
 
@@ -116,10 +102,9 @@ mod tests {
         assert_eq!(between(Step::Day, "2024-W25", "2024-W25").unwrap().len(), 7);
         assert_eq!(between(Step::Month, "2023-12-31", "2024-02").unwrap(), ["2023-12", "2024-01", "2024-02"]);
         assert_eq!(between(Step::Year, "2023", "2024-01-01").unwrap(), ["2023", "2024"]);
-        assert_eq!(between(Step::Day, "2024-06-17", "").unwrap(), ["2024-06-17"]);
-        let usual = between(Step::Day, "", "").unwrap();
-        assert_eq!((usual.len(), usual[0].as_str(), usual[29].as_str()), (30, "2024-05-19", "2024-06-17"));
-        assert_eq!(between(Step::Year, "", "2020").unwrap().last().unwrap(), "2020");
+        let last: Vec<_> =
+            Step::Day.last(30, Day::from_ymd(2024, 6, 17).unwrap()).iter().map(Period::to_string).collect();
+        assert_eq!((last.len(), last[0].as_str(), last[29].as_str()), (30, "2024-05-19", "2024-06-17"));
         assert_eq!(Step::Month.last(500, Day::from_ymd(1970, 2, 1).unwrap()).len(), 2);
     }
 
@@ -129,7 +114,6 @@ mod tests {
             (Step::Day, "2024-06-17", "2024-06-16", "must not be after"),
             (Step::Day, "1970", "2069", "more than 1100 lines"),
             (Step::Month, "1970", "2069", "more than 1100 lines"),
-            (Step::Day, "total", "", "neither beginning nor end"),
         ] {
             let error = between(step, from, to).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");

@@ -21,9 +21,7 @@ pub enum Span {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not a period: expected `2024`, `2024-06`, `2024-06-17` or `2024-W25` (years 1970 to 9999), or `total`"
-)]
+#[error("`{0}` is not a period: expected `2024`, `2024-06`, `2024-06-17` or `2024-W25` (years 1970 to 9999)")]
 pub struct SpanError(String);
 
 impl Week {

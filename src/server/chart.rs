@@ -134,6 +134,12 @@ fn words(site: &Site, step: Step, periods: &[Period], hits: &[i64]) -> (String, 
         return (name.to_owned(), String::new());
     };
     let (most, least) = (number(*most), number(*least));
+    // Under the bars a day has no room for its year.
+    let years = match (first, last) {
+        (Period::Day(first), Period::Day(last)) if first.year() == last.year() => format!(", {}", last.year()),
+        (Period::Day(first), Period::Day(last)) => format!(", {}–{}", first.year(), last.year()),
+        _ => String::new(),
+    };
     match site.language {
         Language::Vietnamese => {
             let by = match step {
@@ -142,16 +148,16 @@ fn words(site: &Site, step: Step, periods: &[Period], hits: &[i64]) -> (String, 
                 Step::Year => "năm",
             };
             (
-                format!("Lượt truy cập theo {by}: {name}"),
+                format!("Lượt truy cập theo {by}{years}: {name}"),
                 format!(
                     "Từ {first} đến {last}: tổng cộng {sum} lượt; cao nhất {most} ({most_at}), thấp nhất {least} ({least_at})."
                 ),
             )
         }
         Language::English => (
-            format!("Visits by {}: {name}", step.as_str()),
+            format!("Visits by {}{years}: {name}", step.as_str()),
             format!(
-                "From {first} to {last}: {sum} visits in all; most {most} ({most_at}), least {least} ({least_at})."
+                "From {first} to {last}: visits in all {sum}; most {most} ({most_at}), least {least} ({least_at})."
             ),
         ),
     }
@@ -178,12 +184,17 @@ mod tests {
         site.name = "Huyện <Vị Xuyên> & bạn".to_owned();
         let svg = drawn(&site, Step::Day, 30, |at| 1_000 + i64::try_from(at).unwrap());
         assert_eq!(svg.matches("fill=\"#0F62AC\"").count(), 30 + STYLE.matches("fill=\"#0F62AC\"").count());
-        assert!(svg.contains("<title id=\"title\">Lượt truy cập theo ngày: Huyện &lt;Vị Xuyên&gt; &amp; bạn</title>"));
+        assert!(
+            svg.contains("<title id=\"title\">Lượt truy cập theo ngày, 2024: Huyện &lt;Vị Xuyên&gt; &amp; bạn</title>")
+        );
         assert!(
             svg.contains("Từ 2024-05-19 đến 2024-06-17: tổng cộng 30.435 lượt; cao nhất 1.029 (2024-06-17)"),
             "{svg}"
         );
         assert!(svg.contains("prefers-color-scheme:dark") && svg.contains("role=\"img\""));
+        let named = |step, count| drawn(&site, step, count, |_| 1);
+        assert!(named(Step::Day, 300).contains("Lượt truy cập theo ngày, 2023–2024: Huyện"));
+        assert!(named(Step::Month, 2).contains("Lượt truy cập theo tháng: Huyện"));
     }
 
     #[test]

@@ -138,7 +138,7 @@ fn etag_of(figures: &Figures) -> HeaderValue {
         figures.title.hash(hasher);
         figures.stale.hash(hasher);
         for figure in &figures.figures {
-            (figure.key, &figure.label, &figure.period, figure.value).hash(hasher);
+            (figure.key, &figure.label, &figure.period, &figure.text).hash(hasher);
         }
     })
 }

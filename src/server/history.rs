@@ -18,6 +18,8 @@ use super::refusal::Refusal;
 use super::shared::Made;
 use super::{chart, clock, fresh};
 
+/// Lines of one answer: three years of days.
+pub const LINES_MAX: usize = 1_100;
 /// Bars of a chart: more can't be told apart.
 const BARS_MAX: usize = 366;
 
@@ -82,13 +84,9 @@ pub async fn history<N: Node>(
 ) -> Result<Made, Refusal> {
     let now = clock::now();
     let step = step(&query)?;
-    let from = span(&query, "from")?;
-    let to = span(&query, "to")?;
-    let periods = step
-        .between(from, to, Day::at(now, site.site.time_zone))
-        .map_err(|error| wrong(if from.is_some() { "from" } else { "to" }, error.to_string()))?;
+    let periods = periods(&query, step, LINES_MAX, Day::at(now, site.site.time_zone))?;
     let read = node.history(&site, &periods).await?;
-    let etag = etag(&periods, &read, format);
+    let etag = etag(&site, &periods, &read, format);
     let body = match format {
         Format::Csv => {
             let mut text = format!("{HEADER_SITE}\n");
@@ -122,12 +120,11 @@ pub async fn history<N: Node>(
 /// The chart that the query asks for.
 pub async fn chart<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: String) -> Result<Made, Refusal> {
     let step = step(&query)?;
-    let last = count(&query, "last", step.usual_count(), BARS_MAX)?;
-    let periods = step.last(last, Day::at(clock::now(), site.site.time_zone));
+    let periods = periods(&query, step, BARS_MAX, Day::at(clock::now(), site.site.time_zone))?;
     let read = node.history(&site, &periods).await?;
-    let etag = etag(&periods, &read, Format::Json);
     let svg = chart::draw(&site.site, step, &periods, &read.values)
         .map_err(|error| Refusal::Unavailable(format!("the chart can't be drawn: {error}")))?;
+    let etag = fresh::etag(|hasher| svg.hash(hasher));
     Ok(Made { body: svg.into(), etag })
 }
 
@@ -140,13 +137,32 @@ fn step(query: &str) -> Result<Step, Refusal> {
     }
 }
 
-fn span(query: &str, field: &'static str) -> Result<Option<Span>, Refusal> {
-    let Some(text) = form_field(query, field)? else { return Ok(None) };
-    text.parse().map(Some).map_err(|error: crate::counter::span::SpanError| wrong(field, error.to_string()))
+/// The periods that the query names: up to `to`, or else today, those `from` a first or the `last` so many.
+fn periods(query: &str, step: Step, most: usize, today: Day) -> Result<Vec<Period>, Refusal> {
+    let last = count(query, "last", step.usual_count(), most)?;
+    let last_day = days(query, "to")?.map_or(today, |(_, last_day)| last_day);
+    match days(query, "from")? {
+        None => Ok(step.last(last, last_day)),
+        Some(_) if form_field(query, "last")?.is_some() => {
+            Err(wrong("last", "`from` and `last` both say where to begin; expected one of them".to_owned()))
+        }
+        Some((first_day, _)) => {
+            step.between(first_day, last_day, most).map_err(|error| wrong("from", error.to_string()))
+        }
+    }
 }
 
-fn etag(periods: &[Period], read: &Read<i64>, format: Format) -> hyper::header::HeaderValue {
-    fresh::etag(|hasher| (periods, &read.values, read.stale, format == Format::Csv).hash(hasher))
+/// The first and the last day of what the field names.
+fn days(query: &str, field: &'static str) -> Result<Option<(Day, Day)>, Refusal> {
+    let Some(text) = form_field(query, field)? else { return Ok(None) };
+    let span = text.parse::<Span>().map_err(|error| wrong(field, error.to_string()))?;
+    let endless = || "`total` has neither beginning nor end; expected for example `2024-06-17` or `2024-06`".to_owned();
+    span.days().map(Some).ok_or_else(|| wrong(field, endless()))
+}
+
+fn etag(site: &EnrolledSite, periods: &[Period], read: &Read<i64>, format: Format) -> hyper::header::HeaderValue {
+    let language = site.site.language;
+    fresh::etag(|hasher| (periods, &read.values, read.stale, format == Format::Csv, language).hash(hasher))
 }
 
 fn as_of(site: &EnrolledSite, now: DateTime<Utc>) -> String {

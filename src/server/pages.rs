@@ -147,7 +147,7 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: Stri
             match &asked.found {
                 Found::Page { page, figures } => {
                     page.hash(hasher);
-                    figures.iter().for_each(|figure| (&figure.label, &figure.period, figure.value).hash(hasher));
+                    figures.iter().for_each(|figure| (&figure.label, &figure.period, &figure.text).hash(hasher));
                 }
                 Found::None { problem } => problem.hash(hasher),
             }
@@ -203,17 +203,16 @@ pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: St
         None => today.month(),
         Some(text) => match text.parse() {
             Ok(Span::Period(period)) if !matches!(period, Period::Year(_)) => period,
-            Ok(_) => {
-                let reason = format!("`{text}` is no period of pages: expected a day, a month or `total`");
-                return Err(wrong("period", reason));
+            _ => {
+                let expected = "a day such as `2024-06-17`, a month such as `2024-06`, or `total`";
+                return Err(wrong("period", format!("`{}` is no period of pages: expected {expected}", shown(&text))));
             }
-            Err(error) => return Err(wrong("period", error.to_string())),
         },
     };
     let limit = count(&query, "limit", TOP_USUAL, TOP_MAX)?;
     let read = node.top_pages(&site, period, limit).await?;
     let etag = fresh::etag(|hasher| {
-        (read.stale, period).hash(hasher);
+        (read.stale, period, site.site.language).hash(hasher);
         for top in &read.values {
             (top.page.as_str(), top.hits, &top.title).hash(hasher);
         }

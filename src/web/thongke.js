@@ -1,13 +1,13 @@
 // Counts a page view, shows the figures.
 (function (page) {
   var script = page.currentScript || page.querySelector('script[data-site][src*="thongke"]');
-  var site = script && script.getAttribute('data-site');
+  var site = script && script.dataset.site;
   var mark = 'thongke' + site;
   var around = page;
   var due = true, address, former, wait;
 
   if (!site) return;
-  var query = script.getAttribute('data-query') || '';
+  var query = script.dataset.query || '';
 
   function here() { return location.href.split('#')[0].slice(0, 2500); }
 
@@ -32,7 +32,7 @@
   function fill(box, data) {
     var list, rows = {};
     each('[data-figure]', function (row) {
-      rows[row.getAttribute('data-figure')] = row;
+      rows[row.dataset.figure] = row;
       list = row.parentNode;
     }, box);
     if (!list) {
@@ -43,7 +43,7 @@
     each('.thongke-title', function (title) { title.textContent = data.title; }, box);
     data.figures.forEach(function (figure) {
       var row = rows[figure.key] || add(list, 'li', 'figure');
-      row.setAttribute('data-figure', figure.key);
+      row.dataset.figure = figure.key;
       row.textContent = figure.label + ' : ';
       add(row, 'span', 'value', figure.text);
     });
@@ -68,11 +68,11 @@
 
     if (!page.querySelector(boxes)) {
       var box = add(page.body, 'div', 'box');
-      box.setAttribute('data-thongke', site);
+      box.dataset.thongke = site;
       if (page.body.contains(script)) script.after(box);
     }
     each(boxes, function (box) {
-      var query = box.getAttribute('data-query');
+      var query = box.dataset.query;
       if (!query) return fill(box, data);
       ask('figures?' + query, function (data) {
         if (data.figures) fill(box, data);
@@ -80,7 +80,7 @@
     });
     each('[data-thongke-page]', function (view) {
       var link = page.createElement('a');
-      link.href = view.getAttribute('data-thongke-page') || here();
+      link.href = view.dataset.thongkePage || here();
       // As short as may be: encoded once, and a path where it is of this origin.
       var url = '&url=' + link.href.replace(location.origin + '/', '/').replace(/[#&+]|%(?![89A-F])/gi, encodeURIComponent);
       if (views.length > 49 || (urls + url).length > 5e3) send();
@@ -89,7 +89,7 @@
     });
     send();
     each('[data-thongke-top]', function (list) {
-      ask('pages?' + list.getAttribute('data-thongke-top'), function (data) {
+      ask('pages?' + list.dataset.thongkeTop, function (data) {
         if (data.pages) list.textContent = '';
         data.pages.forEach(function (entry) {
           var row = add(list, 'li', 'page');
@@ -120,7 +120,7 @@
     if (event.navigationType !== 'replace' && here() !== address) {
       if (wait) count(former);
       due = true;
-      former = page.title;
+      former = address && page.title;
       if (!page.hidden) wait = setTimeout(look, 500);
     }
     address = here();
@@ -135,17 +135,20 @@
     // When seen, and again from the back cache.
     page.addEventListener('prerenderingchange', look);
     page.addEventListener('visibilitychange', look);
-    addEventListener('pageshow', look);
-    addEventListener('pagehide', function () { look(); due = true; });
-    if (script.hasAttribute('data-spa')) {
+    addEventListener('pagehide', function () {
+      look();
+      due = true;
+      addEventListener('pageshow', look);
+    });
+    if ('spa' in script.dataset) {
       if (window.navigation) navigation.addEventListener('currententrychange', moved);
       else {
         var push = history.pushState;
         history.pushState = function () { push.apply(history, arguments); moved(root); };
         addEventListener('popstate', moved);
       }
-    }
-    look();
+      moved(root);
+    } else look();
   }
 
   // The view is the page's around a frame, if that has a tag.

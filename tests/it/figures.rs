@@ -316,10 +316,10 @@ fn questions_that_make_no_sense_are_refused_with_what_would() {
         ("pages?limit=-1", "limit", "from 1 to 100"),
         ("pages?limit=99999999999999999999999", "limit", "from 1 to 100"),
         ("pages?limit=1&limit=2", "limit", "more than once"),
-        ("pages?period=2024-02-30", "period", "`2024-02-30` is not a period"),
-        ("pages?period=2024-W60", "period", "`2024-W60` is not a period"),
-        ("pages?period=2024", "period", "a day, a month or `total`"),
-        ("pages?period=2024-W25", "period", "a day, a month or `total`"),
+        ("pages?period=2024-02-30", "period", "`2024-02-30` is no period of pages: expected a day"),
+        ("pages?period=2024-W60", "period", "`2024-W60` is no period of pages: expected a day"),
+        ("pages?period=2024", "period", "a month such as `2024-06`, or `total`"),
+        ("pages?period=2024-W25", "period", "a month such as `2024-06`, or `total`"),
         ("history?by=hour", "by", "day, month or year"),
         ("history?from=2024-02-30", "from", "`2024-02-30` is not a period"),
         ("history?to=2024-W60", "to", "`2024-W60` is not a period"),
@@ -331,6 +331,13 @@ fn questions_that_make_no_sense_are_refused_with_what_would() {
         ("chart.svg?last=0", "last", "from 1 to 366"),
         ("chart.svg?last=100000", "last", "from 1 to 366"),
         ("chart.svg?by=second", "by", "day, month or year"),
+        ("chart.svg?from=2024-06-17&to=2024-06-16", "from", "must not be after"),
+        ("chart.svg?from=2022&to=2023", "from", "more than 366 lines"),
+        ("chart.svg?to=2024-02-30", "to", "`2024-02-30` is not a period"),
+        ("chart.svg?from=2024&last=30", "last", "expected one of them"),
+        ("history?from=2024&last=30", "last", "expected one of them"),
+        ("history?last=1101", "last", "from 1 to 1100"),
+        ("history?to=total", "to", "neither beginning nor end"),
     ] {
         let question =
             if question.starts_with("url=") { format!("pages/figures?{question}") } else { question.to_owned() };
@@ -370,6 +377,19 @@ fn questions_that_make_no_sense_are_refused_with_what_would() {
     assert_eq!(top(&node, "limit=1")[0].1.as_ref().unwrap().chars().count(), 200);
     // History by year over a century is short enough, and nobody counted anything then.
     assert_eq!(get(&node, "history?by=year&from=1970&to=2069")["history"].as_array().unwrap().len(), 100);
+    // A chart shows what a history of the same query lists.
+    for (query, first, last) in [
+        ("from=2024-02&to=2024-W10", "2024-02-01", "2024-03-10"),
+        ("by=month&from=2023-12-31&to=2024-02", "2023-12", "2024-02"),
+        ("last=3&to=2024-03-01", "2024-02-28", "2024-03-01"),
+        ("by=year&last=2&to=2020", "2019", "2020"),
+    ] {
+        let history = get(&node, &format!("history?{query}"));
+        let lines = history["history"].as_array().unwrap();
+        assert_eq!((&lines[0]["period"], &lines[lines.len() - 1]["period"]), (&first.into(), &last.into()), "{query}");
+        let chart = node.get(&format!("/v1/sites/demo/chart.svg?{query}")).body;
+        assert!(chart.contains(&format!("Từ {first} đến {last}:")), "{query}: {chart}");
+    }
     node.stop();
 }
 
@@ -402,6 +422,28 @@ fn each_page_of_a_list_is_answered_by_itself_and_may_be_named_by_its_path() {
     assert_eq!(found, expected.map(|(page, is_so)| (page.to_owned(), is_so)));
     let foreign = "/v1/sites/demo/pages/figures?url=http://elsewhere.example/a&url=http://elsewhere.example/b";
     assert_eq!(node.get(foreign).status, 403);
+    node.stop();
+}
+
+#[test]
+fn a_client_that_has_the_answer_in_other_words_does_not_have_it() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), SITE, &[]);
+    assert_eq!(node.hit("/a").status, 200);
+    // Counted long ago, so that no answer changes while it is asked for.
+    for question in [
+        "figures?figures=last_year",
+        "pages?period=2024-06",
+        "pages/figures?url=/a&figures=last_month",
+        "history?from=2024-06-01&to=2024-06-03",
+        "chart.svg?from=2024-06-01&to=2024-06-03",
+    ] {
+        let tag = |more: &str| {
+            node.get(&format!("/v1/sites/demo/{question}{more}")).header("etag").unwrap_or_default().to_owned()
+        };
+        assert_eq!(tag(""), tag("&language=vi"), "{question}");
+        assert_ne!(tag(""), tag("&language=en"), "{question}");
+    }
     node.stop();
 }
 
