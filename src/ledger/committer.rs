@@ -314,9 +314,15 @@ impl Committer {
         }
     }
 
+    /// The journal goes beyond what is folded or being folded; also where the tail is empty, since rows
+    /// of reloads alone are to be pruned too.
+    fn has_unfolded(&self) -> bool {
+        self.reached.journal > self.fold.mark().target
+    }
+
     fn start_fold(&mut self) {
         if let Some(source) = self.run_number
-            && !self.tail.is_empty()
+            && self.has_unfolded()
         {
             self.fold.start(self.tail.freeze(), source, self.reached.journal);
             self.unfolded_crowds = self.crowds.take_unfolded();
@@ -344,10 +350,8 @@ impl Committer {
         if self.folds_wanted.is_empty() || self.titles_are_due {
             return;
         }
-        let everything = self.fold.is_idle() && self.tail.is_empty();
         let mark = self.fold.mark().mark;
-        let (folded, waiting): (Vec<_>, Vec<_>) =
-            self.folds_wanted.drain(..).partition(|(number, _)| everything || *number <= mark);
+        let (folded, waiting): (Vec<_>, Vec<_>) = self.folds_wanted.drain(..).partition(|(number, _)| *number <= mark);
         self.folds_wanted = waiting;
         for (_, done) in folded {
             // Whoever has gone needs no answer.
@@ -358,7 +362,7 @@ impl Committer {
     fn fold_all(&mut self) -> Result<(), Trouble> {
         loop {
             if self.fold.is_idle() {
-                if self.tail.is_empty() {
+                if !self.has_unfolded() {
                     break;
                 }
                 self.start_fold();
