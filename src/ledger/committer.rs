@@ -208,8 +208,8 @@ impl Committer {
         let mut number = self.reached.journal;
         let mut run_number = self.run_number;
         let mut has_more_to_prune = self.prune;
-        let titles =
-            if fold_is_idle && self.titles_are_due { self.titles.waiting().take(step / 4) } else { Vec::new() };
+        let writes_titles = fold_is_idle && self.titles_are_due;
+        let mut titles = titles::Taken::new(&self.titles, if writes_titles { step / 4 } else { 0 });
         let mut homeless = Vec::new();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if is_news {
@@ -232,7 +232,7 @@ impl Committer {
             if self.prune {
                 has_more_to_prune = store::prune_journal(&transaction, self.fold.mark().mark, 64)?;
             }
-            for title in &titles {
+            for title in titles.titles() {
                 if titles::write(&transaction, title)? {
                     self.outbox.title_changed(title.clone());
                 } else {
@@ -259,8 +259,8 @@ impl Committer {
         self.prune = has_more_to_prune;
         if fold_is_idle && !folds_crowds {
             // Those whose pages are not folded yet wait for the next fold, with those that came meanwhile.
-            self.titles_are_due &= titles.len() > homeless.len();
-            homeless.into_iter().for_each(|title| self.titles.waiting().put(title));
+            self.titles_are_due &= titles.titles().len() > homeless.len();
+            titles.are_on_disk_but(homeless);
         }
         if folds_crowds {
             folded_crowds.are_on_disk();
