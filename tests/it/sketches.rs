@@ -202,56 +202,6 @@ fn a_journal_of_reloads_alone_is_folded_and_pruned() {
     });
 }
 
-fn is_amid_a_fold(file: &Path) -> bool {
-    let connection = Connection::open(file).unwrap();
-    let done = connection.query_row("SELECT value FROM meta WHERE key = 'fold_done'", [], |row| row.get::<_, i64>(0));
-    done.unwrap() > 0
-}
-
-/// A fold's position counts the entries of its own run's rows; a run of reloads before it has none.
-#[test]
-fn a_crash_amid_the_first_fold_after_a_run_of_reloads_loses_nothing() {
-    const PAGES: usize = 20_000;
-    let on_page = |page| Hit { page: PageAddress::from_stored(&format!("/{page}")), ..hit(noon()) };
-    let begun = Instant::now();
-    let crashed = loop {
-        assert!(begun.elapsed() < Duration::from_secs(60), "no backup was made amid a fold");
-        let directory = TempDir::new().unwrap();
-        let taken = run(async {
-            let (ledger, site, _) = open(directory.path());
-            let day = Day::at(noon(), site.site.time_zone);
-            ledger.reload(SITE, day, visit(1, noon())).await.unwrap();
-            ledger.close();
-            drop(ledger);
-            let (ledger, ..) = open(directory.path());
-            let waiting: Vec<_> = (0..PAGES).map(|page| ledger.count(on_page(page))).collect();
-            for durable in waiting {
-                durable.await.unwrap();
-            }
-            // What a backup has is what a crash at that moment would leave.
-            let taken = TempDir::new().unwrap();
-            let (from, to) = (directory.path().to_owned(), taken.path().join("thongke.db"));
-            let taking = std::thread::spawn(move || {
-                while !is_amid_a_fold(&from.join("thongke.db")) && begun.elapsed() < Duration::from_secs(60) {}
-                thongke::ledger::backup(&from, &to)
-            });
-            ledger.fold().await.unwrap();
-            taking.join().unwrap().unwrap();
-            ledger.close();
-            taken
-        });
-        if is_amid_a_fold(&taken.path().join("thongke.db")) {
-            break taken;
-        }
-    };
-    run(async {
-        let (ledger, ..) = open(crashed.path());
-        let total = ledger.hits(SITE, &[Period::Total]).await.unwrap().hits;
-        assert_eq!(total, [i64::try_from(PAGES).unwrap()]);
-        ledger.close();
-    });
-}
-
 #[test]
 fn a_salt_that_is_over_is_in_no_file_and_counts_stay() {
     let directory = TempDir::new().unwrap();
