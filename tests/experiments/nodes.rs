@@ -150,8 +150,8 @@ fn many_restarts_cost_little_and_lose_nothing() {
     let (first, last) = (quickest(&starts[..10]), quickest(&starts[starts.len() - 10..]));
     println!("{restarts} restarts: file {file} bytes, Redis {memory} bytes, start {first:?} then {last:?}");
     // A run costs its own rows: five pages and itself, three or four periods, two sites.
-    assert!(file < 256 * 1024 + 8 * 1024 * restarts, "the file has {file} bytes");
-    assert!(memory < 64 * 1024 + 16 * 1024 * restarts, "Redis has {memory} bytes");
+    assert!(file < 256 * 1024 + 4 * 1024 * restarts, "the file has {file} bytes");
+    assert!(memory < 64 * 1024 + 8 * 1024 * restarts, "Redis has {memory} bytes");
     assert!(
         last < first * 5 + Duration::from_millis(100),
         "a start took {first:?}, after {restarts} restarts {last:?}"
