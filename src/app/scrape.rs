@@ -56,6 +56,8 @@ impl Collector for AtScrape {
             let held = if publication.is_held() { 1.0 } else { 0.0 };
             let help = "1 while nothing is published since Redis evicts or isn't known not to, else 0";
             gauge(&mut encoder, "redis_publication_held", help, None, held)?;
+            let help = "Sites that can't be published, or whose counts Redis forgets again and again";
+            gauge(&mut encoder, "redis_troubled_sites", help, None, publication.troubled_sites() as f64)?;
         }
         Ok(())
     }

@@ -237,8 +237,8 @@ impl Committer {
         let mut number = self.reached.journal;
         let mut run_number = self.run_number;
         let mut has_more_to_prune = self.prune;
-        let titles =
-            if fold_is_idle && self.titles_are_due { self.titles.waiting().take(step.entries / 4) } else { Vec::new() };
+        let writes_titles = fold_is_idle && self.titles_are_due;
+        let mut titles = titles::Taken::new(&self.titles, if writes_titles { step.entries / 4 } else { 0 });
         let mut homeless = Vec::new();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if is_news {
@@ -262,7 +262,7 @@ impl Committer {
             if self.prune {
                 has_more_to_prune = store::prune_journal(&transaction, self.fold.mark().mark, 64)?;
             }
-            for title in &titles {
+            for title in titles.titles() {
                 if titles::write(&transaction, title)? {
                     self.outbox.title_changed(title.clone());
                 } else {
@@ -292,8 +292,8 @@ impl Committer {
         self.prune = has_more_to_prune;
         if fold_is_idle && !folds_crowds {
             // Those whose pages are not folded yet wait for the next fold, with those that came meanwhile.
-            self.titles_are_due &= titles.len() > homeless.len();
-            homeless.into_iter().for_each(|title| self.titles.waiting().put(title));
+            self.titles_are_due &= titles.titles().len() > homeless.len();
+            titles.are_on_disk_but(homeless);
         }
         if folds_crowds {
             folded_crowds.are_on_disk();
@@ -347,9 +347,15 @@ impl Committer {
         }
     }
 
+    /// The journal goes beyond what is folded or being folded; also where the tail is empty, since rows
+    /// of reloads alone are to be pruned too.
+    fn has_unfolded(&self) -> bool {
+        self.reached.journal > self.fold.mark().target
+    }
+
     fn start_fold(&mut self) {
         if let Some(source) = self.run_number
-            && !self.tail.is_empty()
+            && self.has_unfolded()
         {
             self.fold.start(self.tail.freeze(), source, self.reached.journal);
             self.unfolded_crowds = self.crowds.take_unfolded();
@@ -377,10 +383,8 @@ impl Committer {
         if self.folds_wanted.is_empty() || self.titles_are_due {
             return;
         }
-        let everything = self.fold.is_idle() && self.tail.is_empty();
         let mark = self.fold.mark().mark;
-        let (folded, waiting): (Vec<_>, Vec<_>) =
-            self.folds_wanted.drain(..).partition(|(number, _)| everything || *number <= mark);
+        let (folded, waiting): (Vec<_>, Vec<_>) = self.folds_wanted.drain(..).partition(|(number, _)| *number <= mark);
         self.folds_wanted = waiting;
         for (_, done) in folded {
             // Whoever has gone needs no answer.
@@ -391,7 +395,7 @@ impl Committer {
     fn fold_all(&mut self) -> Result<(), Trouble> {
         loop {
             if self.fold.is_idle() {
-                if self.tail.is_empty() {
+                if !self.has_unfolded() {
                     break;
                 }
                 self.start_fold();

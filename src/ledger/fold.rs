@@ -36,7 +36,7 @@ impl Fold {
     }
 
     pub fn is_idle(&self) -> bool {
-        self.entries.is_empty()
+        self.mark.mark == self.mark.target
     }
 
     pub fn mark(&self) -> FoldMark {
@@ -47,7 +47,8 @@ impl Fold {
         self.source
     }
 
-    /// Begins with the tail of one source, which holds the journal from the mark to `target`.
+    /// Begins with the tail of one source, which holds the journal from the mark to `target`; without
+    /// entries where that tells of reloads alone.
     pub fn start(&mut self, entries: Arc<Vec<Entry>>, source: SourceNumber, target: i64) {
         debug_assert!(self.is_idle());
         self.source = source;

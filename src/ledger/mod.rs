@@ -523,7 +523,7 @@ fn kept<'a>(sites: impl IntoIterator<Item = &'a EnrolledSite>, now: DateTime<Utc
 /// Folds what the last run left in the journal; returns the journal's last number.
 fn recover(connection: &mut Connection) -> Result<i64, String> {
     let text = |error: rusqlite::Error| error.to_string();
-    let mut mark = store::read_fold_mark(connection).map_err(text)?;
+    let mark = store::read_fold_mark(connection).map_err(text)?;
     let last = store::last_journal_number(connection).map_err(text)?;
     if mark.mark > last || mark.target > last {
         return Err(format!(
@@ -531,7 +531,8 @@ fn recover(connection: &mut Connection) -> Result<i64, String> {
             mark.mark.max(mark.target)
         ));
     }
-    if mark.mark > 0 && !store::has_counts(connection).map_err(text)? {
+    // Not told by the mark, which also moves past rows that add nothing to the counts: reloads' alone.
+    if store::has_contributors(connection).map_err(text)? && !store::has_counts(connection).map_err(text)? {
         return Err(format!("it has no counts, though its journal was added to them up to row {}", mark.mark));
     }
     let rows = store::journal_after(connection, mark.mark).map_err(text)?;
@@ -560,11 +561,8 @@ fn recover(connection: &mut Connection) -> Result<i64, String> {
             skip = 0;
         }
     }
-    // Rows that tell of reloads alone add nothing to the counts; a mark without any is a damaged file's.
-    if store::has_counts(&transaction).map_err(text)? {
-        mark = store::FoldMark { mark: last, target: last, done: 0 };
-        store::write_fold_mark(&transaction, mark).map_err(text)?;
-    }
+    // Always to the end: what a fold has done is a position in the rows of one run.
+    store::write_fold_mark(&transaction, store::FoldMark { mark: last, target: last, done: 0 }).map_err(text)?;
     transaction.commit().map_err(text)?;
     Ok(last)
 }

@@ -354,6 +354,11 @@ pub fn has_counts(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT EXISTS (SELECT 1 FROM counts)", [], |row| row.get(0))
 }
 
+/// Whether any source was ever said to contribute: whoever does has counts.
+pub fn has_contributors(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM site_sources)", [], |row| row.get(0))
+}
+
 /// The newest journal row's number; 0 where there is none yet.
 pub fn last_journal_number(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT ifnull(max(number), 0) FROM journal", [], |row| row.get(0))

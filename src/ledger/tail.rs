@@ -40,10 +40,6 @@ impl Tail {
         self.lock().gathered.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.lock().gathered.is_empty()
-    }
-
     pub fn add(&self, tally: Tally, days: impl IntoIterator<Item = Day>) {
         let mut unfolded = self.lock();
         unfolded.gathered.merge(tally);

@@ -6,7 +6,7 @@
 
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -124,6 +124,34 @@ impl Waiting {
     }
 }
 
+/// Titles that a transaction writes; they wait again if it comes to nothing.
+#[derive(Debug)]
+pub struct Taken {
+    from: Arc<Given>,
+    titles: Vec<PagesTitle>,
+}
+
+impl Taken {
+    pub fn new(from: &Arc<Given>, limit: usize) -> Self {
+        Self { from: Arc::clone(from), titles: from.waiting.take(limit) }
+    }
+
+    pub fn titles(&self) -> &[PagesTitle] {
+        &self.titles
+    }
+
+    /// All but these, which go on waiting.
+    pub fn are_on_disk_but(&mut self, homeless: Vec<PagesTitle>) {
+        self.titles = homeless;
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.titles.drain(..).for_each(|title| self.from.waiting.put(title));
+    }
+}
+
 /// Keeps a title. False: its page has no number yet, so none of its hits are folded.
 pub fn write(connection: &Connection, (site, page, given): &PagesTitle) -> rusqlite::Result<bool> {
     let Some(number) = store::find_page(connection, *site, page)? else { return Ok(false) };
@@ -202,6 +230,19 @@ mod tests {
         assert_eq!(taken(&given).len(), WAITING_MAX);
         given.give(SITE, &page(WAITING_MAX), "Tin", NOON);
         assert_eq!(taken(&given).len(), 1);
+    }
+
+    #[test]
+    fn titles_of_a_transaction_that_came_to_nothing_wait_again() {
+        let given = Arc::<Given>::default();
+        (1..=3).for_each(|number| given.give(SITE, &page(number), "Tin", NOON));
+        drop(Taken::new(&given, 2));
+        assert_eq!(given.waiting().lock().len(), 3);
+        let mut taken = Taken::new(&given, 2);
+        let homeless = taken.titles()[..1].to_vec();
+        taken.are_on_disk_but(homeless);
+        drop(taken);
+        assert_eq!(given.waiting().lock().len(), 2);
     }
 
     #[test]

@@ -61,6 +61,11 @@ impl Health {
         self.lock().sites.retain(|site, _| is_configured(site));
     }
 
+    /// How many sites something is said of.
+    pub fn troubled_sites(&self) -> usize {
+        self.lock().sites.len()
+    }
+
     pub fn complaints(&self) -> Vec<(&'static str, String)> {
         let complaints = self.lock();
         let policy = complaints.policy.iter().map(|reason| ("redis_policy", reason.clone()));

@@ -192,6 +192,11 @@ impl Publication {
         self.health.is_held()
     }
 
+    /// How many sites have something wrong with their keys; `degraded` names them.
+    pub fn troubled_sites(&self) -> usize {
+        self.health.troubled_sites()
+    }
+
     /// What is wrong, part by part, in words for an operator.
     pub fn degraded(&self) -> Vec<(&'static str, String)> {
         let away =

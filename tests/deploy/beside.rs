@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::port::free_port;
+use crate::process::kill_with_all_it_started;
 
 /// A process that ends with the test.
 pub struct Beside(Child);
@@ -37,8 +38,7 @@ impl Beside {
 
 impl Drop for Beside {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        kill_with_all_it_started(&mut self.0);
     }
 }
 

@@ -20,6 +20,9 @@ mod package;
 /// Ports for servers.
 #[path = "../it/port.rs"]
 mod port;
+/// Ends processes with all that they have started.
+#[path = "../it/process.rs"]
+mod process;
 /// Behind nginx, Caddy and Apache.
 mod proxied;
 /// Each advised arrangement of Redis.

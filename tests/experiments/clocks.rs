@@ -3,14 +3,16 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use rand::rngs::StdRng;
+use thongke::counter::Day;
 
-use crate::book::Book;
-use crate::host::{Host, SITE_IDS};
+use crate::book::{Book, Counted};
+use crate::host::{Host, PATIENCE, SITE_IDS, SITES, until_right};
 use crate::length::dice;
 use crate::load::{Load, Plan};
-use crate::node::PROGRAM;
+use crate::node::{PROGRAM, until};
+use crate::redis_server::RedisServer;
 
 /// Longer than a test takes.
 const NEVER: Duration = Duration::from_secs(3_600);
@@ -27,7 +29,11 @@ struct Clocked {
 
 impl Clocked {
     fn at(moment: &str, reread_after: Duration) -> Self {
-        let host = Host::new(None);
+        Self::with_redis(moment, reread_after, None)
+    }
+
+    fn with_redis(moment: &str, reread_after: Duration, redis: Option<&str>) -> Self {
+        let host = Host::new(redis);
         std::fs::create_dir_all(host.data()).unwrap();
         let setting = host.data().with_extension("clock");
         let mut clocked = Self { host, setting, reread_after, book: Arc::default(), ahead: TimeDelta::zero() };
@@ -99,6 +105,34 @@ fn each_hit_belongs_to_the_local_day_of_its_moment_at_the_ends_of_days_months_ye
     for (what, clocked) in &mut all {
         clocked.holds(what);
     }
+}
+
+#[test]
+fn hits_of_before_midnight_that_are_published_after_it_belong_to_their_day() {
+    let mut dice = dice("published after midnight");
+    // Ha Noi's last midnight: by Redis's clock, which is the real one, nothing of the day before has
+    // expired.
+    let (_, zone) = SITES[0];
+    let today = Day::at(Utc::now(), zone);
+    let midnight = (1..=24 * 60).map(|minutes| Utc::now() - TimeDelta::minutes(minutes));
+    let before = midnight.into_iter().find(|at| Day::at(*at, zone) < today).unwrap();
+    let midnight = (before + TimeDelta::minutes(1)).duration_trunc(TimeDelta::minutes(1)).unwrap();
+    let mut redis = RedisServer::start();
+    let starts_at = (midnight - TimeDelta::seconds(8)).to_rfc3339();
+    let mut clocked = Clocked::with_redis(&starts_at, NEVER, Some(&redis.url()));
+    redis.kill();
+    let load = clocked.load(&mut dice);
+    let counts = |day: Day, counted: &Counted| {
+        counted.keys().any(|counter| counter.site == SITES[0].0 && counter.period == day.to_string())
+    };
+    until("hits of the day before", PATIENCE, || counts(today.previous(), &clocked.host.export()));
+    until("hits of the next day", PATIENCE, || counts(today, &clocked.host.export()));
+    load.stop();
+    redis.start_again();
+    until_right("Redis", PATIENCE, || clocked.book.faults(&SITE_IDS, &redis.counted()));
+    assert!(counts(today.previous(), &redis.counted()));
+    clocked.holds("published after midnight");
+    clocked.book.holds_in("Redis after a stop", &SITE_IDS, &redis.counted());
 }
 
 #[test]

@@ -3,10 +3,14 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{TimeDelta, Utc};
 use chrono_tz::Tz;
 use tempfile::TempDir;
+use thongke::counter::{Day, Hit, PageAddress, Site};
+use thongke::ledger::{DirectoryLock, Ledger};
+use thongke::metrics::Metrics;
 
-use crate::book::{Counted, of_csv, sum};
+use crate::book::{Book, Counted, Outcome, of_csv, sum};
 use crate::load::Door;
 use crate::node::{Node, PROGRAM};
 
@@ -63,6 +67,32 @@ impl Host {
             std::fs::copy(entry.path(), copy.data().join(entry.file_name())).unwrap();
         }
         copy
+    }
+
+    /// Hits of a day that is over, by a run that is over, to some pages of their own.
+    pub fn counted_before(&self, ago: TimeDelta, pages: usize, book: &Book) {
+        let sites = SITES.map(|(site, zone)| {
+            let origins = vec![format!("http://{site}.example").parse().unwrap()];
+            Site { time_zone: zone, ..Site::with_defaults(site.parse().unwrap(), origins) }
+        });
+        let at = Utc::now() - ago;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
+        runtime.block_on(async {
+            let lock = DirectoryLock::take(&self.data).unwrap();
+            let opened = Ledger::open(lock, &self.data, sites.to_vec(), false, Arc::new(Metrics::new()));
+            let (ledger, enrolled) = opened.unwrap();
+            for (site, zone) in SITES {
+                for page in 0..pages {
+                    let address = format!("/{}-days-ago/{page}", ago.num_days());
+                    let page = PageAddress::from_stored(&address);
+                    let hit = Hit { site: enrolled.get(site).unwrap().number, day: Day::at(at, zone), page };
+                    ledger.count(hit).await.unwrap();
+                    book.note(site, &address, zone, at, at, Outcome::Acknowledged);
+                }
+            }
+            ledger.close();
+        });
     }
 
     pub fn data(&self) -> &Path {

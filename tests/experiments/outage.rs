@@ -1,9 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use crate::book::Book;
 use crate::host::{Host, PATIENCE, SITE_IDS, until_right};
-use crate::length::{dice, seconds};
+use crate::length::{dice, either, seconds};
 use crate::load::{Load, Plan};
 use crate::node::until;
 use crate::redis_server::RedisServer;
@@ -51,12 +53,16 @@ fn while_redis_is_away_hits_go_on_figures_are_marked_memory_is_flat_and_all_is_p
 }
 
 #[test]
-fn any_single_key_that_is_deleted_or_expires_and_any_flush_is_healed() {
+fn any_key_that_is_deleted_expires_or_is_evicted_and_any_flush_is_healed() {
     let dice = dice("lost keys");
-    let redis = RedisServer::start();
+    let mut redis = RedisServer::start();
     let mut host = Host::new(Some(&redis.url()));
-    host.start();
     let book: Arc<Book> = Arc::default();
+    // By a run that is over: days and pages that nothing touches any more.
+    for days in either(&[30][..], &[1, 2, 30]) {
+        host.counted_before(TimeDelta::days(*days), 3, &book);
+    }
+    host.start();
     let right = |what: &str| until_right(what, PATIENCE, || book.faults(&SITE_IDS, &redis.counted()));
     let load = || {
         Load::during(&book, &[host.door()], &Plan::default(), &mut dice.clone(), || {
@@ -77,10 +83,25 @@ fn any_single_key_that_is_deleted_or_expires_and_any_flush_is_healed() {
         let took = right(key);
         println!("{loss:?}: healed after {took:?}");
     }
+    // Until one is gone, whichever Redis likes.
+    redis.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
+    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    until("a key is evicted", PATIENCE, || {
+        let info = redis.ask::<String>(&["INFO", "stats"]);
+        info.lines().any(|line| line.starts_with("evicted_keys:") && line != "evicted_keys:0")
+    });
+    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    redis.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    println!("evicted keys: healed after {:?}", right("Redis after an eviction"));
     redis.ask::<()>(&["FLUSHALL"]);
     println!("FLUSHALL: healed after {:?}", right("Redis after FLUSHALL"));
     assert!(host.metric("thongke_redis_regressions_total") > 0.5);
     load();
     right("Redis in the end");
+    redis.kill();
+    redis.start_again();
+    println!("an empty Redis in its place: healed after {:?}", {
+        until_right("the empty Redis", PATIENCE, || book.faults(&SITE_IDS, &redis.counted()))
+    });
     host.stop();
 }

@@ -22,6 +22,8 @@ mod driver;
 mod faults;
 /// Every figure, from every arrangement of nodes.
 mod figures;
+/// A crash amid a fold.
+mod folds;
 /// HTTP/1.1 and the ways to misread it.
 mod framing;
 /// The public listener's answers: caching, CORS, assets, prefix.

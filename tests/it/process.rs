@@ -2,6 +2,8 @@
 
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal};
+
 /// Ends with its test, however that ends.
 pub struct Process(pub Child);
 
@@ -19,7 +21,64 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        kill_with_all_it_started(&mut self.0);
     }
+}
+
+/// nginx's workers and a driver's browser outlive the kill of the process that started them.
+///
+/// Not by process group: a driver gives its browser one of its own, and who interrupts the tests at a
+/// terminal interrupts the terminal's group only.
+pub fn kill_with_all_it_started(child: &mut Child) {
+    let started = descendants(child.id());
+    let _ = child.kill();
+    let _ = child.wait();
+    for id in started {
+        if let Some(id) = Pid::from_raw(id.cast_signed()) {
+            // It may have ended with what started it.
+            let _ = rustix::process::kill_process(id, Signal::KILL);
+        }
+    }
+}
+
+/// The processes that this one has started, and those that they have.
+fn descendants(of: u32) -> Vec<u32> {
+    let all: Vec<_> = processes().into_iter().filter(|process| !process.has_ended).collect();
+    let mut found = vec![of];
+    let mut at = 0;
+    while let Some(parent) = found.get(at).copied() {
+        found.extend(all.iter().filter(|process| process.parent == parent).map(|process| process.id));
+        at += 1;
+    }
+    found.split_off(1)
+}
+
+struct Running {
+    id: u32,
+    parent: u32,
+    has_ended: bool,
+}
+
+fn processes() -> Vec<Running> {
+    let running = |entry: std::io::Result<std::fs::DirEntry>| {
+        let id = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        // After the name, which may hold anything: state and parent.
+        let mut words = stat.rsplit_once(')')?.1.split_whitespace();
+        let has_ended = matches!(words.next()?, "Z" | "X");
+        Some(Running { id, parent: words.next()?.parse().ok()?, has_ended })
+    };
+    std::fs::read_dir("/proc").unwrap().filter_map(running).collect()
+}
+
+#[test]
+fn what_a_process_has_started_ends_with_it() {
+    let shell = Process::start(Command::new("sh").args(["-c", "sh -c 'sleep 1000 & wait' & wait"]));
+    let patience = std::time::Duration::from_secs(30);
+    crate::node::until("both have started", patience, || descendants(shell.0.id()).len() == 2);
+    let started = descendants(shell.0.id());
+    drop(shell);
+    crate::node::until("both have ended", patience, || {
+        processes().iter().all(|process| process.has_ended || !started.contains(&process.id))
+    });
 }

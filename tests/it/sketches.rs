@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
@@ -172,6 +173,32 @@ fn a_reload_may_be_all_that_a_file_has() {
             directory = copy(directory.path());
             ledger.close();
         }
+    });
+}
+
+#[test]
+fn a_journal_of_reloads_alone_is_folded_and_pruned() {
+    let directory = TempDir::new().unwrap();
+    run(async {
+        let (ledger, site, _) = open(directory.path());
+        let day = Day::at(noon(), site.site.time_zone);
+        for visitor in 0..100 {
+            ledger.reload(SITE, day, visit(visitor, noon())).await.unwrap();
+        }
+        ledger.fold().await.unwrap();
+        let connection = Connection::open(directory.path().join("thongke.db")).unwrap();
+        let rows = || connection.query_row("SELECT count(*) FROM journal", [], |row| row.get::<_, i64>(0)).unwrap();
+        let begun = Instant::now();
+        while rows() > 1 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the journal has {} rows", rows());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let crashed = copy(directory.path());
+        let (after, site, _) = open(crashed.path());
+        let counted = after.visitors(&site, noon()).await.unwrap().0.today;
+        assert_eq!(counted, ledger.visitors(&site, noon()).await.unwrap().0.today);
+        assert!(counted > 80, "{counted}");
+        [after, ledger].iter().for_each(Ledger::close);
     });
 }
 
