@@ -177,8 +177,8 @@ impl Tally {
 
     /// Every entry, in the one order that depends on nothing but the entries: folding remembers
     /// how far it came as a position in it.
-    pub fn into_sorted(self) -> Vec<(Hit, u64)> {
-        let mut entries: Vec<_> = self.hits.into_iter().collect();
+    pub fn sorted(&self) -> Vec<(Hit, u64)> {
+        let mut entries: Vec<_> = self.iter().map(|(hit, hits)| (hit.clone(), hits)).collect();
         entries.sort_unstable();
         entries
     }
@@ -363,7 +363,7 @@ mod tests {
             let merged = |parts: [&Tally; 3]| {
                 let mut sum = Tally::default();
                 parts.into_iter().for_each(|part| sum.merge(part.clone()));
-                (sum.take_visitors(), sum.into_sorted())
+                (sum.take_visitors(), sum.sorted())
             };
             let (visitors, all) = merged([&a, &b, &c]);
             let reordered = merged([&c, &a, &b]);

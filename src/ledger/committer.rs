@@ -28,6 +28,7 @@ use super::live::Live;
 use super::outbox::Outbox;
 use super::salts::{KnownSalt, Salts};
 use super::sketches;
+use super::sorting::Sorting;
 use super::store::{self, Place, SITE_ITSELF, SourceNumber};
 use super::tail::Tail;
 use super::titles;
@@ -42,6 +43,9 @@ const WITH_HITS: Step = Step { entries: 64, time: Duration::from_micros(100) };
 const AT_REST: Step = Step { entries: 1_024, time: Duration::from_millis(5) };
 /// Where nobody waits.
 const AT_THE_END: Step = Step { entries: 1_024, time: Duration::from_secs(1) };
+
+/// How often it is looked whether what is folded next is sorted, while nothing else is to be done.
+const SORTING_LOOK: Duration = Duration::from_millis(1);
 
 /// How long after a hit the next one is expected.
 const NEXT_HIT: Duration = Duration::from_millis(50);
@@ -73,6 +77,8 @@ pub struct Committer {
     pub run_number: Option<SourceNumber>,
     pub tail: Arc<Tail>,
     pub fold: Fold,
+    /// What is folded next.
+    pub sorting: Option<Sorting>,
     /// When a batch was last committed.
     pub last_hits: Instant,
     /// Who waits until the journal is folded up to a row.
@@ -144,14 +150,11 @@ impl Committer {
 
     /// The next message; waits for one only while there is nothing to fold or prune.
     fn receive(&self, last_fold: Instant) -> Result<Option<Message>, RecvTimeoutError> {
-        if self.fold.is_idle()
-            && !self.prune
-            && !self.titles_are_due
-            && self.folds_wanted.is_empty()
-            && self.unfolded_crowds.is_empty()
-        {
-            let wait = self.fold_interval.saturating_sub(last_fold.elapsed());
-            return self.messages.recv_timeout(wait.max(Duration::from_micros(1))).map(Some);
+        let is_idle = self.fold.is_idle() && !self.prune && !self.titles_are_due && self.unfolded_crowds.is_empty();
+        if is_idle && (self.folds_wanted.is_empty() || self.sorting.is_some()) {
+            let until_fold = self.fold_interval.saturating_sub(last_fold.elapsed()).max(Duration::from_micros(1));
+            let wait = if self.sorting.is_some() { SORTING_LOOK } else { until_fold };
+            return self.messages.recv_timeout(wait).map(Some);
         }
         match self.messages.try_recv() {
             Ok(message) => Ok(Some(message)),
@@ -179,9 +182,12 @@ impl Committer {
         let is_due = last_fold.elapsed() >= self.fold_interval
             || self.tail.len() >= TAIL_PAGES_MAX
             || !self.folds_wanted.is_empty();
-        if self.fold.is_idle() && is_due {
-            self.start_fold();
+        if self.fold.is_idle() && is_due && self.sorting.is_none() {
+            self.prepare_fold();
             *last_fold = Instant::now();
+        }
+        if self.sorting.as_ref().is_some_and(Sorting::is_done) {
+            self.start_fold();
         }
         if !gathered.is_empty() {
             self.last_hits = Instant::now();
@@ -353,11 +359,22 @@ impl Committer {
         self.reached.journal > self.fold.mark().target
     }
 
+    /// Has what has gathered sorted beside the commits.
+    fn prepare_fold(&mut self) {
+        if self.sorting.is_none() && self.run_number.is_some() && self.has_unfolded() {
+            self.sorting = Some(Sorting::begin(&self.tail.set_aside(), self.reached.journal));
+        }
+    }
+
+    /// Begins to fold what is sorted.
     fn start_fold(&mut self) {
         if let Some(source) = self.run_number
-            && self.has_unfolded()
+            && let Some(sorting) = self.sorting.take()
         {
-            self.fold.start(self.tail.freeze(), source, self.reached.journal);
+            let target = sorting.target;
+            let entries = sorting.entries();
+            self.tail.fold(Arc::clone(&entries));
+            self.fold.start(entries, source, target);
             self.unfolded_crowds = self.crowds.take_unfolded();
         }
     }
@@ -398,6 +415,7 @@ impl Committer {
                 if !self.has_unfolded() {
                     break;
                 }
+                self.prepare_fold();
                 self.start_fold();
             }
             self.commit(&[], AT_THE_END)?;

@@ -83,8 +83,8 @@ impl Fold {
 }
 
 /// A tally's entries in the order in which they are folded: each site's days, then the pages.
-pub fn entries(tally: Tally) -> Vec<Entry> {
-    let pages = tally.into_sorted();
+pub fn entries(tally: &Tally) -> Vec<Entry> {
+    let pages = tally.sorted();
     let mut days: BTreeMap<(SiteNumber, Day), u64> = BTreeMap::new();
     for (hit, hits) in &pages {
         *days.entry((hit.site, hit.day)).or_default() += hits;

@@ -45,6 +45,7 @@ mod pages;
 mod reader;
 mod salts;
 mod sketches;
+mod sorting;
 mod soundness;
 mod store;
 mod tail;
@@ -192,6 +193,7 @@ impl Ledger {
             run_number: None,
             tail: Arc::clone(&tail),
             fold: fold::Fold::new(mark),
+            sorting: None,
             last_hits: std::time::Instant::now(),
             folds_wanted: Vec::new(),
             crowds: Arc::clone(&crowds),
@@ -550,7 +552,7 @@ fn recover(connection: &mut Connection) -> Result<i64, String> {
                 sketches::merge(&transaction, site, window, &sketch).map_err(text)?;
             }
             let source = of_one_source.first().map_or(0, |(_, source, _)| *source);
-            let entries = fold::entries(tally);
+            let entries = fold::entries(&tally);
             if skip > entries.len() {
                 return Err("its fold mark does not fit its journal".to_owned());
             }

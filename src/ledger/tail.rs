@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use crate::counter::{Day, Hit, PageAddress, Period, SiteNumber, Tally};
 
-use super::fold::{self, Entry};
+use super::fold::Entry;
 use super::store::FoldMark;
 
 #[derive(Debug)]
@@ -19,6 +19,9 @@ pub struct Tail(Mutex<Unfolded>);
 pub struct Unfolded {
     gathered: Tally,
     gathered_days: BTreeSet<Day>,
+    /// Being sorted: what is folded next.
+    aside: Arc<Tally>,
+    aside_days: BTreeSet<Day>,
     /// Being folded; the mark's `done` are in `counts` already.
     folding: Arc<Vec<Entry>>,
     folding_days: BTreeSet<Day>,
@@ -30,6 +33,8 @@ impl Tail {
         Self(Mutex::new(Unfolded {
             gathered: Tally::default(),
             gathered_days: BTreeSet::new(),
+            aside: Arc::default(),
+            aside_days: BTreeSet::new(),
             folding: Arc::default(),
             folding_days: BTreeSet::new(),
             mark,
@@ -46,12 +51,20 @@ impl Tail {
         unfolded.gathered_days.extend(days);
     }
 
-    /// What has gathered, in the order in which it is to be folded.
-    pub fn freeze(&self) -> Arc<Vec<Entry>> {
+    /// What has gathered, and what follows gathers anew.
+    pub fn set_aside(&self) -> Arc<Tally> {
         let mut unfolded = self.lock();
-        unfolded.folding = Arc::new(fold::entries(std::mem::take(&mut unfolded.gathered)));
-        unfolded.folding_days = std::mem::take(&mut unfolded.gathered_days);
-        Arc::clone(&unfolded.folding)
+        unfolded.aside = Arc::new(std::mem::take(&mut unfolded.gathered));
+        unfolded.aside_days = std::mem::take(&mut unfolded.gathered_days);
+        Arc::clone(&unfolded.aside)
+    }
+
+    /// What was set aside is to be folded, in this order.
+    pub fn fold(&self, entries: Arc<Vec<Entry>>) {
+        let mut unfolded = self.lock();
+        unfolded.aside = Arc::default();
+        unfolded.folding = entries;
+        unfolded.folding_days = std::mem::take(&mut unfolded.aside_days);
     }
 
     /// Moves to a mark that is on disk.
@@ -88,7 +101,8 @@ impl Unfolded {
             days.iter().copied().filter(|day| day.page_periods().contains(&period)).collect()
         };
         let of = |day| Hit { site, day, page: page.clone() };
-        let gathered = covered(&self.gathered_days).into_iter().map(|day| self.gathered.hits(&of(day))).sum::<u64>();
+        let of_tally = |days, tally: &Tally| covered(days).into_iter().map(|day| tally.hits(&of(day))).sum::<u64>();
+        let gathered = of_tally(&self.gathered_days, &self.gathered) + of_tally(&self.aside_days, &self.aside);
         let rest = self.folding.get(self.mark.done..).unwrap_or_default();
         let folding = covered(&self.folding_days).into_iter().filter_map(|day| {
             let at = rest.binary_search_by(|entry| match &entry.page {
@@ -105,12 +119,13 @@ impl Unfolded {
     /// long tail, which would take long to look through, and whose pages are in `counts` as a rule.
     pub fn pages(&self, site: SiteNumber, period: Period, tail_max: usize) -> Vec<PageAddress> {
         let rest = self.folding.get(self.mark.done..).unwrap_or_default();
-        if self.gathered.len() + rest.len() > tail_max {
+        if self.gathered.len() + self.aside.len() + rest.len() > tail_max {
             return Vec::new();
         }
         let gathered = self
             .gathered
             .iter()
+            .chain(self.aside.iter())
             .map(|(hit, hits)| (hit.site, hit.day, &hit.page, i64::try_from(hits).unwrap_or(i64::MAX)));
         let folding = rest.iter().filter_map(|entry| Some((entry.site, entry.day, entry.page.as_ref()?, entry.hits)));
         let mut pages: FxHashMap<&PageAddress, i64> = FxHashMap::default();
@@ -128,6 +143,7 @@ impl Unfolded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::fold;
 
     const SITE: SiteNumber = SiteNumber(1);
 
@@ -154,7 +170,14 @@ mod tests {
         tail.add(first, days);
         assert_eq!(hits(start, "/a", "2024-06-17"), Some(2));
         assert_eq!(hits(start, "/a", "2024-06"), Some(3));
-        let entries = tail.freeze();
+        let aside = tail.set_aside();
+        assert_eq!(hits(start, "/a", "total"), Some(3));
+        assert_eq!(tail.look(start, |unfolded| unfolded.pages(SITE, Period::Total, 10).len()), Some(2));
+        let (between, days) = tally(&[(17, "/d")]);
+        tail.add(between, days);
+        let entries = Arc::new(fold::entries(&aside));
+        tail.fold(Arc::clone(&entries));
+        assert_eq!((hits(start, "/a", "total"), hits(start, "/d", "total")), (Some(3), Some(1)));
         let (second, days) = tally(&[(18, "/a")]);
         tail.add(second, days);
         assert_eq!(hits(start, "/a", "total"), Some(4));
@@ -168,7 +191,7 @@ mod tests {
         let end = FoldMark { mark: 9, target: 9, done: 0 };
         tail.advance(end);
         assert_eq!(hits(end, "/a", "total"), Some(1));
-        assert_eq!(tail.look(end, |unfolded| unfolded.pages(SITE, Period::Total, 10).len()), Some(1));
+        assert_eq!(tail.look(end, |unfolded| unfolded.pages(SITE, Period::Total, 10).len()), Some(2));
         assert_eq!(tail.look(end, |unfolded| unfolded.pages(SITE, Period::Total, 0).len()), Some(0));
     }
 }
