@@ -24,9 +24,10 @@
 //! memory, what this run has journalled and not folded: the tail.
 //!
 //! # Threads
-//! The committer writes, the checkpointer copies the log into the file beside it, one reader reads
-//! for publication and the operator, another for what strangers ask, workers hand over and wait.
-//! Nothing is locked while anything is awaited or synced.
+//! The committer writes; beside it, the checkpointer copies the log into the file, and a thread that
+//! each fold starts sorts what it will fold. One reader reads for publication and the operator,
+//! another for what strangers ask, workers hand over and wait. Nothing is locked while anything is
+//! awaited or synced.
 
 mod admission;
 mod backup;
