@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
-use crate::book::{Book, Counted};
+use crate::book::Book;
 use crate::host::{Host, PATIENCE, SITE_IDS};
 use crate::length::{dice, either};
 use crate::load::{Load, Plan, exchange};
@@ -37,10 +37,7 @@ fn die_at(point: &str, host: &mut Host, book: &Arc<Book>, dice: &mut StdRng) -> 
         host.kill();
     }
     // A copy, so that the next start finds the files as they were left.
-    let copy = host.copy(None);
-    // Before the first start had a file, there was nothing that could be exported.
-    let counted = if copy.data().join("thongke.db").exists() { copy.export() } else { Counted::new() };
-    book.holds_in(point, &SITE_IDS, &counted);
+    book.holds_in(point, &SITE_IDS, &host.copy(None).export());
     died
 }
 
