@@ -24,9 +24,9 @@ pub struct Effort {
 }
 
 impl Effort {
-    pub fn new(cores: Cores, quick: bool) -> Self {
-        let (rounds, seconds) = if quick { (2, 0.5) } else { (5, 4.0) };
-        Self { cores, quick, rounds, drive_time: Duration::from_secs_f64(seconds) }
+    pub fn new(cores: Cores, quick: bool, rounds: Option<usize>) -> Self {
+        let (usual, seconds) = if quick { (2, 0.5) } else { (5, 4.0) };
+        Self { cores, quick, rounds: rounds.unwrap_or(usual), drive_time: Duration::from_secs_f64(seconds) }
     }
 
     /// The sizes to measure: small ones if it shall be quick.

@@ -32,6 +32,9 @@ struct Arguments {
     /// Small sizes and short rounds
     #[arg(long)]
     quick: bool,
+    /// How often each size is driven [default: 5, with --quick 2]
+    #[arg(long)]
+    rounds: Option<usize>,
     /// What `cargo bench` adds of its own accord
     #[arg(long, hide = true)]
     bench: bool,
@@ -41,7 +44,7 @@ fn main() {
     let arguments = Arguments::parse();
     let cores = Cores::find();
     drive::cores::stay_on(cores.client);
-    let effort = Effort::new(cores, arguments.quick);
+    let effort = Effort::new(cores, arguments.quick, arguments.rounds);
     let pictures = if arguments.quick { drive::directory() } else { PathBuf::from("docs/performance") };
     std::fs::create_dir_all(&pictures).expect("a directory for the curves");
 
