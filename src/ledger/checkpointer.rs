@@ -1,9 +1,9 @@
 //! Copies the log into the file, on a thread of its own.
 //!
-//! A log of 8 MiB takes tens of milliseconds to copy and sync, for which every hit would wait. SQLite
-//! lets commits go on beside a passive checkpoint; the committer is left with copying what they have
-//! added, after which the log begins anew. A copy that fails here is not believed: the log keeps all
-//! of it, and the committer, which copies it again, meets the same error.
+//! A log of 8 MiB takes milliseconds to copy, for which every hit would wait. SQLite lets commits go on
+//! beside a passive checkpoint; the committer is left with copying what they have added and with the
+//! sync, which SQLite makes when a copy reaches the log's end. Only then the log begins anew. So a copy
+//! that fails here loses nothing: the log keeps it, and the committer meets the same error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -100,6 +100,9 @@ impl Waiting {
     }
 
     pub fn take(&self, limit: usize) -> Vec<PagesTitle> {
+        if limit == 0 {
+            return Vec::new();
+        }
         let mut waiting = self.lock();
         let keys: Vec<_> = waiting.keys().take(limit).cloned().collect();
         let taken = keys
