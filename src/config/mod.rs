@@ -20,7 +20,7 @@ mod syntax;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
-use crate::counter::label::Labels;
+use crate::counter::site::Screening;
 use crate::counter::{Origin, Site};
 use crate::redis::{Identity, Target, TargetError};
 
@@ -158,12 +158,13 @@ impl Config {
     }
 }
 
-/// The site that is there without a configuration, for pages of this machine.
+/// The site that is there without a configuration, for pages of this machine. It is there to be
+/// tried, so it counts the tools by which that is done.
 fn demo() -> Site {
     let id = crate::counter::SiteId::demo();
     Site {
         name: "Trang mẫu".to_owned(),
-        labels: Labels::new(),
+        screening: Screening::ButTools,
         ..Site::with_defaults(id, vec![Origin::any_localhost()])
     }
 }

@@ -153,14 +153,14 @@ fn screening(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>) -> Option<Scr
     if table.get("bots")?.get_ref().as_bool().is_some() {
         return reader.boolean("bots").map(|all| if all { Screening::All } else { Screening::None });
     }
-    let word = reader.string("bots", r#""crawlers""#)?;
+    let word = reader.string("bots", r#""all""#)?;
     match word.text {
         "crawlers" => Some(Screening::ButTools),
         "all" => Some(Screening::All),
         "none" => Some(Screening::None),
         _ => {
             let reason = format!(
-                "`bots` is \"{}\"; expected \"crawlers\" (what names itself is not counted), \"all\" (nor are tools and steered browsers) or \"none\"",
+                "`bots` is \"{}\"; expected \"all\" (whatever is no reader is not counted), \"crawlers\" (but tools such as curl and steered browsers are) or \"none\"",
                 word.text
             );
             reader.findings().wrong(&word.span, reason);

@@ -173,7 +173,7 @@ const WRONG: &[(&str, &str)] = &[
         "listen = 127.0.0.1:8080 # here\n{SITE}",
         ": `127.0.0.1:8080` is not a value: text needs quotes, `\"127.0.0.1:8080\"`",
     ),
-    ("{SITE}bots = \"no\"\n", ":3:8: `bots` is \"no\"; expected \"crawlers\""),
+    ("{SITE}bots = \"no\"\n", ":3:8: `bots` is \"no\"; expected \"all\""),
     ("{SITE}bot = true\n", ":3:1: unknown key `bot`; did you mean `bots`?"),
     ("{SITE}repeat_window = 30m\n", ":3:17: `30m` is not a value: text needs quotes, `\"30m\"`"),
     ("redis_allow_eviction = yes\n{SITE}", ":1:24: `yes` is not a value: expected `true`"),
@@ -402,8 +402,7 @@ fn a_file_with_every_key_is_read() {
 fn a_site_says_whose_hits_count_and_how_often() {
     let site = |more: &str| load_text(&format!("{SITE}{more}")).unwrap().sites.remove(0);
     let usual = site("");
-    assert_eq!((usual.screening, usual.repeat_window), (Screening::ButTools, Duration::ZERO));
-    assert_eq!(site("").screening, Screening::ButTools);
+    assert_eq!((usual.screening, usual.repeat_window), (Screening::All, Duration::ZERO));
     assert_eq!(site("bots = false\n").screening, Screening::None);
     assert_eq!(site("bots = true\n").screening, Screening::All);
     assert_eq!(site("bots = \"crawlers\"\n").screening, Screening::ButTools);

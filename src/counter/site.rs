@@ -58,7 +58,7 @@ pub enum Screening {
     /// Those of bots that name themselves, but not those of the tools by which developers try things:
     /// libraries, command-line clients, steered browsers.
     ButTools,
-    /// Tools' as well.
+    /// Tools' as well: who shows figures to the public wants readers' only.
     All,
 }
 
@@ -154,7 +154,7 @@ impl Site {
             own_title: None,
             page_params: Arc::clone(&SHARED_PAGE_PARAMS),
             page_retention: PAGE_RETENTION_DEFAULT,
-            screening: Screening::ButTools,
+            screening: Screening::All,
             repeat_window: Duration::ZERO,
             page_cap: PAGE_CAP_DEFAULT,
             visitors: false,

@@ -198,12 +198,19 @@ fn get(address: &str, path: &str) -> Answer {
     ask(address, "GET", path, &[], "")
 }
 
-/// One request on a connection of its own. `Host` is localhost where `fields` don't say otherwise.
+/// A reader's browser.
+pub const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+
+/// One request on a connection of its own. `Host` is localhost, and `User-Agent` a browser's,
+/// where `fields` don't say otherwise.
 pub fn ask(address: &str, method: &str, path: &str, fields: &[&str], body: impl AsRef<[u8]>) -> Answer {
     let body = body.as_ref();
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     if !fields.iter().any(|field| field.starts_with("Host:")) {
         request.push_str("Host: localhost\r\n");
+    }
+    if !fields.iter().any(|field| field.starts_with("User-Agent:")) {
+        request.push_str(&format!("User-Agent: {USER_AGENT}\r\n"));
     }
     if !body.is_empty() || method == "POST" {
         request.push_str(&format!("Content-Length: {}\r\n", body.len()));

@@ -45,7 +45,8 @@ fn start_as(mut command: Command, directory: &TempDir, redis: Option<&Redis>) ->
 
 /// A hit of the `number`th of a test's visitors.
 fn visit(node: &Node, number: u32) -> Answer {
-    visit_with(node, &format!("Firefox/{number} (visited-secretly)"), &[])
+    let reader = format!("Mozilla/5.0 (visited-secretly; rv:{number}.0) Gecko/20100101 Firefox/{number}.0");
+    visit_with(node, &reader, &[])
 }
 
 fn visit_with(node: &Node, user_agent: &str, more: &[&str]) -> Answer {
