@@ -10,8 +10,8 @@ use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Findings, Kind, Repair, Verification};
 use crate::counter::{
-    Arrival, ClientPrefix, Contribution, Day, EnrolledSite, PageAddress, PageTitle, Period, Salt, SiteNumber, Sites,
-    Sketch, Source, Visit, VisitorCounts, Window,
+    Arrival, ChangedPage, ClientPrefix, Contribution, Day, EnrolledSite, PageAddress, PageTitle, Period, Salt,
+    SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
 };
 use crate::ledger::{Ledger, LiveHits, NotDurable, Seen, TOP_MAX};
 use crate::redis::node::{ChangedTitle, RowKey, Sighting};
@@ -354,8 +354,20 @@ impl redis::node::Node for Node {
         self.ledger.recent(site)
     }
 
-    fn take_changed_pages(&self, limit: usize) -> Vec<(SiteNumber, Contribution)> {
-        self.ledger.take_changed_pages(limit)
+    fn run(&self) -> &Source {
+        self.ledger.run()
+    }
+
+    fn take_changed_pages(&self) -> Vec<ChangedPage> {
+        self.ledger.take_changed_pages()
+    }
+
+    fn has_changed_pages(&self) -> bool {
+        self.ledger.has_changed_pages()
+    }
+
+    fn has_many_changed_pages(&self) -> bool {
+        self.ledger.has_many_changed_pages()
     }
 
     fn take_changed_titles(&self, limit: usize) -> Vec<ChangedTitle> {

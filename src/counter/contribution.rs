@@ -1,6 +1,6 @@
 //! What one source says of one counter, in the form in which it is published and merged.
 
-use super::{PageAddress, Period, Source};
+use super::{Day, PageAddress, Period, SiteNumber, Source};
 
 /// Largest count that any counter may hold: Redis's Lua and a browser's JSON both keep numbers as
 /// doubles, exact below 2^53.
@@ -15,6 +15,27 @@ pub struct Contribution {
     /// None for the site's own counter.
     pub page: Option<PageAddress>,
     pub register: Register,
+}
+
+/// A page that the current run has counted hits of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedPage {
+    pub site: SiteNumber,
+    pub day: Day,
+    pub page: PageAddress,
+    /// By then, in the order of [`Day::page_periods`].
+    pub hits: [i64; 3],
+}
+
+impl ChangedPage {
+    pub fn contributions<'a>(&'a self, run: &'a Source) -> impl Iterator<Item = Contribution> + 'a {
+        self.day.page_periods().into_iter().zip(self.hits).map(|(period, hits)| Contribution {
+            source: run.clone(),
+            period,
+            page: Some(self.page.clone()),
+            register: Register::Grown(hits),
+        })
+    }
 }
 
 /// How two statements of the same source about the same counter merge.

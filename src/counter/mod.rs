@@ -22,7 +22,7 @@ pub mod title;
 pub mod verification;
 pub mod visitor;
 
-pub use contribution::{Contribution, Register};
+pub use contribution::{ChangedPage, Contribution, Register};
 pub use figures::Figures;
 pub use hyperloglog::{Sketch, Trace};
 pub use known::Known;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use crate::counter::{Contribution, Day, Minute, Period, SiteNumber, Source, Tally, Window};
+use crate::counter::{ChangedPage, Contribution, Day, Minute, Period, SiteNumber, Source, Tally, Window};
 use crate::metrics::Metrics;
 
 use super::admission::Admission;
@@ -278,7 +278,7 @@ impl Committer {
         } else {
             let started = Instant::now();
             for entry in self.fold.next(step.entries) {
-                let told = Told { outbox: &self.outbox, run: &self.run, admission: &self.admission };
+                let told = Told { outbox: &self.outbox, admission: &self.admission };
                 fold_entry(&transaction, Some(told), self.fold.source(), entry)?;
                 folded += 1;
                 if started.elapsed() > step.time {
@@ -668,7 +668,6 @@ fn reply<T>(done: oneshot::Sender<Result<T, NotDurable>>, outcome: Result<T, Tro
 /// Who is told of what folding has changed and found.
 pub struct Told<'a> {
     pub outbox: &'a Outbox,
-    pub run: &'a Source,
     pub admission: &'a Admission,
 }
 
@@ -696,11 +695,12 @@ pub fn fold_entry(
                 Some(number) => number,
                 None => store::page_number(connection, site, page)?,
             };
-            for period in entry.day.page_periods() {
-                let hits = store::add(connection, Place { site, period, page: number, source }, entry.hits)?;
-                if let Some(told) = &told {
-                    told.outbox.page_changed(site, told.run, period, page, hits);
-                }
+            let mut hits = [0; 3];
+            for (period, hits) in entry.day.page_periods().into_iter().zip(&mut hits) {
+                *hits = store::add(connection, Place { site, period, page: number, source }, entry.hits)?;
+            }
+            if let Some(told) = &told {
+                told.outbox.page_changed(ChangedPage { site, day: entry.day, page: page.clone(), hits });
             }
         }
     }

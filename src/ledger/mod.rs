@@ -67,8 +67,8 @@ use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::{
-    Arrival, Contribution, EnrolledSite, Period, Register, Site, SiteNumber, Sites, Sketch, Source, Tally, Trace,
-    Window,
+    Arrival, ChangedPage, Contribution, EnrolledSite, Period, Register, Site, SiteNumber, Sites, Sketch, Source, Tally,
+    Trace, Window,
 };
 use crate::metrics::Metrics;
 
@@ -437,8 +437,16 @@ impl Ledger {
         self.outbox.site_changed(site);
     }
 
-    pub fn take_changed_pages(&self, limit: usize) -> Vec<(SiteNumber, Contribution)> {
-        self.outbox.take_pages(limit)
+    pub fn take_changed_pages(&self) -> Vec<ChangedPage> {
+        self.outbox.take_pages()
+    }
+
+    pub fn has_changed_pages(&self) -> bool {
+        self.outbox.has_pages()
+    }
+
+    pub fn has_many_changed_pages(&self) -> bool {
+        self.outbox.has_many_pages()
     }
 
     pub fn take_overflowed_sites(&self) -> Vec<SiteNumber> {

@@ -6,13 +6,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::counter::{Contribution, PageAddress, Period, Register, SiteNumber, Source};
+use crate::counter::{ChangedPage, Day, PageAddress, SiteNumber};
 
 use super::hand_over::NotDurable;
 use super::titles;
 
-/// Page counters remembered between two publications, about 20 MB.
+/// Pages remembered between two rounds of publication, about 20 MB.
 const PAGES_MAX: usize = 200_000;
+/// From here on the next round should not be waited for.
+const PAGES_MANY: usize = PAGES_MAX / 2;
 
 #[derive(Debug)]
 pub struct Outbox {
@@ -27,7 +29,8 @@ pub struct Outbox {
 struct Waiting {
     sites_order: VecDeque<SiteNumber>,
     sites: FxHashSet<SiteNumber>,
-    pages: FxHashMap<(SiteNumber, Period, PageAddress), (Source, i64)>,
+    /// What the run has counted of a page by now, in the order of `Day::page_periods`.
+    pages: FxHashMap<(SiteNumber, Day, PageAddress), [i64; 3]>,
     overflowed: FxHashSet<SiteNumber>,
 }
 
@@ -57,16 +60,18 @@ impl Outbox {
         }
     }
 
-    pub fn page_changed(&self, site: SiteNumber, run: &Source, period: Period, page: &PageAddress, hits: i64) {
+    pub fn page_changed(&self, changed: ChangedPage) {
         if !self.is_used {
             return;
         }
+        let ChangedPage { site, day, page, hits } = changed;
         let mut waiting = self.lock();
         let is_full = waiting.pages.len() >= PAGES_MAX;
-        if is_full && !waiting.pages.contains_key(&(site, period, page.clone())) {
+        let key = (site, day, page);
+        if is_full && !waiting.pages.contains_key(&key) {
             waiting.overflowed.insert(site);
         } else {
-            waiting.pages.insert((site, period, page.clone()), (run.clone(), hits));
+            waiting.pages.insert(key, hits);
         }
     }
 
@@ -90,20 +95,20 @@ impl Outbox {
         taken
     }
 
-    pub fn take_pages(&self, limit: usize) -> Vec<(SiteNumber, Contribution)> {
-        let mut waiting = self.lock();
-        let keys: Vec<_> = waiting.pages.keys().take(limit).cloned().collect();
-        let mut taken: Vec<_> = keys
-            .into_iter()
-            .filter_map(|key| {
-                let (source, hits) = waiting.pages.remove(&key)?;
-                let (site, period, page) = key;
-                let register = Register::Grown(hits);
-                Some((site, Contribution { source, period, page: Some(page), register }))
-            })
-            .collect();
-        taken.sort_by_key(|(site, _)| *site);
-        taken
+    /// All of them.
+    pub fn take_pages(&self) -> Vec<ChangedPage> {
+        // Folding waits for the lock, not for what is done with what is taken.
+        let taken = std::mem::take(&mut self.lock().pages);
+        taken.into_iter().map(|((site, day, page), hits)| ChangedPage { site, day, page, hits }).collect()
+    }
+
+    pub fn has_pages(&self) -> bool {
+        !self.lock().pages.is_empty()
+    }
+
+    /// Whether there will soon be more than are remembered.
+    pub fn has_many_pages(&self) -> bool {
+        self.lock().pages.len() >= PAGES_MANY
     }
 
     pub fn take_overflowed(&self) -> Vec<SiteNumber> {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::counter::{Contribution, PageAddress, PageTitle, Period, Register, SiteNumber, Sites, Source};
+use crate::counter::{ChangedPage, Contribution, PageAddress, PageTitle, Period, Register, SiteNumber, Sites, Source};
 
 /// A node, seen from Redis.
 pub trait Node: Send + Sync + 'static {
@@ -20,8 +20,15 @@ pub trait Node: Send + Sync + 'static {
     /// late, from memory: a handful of periods, `total` last. Empty if the run has no hit there.
     fn recent(&self, site: SiteNumber) -> Vec<Contribution>;
 
-    /// Takes up to `limit` of the current run's page counters that folding has changed.
-    fn take_changed_pages(&self, limit: usize) -> Vec<(SiteNumber, Contribution)>;
+    fn run(&self) -> &Source;
+
+    /// Takes all pages of which folding has changed the current run's counters.
+    fn take_changed_pages(&self) -> Vec<ChangedPage>;
+
+    fn has_changed_pages(&self) -> bool;
+
+    /// Whether there will soon be more than are remembered.
+    fn has_many_changed_pages(&self) -> bool;
 
     /// Takes up to `limit` titles that Redis may not have.
     fn take_changed_titles(&self, limit: usize) -> Vec<ChangedTitle>;

@@ -41,9 +41,9 @@ for index = 1, tonumber(take()) do
 end
 
 -- What each key holds under the names that matter here (false: nothing), and what is to be written.
-local held, asked, written = {}, {}, {}
+local held, asked, written, is_written = {}, {}, {}, {}
 for key = 1, #KEYS do
-  held[key], asked[key], written[key] = {}, {}, {}
+  held[key], asked[key], written[key], is_written[key] = {}, {}, {}, {}
   local expected = key == 1 and 'hash' or 'zset'
   local found = redis.call('TYPE', KEYS[key])['ok']
   if found ~= 'none' and found ~= expected then
@@ -59,21 +59,27 @@ local function ask(key, name)
   end
 end
 
+-- A call has hundreds of rows: what is done for each is done at once, and its table has its size
+-- from the beginning.
 local rows = {}
 for index = 1, tonumber(take()) do
-  local row = { key = tonumber(take()), source = tonumber(take()), name = take(), page = take() }
-  local generation = take()
-  row.generation = generation ~= '' and tonumber(generation) or nil
-  row.hits = tonumber(take())
-  if row.key == 1 then
-    row.register = row.name .. ' ' .. sources[row.source]
+  local key, source, name = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3]
+  local generation = ARGV[at + 5]
+  generation = generation ~= '' and tonumber(generation) or nil
+  local register
+  if key == 1 then
+    register = name .. ' ' .. sources[source]
   else
-    row.register = '\1' .. sources[row.source] .. '\1' .. row.page
-    if row.generation then ask(row.key, row.register .. '\1g') end
+    register = '\1' .. sources[source] .. '\1' .. ARGV[at + 4]
+    if generation then ask(key, register .. '\1g') end
   end
-  ask(row.key, row.name)
-  ask(row.key, row.register)
-  rows[index] = row
+  ask(key, name)
+  ask(key, register)
+  rows[index] = {
+    key = key, source = source, name = name, register = register, generation = generation,
+    hits = tonumber(ARGV[at + 6]), before = false,
+  }
+  at = at + 6
 end
 
 local markers = {}
@@ -140,8 +146,11 @@ local function text(value)
 end
 
 local function write(key, name, value)
+  if not is_written[key][name] then
+    is_written[key][name] = true
+    table.insert(written[key], name)
+  end
   held[key][name] = value
-  written[key][name] = true
 end
 
 local function register_text(hits, generation)
@@ -215,7 +224,7 @@ if wrong then return wrong end
 
 for key = #KEYS, 1, -1 do
   local command = {}
-  for name in pairs(written[key]) do
+  for _, name in ipairs(written[key]) do
     if key == 1 then
       table.insert(command, name)
       table.insert(command, held[key][name])

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::counter::SiteNumber;
+use crate::counter::{ChangedPage, SiteNumber};
 use crate::metrics::Metrics;
 use crate::redis::connection::{Connections, Link};
 use crate::redis::health::Health;
@@ -29,7 +29,10 @@ use crate::redis::witness::Witnesses;
 pub(in crate::redis) use pages::may_raise;
 
 const LIVE_INTERVAL: Duration = Duration::from_millis(500);
-const PAGES_INTERVAL: Duration = Duration::from_secs(1);
+/// Pages go out in rounds, and within one each of them once: what is read much changes all the time.
+const PAGES_REST_MIN: Duration = Duration::from_secs(1);
+/// A round is followed by as long a rest, but by none that is longer.
+const PAGES_REST_MAX: Duration = Duration::from_secs(5);
 /// How often the node is asked for sites with unpublished sources, beside when connecting.
 const UNPUBLISHED_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest sleep with nothing to do.
@@ -50,6 +53,8 @@ pub struct Publisher<N> {
     /// Sites to sweep, one after the other.
     sweeps: VecDeque<SiteNumber>,
     pub(in crate::redis) checks: crate::redis::check::Rounds,
+    /// What the round of pages has yet to publish.
+    pages_round: Vec<ChangedPage>,
     clock: Schedule,
 }
 
@@ -91,6 +96,7 @@ struct Trouble {
 struct Schedule {
     live_at: Instant,
     pages_at: Instant,
+    pages_round_began_at: Instant,
     unpublished_at: Instant,
     /// History uses half of Redis at most: it rests as long as its last call took.
     history_at: Instant,
@@ -128,6 +134,7 @@ impl<N: Node> Publisher<N> {
         let clock = Schedule {
             live_at: now,
             pages_at: now,
+            pages_round_began_at: now,
             unpublished_at: now,
             history_at: now,
             caught_up_at: now,
@@ -146,6 +153,7 @@ impl<N: Node> Publisher<N> {
             progress: HashMap::new(),
             sweeps: VecDeque::new(),
             checks: crate::redis::check::Rounds::default(),
+            pages_round: Vec::new(),
             clock,
         }
     }
@@ -222,10 +230,13 @@ impl<N: Node> Publisher<N> {
             self.publish_live(lease, limit).await;
             return Step::Worked;
         }
-        if now >= self.clock.pages_at {
-            let took_all = self.publish_pages(lease).await;
+        if now >= self.clock.pages_at || (self.pages_round.is_empty() && self.node.has_many_changed_pages()) {
+            self.publish_pages(lease).await;
             self.publish_titles(lease).await;
-            let rest = if took_all { PAGES_INTERVAL } else { now.elapsed() };
+            let rest = match self.pages_round.is_empty() {
+                true => self.clock.pages_round_began_at.elapsed().clamp(PAGES_REST_MIN, PAGES_REST_MAX),
+                false => now.elapsed(),
+            };
             self.clock.pages_at = Instant::now() + rest;
             return Step::Worked;
         }
@@ -258,7 +269,8 @@ impl<N: Node> Publisher<N> {
             && let Some(lease) = self.lease()
         {
             let sites_done = self.publish_live(&lease, usize::MAX).await;
-            let pages_done = self.publish_pages(&lease).await;
+            self.publish_pages(&lease).await;
+            let pages_done = self.pages_round.is_empty() && !self.node.has_changed_pages();
             self.publish_titles(&lease).await;
             self.take_overflowed();
             let sweeps_done = self.sweep_step(&lease).await == Step::Idle;
