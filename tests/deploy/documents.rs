@@ -4,7 +4,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::beside::{project, run};
-use crate::node::{Node, PROGRAM};
+use crate::node::{Node, PROGRAM, USER_AGENT};
 
 fn page(path: &str) -> String {
     std::fs::read_to_string(project(path)).unwrap()
@@ -207,7 +207,8 @@ fn the_tags_of_the_pages_for_webmasters_count() {
     for path in addresses {
         // A browser says on which page the picture stands.
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nReferer: https://vixuyen.example.gov.vn/\r\nConnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {USER_AGENT}\r\n\
+             Referer: https://vixuyen.example.gov.vn/\r\nConnection: close\r\n\r\n"
         );
         let answer = crate::node::exchange(&node.public, request.as_bytes());
         assert_eq!(answer.status, 200, "{path}: {}", answer.head);

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::node::USER_AGENT;
+
 /// What a client does with its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connections {
@@ -82,7 +84,9 @@ fn hit(address: &str, path: &str, connections: Connections, kept: &mut Option<Tc
     let close = if connections == Connections::New { "Connection: close\r\n" } else { "" };
     let body = r#"{"site":"demo","url":"http://localhost/tin-tuc/bai-1"}"#;
     let length = body.len();
-    let request = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{close}\r\n{body}");
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {USER_AGENT}\r\nContent-Length: {length}\r\n{close}\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).map_err(|error| format!("writing: {error}"))?;
     let (head, _body) = answer(&mut stream).map_err(|error| format!("reading: {error}"))?;
     if !head.starts_with("http/1.1 200") && !head.starts_with("http/1.1 204") {

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::beside::{Beside, project, run};
 use crate::load::{Connections, Load};
-use crate::node::{Node, exchange, until};
+use crate::node::{Node, USER_AGENT, exchange, until};
 use crate::port::free_port;
 use crate::relay::Relay;
 
@@ -72,7 +72,7 @@ impl Behind {
         let body = format!("{{\"site\":\"demo\",\"url\":\"http://localhost/{}\"}}", "a".repeat(5_000));
         let length = body.len();
         let large = format!(
-            "POST /tk/v1/hit HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            "POST /tk/v1/hit HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {USER_AGENT}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         );
         assert_eq!(exchange(proxy, large.as_bytes()).status, 413);
         assert_eq!(self.today(), counted + 1);
@@ -85,7 +85,8 @@ impl Behind {
 }
 
 fn get(address: &str, path: &str) -> crate::node::Answer {
-    exchange(address, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+    let fields = format!("Host: localhost\r\nUser-Agent: {USER_AGENT}\r\nConnection: close");
+    exchange(address, format!("GET {path} HTTP/1.1\r\n{fields}\r\n\r\n").as_bytes())
 }
 
 /// A delivered file with some of its words replaced, each of which it must have.
@@ -188,7 +189,7 @@ fn nginx_passes_the_right_address_once_over_kept_connections() {
 
     // With TLS, by the delivered server block.
     let answer = run(Command::new("curl")
-        .args(["-sS", "--max-time", "60", "--cacert"])
+        .args(["-sS", "--max-time", "60", "-A", USER_AGENT, "--cacert"])
         .arg(behind.directory.path().join("tls.pem"))
         .args(["--resolve", &format!("counter.example.gov.vn:{}:127.0.0.1", nginx.tls_port)])
         .args(["-d", r#"{"site":"demo","url":"http://localhost/a"}"#])
@@ -219,8 +220,10 @@ fn nginx_repeats_no_hit_on_another_node() {
     until("nginx is there", PATIENCE, || std::net::TcpStream::connect(&nginx.plain).is_ok());
     let mut answered = [0_u64, 0];
     for n in 0..20 {
-        let gif = "GET /tk/v1/hit.gif?site=demo&url=http://localhost/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        let answer = exchange(&nginx.plain, if n % 2 == 0 { hit() } else { gif.to_owned() }.as_bytes());
+        let answer = match n % 2 {
+            0 => exchange(&nginx.plain, hit().as_bytes()),
+            _ => get(&nginx.plain, "/tk/v1/hit.gif?site=demo&url=http://localhost/a"),
+        };
         assert!(matches!(answer.status, 200 | 502), "{}", answer.status);
         answered[usize::from(answer.status == 200)] += 1;
     }
@@ -232,7 +235,7 @@ fn nginx_repeats_no_hit_on_another_node() {
 fn hit() -> String {
     let body = r#"{"site":"demo","url":"http://localhost/a"}"#;
     format!(
-        "POST /tk/v1/hit HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        "POST /tk/v1/hit HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {USER_AGENT}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )
 }

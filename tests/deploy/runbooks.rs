@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::beside::{Redis, project, run};
 use crate::load::{Connections, Load};
-use crate::node::{PROGRAM, exchange, until};
+use crate::node::{PROGRAM, USER_AGENT, exchange, until};
 use crate::port::free_port;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -85,7 +85,7 @@ impl Machine {
             let body = r#"{"site":"demo","url":"http://localhost/a"}"#;
             let length = body.len();
             let request = format!(
-                "POST /v1/hit HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                "POST /v1/hit HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {USER_AGENT}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
             );
             assert_eq!(exchange(&self.public, request.as_bytes()).status, 200);
         }
