@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     exit(match &command {
         Command::Serve => {
             let log = Log::to_stderr(&config);
-            return serve(&config, &command_line.flags, log);
+            return serve(config, &command_line.flags, log);
         }
         Command::Completions { .. } | Command::Manual { .. } => Ok(()),
         Command::Check => operate::check(&config),
@@ -80,7 +80,7 @@ fn in_words(error: &anyhow::Error) -> String {
     })
 }
 
-fn serve(config: &Config, flags: &thongke::config::Flags, log: Log) -> ExitCode {
+fn serve(config: Config, flags: &thongke::config::Flags, log: Log) -> ExitCode {
     // Before anything else: a signal that comes early must end the node well too.
     let listening = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
         let signals = runtime.block_on(async { Signals::listen() })?;
@@ -94,6 +94,7 @@ fn serve(config: &Config, flags: &thongke::config::Flags, log: Log) -> ExitCode 
         }
     };
     raise_descriptor_limit();
+    let (is_demo, path_prefix) = (config.is_demo, config.path_prefix.clone());
     let running = match Inherited::take().and_then(|inherited| app::start_on(config, &inherited)) {
         Ok(running) => running,
         Err(error) => {
@@ -101,13 +102,13 @@ fn serve(config: &Config, flags: &thongke::config::Flags, log: Log) -> ExitCode 
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    let look = if config.is_demo { ": open it to see a demo page count" } else { "" };
+    let look = if is_demo { ": open it to see a demo page count" } else { "" };
     match &running.public_address {
-        PublicAddress::Tcp(address) => tracing::info!("counting on http://{address}{}/{look}", config.path_prefix),
+        PublicAddress::Tcp(address) => tracing::info!("counting on http://{address}{path_prefix}/{look}"),
         unix => tracing::info!("counting on {unix}"),
     }
     tracing::info!("metrics and health on http://{}/metrics", running.admin_address);
-    service_manager::ready(&format!("counting on http://{}{}/", running.public_address, config.path_prefix));
+    service_manager::ready(&format!("counting on http://{}{path_prefix}/", running.public_address));
     runtime.block_on(async {
         tokio::select! {
             () = until_told_to_stop(signals, &running, flags, log) => {}
@@ -172,7 +173,7 @@ async fn until_told_to_stop(
         }
         service_manager::reloading();
         let reloaded = match Config::load(flags, &Environment::of_process()) {
-            Ok(config) => running.reload(&config).await,
+            Ok(config) => running.reload(config).await,
             Err(error) => Err(error.into()),
         };
         match reloaded {

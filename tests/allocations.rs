@@ -91,7 +91,7 @@ fn a_hit_allocates_a_small_fixed_number_of_times() {
     let loaded = Config::load(&flags, &Environment::from_iter([])).unwrap();
     // All clients are one address.
     let limits = Limits { address: None, page: None, site: None, ..loaded.limits.clone() };
-    let running = app::start(&Config { limits, ..loaded }).unwrap();
+    let running = app::start(Config { limits, ..loaded }).unwrap();
     let PublicAddress::Tcp(address) = running.public_address else { panic!("the flag names a TCP address") };
     let without = per_hit(address, "/v1/hit?figures=0");
     let with = per_hit(address, "/v1/hit");

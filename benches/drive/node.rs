@@ -66,10 +66,10 @@ impl Node {
 const QUIET: &str = "quiet";
 
 fn configuration(sites: u32) -> String {
-    // Every request comes from one address here.
-    let mut text = String::from("[limits]\nenabled = false\n");
+    // Every request and connection comes from one address here.
+    let mut text = String::from("[limits]\nenabled = false\nconnections_per_address = 16384\n");
     for id in (0..sites).map(site_id).chain([QUIET.to_owned()]) {
-        let _ = writeln!(text, "[sites.{id}]\norigins = [\"{ORIGIN}\"]");
+        let _ = writeln!(text, "[sites.{id}]\norigins = [\"{ORIGIN}\"]\npage_cap = 4000000");
     }
     text
 }

@@ -30,6 +30,16 @@ pub enum Pages {
     Sites(u32),
 }
 
+impl Pages {
+    /// The same, each in turn, and how many there are.
+    pub fn each(self) -> (Self, u32) {
+        match self {
+            Self::InTurn(count) | Self::Zipf(count) => (Self::InTurn(count), count),
+            Self::Sites(count) => (self, count),
+        }
+    }
+}
+
 pub const ORIGIN: &str = "https://portal.example.gov.vn";
 /// Drawn pages after which the drawing starts over.
 const DRAWN: usize = 1 << 20;

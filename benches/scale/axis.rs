@@ -29,6 +29,15 @@ impl Effort {
         Self { cores, quick, rounds: rounds.unwrap_or(usual), drive_time: Duration::from_secs_f64(seconds) }
     }
 
+    /// Long enough that a node folds of its own accord, which it does every 30 s where it publishes
+    /// nothing: what a fold costs goes by what has gathered until then.
+    pub fn through_a_fold(self) -> Self {
+        match self.quick {
+            true => self,
+            false => Self { drive_time: Duration::from_secs(31), rounds: self.rounds.min(2), ..self },
+        }
+    }
+
     /// The sizes to measure: small ones if it shall be quick.
     pub fn sizes(self, all: &[u32], quick_max: u32) -> Vec<u32> {
         all.iter().copied().filter(|size| !self.quick || *size <= quick_max).collect()
@@ -72,6 +81,21 @@ impl Point {
         self.redis.iter().map(|redis| redis.process.cpu()).sum()
     }
 
+    /// Brings each page and site to the node's file.
+    fn visit_all(&self) {
+        let (pages, count) = self.pages.each();
+        for node in &self.nodes {
+            let mut requests = Requests::new(node.public, self.ask, pages, true);
+            let mut client = ClosedLoop::connect(node.public, self.connections / self.nodes.len(), true);
+            let mut visited = 0;
+            while visited < u64::from(count) {
+                visited += client.drive(&mut requests, Duration::from_millis(300)).requests;
+            }
+            node.fold();
+        }
+        RedisServer::rest(&self.redis);
+    }
+
     /// Drives all nodes at once, then waits until what they counted is folded and published.
     fn drive(&self, duration: Duration) -> [f64; 6] {
         let (cpu, redis_cpu) = (self.cpu(), self.redis_cpu());
@@ -110,10 +134,7 @@ impl Point {
 
 /// Drives all points in turn, round after round.
 pub fn measure(title: &str, size_name: &'static str, points: &[Point], effort: Effort) -> Value {
-    let warm_up = Duration::from_millis(300);
-    for point in points {
-        point.drive(warm_up);
-    }
+    points.iter().for_each(Point::visit_all);
     let rounds: Vec<Vec<_>> = (1..=effort.rounds)
         .map(|round| {
             let measured = points.iter().map(|point| point.drive(effort.drive_time)).collect();

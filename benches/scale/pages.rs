@@ -20,7 +20,7 @@ pub fn measure(directory: &Path, effort: Effort) -> Value {
     };
     let sizes = effort.sizes(&SIZES, 10_000);
     let points: Vec<_> = sizes.iter().copied().map(point).collect();
-    let mut value = axis::measure("Pages of one site, Zipf", "pages", &points, effort);
+    let mut value = axis::measure("Pages of one site, Zipf", "pages", &points, effort.through_a_fold());
     for point in points {
         point.nodes.into_iter().for_each(|node| node.process.stop());
     }

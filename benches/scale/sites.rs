@@ -18,7 +18,7 @@ pub fn measure(directory: &Path, effort: Effort) -> Value {
         Point { more: vec![("idle MiB", idle)], ..Point::of(node, sites, Pages::Sites(sites)) }
     };
     let points: Vec<_> = effort.sizes(&SIZES, 1_000).into_iter().map(point).collect();
-    axis::measure("Sites, one page each", "sites", &points, effort)
+    axis::measure("Sites, one page each", "sites", &points, effort.through_a_fold())
 }
 
 pub fn measure_with_redis(directory: &Path, effort: Effort) -> Value {

@@ -183,7 +183,11 @@ fn origins(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>, id: &Text<'_>) 
     if origins.texts.is_empty() {
         reader.findings().missing(&origins.span, lacks);
     }
-    origins.texts.iter().filter_map(|origin| origin.read(reader.findings(), meant_origin)).collect()
+    let mut read: Vec<_> =
+        origins.texts.iter().filter_map(|origin| origin.read(reader.findings(), meant_origin)).collect();
+    // They stay for as long as the node runs.
+    read.shrink_to_fit();
+    read
 }
 
 /// The origin in an address, or of a bare host.

@@ -41,6 +41,7 @@ impl PageAddress {
     pub fn of(url: &Url, page_params: &[String]) -> Self {
         let mut address = path_of(url.path());
         let mut separator = '?';
+        let page_params = if url.query().is_some() { page_params } else { &[] };
         for name in page_params {
             let Some((_, value)) = url.query_pairs().find(|(key, value)| key == name.as_str() && !value.is_empty())
             else {
@@ -183,6 +184,11 @@ fn is_index(name: &str) -> bool {
 /// Decodes what reads the same decoded; keeps encoded what would change the address's structure
 /// (`%2F` is no separator) or can't be seen. What was not valid UTF-8 stays encoded too.
 fn decode_segment(to: &mut String, raw: &str) {
+    // As nearly all are.
+    if raw.bytes().all(|byte| byte.is_ascii() && is_safe(char::from(byte))) {
+        to.push_str(raw);
+        return;
+    }
     let bytes: Vec<u8> = percent_decode_str(raw).collect();
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().nfc() {

@@ -61,14 +61,98 @@ impl Part {
 #[derive(Debug)]
 pub struct PagesOfDay {
     day: Day,
-    seen: FxHashSet<u64>,
+    seen: Pages,
     /// Pages of which nobody knows any more who has brought them.
     before: u32,
-    /// Pages that may be new, by who brought them. This and what follows has at most an entry a page.
-    brought: FxHashMap<u64, ClientPrefix>,
-    brought_by: FxHashMap<ClientPrefix, u32>,
-    brought_by_network: FxHashMap<Network, u32>,
     unknowable: u32,
+    /// None before anyone has: most sites have few pages, and a node may have many sites.
+    bringers: Option<Box<Bringers>>,
+}
+
+/// Hashes of pages. Most sites have few in a day, and those need no table of their own.
+#[derive(Debug)]
+enum Pages {
+    Few { pages: [u64; FEW], count: u8 },
+    Many(FxHashSet<u64>),
+}
+
+/// As many as take no more than the table itself.
+const FEW: usize = 4;
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self::Few { pages: [0; FEW], count: 0 }
+    }
+}
+
+impl Pages {
+    fn contains(&self, page: u64) -> bool {
+        match self {
+            Self::Few { pages, count } => pages[..usize::from(*count)].contains(&page),
+            Self::Many(pages) => pages.contains(&page),
+        }
+    }
+
+    /// False: it was there.
+    fn insert(&mut self, page: u64) -> bool {
+        let (pages, count) = match self {
+            Self::Many(pages) => return pages.insert(page),
+            Self::Few { pages, count } => (pages, count),
+        };
+        if pages[..usize::from(*count)].contains(&page) {
+            return false;
+        }
+        match pages.get_mut(usize::from(*count)) {
+            Some(place) => {
+                *place = page;
+                *count += 1;
+            }
+            None => *self = Self::Many(pages.iter().copied().chain([page]).collect()),
+        }
+        true
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Few { count, .. } => usize::from(*count),
+            Self::Many(pages) => pages.len(),
+        }
+    }
+}
+
+/// Who brought pages that may be new. Each table has at most an entry a page.
+#[derive(Debug, Default)]
+struct Bringers {
+    pages: FxHashMap<u64, ClientPrefix>,
+    clients: FxHashMap<ClientPrefix, u32>,
+    networks: FxHashMap<Network, u32>,
+}
+
+impl Bringers {
+    fn brought_by(&self, client: ClientPrefix) -> u32 {
+        self.clients.get(&client).copied().unwrap_or(0)
+    }
+
+    fn brought_by_network(&self, client: ClientPrefix) -> u32 {
+        client.network().and_then(|network| self.networks.get(&network).copied()).unwrap_or(0)
+    }
+
+    fn has_brought(&mut self, client: ClientPrefix, page: u64) {
+        self.pages.insert(page, client);
+        *self.clients.entry(client).or_default() += 1;
+        if let Some(network) = client.network() {
+            *self.networks.entry(network).or_default() += 1;
+        }
+    }
+
+    /// A page was known: its client has brought nothing.
+    fn settle(&mut self, page: u64, was_known: bool) {
+        let Some(client) = self.pages.remove(&page).filter(|_| was_known) else { return };
+        let by_network = client.network().and_then(|network| self.networks.get_mut(&network));
+        for count in by_network.into_iter().chain(self.clients.get_mut(&client)) {
+            *count = count.saturating_sub(1);
+        }
+    }
 }
 
 /// What is to become of a hit's page.
@@ -103,15 +187,7 @@ impl Excess {
 impl PagesOfDay {
     /// A day that has had no page yet.
     pub fn new(day: Day) -> Self {
-        Self {
-            day,
-            seen: FxHashSet::default(),
-            before: 0,
-            brought: FxHashMap::default(),
-            brought_by: FxHashMap::default(),
-            brought_by_network: FxHashMap::default(),
-            unknowable: 0,
-        }
+        Self { day, seen: Pages::default(), before: 0, unknowable: 0, bringers: None }
     }
 
     pub fn day(&self) -> Day {
@@ -120,7 +196,7 @@ impl PagesOfDay {
 
     /// Judges a page, and remembers it if it counts. `client`: none where clients have no limit.
     pub fn admit(&mut self, page: u64, client: Option<ClientPrefix>, cap: u32) -> Verdict {
-        if self.seen.contains(&page) {
+        if self.seen.contains(page) {
             return Verdict::Counts;
         }
         if self.seen.len() >= usize::try_from(cap).unwrap_or(usize::MAX) {
@@ -128,18 +204,14 @@ impl PagesOfDay {
         }
         if let Some(client) = client {
             let left = cap.saturating_sub(self.before);
-            if self.brought_by(client) >= CLIENTS.of(left) {
+            let bringers = self.bringers.get_or_insert_default();
+            if bringers.brought_by(client) >= CLIENTS.of(left) {
                 return Verdict::IfKnown(Excess::Client);
             }
-            if let Some(network) = client.network() {
-                let count = self.brought_by_network.entry(network).or_default();
-                if *count >= NETWORKS.of(left) {
-                    return Verdict::IfKnown(Excess::Network);
-                }
-                *count += 1;
+            if bringers.brought_by_network(client) >= NETWORKS.of(left) {
+                return Verdict::IfKnown(Excess::Network);
             }
-            *self.brought_by.entry(client).or_default() += 1;
-            self.brought.insert(page, client);
+            bringers.has_brought(client, page);
         }
         self.seen.insert(page);
         Verdict::Counts
@@ -148,21 +220,18 @@ impl PagesOfDay {
     /// Judges a page that counts only if it is known, where nobody can tell: rather one too many than a
     /// known one under `(other)`, as long as it is a few.
     pub fn admit_unknowable(&mut self, page: u64, cap: u32) -> bool {
-        let counts = self.seen.contains(&page) || self.unknowable < UNKNOWABLE.of(cap);
+        let counts = self.seen.contains(page) || self.unknowable < UNKNOWABLE.of(cap);
         if counts && self.seen.insert(page) {
             self.unknowable += 1;
         }
         counts
     }
 
-    fn brought_by(&self, client: ClientPrefix) -> u32 {
-        self.brought_by.get(&client).copied().unwrap_or(0)
-    }
-
     /// Whether a client or its network has brought so much that it matters what the day had before.
     pub fn has_brought_much(&self, client: ClientPrefix) -> bool {
-        let by_network = client.network().and_then(|network| self.brought_by_network.get(&network).copied());
-        self.brought_by(client) >= CLIENTS.min || by_network.unwrap_or(0) >= NETWORKS.min
+        self.bringers.as_ref().is_some_and(|bringers| {
+            bringers.brought_by(client) >= CLIENTS.min || bringers.brought_by_network(client) >= NETWORKS.min
+        })
     }
 
     /// Pages that the day had before this run of the node, whoever brought them.
@@ -173,7 +242,9 @@ impl PagesOfDay {
 
     /// Pages that count, whoever came with them: they are known from before, or of this day.
     pub fn note(&mut self, pages: impl IntoIterator<Item = u64>) {
-        self.seen.extend(pages);
+        for page in pages {
+            self.seen.insert(page);
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -181,15 +252,13 @@ impl PagesOfDay {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.seen.is_empty()
+        self.seen.len() == 0
     }
 
     /// It has turned out whether a page was known from before: then its client has brought nothing.
     pub fn settle(&mut self, page: u64, was_known: bool) {
-        let Some(client) = self.brought.remove(&page).filter(|_| was_known) else { return };
-        let by_network = client.network().and_then(|network| self.brought_by_network.get_mut(&network));
-        for count in by_network.into_iter().chain(self.brought_by.get_mut(&client)) {
-            *count = count.saturating_sub(1);
+        if let Some(bringers) = &mut self.bringers {
+            bringers.settle(page, was_known);
         }
     }
 }
@@ -213,6 +282,18 @@ mod tests {
         assert_eq!(client("::ffff:192.0.2.9"), client("192.0.2.1"));
         assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:0:0:1"));
         assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn few_pages_and_many_are_each_there_once() {
+        let mut pages = Pages::default();
+        for page in 0..3 * FEW as u64 {
+            assert!(!pages.contains(page));
+            assert!(pages.insert(page));
+            assert!((0..=page).all(|known| pages.contains(known) && !pages.insert(known)));
+            assert_eq!(pages.len() as u64, page + 1);
+        }
+        assert!(matches!(pages, Pages::Many(_)));
     }
 
     #[test]
@@ -260,11 +341,15 @@ mod tests {
         // One client's part is half of its network's.
         assert_eq!(brought(&mut day, 10_000..11_000, std::iter::repeat("2001:db8:3::1")), 100);
         // What is refused leaves nothing behind.
-        let before = (day.brought.len(), day.brought_by.len(), day.brought_by_network.len());
+        let sizes = |day: &PagesOfDay| {
+            let bringers = day.bringers.as_ref().unwrap();
+            (bringers.pages.len(), bringers.clients.len(), bringers.networks.len())
+        };
+        let before = sizes(&day);
         let more =
             (20_000..30_000).filter(|page| day.admit(*page, client("2001:db8:1:eeee::1"), 2_000) == Verdict::Counts);
         assert_eq!(more.count(), 0);
-        assert_eq!((day.brought.len(), day.brought_by.len(), day.brought_by_network.len()), before);
+        assert_eq!(sizes(&day), before);
         // In IPv4 there is no such network.
         let clients: Vec<_> = (0..250).map(|number| format!("192.0.{number}.1")).collect();
         assert_eq!(brought(&mut day, 30_000..30_250, clients.iter().map(String::as_str)), 250);

@@ -24,7 +24,7 @@ use super::fold::{Entry, Fold};
 use super::hand_over::{Gathering, NotDurable};
 use super::high_water::{HighWater, Reached};
 use super::inbox::Message;
-use super::live::Live;
+use super::live::{Live, LiveSite};
 use super::outbox::Outbox;
 use super::salts::{KnownSalt, Salts};
 use super::sketches;
@@ -34,8 +34,9 @@ use super::tail::Tail;
 use super::titles;
 use super::trouble::Trouble;
 
-/// Different pages in the tail at which folding starts whatever the time.
-const TAIL_PAGES_MAX: usize = 32_768;
+/// Different pages in the tail at which folding starts whatever the time: as many as fit into a hash
+/// table of 131,072 places, so that each of 100,000 sites has some hits to be folded at once.
+const TAIL_PAGES_MAX: usize = 114_688;
 
 /// What is added to a commit of hits; each waits for it.
 const WITH_HITS: Step = Step { entries: 64, time: Duration::from_micros(100) };
@@ -236,7 +237,7 @@ impl Committer {
             tally.add_arrival(arrival);
         }
         let by_day = tally.by_day();
-        self.load_missing(&by_day)?;
+        let live = self.load_missing(&by_day)?;
         for site in tally.visited_sites() {
             self.load_crowd(site)?;
         }
@@ -317,7 +318,7 @@ impl Committer {
             for (site, window, trace) in visitors {
                 self.crowds.add(site, window, trace);
             }
-            self.show(&by_day);
+            self.show(&by_day, &live);
             self.tail.add(tally, by_day.iter().map(|(_, day, _)| *day));
             self.metrics.ledger_tail_hits.inc_by(batch_hits);
         }
@@ -325,17 +326,21 @@ impl Committer {
     }
 
     /// Brings the counters that a tally will change into memory, before it changes them.
-    fn load_missing(&mut self, by_day: &[(SiteNumber, Day, u64)]) -> Result<(), Trouble> {
+    fn load_missing(&mut self, by_day: &[(SiteNumber, Day, u64)]) -> Result<Vec<Arc<LiveSite>>, Trouble> {
+        let mut changing = Vec::with_capacity(by_day.len());
         for (site, day, _) in by_day {
             let live = self.live.get_or_insert(*site);
-            for period in day.site_periods() {
-                if !live.has(period) {
-                    self.load(*site, period, false)?;
-                    live.forget_old(*day, self.fold.mark().mark);
+            if !live.has_all(&day.site_periods()) {
+                for period in day.site_periods() {
+                    if !live.has(period) {
+                        self.load(*site, period, false)?;
+                    }
                 }
+                live.forget_old(*day, self.fold.mark().mark);
             }
+            changing.push(live);
         }
-        Ok(())
+        Ok(changing)
     }
 
     fn load(&self, site: SiteNumber, period: Period, learned: bool) -> Result<(), Trouble> {
@@ -345,10 +350,10 @@ impl Committer {
     }
 
     /// Changes the figures in memory and notes what is to be published.
-    fn show(&self, by_day: &[(SiteNumber, Day, u64)]) {
-        for (site, day, hits) in by_day {
+    fn show(&self, by_day: &[(SiteNumber, Day, u64)], live: &[Arc<LiveSite>]) {
+        for ((site, day, hits), live) in by_day.iter().zip(live) {
             let hits = i64::try_from(*hits).unwrap_or(i64::MAX);
-            self.live.get_or_insert(*site).add(&day.site_periods(), hits, self.reached.journal);
+            live.add(&day.site_periods(), hits, self.reached.journal);
             self.outbox.site_changed(*site);
         }
     }
@@ -681,9 +686,8 @@ pub fn fold_entry(
     let site = entry.site;
     match &entry.page {
         None => {
-            store::note_contributor(connection, site, source, false)?;
-            for period in entry.day.site_periods() {
-                store::add(connection, Place { site, period, page: SITE_ITSELF, source }, entry.hits)?;
+            if store::add_to_site(connection, site, source, entry.day.site_periods(), entry.hits)? {
+                store::note_contributor(connection, site, source, false)?;
             }
         }
         Some(page) => {
@@ -695,10 +699,7 @@ pub fn fold_entry(
                 Some(number) => number,
                 None => store::page_number(connection, site, page)?,
             };
-            let mut hits = [0; 3];
-            for (period, hits) in entry.day.page_periods().into_iter().zip(&mut hits) {
-                *hits = store::add(connection, Place { site, period, page: number, source }, entry.hits)?;
-            }
+            let hits = store::add_to_page(connection, site, number, source, entry.day.page_periods(), entry.hits)?;
             if let Some(told) = &told {
                 told.outbox.page_changed(ChangedPage { site, day: entry.day, page: page.clone(), hits });
             }

@@ -30,7 +30,16 @@ pub struct Live {
 pub struct LiveSite {
     /// Changes with every change of the counters.
     version: AtomicU64,
-    counters: Mutex<FxHashMap<Period, LiveCounter>>,
+    counters: Mutex<Counters>,
+}
+
+/// A site's few counters: they are found sooner one after the other than by a hash, and take half the
+/// memory.
+#[derive(Debug, Default)]
+struct Counters {
+    each: Vec<(Period, LiveCounter)>,
+    /// Of the current run's total, what Redis is known to have.
+    own_confirmed: i64,
 }
 
 /// One period's counter of a site.
@@ -42,12 +51,11 @@ pub struct LiveCounter {
     own: i64,
     /// Of `own`, what is in `counts` already.
     own_folded: i64,
-    /// Of `own`, what Redis is known to have.
-    own_confirmed: i64,
     /// What Redis knows beyond `sum`: other nodes' hits. None: it was not asked yet.
     beyond: Option<i64>,
-    /// Frozen sources that may not be wholly in Redis.
-    unpublished: Vec<(Source, Register)>,
+    /// Frozen sources that may not be wholly in Redis. None, as a rule: then it takes no more than its
+    /// place.
+    unpublished: Option<Box<[(Source, Register)]>>,
     /// The journal row of the newest hit.
     journal_number: i64,
     /// Reads of Redis that still bring it. At 0 nobody has asked for it of late.
@@ -100,7 +108,7 @@ impl LiveSite {
         let mut hits = Vec::with_capacity(periods.len());
         let mut were_read = true;
         for period in periods {
-            let counter = counters.get_mut(period)?;
+            let counter = counters.get_mut(*period)?;
             counter.is_read &= counter.reads_left > 0;
             counter.reads_left = READS_AFTER_ASKED;
             were_read &= counter.is_read;
@@ -112,8 +120,8 @@ impl LiveSite {
     /// What the node knows of a counter by itself; none if it is not in memory.
     pub fn known(&self, period: Period, run: &Source) -> Option<Known> {
         let counters = self.lock();
-        let counter = counters.get(&period)?;
-        let mut unpublished = counter.unpublished.clone();
+        let counter = counters.get(period)?;
+        let mut unpublished = counter.unpublished().to_vec();
         if counter.own > 0 {
             unpublished.push((run.clone(), Register::Grown(counter.own)));
         }
@@ -121,13 +129,18 @@ impl LiveSite {
     }
 
     pub fn has(&self, period: Period) -> bool {
-        self.lock().contains_key(&period)
+        self.has_all(&[period])
+    }
+
+    pub fn has_all(&self, periods: &[Period]) -> bool {
+        let counters = self.lock();
+        periods.iter().all(|period| counters.get(*period).is_some())
     }
 
     /// Takes a counter in, or again after the file has changed under it.
     pub fn load(&self, period: Period, current: Option<SourceNumber>, counts: &[SiteCount], learned: bool) {
         let mut counters = self.lock();
-        let counter = counters.entry(period).or_default();
+        let counter = counters.get_or_insert(period);
         let own_folded = counts.iter().filter(|c| Some(c.source) == current).map(|c| c.register.hits()).sum::<i64>();
         let in_file = counts.iter().map(|c| c.register.hits()).sum::<i64>();
         let unfolded = counter.own - counter.own_folded;
@@ -139,11 +152,12 @@ impl LiveSite {
         counter.sum = sum;
         counter.own_folded = own_folded;
         counter.own = own_folded + unfolded;
-        counter.unpublished = counts
+        let unpublished: Box<[_]> = counts
             .iter()
             .filter(|count| Some(count.source) != current && !count.published)
             .map(|count| (count.name.clone(), count.register))
             .collect();
+        counter.unpublished = (!unpublished.is_empty()).then_some(unpublished);
         self.changed();
     }
 
@@ -151,7 +165,7 @@ impl LiveSite {
     pub fn add(&self, periods: &[Period], hits: i64, journal_number: i64) {
         let mut counters = self.lock();
         for period in periods {
-            let counter = counters.entry(*period).or_default();
+            let counter = counters.get_or_insert(*period);
             counter.sum += hits;
             counter.own += hits;
             counter.journal_number = journal_number;
@@ -163,21 +177,21 @@ impl LiveSite {
     pub fn fold(&self, periods: &[Period], hits: i64) {
         let mut counters = self.lock();
         for period in periods {
-            if let Some(counter) = counters.get_mut(period) {
+            if let Some(counter) = counters.get_mut(*period) {
                 counter.own_folded += hits;
             }
         }
     }
 
     pub fn periods(&self) -> Vec<Period> {
-        self.lock().keys().copied().collect()
+        self.lock().each.iter().map(|(period, _)| *period).collect()
     }
 
     /// Lets go of what no figure of `newest` shows and that is folded, and so can be loaded again.
     pub fn forget_old(&self, newest: Day, fold_mark: i64) {
         let Some(oldest) = newest.date().checked_sub_days(chrono::Days::new(DAYS_KEPT)) else { return };
         let before = [newest.month().previous(), newest.year().previous()];
-        self.lock().retain(|period, counter| {
+        self.lock().each.retain(|(period, counter)| {
             period.last_day().is_none_or(|day| day.date() >= oldest)
                 || before.contains(&Some(*period))
                 || counter.journal_number > fold_mark
@@ -188,6 +202,7 @@ impl LiveSite {
     pub fn recent(&self, run: &Source) -> Vec<Contribution> {
         let mut recent: Vec<_> = self
             .lock()
+            .each
             .iter()
             .filter(|(_, counter)| counter.own > 0)
             .map(|(period, counter)| Contribution {
@@ -206,11 +221,11 @@ impl LiveSite {
     pub fn wanted(&self, run: Option<&Source>) -> Vec<(Period, Vec<Source>)> {
         let mut counters = self.lock();
         let wanted =
-            counters.iter_mut().filter(|(period, counter)| counter.reads_left > 0 || **period == Period::Total);
+            counters.each.iter_mut().filter(|(period, counter)| counter.reads_left > 0 || *period == Period::Total);
         wanted
             .map(|(period, counter)| {
                 counter.reads_left = counter.reads_left.saturating_sub(1);
-                let mut sources: Vec<_> = counter.unpublished.iter().map(|(source, _)| source.clone()).collect();
+                let mut sources: Vec<_> = counter.unpublished().iter().map(|(source, _)| source.clone()).collect();
                 // Also if it has no hits yet: its first may come while Redis is being asked.
                 sources.extend(run.cloned());
                 (*period, sources)
@@ -225,9 +240,9 @@ impl LiveSite {
         let mut counters = self.lock();
         let mut changed = false;
         for Seen { period, total, contributed } in seen {
-            let Some(counter) = counters.get_mut(period) else { continue };
+            let Some(counter) = counters.get_mut(*period) else { continue };
             let was_asked_for = |source: &Source| contributed.iter().any(|(asked, _)| asked == source);
-            if !counter.unpublished.iter().all(|(source, _)| was_asked_for(source)) {
+            if !counter.unpublished().iter().all(|(source, _)| was_asked_for(source)) {
                 // An import came in while Redis was being asked; the next read knows of it.
                 continue;
             }
@@ -235,7 +250,7 @@ impl LiveSite {
                 let here = if Some(source) == run {
                     Register::Grown(counter.own)
                 } else {
-                    let found = counter.unpublished.iter().find(|(name, _)| name == source);
+                    let found = counter.unpublished().iter().find(|(name, _)| name == source);
                     found.map_or(Register::Grown(0), |(_, register)| *register)
                 };
                 there.map_or(here.hits(), |there| here.merge(there).hits() - there.hits())
@@ -247,8 +262,8 @@ impl LiveSite {
                 && let Some((_, there)) = contributed.iter().find(|(source, _)| Some(source) == run)
             {
                 let confirmed = there.map_or(0, Register::hits).min(counter.own);
-                newly_confirmed += confirmed - counter.own_confirmed;
-                counter.own_confirmed = confirmed;
+                newly_confirmed += confirmed - counters.own_confirmed;
+                counters.own_confirmed = confirmed;
             }
         }
         if changed {
@@ -261,12 +276,34 @@ impl LiveSite {
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    fn lock(&self) -> MutexGuard<'_, FxHashMap<Period, LiveCounter>> {
+    fn lock(&self) -> MutexGuard<'_, Counters> {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Counters {
+    fn get(&self, wanted: Period) -> Option<&LiveCounter> {
+        self.each.iter().find_map(|(period, counter)| (*period == wanted).then_some(counter))
+    }
+
+    fn get_mut(&mut self, wanted: Period) -> Option<&mut LiveCounter> {
+        self.each.iter_mut().find_map(|(period, counter)| (*period == wanted).then_some(counter))
+    }
+
+    fn get_or_insert(&mut self, wanted: Period) -> &mut LiveCounter {
+        let at = self.each.iter().position(|(period, _)| *period == wanted).unwrap_or_else(|| {
+            self.each.push((wanted, LiveCounter::default()));
+            self.each.len() - 1
+        });
+        &mut self.each[at].1
+    }
+}
+
 impl LiveCounter {
+    fn unpublished(&self) -> &[(Source, Register)] {
+        self.unpublished.as_deref().unwrap_or_default()
+    }
+
     fn shown(&self) -> i64 {
         self.sum + self.beyond.unwrap_or(0)
     }

@@ -471,6 +471,55 @@ pub fn find_page(connection: &Connection, site: SiteNumber, page: &PageAddress) 
         .optional()
 }
 
+/// Adds a run's hits to a site's own counts. True: the run is new to the site.
+pub fn add_to_site(
+    connection: &Connection,
+    site: SiteNumber,
+    source: SourceNumber,
+    periods: [Period; 4],
+    hits: i64,
+) -> rusqlite::Result<bool> {
+    let [day, month, year, total] = periods.map(Period::number);
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO counts (site, period, page, source, hits)
+         VALUES (?1, ?2, 0, ?6, ?7), (?1, ?3, 0, ?6, ?7), (?1, ?4, 0, ?6, ?7), (?1, ?5, 0, ?6, ?7)
+         ON CONFLICT DO UPDATE SET hits = hits + excluded.hits RETURNING period, hits",
+    )?;
+    let mut rows = statement.query(params![site.0, day, month, year, total, source, hits])?;
+    let mut is_new = false;
+    while let Some(row) = rows.next()? {
+        is_new |= row.get::<_, u32>(0)? == total && row.get::<_, i64>(1)? == hits;
+    }
+    Ok(is_new)
+}
+
+/// Adds a run's hits to a page's counts and returns what they are now.
+pub fn add_to_page(
+    connection: &Connection,
+    site: SiteNumber,
+    page: i64,
+    source: SourceNumber,
+    periods: [Period; 3],
+    hits: i64,
+) -> rusqlite::Result<[i64; 3]> {
+    let numbers = periods.map(Period::number);
+    let [day, month, total] = numbers;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO counts (site, period, page, source, hits)
+         VALUES (?1, ?2, ?5, ?6, ?7), (?1, ?3, ?5, ?6, ?7), (?1, ?4, ?5, ?6, ?7)
+         ON CONFLICT DO UPDATE SET hits = hits + excluded.hits RETURNING period, hits",
+    )?;
+    let mut rows = statement.query(params![site.0, day, month, total, page, source, hits])?;
+    let mut now = [0; 3];
+    while let Some(row) = rows.next()? {
+        let period: u32 = row.get(0)?;
+        if let Some(at) = numbers.iter().position(|number| *number == period) {
+            now[at] = row.get(1)?;
+        }
+    }
+    Ok(now)
+}
+
 /// Where a count stands.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
@@ -478,16 +527,6 @@ pub struct Place {
     pub period: Period,
     pub page: i64,
     pub source: SourceNumber,
-}
-
-/// Adds a run's hits to a count and returns what it is now.
-pub fn add(connection: &Connection, place: Place, hits: i64) -> rusqlite::Result<i64> {
-    connection
-        .prepare_cached(
-            "INSERT INTO counts (site, period, page, source, hits) VALUES (?, ?, ?, ?, ?)
-             ON CONFLICT DO UPDATE SET hits = hits + excluded.hits RETURNING hits",
-        )?
-        .query_row(params![place.site.0, place.period.number(), place.page, place.source, hits], |row| row.get(0))
 }
 
 /// Redis knew more of a source than its own node's file.

@@ -134,7 +134,8 @@ pub struct Received {
 pub struct Hits {
     metrics: Arc<Metrics>,
     admission: Arc<Admission>,
-    results: RefCell<FxHashMap<(SiteNumber, &'static str), Counter>>,
+    /// None: of the sites that share a series.
+    results: RefCell<FxHashMap<(Option<SiteNumber>, &'static str), Counter>>,
     screen: Screen,
     /// Clients have a limit of new pages.
     limits_clients: bool,
@@ -252,11 +253,9 @@ impl Hits {
         let client = if self.limits_clients { sender.address().map(ClientPrefix::of) } else { None };
         let page = node.admit(&known.site, day, known.page.clone(), client).await;
         let admitted_on = (page == known.page).then_some(day);
-        let known = KnownUrl { page, admitted_on, ..known };
-        if admitted_on.is_some() {
-            self.pages.borrow_mut().insert(url, known.clone());
-        }
-        known
+        let known = KnownUrl { admitted_on, ..known };
+        self.pages.borrow_mut().insert(url, known.clone());
+        KnownUrl { page, ..known }
     }
 
     fn known(&self, site: &Arc<EnrolledSite>, url: &str) -> Result<KnownUrl, Refusal> {
@@ -264,19 +263,15 @@ impl Hits {
         match pages.get(url) {
             // The very same: a configuration that was read again may judge otherwise.
             Some(known) if Arc::ptr_eq(&known.site, site) => Ok(known),
-            _ => {
-                let page = page_of(site, url)?;
-                let known = KnownUrl { site: Arc::clone(site), page, admitted_on: None };
-                pages.insert(url, known.clone());
-                Ok(known)
-            }
+            _ => Ok(KnownUrl { site: Arc::clone(site), page: page_of(site, url)?, admitted_on: None }),
         }
     }
 
     fn note(&self, site: &EnrolledSite, result: &'static str) {
+        let own = (site.number.0 <= SITES_IN_METRICS).then_some(site.number);
         let mut results = self.results.borrow_mut();
-        let counter = results.entry((site.number, result)).or_insert_with(|| {
-            let name = if site.number.0 <= SITES_IN_METRICS { site.site.id.as_str() } else { "(other)" };
+        let counter = results.entry((own, result)).or_insert_with(|| {
+            let name = if own.is_some() { site.site.id.as_str() } else { "(other)" };
             self.metrics.hits.get_or_create_owned(&HitLabels { site: name.to_owned(), result })
         });
         counter.inc();
