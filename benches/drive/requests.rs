@@ -83,7 +83,7 @@ impl Requests {
         let (site, page) = match self.pages {
             Pages::InTurn(count) => (0, turn as u32 % count),
             Pages::Zipf(_) => (0, self.drawn[turn % DRAWN]),
-            Pages::Sites(count) => (turn as u32 % count, 0),
+            Pages::Sites(count) => (turn as u32 % count, turn as u32 % count),
         };
         put_digits(&mut self.bytes, self.site_at, site);
         put_digits(&mut self.bytes, self.page_at, page);

@@ -21,20 +21,38 @@ pub struct Effort {
     pub quick: bool,
     pub rounds: usize,
     pub drive_time: Duration,
+    folding: Folding,
 }
+
+/// How folding is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Folding {
+    /// All that a round has brought is folded at its end.
+    Forced,
+    /// A round is so long that a node folds once in it of its own accord, every 30 s, and is given time
+    /// to end what it has begun: what a fold costs goes by what has gathered until then.
+    OfItself,
+}
+
+const FOLD_INTERVAL: Duration = Duration::from_secs(30);
 
 impl Effort {
     pub fn new(cores: Cores, quick: bool, rounds: Option<usize>) -> Self {
         let (usual, seconds) = if quick { (2, 0.5) } else { (5, 4.0) };
-        Self { cores, quick, rounds: rounds.unwrap_or(usual), drive_time: Duration::from_secs_f64(seconds) }
+        Self {
+            cores,
+            quick,
+            rounds: rounds.unwrap_or(usual),
+            drive_time: Duration::from_secs_f64(seconds),
+            folding: Folding::Forced,
+        }
     }
 
-    /// Long enough that a node folds of its own accord, which it does every 30 s where it publishes
-    /// nothing: what a fold costs goes by what has gathered until then.
+    /// As folding is in operation.
     pub fn through_a_fold(self) -> Self {
         match self.quick {
             true => self,
-            false => Self { drive_time: Duration::from_secs(31), rounds: self.rounds.min(2), ..self },
+            false => Self { drive_time: FOLD_INTERVAL, rounds: self.rounds.min(2), folding: Folding::OfItself, ..self },
         }
     }
 
@@ -97,7 +115,8 @@ impl Point {
     }
 
     /// Drives all nodes at once, then waits until what they counted is folded and published.
-    fn drive(&self, duration: Duration) -> [f64; 6] {
+    fn drive(&self, effort: Effort) -> [f64; 6] {
+        let duration = effort.drive_time;
         let (cpu, redis_cpu) = (self.cpu(), self.redis_cpu());
         let connections = self.connections / self.nodes.len();
         let drove: Vec<_> = std::thread::scope(|scope| {
@@ -114,7 +133,10 @@ impl Point {
             clients.into_iter().map(|client| client.join().expect("a client ends well")).collect()
         });
         let lag = self.nodes.iter().map(|node| node.metric("thongke_redis_publish_lag_seconds")).fold(0.0, f64::max);
-        self.nodes.iter().for_each(Node::fold);
+        match effort.folding {
+            Folding::Forced => self.nodes.iter().for_each(Node::fold),
+            Folding::OfItself => std::thread::sleep(FOLD_INTERVAL / 6),
+        }
         RedisServer::rest(&self.redis);
         let hits: u64 = drove.iter().map(|drove| drove.requests).sum();
         let seconds = drove.iter().map(|drove| drove.elapsed.as_secs_f64()).fold(0.0, f64::max);
@@ -137,7 +159,7 @@ pub fn measure(title: &str, size_name: &'static str, points: &[Point], effort: E
     points.iter().for_each(Point::visit_all);
     let rounds: Vec<Vec<_>> = (1..=effort.rounds)
         .map(|round| {
-            let measured = points.iter().map(|point| point.drive(effort.drive_time)).collect();
+            let measured = points.iter().map(|point| point.drive(effort)).collect();
             eprintln!("{title}: round {round} of {} driven", effort.rounds);
             measured
         })

@@ -230,8 +230,9 @@ impl Committer {
         }
         let started = Instant::now();
         let (mut batch_hits, mut is_news) = (0_usize, false);
-        let mut tally = Tally::default();
-        for arrival in gathered.iter().flat_map(|gathering| gathering.take()) {
+        let arrivals: Vec<_> = gathered.iter().map(|gathering| gathering.take()).collect();
+        let mut tally = Tally::with_room_for(arrivals.iter().map(Vec::len).sum());
+        for arrival in arrivals.into_iter().flatten() {
             is_news = true;
             batch_hits += usize::from(arrival.is_hit());
             tally.add_arrival(arrival);
