@@ -21,10 +21,20 @@ pub fn draw(file: &Path, title: &str, size_name: &str, unit: &str, curves: &[Cur
         let mut chart = ChartBuilder::on(&area)
             .caption(title, ("sans-serif", 18))
             .margin(12)
+            // For the half of the last size's name that stands beyond the axis.
+            .margin_right(40)
             .x_label_area_size(44)
             .y_label_area_size(64)
             .build_cartesian_2d((least..most + 1).log_scale(), 0.0..highest)?;
-        chart.configure_mesh().x_desc(size_name).y_desc(unit).light_line_style(TRANSPARENT).draw()?;
+        chart
+            .configure_mesh()
+            .x_desc(size_name)
+            .y_desc(unit)
+            .x_label_formatter(&|size| with_commas(*size))
+            .y_label_formatter(&|value| format!("{value:.0}"))
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(BLACK.mix(0.12))
+            .draw()?;
         for ((name, points), color) in curves.iter().zip(COLORS.into_iter().cycle()) {
             chart
                 .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?
@@ -32,9 +42,23 @@ pub fn draw(file: &Path, title: &str, size_name: &str, unit: &str, curves: &[Cur
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
             chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, color.filled())))?;
         }
-        chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw()?;
+        // One curve is what the axis says.
+        if curves.len() > 1 {
+            chart
+                .configure_series_labels()
+                .position(SeriesLabelPosition::LowerRight)
+                .background_style(WHITE.mix(0.8))
+                .border_style(BLACK.mix(0.3))
+                .draw()?;
+        }
         area.present()?;
         Ok(())
     };
     drawn().unwrap_or_else(|error| panic!("can't draw {}: {error}", file.display()));
+}
+
+fn with_commas(number: u32) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
 }
