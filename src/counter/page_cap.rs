@@ -76,7 +76,7 @@ enum Pages {
     Many(FxHashSet<u64>),
 }
 
-/// As many as take no more than the table itself.
+/// As many as take hardly more than the table itself.
 const FEW: usize = 4;
 
 impl Default for Pages {

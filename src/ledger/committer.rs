@@ -34,9 +34,12 @@ use super::tail::Tail;
 use super::titles;
 use super::trouble::Trouble;
 
-/// Different pages in the tail at which folding starts whatever the time: as many as fit into a hash
-/// table of 131,072 places, so that each of 100,000 sites has some hits to be folded at once.
-const TAIL_PAGES_MAX: usize = 114_688;
+/// Different pages in the tail at which folding starts whatever the time; about 20 MB. Where 100,000
+/// sites have a page each, each has some hits to be folded at once.
+const TAIL_PAGES_MAX: usize = 110_000;
+
+/// Where so many come while others are being folded, that must go faster.
+const HURRY_PAGES: usize = 32_768;
 
 /// What is added to a commit of hits; each waits for it.
 const WITH_HITS: Step = Step { entries: 64, time: Duration::from_micros(100) };
@@ -111,10 +114,10 @@ struct Step {
 }
 
 impl Step {
-    /// Four times as much for each time that the tail has outgrown its bound: where hits bring new
-    /// pages faster than small steps fold them, it must not grow for ever.
+    /// Four times as much for each `HURRY_PAGES` in the tail: where hits bring new pages faster than small
+    /// steps fold them, it must not grow for ever.
     fn hurried(self, tail_pages: usize) -> Self {
-        let factor = 1 << (2 * (tail_pages / TAIL_PAGES_MAX).min(4));
+        let factor = 1 << (2 * (tail_pages / HURRY_PAGES).min(4));
         Self { entries: self.entries * factor, time: self.time * factor as u32 }
     }
 }
@@ -197,9 +200,14 @@ impl Committer {
         let step = if is_at_rest { AT_REST } else { WITH_HITS.hurried(self.tail.len()) };
         let mut outcome = self.commit(&gathered, step);
         let answer = outcome.as_ref().copied().map_err(|trouble| trouble.reason().clone());
+        let is_waited_for = !waiting.is_empty();
         for done in waiting {
             // A waiter that has gone (its client has) needs no answer.
             let _ = done.send(answer.clone());
+        }
+        if is_waited_for {
+            // Where there is one core, the answers go out before the next commit takes it.
+            std::thread::yield_now();
         }
         let mut next = Next::Go;
         for command in commands {

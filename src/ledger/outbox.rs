@@ -11,7 +11,8 @@ use crate::counter::{ChangedPage, Day, PageAddress, SiteNumber};
 use super::hand_over::NotDurable;
 use super::titles;
 
-/// Pages remembered between two rounds of publication, about 20 MB.
+/// Pages remembered between two rounds of publication: about 30 MB, and as much again while a round of
+/// so many is on its way.
 const PAGES_MAX: usize = 200_000;
 /// From here on the next round should not be waited for.
 const PAGES_MANY: usize = PAGES_MAX / 2;
@@ -97,8 +98,11 @@ impl Outbox {
 
     /// All of them.
     pub fn take_pages(&self) -> Vec<ChangedPage> {
-        // Folding waits for the lock, not for what is done with what is taken.
-        let taken = std::mem::take(&mut self.lock().pages);
+        // Folding waits for the lock, but not for what is done with what is taken, nor for a table to
+        // grow again.
+        let mut next = FxHashMap::default();
+        next.reserve(self.lock().pages.len());
+        let taken = std::mem::replace(&mut self.lock().pages, next);
         taken.into_iter().map(|((site, day, page), hits)| ChangedPage { site, day, page, hits }).collect()
     }
 

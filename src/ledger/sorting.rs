@@ -1,4 +1,4 @@
-//! Sorts what is folded next, on a thread of its own: tens of thousands of pages take tens of
+//! Sorts what is folded next, on a thread of its own: a hundred thousand pages take a hundred
 //! milliseconds, for which hits would wait.
 
 use std::sync::Arc;

@@ -54,7 +54,9 @@ impl Tail {
     /// What has gathered, and what follows gathers anew.
     pub fn set_aside(&self) -> Arc<Tally> {
         let mut unfolded = self.lock();
-        unfolded.aside = Arc::new(std::mem::take(&mut unfolded.gathered));
+        // As many as last time are expected: a table that grows moves all that it has, while hits wait.
+        let next = Tally::with_room_for(unfolded.gathered.len());
+        unfolded.aside = Arc::new(std::mem::replace(&mut unfolded.gathered, next));
         unfolded.aside_days = std::mem::take(&mut unfolded.gathered_days);
         Arc::clone(&unfolded.aside)
     }

@@ -139,7 +139,7 @@ pub struct Hits {
     screen: Screen,
     /// Clients have a limit of new pages.
     limits_clients: bool,
-    /// Of each url that was good, what was found out about it.
+    /// Of each url of which a hit was to be counted, what was found out about it.
     pages: RefCell<Recent<KnownUrl>>,
 }
 

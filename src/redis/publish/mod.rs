@@ -29,7 +29,8 @@ use crate::redis::witness::Witnesses;
 pub(in crate::redis) use pages::may_raise;
 
 const LIVE_INTERVAL: Duration = Duration::from_millis(500);
-/// Pages go out in rounds, and within one each of them once: what is read much changes all the time.
+/// Pages go out in rounds, and within one each of them once a day: what is read much changes all the
+/// time.
 const PAGES_REST_MIN: Duration = Duration::from_secs(1);
 /// A round is followed by as long a rest, but by none that is longer.
 const PAGES_REST_MAX: Duration = Duration::from_secs(5);
@@ -166,7 +167,11 @@ impl<N: Node> Publisher<N> {
         loop {
             if let Some(deadline) = *stop.borrow_and_update() {
                 let deadline = tokio::time::Instant::from_std(deadline);
-                let _ = tokio::time::timeout_at(deadline, self.drain()).await;
+                if tokio::time::timeout_at(deadline, self.drain()).await.is_err() {
+                    tracing::warn!(
+                        "Redis has not taken all that was counted before the end; the next start brings the rest"
+                    );
+                }
                 return;
             }
             let is_held = self.health.is_held();

@@ -1,10 +1,11 @@
 //! Pages that have changed, as they are folded.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::{Lease, Publisher};
-use crate::counter::{Contribution, EnrolledSite, Period, Site, SiteNumber, Source};
+use crate::counter::{ChangedPage, Contribution, EnrolledSite, Period, Site, SiteNumber, Source};
 use crate::redis::layout;
 use crate::redis::node::Node;
 use crate::redis::raise::{MarkerMode, ROWS_MAX, Raise};
@@ -22,11 +23,9 @@ impl<N: Node> Publisher<N> {
     pub(super) async fn publish_pages(&mut self, lease: &Lease) {
         if self.pages_round.is_empty() {
             self.clock.pages_round_began_at = Instant::now();
-            self.pages_round = self.node.take_changed_pages();
-            // Sorted sets are in this order, as good as: neighbours of what was just written are in
-            // Redis's caches, which takes a third of the time of a call.
-            self.pages_round
-                .sort_unstable_by(|a, b| (a.site, a.hits[2], &a.page).cmp(&(b.site, b.hits[2], &b.page)).reverse());
+            if self.node.has_changed_pages() {
+                self.pages_round = self.next_round().await;
+            }
         }
         let rest = self.pages_round.len().saturating_sub(PAGES_AT_ONCE);
         let mut by_site: HashMap<SiteNumber, Vec<Contribution>> = HashMap::new();
@@ -48,6 +47,20 @@ impl<N: Node> Publisher<N> {
         for (number, _) in by_site {
             self.wish(number, Scope::Unpublished);
         }
+    }
+
+    /// All that has changed. Made beside this thread, on which others wait for figures.
+    async fn next_round(&self) -> Vec<ChangedPage> {
+        let node = Arc::clone(&self.node);
+        let sorted = tokio::task::spawn_blocking(move || {
+            let mut changed = node.take_changed_pages();
+            // Sorted sets are in this order, as good as: neighbours of what was just written are in
+            // Redis's caches, which takes a third of the time of a call.
+            changed.sort_unstable_by(|a, b| (a.site, a.hits[2], &a.page).cmp(&(b.site, b.hits[2], &b.page)).reverse());
+            changed
+        });
+        // An error would be a panic, of which the process ends.
+        sorted.await.unwrap_or_default()
     }
 
     pub(super) async fn publish_pages_of(
