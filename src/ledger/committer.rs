@@ -200,14 +200,9 @@ impl Committer {
         let step = if is_at_rest { AT_REST } else { WITH_HITS.hurried(self.tail.len()) };
         let mut outcome = self.commit(&gathered, step);
         let answer = outcome.as_ref().copied().map_err(|trouble| trouble.reason().clone());
-        let is_waited_for = !waiting.is_empty();
         for done in waiting {
             // A waiter that has gone (its client has) needs no answer.
             let _ = done.send(answer.clone());
-        }
-        if is_waited_for {
-            // Where there is one core, the answers go out before the next commit takes it.
-            std::thread::yield_now();
         }
         let mut next = Next::Go;
         for command in commands {
