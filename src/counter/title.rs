@@ -18,7 +18,8 @@ impl PageTitle {
         let mut title = String::new();
         let mut chars = 0;
         for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
-            for (at, c) in word.nfc().filter(|c| !is_hidden(*c)).enumerate() {
+            // What is hidden goes first: it may stand between marks that are composed without it.
+            for (at, c) in word.chars().filter(|c| !is_hidden(*c)).nfc().enumerate() {
                 if at == 0 && !title.is_empty() {
                     title.push(' ');
                     chars += 1;
@@ -66,6 +67,7 @@ mod tests {
         assert_eq!(title("Ti\u{302}n").as_deref(), Some("Tîn"));
         assert_eq!(title("a\u{202e}b\u{0}c").as_deref(), Some("ab c"));
         assert_eq!(title(" \u{200b}\n"), None);
+        assert_eq!(title("Ti\u{200b}\u{302}n").as_deref(), Some("Tîn"));
         assert_eq!(title("Tin \u{fffd}\u{fffd}").as_deref(), Some("Tin"));
         assert_eq!(title(&"ả".repeat(1_000)).unwrap().chars().count(), CHARS_MAX);
     }
