@@ -85,10 +85,10 @@ const HITS_OF_ROW_MAX: u64 = i64::MAX as u64;
 const RANK_RADIX: u64 = 64;
 
 impl Tally {
-    /// One that need not grow while so many hits are added, be they of different pages.
-    pub fn with_room_for(hits: usize) -> Self {
+    /// One that need not grow while hits of so many pages are added.
+    pub fn with_room_for(pages: usize) -> Self {
         let mut tally = Self::default();
-        tally.hits.reserve(hits);
+        tally.hits.reserve(pages);
         tally
     }
 
@@ -176,7 +176,6 @@ impl Tally {
     /// The sums per site and day, over all pages.
     pub fn by_day(&self) -> Vec<(SiteNumber, Day, u64)> {
         let mut days: FxHashMap<(SiteNumber, Day), u64> = FxHashMap::default();
-        days.reserve(self.hits.len());
         for (hit, hits) in &self.hits {
             *days.entry((hit.site, hit.day)).or_default() += hits;
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use crate::counter::{ChangedPage, Contribution, Day, Minute, Period, SiteNumber, Source, Tally, Window};
+use crate::counter::{Contribution, Day, Minute, Period, SiteNumber, Source, Tally, Window};
 use crate::metrics::Metrics;
 
 use super::admission::Admission;
@@ -233,9 +233,8 @@ impl Committer {
         }
         let started = Instant::now();
         let (mut batch_hits, mut is_news) = (0_usize, false);
-        let arrivals: Vec<_> = gathered.iter().map(|gathering| gathering.take()).collect();
-        let mut tally = Tally::with_room_for(arrivals.iter().map(Vec::len).sum());
-        for arrival in arrivals.into_iter().flatten() {
+        let mut tally = Tally::default();
+        for arrival in gathered.iter().flat_map(|gathering| gathering.take()) {
             is_news = true;
             batch_hits += usize::from(arrival.is_hit());
             tally.add_arrival(arrival);
@@ -705,7 +704,7 @@ pub fn fold_entry(
             };
             let hits = store::add_to_page(connection, site, number, source, entry.day.page_periods(), entry.hits)?;
             if let Some(told) = &told {
-                told.outbox.page_changed(ChangedPage { site, day: entry.day, page: page.clone(), hits });
+                told.outbox.page_changed(site, entry.day, page, hits);
             }
         }
     }

@@ -53,8 +53,7 @@ pub struct LiveCounter {
     own_folded: i64,
     /// What Redis knows beyond `sum`: other nodes' hits. None: it was not asked yet.
     beyond: Option<i64>,
-    /// Frozen sources that may not be wholly in Redis. None, as a rule: then it takes no more than its
-    /// place.
+    /// Frozen sources that may not be wholly in Redis; most counters have none.
     unpublished: Option<Box<[(Source, Register)]>>,
     /// The journal row of the newest hit.
     journal_number: i64,

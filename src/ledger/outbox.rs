@@ -61,14 +61,14 @@ impl Outbox {
         }
     }
 
-    pub fn page_changed(&self, changed: ChangedPage) {
+    /// `hits` in the order of `Day::page_periods`.
+    pub fn page_changed(&self, site: SiteNumber, day: Day, page: &PageAddress, hits: [i64; 3]) {
         if !self.is_used {
             return;
         }
-        let ChangedPage { site, day, page, hits } = changed;
         let mut waiting = self.lock();
         let is_full = waiting.pages.len() >= PAGES_MAX;
-        let key = (site, day, page);
+        let key = (site, day, page.clone());
         if is_full && !waiting.pages.contains_key(&key) {
             waiting.overflowed.insert(site);
         } else {

@@ -34,9 +34,8 @@ impl Portal {
     fn start(pages: &[(&'static str, &str)]) -> Self {
         let directory = TempDir::new().unwrap();
         let config = directory.path().join("thongke.toml");
-        let site = |id: &str, host: &str| {
-            format!("[sites.{id}]\norigins = [\"http://{host}:*\"]\nbots = \"all\"\nfigures = [\"total\"]\n")
-        };
+        let site =
+            |id: &str, host: &str| format!("[sites.{id}]\norigins = [\"http://{host}:*\"]\nfigures = [\"total\"]\n");
         std::fs::write(&config, site("a", "localhost") + &site("b", "127.0.0.1")).unwrap();
         let node = Node::start(&directory.path().join("data"), &["--config", config.to_str().unwrap()]);
         let service = format!("http://{}", node.public);
