@@ -22,6 +22,8 @@ pub struct Effort {
     pub rounds: usize,
     pub drive_time: Duration,
     folding: Folding,
+    /// Where not all are wanted.
+    only: &'static [u32],
 }
 
 /// How folding is counted in.
@@ -37,7 +39,7 @@ enum Folding {
 const FOLD_INTERVAL: Duration = Duration::from_secs(30);
 
 impl Effort {
-    pub fn new(cores: Cores, quick: bool, rounds: Option<usize>) -> Self {
+    pub fn new(cores: Cores, quick: bool, rounds: Option<usize>, only: &'static [u32]) -> Self {
         let (usual, seconds) = if quick { (2, 0.5) } else { (5, 4.0) };
         Self {
             cores,
@@ -45,6 +47,7 @@ impl Effort {
             rounds: rounds.unwrap_or(usual),
             drive_time: Duration::from_secs_f64(seconds),
             folding: Folding::Forced,
+            only,
         }
     }
 
@@ -58,7 +61,11 @@ impl Effort {
 
     /// The sizes to measure: small ones if it shall be quick.
     pub fn sizes(self, all: &[u32], quick_max: u32) -> Vec<u32> {
-        all.iter().copied().filter(|size| !self.quick || *size <= quick_max).collect()
+        let is_wanted = |size: u32| match self.only {
+            [] => !self.quick || size <= quick_max,
+            only => only.contains(&size),
+        };
+        all.iter().copied().filter(|size| is_wanted(*size)).collect()
     }
 }
 

@@ -35,6 +35,9 @@ struct Arguments {
     /// How often each size is driven [default: 5, with --quick 2]
     #[arg(long)]
     rounds: Option<usize>,
+    /// Only sizes such as 1,100000; the curves then go to `target/bench`
+    #[arg(long, value_delimiter = ',')]
+    sizes: Vec<u32>,
     /// What `cargo bench` adds of its own accord
     #[arg(long, hide = true)]
     bench: bool,
@@ -44,8 +47,9 @@ fn main() {
     let arguments = Arguments::parse();
     let cores = Cores::find();
     drive::cores::stay_on(cores.client);
-    let effort = Effort::new(cores, arguments.quick, arguments.rounds);
-    let pictures = if arguments.quick { drive::directory() } else { PathBuf::from("docs/performance") };
+    let is_partial = arguments.quick || !arguments.sizes.is_empty();
+    let pictures = if is_partial { drive::directory() } else { PathBuf::from("docs/performance") };
+    let effort = Effort::new(cores, arguments.quick, arguments.rounds, arguments.sizes.leak());
     std::fs::create_dir_all(&pictures).expect("a directory for the curves");
 
     type Axis = fn(&Path, Effort) -> Value;

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock, or waits: time and configuration come in as arguments.
 
 pub mod account;
+pub mod by_site;
 pub mod contribution;
 pub mod csv;
 pub mod figures;
@@ -14,6 +15,7 @@ pub mod origin;
 pub mod page;
 pub mod page_cap;
 pub mod period;
+pub mod plain_url;
 pub mod site;
 pub mod source;
 pub mod span;
@@ -22,6 +24,7 @@ pub mod title;
 pub mod verification;
 pub mod visitor;
 
+pub use by_site::BySite;
 pub use contribution::{ChangedPage, Contribution, Register};
 pub use figures::Figures;
 pub use hyperloglog::{Sketch, Trace};
@@ -31,6 +34,7 @@ pub use origin::Origin;
 pub use page::PageAddress;
 pub use page_cap::ClientPrefix;
 pub use period::{Day, Period};
+pub use plain_url::PlainUrl;
 pub use site::{EnrolledSite, Site, SiteId, SiteNumber, Sites};
 pub use source::Source;
 pub use span::{Span, Week};

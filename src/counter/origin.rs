@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
+use super::PlainUrl;
+
 /// A pattern for web origins: `https://portal.example`, `https://*.portal.example:8443`, or
 /// `http://localhost:*` for any port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,33 +73,50 @@ impl Origin {
 
     /// Whether a page at `url`, or one whose `Origin` header parses as `url`, belongs to it.
     pub fn covers(&self, url: &Url) -> bool {
-        let scheme_is_right = match self.scheme {
-            Scheme::Http => url.scheme() == "http",
-            Scheme::Https => url.scheme() == "https",
-            Scheme::Either => matches!(url.scheme(), "http" | "https"),
-        };
         let port_is_right = match self.port {
             PortPattern::Any => true,
             PortPattern::Exact(port) => url.port_or_known_default() == Some(port),
         };
-        scheme_is_right && port_is_right && self.host.covers(url)
+        port_is_right && self.scheme.covers(url.scheme()) && self.host.covers(url)
+    }
+
+    /// The same of a url that was not parsed.
+    pub fn covers_plain(&self, url: PlainUrl<'_>) -> bool {
+        let port_is_right = match self.port {
+            PortPattern::Any => true,
+            PortPattern::Exact(port) => port == if url.scheme == "https" { 443 } else { 80 },
+        };
+        port_is_right && self.scheme.covers(url.scheme) && self.host.covers_name(url.host)
+    }
+}
+
+impl Scheme {
+    fn covers(self, scheme: &str) -> bool {
+        match self {
+            Self::Http => scheme == "http",
+            Self::Https => scheme == "https",
+            Self::Either => matches!(scheme, "http" | "https"),
+        }
     }
 }
 
 impl HostPattern {
     fn covers(&self, url: &Url) -> bool {
+        match (self, url.host()) {
+            (Self::Loopback, Some(Host::Ipv4(address))) => address.is_loopback(),
+            (Self::Loopback, Some(Host::Ipv6(address))) => address.is_loopback(),
+            _ => url.host_str().is_some_and(|name| self.covers_name(name)),
+        }
+    }
+
+    /// As the URL standard writes it.
+    fn covers_name(&self, name: &str) -> bool {
         match self {
-            Self::Exact(host) => url.host_str() == Some(host),
-            Self::Below(parent) => url
-                .host_str()
-                .and_then(|host| host.strip_suffix(parent.as_str()))
-                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
-            Self::Loopback => match url.host() {
-                Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-                Some(Host::Ipv4(address)) => address.is_loopback(),
-                Some(Host::Ipv6(address)) => address.is_loopback(),
-                None => false,
-            },
+            Self::Exact(host) => name == host,
+            Self::Below(parent) => {
+                name.strip_suffix(parent.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+            }
+            Self::Loopback => name == "localhost" || name.ends_with(".localhost"),
         }
     }
 }

@@ -16,6 +16,8 @@ use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
 use url::Url;
 
+use super::PlainUrl;
+
 /// Longest address in bytes; a longer one is cut and ends in a hash of the whole.
 const ADDRESS_BYTES_MAX: usize = 512;
 
@@ -54,6 +56,12 @@ impl PageAddress {
             separator = '&';
         }
         Self::new(&bounded(address))
+    }
+
+    /// The same where nothing has to be decoded; none where it is too long.
+    pub fn of_plain(url: PlainUrl<'_>) -> Option<Self> {
+        let path = without_index(url.path);
+        (path.len() <= ADDRESS_BYTES_MAX).then(|| Self::new(path))
     }
 
     fn new(text: &str) -> Self {
@@ -158,20 +166,19 @@ fn path_of(raw: &str) -> String {
         }
         decode_segment(&mut path, segment);
     }
-    // Until nothing changes, so that an address is its own address: `/a/index.html/index.php/` is `/a`.
+    without_index(&path).to_owned()
+}
+
+/// Until nothing changes, so that an address is its own address: `/a/index.html/index.php/` is `/a`.
+fn without_index(mut path: &str) -> &str {
     loop {
-        let length = path.len();
-        path.truncate(path.trim_end_matches('/').len());
-        if let Some((parent, last)) = path.rsplit_once('/')
-            && is_index(last)
-        {
-            path.truncate(parent.len());
+        let shorter = path.trim_end_matches('/');
+        let shorter = shorter.rsplit_once('/').filter(|(_, last)| is_index(last)).map_or(shorter, |(parent, _)| parent);
+        if shorter.len() == path.len() {
+            return if path.is_empty() { "/" } else { path };
         }
-        if path.len() == length {
-            break;
-        }
+        path = shorter;
     }
-    if path.is_empty() { "/".to_owned() } else { path }
 }
 
 /// `index.html`, `index.php`, …: what a server shows for the folder itself.
@@ -185,7 +192,7 @@ fn is_index(name: &str) -> bool {
 /// (`%2F` is no separator) or can't be seen. What was not valid UTF-8 stays encoded too.
 fn decode_segment(to: &mut String, raw: &str) {
     // As nearly all are.
-    if raw.bytes().all(|byte| byte.is_ascii() && is_safe(char::from(byte))) {
+    if raw.bytes().all(is_safe_byte) {
         to.push_str(raw);
         return;
     }
@@ -206,15 +213,33 @@ fn encode_query(to: &mut String, text: &str) {
     }
 }
 
+/// What stands in an address as it is.
 fn is_safe(c: char) -> bool {
-    match c {
-        c if c.is_ascii_alphanumeric() => true,
-        '-' | '.' | '_' | '~' | '!' | '$' | '&' | '\'' | '(' | ')' | '*' | '+' | ',' | ';' | '=' | ':' | '@' => true,
-        c if c.is_ascii() => false,
+    match u8::try_from(c) {
+        Ok(byte) if c.is_ascii() => is_safe_byte(byte),
         // Letters, marks and digits of every script; no spaces, controls, or marks that reorder or
         // hide text.
-        c => c.is_alphanumeric() || unicode_normalization::char::is_combining_mark(c),
+        _ => c.is_alphanumeric() || unicode_normalization::char::is_combining_mark(c),
     }
+}
+
+/// The same of ASCII.
+pub fn is_safe_byte(byte: u8) -> bool {
+    const SAFE: [bool; 256] = {
+        let mut safe = [false; 256];
+        let (mut at, others) = (0, b"-._~!$&'()*+,;=:@");
+        while at < others.len() {
+            safe[others[at] as usize] = true;
+            at += 1;
+        }
+        let mut byte = 0;
+        while byte < 128 {
+            safe[byte] |= (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        safe
+    };
+    SAFE[usize::from(byte)]
 }
 
 fn push_or_encode(to: &mut String, c: char, safe: bool) {

@@ -1,16 +1,17 @@
 //! A site: what is counted together, and how its figures are shown.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use rustc_hash::FxHashMap;
+use rustc_hash::FxHashSet;
 use url::Url;
 
 use super::label::{FigureKey, LabelStyle, Labels, Language};
-use super::{Day, Origin};
+use super::{BySite, Day, Origin, PlainUrl};
 
 /// A site's name in URLs, keys and the configuration: `[a-z0-9][a-z0-9-]{0,62}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,7 +34,7 @@ pub struct Site {
     pub origins: Vec<Origin>,
     pub time_zone: Tz,
     pub language: Language,
-    pub figures: Vec<FigureKey>,
+    pub figures: Arc<[FigureKey]>,
     pub label_style: LabelStyle,
     pub labels: Labels,
     /// The box's heading, if the site has its own.
@@ -81,6 +82,10 @@ pub const PAGE_PARAMS_DEFAULT: [&str; 12] =
 /// Those of every site that names none of its own: a hundred thousand sites hold one list.
 static SHARED_PAGE_PARAMS: LazyLock<Arc<[String]>> = LazyLock::new(|| PAGE_PARAMS_DEFAULT.map(str::to_owned).into());
 
+/// The same of the figures shown.
+static SHARED_FIGURES: LazyLock<Arc<[FigureKey]>> =
+    LazyLock::new(|| [FigureKey::Today, FigureKey::Yesterday, FigureKey::Month, FigureKey::Year].into());
+
 /// A configured site together with its number in the node's file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnrolledSite {
@@ -91,21 +96,46 @@ pub struct EnrolledSite {
 /// All configured sites; replaced as a whole when the configuration is read again.
 #[derive(Debug, Clone, Default)]
 pub struct Sites {
-    by_id: FxHashMap<SiteId, Arc<EnrolledSite>>,
-    by_number: FxHashMap<SiteNumber, Arc<EnrolledSite>>,
+    by_id: FxHashSet<ById>,
+    by_number: BySite<Arc<EnrolledSite>>,
 }
+
+/// A site as a member of a set in which it is looked for by its id: no more than a pointer, so that the
+/// table of a hundred thousand stays small.
+#[derive(Debug, Clone)]
+struct ById(Arc<EnrolledSite>);
+
+impl std::borrow::Borrow<str> for ById {
+    fn borrow(&self) -> &str {
+        self.0.site.id.as_str()
+    }
+}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.site.id.as_str().hash(state);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.site.id == other.0.site.id
+    }
+}
+
+impl Eq for ById {}
 
 impl Sites {
     pub fn get(&self, id: &str) -> Option<&Arc<EnrolledSite>> {
-        self.by_id.get(id)
+        self.by_id.get(id).map(|ById(site)| site)
     }
 
     pub fn by_number(&self, number: SiteNumber) -> Option<&Arc<EnrolledSite>> {
-        self.by_number.get(&number)
+        self.by_number.get(number)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<EnrolledSite>> {
-        self.by_id.values()
+        self.by_id.iter().map(|ById(site)| site)
     }
 
     pub fn len(&self) -> usize {
@@ -121,8 +151,8 @@ impl FromIterator<EnrolledSite> for Sites {
     fn from_iter<I: IntoIterator<Item = EnrolledSite>>(enrolled: I) -> Self {
         let mut sites = Self::default();
         for site in enrolled.into_iter().map(Arc::new) {
-            sites.by_id.insert(site.site.id.clone(), Arc::clone(&site));
-            sites.by_number.insert(site.number, site);
+            sites.by_number.get_or_insert_with(site.number, || Arc::clone(&site));
+            sites.by_id.insert(ById(site));
         }
         sites
     }
@@ -148,7 +178,7 @@ impl Site {
             origins,
             time_zone: chrono_tz::Asia::Ho_Chi_Minh,
             language: Language::Vietnamese,
-            figures: vec![FigureKey::Today, FigureKey::Yesterday, FigureKey::Month, FigureKey::Year],
+            figures: Arc::clone(&SHARED_FIGURES),
             label_style: LabelStyle::default(),
             labels: Labels::new(),
             own_title: None,
@@ -174,6 +204,10 @@ impl Site {
     /// Whether `url` lies on one of the site's origins.
     pub fn covers(&self, url: &Url) -> bool {
         self.origins.iter().any(|origin| origin.covers(url))
+    }
+
+    pub fn covers_plain(&self, url: PlainUrl<'_>) -> bool {
+        self.origins.iter().any(|origin| origin.covers_plain(url))
     }
 }
 

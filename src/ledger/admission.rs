@@ -2,10 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustc_hash::FxHashMap;
-
 use crate::counter::page_cap::{Excess, PagesOfDay, Verdict};
-use crate::counter::{ClientPrefix, Day, PageAddress, SiteNumber};
+use crate::counter::{BySite, ClientPrefix, Day, PageAddress, SiteNumber};
 
 /// Below this part of the cap it doesn't matter how many pages the day had before the node started, but
 /// to a client that brings many.
@@ -13,7 +11,7 @@ const UNCOUNTED_PART: u32 = 10;
 
 #[derive(Debug, Default)]
 pub struct Admission {
-    sites: Mutex<FxHashMap<SiteNumber, SiteDay>>,
+    sites: Mutex<BySite<SiteDay>>,
 }
 
 #[derive(Debug)]
@@ -42,7 +40,7 @@ impl Admission {
         cap: u32,
     ) -> Ruling {
         let mut sites = self.lock();
-        let of_site = sites.entry(site).or_insert_with(|| SiteDay { pages: PagesOfDay::new(day), is_whole: false });
+        let of_site = sites.get_or_insert_with(site, || SiteDay { pages: PagesOfDay::new(day), is_whole: false });
         if of_site.pages.day() < day {
             // The node has seen the day begin.
             *of_site = SiteDay { pages: PagesOfDay::new(day), is_whole: true };
@@ -63,7 +61,7 @@ impl Admission {
 
     /// Pages that the day has had, from the file.
     pub fn had(&self, site: SiteNumber, day: Day, pages: impl IntoIterator<Item = u64>) {
-        if let Some(of_site) = self.lock().get_mut(&site).filter(|of_site| of_site.pages.day() == day) {
+        if let Some(of_site) = self.lock().get_mut(site).filter(|of_site| of_site.pages.day() == day) {
             of_site.pages.had(pages);
             of_site.is_whole = true;
         }
@@ -71,7 +69,7 @@ impl Admission {
 
     /// A page that was one too many is known from before.
     pub fn note(&self, site: SiteNumber, day: Day, page: &PageAddress) {
-        if let Some(of_site) = self.lock().get_mut(&site).filter(|of_site| of_site.pages.day() == day) {
+        if let Some(of_site) = self.lock().get_mut(site).filter(|of_site| of_site.pages.day() == day) {
             of_site.pages.note([page.fingerprint()]);
         }
     }
@@ -79,18 +77,18 @@ impl Admission {
     /// Nobody can tell whether a page that was one too many is known. True: it counts.
     pub fn admit_unknowable(&self, site: SiteNumber, day: Day, page: &PageAddress, cap: u32) -> bool {
         let mut sites = self.lock();
-        let of_site = sites.get_mut(&site).filter(|of_site| of_site.pages.day() == day);
+        let of_site = sites.get_mut(site).filter(|of_site| of_site.pages.day() == day);
         of_site.is_some_and(|of_site| of_site.pages.admit_unknowable(page.fingerprint(), cap))
     }
 
     /// Folding has found whether a page was in the file already.
     pub fn settle(&self, site: SiteNumber, page: &PageAddress, was_known: bool) {
-        if let Some(of_site) = self.lock().get_mut(&site) {
+        if let Some(of_site) = self.lock().get_mut(site) {
             of_site.pages.settle(page.fingerprint(), was_known);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, FxHashMap<SiteNumber, SiteDay>> {
+    fn lock(&self) -> MutexGuard<'_, BySite<SiteDay>> {
         self.sites.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

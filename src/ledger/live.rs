@@ -6,9 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use rustc_hash::FxHashMap;
-
-use crate::counter::{Contribution, Day, Known, Period, Register, SiteNumber, Source};
+use crate::counter::{BySite, Contribution, Day, Known, Period, Register, SiteNumber, Source};
 
 use super::store::{SiteCount, SourceNumber};
 
@@ -22,7 +20,7 @@ const READS_AFTER_ASKED: u8 = 60;
 /// All sites in memory.
 #[derive(Debug, Default)]
 pub struct Live {
-    sites: RwLock<FxHashMap<SiteNumber, Arc<LiveSite>>>,
+    sites: RwLock<BySite<Arc<LiveSite>>>,
 }
 
 /// One site's recent counters.
@@ -51,17 +49,23 @@ pub struct LiveCounter {
     own: i64,
     /// Of `own`, what is in `counts` already.
     own_folded: i64,
-    /// What Redis knows beyond `sum`: other nodes' hits. None: it was not asked yet.
-    beyond: Option<i64>,
-    /// Frozen sources that may not be wholly in Redis; most counters have none.
-    unpublished: Option<Box<[(Source, Register)]>>,
+    /// What Redis knows beyond `sum`: other nodes' hits.
+    beyond: i64,
+    /// Frozen sources that may not be wholly in Redis; most counters have none, so this is a pointer
+    /// and no more.
+    unpublished: Option<Box<Unpublished>>,
     /// The journal row of the newest hit.
     journal_number: i64,
     /// Reads of Redis that still bring it. At 0 nobody has asked for it of late.
     reads_left: u8,
+    /// Redis has been asked for `beyond`.
+    was_read: bool,
     /// One has brought it since it is asked for.
     is_read: bool,
 }
+
+#[derive(Debug, Clone)]
+struct Unpublished(Vec<(Source, Register)>);
 
 /// Hits in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +88,7 @@ pub struct Seen<'a> {
 
 impl Live {
     pub fn get(&self, site: SiteNumber) -> Option<Arc<LiveSite>> {
-        self.sites.read().unwrap_or_else(PoisonError::into_inner).get(&site).cloned()
+        self.sites.read().unwrap_or_else(PoisonError::into_inner).get(site).cloned()
     }
 
     pub fn get_or_insert(&self, site: SiteNumber) -> Arc<LiveSite> {
@@ -92,7 +96,7 @@ impl Live {
             return found;
         }
         let mut sites = self.sites.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(sites.entry(site).or_default())
+        Arc::clone(sites.get_or_insert_with(site, Arc::default))
     }
 }
 
@@ -144,19 +148,19 @@ impl LiveSite {
         let in_file = counts.iter().map(|c| c.register.hits()).sum::<i64>();
         let unfolded = counter.own - counter.own_folded;
         let sum = in_file + unfolded;
-        if learned && let Some(beyond) = &mut counter.beyond {
+        if learned && counter.was_read {
             // What was known from Redis is known from the file now.
-            *beyond -= sum - counter.sum;
+            counter.beyond -= sum - counter.sum;
         }
         counter.sum = sum;
         counter.own_folded = own_folded;
         counter.own = own_folded + unfolded;
-        let unpublished: Box<[_]> = counts
+        let unpublished: Vec<_> = counts
             .iter()
             .filter(|count| Some(count.source) != current && !count.published)
             .map(|count| (count.name.clone(), count.register))
             .collect();
-        counter.unpublished = (!unpublished.is_empty()).then_some(unpublished);
+        counter.unpublished = (!unpublished.is_empty()).then(|| Box::new(Unpublished(unpublished)));
         self.changed();
     }
 
@@ -255,8 +259,9 @@ impl LiveSite {
                 there.map_or(here.hits(), |there| here.merge(there).hits() - there.hits())
             };
             let beyond = total + contributed.iter().map(lacking).sum::<i64>() - counter.sum;
-            changed |= counter.beyond.replace(beyond) != Some(beyond);
-            counter.is_read = true;
+            changed |= !counter.was_read || counter.beyond != beyond;
+            counter.beyond = beyond;
+            (counter.was_read, counter.is_read) = (true, true);
             if *period == Period::Total
                 && let Some((_, there)) = contributed.iter().find(|(source, _)| Some(source) == run)
             {
@@ -300,11 +305,11 @@ impl Counters {
 
 impl LiveCounter {
     fn unpublished(&self) -> &[(Source, Register)] {
-        self.unpublished.as_deref().unwrap_or_default()
+        self.unpublished.as_deref().map_or(&[], |Unpublished(sources)| sources)
     }
 
     fn shown(&self) -> i64 {
-        self.sum + self.beyond.unwrap_or(0)
+        self.sum + self.beyond
     }
 }
 
@@ -331,6 +336,11 @@ mod tests {
     fn shown_after(site: &LiveSite, (total, contributed): (i64, [(Source, Option<Register>); 1])) -> i64 {
         site.saw(&[Seen { period: Period::Total, total, contributed: &contributed }], Some(&run()));
         site.hits(&[Period::Total]).unwrap().hits[0]
+    }
+
+    #[test]
+    fn a_counter_takes_no_more_than_a_cache_line() {
+        assert!(size_of::<(Period, LiveCounter)>() <= 64);
     }
 
     #[test]

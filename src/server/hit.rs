@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use url::Url;
 
 use crate::bots::{BOT, Kind};
-use crate::counter::{Arrival, ClientPrefix, Day, EnrolledSite, Hit, PageAddress, SiteNumber, Sites};
+use crate::counter::{Arrival, ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PlainUrl, SiteNumber, Sites};
 use crate::metrics::{HitLabels, Metrics};
 
 use super::admission::{Admission, WhenExceeded};
@@ -73,6 +73,14 @@ pub fn find_site(sites: &Sites, id: &str) -> Result<Arc<EnrolledSite>, Refusal> 
 
 /// A page: an address on one of the site's origins.
 pub fn page_of(site: &EnrolledSite, text: &str) -> Result<PageAddress, Refusal> {
+    if let Some(url) = PlainUrl::of(text)
+        && let Some(page) = PageAddress::of_plain(url)
+    {
+        return match site.site.covers_plain(url) {
+            true => Ok(page),
+            false => Err(Refusal::PageForeign { site: site.site.id.to_string() }),
+        };
+    }
     let url = Url::parse(text).map_err(|error| Refusal::UrlMalformed { reason: error.to_string() })?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Refusal::UrlScheme);
