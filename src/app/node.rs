@@ -1,6 +1,7 @@
 //! The node: the ledger and, where there is one, its publication, as the server and Redis see them.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
@@ -342,12 +343,16 @@ impl redis::node::Node for Node {
         self.current_sites()
     }
 
-    fn take_changed_sites(&self, limit: usize) -> Vec<SiteNumber> {
+    fn take_changed_sites(&self, limit: usize) -> Vec<(SiteNumber, Instant)> {
         self.ledger.take_changed_sites(limit)
     }
 
-    fn put_back_changed_site(&self, site: SiteNumber) {
-        self.ledger.put_back_changed_site(site);
+    fn put_back_changed_site(&self, site: SiteNumber, since: Instant) {
+        self.ledger.put_back_changed_site(site, since);
+    }
+
+    fn oldest_site_change(&self) -> Option<Instant> {
+        self.ledger.oldest_site_change()
     }
 
     fn recent(&self, site: SiteNumber) -> Vec<Contribution> {

@@ -57,7 +57,7 @@ mod visitors;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
@@ -195,7 +195,7 @@ impl Ledger {
             tail: Arc::clone(&tail),
             fold: fold::Fold::new(mark),
             sorting: None,
-            last_hits: std::time::Instant::now(),
+            last_hits: Instant::now(),
             folds_wanted: Vec::new(),
             crowds: Arc::clone(&crowds),
             salts: Arc::clone(&salts),
@@ -429,12 +429,16 @@ impl Ledger {
         &self.run
     }
 
-    pub fn take_changed_sites(&self, limit: usize) -> Vec<SiteNumber> {
+    pub fn take_changed_sites(&self, limit: usize) -> Vec<(SiteNumber, Instant)> {
         self.outbox.take_sites(limit)
     }
 
-    pub fn put_back_changed_site(&self, site: SiteNumber) {
-        self.outbox.site_changed(site);
+    pub fn put_back_changed_site(&self, site: SiteNumber, since: Instant) {
+        self.outbox.put_back_site(site, since);
+    }
+
+    pub fn oldest_site_change(&self) -> Option<Instant> {
+        self.outbox.oldest_site_change()
     }
 
     pub fn take_changed_pages(&self) -> Vec<ChangedPage> {

@@ -2,7 +2,9 @@
 //! remembered as "this site has more", and found again in the file.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -29,7 +31,8 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Waiting {
     sites_order: VecDeque<SiteNumber>,
-    sites: FxHashSet<SiteNumber>,
+    /// Since when a change of each waits.
+    sites: FxHashMap<SiteNumber, Instant>,
     /// What the run has counted of a page by now, in the order of `Day::page_periods`.
     pages: FxHashMap<(SiteNumber, Day, PageAddress), [i64; 3]>,
     overflowed: FxHashSet<SiteNumber>,
@@ -48,10 +51,31 @@ impl Outbox {
     pub fn site_changed(&self, site: SiteNumber) {
         if self.is_used {
             let mut waiting = self.lock();
-            if waiting.sites.insert(site) {
+            let waiting = &mut *waiting;
+            if let Entry::Vacant(entry) = waiting.sites.entry(site) {
+                entry.insert(Instant::now());
                 waiting.sites_order.push_back(site);
             }
         }
+    }
+
+    /// A site that was taken goes back to where it was: it is the next.
+    pub fn put_back_site(&self, site: SiteNumber, since: Instant) {
+        let mut waiting = self.lock();
+        let waiting = &mut *waiting;
+        match waiting.sites.entry(site) {
+            Entry::Occupied(mut entry) => *entry.get_mut() = since.min(*entry.get()),
+            Entry::Vacant(entry) => {
+                entry.insert(since);
+                waiting.sites_order.push_front(site);
+            }
+        }
+    }
+
+    /// Since when the site waits that is taken next.
+    pub fn oldest_site_change(&self) -> Option<Instant> {
+        let waiting = self.lock();
+        waiting.sites.get(waiting.sites_order.front()?).copied()
     }
 
     /// An import or the like: rows of frozen sources have changed.
@@ -86,14 +110,12 @@ impl Outbox {
         &self.titles
     }
 
-    pub fn take_sites(&self, limit: usize) -> Vec<SiteNumber> {
+    /// The longest waiting first, each with since when.
+    pub fn take_sites(&self, limit: usize) -> Vec<(SiteNumber, Instant)> {
         let mut waiting = self.lock();
+        let waiting = &mut *waiting;
         let count = limit.min(waiting.sites_order.len());
-        let taken: Vec<_> = waiting.sites_order.drain(..count).collect();
-        taken.iter().for_each(|site| {
-            waiting.sites.remove(site);
-        });
-        taken
+        waiting.sites_order.drain(..count).filter_map(|site| waiting.sites.remove_entry(&site)).collect()
     }
 
     /// All of them.
@@ -130,5 +152,31 @@ impl Outbox {
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITES: [SiteNumber; 3] = [SiteNumber(1), SiteNumber(2), SiteNumber(3)];
+
+    #[test]
+    fn a_site_waits_since_its_first_change_and_goes_back_to_where_it_was() {
+        let outbox = Outbox::new(true);
+        assert_eq!(outbox.oldest_site_change(), None);
+        SITES.iter().chain(&SITES).for_each(|site| outbox.site_changed(*site));
+        let first = outbox.oldest_site_change().unwrap();
+        let taken = outbox.take_sites(2);
+        assert_eq!(taken.iter().map(|(site, _)| *site).collect::<Vec<_>>(), SITES[..2]);
+        assert_eq!(taken[0].1, first);
+        assert!(outbox.oldest_site_change().unwrap() >= taken[1].1);
+        // Changed again while it was on its way: what it waits with is the older change.
+        outbox.site_changed(SITES[0]);
+        taken.into_iter().for_each(|(site, since)| outbox.put_back_site(site, since));
+        let again = outbox.take_sites(usize::MAX);
+        assert_eq!(again.iter().map(|(site, _)| *site).collect::<Vec<_>>(), [SITES[1], SITES[2], SITES[0]]);
+        assert_eq!(again[2].1, first);
+        assert_eq!((outbox.oldest_site_change(), outbox.take_sites(1)), (None, Vec::new()));
     }
 }

@@ -1,15 +1,18 @@
 //! Looking whether Redis still has what it had confirmed, site by site, round after round.
 
 use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
-use super::connection::Link;
-use super::layout;
+use super::connection::{self, Link};
+use super::layout::{self, Keys};
 use super::node::{Node, RowKey};
-use super::publish::{Agreement, Lease, Publisher, may_raise};
+use super::publish::{Agreement, CALLS_AT_ONCE, Lease, Publisher, may_raise};
 use super::raise::{MarkerState, text};
 use super::sweep::Scope;
 use super::witness::{SourceWitness, Witness};
@@ -80,6 +83,13 @@ impl Rounds {
     }
 }
 
+/// What a question about some sites came to; those that differ, or are in trouble, are in neither.
+pub(super) struct Agreed {
+    pub ready: Vec<Arc<EnrolledSite>>,
+    /// With the connection: nobody could say.
+    pub lost: Vec<Arc<EnrolledSite>>,
+}
+
 impl<N: Node> Publisher<N> {
     /// Looks at one site.
     pub(super) async fn check(&mut self, lease: &Lease, number: SiteNumber) {
@@ -100,7 +110,8 @@ impl<N: Node> Publisher<N> {
 
     async fn look(&mut self, lease: &Lease, site: &EnrolledSite) -> Result<(), RedisError> {
         let number = site.number;
-        self.agree(lease, site).await?;
+        let difference = difference(&lease.link, &self.keys, site).await?;
+        self.found(site, difference);
         let progress = self.progress.entry(number).or_default();
         if progress.agreement != Agreement::Agreed {
             return Ok(());
@@ -142,7 +153,12 @@ impl<N: Node> Publisher<N> {
     async fn expected(&self, site: &EnrolledSite) -> Result<Witness, String> {
         let current = self.node.recent(site.number).first().map(|contribution| contribution.source.clone());
         let is_frozen = |source: &Source| Some(source) != current.as_ref();
-        let published = self.node.published_sources(site.number, SOURCES_COMPARED).await?;
+        let mut published = self.node.published_sources(site.number, SOURCES_COMPARED).await?;
+        published.retain(is_frozen);
+        if published.is_empty() {
+            // Nor were any pages published: their periods need not be looked through.
+            return Ok(Witness::default());
+        }
         let rows = self.node.rows(site.number, None, TOTALS_READ, false).await?;
         let total_of = |source: &Source| {
             let of_source =
@@ -151,7 +167,6 @@ impl<N: Node> Publisher<N> {
         };
         let sources = published
             .into_iter()
-            .filter(is_frozen)
             // A source that has no total, as an import may, is known by having been written at all.
             .map(|source| SourceWitness { total: total_of(&source), writes: 1, source })
             .collect();
@@ -212,56 +227,56 @@ impl<N: Node> Publisher<N> {
     // --- What nodes agree on.
 
     /// Whether the site may be published, asking Redis only where that isn't known.
-    pub(super) async fn agree_once(&mut self, lease: &Lease, site: &EnrolledSite) -> bool {
-        match self.progress.entry(site.number).or_default().agreement {
-            Agreement::Agreed => true,
-            Agreement::Differs => false,
-            Agreement::Unknown => match self.agree(lease, site).await {
-                Ok(()) => self.progress.entry(site.number).or_default().agreement == Agreement::Agreed,
-                Err(error) => {
-                    if self.failed(lease, site, &error) {
-                        self.wait(site.number);
-                    } else {
-                        self.node.put_back_changed_site(site.number);
-                    }
-                    false
-                }
-            },
-        }
+    pub(super) async fn agree_once(&mut self, lease: &Lease, site: &Arc<EnrolledSite>) -> bool {
+        !self.agree_on(lease, vec![Arc::clone(site)]).await.ready.is_empty()
     }
 
-    /// Compares the site's `meta` with this node's, and writes what isn't there yet.
-    async fn agree(&mut self, lease: &Lease, site: &EnrolledSite) -> Result<(), RedisError> {
-        let key = self.keys.meta(&site.site.id);
-        let ours = layout::agreement(&site.site);
-        let mut read = redis::cmd("HMGET");
-        read.arg(&key);
-        ours.iter().for_each(|(field, _)| {
-            read.arg(*field);
-        });
-        let named = |error| at_key(error, &key);
-        let mut theirs = texts(lease.link.query(&read).await.map_err(named)?);
-        if theirs.iter().any(Option::is_none) {
-            let writes = ours.iter().map(|(field, value)| {
-                let mut write = redis::cmd("HSETNX");
-                write.arg(&key).arg(*field).arg(value);
-                write
-            });
-            let writes: Vec<Cmd> = writes.collect();
-            for written in join_all(writes.iter().map(|write| lease.link.query(write))).await {
-                written?;
+    /// Which of the sites may be published.
+    pub(super) async fn agree_on(&mut self, lease: &Lease, sites: Vec<Arc<EnrolledSite>>) -> Agreed {
+        let agreement =
+            |publisher: &mut Self, site: &EnrolledSite| publisher.progress.entry(site.number).or_default().agreement;
+        let (mut ready, mut lost, mut unknown) = (Vec::with_capacity(sites.len()), Vec::new(), Vec::new());
+        for site in sites {
+            match agreement(self, &site) {
+                Agreement::Agreed => ready.push(site),
+                Agreement::Differs => {}
+                Agreement::Unknown => unknown.push(site),
             }
-            theirs = texts(lease.link.query(&read).await?);
         }
-        let different = ours.iter().zip(&theirs).find(|((_, ours), theirs)| theirs.as_ref() != Some(ours));
-        let reason = different.map(|((field, ours), theirs)| {
-            let theirs: String = theirs.as_deref().unwrap_or("nothing").chars().take(60).collect();
-            format!("not published: `{key}` says {field} = {theirs}, and here it is {ours}; configure all nodes alike, or, if all are, tell Redis: HSET {key} {field} {ours}")
+        let keys = self.keys.clone();
+        let connections = Arc::clone(&self.connections);
+        let asked = futures_util::stream::iter(unknown).map(|site| {
+            let (keys, connections) = (&keys, &connections);
+            async move {
+                let answer = match lease.is_current(connections) {
+                    true => difference(&lease.link, keys, &site).await,
+                    false => Err(connection::lost()),
+                };
+                (site, answer)
+            }
         });
-        let agreement = if reason.is_none() { Agreement::Agreed } else { Agreement::Differs };
+        let mut answers = pin!(asked.buffer_unordered(CALLS_AT_ONCE));
+        while let Some((site, answer)) = answers.next().await {
+            match answer {
+                Ok(difference) => {
+                    self.found(&site, difference);
+                    if agreement(self, &site) == Agreement::Agreed {
+                        ready.push(site);
+                    }
+                }
+                Err(error) if self.failed(lease, &site, &error) => self.wait(site.number),
+                Err(_) => lost.push(site),
+            }
+        }
+        Agreed { ready, lost }
+    }
+
+    /// Takes in whether the site's `meta` differs from this node's, and how.
+    fn found(&mut self, site: &EnrolledSite, difference: Option<String>) {
+        let agreement = if difference.is_none() { Agreement::Agreed } else { Agreement::Differs };
         let progress = self.progress.entry(site.number).or_default();
         let before = std::mem::replace(&mut progress.agreement, agreement);
-        if let Some(reason) = reason {
+        if let Some(reason) = difference {
             if self.health.set_site(site.site.id.as_str(), Some(reason.clone())) {
                 tracing::warn!(site = %site.site.id, "{reason}");
             }
@@ -269,8 +284,37 @@ impl<N: Node> Publisher<N> {
             self.health.set_site(site.site.id.as_str(), None);
             self.wish(site.number, Scope::All);
         }
-        Ok(())
     }
+}
+
+/// Compares the site's `meta` with this node's, and writes what isn't there yet.
+async fn difference(link: &Link, keys: &Keys, site: &EnrolledSite) -> RedisResult<Option<String>> {
+    let key = keys.meta(&site.site.id);
+    let ours = layout::agreement(&site.site);
+    let mut read = redis::cmd("HMGET");
+    read.arg(&key);
+    ours.iter().for_each(|(field, _)| {
+        read.arg(*field);
+    });
+    let named = |error| at_key(error, &key);
+    let mut theirs = texts(link.query(&read).await.map_err(named)?);
+    if theirs.iter().any(Option::is_none) {
+        let writes = ours.iter().map(|(field, value)| {
+            let mut write = redis::cmd("HSETNX");
+            write.arg(&key).arg(*field).arg(value);
+            write
+        });
+        let writes: Vec<Cmd> = writes.collect();
+        for written in join_all(writes.iter().map(|write| link.query(write))).await {
+            written?;
+        }
+        theirs = texts(link.query(&read).await?);
+    }
+    let different = ours.iter().zip(&theirs).find(|((_, ours), theirs)| theirs.as_ref() != Some(ours));
+    Ok(different.map(|((field, ours), theirs)| {
+        let theirs: String = theirs.as_deref().unwrap_or("nothing").chars().take(60).collect();
+        format!("not published: `{key}` says {field} = {theirs}, and here it is {ours}; configure all nodes alike, or, if all are, tell Redis: HSET {key} {field} {ours}")
+    }))
 }
 
 /// Redis says that a type is wrong, but not whose.

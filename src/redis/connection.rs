@@ -67,14 +67,6 @@ impl Link {
             }
         }
     }
-
-    /// How many calls may be in flight: one for each shard, about.
-    pub fn lanes(&self) -> usize {
-        match self {
-            Self::Server(_) => 1,
-            Self::Cluster(_) => 8,
-        }
-    }
 }
 
 /// What an error means for the connection.
@@ -103,6 +95,11 @@ pub fn fault_of(error: &RedisError) -> Fault {
         },
         _ => Fault::Link,
     }
+}
+
+/// What a call that was not sent would have come to.
+pub fn lost() -> RedisError {
+    RedisError::from((ErrorKind::Io, "connection lost"))
 }
 
 /// An error in words that fit after "Redis: ".

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::counter::{ChangedPage, Contribution, PageAddress, PageTitle, Period, Register, SiteNumber, Sites, Source};
 
@@ -10,11 +11,14 @@ pub trait Node: Send + Sync + 'static {
     fn sites(&self) -> Arc<Sites>;
 
     /// Takes up to `limit` sites whose own counters have changed since they were last taken, the
-    /// longest waiting first.
-    fn take_changed_sites(&self, limit: usize) -> Vec<SiteNumber>;
+    /// longest waiting first; each with since when its first change waits.
+    fn take_changed_sites(&self, limit: usize) -> Vec<(SiteNumber, Instant)>;
 
     /// Puts a site back among the changed: its publication failed.
-    fn put_back_changed_site(&self, site: SiteNumber);
+    fn put_back_changed_site(&self, site: SiteNumber, since: Instant);
+
+    /// Since when the change waits that has waited longest; none: nothing does.
+    fn oldest_site_change(&self) -> Option<Instant>;
 
     /// What the current run says of the site's own counters (pages apart) that may have changed of
     /// late, from memory: a handful of periods, `total` last. Empty if the run has no hit there.

@@ -64,7 +64,9 @@ impl<V: Clone> Recent<V> {
         let seen = &mut self.seen[hash as usize % SEEN];
         match self.young.get_mut(&hash) {
             Some(known) if *known.text == *text => known.value = value,
-            _ if *seen == hash => self.insert_young(hash, Known { text: text.into(), value }),
+            _ if *seen == hash || self.old.remove(&hash).is_some_and(|known| *known.text == *text) => {
+                self.insert_young(hash, Known { text: text.into(), value })
+            }
             _ => *seen = hash,
         }
     }

@@ -1,8 +1,11 @@
 //! What every call has in common: its reply is held against what was confirmed, its failure decides
 //! when the site is tried again.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use redis::RedisError;
 
 use super::{Agreement, Lease, Publisher, Trouble};
@@ -17,6 +20,20 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(8);
 /// A site that Redis forgets twice within this time is brought again after a while only.
 const FORGETFUL_FOR: Duration = Duration::from_secs(20);
+
+/// Calls of different sites that are in flight together: together they have no more rows than two of the
+/// largest, so that Redis's other clients wait no longer for them.
+pub(in crate::redis) const CALLS_AT_ONCE: usize = 16;
+
+/// What became of a call.
+pub(super) enum Sent {
+    /// Not whole: the reply shows that Redis forgot something, which is brought again.
+    Taken { raised: Raised, is_whole: bool },
+    /// The site will be tried again later.
+    Troubled,
+    /// The connection is lost.
+    Lost,
+}
 
 fn wait_after(failures: u32) -> Duration {
     (RETRY_MIN * 2_u32.saturating_pow(failures.min(8) - 1)).min(RETRY_MAX)
@@ -43,6 +60,46 @@ impl<N: Node> Publisher<N> {
                 self.failed(lease, site, &error);
                 Err(())
             }
+        }
+    }
+
+    /// Sends calls of different sites, several at a time. Each reply counts as it comes: where a shard hangs,
+    /// the others' success shows in time.
+    pub(super) async fn raise_each(
+        &mut self,
+        lease: &Lease,
+        calls: impl Iterator<Item = (Arc<EnrolledSite>, Raise)> + Send,
+        mut then: impl FnMut(&mut Self, &EnrolledSite, Sent) + Send,
+    ) {
+        let keys = self.keys.clone();
+        let connections = Arc::clone(&self.connections);
+        let witnesses = Arc::clone(&self.witnesses);
+        let calls = futures_util::stream::iter(calls).map(|(site, raise)| {
+            let confirmed = witnesses.of(site.number);
+            let (keys, connections) = (&keys, &connections);
+            async move {
+                let begun = Instant::now();
+                let outcome = match lease.is_current(connections) {
+                    true => raise.send(&lease.link, keys, &site.site).await,
+                    // Lost meanwhile: not even tried.
+                    false => Err(connection::lost()),
+                };
+                (site, confirmed, outcome, begun.elapsed())
+            }
+        });
+        let mut outcomes = pin!(calls.buffer_unordered(CALLS_AT_ONCE));
+        while let Some((site, confirmed, outcome, duration)) = outcomes.next().await {
+            let sent = match outcome {
+                Ok(raised) => {
+                    self.metrics.redis_publish_duration.observe(duration.as_secs_f64());
+                    self.connections.succeeded();
+                    let is_whole = self.confirmed(&site, &confirmed, &raised, true);
+                    Sent::Taken { raised, is_whole }
+                }
+                Err(error) if self.failed(lease, &site, &error) => Sent::Troubled,
+                Err(_) => Sent::Lost,
+            };
+            then(self, &site, sent);
         }
     }
 
@@ -88,7 +145,7 @@ impl<N: Node> Publisher<N> {
             return;
         }
         tracing::warn!(site = %site.site.id, what, "Redis forgot counts that it had confirmed; bringing them again");
-        self.node.put_back_changed_site(number);
+        self.node.put_back_changed_site(number, now);
         let progress = self.progress.entry(number).or_default();
         let is_queued = progress.sweep.is_some();
         progress.sweep = Some(Sweep::new(Scope::All));
@@ -168,7 +225,7 @@ impl<N: Node> Publisher<N> {
     }
 
     pub(super) fn is_current(&self, lease: &Lease) -> bool {
-        self.connections.get().is_some_and(|(number, _)| number == lease.number)
+        lease.is_current(&self.connections)
     }
 
     /// Waiting for its next try.

@@ -1,5 +1,7 @@
 //! History: sweeps over what earlier runs and imports have counted, and over all that Redis forgot.
 
+use std::time::Instant;
+
 use super::{Lease, Publisher, Step, may_raise};
 use crate::counter::{Contribution, EnrolledSite, SiteNumber};
 use crate::redis::node::{Node, RowKey};
@@ -173,7 +175,7 @@ impl<N: Node> Publisher<N> {
             tracing::info!(site = %site.site.id, "publishes again");
         }
         if is_waiting || sweep.scope == Scope::All {
-            self.node.put_back_changed_site(number);
+            self.node.put_back_changed_site(number, Instant::now());
         }
         if let Some(scope) = again {
             self.wish(number, scope);

@@ -1,14 +1,13 @@
 //! Live traffic: the sites whose own counters have changed.
 
-use std::pin::pin;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
-use redis::RedisError;
-
+use super::calls::Sent;
 use super::{Lease, Publisher};
 use crate::counter::EnrolledSite;
+use crate::redis::check::Agreed;
 use crate::redis::node::{Node, Sighting};
 use crate::redis::raise::{Raise, Raised};
 
@@ -16,80 +15,55 @@ impl<N: Node> Publisher<N> {
     pub(super) async fn publish_live(&mut self, lease: &Lease, limit: usize) -> bool {
         let taken = self.node.take_changed_sites(limit);
         let took_all = taken.len() < limit;
-        let started = Instant::now();
         let sites = self.node.sites();
         self.health.retain_sites(|id| sites.get(id).is_some());
-        let mut ready = Vec::with_capacity(taken.len());
-        for number in taken {
+        let mut changed = Vec::with_capacity(taken.len());
+        let mut since = HashMap::with_capacity(taken.len());
+        for (number, changed_at) in taken {
             // A site that is no longer configured is no longer published.
             let Some(site) = sites.by_number(number) else { continue };
             if self.blocks_live(number) {
                 self.wait(number);
-            } else if self.agree_once(lease, site).await {
-                ready.push(Arc::clone(site));
+            } else {
+                since.insert(number, changed_at);
+                changed.push(Arc::clone(site));
             }
         }
+        let Agreed { ready, lost } = self.agree_on(lease, changed).await;
+        let mut unsent: Vec<_> = lost.iter().map(|site| site.number).collect();
         let node = Arc::clone(&self.node);
-        let keys = self.keys.clone();
-        let connections = Arc::clone(&self.connections);
-        let witnesses = Arc::clone(&self.witnesses);
-        let calls = futures_util::stream::iter(ready).map(|site| {
-            let raise = Raise { rows: node.recent(site.number), markers: Vec::new() };
-            let confirmed = witnesses.of(site.number);
-            let (link, keys, connections) = (&lease.link, &keys, &connections);
-            async move {
-                let begun = Instant::now();
-                let is_up = connections.get().is_some_and(|(number, _)| number == lease.number);
-                let outcome = match is_up {
-                    _ if raise.is_empty() => None,
-                    true => Some(raise.send(link, keys, &site.site).await),
-                    // Lost meanwhile: not even tried.
-                    false => Some(Err(RedisError::from((redis::ErrorKind::Io, "connection lost")))),
-                };
-                (site, confirmed, outcome, begun.elapsed())
-            }
+        let calls = ready.into_iter().map(|site| {
+            let rows = node.recent(site.number);
+            (site, Raise { rows, markers: Vec::new() })
         });
-        // Each reply counts as it comes: where a shard hangs, the others' success shows in time.
-        let mut outcomes = pin!(calls.buffer_unordered(lease.link.lanes()));
+        let calls = calls.filter(|(_, raise)| !raise.is_empty());
         let mut all_is_well = true;
-        while let Some((site, confirmed, outcome, duration)) = outcomes.next().await {
-            match outcome {
-                None => {}
-                Some(Ok(raised)) => {
-                    self.metrics.redis_publish_duration.observe(duration.as_secs_f64());
-                    self.connections.succeeded();
-                    self.confirmed(&site, &confirmed, &raised, true);
-                    self.show(&site, &raised);
-                }
-                Some(Err(error)) => {
-                    all_is_well = false;
-                    let is_troubled = self.failed(lease, &site, &error);
-                    if is_troubled {
-                        self.wait(site.number);
-                    } else {
-                        self.node.put_back_changed_site(site.number);
-                    }
-                }
+        self.raise_each(lease, calls, |publisher, site, sent| match sent {
+            Sent::Taken { raised, .. } => publisher.show(site, &raised),
+            Sent::Troubled => {
+                all_is_well = false;
+                publisher.wait(site.number);
             }
+            Sent::Lost => unsent.push(site.number),
+        })
+        .await;
+        for number in &unsent {
+            self.node.put_back_changed_site(*number, since.get(number).copied().unwrap_or_else(Instant::now));
         }
-        if took_all && all_is_well {
-            self.clock.caught_up_at = started;
-            self.clock.waiting_since = None;
+        let is_done = took_all && all_is_well && unsent.is_empty();
+        if is_done {
+            // What has come meanwhile is not late.
+            self.metrics.redis_publish_lag.set(0.0);
+        } else {
+            self.note_lag();
         }
-        let lag = if took_all && all_is_well { Duration::ZERO } else { self.clock.caught_up_at.elapsed() };
-        self.metrics.redis_publish_lag.set(lag.as_secs_f64());
-        took_all && all_is_well
+        is_done
     }
 
-    /// Redis is away: how long has something been waiting?
-    pub(super) fn note_waiting(&mut self) {
-        let waiting = self.node.take_changed_sites(1);
-        for site in &waiting {
-            self.node.put_back_changed_site(*site);
-        }
-        let since = (!waiting.is_empty()).then(|| self.clock.waiting_since.unwrap_or_else(Instant::now));
-        self.clock.waiting_since = since;
-        self.metrics.redis_publish_lag.set(since.map_or(0.0, |since| since.elapsed().as_secs_f64()));
+    /// How long has something been waiting?
+    pub(super) fn note_lag(&mut self) {
+        let lag = self.node.oldest_site_change().map_or(Duration::ZERO, |since| since.elapsed());
+        self.metrics.redis_publish_lag.set(lag.as_secs_f64());
     }
 
     /// The reply to a raise is as good as a read, for the periods that it covers.

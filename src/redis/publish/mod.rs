@@ -1,8 +1,9 @@
 //! The publisher: brings what the node has counted to Redis, live traffic before pages before
 //! history, and finds out when Redis forgot something.
 //!
-//! One call is in flight at a time (in a cluster, about one a shard), so every reply can be held
-//! against what was confirmed before the call. Nothing here is lost by a failure: a site goes back
+//! One call of a site is in flight at a time, so every reply can be held against what was confirmed before
+//! the call; small ones of different sites go out together, so that a hundred thousand sites don't wait for
+//! as many round trips. Nothing here is lost by a failure: a site goes back
 //! among the changed, a page's site is swept.
 
 mod calls;
@@ -26,6 +27,7 @@ use crate::redis::sweep::{Scope, Sweep};
 use crate::redis::totals::Totals;
 use crate::redis::witness::Witnesses;
 
+pub(in crate::redis) use calls::CALLS_AT_ONCE;
 pub(in crate::redis) use pages::may_raise;
 
 const LIVE_INTERVAL: Duration = Duration::from_millis(500);
@@ -101,8 +103,6 @@ struct Schedule {
     unpublished_at: Instant,
     /// History uses half of Redis at most: it rests as long as its last call took.
     history_at: Instant,
-    caught_up_at: Instant,
-    waiting_since: Option<Instant>,
 }
 
 /// What a step came to.
@@ -116,6 +116,12 @@ enum Step {
 pub(in crate::redis) struct Lease {
     pub(in crate::redis) link: Link,
     pub(in crate::redis) number: u64,
+}
+
+impl Lease {
+    pub(in crate::redis) fn is_current(&self, connections: &Connections) -> bool {
+        connections.get().is_some_and(|(number, _)| number == self.number)
+    }
 }
 
 impl<N: Node> Publisher<N> {
@@ -132,15 +138,8 @@ impl<N: Node> Publisher<N> {
         repairs: mpsc::Receiver<SiteNumber>,
     ) -> Self {
         let now = Instant::now();
-        let clock = Schedule {
-            live_at: now,
-            pages_at: now,
-            pages_round_began_at: now,
-            unpublished_at: now,
-            history_at: now,
-            caught_up_at: now,
-            waiting_since: None,
-        };
+        let clock =
+            Schedule { live_at: now, pages_at: now, pages_round_began_at: now, unpublished_at: now, history_at: now };
         Self {
             node,
             keys,
@@ -178,7 +177,7 @@ impl<N: Node> Publisher<N> {
             let lease = if is_held { None } else { self.lease() };
             let pause = match lease {
                 None => {
-                    self.note_waiting();
+                    self.note_lag();
                     IDLE_MAX
                 }
                 Some(lease) => {

@@ -1,9 +1,10 @@
 //! Pages that have changed, as they are folded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::calls::Sent;
 use super::{Lease, Publisher};
 use crate::counter::{ChangedPage, Contribution, EnrolledSite, Period, Site, SiteNumber, Source};
 use crate::redis::layout;
@@ -33,19 +34,38 @@ impl<N: Node> Publisher<N> {
             by_site.entry(changed.site).or_default().extend(changed.contributions(self.node.run()));
         }
         let sites = self.node.sites();
-        let mut by_site = by_site.into_iter();
-        for (number, rows) in by_site.by_ref() {
-            let Some(site) = sites.by_number(number) else { continue };
-            if !self.publish_pages_of(lease, site, rows).await {
-                self.wish(number, Scope::Unpublished);
-                if !self.is_current(lease) {
-                    break;
-                }
+        let mut changed = Vec::with_capacity(by_site.len());
+        for number in by_site.keys() {
+            if let Some(site) = sites.by_number(*number)
+                && !self.is_troubled(*number)
+            {
+                changed.push(Arc::clone(site));
             }
         }
-        // Not published for want of a connection: found again in the file.
-        for (number, _) in by_site {
+        let ready = self.agree_on(lease, changed).await.ready;
+        let mut waiting: Vec<_> =
+            ready.into_iter().filter_map(|site| Some((by_site.remove(&site.number)?, site))).collect();
+        for number in by_site.into_keys().filter(|number| sites.by_number(*number).is_some()) {
             self.wish(number, Scope::Unpublished);
+        }
+        // One call of each site after the other: what of a site is not taken is found again in the file.
+        while !waiting.is_empty() {
+            let calls: Vec<_> = waiting
+                .iter_mut()
+                .map(|(rows, site)| {
+                    let rest = rows.len().saturating_sub(ROWS_MAX);
+                    (Arc::clone(site), self.pages_raise(site, rows.drain(rest..)))
+                })
+                .collect();
+            let mut failed = HashSet::new();
+            self.raise_each(lease, calls.into_iter(), |publisher, site, sent| {
+                if !matches!(sent, Sent::Taken { is_whole: true, .. }) {
+                    failed.insert(site.number);
+                    publisher.wish(site.number, Scope::Unpublished);
+                }
+            })
+            .await;
+            waiting.retain(|(rows, site)| !rows.is_empty() && !failed.contains(&site.number));
         }
     }
 
@@ -63,34 +83,22 @@ impl<N: Node> Publisher<N> {
         sorted.await.unwrap_or_default()
     }
 
-    pub(super) async fn publish_pages_of(
-        &mut self,
-        lease: &Lease,
-        site: &EnrolledSite,
-        rows: Vec<Contribution>,
-    ) -> bool {
-        if self.is_troubled(site.number) || !self.agree_once(lease, site).await {
-            return false;
-        }
-        for chunk in rows.chunks(ROWS_MAX) {
-            let rows: Vec<_> = chunk.iter().filter(|row| may_raise(&site.site, row.period)).cloned().collect();
-            let confirmed = self.witnesses.of(site.number);
-            let mut markers: Vec<(Period, Source, MarkerMode)> = Vec::new();
-            for row in &rows {
-                if !markers.iter().any(|(period, source, _)| *period == row.period && *source == row.source) {
-                    // The run's first pages there, or all that it ever brought should be there.
-                    let mode = match confirmed.is_marked(row.period, &row.source) {
-                        true => MarkerMode::Look,
-                        false => MarkerMode::End,
-                    };
-                    markers.push((row.period, row.source.clone(), mode));
-                }
-            }
-            if self.raise(lease, site, &Raise { rows, markers }, true).await.is_err() {
-                return false;
+    /// One call's rows, with the markers of the keys where they belong.
+    fn pages_raise(&self, site: &EnrolledSite, rows: impl Iterator<Item = Contribution>) -> Raise {
+        let rows: Vec<_> = rows.filter(|row| may_raise(&site.site, row.period)).collect();
+        let confirmed = self.witnesses.of(site.number);
+        let mut markers: Vec<(Period, Source, MarkerMode)> = Vec::new();
+        for row in &rows {
+            if !markers.iter().any(|(period, source, _)| *period == row.period && *source == row.source) {
+                // The run's first pages there, or all that it ever brought should be there.
+                let mode = match confirmed.is_marked(row.period, &row.source) {
+                    true => MarkerMode::Look,
+                    false => MarkerMode::End,
+                };
+                markers.push((row.period, row.source.clone(), mode));
             }
         }
-        true
+        Raise { rows, markers }
     }
 }
 
