@@ -36,7 +36,7 @@
 //! [`counter::Tally`], writes that as one journal row, and syncs. It changes the figures in memory
 //! and wakes the batches; each hit is answered with the figures.
 //!
-//! A url that this worker has not counted today is first admitted (`ledger::admission`): a day has a
+//! A url that this worker does not know from earlier today is first admitted (`ledger::admission`): a day has a
 //! bounded number of new pages, and a hit of one too many counts under `(other)`, unless the page is
 //! found in the file or, known to another node, in Redis.
 //!

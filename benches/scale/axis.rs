@@ -65,7 +65,9 @@ impl Effort {
             [] => !self.quick || size <= quick_max,
             only => only.contains(&size),
         };
-        all.iter().copied().filter(|size| is_wanted(*size)).collect()
+        let sizes: Vec<_> = all.iter().copied().filter(|size| is_wanted(*size)).collect();
+        assert!(!sizes.is_empty(), "none of the sizes asked for is among {all:?}");
+        sizes
     }
 }
 

@@ -35,7 +35,8 @@ struct Arguments {
     /// How often each size is driven [default: 5, with --quick 2]
     #[arg(long)]
     rounds: Option<usize>,
-    /// Only sizes such as 1,100000; the curves then go to `target/bench`
+    /// Of sites, sites-redis, pages, days and connections, only sizes such as 1,100000; the curves then go to
+    /// `target/bench`
     #[arg(long, value_delimiter = ',')]
     sizes: Vec<u32>,
     /// What `cargo bench` adds of its own accord
@@ -76,7 +77,7 @@ fn main() {
         kept.insert(name.to_owned(), value.json());
     }
     kept.insert("commit".to_owned(), drive::commit().into());
-    kept.insert("quick".to_owned(), arguments.quick.into());
+    kept.insert("partial".to_owned(), is_partial.into());
     let json = serde_json::to_string_pretty(&kept).expect("numbers and names are JSON");
     std::fs::write(drive::directory().join("scale.json"), json).expect("the results can be kept");
 }

@@ -351,6 +351,10 @@ impl redis::node::Node for Node {
         self.ledger.put_back_changed_site(site, since);
     }
 
+    fn note_changed_site(&self, site: SiteNumber) {
+        self.ledger.note_changed_site(site);
+    }
+
     fn oldest_site_change(&self) -> Option<Instant> {
         self.ledger.oldest_site_change()
     }

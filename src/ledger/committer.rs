@@ -198,16 +198,11 @@ impl Committer {
         }
         let is_at_rest = self.last_hits.elapsed() > NEXT_HIT;
         let step = if is_at_rest { AT_REST } else { WITH_HITS.hurried(self.tail.len()) };
-        let reached_before = self.reached.journal;
         let mut outcome = self.commit(&gathered, step);
         let answer = outcome.as_ref().copied().map_err(|trouble| trouble.reason().clone());
         for done in waiting {
             // A waiter that has gone (its client has) needs no answer.
             let _ = done.send(answer.clone());
-        }
-        // After the answers, which need not wait for it.
-        if self.reached.journal > reached_before {
-            self.high_water.note(self.reached);
         }
         let mut next = Next::Go;
         for command in commands {
@@ -301,6 +296,7 @@ impl Committer {
         // From here on the batch is on disk; what is remembered of the file changes with it.
         if number > self.reached.journal {
             self.reached.journal = number;
+            self.high_water.note(self.reached);
         }
         self.run_number = run_number;
         self.prune = has_more_to_prune;

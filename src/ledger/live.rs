@@ -58,8 +58,8 @@ pub struct LiveCounter {
     journal_number: i64,
     /// Reads of Redis that still bring it. At 0 nobody has asked for it of late.
     reads_left: u8,
-    /// Redis has been asked for `beyond`.
-    was_read: bool,
+    /// Redis has been asked for `beyond` at least once.
+    knows_beyond: bool,
     /// One has brought it since it is asked for.
     is_read: bool,
 }
@@ -148,7 +148,7 @@ impl LiveSite {
         let in_file = counts.iter().map(|c| c.register.hits()).sum::<i64>();
         let unfolded = counter.own - counter.own_folded;
         let sum = in_file + unfolded;
-        if learned && counter.was_read {
+        if learned && counter.knows_beyond {
             // What was known from Redis is known from the file now.
             counter.beyond -= sum - counter.sum;
         }
@@ -259,9 +259,9 @@ impl LiveSite {
                 there.map_or(here.hits(), |there| here.merge(there).hits() - there.hits())
             };
             let beyond = total + contributed.iter().map(lacking).sum::<i64>() - counter.sum;
-            changed |= !counter.was_read || counter.beyond != beyond;
+            changed |= !counter.knows_beyond || counter.beyond != beyond;
             counter.beyond = beyond;
-            (counter.was_read, counter.is_read) = (true, true);
+            (counter.knows_beyond, counter.is_read) = (true, true);
             if *period == Period::Total
                 && let Some((_, there)) = contributed.iter().find(|(source, _)| Some(source) == run)
             {

@@ -437,6 +437,10 @@ impl Ledger {
         self.outbox.put_back_site(site, since);
     }
 
+    pub fn note_changed_site(&self, site: SiteNumber) {
+        self.outbox.site_changed(site);
+    }
+
     pub fn oldest_site_change(&self) -> Option<Instant> {
         self.outbox.oldest_site_change()
     }

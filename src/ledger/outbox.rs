@@ -1,8 +1,7 @@
 //! What waits to be published, and whether the file still takes hits. Bounded: more than fits is
 //! remembered as "this site has more", and found again in the file.
 
-use std::collections::VecDeque;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -30,9 +29,9 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    sites_order: VecDeque<SiteNumber>,
-    /// Since when a change of each waits.
+    /// Since when a change of each site waits, and the sites in that order.
     sites: FxHashMap<SiteNumber, Instant>,
+    sites_by_age: BTreeSet<(Instant, SiteNumber)>,
     /// What the run has counted of a page by now, in the order of `Day::page_periods`.
     pages: FxHashMap<(SiteNumber, Day, PageAddress), [i64; 3]>,
     overflowed: FxHashSet<SiteNumber>,
@@ -50,32 +49,18 @@ impl Outbox {
 
     pub fn site_changed(&self, site: SiteNumber) {
         if self.is_used {
-            let mut waiting = self.lock();
-            let waiting = &mut *waiting;
-            if let Entry::Vacant(entry) = waiting.sites.entry(site) {
-                entry.insert(Instant::now());
-                waiting.sites_order.push_back(site);
-            }
+            self.lock().add(site, Instant::now());
         }
     }
 
-    /// A site that was taken goes back to where it was: it is the next.
+    /// A site that was taken waits again since when it did.
     pub fn put_back_site(&self, site: SiteNumber, since: Instant) {
-        let mut waiting = self.lock();
-        let waiting = &mut *waiting;
-        match waiting.sites.entry(site) {
-            Entry::Occupied(mut entry) => *entry.get_mut() = since.min(*entry.get()),
-            Entry::Vacant(entry) => {
-                entry.insert(since);
-                waiting.sites_order.push_front(site);
-            }
-        }
+        self.lock().add(site, since);
     }
 
-    /// Since when the site waits that is taken next.
+    /// Since when the change waits that has waited longest.
     pub fn oldest_site_change(&self) -> Option<Instant> {
-        let waiting = self.lock();
-        waiting.sites.get(waiting.sites_order.front()?).copied()
+        self.lock().sites_by_age.first().map(|(since, _)| *since)
     }
 
     /// An import or the like: rows of frozen sources have changed.
@@ -114,8 +99,12 @@ impl Outbox {
     pub fn take_sites(&self, limit: usize) -> Vec<(SiteNumber, Instant)> {
         let mut waiting = self.lock();
         let waiting = &mut *waiting;
-        let count = limit.min(waiting.sites_order.len());
-        waiting.sites_order.drain(..count).filter_map(|site| waiting.sites.remove_entry(&site)).collect()
+        let oldest = std::iter::from_fn(|| waiting.sites_by_age.pop_first()).take(limit);
+        let taken: Vec<_> = oldest.map(|(since, site)| (site, since)).collect();
+        for (site, _) in &taken {
+            waiting.sites.remove(site);
+        }
+        taken
     }
 
     /// All of them.
@@ -155,6 +144,17 @@ impl Outbox {
     }
 }
 
+impl Waiting {
+    fn add(&mut self, site: SiteNumber, since: Instant) {
+        let known = self.sites.entry(site).or_insert(since);
+        if since < *known {
+            self.sites_by_age.remove(&(*known, site));
+            *known = since;
+        }
+        self.sites_by_age.insert((*known, site));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,10 +173,11 @@ mod tests {
         assert!(outbox.oldest_site_change().unwrap() >= taken[1].1);
         // Changed again while it was on its way: what it waits with is the older change.
         outbox.site_changed(SITES[0]);
-        taken.into_iter().for_each(|(site, since)| outbox.put_back_site(site, since));
+        taken.into_iter().rev().for_each(|(site, since)| outbox.put_back_site(site, since));
+        assert_eq!(outbox.oldest_site_change(), Some(first));
         let again = outbox.take_sites(usize::MAX);
-        assert_eq!(again.iter().map(|(site, _)| *site).collect::<Vec<_>>(), [SITES[1], SITES[2], SITES[0]]);
-        assert_eq!(again[2].1, first);
+        assert_eq!(again.iter().map(|(site, _)| *site).collect::<Vec<_>>(), SITES);
+        assert_eq!(again[0].1, first);
         assert_eq!((outbox.oldest_site_change(), outbox.take_sites(1)), (None, Vec::new()));
     }
 }

@@ -84,7 +84,7 @@ impl Rounds {
 }
 
 /// What a question about some sites came to; those that differ, or are in trouble, are in neither.
-pub(super) struct Agreed {
+pub(super) struct SitesAsked {
     pub ready: Vec<Arc<EnrolledSite>>,
     /// With the connection: nobody could say.
     pub lost: Vec<Arc<EnrolledSite>>,
@@ -232,7 +232,7 @@ impl<N: Node> Publisher<N> {
     }
 
     /// Which of the sites may be published.
-    pub(super) async fn agree_on(&mut self, lease: &Lease, sites: Vec<Arc<EnrolledSite>>) -> Agreed {
+    pub(super) async fn agree_on(&mut self, lease: &Lease, sites: Vec<Arc<EnrolledSite>>) -> SitesAsked {
         let agreement =
             |publisher: &mut Self, site: &EnrolledSite| publisher.progress.entry(site.number).or_default().agreement;
         let (mut ready, mut lost, mut unknown) = (Vec::with_capacity(sites.len()), Vec::new(), Vec::new());
@@ -259,6 +259,7 @@ impl<N: Node> Publisher<N> {
         while let Some((site, answer)) = answers.next().await {
             match answer {
                 Ok(difference) => {
+                    self.connections.succeeded();
                     self.found(&site, difference);
                     if agreement(self, &site) == Agreement::Agreed {
                         ready.push(site);
@@ -268,7 +269,7 @@ impl<N: Node> Publisher<N> {
                 Err(_) => lost.push(site),
             }
         }
-        Agreed { ready, lost }
+        SitesAsked { ready, lost }
     }
 
     /// Takes in whether the site's `meta` differs from this node's, and how.

@@ -14,8 +14,11 @@ pub trait Node: Send + Sync + 'static {
     /// longest waiting first; each with since when its first change waits.
     fn take_changed_sites(&self, limit: usize) -> Vec<(SiteNumber, Instant)>;
 
-    /// Puts a site back among the changed: its publication failed.
+    /// Puts a site that was taken back among the changed: its publication failed.
     fn put_back_changed_site(&self, site: SiteNumber, since: Instant);
+
+    /// A site is to be published again, though nothing has changed.
+    fn note_changed_site(&self, site: SiteNumber);
 
     /// Since when the change waits that has waited longest; none: nothing does.
     fn oldest_site_change(&self) -> Option<Instant>;

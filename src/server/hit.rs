@@ -246,7 +246,7 @@ impl Hits {
         Ok(Received { site, verdict })
     }
 
-    /// The page under which a hit counts: a worker asks the node once a day and url.
+    /// The page under which a hit counts: of a url that keeps coming, a worker asks the node twice a day.
     async fn counted_under<N: Node>(
         &self,
         node: &N,

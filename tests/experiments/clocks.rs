@@ -66,6 +66,13 @@ impl Clocked {
         std::fs::rename(&unfinished, &self.setting).unwrap();
     }
 
+    /// The node goes by what its clock was set to.
+    fn is_told(&self) -> bool {
+        let figures = self.host.node().get("/v1/sites/a/figures").json();
+        let told: DateTime<chrono::FixedOffset> = figures["as_of"].as_str().unwrap().parse().unwrap();
+        (told.to_utc() - (Utc::now() + self.ahead)).num_seconds().abs() < 60
+    }
+
     fn load(&self, dice: &mut StdRng) -> Load {
         let plan = Plan { clients: 2, pause: Duration::from_millis(8), pages: 50, ahead: self.ahead };
         Load::start(&self.book, &[self.host.door()], &plan, dice)
@@ -150,8 +157,10 @@ fn a_clock_that_jumps_back_or_ahead_takes_hits_where_it_stands_and_loses_none() 
     ];
     for jump in jumps {
         clocked.set(clocked.ahead + jump);
-        // By then it has looked.
+        // By then it looks again, and it is asked for its time before hits come, since those who ask while it
+        // looks may be told the old one.
         std::thread::sleep(2 * clocked.reread_after);
+        until("the node goes by its new clock", PATIENCE, || clocked.is_told());
         let load = clocked.load(&mut dice);
         std::thread::sleep(Duration::from_millis(400));
         load.stop();

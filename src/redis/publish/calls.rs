@@ -145,7 +145,7 @@ impl<N: Node> Publisher<N> {
             return;
         }
         tracing::warn!(site = %site.site.id, what, "Redis forgot counts that it had confirmed; bringing them again");
-        self.node.put_back_changed_site(number, now);
+        self.node.note_changed_site(number);
         let progress = self.progress.entry(number).or_default();
         let is_queued = progress.sweep.is_some();
         progress.sweep = Some(Sweep::new(Scope::All));

@@ -1,7 +1,5 @@
 //! History: sweeps over what earlier runs and imports have counted, and over all that Redis forgot.
 
-use std::time::Instant;
-
 use super::{Lease, Publisher, Step, may_raise};
 use crate::counter::{Contribution, EnrolledSite, SiteNumber};
 use crate::redis::node::{Node, RowKey};
@@ -175,7 +173,7 @@ impl<N: Node> Publisher<N> {
             tracing::info!(site = %site.site.id, "publishes again");
         }
         if is_waiting || sweep.scope == Scope::All {
-            self.node.put_back_changed_site(number, Instant::now());
+            self.node.note_changed_site(number);
         }
         if let Some(scope) = again {
             self.wish(number, scope);

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::calls::Sent;
 use super::{Lease, Publisher};
 use crate::counter::EnrolledSite;
-use crate::redis::check::Agreed;
+use crate::redis::check::SitesAsked;
 use crate::redis::node::{Node, Sighting};
 use crate::redis::raise::{Raise, Raised};
 
@@ -29,7 +29,7 @@ impl<N: Node> Publisher<N> {
                 changed.push(Arc::clone(site));
             }
         }
-        let Agreed { ready, lost } = self.agree_on(lease, changed).await;
+        let SitesAsked { ready, lost } = self.agree_on(lease, changed).await;
         let mut unsent: Vec<_> = lost.iter().map(|site| site.number).collect();
         let node = Arc::clone(&self.node);
         let calls = ready.into_iter().map(|site| {
@@ -47,8 +47,8 @@ impl<N: Node> Publisher<N> {
             Sent::Lost => unsent.push(site.number),
         })
         .await;
-        for number in &unsent {
-            self.node.put_back_changed_site(*number, since.get(number).copied().unwrap_or_else(Instant::now));
+        for (number, since) in unsent.iter().filter_map(|number| since.get_key_value(number)) {
+            self.node.put_back_changed_site(*number, *since);
         }
         let is_done = took_all && all_is_well && unsent.is_empty();
         if is_done {
