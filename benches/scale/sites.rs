@@ -32,7 +32,8 @@ pub fn measure_with_redis(directory: &Path, effort: Effort) -> Value {
         Point { redis: vec![redis], ..Point::of(node, sites, Pages::Sites(sites)) }
     };
     let points: Vec<_> = effort.sizes(&SIZES_WITH_REDIS, 1_000).into_iter().map(point).collect();
-    let mut value = axis::measure("Sites, one page each, published to Redis", "sites", &points, effort);
+    let mut value =
+        axis::measure("Sites, one page each, published to Redis", "sites", &points, effort.through_a_fold());
     let lags: Vec<_> = points.iter().map(|point| point.lags(effort)).collect();
     for (at, name) in ["lag s, a third on", "two thirds", "at the end"].into_iter().enumerate() {
         value.add_column(name, lags.iter().map(|lags| lags[at]));
