@@ -287,7 +287,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Statements keep the plan with which they were prepared. Otherwise SQLite looks at what is bound to some of
-/// them, and plans those anew each time that is something else: half of what a site's first hit cost.
+/// them, and plans those anew each time that is something else: most of what a site's first hit of a day cost.
 fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
