@@ -73,30 +73,25 @@ impl Origin {
 
     /// Whether a page at `url`, or one whose `Origin` header parses as `url`, belongs to it.
     pub fn covers(&self, url: &Url) -> bool {
-        let port_is_right = match self.port {
-            PortPattern::Any => true,
-            PortPattern::Exact(port) => url.port_or_known_default() == Some(port),
-        };
-        port_is_right && self.scheme.covers(url.scheme()) && self.host.covers(url)
+        self.is_reached_by(url.scheme(), url.port_or_known_default()) && self.host.covers(url)
     }
 
     /// The same of a url that was not parsed.
     pub fn covers_plain(&self, url: PlainUrl<'_>) -> bool {
+        self.is_reached_by(url.scheme, Some(url.port())) && self.host.covers_name(url.host)
+    }
+
+    fn is_reached_by(&self, scheme: &str, port: Option<u16>) -> bool {
+        let scheme_is_right = match self.scheme {
+            Scheme::Http => scheme == "http",
+            Scheme::Https => scheme == "https",
+            Scheme::Either => matches!(scheme, "http" | "https"),
+        };
         let port_is_right = match self.port {
             PortPattern::Any => true,
-            PortPattern::Exact(port) => port == if url.scheme == "https" { 443 } else { 80 },
+            PortPattern::Exact(wanted) => port == Some(wanted),
         };
-        port_is_right && self.scheme.covers(url.scheme) && self.host.covers_name(url.host)
-    }
-}
-
-impl Scheme {
-    fn covers(self, scheme: &str) -> bool {
-        match self {
-            Self::Http => scheme == "http",
-            Self::Https => scheme == "https",
-            Self::Either => matches!(scheme, "http" | "https"),
-        }
+        scheme_is_right && port_is_right
     }
 }
 

@@ -24,6 +24,11 @@ impl<'a> PlainUrl<'a> {
         let (host, path) = rest.split_at(rest.bytes().position(|byte| byte == b'/')?);
         (is_plain_host(host) && is_plain_path(path)).then_some(Self { scheme, host, path })
     }
+
+    /// Its scheme's, since it names none.
+    pub fn port(&self) -> u16 {
+        if self.scheme == "https" { 443 } else { 80 }
+    }
 }
 
 fn is_plain_host(host: &str) -> bool {

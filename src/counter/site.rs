@@ -254,13 +254,6 @@ impl fmt::Display for SiteId {
     }
 }
 
-/// So that a map keyed by site can be asked with a name that came in from outside.
-impl std::borrow::Borrow<str> for SiteId {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Period;

@@ -8,8 +8,8 @@ use rustc_hash::FxHashMap;
 /// Answers for recently seen texts, bounded in number and size.
 ///
 /// Two generations stand in for a list of least recently used: what is asked for again while it is
-/// old becomes young, and when the young are too many they are the old ones. A text is hashed once,
-/// with a key, since the texts come from strangers; of two with the same hash one is known.
+/// old becomes young, and when the young are too many they are the old ones. A text is known by its
+/// hash with a key, since the texts come from strangers; of two with the same hash one is known.
 ///
 /// A text is kept when it comes for the second time: those that come once, of which there may be very
 /// many, would only displace others.
@@ -31,9 +31,9 @@ struct Known<V> {
 
 /// Entries of a generation, and bytes of their texts, however long each is: under 4 MB in all.
 const ENTRIES_MAX: usize = 4_096;
-/// Twice as many, so that a text that would stay is seldom forgotten before it comes again.
-const SEEN: usize = 2 * ENTRIES_MAX;
 const TEXTS_BYTES_MAX: usize = 400 * ENTRIES_MAX;
+/// Twice the entries, so that a text that would stay is seldom forgotten before it comes again.
+const SEEN: usize = 2 * ENTRIES_MAX;
 
 impl<V> Default for Recent<V> {
     fn default() -> Self {

@@ -52,9 +52,8 @@ impl<N: Node> Publisher<N> {
         let begun = Instant::now();
         match raise.send(&lease.link, &self.keys, &site.site).await {
             Ok(raised) => {
-                self.metrics.redis_publish_duration.observe(begun.elapsed().as_secs_f64());
-                self.connections.succeeded();
-                if self.confirmed(site, &confirmed, &raised, of_current_run) { Ok(raised) } else { Err(()) }
+                let is_whole = self.confirmed(site, &confirmed, &raised, of_current_run, begun.elapsed());
+                if is_whole { Ok(raised) } else { Err(()) }
             }
             Err(error) => {
                 self.failed(lease, site, &error);
@@ -91,9 +90,7 @@ impl<N: Node> Publisher<N> {
         while let Some((site, confirmed, outcome, duration)) = outcomes.next().await {
             let sent = match outcome {
                 Ok(raised) => {
-                    self.metrics.redis_publish_duration.observe(duration.as_secs_f64());
-                    self.connections.succeeded();
-                    let is_whole = self.confirmed(&site, &confirmed, &raised, true);
+                    let is_whole = self.confirmed(&site, &confirmed, &raised, true, duration);
                     Sent::Taken { raised, is_whole }
                 }
                 Err(error) if self.failed(lease, &site, &error) => Sent::Troubled,
@@ -104,13 +101,16 @@ impl<N: Node> Publisher<N> {
     }
 
     /// Takes in a reply. False: it shows that Redis forgot something.
-    pub(super) fn confirmed(
+    fn confirmed(
         &mut self,
         site: &EnrolledSite,
         confirmed: &Witness,
         raised: &Raised,
         of_current_run: bool,
+        duration: Duration,
     ) -> bool {
+        self.metrics.redis_publish_duration.observe(duration.as_secs_f64());
+        self.connections.succeeded();
         let missing = confirmed.missing_in(raised);
         if let Some(missing) = &missing {
             self.forgot(site.number, missing);

@@ -61,7 +61,7 @@ impl<N: Node> Publisher<N> {
     }
 
     /// How long has something been waiting?
-    pub(super) fn note_lag(&mut self) {
+    pub(super) fn note_lag(&self) {
         let lag = self.node.oldest_site_change().map_or(Duration::ZERO, |since| since.elapsed());
         self.metrics.redis_publish_lag.set(lag.as_secs_f64());
     }

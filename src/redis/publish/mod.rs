@@ -3,8 +3,8 @@
 //!
 //! One call of a site is in flight at a time, so every reply can be held against what was confirmed before
 //! the call; small ones of different sites go out together, so that a hundred thousand sites don't wait for
-//! as many round trips. Nothing here is lost by a failure: a site goes back
-//! among the changed, a page's site is swept.
+//! as many round trips. Nothing here is lost by a failure: a site goes back among the changed, a page's
+//! site is swept.
 
 mod calls;
 mod history;
