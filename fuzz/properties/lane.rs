@@ -1,4 +1,4 @@
-//! The lane of hits: what it takes for a request is what hyper takes for the same one.
+//! The lane: what it takes for a request is what hyper takes for the same one.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -13,11 +13,9 @@ use hyper::http::request::Parts;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Version};
-use thongke::server::{Beacon, Field, HeaderFields, protocol};
+use thongke::server::{Asked, Field, HeaderFields, PlainRequest, protocol};
 
-const HIT_PATH: &str = "/v1/hit";
-
-const FIELDS: [Field; 12] = [
+const FIELDS: [Field; 14] = [
     Field::Host,
     Field::Origin,
     Field::UserAgent,
@@ -30,39 +28,46 @@ const FIELDS: [Field; 12] = [
     Field::XForwardedFor,
     Field::Forwarded,
     Field::XRequestId,
+    Field::IfNoneMatch,
+    Field::Referer,
 ];
 
 pub fn holds(bytes: &[u8]) {
     // What it does not take goes to hyper, every byte of it.
-    let Some(beacon) = Beacon::of(bytes, HIT_PATH) else { return };
-    assert!(beacon.length <= bytes.len());
-    let (whole, _) = bytes.split_at(beacon.length);
+    let Some(request) = PlainRequest::of(bytes, "") else { return };
+    assert!(request.length <= bytes.len());
+    let (whole, _) = bytes.split_at(request.length);
     let read = read_by_hyper(whole);
     let [(head, body)] = &*read.requests else { panic!("hyper reads {} requests", read.requests.len()) };
-    same(&beacon, head, body);
-    assert_eq!(read.told_last, beacon.is_last, "whether the connection ends with it");
+    same(&request, head, body);
+    assert_eq!(read.told_last, request.is_last, "whether the connection ends with it");
     // Not a byte too much: without its last one it is no request.
     let cut = whole.split_last().map_or(whole, |(_, rest)| rest);
-    assert!(Beacon::of(cut, HIT_PATH).is_none());
+    assert!(PlainRequest::of(cut, "").is_none());
     assert!(read_by_hyper(cut).requests.is_empty(), "hyper sees its end earlier");
     // Nor does what comes behind it change what it is.
     let read = read_by_hyper(bytes);
     let Some((head, body)) = read.requests.first() else { panic!("hyper reads no request") };
-    same(&beacon, head, body);
+    same(&request, head, body);
 }
 
-fn same(beacon: &Beacon<'_>, head: &Parts, body: &Bytes) {
-    assert_eq!((&head.method, head.version), (&Method::POST, Version::HTTP_11));
-    assert_eq!((head.uri.path(), head.uri.query()), (HIT_PATH, beacon.query));
+fn same(request: &PlainRequest<'_>, head: &Parts, body: &Bytes) {
+    let (method, path, expected, lengths) = match request.asked {
+        Asked::Hit { body } => (Method::POST, "/v1/hit".to_owned(), body, 1),
+        Asked::Pixel => (Method::GET, "/v1/hit.gif".to_owned(), &[][..], 0),
+        Asked::Figures { site } => (Method::GET, format!("/v1/sites/{site}/figures"), &[][..], 0),
+    };
+    assert_eq!((&head.method, head.version), (&method, Version::HTTP_11));
+    assert_eq!((head.uri.path(), head.uri.query()), (path.as_str(), request.query));
     assert_eq!((head.uri.scheme(), head.uri.authority()), (None, None));
-    assert_eq!(body, beacon.body);
+    assert_eq!(body, expected);
     for field in FIELDS {
-        assert!(HeaderFields::values(&head.headers, field).eq(beacon.fields.values(field)), "{field:?}");
+        assert!(HeaderFields::values(&head.headers, field).eq(request.fields.values(field)), "{field:?}");
     }
     for strange in [EXPECT, TRANSFER_ENCODING, UPGRADE] {
         assert!(!head.headers.contains_key(&strange), "{strange} asks for more than the lane does");
     }
-    assert_eq!(head.headers.get_all(CONTENT_LENGTH).iter().count(), 1);
+    assert_eq!(head.headers.get_all(CONTENT_LENGTH).iter().count(), lengths);
 }
 
 struct ReadByHyper {

@@ -22,12 +22,12 @@ use super::answer::{self, AnswerBody, CSV, JSON, StreamError};
 use super::connection::Answer;
 use super::figures::FigureAnswers;
 use super::host::Host;
-use super::lane::Beacon;
+use super::lane::PlainRequest;
 use super::node::Node;
 use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::wire::Wire;
-use super::{AdminSettings, body, framing, hit, openapi};
+use super::{AdminSettings, body, framing, fresh, hit, openapi};
 
 /// Rows that an export reads at once.
 const EXPORT_STEP: usize = 1_000;
@@ -97,7 +97,8 @@ impl<N: Node> Admin<N> {
             Operation::Bots => Ok(json(&self.node.spared(&site))),
             Operation::Figures => {
                 self.node.refresh(&site).await;
-                self.figures.query(&*self.node, &site, None, HeaderMap::new()).await
+                let rendered = self.figures.rendered(&*self.node, &site, None).await?;
+                Ok(fresh::answer(HeaderMap::new(), false, JSON, rendered.body.clone(), rendered.etag.clone()))
             }
             Operation::Import => self.import(&site, request, wire).await,
             Operation::Forget { source } => self.forget(&site, source).await,
@@ -217,7 +218,7 @@ impl<N: Node> Admin<N> {
 
 impl<N: Node> Answer for Admin<N> {
     /// Nobody posts one here: see [`Answer::hit_path`].
-    async fn answer_hit(&self, _: &Beacon<'_>, _: &Wire, _: &mut Vec<u8>) -> bool {
+    async fn answer_in_lane(&self, _: &PlainRequest<'_>, _: &Wire, _: &mut Vec<u8>) -> bool {
         true
     }
 

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::fields::{Field, HeaderFields};
+use super::fields::{self, Field, HeaderFields};
 
 /// Whose word is taken for who the client is; by default, nobody's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl TrustedProxies {
         if self.believes(client) {
             // Some proxies append to the line that is there, others add one below it.
             for line in headers.values(self.field.field()).rev() {
-                let Some(line) = std::str::from_utf8(line).ok().filter(|line| line.is_ascii()) else { break };
+                let Some(line) = fields::text(line) else { break };
                 let elements = FromTheRight(Some(line)).map(str::trim).filter(|element| !element.is_empty());
                 for element in elements {
                     let Some(address) = self.field.address_in(element) else { return client.map(household) };

@@ -14,20 +14,20 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 
 use super::answer::AnswerBody;
-use super::lane::{self, Beacon, Left};
+use super::lane::{self, Left, PlainRequest};
 use super::limits::HEAD_BYTES_MAX;
 use super::refusal::Refusal;
 use super::wire::{Order, Phase, Wire, WireIo};
 
 /// What answers requests: the public listener's endpoints, or the admin listener's.
 pub trait Answer: 'static {
-    /// The path to which hits are posted; none where none are.
-    fn hit_path(&self) -> Option<&str> {
+    /// What the paths of the lane's requests begin with; none where there is no lane.
+    fn lane_prefix(&self) -> Option<&str> {
         None
     }
 
-    /// Counts a hit and writes its answer; true if that is the connection's last.
-    fn answer_hit(&self, beacon: &Beacon<'_>, wire: &Wire, out: &mut Vec<u8>) -> impl Future<Output = bool>;
+    /// Does what is asked and writes the answer; true if that is the connection's last.
+    fn answer_in_lane(&self, request: &PlainRequest<'_>, wire: &Wire, out: &mut Vec<u8>) -> impl Future<Output = bool>;
 
     fn answer(&self, request: Request<Incoming>, wire: &Wire) -> impl Future<Output = Response<AnswerBody>>;
 

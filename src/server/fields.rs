@@ -1,6 +1,8 @@
-//! The header fields by which a hit is judged, however its request keeps them.
+//! The header fields by which what is asked most is judged, however its request keeps them.
 
-use hyper::header::{DNT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, USER_AGENT};
+use hyper::header::{
+    DNT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, ORIGIN, REFERER, USER_AGENT,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
@@ -16,6 +18,8 @@ pub enum Field {
     XForwardedFor,
     Forwarded,
     XRequestId,
+    IfNoneMatch,
+    Referer,
 }
 
 impl Field {
@@ -33,6 +37,8 @@ impl Field {
             Self::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
             Self::Forwarded => FORWARDED,
             Self::XRequestId => HeaderName::from_static("x-request-id"),
+            Self::IfNoneMatch => IF_NONE_MATCH,
+            Self::Referer => REFERER,
         }
     }
 }
@@ -45,6 +51,11 @@ pub trait HeaderFields {
     fn first(&self, field: Field) -> Option<&[u8]> {
         self.values(field).next()
     }
+}
+
+/// A value where it is text; what else one may hold has no meaning to anyone.
+pub fn text(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value).ok().filter(|text| text.is_ascii())
 }
 
 impl HeaderFields for HeaderMap {

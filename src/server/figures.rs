@@ -2,16 +2,15 @@
 
 use std::cell::RefCell;
 use std::hash::Hash;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::Response;
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::HeaderValue;
 use rustc_hash::FxHashMap;
 
 use crate::counter::{Day, EnrolledSite, Figures, SiteNumber, VisitorCounts, figures};
 
-use super::answer::{AnswerBody, JSON};
 use super::node::Node;
 use super::refusal::Refusal;
 use super::wanted::Wish;
@@ -21,19 +20,19 @@ use super::{clock, fresh};
 #[derive(Default)]
 pub struct FigureAnswers {
     /// With the figures that a site shows.
-    rendered: RefCell<FxHashMap<SiteNumber, Rendered>>,
+    rendered: RefCell<FxHashMap<SiteNumber, Rc<Rendered>>>,
     /// As a request wished for them.
-    on_request: RefCell<FxHashMap<(SiteNumber, Wish), Rendered>>,
+    on_request: RefCell<FxHashMap<(SiteNumber, Wish), Rc<Rendered>>>,
 }
 
-#[derive(Clone)]
-struct Rendered {
+/// An answer as it is for a second, shared by all whom it is given.
+pub struct Rendered {
     version: u64,
     second: i64,
     stale: bool,
     site: Arc<EnrolledSite>,
-    body: Bytes,
-    etag: HeaderValue,
+    pub body: Bytes,
+    pub etag: HeaderValue,
 }
 
 /// Sites whose answers a worker keeps; then it starts afresh.
@@ -42,33 +41,13 @@ const RENDERED_MAX: usize = 10_000;
 const ON_REQUEST_MAX: usize = 1_000;
 
 impl FigureAnswers {
-    /// The body of a counted hit's answer: with the figures that it wishes for, or those that the site shows.
-    pub async fn after_hit<N: Node>(
+    /// What is answered now: with the figures that are wished for, or those that the site shows.
+    pub async fn rendered<N: Node>(
         &self,
         node: &N,
         site: &Arc<EnrolledSite>,
         wish: Option<&Wish>,
-    ) -> Result<Bytes, Refusal> {
-        Ok(self.render(node, site, wish).await?.body)
-    }
-
-    pub async fn query<N: Node>(
-        &self,
-        node: &N,
-        site: &Arc<EnrolledSite>,
-        wish: Option<&Wish>,
-        request: HeaderMap,
-    ) -> Result<Response<AnswerBody>, Refusal> {
-        let rendered = self.render(node, site, wish).await?;
-        Ok(fresh::answer(request, JSON, rendered.body, rendered.etag))
-    }
-
-    async fn render<N: Node>(
-        &self,
-        node: &N,
-        site: &Arc<EnrolledSite>,
-        wish: Option<&Wish>,
-    ) -> Result<Rendered, Refusal> {
+    ) -> Result<Rc<Rendered>, Refusal> {
         let now = clock::now();
         let second = now.timestamp();
         // As a rule nothing has changed since it was rendered last.
@@ -78,7 +57,7 @@ impl FigureAnswers {
             && Arc::ptr_eq(&known.site, site)
             && node.version(site) == Some((known.version, known.stale))
         {
-            return Ok(known.clone());
+            return Ok(Rc::clone(known));
         }
         let today = Day::at(now, site.site.time_zone);
         let shown = wish.and_then(|wish| wish.figures.as_deref()).unwrap_or(&site.site.figures);
@@ -90,7 +69,7 @@ impl FigureAnswers {
             visitors = found;
             counts.version += version;
         }
-        let is_current = |known: &&Rendered| {
+        let is_current = |known: &&Rc<Rendered>| {
             (known.version, known.second, known.stale) == (counts.version, second, counts.stale)
                 && Arc::ptr_eq(&known.site, site)
         };
@@ -108,14 +87,14 @@ impl FigureAnswers {
         let figures = Figures::compose(told.as_ref().unwrap_or(&site.site), shown, now, counts.stale, hits, visitors);
         // A struct of strings and numbers always serialises.
         let body = Bytes::from(serde_json::to_vec(&figures).unwrap_or_default());
-        let rendered = Rendered {
+        let rendered = Rc::new(Rendered {
             version: counts.version,
             second,
             stale: counts.stale,
             site: Arc::clone(site),
             body,
             etag: etag_of(&figures),
-        };
+        });
         match wish {
             None => keep(&self.rendered, RENDERED_MAX, site.number, &rendered),
             Some(wish) => keep(&self.on_request, ON_REQUEST_MAX, (site.number, wish.clone()), &rendered),
@@ -124,12 +103,12 @@ impl FigureAnswers {
     }
 }
 
-fn keep<K: Eq + Hash>(all: &RefCell<FxHashMap<K, Rendered>>, limit: usize, key: K, rendered: &Rendered) {
+fn keep<K: Eq + Hash>(all: &RefCell<FxHashMap<K, Rc<Rendered>>>, limit: usize, key: K, rendered: &Rc<Rendered>) {
     let mut all = all.borrow_mut();
     if all.len() >= limit {
         all.clear();
     }
-    all.insert(key, rendered.clone());
+    all.insert(key, Rc::clone(rendered));
 }
 
 /// Over the figures, not over when they were read.

@@ -3,11 +3,12 @@
 use std::hash::{DefaultHasher, Hasher as _};
 
 use bytes::Bytes;
-use hyper::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
+use hyper::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::answer::{self, AnswerBody, CORP, CROSS_ORIGIN};
 use super::cors;
+use super::fields::{self, Field, HeaderFields};
 
 const FOR_A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1");
 
@@ -18,20 +19,21 @@ pub fn etag(write: impl FnOnce(&mut DefaultHasher)) -> HeaderValue {
     HeaderValue::from_str(&format!("W/\"{:016x}\"", hasher.finish())).unwrap_or(HeaderValue::from_static("W/\"0\""))
 }
 
+/// Whether the client has what the tag stands for.
+pub fn is_known(request: &impl HeaderFields, etag: &HeaderValue) -> bool {
+    let mut tags = request.values(Field::IfNoneMatch).filter_map(fields::text).flat_map(|list| list.split(','));
+    tags.any(|tag| tag.trim() == "*" || tag.trim().as_bytes() == etag.as_bytes())
+}
+
 /// The body, or that the client has it; any page may read it. The answer's header fields take the
 /// place of the request's, whose map hyper keeps for the connection's next request.
 pub fn answer(
     mut headers: HeaderMap,
+    is_known: bool,
     content_type: HeaderValue,
     body: Bytes,
     etag: HeaderValue,
 ) -> Response<AnswerBody> {
-    let is_known = headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .any(|tag| tag.trim() == "*" || tag.trim().as_bytes() == etag.as_bytes());
     headers.clear();
     headers.insert(ETAG, etag);
     headers.insert(CACHE_CONTROL, FOR_A_SECOND);

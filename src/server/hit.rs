@@ -16,7 +16,7 @@ use crate::metrics::{HitLabels, Metrics};
 use super::admission::{Admission, WhenExceeded};
 use super::answer::{self, CORP, CROSS_ORIGIN, JSON, NO_STORE, THONGKE_HIT, THONGKE_HIT_KIND};
 use super::client::Sender;
-use super::fields::{Field, HeaderFields};
+use super::fields::{self, Field, HeaderFields};
 use super::node::Node;
 use super::recent::Recent;
 use super::refusal::{Refusal, shown};
@@ -106,8 +106,7 @@ fn check_origin(site: &EnrolledSite, page: &str, headers: &impl HeaderFields) ->
         {
             return true;
         }
-        let url =
-            std::str::from_utf8(origin).ok().filter(|text| text.is_ascii()).and_then(|text| Url::parse(text).ok());
+        let url = fields::text(origin).and_then(|text| Url::parse(text).ok());
         url.is_some_and(|url| site.site.covers(&url))
     };
     if headers.values(Field::Origin).all(agrees) {

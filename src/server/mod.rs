@@ -1,8 +1,8 @@
 //! The HTTP server: one single-threaded worker per core, each with its own listening socket.
 //!
 //! `listener` accepts, `wire` is a socket that knows how long its client has been slow, `connection`
-//! speaks HTTP/1 on it (through hyper, or in the `lane` of hits), and `public` or `admin` answers: each endpoint in its own file, every refusal
-//! in `refusal`. Within a worker nothing is shared with another thread but the node and the
+//! speaks HTTP/1 on it (in the `lane` what is asked most, through hyper all else), and `public` or
+//! `admin` answers: each endpoint in its own file, every refusal in `refusal`. Within a worker nothing is shared with another thread but the node and the
 //! metrics, so there are no locks, and nothing borrowed is held across an await.
 //!
 //! What is public and hidden from these pages is so for `fuzz/properties`, which calls the readers of
@@ -33,6 +33,7 @@ mod host;
 mod lane;
 mod limits;
 mod listener;
+mod most_asked;
 pub mod node;
 mod occupancy;
 mod openapi;
@@ -68,7 +69,8 @@ pub use {
     client::household,
     connection::protocol,
     fields::{Field, HeaderFields},
-    lane::Beacon,
+    lane::PlainRequest,
+    most_asked::Asked,
 };
 
 use crate::metrics::Metrics;

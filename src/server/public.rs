@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CONNECTION, HeaderMap, HeaderValue, LOCATION, REFERER, VARY};
+use hyper::header::{ACCEPT, CONNECTION, HeaderMap, HeaderValue, LOCATION, VARY};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
@@ -19,12 +19,13 @@ use super::assets::Assets;
 use super::client::Sender;
 use super::connection::Answer;
 use super::durations::Durations;
-use super::fields::{Field, HeaderFields};
-use super::figures::FigureAnswers;
-use super::hit::{self, Hits, Verdict};
+use super::fields::{self, Field, HeaderFields};
+use super::figures::{FigureAnswers, Rendered};
+use super::hit::{self, Hits, Received, Verdict};
 use super::host::Host;
-use super::lane::{Beacon, Told};
+use super::lane::{self, PlainRequest};
 use super::limits::HIT_BYTES_MAX;
+use super::most_asked::{Asked, Told};
 use super::node::Node;
 use super::refusal::Refusal;
 use super::request_id::RequestId;
@@ -38,7 +39,6 @@ use super::{PublicSettings, body, cors, framing, fresh, history, pages};
 pub struct Public<N> {
     node: Arc<N>,
     settings: Arc<PublicSettings>,
-    hit_path: String,
     metrics: Arc<Metrics>,
     durations: Durations,
     assets: Assets,
@@ -49,26 +49,11 @@ pub struct Public<N> {
 
 type Outcome = Result<Response<AnswerBody>, Refusal>;
 
-/// A hit that is done with, and what its answer says.
-struct Taken {
-    verdict: Verdict,
-    figures: Option<Bytes>,
-    /// It wished for figures that there are not: that is said, and takes nothing from the hit.
-    wrong_wish: Option<Refusal>,
-}
-
-impl Taken {
-    fn status(&self) -> StatusCode {
-        if self.figures.is_some() { StatusCode::OK } else { StatusCode::NO_CONTENT }
-    }
-}
-
 impl<N: Node> Public<N> {
     pub fn new(node: Arc<N>, settings: Arc<PublicSettings>, metrics: Arc<Metrics>) -> Self {
         Self {
             node,
             hits: Hits::new(Arc::clone(&metrics), Arc::clone(&settings.admission), settings.limits_clients),
-            hit_path: format!("{}/v1/hit", settings.path_prefix),
             settings,
             durations: Durations::new(Arc::clone(&metrics)),
             assets: Assets::new(),
@@ -104,20 +89,12 @@ impl<N: Node> Public<N> {
             return Err(Refusal::Method { allow: route.allow() });
         }
         match route {
-            Route::Hit => self.hit(uri, head, body, wire).await,
-            Route::Pixel => Ok(self.pixel(uri, head, wire).await),
-            Route::Figures { site } => {
-                let sites = self.node.sites();
-                let site = hit::find_site(&sites, site)?;
-                let wish = match Wanted::of(uri.query())? {
-                    Wanted::Nothing => return Err(Refusal::FiguresNone),
-                    Wanted::OfSite => None,
-                    Wanted::Other(wish) => Some(wish),
-                };
-                wish.iter().try_for_each(|wish| wish.check(&site.site))?;
-                self.node.refresh(&site).await;
-                self.figures.query(&*self.node, &site, wish.as_ref(), std::mem::take(&mut head.headers)).await
+            Route::Hit => {
+                let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
+                self.most_asked(Asked::Hit { body: &bytes }, uri, head, wire).await
             }
+            Route::Pixel => self.most_asked(Asked::Pixel, uri, head, wire).await,
+            Route::Figures { site } => self.most_asked(Asked::Figures { site }, uri, head, wire).await,
             Route::PageFigures { site } => {
                 let make = |site, query| pages::figures(Arc::clone(&self.node), site, query);
                 self.shared("pages/figures", site, uri, &mut head.headers, JSON, make).await
@@ -168,39 +145,46 @@ impl<N: Node> Public<N> {
         let site = told.map_or(site.clone(), |told| Arc::new(EnrolledSite { number: site.number, site: told }));
         let asked = format!("{what} {} {query}", site.number.0);
         let made = self.shared.get(asked, || make(site, query)).await?;
-        Ok(fresh::answer(std::mem::take(headers), content_type, made.body, made.etag))
+        let is_known = fresh::is_known(headers, &made.etag);
+        Ok(fresh::answer(std::mem::take(headers), is_known, content_type, made.body, made.etag))
     }
 
-    async fn hit(&self, uri: &Uri, head: &mut Parts, body: Incoming, wire: &Wire) -> Outcome {
-        let bytes = body::collect(body, HIT_BYTES_MAX, wire).await?;
-        let taken = self.take_hit(uri.query(), &bytes, &head.headers, wire).await?;
-        if let Some(refusal) = &taken.wrong_wish {
-            let id = self.request_id(&head.headers, wire);
-            return Ok(self.refused_wish(refusal, taken.verdict, id));
+    async fn most_asked(&self, asked: Asked<'_>, uri: &Uri, head: &mut Parts, wire: &Wire) -> Outcome {
+        let told = self.tell(asked, uri.query(), &head.headers, wire).await?;
+        Ok(told.response(std::mem::take(&mut head.headers)))
+    }
+
+    async fn tell<H: HeaderFields>(
+        &self,
+        asked: Asked<'_>,
+        query: Option<&str>,
+        headers: &H,
+        wire: &Wire,
+    ) -> Result<Told, Refusal> {
+        match asked {
+            Asked::Hit { body } => self.hit(query, body, headers, wire).await,
+            Asked::Pixel => Ok(self.pixel(query, headers, wire).await),
+            Asked::Figures { site } => self.figures(site, query, headers).await,
         }
-        let headers = hit::answer_headers(std::mem::take(&mut head.headers), taken.verdict, taken.figures.is_some());
-        let status = taken.status();
-        Ok(answer::with_body(status, headers, taken.figures.unwrap_or_default()))
     }
 
-    async fn take_hit<H: HeaderFields>(
+    async fn hit<H: HeaderFields>(
         &self,
         query: Option<&str>,
         body: &[u8],
         headers: &H,
         wire: &Wire,
-    ) -> Result<Taken, Refusal> {
+    ) -> Result<Told, Refusal> {
         let wanted = Wanted::of(query);
         let with_figures = wanted.as_ref().is_ok_and(|wanted| *wanted != Wanted::Nothing);
         let fields = hit::Fields::parse(body)?;
         let sender = self.sender(headers, wire);
-        let received = self.hits.count(&*self.node, &fields, headers, &sender, with_figures).await?;
+        let Received { site, verdict } = self.hits.count(&*self.node, &fields, headers, &sender, with_figures).await?;
         // The hit is done with: whatever happens to the figures, it must not read as if it were not.
-        let (figures, wrong_wish) = match self.figures_for(&received.site, wanted).await {
-            Ok(figures) => (figures, None),
-            Err(refusal) => (None, Some(refusal)),
-        };
-        Ok(Taken { verdict: received.verdict, figures, wrong_wish })
+        Ok(match self.figures_for(&site, wanted).await {
+            Ok(figures) => Told::Hit { verdict, figures },
+            Err(refusal) => Told::Else(self.refused_wish(&refusal, verdict, self.request_id(headers, wire))),
+        })
     }
 
     /// The figures of a hit's answer, where it wants some and they are at hand; or what is wrong with its wish.
@@ -208,40 +192,44 @@ impl<N: Node> Public<N> {
         &self,
         site: &Arc<EnrolledSite>,
         wanted: Result<Wanted, Refusal>,
-    ) -> Result<Option<Bytes>, Refusal> {
+    ) -> Result<Option<Rc<Rendered>>, Refusal> {
         let wish = match wanted? {
             Wanted::Nothing => return Ok(None),
             Wanted::OfSite => None,
             Wanted::Other(wish) => Some(wish),
         };
         wish.iter().try_for_each(|wish| wish.check(&site.site))?;
-        Ok(self.figures.after_hit(&*self.node, site, wish.as_ref()).await.ok())
+        Ok(self.figures.rendered(&*self.node, site, wish.as_ref()).await.ok())
+    }
+
+    async fn figures(&self, site: &str, query: Option<&str>, headers: &impl HeaderFields) -> Result<Told, Refusal> {
+        let site = hit::find_site(&self.node.sites(), site)?;
+        let wish = match Wanted::of(query)? {
+            Wanted::Nothing => return Err(Refusal::FiguresNone),
+            Wanted::OfSite => None,
+            Wanted::Other(wish) => Some(wish),
+        };
+        wish.iter().try_for_each(|wish| wish.check(&site.site))?;
+        self.node.refresh(&site).await;
+        let rendered = self.figures.rendered(&*self.node, &site, wish.as_ref()).await?;
+        let is_known = fresh::is_known(headers, &rendered.etag);
+        Ok(Told::Figures { rendered, is_known })
     }
 
     /// Always the picture: a page without a script shows no broken one, whatever became of the hit.
-    async fn pixel(&self, uri: &Uri, head: &Parts, wire: &Wire) -> Response<AnswerBody> {
-        let query = uri.query().unwrap_or_default();
-        let referer = head.headers.get(REFERER).and_then(|value| value.to_str().ok());
-        let outcome = match hit::Fields::parse_query(query, referer) {
+    async fn pixel<H: HeaderFields>(&self, query: Option<&str>, headers: &H, wire: &Wire) -> Told {
+        let referer = headers.first(Field::Referer).and_then(fields::text);
+        let outcome = match hit::Fields::parse_query(query.unwrap_or_default(), referer) {
             Err(refusal) => Err(refusal),
             Ok(fields) => {
-                let sender = self.sender(&head.headers, wire);
-                self.hits.count(&*self.node, &fields, &head.headers, &sender, false).await
+                let sender = self.sender(headers, wire);
+                self.hits.count(&*self.node, &fields, headers, &sender, false).await
             }
         };
-        let mut response = Assets::pixel();
         match outcome {
-            Ok(received) => received.verdict.put(response.headers_mut()),
-            Err(refusal) => {
-                let id = self.request_id(&head.headers, wire);
-                self.note(&refusal, &id);
-                id.put(response.headers_mut());
-                *response.status_mut() = refusal.status();
-                refusal.put_headers(response.headers_mut());
-                response.headers_mut().insert(THONGKE_HIT, HeaderValue::from_static(refusal.reason()));
-            }
+            Ok(Received { verdict, .. }) => Told::Pixel { verdict },
+            Err(refusal) => Told::Else(self.refused_pixel(&refusal, self.request_id(headers, wire))),
         }
-        response
     }
 
     /// Who sends a hit; says once if a proxy seems to be taken for a client, before a limit meets it.
@@ -285,6 +273,17 @@ impl<N: Node> Public<N> {
         response
     }
 
+    /// The picture, and in its head why the hit is refused.
+    fn refused_pixel(&self, refusal: &Refusal, id: RequestId) -> Response<AnswerBody> {
+        self.note(refusal, &id);
+        let mut response = Assets::pixel();
+        id.put(response.headers_mut());
+        *response.status_mut() = refusal.status();
+        refusal.put_headers(response.headers_mut());
+        response.headers_mut().insert(THONGKE_HIT, HeaderValue::from_static(refusal.reason()));
+        response
+    }
+
     /// In the log only where that is asked for, and nothing of what a stranger wrote.
     fn note(&self, refusal: &Refusal, id: &RequestId) {
         tracing::debug!(request_id = %id, status = refusal.status().as_u16(), reason = refusal.reason(), "refused");
@@ -293,36 +292,21 @@ impl<N: Node> Public<N> {
 }
 
 impl<N: Node> Answer for Public<N> {
-    fn hit_path(&self) -> Option<&str> {
-        Some(&self.hit_path)
+    fn lane_prefix(&self) -> Option<&str> {
+        Some(&self.settings.path_prefix)
     }
 
-    async fn answer_hit(&self, beacon: &Beacon<'_>, wire: &Wire, out: &mut Vec<u8>) -> bool {
+    async fn answer_in_lane(&self, request: &PlainRequest<'_>, wire: &Wire, out: &mut Vec<u8>) -> bool {
         let started = Instant::now();
-        let taken = self.take_hit(beacon.query, beacon.body, &beacon.fields, wire).await;
-        let is_last = beacon.is_last || wire.order() != Order::Serve;
-        let id = || self.request_id(&beacon.fields, wire);
-        let told = match taken {
-            Ok(Taken { verdict, wrong_wish: Some(refusal), .. }) => Err(self.refused_wish(&refusal, verdict, id())),
-            Ok(taken) => Ok(taken),
-            Err(refusal) => Err(self.refused(&refusal, id())),
+        let PlainRequest { asked, query, fields, .. } = request;
+        let told = match self.tell(*asked, *query, fields, wire).await {
+            Ok(told) => told,
+            Err(refusal) => Told::Else(self.refused(&refusal, self.request_id(fields, wire))),
         };
-        let (status, is_last) = match told {
-            Ok(taken) => {
-                let origin = beacon.fields.first(Field::Origin);
-                Told { verdict: taken.verdict, origin, figures: taken.figures.as_deref(), is_last }.write(out);
-                (taken.status(), is_last)
-            }
-            Err(mut response) => {
-                if is_last {
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                let told = (response.status(), response.headers().contains_key(CONNECTION));
-                out.extend_from_slice(&answer::on_the_wire(response));
-                told
-            }
-        };
-        self.durations.observe(Route::Hit.label(), status, started.elapsed());
+        let is_last = request.is_last || wire.order() != Order::Serve || told.closes();
+        let status = told.status();
+        lane::write(told, fields.first(Field::Origin), is_last, out);
+        self.durations.observe(asked.route().label(), status, started.elapsed());
         is_last
     }
 

@@ -85,21 +85,130 @@ fn run(cases: &[Case]) {
     node.stop();
 }
 
-/// An answer's status and fields, but for those that are never twice the same.
-fn told(node: &Node, request: &str) -> Vec<String> {
+/// An answer's status, fields and body, but for what is never twice the same.
+fn told(node: &Node, request: &str) -> (Vec<String>, String) {
     let mut stream = TcpStream::connect(&node.public).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
-    let answer = String::from_utf8(answer).unwrap();
-    let (head, _) = answer.split_once("\r\n\r\n").unwrap();
-    let mut lines: Vec<_> = head.to_ascii_lowercase().lines().map(str::to_owned).collect();
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let mut lines: Vec<_> = head.lines().map(str::to_owned).collect();
+    for line in &mut lines {
+        if let Some((name, value)) = line.split_once(':') {
+            *line = format!("{}:{value}", name.to_ascii_lowercase());
+        }
+    }
     assert!(lines.iter().any(|line| line.starts_with("date: ")), "{head}");
     lines.retain(|line| !line.starts_with("date: ") && !line.starts_with("x-request-id: "));
     lines.sort();
-    lines
+    (lines, body.to_owned())
+}
+
+/// Asks by the lane and, by a field that only hyper is trusted with, around it; the request ends with its head.
+fn told_alike(node: &Node, request: &str) -> (Vec<String>, String) {
+    let around = request.replacen("\r\n\r\n", "\r\nTrailer: none\r\n\r\n", 1);
+    for _ in 0..5 {
+        let (lane, hyper) = (told(node, request), told(node, &around));
+        // Another second may have begun between them, or another day.
+        if lane == hyper {
+            return lane;
+        }
+        assert_eq!(lane.0.len(), hyper.0.len(), "{request}: {lane:?} {hyper:?}");
+    }
+    panic!("{request} is answered otherwise through hyper: {:?} {:?}", told(node, request), told(node, &around));
+}
+
+#[test]
+fn the_figures_and_the_pixel_are_answered_alike_whichever_way_they_are_asked_for() {
+    let (_directory, node) = node();
+    node.hit("/a");
+    let figures = "/v1/sites/demo/figures";
+    let own = "Origin: http://localhost\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0\r\n";
+    for connection in ["", "Connection: close\r\n", "Connection: keep-alive\r\n"] {
+        let ask = |path: &str, fields: &str| {
+            let (lines, body) =
+                told_alike(&node, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n{fields}{connection}\r\n"));
+            let status: u16 =
+                lines.iter().find_map(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)).unwrap().parse().unwrap();
+            assert_eq!(lines.iter().any(|line| line == "connection: close"), connection.contains("close"), "{path}");
+            (status, body)
+        };
+        // The pixel has changed them since the last time.
+        let tag = node.get(figures).header("etag").unwrap().to_owned();
+        for known in [tag.clone(), format!("\"a\"\r\nIf-None-Match: b , {tag}"), "*".to_owned()] {
+            assert_eq!(ask(figures, &format!("If-None-Match: {known}\r\n")), (304, String::new()), "{known}");
+        }
+        assert_eq!(ask(&format!("{figures}?figures=today&language=en"), "If-None-Match: *\r\n").0, 304);
+        for (query, status) in [
+            ("", 200),
+            ("?", 200),
+            ("?figures=total,today&language=en&label_style=relative", 200),
+            ("?figures=today%2Cweek&x=/?:@", 200),
+            ("?figures=0", 400),
+            ("?figures=tomorrow", 400),
+            ("?figures=online", 400),
+            ("?language=en&language=vi", 400),
+        ] {
+            assert_eq!(ask(&format!("{figures}{query}"), own).0, status, "{query}");
+            assert_eq!(ask(&format!("{figures}{query}"), "If-None-Match: \"\u{e9}\", *\r\n").0, status, "{query}");
+        }
+        for (path, status) in
+            [("/v1/sites/nobody/figures", 404), ("/v1/sites/Demo/figures", 404), ("/v1/sites/d%65mo/figures", 404)]
+        {
+            assert_eq!(ask(path, own).0, status, "{path}");
+        }
+        for (query, fields, status) in [
+            ("?site=demo&url=http%3A%2F%2Flocalhost%2Fa", own, 200),
+            ("?site=demo&url=http://localhost/?id=1&title=Tin+t%E1%BB%A9c", own, 200),
+            ("?site=demo&url=http://localhost/", "", 200),
+            ("?site=demo&url=http://localhost/", "User-Agent: Googlebot/2.1\r\n", 200),
+            ("?site=demo&url=http://localhost/", "Sec-Fetch-Mode: navigate\r\n", 200),
+            ("?site=demo", "Referer: http://localhost/a\r\n", 200),
+            ("?site=demo", "Referer: http://localhost/\u{e9}\r\n", 400),
+            ("?site=demo&url=http://localhost/", "Origin: http://b.vn\r\n", 403),
+            ("?site=demo&url=http://b.vn/", own, 403),
+            ("?site=nobody&url=http://localhost/", own, 404),
+            ("?site=demo&site=demo&url=http://localhost/", own, 400),
+            ("?site=demo&url=%ff", own, 400),
+            ("?", own, 400),
+            ("", own, 400),
+        ] {
+            let (answered, body) = ask(&format!("/v1/hit.gif{query}"), fields);
+            assert_eq!((answered, body.starts_with("GIF89a")), (status, true), "{query} {fields}");
+        }
+    }
+    node.stop();
+}
+
+/// What is kept open answers whatever comes, in its order, and the rest is hyper's from where it must be.
+#[test]
+fn requests_of_all_kinds_may_follow_one_another_at_once() {
+    let get = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n{more}\r\n");
+    let figures = get("/v1/sites/demo/figures", "");
+    let known = get("/v1/sites/demo/figures", "If-None-Match: *\r\n");
+    let pixel = get("/v1/hit.gif?site=demo&url=http://localhost/a", "");
+    let lost = get("/v1/hit.gif?site=demo", "");
+    let unknown = get("/v1/sites/nobody/figures", "");
+    let kept = good_with("");
+    let counted = [&*figures, &kept, &known, &pixel, &lost, &unknown, &figures].concat();
+    let answers = &[200, 204, 304, 200, 400, 404, 200];
+    let with_body = |request: &str| request.replacen("\r\n\r\n", "\r\nContent-Length: 4\r\n\r\n{\"a\"", 1);
+    run(&[
+        ("all kinds", counted.clone(), answers, 2),
+        ("and half a request", counted.clone() + &pixel[..pixel.len() - 2], answers, 2),
+        ("hyper's among them", [&*pixel, &get("/nothing", ""), &pixel, &kept].concat(), &[200, 404, 200, 204], 3),
+        ("one with a body, which is no request", [&*with_body(&pixel), &figures].concat(), &[200, 200], 1),
+        ("one without a Host", [&*pixel, &figures.replacen("Host: a\r\n", "", 1), &pixel].concat(), &[200, 400], 1),
+        (
+            "nothing behind the last",
+            [&*pixel, &get("/v1/hit.gif?site=demo&url=http://localhost/a", "Connection: close\r\n"), &pixel].concat(),
+            &[200, 200],
+            2,
+        ),
+    ]);
 }
 
 #[test]
@@ -130,9 +239,9 @@ fn a_hit_is_answered_alike_whichever_way_it_is_read() {
         ("", own, ""),
     ] {
         for connection in ["", "Connection: close\r\n", "Connection: keep-alive\r\n"] {
-            let lane = told(&node, &post(query, origin, body, connection));
+            let (lane, _) = told(&node, &post(query, origin, body, connection));
             // A field that only hyper is trusted with.
-            let hyper = told(&node, &post(query, origin, body, &format!("{connection}Trailer: none\r\n")));
+            let (hyper, _) = told(&node, &post(query, origin, body, &format!("{connection}Trailer: none\r\n")));
             assert_eq!(lane, hyper, "{query} {origin} {body} {connection}");
         }
     }

@@ -1,54 +1,95 @@
-//! A counted hit's answer, as bytes.
+//! What is told most, as bytes.
 
 use std::cell::RefCell;
 
-use crate::server::clock;
-use crate::server::hit::Verdict;
+use hyper::header::{CONNECTION, HeaderValue};
 
-/// What is told to the page that sent a hit.
-pub struct Told<'a> {
-    pub verdict: Verdict,
-    /// The page's origin, which may read the answer.
-    pub origin: Option<&'a [u8]>,
-    /// The figures as JSON, where they are wanted.
-    pub figures: Option<&'a [u8]>,
-    /// The connection ends with it.
-    pub is_last: bool,
+use crate::server::assets::PIXEL;
+use crate::server::hit::Verdict;
+use crate::server::most_asked::Told;
+use crate::server::{answer, clock};
+
+/// What a body is, and what goes with that: as `answer::put_type` has it, and any page may load it.
+macro_rules! typed {
+    ($content_type:literal) => {
+        concat!(
+            "HTTP/1.1 200 OK\r\ncontent-type: ",
+            $content_type,
+            "\r\nx-content-type-options: nosniff\r\n\
+             content-security-policy: default-src 'none'; frame-ancestors 'none'; sandbox\r\n\
+             referrer-policy: no-referrer\r\ncross-origin-resource-policy: cross-origin\r\n",
+        )
+        .as_bytes()
+    };
 }
 
-impl Told<'_> {
-    pub fn write(&self, out: &mut Vec<u8>) {
-        match self.figures {
-            None => out.extend_from_slice(b"HTTP/1.1 204 No Content\r\n"),
-            Some(figures) => {
-                out.extend_from_slice(
-                    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\n\
-                      content-security-policy: default-src 'none'; frame-ancestors 'none'; sandbox\r\n\
-                      referrer-policy: no-referrer\r\ncross-origin-resource-policy: cross-origin\r\n",
-                );
-                put_length(figures.len(), out);
+/// `origin`: the page's that asks. `is_last`: the connection ends with it.
+pub fn write(told: Told, origin: Option<&[u8]>, is_last: bool, out: &mut Vec<u8>) {
+    match told {
+        Told::Hit { verdict, figures } => {
+            match &figures {
+                None => out.extend_from_slice(b"HTTP/1.1 204 No Content\r\n"),
+                Some(figures) => {
+                    out.extend_from_slice(typed!("application/json"));
+                    put_length(figures.body.len(), out);
+                }
             }
+            if let Some(origin) = origin {
+                out.extend_from_slice(b"access-control-allow-origin: ");
+                out.extend_from_slice(origin);
+                out.extend_from_slice(b"\r\n");
+            }
+            out.extend_from_slice(b"vary: origin\r\naccess-control-expose-headers: Thongke-Hit, Thongke-Hit-Kind\r\n");
+            put_verdict(verdict, out);
+            end_head(is_last, out);
+            out.extend_from_slice(figures.as_ref().map_or(&[], |figures| &figures.body));
         }
-        put_date(out);
-        if self.is_last {
-            out.extend_from_slice(b"connection: close\r\n");
+        Told::Pixel { verdict } => {
+            out.extend_from_slice(typed!("image/gif"));
+            put_length(PIXEL.len(), out);
+            put_verdict(verdict, out);
+            end_head(is_last, out);
+            out.extend_from_slice(PIXEL);
         }
-        if let Some(origin) = self.origin {
-            out.extend_from_slice(b"access-control-allow-origin: ");
-            out.extend_from_slice(origin);
+        Told::Figures { rendered, is_known } => {
+            let body = if is_known { &[][..] } else { &rendered.body };
+            if is_known {
+                out.extend_from_slice(b"HTTP/1.1 304 Not Modified\r\ncross-origin-resource-policy: cross-origin\r\n");
+            } else {
+                out.extend_from_slice(typed!("application/json"));
+                put_length(body.len(), out);
+            }
+            out.extend_from_slice(b"access-control-allow-origin: *\r\ncache-control: public, max-age=1\r\netag: ");
+            out.extend_from_slice(rendered.etag.as_bytes());
             out.extend_from_slice(b"\r\n");
+            end_head(is_last, out);
+            out.extend_from_slice(body);
         }
-        out.extend_from_slice(
-            b"cache-control: no-store\r\nvary: origin\r\naccess-control-expose-headers: Thongke-Hit, Thongke-Hit-Kind\r\nthongke-hit: ",
-        );
-        out.extend_from_slice(self.verdict.result.as_bytes());
-        if let Some(kind) = self.verdict.kind {
-            out.extend_from_slice(b"\r\nthongke-hit-kind: ");
-            out.extend_from_slice(kind.as_bytes());
+        Told::Else(mut response) => {
+            if is_last {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            out.extend_from_slice(&answer::on_the_wire(response));
         }
-        out.extend_from_slice(b"\r\n\r\n");
-        out.extend_from_slice(self.figures.unwrap_or_default());
     }
+}
+
+fn put_verdict(verdict: Verdict, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"cache-control: no-store\r\nthongke-hit: ");
+    out.extend_from_slice(verdict.result.as_bytes());
+    if let Some(kind) = verdict.kind {
+        out.extend_from_slice(b"\r\nthongke-hit-kind: ");
+        out.extend_from_slice(kind.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn end_head(is_last: bool, out: &mut Vec<u8>) {
+    put_date(out);
+    if is_last {
+        out.extend_from_slice(b"connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 fn put_length(length: usize, out: &mut Vec<u8>) {

@@ -1,18 +1,18 @@
-//! The lane of hits: requests that post one and are as beacons are, without a detour.
+//! The lane: requests of those that are asked most and are as browsers send them, without a detour.
 //!
-//! Hits are nearly all that a counter is sent, and nearly all of them arrive whole, in one segment,
-//! with nothing about them that needs a second look. Those are read, counted and answered here, in
-//! a third of the work. Anything else (another path, a part of a request, chunks, a doubtful length)
-//! goes to hyper with every byte that was read, and the connection stays hyper's from then on.
-//! So there is one opinion on what is malformed, and it is not this lane's.
+//! Hits, the pixel and the figures are nearly all that a counter is asked, and nearly all of these
+//! requests arrive whole, in one segment, with nothing about them that needs a second look. They are
+//! read and answered here, in a third of the work. Anything else (another path, a part of a request,
+//! chunks, a doubtful length) goes to hyper with every byte that was read, and the connection stays
+//! hyper's from then on. So there is one opinion on what is malformed, and it is not this lane's.
 
 mod answer;
-mod beacon;
+mod request;
 
 use std::rc::Rc;
 
-pub use answer::{Told, put_date};
-pub use beacon::Beacon;
+pub use answer::{put_date, write};
+pub use request::PlainRequest;
 
 use super::connection::Answer;
 use super::wire::{Order, Phase, Wire};
@@ -29,22 +29,22 @@ pub enum Left {
 const KEPT_BYTES_MAX: usize = 2_048;
 
 pub async fn serve<A: Answer>(wire: Rc<Wire>, answers: Rc<A>) -> Left {
-    let Some(hit_path) = answers.hit_path() else { return Left::ToHyper };
+    let Some(prefix) = answers.lane_prefix() else { return Left::ToHyper };
     let (mut read, mut out) = (Vec::new(), Vec::new());
     loop {
         if read.is_empty() && !matches!(wire.receive(&mut read).await, Ok(1..)) {
             wire.set_peer_ended();
             return Left::Ended;
         }
-        let Some(beacon) = Beacon::of(&read, hit_path) else {
+        let Some(request) = PlainRequest::of(&read, prefix) else {
             wire.put_back(read);
             return Left::ToHyper;
         };
         // Whatever comes after it is not the connection's first request.
         wire.take_first_head();
         wire.enter(Phase::Work);
-        let is_last = answers.answer_hit(&beacon, &wire, &mut out).await;
-        let length = beacon.length;
+        let is_last = answers.answer_in_lane(&request, &wire, &mut out).await;
+        let length = request.length;
         read.drain(..length);
         wire.enter(Phase::Write);
         if wire.send(&out).await.is_err() {
