@@ -28,13 +28,14 @@
 //!
 //! # One hit
 //! A worker, single-threaded and with a listening socket of its own, reads a request. One that posts
-//! a hit, has come whole and has nothing strange about it is read and answered in `server::lane`; any
-//! other goes through hyper (`server::connection`) to its endpoint (`server::router`). Site, page and
-//! origin are checked either way by `server::hit`. The resulting [`counter::Hit`] joins the worker's batch (`ledger::hand_over`),
-//! which a task hands to the committer once no more hits are at hand (or a millisecond is over). The
-//! committer takes all batches that have come while it wrote the last, sums them into one
-//! [`counter::Tally`], writes that as one journal row, and syncs. It changes the figures in memory
-//! and wakes the batches; each hit is answered with the figures.
+//! a hit or asks for the pixel or the figures, has come whole and has nothing strange about it is read
+//! and answered in `server::lane`; any other goes through hyper (`server::connection`) to its endpoint
+//! (`server::router`). Either way the same is done and told (`server::most_asked`): site, page and
+//! origin are checked by `server::hit`, and the resulting [`counter::Hit`] joins the worker's batch
+//! (`ledger::hand_over`), which a task hands to the committer once no more hits are at hand (or a
+//! millisecond is over). The committer takes all batches that have come while it wrote the last, sums
+//! them into one [`counter::Tally`], writes that as one journal row, and syncs. It changes the figures
+//! in memory and wakes the batches; each hit is answered with the figures.
 //!
 //! A url that this worker does not know from earlier today is first admitted (`ledger::admission`): a day has a
 //! bounded number of new pages, and a hit of one too many counts under `(other)`, unless the page is
@@ -48,9 +49,10 @@
 //! and merged into Redis's by `redis::visitors`.
 //!
 //! # One query
-//! The router finds the site; with Redis, a read of its totals is awaited if none is younger than a
-//! second (`redis::totals`, shared by all who wait). The figures are the sum in memory plus what
-//! Redis knows beyond it, rendered once per state and second (`server::figures`).
+//! It is read as a hit is, by the lane or by hyper. The site is found; with Redis, a read of its totals
+//! is awaited if none is younger than a second (`redis::totals`, shared by all who wait). The figures
+//! are the sum in memory plus what Redis knows beyond it, rendered once per state and second
+//! (`server::figures`).
 //!
 //! Pages and history are not kept in memory. A reader of their own reads the file
 //! (`ledger::pages`), adds what is journalled and not folded (`ledger::tail`), and what Redis has

@@ -28,6 +28,8 @@ pub struct FigureAnswers {
 /// An answer as it is for a second, shared by all whom it is given.
 pub struct Rendered {
     version: u64,
+    /// Of the visitors, where some of the figures are of them.
+    visitors_version: Option<u64>,
     second: i64,
     stale: bool,
     site: Arc<EnrolledSite>,
@@ -46,38 +48,36 @@ impl FigureAnswers {
         &self,
         node: &N,
         site: &Arc<EnrolledSite>,
-        wish: Option<&Wish>,
+        wish: Option<Wish>,
     ) -> Result<Rc<Rendered>, Refusal> {
         let now = clock::now();
         let second = now.timestamp();
+        let wished = wish.map(|wish| (site.number, wish));
+        let kept = || {
+            let known = match &wished {
+                None => self.rendered.borrow().get(&site.number).cloned(),
+                Some(wished) => self.on_request.borrow().get(wished).cloned(),
+            };
+            known.filter(|known| known.second == second && Arc::ptr_eq(&known.site, site))
+        };
         // As a rule nothing has changed since it was rendered last.
-        if wish.is_none()
-            && let Some(known) = self.rendered.borrow().get(&site.number)
-            && known.second == second
-            && Arc::ptr_eq(&known.site, site)
+        if let Some(known) = kept()
+            && known.visitors_version.is_none()
             && node.version(site) == Some((known.version, known.stale))
         {
-            return Ok(Rc::clone(known));
+            return Ok(known);
         }
         let today = Day::at(now, site.site.time_zone);
+        let wish = wished.as_ref().map(|(_, wish)| wish);
         let shown = wish.and_then(|wish| wish.figures.as_deref()).unwrap_or(&site.site.figures);
         let periods = figures::periods(shown, today);
-        let mut counts = node.hits(site, &periods).await?;
-        let mut visitors = VisitorCounts::default();
-        if shown.iter().any(|key| key.is_of_visitors()) {
-            let (found, version) = node.visitors(site, now).await?;
-            visitors = found;
-            counts.version += version;
-        }
-        let is_current = |known: &&Rc<Rendered>| {
-            (known.version, known.second, known.stale) == (counts.version, second, counts.stale)
-                && Arc::ptr_eq(&known.site, site)
+        let counts = node.hits(site, &periods).await?;
+        let (visitors, visitors_version) = match shown.iter().any(|key| key.is_of_visitors()) {
+            true => node.visitors(site, now).await.map(|(found, version)| (found, Some(version)))?,
+            false => (VisitorCounts::default(), None),
         };
-        let known = match wish {
-            None => self.rendered.borrow().get(&site.number).filter(is_current).cloned(),
-            Some(wish) => self.on_request.borrow().get(&(site.number, wish.clone())).filter(is_current).cloned(),
-        };
-        if let Some(known) = known {
+        let state = (counts.version, visitors_version, counts.stale);
+        if let Some(known) = kept().filter(|known| (known.version, known.visitors_version, known.stale) == state) {
             return Ok(known);
         }
         let hits = |period| {
@@ -89,15 +89,16 @@ impl FigureAnswers {
         let body = Bytes::from(serde_json::to_vec(&figures).unwrap_or_default());
         let rendered = Rc::new(Rendered {
             version: counts.version,
+            visitors_version,
             second,
             stale: counts.stale,
             site: Arc::clone(site),
             body,
             etag: etag_of(&figures),
         });
-        match wish {
+        match wished {
             None => keep(&self.rendered, RENDERED_MAX, site.number, &rendered),
-            Some(wish) => keep(&self.on_request, ON_REQUEST_MAX, (site.number, wish.clone()), &rendered),
+            Some(wished) => keep(&self.on_request, ON_REQUEST_MAX, wished, &rendered),
         }
         Ok(rendered)
     }

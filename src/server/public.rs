@@ -149,11 +149,13 @@ impl<N: Node> Public<N> {
         Ok(fresh::answer(std::mem::take(headers), is_known, content_type, made.body, made.etag))
     }
 
+    /// Answers through hyper what the lane has left to it.
     async fn most_asked(&self, asked: Asked<'_>, uri: &Uri, head: &mut Parts, wire: &Wire) -> Outcome {
         let told = self.tell(asked, uri.query(), &head.headers, wire).await?;
         Ok(told.response(std::mem::take(&mut head.headers)))
     }
 
+    /// Does what is asked, whichever way it came.
     async fn tell<H: HeaderFields>(
         &self,
         asked: Asked<'_>,
@@ -183,6 +185,7 @@ impl<N: Node> Public<N> {
         // The hit is done with: whatever happens to the figures, it must not read as if it were not.
         Ok(match self.figures_for(&site, wanted).await {
             Ok(figures) => Told::Hit { verdict, figures },
+            // That is said, and takes nothing from the hit.
             Err(refusal) => Told::Else(self.refused_wish(&refusal, verdict, self.request_id(headers, wire))),
         })
     }
@@ -199,7 +202,7 @@ impl<N: Node> Public<N> {
             Wanted::Other(wish) => Some(wish),
         };
         wish.iter().try_for_each(|wish| wish.check(&site.site))?;
-        Ok(self.figures.rendered(&*self.node, site, wish.as_ref()).await.ok())
+        Ok(self.figures.rendered(&*self.node, site, wish).await.ok())
     }
 
     async fn figures(&self, site: &str, query: Option<&str>, headers: &impl HeaderFields) -> Result<Told, Refusal> {
@@ -211,7 +214,7 @@ impl<N: Node> Public<N> {
         };
         wish.iter().try_for_each(|wish| wish.check(&site.site))?;
         self.node.refresh(&site).await;
-        let rendered = self.figures.rendered(&*self.node, &site, wish.as_ref()).await?;
+        let rendered = self.figures.rendered(&*self.node, &site, wish).await?;
         let is_known = fresh::is_known(headers, &rendered.etag);
         Ok(Told::Figures { rendered, is_known })
     }

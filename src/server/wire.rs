@@ -69,7 +69,7 @@ pub struct Wire {
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
     first_head: RefCell<Option<Vec<u8>>>,
-    /// What the lane of hits has read and left to hyper.
+    /// What the lane has read and left to hyper.
     put_back: RefCell<Vec<u8>>,
     /// How much of the request's first line has come, while its end has not.
     open_line: Cell<Option<usize>>,
