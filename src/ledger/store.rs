@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params, params_from_iter};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use crate::counter::{Contribution, PageAddress, Period, Register, SiteId, SiteNumber, Source, Tally};
 
@@ -334,11 +334,10 @@ pub fn read_fold_mark(connection: &Connection) -> rusqlite::Result<FoldMark> {
 }
 
 pub fn write_fold_mark(connection: &Connection, mark: FoldMark) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached("UPDATE meta SET value = ? WHERE key = ?")?;
     let done = i64::try_from(mark.done).unwrap_or(i64::MAX);
-    for (value, key) in [(mark.mark, "fold_mark"), (mark.target, "fold_target"), (done, "fold_done")] {
-        statement.execute(params![value, key])?;
-    }
+    connection
+        .prepare_cached("REPLACE INTO meta VALUES ('fold_mark', ?), ('fold_target', ?), ('fold_done', ?)")?
+        .execute(params![mark.mark, mark.target, done])?;
     Ok(())
 }
 
@@ -468,9 +467,7 @@ pub fn page_number(connection: &Connection, site: SiteNumber, page: &PageAddress
     if let Some(number) = find_page(connection, site, page)? {
         return Ok(number);
     }
-    connection
-        .prepare_cached("INSERT INTO pages (site, address) VALUES (?, ?) RETURNING number")?
-        .query_row(params![site.0, page.as_str()], |row| row.get(0))
+    connection.prepare_cached("INSERT INTO pages (site, address) VALUES (?, ?)")?.insert(params![site.0, page.as_str()])
 }
 
 pub fn find_page(connection: &Connection, site: SiteNumber, page: &PageAddress) -> rusqlite::Result<Option<i64>> {
@@ -488,45 +485,32 @@ pub fn add_to_site(
     periods: [Period; 4],
     hits: i64,
 ) -> rusqlite::Result<bool> {
-    let sql = "INSERT INTO counts (site, page, source, hits, period)
-               VALUES (?1, ?2, ?3, ?4, ?5), (?1, ?2, ?3, ?4, ?6), (?1, ?2, ?3, ?4, ?7), (?1, ?2, ?3, ?4, ?8)
-               ON CONFLICT DO UPDATE SET hits = hits + excluded.hits RETURNING period, hits";
-    let [.., total] = add(connection, sql, [site.0.into(), SITE_ITSELF, source, hits], periods)?;
+    let [.., total] = add_to_page(connection, site, SITE_ITSELF, source, periods, hits)?;
     Ok(total == hits)
 }
 
 /// Adds a run's hits to a page's counts and returns what they are now.
-pub fn add_to_page(
+///
+/// Read, then written: SQLite keeps what one statement is to return of its writing in a table of its own until
+/// its end, which costs as much again.
+pub fn add_to_page<const PERIODS: usize>(
     connection: &Connection,
     site: SiteNumber,
     page: i64,
     source: SourceNumber,
-    periods: [Period; 3],
-    hits: i64,
-) -> rusqlite::Result<[i64; 3]> {
-    let sql = "INSERT INTO counts (site, page, source, hits, period)
-               VALUES (?1, ?2, ?3, ?4, ?5), (?1, ?2, ?3, ?4, ?6), (?1, ?2, ?3, ?4, ?7)
-               ON CONFLICT DO UPDATE SET hits = hits + excluded.hits RETURNING period, hits";
-    add(connection, sql, [site.0.into(), page, source, hits], periods)
-}
-
-/// One statement for all of the periods: folding spends its time on statements, not on rows.
-fn add<const PERIODS: usize>(
-    connection: &Connection,
-    sql: &str,
-    of_each: [i64; 4],
     periods: [Period; PERIODS],
+    hits: i64,
 ) -> rusqlite::Result<[i64; PERIODS]> {
-    let numbers = periods.map(|period| i64::from(period.number()));
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params_from_iter(of_each.into_iter().chain(numbers)))?;
-    let mut now = [0; PERIODS];
-    // In whatever order they come.
-    while let Some(row) = rows.next()? {
-        let period: i64 = row.get(0)?;
-        if let Some(at) = numbers.iter().position(|number| *number == period) {
-            now[at] = row.get(1)?;
-        }
+    let mut read = connection
+        .prepare_cached("SELECT hits FROM counts WHERE site = ? AND period = ? AND page = ? AND source = ?")?;
+    let mut write =
+        connection.prepare_cached("REPLACE INTO counts (site, period, page, source, hits) VALUES (?, ?, ?, ?, ?)")?;
+    let mut now = [hits; PERIODS];
+    for (period, now) in periods.iter().zip(&mut now) {
+        let period = period.number();
+        let known: Option<i64> = read.query_row(params![site.0, period, page, source], |row| row.get(0)).optional()?;
+        *now += known.unwrap_or(0);
+        write.execute(params![site.0, period, page, source, *now])?;
     }
     Ok(now)
 }
