@@ -52,6 +52,8 @@ pub fn run(arguments: &Arguments, contestants: &Contestants, cores: Cores, direc
     let (rounds, duration) = arguments.open_rounds();
     (1..=rounds)
         .map(|round| {
+            // What other rows have left in the kernel's cache would be written in the midst of these.
+            rustix::fs::sync();
             let syncs = on_core(cores.server, || disk::syncs(directory, duration.min(Duration::from_secs(1))));
             let shared = OpenDrove { nanos: shared(&syncs, RATES[0]), late: Vec::new() };
             let mut samples =
