@@ -509,7 +509,7 @@ pub fn add_to_page<const PERIODS: usize>(
     for (period, now) in periods.iter().zip(&mut now) {
         let period = period.number();
         let known: Option<i64> = read.query_row(params![site.0, period, page, source], |row| row.get(0)).optional()?;
-        *now += known.unwrap_or(0);
+        *now = now.saturating_add(known.unwrap_or(0));
         write.execute(params![site.0, period, page, source, *now])?;
     }
     Ok(now)

@@ -217,7 +217,7 @@ impl<N: Node> Admin<N> {
 }
 
 impl<N: Node> Answer for Admin<N> {
-    /// Nobody posts one here: see [`Answer::hit_path`].
+    /// Never called: there is no lane here, as [`Answer::lane_prefix`] says.
     async fn answer_in_lane(&self, _: &PlainRequest<'_>, _: &Wire, _: &mut Vec<u8>) -> bool {
         true
     }

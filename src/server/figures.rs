@@ -25,7 +25,7 @@ pub struct FigureAnswers {
     on_request: RefCell<FxHashMap<(SiteNumber, Wish), Rc<Rendered>>>,
 }
 
-/// An answer as it is for a second, shared by all whom it is given.
+/// An answer as it is for a second, shared by all to whom it is given.
 pub struct Rendered {
     version: u64,
     /// Of the visitors, where some of the figures are of them.

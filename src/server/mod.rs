@@ -2,8 +2,9 @@
 //!
 //! `listener` accepts, `wire` is a socket that knows how long its client has been slow, `connection`
 //! speaks HTTP/1 on it (in the `lane` what is asked most, through hyper all else), and `public` or
-//! `admin` answers: each endpoint in its own file, every refusal in `refusal`. Within a worker nothing is shared with another thread but the node and the
-//! metrics, so there are no locks, and nothing borrowed is held across an await.
+//! `admin` answers: each endpoint in its own file, every refusal in `refusal`. Within a worker nothing
+//! is shared with another thread but the node and the metrics, so there are no locks, and nothing
+//! borrowed is held across an await.
 //!
 //! What is public and hidden from these pages is so for `fuzz/properties`, which calls the readers of
 //! what strangers send.

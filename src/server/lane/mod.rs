@@ -2,7 +2,7 @@
 //!
 //! Hits, the pixel and the figures are nearly all that a counter is asked, and nearly all of these
 //! requests arrive whole, in one segment, with nothing about them that needs a second look. They are
-//! read and answered here, in a third of the work. Anything else (another path, a part of a request,
+//! read and answered here, with less work. Anything else (another path, a part of a request,
 //! chunks, a doubtful length) goes to hyper with every byte that was read, and the connection stays
 //! hyper's from then on. So there is one opinion on what is malformed, and it is not this lane's.
 
