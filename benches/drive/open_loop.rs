@@ -21,6 +21,8 @@ pub struct OpenDrove {
     /// From when it was due to sending it: above a few microseconds the client, or the lack of a
     /// free connection, is a part of what is measured.
     pub late: Vec<u32>,
+    /// All that were sent.
+    pub requests: u64,
 }
 
 /// A sleep may end up to a tick late, where the kernel's timers are no finer.
@@ -62,6 +64,7 @@ pub fn drive(
             connections[at].send(requests.next());
         }
         if due(number) > end && free.len() == connections.len() {
+            drove.requests = number;
             return drove;
         }
         let until_due = if free.is_empty() || due(number) > end {

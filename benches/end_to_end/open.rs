@@ -24,6 +24,8 @@ pub struct OpenSample {
     pub p99_ms: f64,
     /// How late the client sent them, which is a part of their latency.
     pub late_p50_ms: f64,
+    /// Of the server's process, for each request.
+    pub cpu_us: f64,
 }
 
 pub const SYNC: &str = "fdatasync";
@@ -44,7 +46,9 @@ const ROWS: [(&str, Server, Ask); 4] = [
     ("hit", Server::Ours, Ask::Hit("/v1/hit?figures=0")),
     ("hit, Redis", Server::OursWithRedis, Ask::Hit("/v1/hit?figures=0")),
 ];
-const RATES: [u32; 2] = [10_000, 50_000];
+const RATES: [u32; 3] = [1_000, 10_000, 50_000];
+/// At which a server that costs nothing is reckoned.
+const SHARED_RATE: u32 = 10_000;
 const CONNECTIONS: usize = 256;
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -55,25 +59,30 @@ pub fn run(arguments: &Arguments, contestants: &Contestants, cores: Cores, direc
             // What other rows have left in the kernel's cache would be written in the midst of these.
             rustix::fs::sync();
             let syncs = on_core(cores.server, || disk::syncs(directory, duration.min(Duration::from_secs(1))));
-            let shared = OpenDrove { nanos: shared(&syncs, RATES[0]), late: Vec::new() };
+            let shared = OpenDrove { nanos: shared(&syncs, SHARED_RATE), ..OpenDrove::default() };
+            let syncs = OpenDrove { nanos: syncs, ..OpenDrove::default() };
             let mut samples =
-                vec![sample(SYNC, 0, OpenDrove { nanos: syncs, late: Vec::new() }), sample(SHARED_SYNC, 0, shared)];
+                vec![sample(SYNC, 0, syncs, Duration::ZERO), sample(SHARED_SYNC, 0, shared, Duration::ZERO)];
             for rate in RATES {
                 for (name, server, ask) in ROWS {
-                    let address = contestants.get(server).address();
+                    let server = contestants.get(server);
+                    let address = server.address();
                     let mut requests = Requests::new(address, ask, Pages::InTurn(50), true);
+                    let before = server.account().cpu;
                     let drove = open_loop::drive(address, &mut requests, CONNECTIONS, rate, WARM_UP, duration);
-                    samples.push(sample(name, rate, drove));
+                    samples.push(sample(name, rate, drove, server.account().cpu - before));
                 }
             }
-            if let Some(node) = contestants.get(Server::OursZipf).node() {
+            let zipf = contestants.get(Server::OursZipf);
+            if let Some(node) = zipf.node() {
                 for name in [FOLDING, EXPORTING] {
                     let mut requests = Requests::new(node.public, Ask::Hit("/v1/hit?figures=0"), FOLDED_PAGES, true);
                     let duration = duration.max(FOLDING_TIME);
+                    let before = zipf.account().cpu;
                     let drove = while_exporting(node, name == EXPORTING, || {
                         open_loop::drive(node.public, &mut requests, CONNECTIONS, FOLDING_RATE, WARM_UP, duration)
                     });
-                    samples.push(sample(name, FOLDING_RATE, drove));
+                    samples.push(sample(name, FOLDING_RATE, drove, zipf.account().cpu - before));
                 }
             }
             eprintln!("open round {round} of {rounds} driven");
@@ -116,12 +125,13 @@ fn while_exporting<T>(node: &Node, is_exporting: bool, work: impl FnOnce() -> T)
     })
 }
 
-fn sample(name: &'static str, rate: u32, mut drove: OpenDrove) -> OpenSample {
+fn sample(name: &'static str, rate: u32, mut drove: OpenDrove, cpu: Duration) -> OpenSample {
     OpenSample {
         name,
         rate,
         p50_ms: percentile_ms(&mut drove.nanos, 50.0),
         p99_ms: percentile_ms(&mut drove.nanos, 99.0),
         late_p50_ms: percentile_ms(&mut drove.late, 50.0),
+        cpu_us: cpu.as_secs_f64() * 1e6 / drove.requests.max(1) as f64,
     }
 }

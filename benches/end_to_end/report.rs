@@ -126,7 +126,7 @@ fn closed(results: &Results<'_>) -> Table {
 }
 
 fn open_loop(results: &Results<'_>) -> Table {
-    let mut table = Table::new(&["open loop", "hits/s", "p50 ms", "p99 ms", "sent late, p50 ms"]);
+    let mut table = Table::new(&["open loop", "hits/s", "p50 ms", "p99 ms", "CPU µs", "sent late, p50 ms"]);
     for (at, row) in results.open.first().into_iter().flatten().enumerate() {
         let median = |value: fn(&OpenSample) -> f64| results.open(|round| round.get(at).map(value)).unwrap_or(f64::NAN);
         table.add(vec![
@@ -134,6 +134,7 @@ fn open_loop(results: &Results<'_>) -> Table {
             if row.rate == 0 { String::new() } else { row.rate.to_string() },
             format!("{:.3}", median(|sample| sample.p50_ms)),
             format!("{:.3}", median(|sample| sample.p99_ms)),
+            if row.rate == 0 { String::new() } else { format!("{:.1}", median(|sample| sample.cpu_us)) },
             if row.rate == 0 { String::new() } else { format!("{:.3}", median(|sample| sample.late_p50_ms)) },
         ]);
     }
