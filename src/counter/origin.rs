@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use smol_str::SmolStr;
 use url::{Host, Url};
 
 use super::PlainUrl;
@@ -26,9 +27,9 @@ enum Scheme {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum HostPattern {
-    Exact(String),
+    Exact(SmolStr),
     /// Any name below this one, not itself.
-    Below(String),
+    Below(SmolStr),
     /// localhost and the loopback addresses.
     Loopback,
 }
@@ -152,7 +153,7 @@ impl FromStr for Origin {
         let port = url.port_or_known_default().ok_or(error("it has no port"))?;
         Ok(Self {
             scheme,
-            host: if below { HostPattern::Below(host) } else { HostPattern::Exact(host) },
+            host: if below { HostPattern::Below(host.into()) } else { HostPattern::Exact(host.into()) },
             port: if any_port { PortPattern::Any } else { PortPattern::Exact(port) },
         })
     }

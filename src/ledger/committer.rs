@@ -232,10 +232,11 @@ impl Committer {
             return Ok(());
         }
         let started = Instant::now();
-        let (mut batch_hits, mut is_news) = (0_usize, false);
-        let mut tally = Tally::default();
-        for arrival in gathered.iter().flat_map(|gathering| gathering.take()) {
-            is_news = true;
+        let arrivals: Vec<_> = gathered.iter().map(|gathering| gathering.take()).collect();
+        let is_news = arrivals.iter().any(|batch| !batch.is_empty());
+        let mut batch_hits = 0_usize;
+        let mut tally = Tally::with_room_for(arrivals.iter().map(Vec::len).sum());
+        for arrival in arrivals.into_iter().flatten() {
             batch_hits += usize::from(arrival.is_hit());
             tally.add_arrival(arrival);
         }
