@@ -4,10 +4,13 @@
 //! * `POST /empty`: 204, nothing done. The floor.
 //! * `/bytes/N`: 200 and so many bytes, made once.
 //! * `POST /increments`: the usual design, three `INCR`s awaited per hit. Nothing durable on this side.
+//! * `POST /synced`: 204 once a block that all who wait share is on disk. The floor of what syncs first.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::Command;
+use std::sync::mpsc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -17,16 +20,18 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use redis::aio::MultiplexedConnection;
 use serde::Deserialize;
+use tokio::sync::oneshot;
 
+use super::disk::Blocks;
 use super::process::Process;
 
 /// The argument that makes a bench a baseline server.
 pub const ARGUMENT: &str = "--as-baseline";
 
 /// Starts this very program as a baseline server.
-pub fn start(redis: Option<&str>) -> (Process, SocketAddr) {
+pub fn start(directory: &Path, redis: Option<&str>) -> (Process, SocketAddr) {
     let mut command = Command::new(std::env::current_exe().expect("this program's file"));
-    command.arg(ARGUMENT).args(redis);
+    command.arg(ARGUMENT).arg(directory).args(redis);
     Process::start(command, |line| line.trim().parse().ok())
 }
 
@@ -36,13 +41,31 @@ pub fn serve_if_asked() {
     if arguments.next().as_deref() != Some(ARGUMENT) {
         return;
     }
+    let directory = arguments.next().expect("a directory");
     let redis = arguments.next();
+    let (syncs, waiting) = mpsc::channel();
+    std::thread::spawn(move || sync_for(&waiting, Blocks::in_directory(directory.as_ref())));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).expect("a runtime");
-    runtime.block_on(serve(redis));
+    runtime.block_on(serve(redis, syncs));
 }
 
-async fn serve(redis: Option<String>) {
+type Done = oneshot::Sender<()>;
+
+/// One sync for all who have come while the last was under way.
+fn sync_for(waiting: &mpsc::Receiver<Done>, mut blocks: Blocks) {
+    while let Ok(first) = waiting.recv() {
+        let batch: Vec<Done> = std::iter::once(first).chain(waiting.try_iter()).collect();
+        blocks.write();
+        blocks.sync();
+        for done in batch {
+            // A client that goes away is no news.
+            let _ = done.send(());
+        }
+    }
+}
+
+async fn serve(redis: Option<String>, syncs: mpsc::Sender<Done>) {
     let redis = match redis {
         None => None,
         Some(url) => {
@@ -57,9 +80,9 @@ async fn serve(redis: Option<String>) {
     println!("{}", listener.local_addr().expect("its address"));
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        let redis = redis.clone();
+        let (redis, syncs) = (redis.clone(), syncs.clone());
         tokio::task::spawn_local(async move {
-            let answering = service_fn(move |request| answer(request, redis.clone()));
+            let answering = service_fn(move |request| answer(request, redis.clone(), syncs.clone()));
             // A client that goes away is no news.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answering).await;
         });
@@ -69,11 +92,19 @@ async fn serve(redis: Option<String>) {
 async fn answer(
     request: Request<Incoming>,
     redis: Option<MultiplexedConnection>,
+    syncs: mpsc::Sender<Done>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     static FILL: [u8; 8192] = [b'x'; 8192];
     if let Some(bytes) = request.uri().path().strip_prefix("/bytes/") {
         let bytes = bytes.parse().unwrap_or(0).min(FILL.len());
         return Ok(Response::new(Full::new(Bytes::from_static(&FILL[..bytes]))));
+    }
+    if request.uri().path() == "/synced" {
+        let (done, synced) = oneshot::channel();
+        if syncs.send(done).is_err() || synced.await.is_err() {
+            return Ok(with_status(StatusCode::SERVICE_UNAVAILABLE));
+        }
+        return Ok(with_status(StatusCode::NO_CONTENT));
     }
     if let Some(redis) = redis
         && !increment(request, redis).await

@@ -1,31 +1,49 @@
 //! What one sync costs here: the least that a durable hit can wait for.
 
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::stats;
 
-const BLOCK: usize = 4096;
-const BLOCKS: usize = 1024;
+const BLOCK: [u8; 4096] = [7; 4096];
+const BLOCKS: u64 = 1024;
 
-/// The times of `fdatasync` after each write of a block into a file that has its blocks already.
-pub fn syncs(directory: &Path, duration: Duration) -> Vec<u32> {
-    let mut file = tempfile::tempfile_in(directory).expect("a file for syncing");
-    let block = [7; BLOCK];
-    for _ in 0..BLOCKS {
-        file.write_all(&block).expect("a block can be written");
+/// A file that has its blocks already, written one after the other and then anew.
+pub struct Blocks {
+    file: File,
+    next: u64,
+}
+
+impl Blocks {
+    pub fn in_directory(directory: &Path) -> Self {
+        let mut blocks = Self { file: tempfile::tempfile_in(directory).expect("a file for syncing"), next: 0 };
+        (0..BLOCKS).for_each(|_| blocks.write());
+        blocks.file.sync_all().expect("a file can be synced");
+        blocks
     }
-    file.sync_all().expect("a file can be synced");
+
+    pub fn write(&mut self) {
+        let at = self.next % BLOCKS * BLOCK.len() as u64;
+        self.file.write_all_at(&BLOCK, at).expect("a block can be written");
+        self.next += 1;
+    }
+
+    pub fn sync(&self) {
+        self.file.sync_data().expect("a file can be synced");
+    }
+}
+
+/// The times of `fdatasync`, each after a block is written.
+pub fn syncs(directory: &Path, duration: Duration) -> Vec<u32> {
+    let mut blocks = Blocks::in_directory(directory);
     let mut nanos = Vec::new();
     let started = Instant::now();
     while started.elapsed() < duration {
-        if nanos.len() % BLOCKS == 0 {
-            file.seek(SeekFrom::Start(0)).expect("a file can be rewound");
-        }
-        file.write_all(&block).expect("a block can be written");
+        blocks.write();
         let began = Instant::now();
-        file.sync_data().expect("a file can be synced");
+        blocks.sync();
         nanos.push(stats::nanos(began.elapsed()));
     }
     nanos

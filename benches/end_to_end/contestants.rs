@@ -97,7 +97,7 @@ impl Contestants {
                     if server.is_ours() {
                         Program::Ours(Node::start(&directory, 1, url.as_slice()))
                     } else {
-                        let (process, address) = baseline::start(url.as_deref());
+                        let (process, address) = baseline::start(&directory, url.as_deref());
                         Program::Baseline(process, address)
                     }
                 });

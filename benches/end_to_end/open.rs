@@ -29,9 +29,6 @@ pub struct OpenSample {
 }
 
 pub const SYNC: &str = "fdatasync";
-/// What hits would wait for at the lower rate if a server cost nothing and shared those syncs: the
-/// rest of the sync under way, and one of their own. No server that syncs first can be below.
-pub const SHARED_SYNC: &str = "shared sync";
 /// A page after the other, so that there is always much to fold.
 pub const FOLDING: &str = "hit, folding";
 /// The same while an operator asks for one export after the other, each of which wants all folded.
@@ -40,15 +37,15 @@ const FOLDED_PAGES: Pages = Pages::InTurn(100_000);
 pub const FOLDING_RATE: u32 = 10_000;
 /// At that rate a node has gathered enough to fold every three seconds or so.
 const FOLDING_TIME: Duration = Duration::from_secs(7);
-const ROWS: [(&str, Server, Ask); 4] = [
+const ROWS: [(&str, Server, Ask); 5] = [
     ("empty", Server::Bare, Ask::Hit("/empty")),
+    // The same behind a sync that all who wait share: what a server that syncs first can hope for.
+    ("empty, synced", Server::Bare, Ask::Hit("/synced")),
     ("three INCRs", Server::Increments, Ask::Hit("/increments")),
     ("hit", Server::Ours, Ask::Hit("/v1/hit?figures=0")),
     ("hit, Redis", Server::OursWithRedis, Ask::Hit("/v1/hit?figures=0")),
 ];
 const RATES: [u32; 3] = [1_000, 10_000, 50_000];
-/// At which a server that costs nothing is reckoned.
-const SHARED_RATE: u32 = 10_000;
 const CONNECTIONS: usize = 256;
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -59,10 +56,8 @@ pub fn run(arguments: &Arguments, contestants: &Contestants, cores: Cores, direc
             // What other rows have left in the kernel's cache would be written in the midst of these.
             rustix::fs::sync();
             let syncs = on_core(cores.server, || disk::syncs(directory, duration.min(Duration::from_secs(1))));
-            let shared = OpenDrove { nanos: shared(&syncs, SHARED_RATE), ..OpenDrove::default() };
             let syncs = OpenDrove { nanos: syncs, ..OpenDrove::default() };
-            let mut samples =
-                vec![sample(SYNC, 0, syncs, Duration::ZERO), sample(SHARED_SYNC, 0, shared, Duration::ZERO)];
+            let mut samples = vec![sample(SYNC, 0, syncs, Duration::ZERO)];
             for rate in RATES {
                 for (name, server, ask) in ROWS {
                     let server = contestants.get(server);
@@ -89,24 +84,6 @@ pub fn run(arguments: &Arguments, contestants: &Contestants, cores: Cores, direc
             samples
         })
         .collect()
-}
-
-/// The latencies of requests at `rate` of which all that have come when a sync begins share it.
-fn shared(syncs: &[u32], rate: u32) -> Vec<u32> {
-    let between = 1e9 / f64::from(rate);
-    let mut latencies = Vec::new();
-    let (mut begun, mut arrived) = (0.0, 0.0);
-    for sync in syncs {
-        // Where nobody waits, it begins with the next to come.
-        begun = f64::max(begun, arrived);
-        let ended = begun + f64::from(*sync);
-        while arrived <= begun {
-            latencies.push((ended - arrived) as u32);
-            arrived += between;
-        }
-        begun = ended;
-    }
-    latencies
 }
 
 /// Runs `work`, if so wished while another thread asks the node for exports.
