@@ -122,6 +122,13 @@ impl Step {
     }
 }
 
+/// A site whose counters a commit changes.
+struct Changing {
+    live: Arc<LiveSite>,
+    /// Its counters were not in memory.
+    day_is_new: bool,
+}
+
 type Waiting = Vec<oneshot::Sender<Result<(), NotDurable>>>;
 
 /// What comes after a round.
@@ -241,7 +248,7 @@ impl Committer {
             tally.add_arrival(arrival);
         }
         let by_day = tally.by_day();
-        let live = self.load_missing(&by_day)?;
+        let changing = self.load_missing(&by_day)?;
         for site in tally.visited_sites() {
             self.load_crowd(site)?;
         }
@@ -322,7 +329,7 @@ impl Committer {
             for (site, window, trace) in visitors {
                 self.crowds.add(site, window, trace);
             }
-            self.show(&by_day, &live);
+            self.show(&by_day, &changing);
             self.tail.add(tally, by_day.iter().map(|(_, day, _)| *day));
             self.metrics.ledger_tail_hits.inc_by(batch_hits);
         }
@@ -330,19 +337,19 @@ impl Committer {
     }
 
     /// Brings the counters that a tally will change into memory, before it changes them.
-    fn load_missing(&mut self, by_day: &[(SiteNumber, Day, u64)]) -> Result<Vec<Arc<LiveSite>>, Trouble> {
+    fn load_missing(&mut self, by_day: &[(SiteNumber, Day, u64)]) -> Result<Vec<Changing>, Trouble> {
         let mut changing = Vec::with_capacity(by_day.len());
         for (site, day, _) in by_day {
             let live = self.live.get_or_insert(*site);
-            if !live.has_all(&day.site_periods()) {
+            let is_loaded = live.has_day(*day);
+            if !is_loaded {
                 for period in day.site_periods() {
                     if !live.has(period) {
                         self.load(*site, period, false)?;
                     }
                 }
-                live.forget_old(*day, self.fold.mark().mark);
             }
-            changing.push(live);
+            changing.push(Changing { live, day_is_new: !is_loaded });
         }
         Ok(changing)
     }
@@ -354,11 +361,15 @@ impl Committer {
     }
 
     /// Changes the figures in memory and notes what is to be published.
-    fn show(&self, by_day: &[(SiteNumber, Day, u64)], live: &[Arc<LiveSite>]) {
-        for ((site, day, hits), live) in by_day.iter().zip(live) {
+    fn show(&self, by_day: &[(SiteNumber, Day, u64)], changing: &[Changing]) {
+        for ((site, day, hits), Changing { live, .. }) in by_day.iter().zip(changing) {
             let hits = i64::try_from(*hits).unwrap_or(i64::MAX);
-            live.add(&day.site_periods(), hits, self.reached.journal);
+            live.add(*day, hits, self.reached.journal);
             self.outbox.site_changed(*site);
+        }
+        // Not sooner: an older day of the same commit would be forgotten before its hits are added.
+        for ((_, day, _), Changing { live, .. }) in by_day.iter().zip(changing).filter(|(_, site)| site.day_is_new) {
+            live.forget_old(*day, self.fold.mark().mark);
         }
     }
 

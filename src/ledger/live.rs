@@ -35,9 +35,20 @@ pub struct LiveSite {
 /// memory.
 #[derive(Debug, Default)]
 struct Counters {
+    /// Of the newest day: added to its counters when somebody looks, so that a hit that nobody looks at
+    /// touches one cache line, and not each counter's.
+    newest: Option<Newest>,
     each: Vec<(Period, LiveCounter)>,
     /// Of the current run's total, what Redis is known to have.
     own_confirmed: i64,
+}
+
+/// Hits of a day whose counters are loaded.
+#[derive(Debug)]
+struct Newest {
+    day: Day,
+    hits: i64,
+    journal_number: i64,
 }
 
 /// One period's counter of a site.
@@ -132,12 +143,14 @@ impl LiveSite {
     }
 
     pub fn has(&self, period: Period) -> bool {
-        self.has_all(&[period])
+        self.lock().get(period).is_some()
     }
 
-    pub fn has_all(&self, periods: &[Period]) -> bool {
-        let counters = self.lock();
-        periods.iter().all(|period| counters.get(*period).is_some())
+    /// Whether all counters are loaded that a hit of the day changes.
+    pub fn has_day(&self, day: Day) -> bool {
+        let counters = self.lock_as_is();
+        counters.newest.as_ref().is_some_and(|newest| newest.day == day)
+            || day.site_periods().into_iter().all(|period| counters.get(period).is_some())
     }
 
     /// Takes a counter in, or again after the file has changed under it.
@@ -164,14 +177,18 @@ impl LiveSite {
         self.changed();
     }
 
-    /// Adds hits that are on disk in journal row `journal_number`; the periods are loaded.
-    pub fn add(&self, periods: &[Period], hits: i64, journal_number: i64) {
-        let mut counters = self.lock();
-        for period in periods {
-            let counter = counters.get_or_insert(*period);
-            counter.sum += hits;
-            counter.own += hits;
-            counter.journal_number = journal_number;
+    /// Adds hits that are on disk in journal row `journal_number`; the day's counters are loaded.
+    pub fn add(&self, day: Day, hits: i64, journal_number: i64) {
+        let mut counters = self.lock_as_is();
+        match &mut counters.newest {
+            Some(newest) if newest.day == day => {
+                newest.hits += hits;
+                newest.journal_number = journal_number;
+            }
+            _ => {
+                counters.settle();
+                counters.newest = Some(Newest { day, hits, journal_number });
+            }
         }
         self.changed();
     }
@@ -281,11 +298,28 @@ impl LiveSite {
     }
 
     fn lock(&self) -> MutexGuard<'_, Counters> {
+        let mut counters = self.lock_as_is();
+        counters.settle();
+        counters
+    }
+
+    /// The newest hits may not be in their counters.
+    fn lock_as_is(&self) -> MutexGuard<'_, Counters> {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Counters {
+    fn settle(&mut self) {
+        let Some(Newest { day, hits, journal_number }) = self.newest.take() else { return };
+        for period in day.site_periods() {
+            let counter = self.get_or_insert(period);
+            counter.sum += hits;
+            counter.own += hits;
+            counter.journal_number = journal_number;
+        }
+    }
+
     fn get(&self, wanted: Period) -> Option<&LiveCounter> {
         self.each.iter().find_map(|(period, counter)| (*period == wanted).then_some(counter))
     }
@@ -322,10 +356,14 @@ mod tests {
         Source::Run(7)
     }
 
+    fn today() -> Day {
+        Day::from_ymd(2024, 6, 17).unwrap()
+    }
+
     fn site_with(own: i64) -> LiveSite {
         let site = LiveSite::default();
         site.load(Period::Total, Some(1), &[], false);
-        site.add(&[Period::Total], own, 1);
+        site.add(today(), own, 1);
         site
     }
 
@@ -357,7 +395,7 @@ mod tests {
         site.load(Period::Total, Some(1), &[], false);
         let wanted = site.wanted(Some(&run()));
         assert_eq!(wanted, [(Period::Total, vec![run()])]);
-        site.add(&[Period::Total], 1, 1);
+        site.add(today(), 1, 1);
         assert_eq!(shown_after(&site, seen(0, None)), 1);
         assert_eq!(shown_after(&site, seen(1, Some(1))), 1);
     }
@@ -374,7 +412,7 @@ mod tests {
     fn hits_after_the_read_add_to_what_was_read() {
         let site = site_with(10);
         assert_eq!(shown_after(&site, seen(110, Some(10))), 110);
-        site.add(&[Period::Total], 5, 2);
+        site.add(today(), 5, 2);
         assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [115]);
         assert_eq!(shown_after(&site, seen(112, Some(12))), 115);
     }

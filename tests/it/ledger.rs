@@ -105,6 +105,29 @@ fn a_hit_acknowledged_before_a_restart_is_counted_after_it() {
 }
 
 #[test]
+fn days_far_apart_in_one_commit_are_each_shown_whole() {
+    let directory = TempDir::new().unwrap();
+    // A clock that was set: more than what figures show lies between.
+    let pairs = (1..=8).map(|early| (early, early + 20));
+    run(async {
+        let ledger = open(directory.path());
+        count(&ledger, pairs.clone().flat_map(|(early, late)| [early, late]).map(|on| hit(A, on, "/"))).await;
+        ledger.close();
+    });
+    for (early, late) in pairs {
+        run(async {
+            let ledger = open(directory.path());
+            count(&ledger, [hit(A, early, "/"), hit(A, late, "/")]).await;
+            for on in [early, late] {
+                let shown = ledger.hits(A, &[Period::Day(day(on))]).await.unwrap().hits;
+                assert_eq!(shown, [2], "of {on} beside {early} and {late}");
+            }
+            ledger.close();
+        });
+    }
+}
+
+#[test]
 fn the_log_begins_anew_while_hits_arrive() {
     let directory = TempDir::new().unwrap();
     // SQLite's "WAL file format": the third word of the log's head counts how often it has begun.
