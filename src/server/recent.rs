@@ -1,15 +1,16 @@
 //! What a worker has found out about texts that keep coming, such as the addresses of pages.
 
-use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
+use foldhash::fast::RandomState;
 use rustc_hash::FxHashMap;
 
 /// Answers for recently seen texts, bounded in number and size.
 ///
 /// Two generations stand in for a list of least recently used: what is asked for again while it is
 /// old becomes young, and when the young are too many they are the old ones. A text is known by its
-/// hash with a key, since the texts come from strangers; of two with the same hash one is known.
+/// hash with a key, since the texts come from strangers. Of two with the same hash one is known, so that
+/// finding such a pair gains nothing: a quick hash will do.
 ///
 /// A text is kept when it comes for the second time: those that come once, of which there may be very
 /// many, would only displace others.
@@ -38,7 +39,7 @@ const SEEN: usize = 2 * ENTRIES_MAX;
 impl<V> Default for Recent<V> {
     fn default() -> Self {
         Self {
-            keyed: RandomState::new(),
+            keyed: RandomState::default(),
             seen: Box::new([0; SEEN]),
             young: FxHashMap::default(),
             young_bytes: 0,
