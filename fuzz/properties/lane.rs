@@ -13,9 +13,9 @@ use hyper::http::request::Parts;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Version};
-use thongke::server::{Asked, Field, HeaderFields, PlainRequest, protocol};
+use thongke::server::{Asked, Field, HeaderFields, PlainRequest, SCRIPT_VERSIONED, protocol};
 
-const FIELDS: [Field; 14] = [
+const FIELDS: [Field; 15] = [
     Field::Host,
     Field::Origin,
     Field::UserAgent,
@@ -30,6 +30,7 @@ const FIELDS: [Field; 14] = [
     Field::XRequestId,
     Field::IfNoneMatch,
     Field::Referer,
+    Field::AcceptEncoding,
 ];
 
 pub fn holds(bytes: &[u8]) {
@@ -56,6 +57,8 @@ fn same(request: &PlainRequest<'_>, head: &Parts, body: &Bytes) {
         Asked::Hit { body } => (Method::POST, "/v1/hit".to_owned(), body, 1),
         Asked::Pixel => (Method::GET, "/v1/hit.gif".to_owned(), &[][..], 0),
         Asked::Figures { site } => (Method::GET, format!("/v1/sites/{site}/figures"), &[][..], 0),
+        Asked::Script { is_versioned: false } => (Method::GET, "/thongke.js".to_owned(), &[][..], 0),
+        Asked::Script { is_versioned: true } => (Method::GET, SCRIPT_VERSIONED.to_owned(), &[][..], 0),
     };
     assert_eq!((&head.method, head.version), (&method, Version::HTTP_11));
     assert_eq!((head.uri.path(), head.uri.query()), (path.as_str(), request.query));

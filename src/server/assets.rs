@@ -5,12 +5,12 @@ use std::io::Write as _;
 
 use bytes::Bytes;
 use hyper::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, HeaderMap, HeaderValue, REFERRER_POLICY,
-    VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, VARY,
 };
 use hyper::{Response, StatusCode};
 
 use super::answer::{self, AnswerBody, CORP, CROSS_ORIGIN, JSON, NO_STORE};
+use super::fields::{self, Field, HeaderFields};
 use super::{cors, openapi};
 
 const SCRIPT: &str = include_str!("../web/thongke.js");
@@ -47,11 +47,9 @@ impl Assets {
     }
 
     /// The widget script; under its versioned address it never changes.
-    pub fn script(&self, request: &HeaderMap, is_versioned: bool) -> Response<AnswerBody> {
-        let takes_gzip = request
-            .get(ACCEPT_ENCODING)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|list| list.contains("gzip"));
+    pub fn script(&self, request: &impl HeaderFields, is_versioned: bool) -> Response<AnswerBody> {
+        let encodings = request.first(Field::AcceptEncoding).and_then(fields::text);
+        let takes_gzip = encodings.is_some_and(|list| list.contains("gzip"));
         let mut response = if takes_gzip && !self.script_gzip.is_empty() {
             let mut response = answer::typed(StatusCode::OK, JAVASCRIPT, self.script_gzip.clone());
             response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -1,7 +1,8 @@
 //! The header fields by which what is asked most is judged, however its request keeps them.
 
 use hyper::header::{
-    DNT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, ORIGIN, REFERER, USER_AGENT,
+    ACCEPT_ENCODING, DNT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, ORIGIN, REFERER,
+    USER_AGENT,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,7 @@ pub enum Field {
     XRequestId,
     IfNoneMatch,
     Referer,
+    AcceptEncoding,
 }
 
 impl Field {
@@ -39,6 +41,7 @@ impl Field {
             Self::XRequestId => HeaderName::from_static("x-request-id"),
             Self::IfNoneMatch => IF_NONE_MATCH,
             Self::Referer => REFERER,
+            Self::AcceptEncoding => ACCEPT_ENCODING,
         }
     }
 }

@@ -72,6 +72,7 @@ pub use {
     fields::{Field, HeaderFields},
     lane::PlainRequest,
     most_asked::Asked,
+    router::SCRIPT_VERSIONED,
 };
 
 use crate::metrics::Metrics;

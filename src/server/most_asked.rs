@@ -16,9 +16,17 @@ use super::router::Route;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked<'a> {
-    Hit { body: &'a [u8] },
+    Hit {
+        body: &'a [u8],
+    },
     Pixel,
-    Figures { site: &'a str },
+    Figures {
+        site: &'a str,
+    },
+    /// A browser that lacks it sends its hit on the same connection.
+    Script {
+        is_versioned: bool,
+    },
 }
 
 impl<'a> Asked<'a> {
@@ -27,6 +35,8 @@ impl<'a> Asked<'a> {
             Self::Hit { .. } => Route::Hit,
             Self::Pixel => Route::Pixel,
             Self::Figures { site } => Route::Figures { site },
+            Self::Script { is_versioned: false } => Route::Script,
+            Self::Script { is_versioned: true } => Route::ScriptVersioned,
         }
     }
 }
@@ -38,7 +48,7 @@ pub enum Told {
     Pixel { verdict: Verdict },
     /// `is_known`: the client has them.
     Figures { rendered: Rc<Rendered>, is_known: bool },
-    /// So rare that it may cost what it likes.
+    /// So rare that it may cost what it likes: refusals, and the script, which browsers keep.
     Else(Response<AnswerBody>),
 }
 

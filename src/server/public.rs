@@ -118,8 +118,8 @@ impl<N: Node> Public<N> {
                 let make = |site, query| history::chart(Arc::clone(&self.node), site, query);
                 self.shared("chart.svg", site, uri, &mut head.headers, SVG, make).await
             }
-            Route::Script => Ok(self.assets.script(&head.headers, false)),
-            Route::ScriptVersioned => Ok(self.assets.script(&head.headers, true)),
+            Route::Script => self.most_asked(Asked::Script { is_versioned: false }, uri, head, wire).await,
+            Route::ScriptVersioned => self.most_asked(Asked::Script { is_versioned: true }, uri, head, wire).await,
             Route::DemoPage if self.settings.demo => Ok(Assets::demo_page()),
             Route::DemoStyles if self.settings.demo => Ok(Assets::demo_styles()),
             Route::DemoScript if self.settings.demo => Ok(Assets::demo_script()),
@@ -167,6 +167,7 @@ impl<N: Node> Public<N> {
             Asked::Hit { body } => self.hit(query, body, headers, wire).await,
             Asked::Pixel => Ok(self.pixel(query, headers, wire).await),
             Asked::Figures { site } => self.figures(site, query, headers).await,
+            Asked::Script { is_versioned } => Ok(Told::Else(self.assets.script(headers, is_versioned))),
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::http::versioned_script;
 use crate::node::Node;
 
 const BODY: &str = r#"{"site":"demo","url":"http://localhost/a"}"#;
@@ -122,7 +123,7 @@ fn told_alike(node: &Node, request: &str) -> (Vec<String>, String) {
 }
 
 #[test]
-fn the_figures_and_the_pixel_are_answered_alike_whichever_way_they_are_asked_for() {
+fn all_but_hits_is_answered_alike_whichever_way_it_is_asked_for() {
     let (_directory, node) = node();
     node.hit("/a");
     let figures = "/v1/sites/demo/figures";
@@ -154,6 +155,12 @@ fn the_figures_and_the_pixel_are_answered_alike_whichever_way_they_are_asked_for
         ] {
             assert_eq!(ask(&format!("{figures}{query}"), own).0, status, "{query}");
             assert_eq!(ask(&format!("{figures}{query}"), "If-None-Match: \"\u{e9}\", *\r\n").0, status, "{query}");
+        }
+        for path in ["/thongke.js", "/thongke.js?v=1", &versioned_script(), "/thongke-0.0.0.js"] {
+            let status = if path.contains("0.0.0") { 404 } else { 200 };
+            for encoding in ["", "Accept-Encoding: gzip, br\r\n", "Accept-Encoding: br\r\nAccept-Encoding: gzip\r\n"] {
+                assert_eq!(ask(path, &format!("{own}{encoding}")).0, status, "{path}");
+            }
         }
         for (path, status) in
             [("/v1/sites/nobody/figures", 404), ("/v1/sites/Demo/figures", 404), ("/v1/sites/d%65mo/figures", 404)]

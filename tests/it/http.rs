@@ -199,7 +199,7 @@ fn the_readme_gives_the_versioned_scripts_hash() {
     node.stop();
 }
 
-fn versioned_script() -> String {
+pub fn versioned_script() -> String {
     format!("/thongke-{}.js", env!("CARGO_PKG_VERSION"))
 }
 

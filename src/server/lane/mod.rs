@@ -1,6 +1,6 @@
 //! The lane: requests of those that are asked most and are as browsers send them, without a detour.
 //!
-//! Hits, the pixel and the figures are nearly all that a counter is asked, and nearly all of these
+//! Hits, the pixel, the figures and the script are nearly all that a counter is asked, and nearly all of these
 //! requests arrive whole, in one segment, with nothing about them that needs a second look. They are
 //! read and answered here, with less work. Anything else (another path, a part of a request,
 //! chunks, a doubtful length) goes to hyper with every byte that was read, and the connection stays

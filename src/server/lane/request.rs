@@ -73,6 +73,8 @@ impl<'a> PlainRequest<'a> {
             ("POST", Route::Hit, Some(body)) => Asked::Hit { body },
             ("GET", Route::Pixel, None) => Asked::Pixel,
             ("GET", Route::Figures { site }, None) => Asked::Figures { site },
+            ("GET", Route::Script, None) => Asked::Script { is_versioned: false },
+            ("GET", Route::ScriptVersioned, None) => Asked::Script { is_versioned: true },
             _ => return None,
         };
         let length = head + body_bytes.unwrap_or(0);
@@ -110,6 +112,7 @@ fn meaning(name: &str) -> Meaning {
         13 if is("if-none-match") => Meaning::Known(Field::IfNoneMatch),
         14 if is("sec-fetch-mode") => Meaning::Known(Field::SecFetchMode),
         14 if is("content-length") => Meaning::Length,
+        15 if is("accept-encoding") => Meaning::Known(Field::AcceptEncoding),
         15 if is("x-forwarded-for") => Meaning::Known(Field::XForwardedFor),
         17 if is("transfer-encoding") => Meaning::Strange,
         _ => Meaning::Nothing,
@@ -140,6 +143,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::server::router::SCRIPT_VERSIONED;
 
     const BODY: &str = r#"{"site":"demo","url":"https://a.vn/"}"#;
 
@@ -154,13 +158,15 @@ mod tests {
         format!("{line}\r\n{fields}\r\n")
     }
 
-    /// A hit, the pixel, the figures.
-    fn plain() -> [String; 3] {
+    /// A hit, the pixel, the figures, the script.
+    fn plain() -> [String; 5] {
         let fields = ["Host: a.vn", "Origin: https://a.vn", "DNT: 1"];
         [
             post("POST /v1/hit?figures=0 HTTP/1.1", &fields, BODY),
             get("GET /v1/hit.gif?site=demo&url=https://a.vn/?id=1 HTTP/1.1", &fields),
             get("GET /v1/sites/demo/figures HTTP/1.1", &fields),
+            get("GET /thongke.js?v=1 HTTP/1.1", &fields),
+            get(&format!("GET {SCRIPT_VERSIONED} HTTP/1.1"), &fields),
         ]
     }
 
@@ -170,6 +176,8 @@ mod tests {
             (Asked::Hit { body: BODY.as_bytes() }, Some("figures=0")),
             (Asked::Pixel, Some("site=demo&url=https://a.vn/?id=1")),
             (Asked::Figures { site: "demo" }, None),
+            (Asked::Script { is_versioned: false }, Some("v=1")),
+            (Asked::Script { is_versioned: true }, None),
         ];
         for (text, asked) in plain().iter().zip(asked) {
             let all = text.clone() + &plain().concat();
@@ -179,7 +187,7 @@ mod tests {
             assert!(!request.is_last);
             assert_eq!(request.fields.first(Field::Origin), Some(&b"https://a.vn"[..]));
             assert_eq!(request.fields.values(Field::UserAgent).count(), 0);
-            let closing = text.replacen("/v1", "/tk/v1", 1).replacen("DNT: 1", "connection: Close", 1);
+            let closing = text.replacen(" /", " /tk/", 1).replacen("DNT: 1", "connection: Close", 1);
             assert!(PlainRequest::of(closing.as_bytes(), "/tk").unwrap().is_last);
         }
     }
@@ -206,6 +214,8 @@ mod tests {
             get("GET http://a.vn/v1/sites/demo/figures HTTP/1.1", &["Host: a.vn"]),
             get("GET /v1/hit.gif?site=demo&url=https://a.vn/\u{e9} HTTP/1.1", &["Host: a.vn"]),
             get("HEAD /v1/sites/demo/figures HTTP/1.1", &["Host: a.vn"]),
+            get("HEAD /thongke.js HTTP/1.1", &["Host: a.vn"]),
+            post("POST /thongke.js HTTP/1.1", &["Host: a.vn"], ""),
             get("OPTIONS /v1/sites/demo/figures HTTP/1.1", &["Host: a.vn"]),
             post("GET /v1/hit HTTP/1.1", &["Host: a.vn"], BODY),
             post("POST /v1/hit.gif HTTP/1.1", &["Host: a.vn"], BODY),
@@ -241,6 +251,7 @@ mod tests {
                 post("POST /v1/hit HTTP/1.1", head, BODY),
                 get("GET /v1/hit.gif HTTP/1.1", head),
                 get("GET /v1/sites/demo/figures HTTP/1.1", head),
+                get("GET /thongke.js HTTP/1.1", head),
             ]
         };
         for head in heads {
@@ -260,7 +271,8 @@ mod tests {
     fn every_field_is_known_by_its_name_in_any_case() {
         use Field::*;
         let all = [Host, Origin, UserAgent, SecPurpose, Purpose, XMoz, SecFetchMode, Dnt, SecGpc];
-        for field in all.into_iter().chain([XForwardedFor, Forwarded, XRequestId, IfNoneMatch, Referer]) {
+        for field in all.into_iter().chain([XForwardedFor, Forwarded, XRequestId, IfNoneMatch, Referer, AcceptEncoding])
+        {
             for name in [field.name().as_str().to_owned(), field.name().as_str().to_ascii_uppercase()] {
                 assert!(matches!(meaning(&name), Meaning::Known(known) if known == field), "{name}");
             }
