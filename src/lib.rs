@@ -28,8 +28,8 @@
 //!
 //! # One hit
 //! A worker, single-threaded and with a listening socket of its own, reads a request. One that posts
-//! a hit or asks for the pixel or the figures, has come whole and has nothing strange about it is read
-//! and answered in `server::lane`; any other goes through hyper (`server::connection`) to its endpoint
+//! a hit or asks for the pixel, the figures or the script, has come whole and has nothing strange about it
+//! is read and answered in `server::lane`; any other goes through hyper (`server::connection`) to its endpoint
 //! (`server::router`). Either way the same is done and told (`server::most_asked`): site, page and
 //! origin are checked by `server::hit`, and the resulting [`counter::Hit`] joins the worker's batch
 //! (`ledger::hand_over`), which a task hands to the committer once no more hits are at hand (or a
