@@ -4,7 +4,7 @@
 //! * `POST /empty`: 204, nothing done. The floor.
 //! * `/bytes/N`: 200 and so many bytes, made once.
 //! * `POST /increments`: the usual design, three `INCR`s awaited per hit. Nothing durable on this side.
-//! * `POST /synced`: 204 once a block that all who wait share is on disk. The floor of what syncs first.
+//! * `POST /synced`: 204 once a block that all who wait share is on disk. What syncing first costs such a server.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};

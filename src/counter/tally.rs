@@ -85,7 +85,7 @@ const HITS_OF_ROW_MAX: u64 = i64::MAX as u64;
 const RANK_RADIX: u64 = 64;
 
 impl Tally {
-    /// One that need not grow while hits of so many pages are added.
+    /// One that need not grow while hits of up to so many pages are added.
     pub fn with_room_for(pages: usize) -> Self {
         let mut tally = Self::default();
         tally.hits.reserve(pages);

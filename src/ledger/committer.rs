@@ -122,13 +122,6 @@ impl Step {
     }
 }
 
-/// A site whose counters a commit changes.
-struct Changing {
-    live: Arc<LiveSite>,
-    /// Its counters were not in memory.
-    day_is_new: bool,
-}
-
 type Waiting = Vec<oneshot::Sender<Result<(), NotDurable>>>;
 
 /// What comes after a round.
@@ -337,19 +330,18 @@ impl Committer {
     }
 
     /// Brings the counters that a tally will change into memory, before it changes them.
-    fn load_missing(&mut self, by_day: &[(SiteNumber, Day, u64)]) -> Result<Vec<Changing>, Trouble> {
+    fn load_missing(&mut self, by_day: &[(SiteNumber, Day, u64)]) -> Result<Vec<Arc<LiveSite>>, Trouble> {
         let mut changing = Vec::with_capacity(by_day.len());
         for (site, day, _) in by_day {
             let live = self.live.get_or_insert(*site);
-            let is_loaded = live.has_day(*day);
-            if !is_loaded {
+            if !live.has_day(*day) {
                 for period in day.site_periods() {
                     if !live.has(period) {
                         self.load(*site, period, false)?;
                     }
                 }
             }
-            changing.push(Changing { live, day_is_new: !is_loaded });
+            changing.push(live);
         }
         Ok(changing)
     }
@@ -361,15 +353,18 @@ impl Committer {
     }
 
     /// Changes the figures in memory and notes what is to be published.
-    fn show(&self, by_day: &[(SiteNumber, Day, u64)], changing: &[Changing]) {
-        for ((site, day, hits), Changing { live, .. }) in by_day.iter().zip(changing) {
+    fn show(&self, by_day: &[(SiteNumber, Day, u64)], changing: &[Arc<LiveSite>]) {
+        let mut other_days = Vec::new();
+        for ((site, day, hits), live) in by_day.iter().zip(changing) {
             let hits = i64::try_from(*hits).unwrap_or(i64::MAX);
-            live.add(*day, hits, self.reached.journal);
+            if live.add(*day, hits, self.reached.journal) {
+                other_days.push((live, *day));
+            }
             self.outbox.site_changed(*site);
         }
         // Not sooner: an older day of the same commit would be forgotten before its hits are added.
-        for ((_, day, _), Changing { live, .. }) in by_day.iter().zip(changing).filter(|(_, site)| site.day_is_new) {
-            live.forget_old(*day, self.fold.mark().mark);
+        for (live, day) in other_days {
+            live.forget_old(day, self.fold.mark().mark);
         }
     }
 

@@ -35,18 +35,19 @@ pub struct LiveSite {
 /// memory.
 #[derive(Debug, Default)]
 struct Counters {
-    /// Of the newest day: added to its counters when somebody looks, so that a hit that nobody looks at
-    /// touches one cache line, and not each counter's.
-    newest: Option<Newest>,
+    /// Of the day that was last added to, whose counters are all here.
+    latest: Option<Latest>,
     each: Vec<(Period, LiveCounter)>,
     /// Of the current run's total, what Redis is known to have.
     own_confirmed: i64,
 }
 
-/// Hits of a day whose counters are loaded.
+/// Hits of a day that its counters lack: they are added when somebody looks, so that a hit that nobody
+/// looks at touches the site's memory, and not each counter's.
 #[derive(Debug)]
-struct Newest {
+struct Latest {
     day: Day,
+    /// 0 once they are added.
     hits: i64,
     journal_number: i64,
 }
@@ -149,8 +150,7 @@ impl LiveSite {
     /// Whether all counters are loaded that a hit of the day changes.
     pub fn has_day(&self, day: Day) -> bool {
         let counters = self.lock_as_is();
-        counters.newest.as_ref().is_some_and(|newest| newest.day == day)
-            || day.site_periods().into_iter().all(|period| counters.get(period).is_some())
+        counters.latest.as_ref().is_some_and(|latest| latest.day == day) || counters.has_day(day)
     }
 
     /// Takes a counter in, or again after the file has changed under it.
@@ -177,20 +177,24 @@ impl LiveSite {
         self.changed();
     }
 
-    /// Adds hits that are on disk in journal row `journal_number`; the day's counters are loaded.
-    pub fn add(&self, day: Day, hits: i64, journal_number: i64) {
+    /// Adds hits that are on disk in journal row `journal_number`; the day's counters are loaded. True: the last
+    /// were of another day, and what is old now may be forgotten.
+    pub fn add(&self, day: Day, hits: i64, journal_number: i64) -> bool {
         let mut counters = self.lock_as_is();
-        match &mut counters.newest {
-            Some(newest) if newest.day == day => {
-                newest.hits += hits;
-                newest.journal_number = journal_number;
+        let is_another = match &mut counters.latest {
+            Some(latest) if latest.day == day => {
+                latest.hits += hits;
+                latest.journal_number = journal_number;
+                false
             }
             _ => {
                 counters.settle();
-                counters.newest = Some(Newest { day, hits, journal_number });
+                counters.latest = Some(Latest { day, hits, journal_number });
+                true
             }
-        }
+        };
         self.changed();
+        is_another
     }
 
     /// Notes that hits which are counted already have moved from the tail into `counts`.
@@ -211,11 +215,15 @@ impl LiveSite {
     pub fn forget_old(&self, newest: Day, fold_mark: i64) {
         let Some(oldest) = newest.date().checked_sub_days(chrono::Days::new(DAYS_KEPT)) else { return };
         let before = [newest.month().previous(), newest.year().previous()];
-        self.lock().each.retain(|(period, counter)| {
+        let mut counters = self.lock();
+        counters.each.retain(|(period, counter)| {
             period.last_day().is_none_or(|day| day.date() >= oldest)
                 || before.contains(&Some(*period))
                 || counter.journal_number > fold_mark
         });
+        if counters.latest.as_ref().is_some_and(|latest| !counters.has_day(latest.day)) {
+            counters.latest = None;
+        }
     }
 
     /// The current run's contributions, the total last.
@@ -303,7 +311,7 @@ impl LiveSite {
         counters
     }
 
-    /// The newest hits may not be in their counters.
+    /// The latest hits may not be in their counters.
     fn lock_as_is(&self) -> MutexGuard<'_, Counters> {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -311,13 +319,21 @@ impl LiveSite {
 
 impl Counters {
     fn settle(&mut self) {
-        let Some(Newest { day, hits, journal_number }) = self.newest.take() else { return };
+        let Some(Latest { day, hits, journal_number }) = &mut self.latest else { return };
+        let (day, hits, journal_number) = (*day, std::mem::take(hits), *journal_number);
+        if hits == 0 {
+            return;
+        }
         for period in day.site_periods() {
             let counter = self.get_or_insert(period);
             counter.sum += hits;
             counter.own += hits;
             counter.journal_number = journal_number;
         }
+    }
+
+    fn has_day(&self, day: Day) -> bool {
+        day.site_periods().into_iter().all(|period| self.get(period).is_some())
     }
 
     fn get(&self, wanted: Period) -> Option<&LiveCounter> {
@@ -349,6 +365,10 @@ impl LiveCounter {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::counter::FigureKey;
 
@@ -379,6 +399,113 @@ mod tests {
     #[test]
     fn a_counter_takes_no_more_than_a_cache_line() {
         assert!(size_of::<(Period, LiveCounter)>() <= 64);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Deed {
+        Add(Day, i64),
+        Fold(Day, i64),
+        Load(Day, i64),
+        See(Day, i64),
+        Look(Day),
+    }
+
+    /// Of days near and far: the counters that they share are not all.
+    fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+        let day = prop::sample::select(vec![(2023, 12, 31), (2024, 1, 1), (2024, 1, 2), (2024, 6, 17)]);
+        let day = day.prop_map(|(year, month, day)| Day::from_ymd(year, month, day).unwrap());
+        let deed = (0..5, day, 1_i64..9).prop_map(|(deed, day, hits)| match deed {
+            0 => Deed::Fold(day, hits),
+            1 => Deed::Load(day, hits),
+            2 => Deed::See(day, hits),
+            3 => Deed::Look(day),
+            _ => Deed::Add(day, hits),
+        });
+        prop::collection::vec(deed, 0..40)
+    }
+
+    fn load_day(site: &LiveSite, day: Day) {
+        let missing = day.site_periods().into_iter().filter(|period| !site.has(*period));
+        missing.for_each(|period| site.load(period, Some(1), &[], false));
+    }
+
+    /// What somebody sees who looks.
+    fn do_to(site: &LiveSite, deed: &Deed, number: i64) -> Option<String> {
+        match *deed {
+            Deed::Add(day, hits) => {
+                if !site.has_day(day) {
+                    load_day(site, day);
+                }
+                if site.add(day, hits, number) {
+                    site.forget_old(day, number / 2);
+                }
+            }
+            Deed::Fold(day, hits) => site.fold(&day.site_periods(), hits),
+            Deed::Load(day, hits) => {
+                let register = Register::Grown(hits);
+                let count = SiteCount { source: 1, name: run(), published: false, register };
+                day.site_periods()
+                    .into_iter()
+                    .for_each(|period| site.load(period, Some(1), std::slice::from_ref(&count), false));
+            }
+            Deed::See(day, total) => {
+                let contributed = [(run(), None)];
+                let seen = day.site_periods().map(|period| Seen { period, total, contributed: &contributed });
+                site.saw(&seen, Some(&run()));
+            }
+            Deed::Look(day) => {
+                // Whatever is asked first finds hits that are not added yet.
+                return Some(match number % 3 {
+                    0 => format!("{:?}", site.hits(&day.site_periods())),
+                    1 => format!("{:?}", day.site_periods().map(|period| site.known(period, &run()))),
+                    _ => {
+                        let contributions = site.recent(&run());
+                        format!(
+                            "{:?}",
+                            contributions
+                                .iter()
+                                .map(|one| (one.period, one.register.hits()))
+                                .collect::<BTreeMap<_, _>>()
+                        )
+                    }
+                });
+            }
+        }
+        None
+    }
+
+    proptest! {
+        #[test]
+        fn hits_are_the_same_whether_they_are_added_at_once_or_when_somebody_looks(deeds in deeds()) {
+            let (late, at_once) = (LiveSite::default(), LiveSite::default());
+            for (number, deed) in (1..).zip(&deeds) {
+                prop_assert_eq!(do_to(&late, deed, number), do_to(&at_once, deed, number));
+                drop(at_once.lock());
+            }
+            prop_assert_eq!(late.version(), at_once.version());
+            let counters = |site: &LiveSite| {
+                let mut each: Vec<_> = site.lock().each.iter().map(|counter| format!("{counter:?}")).collect();
+                each.sort();
+                each
+            };
+            prop_assert_eq!(counters(&late), counters(&at_once));
+        }
+    }
+
+    #[test]
+    fn old_counters_leave_memory_though_somebody_looks_before_the_days_first_hit() {
+        let site = LiveSite::default();
+        let mut day = Day::from_ymd(2024, 6, 17).unwrap();
+        for number in 1..200 {
+            load_day(&site, day);
+            site.hits(&day.site_periods()).unwrap();
+            if site.add(day, 1, number) {
+                site.forget_old(day, number - 1);
+            }
+            day = Day::from_date(day.date().succ_opt().unwrap());
+        }
+        let kept = site.periods().len();
+        assert!(kept <= DAYS_KEPT as usize + 8, "{kept}");
     }
 
     #[test]

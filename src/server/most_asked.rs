@@ -23,7 +23,7 @@ pub enum Asked<'a> {
     Figures {
         site: &'a str,
     },
-    /// A browser that lacks it sends its hit on the same connection.
+    /// Proxies, and browsers whose tag says `crossorigin`, send hits on the connection on which they asked for it.
     Script {
         is_versioned: bool,
     },
@@ -48,7 +48,7 @@ pub enum Told {
     Pixel { verdict: Verdict },
     /// `is_known`: the client has them.
     Figures { rendered: Rc<Rendered>, is_known: bool },
-    /// So rare that it may cost what it likes: refusals, and the script, which browsers keep.
+    /// So rare that it may cost what it likes: refusals, and the script, which browsers keep for a time.
     Else(Response<AnswerBody>),
 }
 
