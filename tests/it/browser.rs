@@ -1,7 +1,9 @@
 //! The box on a portal's page, in a real browser: what it moves, and which views it counts.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fantoccini::{Client, Locator};
@@ -34,6 +36,42 @@ fn portal(page: impl Fn(&str) -> String + Send + 'static) -> String {
 
 fn tag(node: &str) -> String {
     format!(r#"<script async src="http://{node}/thongke.js" data-site="demo"></script>"#)
+}
+
+/// The README's first tag, word for word but for the address and the site.
+fn readme_tag(node: &str) -> String {
+    let readme = include_str!("../../README.md");
+    let tag = readme.lines().find(|line| line.starts_with("<script async") && line.ends_with("</script>")).unwrap();
+    tag.replace("https://HOST", &format!("http://{node}")).replace("vixuyen", "demo")
+}
+
+/// Stands before a node and counts the connections on which something is asked.
+fn counting(node: &str) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (node, count) = (node.to_owned(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&count);
+    // Ends with the test's process.
+    std::thread::spawn(move || {
+        for browser in listener.incoming().map_while(Result::ok) {
+            let node = TcpStream::connect(&node).unwrap();
+            let pass = |mut from: TcpStream, mut to: TcpStream| {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Write);
+            };
+            let (to_browser, from_node) = (browser.try_clone().unwrap(), node.try_clone().unwrap());
+            std::thread::spawn(move || pass(from_node, to_browser));
+            let counted = Arc::clone(&counted);
+            std::thread::spawn(move || {
+                // A browser opens connections that it may never use.
+                if browser.peek(&mut [0]).is_ok_and(|bytes| bytes > 0) {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                }
+                pass(browser, node);
+            });
+        }
+    });
+    (address, count)
 }
 
 /// Runs a test with a node and a browser.
@@ -89,6 +127,22 @@ fn a_box_that_holds_its_rows_already_moves_nothing_when_the_figures_arrive() {
         }
         assert_eq!(shifts[0], 0.0);
         assert!(shifts[1] > 0.0, "this would not have noticed a shift");
+    });
+}
+
+#[test]
+fn with_the_readmes_tag_the_hit_goes_over_the_connection_that_brought_the_script() {
+    with_browser(async |node, browser| {
+        let (address, connections) = counting(&node.public);
+        let portal = portal(move |path| {
+            let tag = readme_tag(&address);
+            let tag = if path == "/plain" { tag.replace(" crossorigin", "").replace(".js", ".js?2") } else { tag };
+            format!("<!DOCTYPE html><html lang=vi><title>x</title><body><div data-thongke></div>{tag}</body></html>")
+        });
+        assert_eq!(box_of(browser, &format!("{portal}/")).await[1], "Hôm nay : 1");
+        assert_eq!(connections.load(Ordering::SeqCst), 1);
+        assert_eq!(box_of(browser, &format!("{portal}/plain")).await[1], "Hôm nay : 2");
+        assert_eq!(connections.load(Ordering::SeqCst), 2, "the script has one of its own");
     });
 }
 
