@@ -8,7 +8,7 @@ use std::time::Duration;
 use criterion::Criterion;
 use hyper::HeaderMap;
 use thongke::counter::site::Screening;
-use thongke::counter::{EnrolledSite, Site, SiteNumber};
+use thongke::counter::{RegisteredSite, Site, SiteNumber};
 use thongke::metrics::Metrics;
 use thongke::server::admission::{Admission, Rate, RateLimits};
 use thongke::server::hit::{Fields, Hits};
@@ -62,6 +62,6 @@ pub fn bench(criterion: &mut Criterion) {
 fn admitting(screening: Screening, repeat_window: Duration) -> BlankNode {
     let origins = vec![ORIGIN.parse().expect("an origin")];
     let site = Site::with_defaults("portal".parse().expect("a site"), origins);
-    let site = EnrolledSite { number: SiteNumber(1), site: Site { screening, repeat_window, ..site } };
+    let site = RegisteredSite { number: SiteNumber(1), site: Site { screening, repeat_window, ..site } };
     BlankNode { sites: Arc::new([site].into_iter().collect()), repeats: Repeats::default() }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use chrono::{Days, NaiveDate, Utc};
 use thongke::counter::csv::Row;
-use thongke::counter::{EnrolledSite, PageAddress, Period, Site, Sites};
+use thongke::counter::{PageAddress, Period, RegisteredSite, Site, Sites};
 use thongke::ledger::{DirectoryLock, Ledger};
 use thongke::metrics::Metrics;
 
@@ -52,7 +52,7 @@ pub fn write_history(directory: &Path, days: u32, sites: u32, pages: u32) {
         Ledger::open(lock, directory, configured.collect(), false, metrics).expect("a new file");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).expect("a runtime");
-    let import = |site: &EnrolledSite, source: &str, rows| {
+    let import = |site: &RegisteredSite, source: &str, rows| {
         let source = source.parse().expect("an import's name");
         runtime.block_on(ledger.import(site.number, source, rows, Utc::now())).expect("the disk takes counts");
     };

@@ -9,7 +9,7 @@ use thongke::counter::csv::Row;
 use thongke::counter::source::ImportName;
 use thongke::counter::verification::{Repair, Verification};
 use thongke::counter::{
-    Arrival, ClientPrefix, Day, EnrolledSite, PageAddress, Period, Salt, Sites, Visit, VisitorCounts,
+    Arrival, ClientPrefix, Day, PageAddress, Period, RegisteredSite, Salt, Sites, Visit, VisitorCounts,
 };
 use thongke::server::node::{Counts, Node, Read, Readiness, TopPage, Unavailable};
 use thongke::server::repeats::Repeats;
@@ -35,78 +35,78 @@ impl Node for BlankNode {
         Ok(())
     }
 
-    async fn reload(&self, _: &EnrolledSite, _: Day, _: Visit) -> Result<(), Unavailable> {
+    async fn reload(&self, _: &RegisteredSite, _: Day, _: Visit) -> Result<(), Unavailable> {
         Ok(())
     }
 
-    async fn refresh(&self, _: &Arc<EnrolledSite>) {}
+    async fn refresh(&self, _: &Arc<RegisteredSite>) {}
 
-    async fn verify(&self, _: &Arc<EnrolledSite>) -> Result<Verification, Unavailable> {
+    async fn verify(&self, _: &Arc<RegisteredSite>) -> Result<Verification, Unavailable> {
         Err(beyond())
     }
 
-    async fn repair(&self, _: &Arc<EnrolledSite>) -> Result<Repair, Unavailable> {
+    async fn repair(&self, _: &Arc<RegisteredSite>) -> Result<Repair, Unavailable> {
         Err(beyond())
     }
 
-    fn version(&self, _: &EnrolledSite) -> Option<(u64, bool)> {
+    fn version(&self, _: &RegisteredSite) -> Option<(u64, bool)> {
         None
     }
 
-    async fn hits(&self, _: &Arc<EnrolledSite>, _: &[Period]) -> Result<Counts, Unavailable> {
+    async fn hits(&self, _: &Arc<RegisteredSite>, _: &[Period]) -> Result<Counts, Unavailable> {
         Err(beyond())
     }
 
-    fn salt(&self, _: &Arc<EnrolledSite>, _: Day) -> Option<Salt> {
+    fn salt(&self, _: &Arc<RegisteredSite>, _: Day) -> Option<Salt> {
         None
     }
 
-    async fn draw_salt(&self, _: &Arc<EnrolledSite>, _: Day) -> Option<Salt> {
+    async fn draw_salt(&self, _: &Arc<RegisteredSite>, _: Day) -> Option<Salt> {
         None
     }
 
-    async fn visitors(&self, _: &Arc<EnrolledSite>, _: DateTime<Utc>) -> Result<(VisitorCounts, u64), Unavailable> {
+    async fn visitors(&self, _: &Arc<RegisteredSite>, _: DateTime<Utc>) -> Result<(VisitorCounts, u64), Unavailable> {
         Err(beyond())
     }
 
-    async fn admit(&self, _: &Arc<EnrolledSite>, _: Day, page: PageAddress, _: Option<ClientPrefix>) -> PageAddress {
+    async fn admit(&self, _: &Arc<RegisteredSite>, _: Day, page: PageAddress, _: Option<ClientPrefix>) -> PageAddress {
         page
     }
 
-    fn titled(&self, _: &EnrolledSite, _: &PageAddress, _: &str) {}
+    fn titled(&self, _: &RegisteredSite, _: &PageAddress, _: &str) {}
 
     async fn page_hits(
         &self,
-        _: &Arc<EnrolledSite>,
+        _: &Arc<RegisteredSite>,
         pages: &[PageAddress],
         periods: &[Period],
     ) -> Result<Read<i64>, Unavailable> {
         Ok(counts(pages.len() * periods.len()))
     }
 
-    async fn top_pages(&self, _: &Arc<EnrolledSite>, _: Period, limit: usize) -> Result<Read<TopPage>, Unavailable> {
+    async fn top_pages(&self, _: &Arc<RegisteredSite>, _: Period, limit: usize) -> Result<Read<TopPage>, Unavailable> {
         let page = |(at, hits)| TopPage { page: PageAddress::from_stored(&format!("/{at}")), hits, title: None };
         let values = counts(limit).values.into_iter().enumerate().map(page).collect();
         Ok(Read { values, stale: false })
     }
 
-    async fn history(&self, _: &Arc<EnrolledSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
+    async fn history(&self, _: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
         Ok(counts(periods.len()))
     }
 
-    async fn import(&self, _: &Arc<EnrolledSite>, _: ImportName, _: Vec<Row>) -> Result<ImportReport, Unavailable> {
+    async fn import(&self, _: &Arc<RegisteredSite>, _: ImportName, _: Vec<Row>) -> Result<ImportReport, Unavailable> {
         Err(beyond())
     }
 
-    async fn forget(&self, _: &Arc<EnrolledSite>, _: ImportName) -> Result<Option<ImportReport>, Unavailable> {
+    async fn forget(&self, _: &Arc<RegisteredSite>, _: ImportName) -> Result<Option<ImportReport>, Unavailable> {
         Err(beyond())
     }
 
-    async fn sources(&self, _: &Arc<EnrolledSite>) -> Result<Vec<SourceAccount>, Unavailable> {
+    async fn sources(&self, _: &Arc<RegisteredSite>) -> Result<Vec<SourceAccount>, Unavailable> {
         Err(beyond())
     }
 
-    async fn export(&self, _: &Arc<EnrolledSite>, _: Option<Row>, _: usize) -> Result<Vec<Row>, Unavailable> {
+    async fn export(&self, _: &Arc<RegisteredSite>, _: Option<Row>, _: usize) -> Result<Vec<Row>, Unavailable> {
         Err(beyond())
     }
 
@@ -114,9 +114,9 @@ impl Node for BlankNode {
         &self.repeats
     }
 
-    fn spare(&self, _: &EnrolledSite, _: Day, _: Kind) {}
+    fn spare(&self, _: &RegisteredSite, _: Day, _: Kind) {}
 
-    fn spared(&self, _: &EnrolledSite) -> Vec<CensusRow> {
+    fn spared(&self, _: &RegisteredSite) -> Vec<CensusRow> {
         Vec::new()
     }
 

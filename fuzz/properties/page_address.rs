@@ -1,6 +1,6 @@
 //! The address of a page, as a hit or an import gives it.
 
-use thongke::counter::{EnrolledSite, PageAddress, Site, SiteNumber};
+use thongke::counter::{PageAddress, RegisteredSite, Site, SiteNumber};
 use thongke::server::hit::page_of;
 use url::Url;
 
@@ -43,7 +43,7 @@ pub fn is_an_address(page: &PageAddress, site: &Site) {
     assert_eq!(&PageAddress::of(&followed, &site.page_params), page, "{link}");
 }
 
-fn site() -> EnrolledSite {
+fn site() -> RegisteredSite {
     let origins = ["https://a.vn", "https://*.b.vn"].map(|origin| origin.parse().unwrap()).to_vec();
-    EnrolledSite { number: SiteNumber(1), site: Site::with_defaults("a".parse().unwrap(), origins) }
+    RegisteredSite { number: SiteNumber(1), site: Site::with_defaults("a".parse().unwrap(), origins) }
 }

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use hyper::body::Bytes;
 use hyper::header::HeaderMap;
 use hyper::{StatusCode, Uri};
-use thongke::counter::{EnrolledSite, Site, SiteNumber};
+use thongke::counter::{RegisteredSite, Site, SiteNumber};
 use thongke::server::history::{self, Format};
 use thongke::server::hit::Fields;
 use thongke::server::pages;
@@ -85,7 +85,7 @@ fn json(answer: Result<Bytes, StatusCode>) -> Option<serde_json::Value> {
     bounded(answer).map(|body| serde_json::from_slice(&body).expect("JSON"))
 }
 
-fn site() -> Arc<EnrolledSite> {
+fn site() -> Arc<RegisteredSite> {
     let origins = vec!["https://a.vn".parse().unwrap()];
-    Arc::new(EnrolledSite { number: SiteNumber(1), site: Site::with_defaults("a".parse().unwrap(), origins) })
+    Arc::new(RegisteredSite { number: SiteNumber(1), site: Site::with_defaults("a".parse().unwrap(), origins) })
 }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::clock;
 use anyhow::Context as _;
-use chrono::Utc;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
@@ -65,8 +65,8 @@ pub fn start_on(mut config: Config, inherited: &Inherited) -> anyhow::Result<Run
     // Taken, not copied: a hundred thousand of them are 40 MB.
     let configured = std::mem::take(&mut config.sites);
     let (ledger, sites) = Ledger::open(lock, &config.data_dir, configured, target.is_some(), Arc::clone(&metrics))?;
-    ledger.check_in_background(&sites, Utc::now());
-    let node = Arc::new(Node::new(ledger, sites, Spared::open(&config.data_dir), Utc::now));
+    ledger.check_in_background(&sites, clock::now());
+    let node = Arc::new(Node::new(ledger, sites, Spared::open(&config.data_dir), clock::now));
     if let Some(target) = target {
         let settings = redis::Settings {
             target,
@@ -126,7 +126,7 @@ pub fn start_on(mut config: Config, inherited: &Inherited) -> anyhow::Result<Run
 impl Running {
     /// Takes over the sites of a configuration that was read again.
     pub async fn reload(&self, config: Config) -> anyhow::Result<()> {
-        let sites = self.node.ledger().enroll(config.sites).await?;
+        let sites = self.node.ledger().register(config.sites).await?;
         self.node.replace_sites(sites);
         Ok(())
     }
@@ -137,7 +137,7 @@ impl Running {
             pulse.feel().await;
         }
         // Giving nobody a number: what counts is that the committer answers, be it with a refusal.
-        let _ = self.node.ledger().enroll(Vec::new()).await;
+        let _ = self.node.ledger().register(Vec::new()).await;
     }
 
     /// Stops accepting, finishes what is in flight, publishes, folds, and ends.

@@ -11,7 +11,7 @@ use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Findings, Kind, Repair, Verification};
 use crate::counter::{
-    Arrival, ChangedPage, ClientPrefix, Contribution, Day, EnrolledSite, PageAddress, PageTitle, Period, Salt,
+    Arrival, ChangedPage, ClientPrefix, Contribution, Day, PageAddress, PageTitle, Period, RegisteredSite, Salt,
     SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
 };
 use crate::ledger::{Ledger, LiveHits, NotDurable, Seen, TOP_MAX};
@@ -78,7 +78,7 @@ impl Node {
     }
 
     /// An import may have been made on another node: what it left out is set to 0 only if known here.
-    async fn learn_before_change(&self, site: &EnrolledSite) {
+    async fn learn_before_change(&self, site: &RegisteredSite) {
         if let Some(publication) = self.publication.get()
             && !publication.learn(site.number).await
         {
@@ -92,7 +92,7 @@ impl Node {
     /// What pages call themselves; what Redis was found to lack of it is brought there.
     async fn titles(
         &self,
-        site: &EnrolledSite,
+        site: &RegisteredSite,
         pages: Vec<PageAddress>,
     ) -> Result<Vec<Option<PageTitle>>, Unavailable> {
         let own = self.ledger.titles(site.number, pages.clone()).await.map_err(unavailable)?;
@@ -142,21 +142,21 @@ impl server::node::Node for Node {
         self.ledger.count(arrival).await.map_err(unavailable)
     }
 
-    async fn reload(&self, site: &EnrolledSite, day: Day, visit: Visit) -> Result<(), Unavailable> {
+    async fn reload(&self, site: &RegisteredSite, day: Day, visit: Visit) -> Result<(), Unavailable> {
         self.ledger.reload(site.number, day, visit).await.map_err(unavailable)
     }
 
-    async fn refresh(&self, site: &Arc<EnrolledSite>) {
+    async fn refresh(&self, site: &Arc<RegisteredSite>) {
         if let Some(publication) = self.publication.get() {
             publication.refresh(site.number).await;
         }
     }
 
-    fn version(&self, site: &EnrolledSite) -> Option<(u64, bool)> {
+    fn version(&self, site: &RegisteredSite) -> Option<(u64, bool)> {
         Some((self.ledger.version(site.number)?, self.is_stale()))
     }
 
-    async fn hits(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> Result<Counts, Unavailable> {
+    async fn hits(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Counts, Unavailable> {
         let LiveHits { mut hits, mut version, were_read } =
             self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         if !were_read && let Some(publication) = self.publication.get() {
@@ -166,11 +166,11 @@ impl server::node::Node for Node {
         Ok(Counts { hits, version, stale: self.is_stale() })
     }
 
-    fn salt(&self, site: &Arc<EnrolledSite>, day: Day) -> Option<Salt> {
+    fn salt(&self, site: &Arc<RegisteredSite>, day: Day) -> Option<Salt> {
         self.ledger.salt(site.number, day)
     }
 
-    async fn draw_salt(&self, site: &Arc<EnrolledSite>, day: Day) -> Option<Salt> {
+    async fn draw_salt(&self, site: &Arc<RegisteredSite>, day: Day) -> Option<Salt> {
         let drawn = Salt::new(rand::random());
         let shared = match self.publication.get() {
             Some(publication) => publication.share_salt(site.number, day, drawn).await,
@@ -183,7 +183,7 @@ impl server::node::Node for Node {
 
     async fn visitors(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         now: DateTime<Utc>,
     ) -> Result<(VisitorCounts, u64), Unavailable> {
         self.ledger.visitors(site, now).await.map_err(unavailable)
@@ -191,7 +191,7 @@ impl server::node::Node for Node {
 
     async fn admit(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         day: Day,
         page: PageAddress,
         client: Option<ClientPrefix>,
@@ -206,13 +206,13 @@ impl server::node::Node for Node {
         }
     }
 
-    fn titled(&self, site: &EnrolledSite, page: &PageAddress, title: &str) {
+    fn titled(&self, site: &RegisteredSite, page: &PageAddress, title: &str) {
         self.ledger.titled(site.number, page, title, (self.now)().timestamp_millis());
     }
 
     async fn page_hits(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         pages: &[PageAddress],
         periods: &[Period],
     ) -> Result<Read<i64>, Unavailable> {
@@ -227,7 +227,7 @@ impl server::node::Node for Node {
 
     async fn top_pages(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         period: Period,
         limit: usize,
     ) -> Result<Read<TopPage>, Unavailable> {
@@ -252,7 +252,7 @@ impl server::node::Node for Node {
         Ok(Read { values, stale: hits.stale })
     }
 
-    async fn history(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
+    async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
         let known = self.ledger.site_counts(site.number, periods).await.map_err(unavailable)?;
         let own = known.iter().map(|known| known.sum).collect();
         let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
@@ -262,7 +262,7 @@ impl server::node::Node for Node {
 
     async fn import(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         name: ImportName,
         rows: Vec<Row>,
     ) -> Result<ImportReport, Unavailable> {
@@ -270,25 +270,25 @@ impl server::node::Node for Node {
         self.ledger.import(site.number, name, rows, (self.now)()).await.map_err(unavailable)
     }
 
-    async fn forget(&self, site: &Arc<EnrolledSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
+    async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
         self.learn_before_change(site).await;
         self.ledger.forget(site.number, name, (self.now)()).await.map_err(unavailable)
     }
 
-    async fn sources(&self, site: &Arc<EnrolledSite>) -> Result<Vec<SourceAccount>, Unavailable> {
+    async fn sources(&self, site: &Arc<RegisteredSite>) -> Result<Vec<SourceAccount>, Unavailable> {
         self.ledger.sources(site.number).await.map_err(unavailable)
     }
 
     async fn export(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         after: Option<Row>,
         limit: usize,
     ) -> Result<Vec<Row>, Unavailable> {
         self.ledger.export(site.number, after, limit).await.map_err(unavailable)
     }
 
-    async fn verify(&self, site: &Arc<EnrolledSite>) -> Result<Verification, Unavailable> {
+    async fn verify(&self, site: &Arc<RegisteredSite>) -> Result<Verification, Unavailable> {
         self.ledger.fold().await.map_err(unavailable)?;
         let mut findings = Findings::default();
         for fault in self.ledger.faults(site, (self.now)()).await.map_err(unavailable)? {
@@ -305,7 +305,7 @@ impl server::node::Node for Node {
         Ok(Verification { agrees: findings.is_empty(), findings, ..verification })
     }
 
-    async fn repair(&self, site: &Arc<EnrolledSite>) -> Result<Repair, Unavailable> {
+    async fn repair(&self, site: &Arc<RegisteredSite>) -> Result<Repair, Unavailable> {
         match self.publication.get() {
             None => Ok(Repair::default()),
             Some(publication) => publication.repair(site.number).await.map_err(|reason| Unavailable { reason }),
@@ -316,11 +316,11 @@ impl server::node::Node for Node {
         &self.repeats
     }
 
-    fn spare(&self, site: &EnrolledSite, day: Day, kind: SparedKind) {
+    fn spare(&self, site: &RegisteredSite, day: Day, kind: SparedKind) {
         self.spared.note(&site.site.id, day, kind);
     }
 
-    fn spared(&self, site: &EnrolledSite) -> Vec<CensusRow> {
+    fn spared(&self, site: &RegisteredSite) -> Vec<CensusRow> {
         self.spared.rows(&site.site.id)
     }
 
@@ -464,7 +464,7 @@ impl redis::visitors::Node for Node {
         self.ledger.visitor_estimates(site).await.map_err(|error| error.to_string())
     }
 
-    async fn shown_windows(&self, site: &EnrolledSite) -> Vec<Window> {
+    async fn shown_windows(&self, site: &RegisteredSite) -> Vec<Window> {
         let now = (self.now)();
         // What is read is merged into what is in memory.
         if !site.site.counts_visitors() || self.ledger.visitors(site, now).await.is_err() {

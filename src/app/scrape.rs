@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
@@ -34,7 +33,7 @@ impl fmt::Debug for AtScrape {
 
 impl Collector for AtScrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+        let now = crate::clock::now().timestamp_micros() as f64 / 1e6;
         gauge(&mut encoder, "clock", "The node's clock: what decides a hit's day", Some(&Unit::Seconds), now)?;
         if let Ok(disk) = rustix::fs::statvfs(&self.data_dir) {
             let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize) as f64;

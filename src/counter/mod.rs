@@ -35,7 +35,7 @@ pub use page::PageAddress;
 pub use page_cap::ClientPrefix;
 pub use period::{Day, Period};
 pub use plain_url::PlainUrl;
-pub use site::{EnrolledSite, Site, SiteId, SiteNumber, Sites};
+pub use site::{RegisteredSite, Site, SiteId, SiteNumber, Sites};
 pub use source::Source;
 pub use span::{Span, Week};
 pub use tally::{Arrival, Hit, Tally};

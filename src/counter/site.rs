@@ -94,7 +94,7 @@ static SHARED_FIGURES: LazyLock<Arc<[FigureKey]>> =
 /// A configured site together with its number in the node's file, which stands beside the id.
 #[derive(Debug, Clone, PartialEq)]
 #[repr(C)]
-pub struct EnrolledSite {
+pub struct RegisteredSite {
     pub number: SiteNumber,
     pub site: Site,
 }
@@ -103,13 +103,13 @@ pub struct EnrolledSite {
 #[derive(Debug, Clone, Default)]
 pub struct Sites {
     by_id: FxHashSet<ById>,
-    by_number: BySite<Arc<EnrolledSite>>,
+    by_number: BySite<Arc<RegisteredSite>>,
 }
 
 /// A site as a member of a set in which it is looked for by its id: no more than a pointer, so that the
 /// table of a hundred thousand stays small.
 #[derive(Debug, Clone)]
-struct ById(Arc<EnrolledSite>);
+struct ById(Arc<RegisteredSite>);
 
 impl std::borrow::Borrow<str> for ById {
     fn borrow(&self) -> &str {
@@ -132,15 +132,15 @@ impl PartialEq for ById {
 impl Eq for ById {}
 
 impl Sites {
-    pub fn get(&self, id: &str) -> Option<&Arc<EnrolledSite>> {
+    pub fn get(&self, id: &str) -> Option<&Arc<RegisteredSite>> {
         self.by_id.get(id).map(|ById(site)| site)
     }
 
-    pub fn by_number(&self, number: SiteNumber) -> Option<&Arc<EnrolledSite>> {
+    pub fn by_number(&self, number: SiteNumber) -> Option<&Arc<RegisteredSite>> {
         self.by_number.get(number)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<EnrolledSite>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<RegisteredSite>> {
         self.by_id.iter().map(|ById(site)| site)
     }
 
@@ -153,10 +153,10 @@ impl Sites {
     }
 }
 
-impl FromIterator<EnrolledSite> for Sites {
-    fn from_iter<I: IntoIterator<Item = EnrolledSite>>(enrolled: I) -> Self {
+impl FromIterator<RegisteredSite> for Sites {
+    fn from_iter<I: IntoIterator<Item = RegisteredSite>>(registered: I) -> Self {
         let mut sites = Self::default();
-        for site in enrolled.into_iter().map(Arc::new) {
+        for site in registered.into_iter().map(Arc::new) {
             sites.by_number.get_or_insert_with(site.number, || Arc::clone(&site));
             sites.by_id.insert(ById(site));
         }

@@ -448,7 +448,7 @@ impl Committer {
             // Both are the round's own affair.
             Message::Hits { .. } | Message::Stop => Ok(()),
             Message::Load { site, periods, done } => reply(done, self.load_wanted(site, periods)),
-            Message::Enroll { ids, done } => reply(done, self.in_transaction(|c| store::enroll(c, &ids))),
+            Message::Register { ids, done } => reply(done, self.in_transaction(|c| store::register(c, &ids))),
             Message::Merge { site, contributions, learned, done } => {
                 reply(done, self.merge(site, &contributions, learned))
             }

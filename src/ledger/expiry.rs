@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use crate::counter::{Day, EnrolledSite, SiteNumber};
+use crate::counter::{Day, RegisteredSite, SiteNumber};
 
 use super::Ledger;
 use super::hand_over::NotDurable;
@@ -21,7 +21,7 @@ pub type RowPlace = (u32, i64, i64);
 
 impl Ledger {
     /// Deletes the site's page counts that are not kept on `today`; returns how many there were.
-    pub async fn expire_pages(&self, site: &EnrolledSite, today: Day) -> Result<usize, NotDurable> {
+    pub async fn expire_pages(&self, site: &RegisteredSite, today: Day) -> Result<usize, NotDurable> {
         let number = site.number;
         let (oldest_day, oldest_month) = site.site.page_retention.oldest_kept(today);
         let (day, month) = (oldest_day.number(), oldest_month.number());

@@ -30,7 +30,7 @@ pub enum Message {
         done: oneshot::Sender<Result<(), NotDurable>>,
     },
     /// Give sites their numbers.
-    Enroll {
+    Register {
         ids: Vec<SiteId>,
         done: oneshot::Sender<Result<Vec<SiteNumber>, NotDurable>>,
     },
@@ -92,7 +92,7 @@ impl Message {
             | Self::ForgetVisitors { done, .. }
             | Self::Delete { done, .. }
             | Self::Fold { done } => drop(done.send(Err(refusal))),
-            Self::Enroll { done, .. } => drop(done.send(Err(refusal))),
+            Self::Register { done, .. } => drop(done.send(Err(refusal))),
             Self::KeepSalt { done, .. } => drop(done.send(Err(refusal))),
             Self::Stop => {}
         }

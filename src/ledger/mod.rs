@@ -67,8 +67,8 @@ use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::{
-    Arrival, ChangedPage, Contribution, EnrolledSite, Period, Register, Site, SiteNumber, Sites, Sketch, Source, Tally,
-    Trace, Window,
+    Arrival, ChangedPage, Contribution, Period, Register, RegisteredSite, Site, SiteNumber, Sites, Sketch, Source,
+    Tally, Trace, Window,
 };
 use crate::metrics::Metrics;
 
@@ -147,9 +147,9 @@ impl Ledger {
             recover(&mut connection).map_err(|reason| OpenError::Damaged { path: path.clone(), reason })?;
         let transaction = connection.transaction().map_err(sqlite)?;
         let ids: Vec<_> = sites.iter().map(|site| site.id.clone()).collect();
-        let numbers = store::enroll(&transaction, &ids).map_err(sqlite)?;
+        let numbers = store::register(&transaction, &ids).map_err(sqlite)?;
         transaction.commit().map_err(sqlite)?;
-        let enrolled = numbers.into_iter().zip(sites).map(|(number, site)| EnrolledSite { number, site }).collect();
+        let registered = numbers.into_iter().zip(sites).map(|(number, site)| RegisteredSite { number, site }).collect();
         let start_reader = |name| {
             let connection = store::open_reader(directory).map_err(sqlite)?;
             Reader::start(name, connection).map_err(|source| OpenError::Directory { path: path.clone(), source })
@@ -235,14 +235,14 @@ impl Ledger {
             checking: Mutex::default(),
             _lock: lock,
         };
-        Ok((ledger, enrolled))
+        Ok((ledger, registered))
     }
 
     /// Numbers for the sites of a configuration that was read again.
-    pub async fn enroll(&self, sites: Vec<Site>) -> Result<Sites, NotDurable> {
+    pub async fn register(&self, sites: Vec<Site>) -> Result<Sites, NotDurable> {
         let ids = sites.iter().map(|site| site.id.clone()).collect();
-        let numbers = self.ask(|done| Message::Enroll { ids, done }).await?;
-        Ok(numbers.into_iter().zip(sites).map(|(number, site)| EnrolledSite { number, site }).collect())
+        let numbers = self.ask(|done| Message::Register { ids, done }).await?;
+        Ok(numbers.into_iter().zip(sites).map(|(number, site)| RegisteredSite { number, site }).collect())
     }
 
     /// Counts a hit; to be called on a single-threaded runtime. Resolves when it is on disk.
@@ -305,7 +305,7 @@ impl Ledger {
 
     /// Looks through the file for what is damaged: SQLite's own check, and whether the site's counts
     /// add up. On a thread of its own.
-    pub async fn faults(&self, site: &EnrolledSite, now: DateTime<Utc>) -> Result<Vec<String>, NotDurable> {
+    pub async fn faults(&self, site: &RegisteredSite, now: DateTime<Utc>) -> Result<Vec<String>, NotDurable> {
         let unreadable =
             |error: rusqlite::Error| NotDurable(format!("the node's file can't be checked ({error})").into());
         let check = Check::new(&self.directory).map_err(unreadable)?;
@@ -533,9 +533,9 @@ impl Ledger {
 }
 
 /// From when on the sites' page counts are kept; a day later, since midnight may pass meanwhile.
-fn kept<'a>(sites: impl IntoIterator<Item = &'a EnrolledSite>, now: DateTime<Utc>) -> soundness::Kept {
+fn kept<'a>(sites: impl IntoIterator<Item = &'a RegisteredSite>, now: DateTime<Utc>) -> soundness::Kept {
     let tomorrow = |site: &Site| crate::counter::Day::at(now, site.time_zone).next();
-    let of = |site: &EnrolledSite| (site.number, site.site.page_retention.oldest_kept(tomorrow(&site.site)));
+    let of = |site: &RegisteredSite| (site.number, site.site.page_retention.oldest_kept(tomorrow(&site.site)));
     sites.into_iter().map(of).collect()
 }
 

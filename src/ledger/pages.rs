@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use crate::counter::page_cap::Excess;
-use crate::counter::{ClientPrefix, Day, EnrolledSite, Known, PageAddress, Period, Register, SiteNumber, Source};
+use crate::counter::{ClientPrefix, Day, Known, PageAddress, Period, Register, RegisteredSite, SiteNumber, Source};
 
 use crate::metrics::ReasonLabels;
 
@@ -146,7 +146,7 @@ impl Ledger {
     /// one doesn't, before it is one too many; none: that can't be found out now.
     pub async fn admit(
         &self,
-        site: &EnrolledSite,
+        site: &RegisteredSite,
         day: Day,
         page: &PageAddress,
         client: Option<ClientPrefix>,

@@ -53,7 +53,7 @@ impl Salts {
     /// Those whose day and window are over.
     pub fn over(&self, sites: &Sites, now: DateTime<Utc>) -> Vec<(SiteNumber, Day)> {
         self.places(|(site, day), _| match sites.by_number(site) {
-            Some(enrolled) => is_salt_over(day, now, &enrolled.site),
+            Some(registered) => is_salt_over(day, now, &registered.site),
             // No hit of it can come any more.
             None => true,
         })
@@ -67,7 +67,7 @@ impl Salts {
     /// Tomorrow, of each site that has a salt for today and none for tomorrow yet.
     pub fn lacking_tomorrows(&self, sites: &Sites, now: DateTime<Utc>) -> Vec<(SiteNumber, Day)> {
         let todays = self.places(|(site, day), _| {
-            sites.by_number(site).is_some_and(|enrolled| day == Day::at(now, enrolled.site.time_zone))
+            sites.by_number(site).is_some_and(|registered| day == Day::at(now, registered.site.time_zone))
         });
         let tomorrows = todays.into_iter().map(|(site, day)| (site, day.next()));
         tomorrows.filter(|(site, day)| self.get(*site, *day).is_none()).collect()

@@ -399,7 +399,7 @@ pub fn prune_journal(connection: &Connection, mark: i64, limit: i64) -> rusqlite
 }
 
 /// The number of each site, which gets one if it has none.
-pub fn enroll(connection: &Connection, ids: &[SiteId]) -> rusqlite::Result<Vec<SiteNumber>> {
+pub fn register(connection: &Connection, ids: &[SiteId]) -> rusqlite::Result<Vec<SiteNumber>> {
     let mut find = connection.prepare_cached("SELECT number FROM sites WHERE id = ?")?;
     let mut insert = connection.prepare_cached("INSERT INTO sites (id) VALUES (?) RETURNING number")?;
     ids.iter()

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Days, Utc};
 
 use crate::counter::{
-    Arrival, Day, EnrolledSite, Minute, Salt, SiteNumber, Sites, Sketch, Visit, VisitorCounts, Window,
+    Arrival, Day, Minute, RegisteredSite, Salt, SiteNumber, Sites, Sketch, Visit, VisitorCounts, Window,
 };
 
 use super::crowd::Crowd;
@@ -16,7 +16,11 @@ const DAYS_KEPT: u64 = 2;
 
 impl Ledger {
     /// The figures of a site's visitors and the version they belong to.
-    pub async fn visitors(&self, site: &EnrolledSite, now: DateTime<Utc>) -> Result<(VisitorCounts, u64), NotDurable> {
+    pub async fn visitors(
+        &self,
+        site: &RegisteredSite,
+        now: DateTime<Utc>,
+    ) -> Result<(VisitorCounts, u64), NotDurable> {
         let zone = site.site.time_zone;
         if let Some(crowd) = self.crowds.get(site.number) {
             return Ok(crowd.counts(now, zone));

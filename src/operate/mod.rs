@@ -10,9 +10,9 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::clock;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use chrono::Utc;
 use http_body_util::{BodyExt as _, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::{self, HEADER_PAGES};
 use crate::counter::source::ImportName;
-use crate::counter::{EnrolledSite, Figures, SiteId, figures};
+use crate::counter::{Figures, RegisteredSite, SiteId, figures};
 use crate::ledger::{DirectoryLock, Holder, Ledger, has_been_used};
 use crate::metrics::Metrics;
 
@@ -39,7 +39,7 @@ const EXPORT_STEP: usize = 1_000;
 enum Place {
     /// A node runs on the data directory; its admin listener is at this address.
     Running(String),
-    Stopped(Box<Ledger>, Arc<EnrolledSite>),
+    Stopped(Box<Ledger>, Arc<RegisteredSite>),
 }
 
 /// What is done in a folder in which no node has counted.
@@ -66,7 +66,7 @@ pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) ->
         }
         Place::Stopped(ledger, site) => {
             let rows = csv::parse(&text, &site.site.page_params)?;
-            let report = ledger.import(site.number, name.clone(), rows, Utc::now()).await;
+            let report = ledger.import(site.number, name.clone(), rows, clock::now()).await;
             ledger.close();
             Ok(report?)
         }
@@ -83,7 +83,7 @@ pub fn forget(config: &Config, site: &SiteId, name: &ImportName) -> anyhow::Resu
             Ok(Some(serde_json::from_slice(&answer)?))
         }
         Place::Stopped(ledger, site) => {
-            let report = ledger.forget(site.number, name.clone(), Utc::now()).await;
+            let report = ledger.forget(site.number, name.clone(), clock::now()).await;
             ledger.close();
             Ok(report?)
         }
@@ -124,7 +124,7 @@ pub fn figures(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<
             Ok(String::from_utf8(answer.to_vec())?)
         }
         Place::Stopped(ledger, site) => {
-            let now = Utc::now();
+            let now = clock::now();
             let today = crate::counter::Day::at(now, site.site.time_zone);
             let periods = figures::periods(&site.site.figures, today);
             let hits = ledger.hits(site.number, &periods).await;

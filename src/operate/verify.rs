@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::clock;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use chrono::Utc;
 use hyper::Method;
 
 use crate::config::Config;
@@ -55,15 +55,15 @@ fn of_site(config: &Config, site: &SiteId) -> anyhow::Result<Verification> {
             let answer = ask(config, &admin, Method::GET, &format!("/sites/{site}/verify"), Bytes::new()).await?;
             Ok(serde_json::from_slice(&answer)?)
         }
-        Place::Stopped(ledger, enrolled) => {
+        Place::Stopped(ledger, registered) => {
             let mut findings = Findings::default();
-            for fault in ledger.faults(&enrolled, Utc::now()).await? {
+            for fault in ledger.faults(&registered, clock::now()).await? {
                 findings.add(Kind::File, format!("the node's file: {fault}; restore a backup"));
             }
             let mut verification = Verification::default();
             if let Some(target) = &target {
-                let place = stopped(config, target, &ledger, &enrolled).await?;
-                let rows = async |after, limit| rows(&ledger, &enrolled, after, limit).await;
+                let place = stopped(config, target, &ledger, &registered).await?;
+                let rows = async |after, limit| rows(&ledger, &registered, after, limit).await;
                 verification = redis::verify_stopped(place, &rows).await.unwrap_or_else(|reason| {
                     findings.add(Kind::Away, reason);
                     Verification { with_redis: true, ..Verification::default() }
@@ -83,10 +83,10 @@ fn mend(config: &Config, site: &SiteId) -> anyhow::Result<Repair> {
             let answer = ask(config, &admin, Method::POST, &format!("/sites/{site}/repair"), Bytes::new()).await?;
             Ok(serde_json::from_slice(&answer)?)
         }
-        Place::Stopped(ledger, enrolled) => {
+        Place::Stopped(ledger, registered) => {
             let target = target.context("there is no Redis to repair")?;
-            let place = stopped(config, &target, &ledger, &enrolled).await?;
-            let rows = async |after, limit| rows(&ledger, &enrolled, after, limit).await;
+            let place = stopped(config, &target, &ledger, &registered).await?;
+            let rows = async |after, limit| rows(&ledger, &registered, after, limit).await;
             let outcome = redis::repair_stopped(place, &rows).await;
             ledger.close();
             outcome.map_err(anyhow::Error::msg)
@@ -111,7 +111,7 @@ async fn stopped<'a>(
     config: &'a Config,
     target: &'a Target,
     ledger: &crate::ledger::Ledger,
-    site: &'a crate::counter::EnrolledSite,
+    site: &'a crate::counter::RegisteredSite,
 ) -> anyhow::Result<redis::Place<'a>> {
     let own = ledger.own_sources(site.number).await?;
     Ok(redis::Place { target, prefix: &config.redis_prefix, site, own })
@@ -119,7 +119,7 @@ async fn stopped<'a>(
 
 async fn rows(
     ledger: &crate::ledger::Ledger,
-    site: &crate::counter::EnrolledSite,
+    site: &crate::counter::RegisteredSite,
     after: Option<redis::node::RowKey>,
     limit: usize,
 ) -> Result<Vec<(redis::node::RowKey, crate::counter::Contribution)>, String> {

@@ -16,7 +16,7 @@ use super::publish::{Agreement, CALLS_AT_ONCE, Lease, Publisher, may_raise};
 use super::raise::{MarkerState, text};
 use super::sweep::Scope;
 use super::witness::{SourceWitness, Witness};
-use crate::counter::{Contribution, Day, EnrolledSite, Period, Register, SiteNumber, Sites, Source};
+use crate::counter::{Contribution, Day, Period, Register, RegisteredSite, SiteNumber, Sites, Source};
 
 /// A round takes about this long, unless that would be more than `CHECKS_PER_SECOND_MAX`.
 const ROUND: Duration = Duration::from_secs(7);
@@ -85,9 +85,9 @@ impl Rounds {
 
 /// What a question about some sites came to; those that differ, or are in trouble, are in neither.
 pub(super) struct SitesAsked {
-    pub ready: Vec<Arc<EnrolledSite>>,
+    pub ready: Vec<Arc<RegisteredSite>>,
     /// With the connection: nobody could say.
-    pub lost: Vec<Arc<EnrolledSite>>,
+    pub lost: Vec<Arc<RegisteredSite>>,
 }
 
 impl<N: Node> Publisher<N> {
@@ -108,7 +108,7 @@ impl<N: Node> Publisher<N> {
         }
     }
 
-    async fn look(&mut self, lease: &Lease, site: &EnrolledSite) -> Result<(), RedisError> {
+    async fn look(&mut self, lease: &Lease, site: &RegisteredSite) -> Result<(), RedisError> {
         let number = site.number;
         let difference = difference(&lease.link, &self.keys, site).await?;
         self.found(site, difference);
@@ -129,7 +129,7 @@ impl<N: Node> Publisher<N> {
     }
 
     /// First look at a site since this start: is what the node's file has as published there?
-    async fn meet(&mut self, lease: &Lease, site: &EnrolledSite) -> Result<(), RedisError> {
+    async fn meet(&mut self, lease: &Lease, site: &RegisteredSite) -> Result<(), RedisError> {
         let number = site.number;
         let Ok(expected) = self.expected(site).await else { return Ok(()) };
         let found = self.read(&lease.link, site, &expected).await?;
@@ -150,7 +150,7 @@ impl<N: Node> Publisher<N> {
 
     /// What Redis should have of the site, by the node's file: some totals, and one source for each
     /// key of pages. The current run is left out: its publication is under way.
-    async fn expected(&self, site: &EnrolledSite) -> Result<Witness, String> {
+    async fn expected(&self, site: &RegisteredSite) -> Result<Witness, String> {
         let current = self.node.recent(site.number).first().map(|contribution| contribution.source.clone());
         let is_frozen = |source: &Source| Some(source) != current.as_ref();
         let mut published = self.node.published_sources(site.number, SOURCES_COMPARED).await?;
@@ -182,7 +182,7 @@ impl<N: Node> Publisher<N> {
     }
 
     /// What Redis has of all that `about` names, read in one go.
-    async fn read(&self, link: &Link, site: &EnrolledSite, about: &Witness) -> Result<Witness, RedisError> {
+    async fn read(&self, link: &Link, site: &RegisteredSite, about: &Witness) -> Result<Witness, RedisError> {
         let mut commands = Vec::with_capacity(1 + about.markers.len());
         if !about.sources.is_empty() {
             let mut command = redis::cmd("HMGET");
@@ -227,14 +227,14 @@ impl<N: Node> Publisher<N> {
     // --- What nodes agree on.
 
     /// Whether the site may be published, asking Redis only where that isn't known.
-    pub(super) async fn agree_once(&mut self, lease: &Lease, site: &Arc<EnrolledSite>) -> bool {
+    pub(super) async fn agree_once(&mut self, lease: &Lease, site: &Arc<RegisteredSite>) -> bool {
         !self.agree_on(lease, vec![Arc::clone(site)]).await.ready.is_empty()
     }
 
     /// Which of the sites may be published.
-    pub(super) async fn agree_on(&mut self, lease: &Lease, sites: Vec<Arc<EnrolledSite>>) -> SitesAsked {
+    pub(super) async fn agree_on(&mut self, lease: &Lease, sites: Vec<Arc<RegisteredSite>>) -> SitesAsked {
         let agreement =
-            |publisher: &mut Self, site: &EnrolledSite| publisher.progress.entry(site.number).or_default().agreement;
+            |publisher: &mut Self, site: &RegisteredSite| publisher.progress.entry(site.number).or_default().agreement;
         let (mut ready, mut lost, mut unknown) = (Vec::with_capacity(sites.len()), Vec::new(), Vec::new());
         for site in sites {
             match agreement(self, &site) {
@@ -273,7 +273,7 @@ impl<N: Node> Publisher<N> {
     }
 
     /// Takes in whether the site's `meta` differs from this node's, and how.
-    fn found(&mut self, site: &EnrolledSite, difference: Option<String>) {
+    fn found(&mut self, site: &RegisteredSite, difference: Option<String>) {
         let agreement = if difference.is_none() { Agreement::Agreed } else { Agreement::Differs };
         let progress = self.progress.entry(site.number).or_default();
         let before = std::mem::replace(&mut progress.agreement, agreement);
@@ -289,7 +289,7 @@ impl<N: Node> Publisher<N> {
 }
 
 /// Compares the site's `meta` with this node's, and writes what isn't there yet.
-async fn difference(link: &Link, keys: &Keys, site: &EnrolledSite) -> RedisResult<Option<String>> {
+async fn difference(link: &Link, keys: &Keys, site: &RegisteredSite) -> RedisResult<Option<String>> {
     let key = keys.meta(&site.site.id);
     let ours = layout::agreement(&site.site);
     let mut read = redis::cmd("HMGET");
@@ -352,9 +352,9 @@ fn missing(expected: &Witness, found: &Witness) -> Option<String> {
 }
 
 /// Periods whose keys of pages exist or may.
-pub(super) fn kept_page_periods(site: &EnrolledSite) -> Vec<Period> {
+pub(super) fn kept_page_periods(site: &RegisteredSite) -> Vec<Period> {
     let mut periods = vec![Period::Total];
-    let now = chrono::DateTime::from(std::time::SystemTime::now());
+    let now = crate::clock::now();
     let mut day = Day::at(now, site.site.time_zone);
     let retention = site.site.page_retention;
     for _ in 0..=retention.days {

@@ -13,7 +13,7 @@ use super::connection::{Connections, Fault, Link, fault_of};
 use super::layout::{self, Keys};
 use super::node::Node;
 use super::raise::text;
-use crate::counter::{Contribution, EnrolledSite, SiteNumber};
+use crate::counter::{Contribution, RegisteredSite, SiteNumber};
 
 /// Between two looks at the same site, at least.
 const ROUND_MIN: Duration = Duration::from_secs(600);
@@ -85,7 +85,7 @@ struct Lessons<N> {
 }
 
 impl<N: Node> Lessons<N> {
-    async fn learn(&mut self, link: &Link, site: &EnrolledSite) -> Result<(), RedisError> {
+    async fn learn(&mut self, link: &Link, site: &RegisteredSite) -> Result<(), RedisError> {
         let mut held: Vec<Contribution> = Vec::new();
         let mut is_whole = true;
         let mut cursor = "0".to_owned();

@@ -149,11 +149,11 @@ impl Totals {
     ) -> bool {
         let wanted = node.wanted(site);
         let sites = node.sites();
-        let Some(enrolled) = sites.by_number(site).filter(|_| !wanted.is_empty()) else { return true };
+        let Some(registered) = sites.by_number(site).filter(|_| !wanted.is_empty()) else { return true };
         // What is confirmed while the read is on its way may not be in it.
         let confirmed = witnesses.of(site);
         let mut command = redis::cmd("HMGET");
-        command.arg(keys.hits(&enrolled.site.id));
+        command.arg(keys.hits(&registered.site.id));
         for (period, sources) in &wanted {
             command.arg(period.to_string());
             for source in sources {

@@ -22,7 +22,7 @@ use super::raise::{ROWS_MAX, Raise, text};
 use super::sheet::{Imbalance, Sheet};
 use super::target::Target;
 use crate::counter::verification::{Findings, Kind, Repair, Verification};
-use crate::counter::{Contribution, EnrolledSite, PageAddress, Period, Register, SiteNumber, Source};
+use crate::counter::{Contribution, PageAddress, Period, Register, RegisteredSite, SiteNumber, Source};
 
 /// How long what a running node may still be bringing is waited for, and how often it is looked for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -98,7 +98,7 @@ impl<N: Node> Desk<N> {
 pub struct Place<'a> {
     pub target: &'a Target,
     pub prefix: &'a str,
-    pub site: &'a EnrolledSite,
+    pub site: &'a RegisteredSite,
     /// Sources of which all that was counted is in the file.
     pub own: Vec<Source>,
 }
@@ -171,7 +171,7 @@ pub struct Known {
 pub struct Comparison<'a> {
     pub link: &'a Link,
     pub keys: &'a Keys,
-    pub site: &'a EnrolledSite,
+    pub site: &'a RegisteredSite,
     pub known: &'a Known,
 }
 

@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use crate::counter::EnrolledSite;
+use crate::counter::RegisteredSite;
 use crate::counter::csv::{self, HEADER_PAGES, Row};
 use crate::counter::source::ImportName;
 use crate::metrics::Metrics;
@@ -153,7 +153,7 @@ impl<N: Node> Admin<N> {
         if is_named || ((is_own_address || is_loopback) && port_is_right) { Ok(()) } else { Err(Refusal::HostForeign) }
     }
 
-    async fn export(&self, site: Arc<EnrolledSite>) -> Result<Response<AnswerBody>, Refusal> {
+    async fn export(&self, site: Arc<RegisteredSite>) -> Result<Response<AnswerBody>, Refusal> {
         // Read before the answer begins, so that a file that can't be read is said in words.
         let first = self.node.export(&site, None, EXPORT_STEP).await?;
         let node = Arc::clone(&self.node);
@@ -176,7 +176,7 @@ impl<N: Node> Admin<N> {
 
     async fn import(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         request: Request<Incoming>,
         wire: &Wire,
     ) -> Result<Response<AnswerBody>, Refusal> {
@@ -205,7 +205,7 @@ impl<N: Node> Admin<N> {
         Ok(json(&self.node.import(site, name, rows).await?))
     }
 
-    async fn forget(&self, site: &Arc<EnrolledSite>, source: &str) -> Result<Response<AnswerBody>, Refusal> {
+    async fn forget(&self, site: &Arc<RegisteredSite>, source: &str) -> Result<Response<AnswerBody>, Refusal> {
         let name = source.strip_prefix("import:").ok_or(Refusal::NotAnImport)?;
         let name: ImportName = name.parse().map_err(Refusal::ImportName)?;
         let text = name.as_str().to_owned();

@@ -9,12 +9,13 @@ use bytes::Bytes;
 use hyper::header::HeaderValue;
 use rustc_hash::FxHashMap;
 
-use crate::counter::{Day, EnrolledSite, Figures, SiteNumber, VisitorCounts, figures};
+use crate::counter::{Day, Figures, RegisteredSite, SiteNumber, VisitorCounts, figures};
 
+use super::fresh;
 use super::node::Node;
 use super::refusal::Refusal;
 use super::wanted::Wish;
-use super::{clock, fresh};
+use crate::clock;
 
 /// One worker's rendered answers.
 #[derive(Default)]
@@ -32,7 +33,7 @@ pub struct Rendered {
     visitors_version: Option<u64>,
     second: i64,
     stale: bool,
-    site: Arc<EnrolledSite>,
+    site: Arc<RegisteredSite>,
     pub body: Bytes,
     pub etag: HeaderValue,
 }
@@ -47,7 +48,7 @@ impl FigureAnswers {
     pub async fn rendered<N: Node>(
         &self,
         node: &N,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         wish: Option<Wish>,
     ) -> Result<Rc<Rendered>, Refusal> {
         let now = clock::now();

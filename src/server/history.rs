@@ -9,14 +9,15 @@ use serde::Serialize;
 
 use crate::counter::csv::HEADER_SITE;
 use crate::counter::history::Step;
-use crate::counter::{Day, EnrolledSite, Period, Span};
+use crate::counter::{Day, Period, RegisteredSite, Span};
 
 use super::hit_fields::form_field;
 use super::node::{Node, Read};
 use super::pages::{count, wrong};
 use super::refusal::Refusal;
 use super::shared::Made;
-use super::{chart, clock, fresh};
+use super::{chart, fresh};
+use crate::clock;
 
 /// Lines of one answer: three years of days.
 pub const LINES_MAX: usize = 1_100;
@@ -78,7 +79,7 @@ fn weight(headers: &HeaderMap, kind: &str) -> f32 {
 /// The history that the query asks for.
 pub async fn history<N: Node>(
     node: Arc<N>,
-    site: Arc<EnrolledSite>,
+    site: Arc<RegisteredSite>,
     query: String,
     format: Format,
 ) -> Result<Made, Refusal> {
@@ -118,7 +119,7 @@ pub async fn history<N: Node>(
 }
 
 /// The chart that the query asks for.
-pub async fn chart<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: String) -> Result<Made, Refusal> {
+pub async fn chart<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: String) -> Result<Made, Refusal> {
     let step = step(&query)?;
     let periods = periods(&query, step, BARS_MAX, Day::at(clock::now(), site.site.time_zone))?;
     let read = node.history(&site, &periods).await?;
@@ -160,12 +161,12 @@ fn days(query: &str, field: &'static str) -> Result<Option<(Day, Day)>, Refusal>
     span.days().map(Some).ok_or_else(|| wrong(field, endless()))
 }
 
-fn etag(site: &EnrolledSite, periods: &[Period], read: &Read<i64>, format: Format) -> hyper::header::HeaderValue {
+fn etag(site: &RegisteredSite, periods: &[Period], read: &Read<i64>, format: Format) -> hyper::header::HeaderValue {
     let language = site.site.language;
     fresh::etag(|hasher| (periods, &read.values, read.stale, format == Format::Csv, language).hash(hasher))
 }
 
-fn as_of(site: &EnrolledSite, now: DateTime<Utc>) -> String {
+fn as_of(site: &RegisteredSite, now: DateTime<Utc>) -> String {
     now.with_timezone(&site.site.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false)
 }
 

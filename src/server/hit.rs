@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use url::Url;
 
 use crate::bots::{BOT, Kind};
-use crate::counter::{Arrival, ClientPrefix, Day, EnrolledSite, Hit, PageAddress, PlainUrl, SiteNumber, Sites};
+use crate::counter::{Arrival, ClientPrefix, Day, Hit, PageAddress, PlainUrl, RegisteredSite, SiteNumber, Sites};
 use crate::metrics::{HitLabels, Metrics};
 
 use super::admission::{Admission, WhenExceeded};
@@ -22,7 +22,8 @@ use super::recent::Recent;
 use super::refusal::{Refusal, shown};
 use super::repeats::View;
 use super::screen::Screen;
-use super::{clock, cors, visit};
+use super::{cors, visit};
+use crate::clock;
 
 pub use super::hit_fields::Fields;
 
@@ -60,7 +61,7 @@ impl Verdict {
 /// Sites that have a series of their own in the metrics; the rest share one.
 const SITES_IN_METRICS: u32 = 1_000;
 
-pub fn find_site(sites: &Sites, id: &str) -> Result<Arc<EnrolledSite>, Refusal> {
+pub fn find_site(sites: &Sites, id: &str) -> Result<Arc<RegisteredSite>, Refusal> {
     if let Some(site) = sites.get(id) {
         return Ok(Arc::clone(site));
     }
@@ -72,7 +73,7 @@ pub fn find_site(sites: &Sites, id: &str) -> Result<Arc<EnrolledSite>, Refusal> 
 }
 
 /// A page: an address on one of the site's origins.
-pub fn page_of(site: &EnrolledSite, text: &str) -> Result<PageAddress, Refusal> {
+pub fn page_of(site: &RegisteredSite, text: &str) -> Result<PageAddress, Refusal> {
     if let Some(url) = PlainUrl::of(text)
         && let Some(page) = PageAddress::of_plain(url)
     {
@@ -96,7 +97,7 @@ pub fn page_of(site: &EnrolledSite, text: &str) -> Result<PageAddress, Refusal> 
 
 /// The `Origin` field, where a browser sent one, must agree with the page, which is one of the
 /// site's. It is no proof: anyone but a browser can write anything there.
-fn check_origin(site: &EnrolledSite, page: &str, headers: &impl HeaderFields) -> Result<(), Refusal> {
+fn check_origin(site: &RegisteredSite, page: &str, headers: &impl HeaderFields) -> Result<(), Refusal> {
     let agrees = |origin: &[u8]| {
         // As a rule the page's own origin.
         let is_origin = origin.iter().filter(|byte| **byte == b'/').count() == 2;
@@ -133,7 +134,7 @@ pub fn answer_headers(mut headers: HeaderMap, verdict: Verdict, is_json: bool) -
 
 /// A hit that is done with: counted, or spared the figures.
 pub struct Received {
-    pub site: Arc<EnrolledSite>,
+    pub site: Arc<RegisteredSite>,
     pub verdict: Verdict,
 }
 
@@ -152,7 +153,7 @@ pub struct Hits {
 
 #[derive(Debug, Clone)]
 struct KnownUrl {
-    site: Arc<EnrolledSite>,
+    site: Arc<RegisteredSite>,
     page: PageAddress,
     /// The day on which the page was found to count under its own address.
     admitted_on: Option<Day>,
@@ -265,7 +266,7 @@ impl Hits {
         KnownUrl { page, ..known }
     }
 
-    fn known(&self, site: &Arc<EnrolledSite>, url: &str) -> Result<KnownUrl, Refusal> {
+    fn known(&self, site: &Arc<RegisteredSite>, url: &str) -> Result<KnownUrl, Refusal> {
         let mut pages = self.pages.borrow_mut();
         match pages.get(url) {
             // The very same: a configuration that was read again may judge otherwise.
@@ -274,7 +275,7 @@ impl Hits {
         }
     }
 
-    fn note(&self, site: &EnrolledSite, result: &'static str) {
+    fn note(&self, site: &RegisteredSite, result: &'static str) {
         let own = (site.number.0 <= SITES_IN_METRICS).then_some(site.number);
         let mut results = self.results.borrow_mut();
         let counter = results.entry((own, result)).or_insert_with(|| {
@@ -288,7 +289,7 @@ impl Hits {
 /// Who looks at what, if it may be known: not of a reader who does not want to be followed.
 fn view_of<N: Node, H: HeaderFields>(
     node: &N,
-    site: &EnrolledSite,
+    site: &RegisteredSite,
     day: Day,
     page: &PageAddress,
     headers: &H,

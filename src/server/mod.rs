@@ -17,7 +17,7 @@ mod assets;
 mod body;
 mod chart;
 mod client;
-mod clock;
+
 mod connection;
 mod cors;
 mod credentials;

@@ -11,7 +11,7 @@ use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::{
-    Arrival, ClientPrefix, Day, EnrolledSite, PageAddress, PageTitle, Period, Salt, Sites, Visit, VisitorCounts,
+    Arrival, ClientPrefix, Day, PageAddress, PageTitle, Period, RegisteredSite, Salt, Sites, Visit, VisitorCounts,
 };
 
 use super::repeats::Repeats;
@@ -26,30 +26,31 @@ pub trait Node: Send + Sync + 'static {
     fn count(&self, arrival: Arrival) -> impl Future<Output = Result<(), Unavailable>>;
 
     /// Keeps that a reader has reloaded a page, which is no hit; resolves when it is on disk.
-    fn reload(&self, site: &EnrolledSite, day: Day, visit: Visit) -> impl Future<Output = Result<(), Unavailable>>;
+    fn reload(&self, site: &RegisteredSite, day: Day, visit: Visit) -> impl Future<Output = Result<(), Unavailable>>;
 
     /// Asks Redis, where there is one, for the site's totals unless they are younger than a second;
     /// resolves when they are in (or when waiting for them would take too long).
-    fn refresh(&self, site: &Arc<EnrolledSite>) -> impl Future<Output = ()>;
+    fn refresh(&self, site: &Arc<RegisteredSite>) -> impl Future<Output = ()>;
 
     /// The version of the site's figures in memory and whether they are stale, as [`Node::hits`] last
     /// gave them if nothing has changed since; none if there are none.
-    fn version(&self, site: &EnrolledSite) -> Option<(u64, bool)>;
+    fn version(&self, site: &RegisteredSite) -> Option<(u64, bool)>;
 
     /// The site's hits in each of `periods`, from memory; the site is loaded first if it must be.
-    fn hits(&self, site: &Arc<EnrolledSite>, periods: &[Period]) -> impl Future<Output = Result<Counts, Unavailable>>;
+    fn hits(&self, site: &Arc<RegisteredSite>, periods: &[Period])
+    -> impl Future<Output = Result<Counts, Unavailable>>;
 
     /// The salt of the site's day for its visitors' keys, if it is known already.
-    fn salt(&self, site: &Arc<EnrolledSite>, day: Day) -> Option<Salt>;
+    fn salt(&self, site: &Arc<RegisteredSite>, day: Day) -> Option<Salt>;
 
     /// Has a salt for the site's day that outlives this process, and, where there is Redis, is the
     /// other nodes' too. None: there can be none now.
-    fn draw_salt(&self, site: &Arc<EnrolledSite>, day: Day) -> impl Future<Output = Option<Salt>>;
+    fn draw_salt(&self, site: &Arc<RegisteredSite>, day: Day) -> impl Future<Output = Option<Salt>>;
 
     /// The site's visitors at `now`, and a number that changes whenever they do.
     fn visitors(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         now: DateTime<Utc>,
     ) -> impl Future<Output = Result<(VisitorCounts, u64), Unavailable>>;
 
@@ -57,19 +58,19 @@ pub trait Node: Send + Sync + 'static {
     /// many. `client`: none where clients have no limit.
     fn admit(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         day: Day,
         page: PageAddress,
         client: Option<ClientPrefix>,
     ) -> impl Future<Output = PageAddress>;
 
     /// Takes the title that a page gave with its hit: text as it came. As a rule it is known.
-    fn titled(&self, site: &EnrolledSite, page: &PageAddress, title: &str);
+    fn titled(&self, site: &RegisteredSite, page: &PageAddress, title: &str);
 
     /// The hits of each page in each period: all periods of the first page, and so on.
     fn page_hits(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         pages: &[PageAddress],
         periods: &[Period],
     ) -> impl Future<Output = Result<Read<i64>, Unavailable>>;
@@ -78,7 +79,7 @@ pub trait Node: Send + Sync + 'static {
     /// their addresses.
     fn top_pages(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         period: Period,
         limit: usize,
     ) -> impl Future<Output = Result<Read<TopPage>, Unavailable>>;
@@ -86,13 +87,13 @@ pub trait Node: Send + Sync + 'static {
     /// The site's hits in each of many periods, which are not brought into memory.
     fn history(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         periods: &[Period],
     ) -> impl Future<Output = Result<Read<i64>, Unavailable>>;
 
     fn import(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         name: ImportName,
         rows: Vec<Row>,
     ) -> impl Future<Output = Result<ImportReport, Unavailable>>;
@@ -100,35 +101,35 @@ pub trait Node: Send + Sync + 'static {
     /// Sets all that an import contributed to zero. None: there is no such import.
     fn forget(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         name: ImportName,
     ) -> impl Future<Output = Result<Option<ImportReport>, Unavailable>>;
 
-    fn sources(&self, site: &Arc<EnrolledSite>) -> impl Future<Output = Result<Vec<SourceAccount>, Unavailable>>;
+    fn sources(&self, site: &Arc<RegisteredSite>) -> impl Future<Output = Result<Vec<SourceAccount>, Unavailable>>;
 
     /// Up to `limit` rows of the site, summed over all sources, after the row `after` (period and
     /// page, the site's own first): called again and again, an export of any size in bounded memory.
     fn export(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         after: Option<Row>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Row>, Unavailable>>;
 
     /// Holds all places that know the site's counts against one another.
-    fn verify(&self, site: &Arc<EnrolledSite>) -> impl Future<Output = Result<Verification, Unavailable>>;
+    fn verify(&self, site: &Arc<RegisteredSite>) -> impl Future<Output = Result<Verification, Unavailable>>;
 
     /// Mends what Redis has of the site, as far as anyone can know what is right.
-    fn repair(&self, site: &Arc<EnrolledSite>) -> impl Future<Output = Result<Repair, Unavailable>>;
+    fn repair(&self, site: &Arc<RegisteredSite>) -> impl Future<Output = Result<Repair, Unavailable>>;
 
     /// What this node's visitors have just seen, which its workers share.
     fn repeats(&self) -> &Repeats;
 
     /// Notes a hit that is not counted.
-    fn spare(&self, site: &EnrolledSite, day: Day, kind: Kind);
+    fn spare(&self, site: &RegisteredSite, day: Day, kind: Kind);
 
     /// The hits that this node has not counted, by day and kind.
-    fn spared(&self, site: &EnrolledSite) -> Vec<CensusRow>;
+    fn spared(&self, site: &RegisteredSite) -> Vec<CensusRow>;
 
     fn readiness(&self) -> Readiness;
 }

@@ -9,9 +9,8 @@ use serde::Serialize;
 use url::Url;
 
 use crate::counter::figures::Figure;
-use crate::counter::{Day, EnrolledSite, FigureKey, PageAddress, Period, Site, Span};
+use crate::counter::{Day, FigureKey, PageAddress, Period, RegisteredSite, Site, Span};
 
-use super::clock;
 use super::fresh;
 use super::hit::page_of;
 use super::hit_fields::form_field;
@@ -19,6 +18,7 @@ use super::node::Node;
 use super::refusal::{Problem, Refusal, shown};
 use super::shared::Made;
 use super::wanted::Wanted;
+use crate::clock;
 
 /// Pages of one list page: what fits into an address, about.
 const URLS_MAX: usize = 50;
@@ -78,7 +78,7 @@ struct Top {
 }
 
 /// The figures of the pages that the query names.
-pub async fn figures<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: String) -> Result<Made, Refusal> {
+pub async fn figures<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: String) -> Result<Made, Refusal> {
     let urls: Vec<String> = query.split('&').filter_map(|pair| pair.strip_prefix("url=")).map(decoded).collect();
     match urls.len() {
         0 => return Err(wrong("url", "the query needs `url=`, the page's address, once for each page".to_owned())),
@@ -171,7 +171,7 @@ fn decoded(value: &str) -> String {
 }
 
 /// A page by its address, or by its path: all origins of a site are one.
-fn page_named(site: &EnrolledSite, text: &str) -> Result<PageAddress, Refusal> {
+fn page_named(site: &RegisteredSite, text: &str) -> Result<PageAddress, Refusal> {
     if !text.starts_with('/') {
         return page_of(site, text);
     }
@@ -196,7 +196,7 @@ fn figure(site: &Site, key: FigureKey, span: Span, today: Day, value: i64) -> Fi
 }
 
 /// The most read pages of the period that the query names.
-pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<EnrolledSite>, query: String) -> Result<Made, Refusal> {
+pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: String) -> Result<Made, Refusal> {
     let now = clock::now();
     let today = Day::at(now, site.site.time_zone);
     let period = match form_field(&query, "period")? {

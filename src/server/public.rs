@@ -11,7 +11,7 @@ use hyper::header::{ACCEPT, CONNECTION, HeaderMap, HeaderValue, LOCATION, VARY};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
-use crate::counter::EnrolledSite;
+use crate::counter::RegisteredSite;
 use crate::metrics::{Metrics, ReasonLabels};
 
 use super::answer::{self, AnswerBody, CSV, JSON, SVG, THONGKE_HIT};
@@ -137,12 +137,12 @@ impl<N: Node> Public<N> {
         uri: &Uri,
         headers: &mut HeaderMap,
         content_type: HeaderValue,
-        make: impl FnOnce(Arc<EnrolledSite>, String) -> F,
+        make: impl FnOnce(Arc<RegisteredSite>, String) -> F,
     ) -> Outcome {
         let site = hit::find_site(&self.node.sites(), site)?;
         let query = uri.query().unwrap_or_default().to_owned();
         let told = Wish::of_words(&query)?.told_by(&site.site);
-        let site = told.map_or(site.clone(), |told| Arc::new(EnrolledSite { number: site.number, site: told }));
+        let site = told.map_or(site.clone(), |told| Arc::new(RegisteredSite { number: site.number, site: told }));
         let asked = format!("{what} {} {query}", site.number.0);
         let made = self.shared.get(asked, || make(site, query)).await?;
         let is_known = fresh::is_known(headers, &made.etag);
@@ -194,7 +194,7 @@ impl<N: Node> Public<N> {
     /// The figures of a hit's answer, where it wants some and they are at hand; or what is wrong with its wish.
     async fn figures_for(
         &self,
-        site: &Arc<EnrolledSite>,
+        site: &Arc<RegisteredSite>,
         wanted: Result<Wanted, Refusal>,
     ) -> Result<Option<Rc<Rendered>>, Refusal> {
         let wish = match wanted? {

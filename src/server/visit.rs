@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::counter::{Day, EnrolledSite, Minute, Visit};
+use crate::counter::{Day, Minute, RegisteredSite, Visit};
 
 use super::client::Sender;
 use super::fields::{Field, HeaderFields};
@@ -13,7 +13,7 @@ use super::node::Node;
 /// None: the visitor asks not to be told apart, or there is nothing to tell one by.
 pub async fn of<N: Node, H: HeaderFields>(
     node: &N,
-    site: &Arc<EnrolledSite>,
+    site: &Arc<RegisteredSite>,
     now: DateTime<Utc>,
     headers: &H,
     sender: &Sender<'_, H>,

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tempfile::TempDir;
 use thongke::counter::csv::Row;
-use thongke::counter::{Contribution, Day, EnrolledSite, Hit, PageAddress, Period, Site};
+use thongke::counter::{Contribution, Day, Hit, PageAddress, Period, RegisteredSite, Site};
 use thongke::ledger::{DirectoryLock, Ledger, backup};
 use thongke::metrics::Metrics;
 use thongke::redis::connection::{Connections, Link};
@@ -155,7 +155,7 @@ fn key(number: usize) -> String {
 struct Node {
     files: TempDir,
     ledger: Ledger,
-    sites: Vec<Arc<EnrolledSite>>,
+    sites: Vec<Arc<RegisteredSite>>,
     /// Imports that it has made, by site: a copy has made none.
     imports: Vec<(usize, String)>,
 }

@@ -81,12 +81,12 @@ impl Host {
         runtime.block_on(async {
             let lock = DirectoryLock::take(&self.data).unwrap();
             let opened = Ledger::open(lock, &self.data, sites.to_vec(), false, Arc::new(Metrics::new()));
-            let (ledger, enrolled) = opened.unwrap();
+            let (ledger, registered) = opened.unwrap();
             for (site, zone) in SITES {
                 for page in 0..pages {
                     let address = format!("/{}-days-ago/{page}", ago.num_days());
                     let page = PageAddress::from_stored(&address);
-                    let hit = Hit { site: enrolled.get(site).unwrap().number, day: Day::at(at, zone), page };
+                    let hit = Hit { site: registered.get(site).unwrap().number, day: Day::at(at, zone), page };
                     ledger.count(hit).await.unwrap();
                     book.note(site, &address, zone, at, at, Outcome::Acknowledged);
                 }

@@ -3,16 +3,17 @@
 use std::path::Path;
 
 /// Each room with those that it may import.
-const MAY_KNOW: [(&str, &[&str]); 9] = [
+const MAY_KNOW: [(&str, &[&str]); 10] = [
+    ("clock", &[]),
     ("counter", &[]),
     ("metrics", &[]),
     ("bots", &["counter"]),
     ("ledger", &["counter", "metrics"]),
-    ("redis", &["counter", "metrics"]),
-    ("server", &["bots", "counter", "metrics"]),
+    ("redis", &["clock", "counter", "metrics"]),
+    ("server", &["bots", "clock", "counter", "metrics"]),
     ("config", &["counter", "redis"]),
     ("command_line", &["config", "counter"]),
-    ("operate", &["bots", "config", "counter", "ledger", "metrics", "redis"]),
+    ("operate", &["bots", "clock", "config", "counter", "ledger", "metrics", "redis"]),
 ];
 
 fn imports(path: &Path, found: &mut Vec<(String, String)>) {

@@ -11,20 +11,20 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use thongke::counter::{
-    Arrival, Day, EnrolledSite, Hit, Minute, PageAddress, Period, Salt, Site, SiteNumber, Sketch, Tally, Trace, Visit,
-    Window,
+    Arrival, Day, Hit, Minute, PageAddress, Period, RegisteredSite, Salt, Site, SiteNumber, Sketch, Tally, Trace,
+    Visit, Window,
 };
 use thongke::ledger::{DirectoryLock, Ledger};
 use thongke::metrics::Metrics;
 
 const SITE: SiteNumber = SiteNumber(1);
 
-fn open(directory: &Path) -> (Ledger, Arc<EnrolledSite>, thongke::counter::Sites) {
+fn open(directory: &Path) -> (Ledger, Arc<RegisteredSite>, thongke::counter::Sites) {
     let lock = DirectoryLock::take(directory).unwrap();
     let site = Site::with_defaults("a".parse().unwrap(), vec!["http://localhost:*".parse().unwrap()]);
     let (ledger, sites) = Ledger::open(lock, directory, vec![site], false, Arc::new(Metrics::new())).unwrap();
-    let enrolled = Arc::clone(sites.by_number(SITE).unwrap());
-    (ledger, enrolled, sites)
+    let registered = Arc::clone(sites.by_number(SITE).unwrap());
+    (ledger, registered, sites)
 }
 
 fn run<T>(work: impl Future<Output = T>) -> T {

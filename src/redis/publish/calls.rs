@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use redis::RedisError;
 
 use super::{Agreement, Lease, Publisher, Trouble};
-use crate::counter::{EnrolledSite, SiteNumber};
+use crate::counter::{RegisteredSite, SiteNumber};
 use crate::redis::connection::{self, Fault};
 use crate::redis::node::Node;
 use crate::redis::raise::{Raise, Raised};
@@ -44,7 +44,7 @@ impl<N: Node> Publisher<N> {
     pub(super) async fn raise(
         &mut self,
         lease: &Lease,
-        site: &EnrolledSite,
+        site: &RegisteredSite,
         raise: &Raise,
         of_current_run: bool,
     ) -> Result<Raised, ()> {
@@ -67,8 +67,8 @@ impl<N: Node> Publisher<N> {
     pub(super) async fn raise_each(
         &mut self,
         lease: &Lease,
-        calls: impl Iterator<Item = (Arc<EnrolledSite>, Raise)> + Send,
-        mut then: impl FnMut(&mut Self, &EnrolledSite, Sent) + Send,
+        calls: impl Iterator<Item = (Arc<RegisteredSite>, Raise)> + Send,
+        mut then: impl FnMut(&mut Self, &RegisteredSite, Sent) + Send,
     ) {
         let keys = self.keys.clone();
         let connections = Arc::clone(&self.connections);
@@ -103,7 +103,7 @@ impl<N: Node> Publisher<N> {
     /// Takes in a reply. False: it shows that Redis forgot something.
     fn confirmed(
         &mut self,
-        site: &EnrolledSite,
+        site: &RegisteredSite,
         confirmed: &Witness,
         raised: &Raised,
         of_current_run: bool,
@@ -157,7 +157,7 @@ impl<N: Node> Publisher<N> {
     }
 
     /// Takes in a failure. True: the site is in trouble, and will be tried again later.
-    pub(in crate::redis) fn failed(&mut self, lease: &Lease, site: &EnrolledSite, error: &RedisError) -> bool {
+    pub(in crate::redis) fn failed(&mut self, lease: &Lease, site: &RegisteredSite, error: &RedisError) -> bool {
         let fault = connection::fault_of(error);
         self.connections.failed(lease.number, error);
         if fault == Fault::Link && !self.is_current(lease) {

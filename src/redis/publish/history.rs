@@ -1,7 +1,7 @@
 //! History: sweeps over what earlier runs and imports have counted, and over all that Redis forgot.
 
 use super::{Lease, Publisher, Step, may_raise};
-use crate::counter::{Contribution, EnrolledSite, SiteNumber};
+use crate::counter::{Contribution, RegisteredSite, SiteNumber};
 use crate::redis::node::{Node, RowKey};
 use crate::redis::raise::{ROWS_MAX, Raise};
 use crate::redis::sweep::{Scope, Stage, Sweep};
@@ -82,7 +82,12 @@ impl<N: Node> Publisher<N> {
     }
 
     /// True: the sweep is through.
-    pub(super) async fn advance(&mut self, lease: &Lease, site: &EnrolledSite, sweep: &mut Sweep) -> Result<bool, ()> {
+    pub(super) async fn advance(
+        &mut self,
+        lease: &Lease,
+        site: &RegisteredSite,
+        sweep: &mut Sweep,
+    ) -> Result<bool, ()> {
         match sweep.stage {
             Stage::Recent => {
                 let raise = Raise { rows: self.node.recent(site.number), markers: Vec::new() };
@@ -120,7 +125,7 @@ impl<N: Node> Publisher<N> {
     /// The next rows of a sweep's stage, and where they end; none at the stage's end.
     pub(super) async fn read_rows(
         &self,
-        site: &EnrolledSite,
+        site: &RegisteredSite,
         sweep: &Sweep,
     ) -> Result<(Vec<Contribution>, Option<RowKey>), String> {
         let unpublished_only = sweep.scope == Scope::Unpublished;
@@ -152,7 +157,7 @@ impl<N: Node> Publisher<N> {
         Ok((found, after))
     }
 
-    pub(super) async fn sweep_done(&mut self, site: &EnrolledSite, sweep: Sweep) {
+    pub(super) async fn sweep_done(&mut self, site: &RegisteredSite, sweep: Sweep) {
         let number = site.number;
         // What changed while it ran may have been passed by.
         let mut again = sweep.again;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::calls::Sent;
 use super::{Lease, Publisher};
-use crate::counter::EnrolledSite;
+use crate::counter::RegisteredSite;
 use crate::redis::check::SitesAsked;
 use crate::redis::node::{Node, Sighting};
 use crate::redis::raise::{Raise, Raised};
@@ -67,7 +67,7 @@ impl<N: Node> Publisher<N> {
     }
 
     /// The reply to a raise is as good as a read, for the periods that it covers.
-    pub(super) fn show(&self, site: &EnrolledSite, raised: &Raised) {
+    pub(super) fn show(&self, site: &RegisteredSite, raised: &Raised) {
         let covered = self.node.wanted(site.number).into_iter().filter_map(|(period, sources)| {
             let mut rows = raised.rows.iter().filter(|row| !row.is_page && row.period == period);
             let total = rows.clone().next()?.total;

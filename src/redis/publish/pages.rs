@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use super::calls::Sent;
 use super::{Lease, Publisher};
-use crate::counter::{ChangedPage, Contribution, EnrolledSite, Period, Site, SiteNumber, Source};
+use crate::counter::{ChangedPage, Contribution, Period, RegisteredSite, Site, SiteNumber, Source};
 use crate::redis::layout;
 use crate::redis::node::Node;
 use crate::redis::raise::{MarkerMode, ROWS_MAX, Raise};
@@ -84,7 +84,7 @@ impl<N: Node> Publisher<N> {
     }
 
     /// One call's rows, with the markers of the keys where they belong.
-    fn pages_raise(&self, site: &EnrolledSite, rows: impl Iterator<Item = Contribution>) -> Raise {
+    fn pages_raise(&self, site: &RegisteredSite, rows: impl Iterator<Item = Contribution>) -> Raise {
         let rows: Vec<_> = rows.filter(|row| may_raise(&site.site, row.period)).collect();
         let confirmed = self.witnesses.of(site.number);
         let mut markers: Vec<(Period, Source, MarkerMode)> = Vec::new();
@@ -104,8 +104,6 @@ impl<N: Node> Publisher<N> {
 
 /// Whether pages of a period may still be raised: their key doesn't expire within a day.
 pub(in crate::redis) fn may_raise(site: &Site, period: Period) -> bool {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    let now = crate::clock::now().timestamp();
     layout::expiry(site, period).is_none_or(|expiry| expiry > now + EXPIRY_MARGIN_SECONDS)
 }

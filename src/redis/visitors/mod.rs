@@ -19,7 +19,7 @@ use super::connection::{Connections, Fault, Link, fault_of, reason_of};
 use super::health::Health;
 use super::layout::Keys;
 use super::node;
-use crate::counter::{Day, EnrolledSite, Salt, SiteNumber, Sketch, Window};
+use crate::counter::{Day, RegisteredSite, Salt, SiteNumber, Sketch, Window};
 use merge::Merge;
 
 pub use salts::{SaltWish, serve as serve_salts};
@@ -53,7 +53,7 @@ pub trait Node: node::Node {
     fn visitor_estimates(&self, site: SiteNumber) -> impl Future<Output = Result<Vec<(Day, u64)>, String>> + Send;
 
     /// Of which sketches the site's figures are made now; brought into memory. Empty if it counts none.
-    fn shown_windows(&self, site: &EnrolledSite) -> impl Future<Output = Vec<Window>> + Send;
+    fn shown_windows(&self, site: &RegisteredSite) -> impl Future<Output = Vec<Window>> + Send;
 
     /// What Redis has of one of them.
     fn saw_visitors(&self, site: SiteNumber, window: Window, sketch: &Sketch);
@@ -69,14 +69,14 @@ pub trait Node: node::Node {
 /// Brings what Redis has of a site's visitors into memory.
 pub async fn read<N: Node>(link: &Link, site: SiteNumber, node: &N, keys: &Keys) -> Result<(), RedisError> {
     let sites = node.sites();
-    let Some(enrolled) = sites.by_number(site).filter(|site| site.site.counts_visitors()) else { return Ok(()) };
-    let windows = node.shown_windows(enrolled).await;
+    let Some(registered) = sites.by_number(site).filter(|site| site.site.counts_visitors()) else { return Ok(()) };
+    let windows = node.shown_windows(registered).await;
     if windows.is_empty() {
         return Ok(());
     }
     let mut command = redis::cmd("MGET");
     for window in &windows {
-        command.arg(keys.sketch(&enrolled.site, *window));
+        command.arg(keys.sketch(&registered.site, *window));
     }
     let Value::Array(texts) = link.query(&command).await? else { return Ok(()) };
     for (window, text) in windows.into_iter().zip(texts) {
@@ -150,7 +150,7 @@ impl<N: Node> Publisher<N> {
     }
 
     /// Passes on what concerns the connection; what Redis refuses is told, and no reason to stop.
-    fn note_refusal(&mut self, site: Option<&EnrolledSite>, error: RedisError) -> Result<(), RedisError> {
+    fn note_refusal(&mut self, site: Option<&RegisteredSite>, error: RedisError) -> Result<(), RedisError> {
         if fault_of(&error) == Fault::Link {
             return Err(error);
         }
@@ -195,15 +195,15 @@ impl<N: Node> Publisher<N> {
 
     async fn publish_site(&mut self, link: &Link, site: SiteNumber) -> Result<(), RedisError> {
         let sites = self.node.sites();
-        let Some(enrolled) = sites.by_number(site) else { return Ok(()) };
+        let Some(registered) = sites.by_number(site) else { return Ok(()) };
         let mut sketches = self.node.take_sketches(site);
         while !sketches.is_empty() {
             let rest = sketches.split_off(sketches.len().min(SKETCHES_MAX));
             let windows: Vec<_> = sketches.iter().chain(&rest).map(|(window, _)| *window).collect();
             let merge = Merge { sketches, estimates: Vec::new() };
-            if let Err(error) = merge.send(link, &self.keys, &enrolled.site).await {
+            if let Err(error) = merge.send(link, &self.keys, &registered.site).await {
                 self.node.put_back_sketches(site, &windows);
-                return self.note_refusal(Some(enrolled), error);
+                return self.note_refusal(Some(registered), error);
             }
             sketches = rest;
         }
@@ -212,18 +212,18 @@ impl<N: Node> Publisher<N> {
 
     async fn publish_history(&mut self, link: &Link, site: SiteNumber) -> Result<(), RedisError> {
         let sites = self.node.sites();
-        let Some(enrolled) = sites.by_number(site) else { return Ok(()) };
+        let Some(registered) = sites.by_number(site) else { return Ok(()) };
         let estimates = match self.node.visitor_estimates(site).await {
             Ok(estimates) => estimates,
             Err(error) => {
-                tracing::debug!(site = %enrolled.site.id, "its past visitors were not read: {error}");
+                tracing::debug!(site = %registered.site.id, "its past visitors were not read: {error}");
                 return Ok(());
             }
         };
         for chunk in estimates.chunks(ESTIMATES_MAX) {
             let merge = Merge { sketches: Vec::new(), estimates: chunk.to_vec() };
-            if let Err(error) = merge.send(link, &self.keys, &enrolled.site).await {
-                self.note_refusal(Some(enrolled), error)?;
+            if let Err(error) = merge.send(link, &self.keys, &registered.site).await {
+                self.note_refusal(Some(registered), error)?;
             }
         }
         Ok(())

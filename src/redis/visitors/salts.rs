@@ -27,8 +27,8 @@ pub async fn serve<N: Node>(
 ) {
     while let Some((site, day, drawn, done)) = wishes.recv().await {
         let sites = node.sites();
-        let (Some(enrolled), Some((number, link))) = (sites.by_number(site), connections.get()) else { continue };
-        match agree(&link, &keys, &enrolled.site, day, drawn).await {
+        let (Some(registered), Some((number, link))) = (sites.by_number(site), connections.get()) else { continue };
+        match agree(&link, &keys, &registered.site, day, drawn).await {
             // Who has gone needs no answer.
             Ok(Some(salt)) => drop(done.send(salt)),
             Ok(None) => {}
@@ -42,9 +42,9 @@ pub async fn serve<N: Node>(
 pub async fn share_all<N: Node>(node: &N, keys: &Keys, link: &Link) -> Result<(), RedisError> {
     let sites = node.sites();
     for (site, day) in node.salts_to_share().into_iter().take(SHARED_MAX) {
-        let Some(enrolled) = sites.by_number(site) else { continue };
+        let Some(registered) = sites.by_number(site) else { continue };
         let own = node.salt(site, day).unwrap_or_else(|| Salt::new(rand::random()));
-        if let Some(salt) = agree(link, keys, &enrolled.site, day, own).await? {
+        if let Some(salt) = agree(link, keys, &registered.site, day, own).await? {
             node.keep_shared_salt(site, day, salt).await;
         }
     }

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 
 use hyper::header::{CONNECTION, HeaderValue};
 
+use crate::clock;
+use crate::server::answer;
 use crate::server::assets::PIXEL;
 use crate::server::hit::Verdict;
 use crate::server::most_asked::Told;
-use crate::server::{answer, clock};
 
 /// What a body is, and what goes with that: as `answer::put_type` has it, and any page may load it.
 macro_rules! typed {
