@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -10,9 +11,14 @@ fn page(path: &str) -> String {
     std::fs::read_to_string(project(path)).unwrap()
 }
 
-/// What stands in backticks at the beginning of the reference's table rows, in one of its columns.
+/// The pages that name every key, command, flag, variable, route and metric.
+fn reference() -> String {
+    ["configuration", "command-line", "api", "metrics"].map(|name| page(&format!("docs/{name}.md"))).concat()
+}
+
+/// The names in backticks at the beginning of the cells of one column, in all tables of a section.
 fn column(section: &str, column: usize) -> BTreeSet<String> {
-    let reference = page("docs/reference.md");
+    let reference = reference();
     let begin = format!("\n## {section}\n");
     let text = reference.split(&begin).nth(1).unwrap_or_else(|| panic!("no section `{section}`"));
     let text = text.split("\n## ").next().unwrap();
@@ -72,7 +78,7 @@ fn the_reference_names_every_route_and_metric() {
     assert_eq!(node.hit("/a").status, 200);
     assert_eq!(node.get("/nothing").status, 404);
     let metrics = node.admin_get("/metrics").body;
-    let reference = page("docs/reference.md");
+    let reference = reference();
     let names = metrics.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' '));
     let mut found = BTreeSet::new();
     for (name, help) in names {
@@ -154,21 +160,45 @@ fn anchor(heading: &str) -> String {
         .collect()
 }
 
+/// Files that the package has at the same place below its documents as the repository: the assets of
+/// `Cargo.toml` whose folder is the same on both sides.
+fn packaged() -> BTreeSet<PathBuf> {
+    let manifest = page("Cargo.toml");
+    let assets = manifest.lines().filter_map(|line| {
+        let mut words = line.trim().strip_prefix("[\"")?.split("\", \"");
+        Some((words.next()?, words.next()?.strip_prefix("usr/share/doc/thongke/")?))
+    });
+    let mut files = BTreeSet::new();
+    for (source, folder) in assets {
+        let (from, name) = source.rsplit_once('/').unwrap_or(("", source));
+        if from != folder.trim_end_matches('/') {
+            continue;
+        }
+        let (start, end) = name.split_once('*').unwrap_or((name, ""));
+        let entries = std::fs::read_dir(project(if from.is_empty() { "." } else { from })).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names = names.filter(|name| name.starts_with(start) && name.ends_with(end));
+        files.extend(names.map(|name| std::fs::canonicalize(project(from).join(name)).unwrap()));
+    }
+    files
+}
+
+/// In the repository, and in the package as well.
 #[test]
 fn links_between_pages_lead_somewhere() {
-    let docs = std::fs::read_dir(project("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    let others = ["README.md", "CHANGELOG.md", "deploy/README.md", "fuzz/README.md"].map(project);
+    let packaged = packaged();
+    let pages = packaged.iter().filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     let mut links = 0;
-    for path in pages.chain(others) {
-        let text = std::fs::read_to_string(&path).unwrap();
+    for path in pages {
+        let text = std::fs::read_to_string(path).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if link.contains("://") {
                 continue;
             }
             let (file, place) = link.split_once('#').unwrap_or((link, ""));
             let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
-            assert!(target.exists(), "{}: {link}", path.display());
+            let is_packaged = target.canonicalize().is_ok_and(|target| packaged.contains(&target));
+            assert!(is_packaged, "{}: {link} is not there, or not in the package", path.display());
             let is_there = || {
                 std::fs::read_to_string(&target)
                     .unwrap()
@@ -180,6 +210,7 @@ fn links_between_pages_lead_somewhere() {
         }
     }
     assert!(links > 20, "{links}");
+    assert!(page("README.md").len() <= 6_000, "the first page has become long");
     let version = run(Command::new(PROGRAM).arg("--version"));
     assert!(page("CHANGELOG.md").contains(&format!("\n## {}\n", version.trim().rsplit(' ').next().unwrap())));
 }

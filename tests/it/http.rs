@@ -184,18 +184,18 @@ fn the_script_has_an_address_that_never_changes() {
     node.stop();
 }
 
-/// The README gives a page what it needs to pin the script; a script that changed under the same
-/// version would no longer load there.
+/// `docs/embedding.md` gives a page the hash that pins the script; a script that changed under the
+/// same version would no longer load there.
 #[test]
-fn the_readme_gives_the_versioned_scripts_hash() {
+fn the_documents_give_the_versioned_scripts_hash() {
     use base64::Engine as _;
     use sha2::Digest as _;
     let (_directory, node) = node();
     let script = node.get(&versioned_script()).body;
     let hash = base64::engine::general_purpose::STANDARD.encode(sha2::Sha384::digest(script));
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let page = include_str!("../../docs/embedding.md");
     let (address, integrity) = (versioned_script(), format!("integrity=\"sha384-{hash}\""));
-    assert!(readme.contains(&address) && readme.contains(&integrity), "the README lacks {address} or {integrity}");
+    assert!(page.contains(&address) && page.contains(&integrity), "docs/embedding.md lacks {address} or {integrity}");
     node.stop();
 }
 
@@ -226,12 +226,12 @@ fn under_a_prefix_everything_is_there_and_nothing_beside_it() {
     node.stop();
 }
 
-/// What the README shows is run here, as it stands there.
+/// Runs the commands of `docs/api.md`, word for word.
 #[test]
-fn the_readmes_curl_command_works() {
+fn the_curl_commands_of_the_documents_work() {
     let (_directory, node) = node();
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let commands: Vec<_> = readme.lines().filter_map(|line| line.strip_prefix("$ curl ")).collect();
+    let page = include_str!("../../docs/api.md");
+    let commands: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("$ curl ")).collect();
     assert!(!commands.is_empty());
     for command in commands {
         let here = command.replace("127.0.0.1:8080", &node.public).replace("127.0.0.1:8081", &node.admin);
