@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -33,8 +33,6 @@ use super::{AdminSettings, body, framing, fresh, hit, openapi};
 const EXPORT_STEP: usize = 1_000;
 
 const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 pub struct Admin<N> {
     node: Arc<N>,
@@ -80,7 +78,7 @@ impl<N: Node> Admin<N> {
             return Err(Refusal::Method { allow });
         }
         let (site, operation) = match route {
-            AdminRoute::Metrics => return Ok(self.scrape(request.headers())),
+            AdminRoute::Metrics => return Ok(answer::typed(StatusCode::OK, PROMETHEUS_TEXT, self.metrics.text())),
             AdminRoute::Alive => return Ok(answer::typed(StatusCode::OK, JSON, r#"{"status":"alive"}"#)),
             AdminRoute::Ready => return Ok(self.ready()),
             AdminRoute::OpenApi => {
@@ -102,18 +100,6 @@ impl<N: Node> Admin<N> {
             }
             Operation::Import => self.import(&site, request, wire).await,
             Operation::Forget { source } => self.forget(&site, source).await,
-        }
-    }
-
-    fn scrape(&self, headers: &HeaderMap) -> Response<AnswerBody> {
-        let wants_open_metrics = headers
-            .get(ACCEPT)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|list| list.contains("application/openmetrics-text"));
-        if wants_open_metrics {
-            answer::typed(StatusCode::OK, OPEN_METRICS, self.metrics.open_metrics())
-        } else {
-            answer::typed(StatusCode::OK, PROMETHEUS_TEXT, self.metrics.prometheus())
         }
     }
 

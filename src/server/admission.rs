@@ -14,7 +14,7 @@ use governor::middleware::NoOpMiddleware;
 use governor::{Quota, RateLimiter};
 
 use crate::counter::SiteNumber;
-use crate::metrics::{LimitLabels, Metrics};
+use crate::metrics::Metrics;
 
 use super::rate_table::RateTable;
 
@@ -62,6 +62,8 @@ pub enum Limit {
 }
 
 impl Limit {
+    pub const ALL: [Self; 3] = [Self::Address, Self::Page, Self::Site];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Address => "address",
@@ -139,7 +141,7 @@ impl<C: Clock + Clone> Admission<C> {
 
     /// Counts it.
     pub fn note(&self, exceeded: Exceeded, metrics: &Metrics) {
-        metrics.limited.get_or_create(&LimitLabels { limit: exceeded.limit.as_str() }).inc();
+        metrics.limited_total.with_label_values(&[exceeded.limit.as_str()]).inc();
     }
 }
 

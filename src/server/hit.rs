@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue, ORIGIN};
-use prometheus_client::metrics::counter::Counter;
+use prometheus::IntCounter;
 use rustc_hash::FxHashMap;
 use url::Url;
 
 use crate::bots::{BOT, Kind};
 use crate::counter::{Arrival, ClientPrefix, Day, Hit, PageAddress, PlainUrl, RegisteredSite, SiteNumber, Sites};
-use crate::metrics::{HitLabels, Metrics};
+use crate::metrics::Metrics;
 
 use super::admission::{Admission, WhenExceeded};
 use super::answer::{self, CORP, CROSS_ORIGIN, JSON, NO_STORE, THONGKE_HIT, THONGKE_HIT_KIND};
@@ -22,15 +22,15 @@ use super::recent::Recent;
 use super::refusal::{Refusal, shown};
 use super::repeats::View;
 use super::screen::Screen;
-use super::{cors, visit};
+use super::{cors, series, visit};
 use crate::clock;
 
 pub use super::hit_fields::Fields;
 
 /// What the answer and the metrics call a hit that is not counted because too many came.
-const LIMITED: &str = "limited";
+pub const LIMITED: &str = "limited";
 
-const COUNTED: &str = "counted";
+pub const COUNTED: &str = "counted";
 
 /// What an answer says of its hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,9 +57,6 @@ impl Verdict {
         }
     }
 }
-
-/// Sites that have a series of their own in the metrics; the rest share one.
-const SITES_IN_METRICS: u32 = 1_000;
 
 pub fn find_site(sites: &Sites, id: &str) -> Result<Arc<RegisteredSite>, Refusal> {
     if let Some(site) = sites.get(id) {
@@ -143,7 +140,7 @@ pub struct Hits {
     metrics: Arc<Metrics>,
     admission: Arc<Admission>,
     /// None: of the sites that share a series.
-    results: RefCell<FxHashMap<(Option<SiteNumber>, &'static str), Counter>>,
+    results: RefCell<FxHashMap<(Option<SiteNumber>, &'static str), IntCounter>>,
     screen: Screen,
     /// Clients have a limit of new pages.
     limits_clients: bool,
@@ -276,12 +273,11 @@ impl Hits {
     }
 
     fn note(&self, site: &RegisteredSite, result: &'static str) {
-        let own = (site.number.0 <= SITES_IN_METRICS).then_some(site.number);
+        let (label, is_own) = series::site_label(site);
         let mut results = self.results.borrow_mut();
-        let counter = results.entry((own, result)).or_insert_with(|| {
-            let name = if own.is_some() { site.site.id.as_str() } else { "(other)" };
-            self.metrics.hits.get_or_create_owned(&HitLabels { site: name.to_owned(), result })
-        });
+        let counter = results
+            .entry((is_own.then_some(site.number), result))
+            .or_insert_with(|| self.metrics.hits_total.with_label_values(&[label, result]));
         counter.inc();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -12,18 +12,18 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
 use crate::counter::RegisteredSite;
-use crate::metrics::{Metrics, ReasonLabels};
+use crate::metrics::Metrics;
 
 use super::answer::{self, AnswerBody, CSV, JSON, SVG, THONGKE_HIT};
 use super::assets::Assets;
 use super::client::Sender;
 use super::connection::Answer;
-use super::durations::Durations;
 use super::fields::{self, Field, HeaderFields};
 use super::figures::{FigureAnswers, Rendered};
 use super::hit::{self, Hits, Received, Verdict};
 use super::host::Host;
 use super::lane::{self, PlainRequest};
+use super::latency::Latency;
 use super::limits::HIT_BYTES_MAX;
 use super::most_asked::{Asked, Told};
 use super::node::Node;
@@ -40,7 +40,7 @@ pub struct Public<N> {
     node: Arc<N>,
     settings: Arc<PublicSettings>,
     metrics: Arc<Metrics>,
-    durations: Durations,
+    latency: Latency,
     assets: Assets,
     figures: Rc<FigureAnswers>,
     shared: SharedAnswers,
@@ -55,7 +55,7 @@ impl<N: Node> Public<N> {
             node,
             hits: Hits::new(Arc::clone(&metrics), Arc::clone(&settings.admission), settings.limits_clients),
             settings,
-            durations: Durations::new(Arc::clone(&metrics)),
+            latency: Latency::new(Arc::clone(&metrics)),
             assets: Assets::new(),
             figures: Rc::default(),
             shared: SharedAnswers::default(),
@@ -240,12 +240,17 @@ impl<N: Node> Public<N> {
     fn sender<'a, H: HeaderFields>(&'a self, headers: &'a H, wire: &Wire) -> Sender<'a, H> {
         let sender = Sender::new(&self.settings.trusted_proxies, wire.peer(), headers);
         let told = &self.metrics.unbelieved_proxy;
-        // Of all workers one is the first to set it.
-        if told.get() == 0 && sender.asks_for_others_in_vain() && told.set(1) == 0 {
-            tracing::warn!(
-                "a hit says for whom it is sent, in a field that proxies write, and its sender is not believed: if a \
-                 proxy of yours stands in front, name it in `trusted_proxies`, or all its readers are taken for one"
-            );
+        if told.get() == 0 && sender.asks_for_others_in_vain() {
+            told.set(1);
+            // Of several workers, one says it.
+            static WARNING: Once = Once::new();
+            WARNING.call_once(|| {
+                tracing::warn!(
+                    "a hit says for whom it is sent, in a field that proxies write, and its sender is not believed: if \
+                     a proxy of yours stands in front, name it in `trusted_proxies`, or all its readers are taken for \
+                     one"
+                );
+            });
         }
         sender
     }
@@ -291,7 +296,7 @@ impl<N: Node> Public<N> {
     /// In the log only where that is asked for, and nothing of what a stranger wrote.
     fn note(&self, refusal: &Refusal, id: &RequestId) {
         tracing::debug!(request_id = %id, status = refusal.status().as_u16(), reason = refusal.reason(), "refused");
-        self.metrics.refusals.get_or_create(&ReasonLabels { reason: refusal.reason() }).inc();
+        self.metrics.refusals_total.with_label_values(&[refusal.reason()]).inc();
     }
 }
 
@@ -310,7 +315,7 @@ impl<N: Node> Answer for Public<N> {
         let is_last = request.is_last || wire.order() != Order::Serve || told.closes();
         let status = told.status();
         lane::write(told, fields.first(Field::Origin), is_last, out);
-        self.durations.observe(asked.route().label(), status, started.elapsed());
+        self.latency.observe(asked.route().label(), status, started.elapsed());
         is_last
     }
 
@@ -324,7 +329,7 @@ impl<N: Node> Answer for Public<N> {
             Ok(response) => response,
             Err(refusal) => self.refused(&refusal, self.request_id(&head.headers, wire)),
         };
-        self.durations.observe(route.label(), response.status(), started.elapsed());
+        self.latency.observe(route.label(), response.status(), started.elapsed());
         response
     }
 

@@ -127,6 +127,23 @@ pub struct Problem {
 }
 
 impl Refusal {
+    /// All that [`Self::reason`] says.
+    pub const REASONS: [&str; 13] = [
+        "host",
+        "framing",
+        "size",
+        "slow",
+        "origin",
+        "site",
+        "path",
+        "method",
+        "connections",
+        "limited",
+        "unavailable",
+        "token",
+        "malformed",
+    ];
+
     pub fn query(field: &'static str, reason: impl ToString) -> Self {
         Self::Query { field, reason: reason.to_string() }
     }
@@ -324,6 +341,13 @@ mod tests {
         assert_eq!(problem["title"], "Bad Request");
         assert_eq!(problem["detail"], "`site` is a number; expected a string");
         assert_eq!(problem["field"], "site");
+    }
+
+    #[test]
+    fn the_list_of_reasons_is_what_a_reason_can_be() {
+        let body = include_str!("refusal.rs").split("fn reason(").nth(1).unwrap().split("fn ").next().unwrap();
+        let said: std::collections::BTreeSet<_> = body.split('"').skip(1).step_by(2).collect();
+        assert_eq!(said, Refusal::REASONS.into());
     }
 
     #[test]

@@ -33,6 +33,23 @@ pub enum Route<'a> {
 pub const SCRIPT_VERSIONED: &str = concat!("/thongke-", env!("CARGO_PKG_VERSION"), ".js");
 
 impl<'a> Route<'a> {
+    /// Every endpoint, with an empty site where it has one.
+    pub const ALL: [Self; 13] = [
+        Self::Hit,
+        Self::Pixel,
+        Self::Figures { site: "" },
+        Self::PageFigures { site: "" },
+        Self::TopPages { site: "" },
+        Self::History { site: "" },
+        Self::Chart { site: "" },
+        Self::Script,
+        Self::ScriptVersioned,
+        Self::OpenApi,
+        Self::DemoPage,
+        Self::DemoStyles,
+        Self::DemoScript,
+    ];
+
     pub fn of(path: &'a str, prefix: &str) -> Self {
         let Some(path) = path.strip_prefix(prefix) else { return Self::Unknown };
         match path {
