@@ -78,7 +78,8 @@ pub fn draw(site: &Site, step: Step, periods: &[Period], hits: &[i64]) -> String
     let slot = f64::from(RIGHT - left) / periods.len().max(1) as f64;
     let center = |at: usize| f64::from(left) + slot * (at as f64 + 0.5);
     let dense = periods.len() > SPACED_BARS_MAX;
-    let bar_width = if dense { slot } else { (slot * 0.75).min(BAR_WIDTH_MAX) };
+    // Dense bars overlap a little: edges that only meet would leave gaps after rounding to pixels.
+    let bar_width = if dense { slot + 0.5 } else { (slot * 0.75).min(BAR_WIDTH_MAX) };
     let bars = hits.iter().enumerate().filter(|(_, hits)| **hits != 0).map(|(at, hits)| {
         // A pixel at least: few hits are not none.
         let height = (y(*hits as f64) - zero).abs().max(1.0);
@@ -294,7 +295,7 @@ mod tests {
         let (_, bars) = svg.split_once("class=\"bars\"").unwrap();
         let (y, height) = (numbers(bars, "y"), numbers(bars, "height"));
         let zero = numbers(bars, "y1")[0];
-        assert_eq!((height[0], y[0] + height[0], y[2]), (1.0, zero, zero), "{bars}");
+        assert!(height[0] == 1.0 && (y[0] + 1.0 - zero).abs() < 0.2 && y[2] == zero, "{bars}");
         assert!(height[1] > 100.0 && height[2] > 30.0);
     }
 }
