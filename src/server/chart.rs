@@ -221,9 +221,9 @@ mod tests {
     }
 
     /// The numbers of an attribute, in the order of the document.
-    fn numbers<'a>(svg: &'a str, attribute: &str) -> Vec<f64> {
-        let values = svg.split(&format!(" {attribute}=\"")).skip(1);
-        values.map(|rest: &'a str| rest.split('"').next().unwrap().parse().unwrap()).collect()
+    fn numbers(svg: &str, attribute: &str) -> Vec<f64> {
+        let start = format!(" {attribute}=\"");
+        svg.split(start.as_str()).skip(1).map(|rest| rest.split('"').next().unwrap().parse().unwrap()).collect()
     }
 
     #[test]
