@@ -123,8 +123,7 @@ pub async fn chart<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: Stri
     let step = step(&query)?;
     let periods = periods(&query, step, BARS_MAX, Day::at(clock::now(), site.site.time_zone))?;
     let read = node.history(&site, &periods).await?;
-    let svg = chart::draw(&site.site, step, &periods, &read.values)
-        .map_err(|error| Refusal::Unavailable(format!("the chart can't be drawn: {error}")))?;
+    let svg = chart::draw(&site.site, step, &periods, &read.values);
     let etag = fresh::etag(|hasher| svg.hash(hasher));
     Ok(Made { body: svg.into(), etag })
 }
