@@ -1,7 +1,7 @@
 //! The address of a page, as a hit or an import gives it.
 
 use thongke::counter::{PageAddress, RegisteredSite, Site, SiteNumber};
-use thongke::server::hit::page_of;
+use thongke::server::hit::page_url::page_of;
 use url::Url;
 
 const ADDRESS_BYTES_MAX: usize = 512;

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
 use super::Node;
-use crate::server::node::Node as _;
+use crate::server::ports::Node as _;
 
 /// Adds to a node's metrics what only the whole of it knows.
 pub struct AtScrape {
