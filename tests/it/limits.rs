@@ -56,7 +56,7 @@ fn over_the_limit_a_hit_is_refused_with_the_time_to_come_back_and_not_counted() 
     node.stop();
 }
 
-/// The answers to ten hits of one client each, told apart by what `fields` makes of their number.
+/// The answers to ten hits of one client each, whose headers `fields` makes of their number.
 fn ten_hits(node: &Node, site: &str, fields: impl Fn(u32) -> Vec<String>) -> usize {
     let admitted = (0..10).filter(|number| {
         let fields = fields(*number);

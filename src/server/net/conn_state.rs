@@ -345,3 +345,75 @@ impl ConnState {
         let _ = tokio::time::timeout(TIME_MAX, drain).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A connection with its clock and its client's end.
+    fn connection() -> (ConnState, CoarseClock, tokio::net::UnixStream) {
+        let (client, stream) = tokio::net::UnixStream::pair().unwrap();
+        let timeouts =
+            Timeouts { head: SECOND, body: 2 * SECOND, write: 3 * SECOND, write_renews: false, idle: 4 * SECOND };
+        let clock = Rc::new(Cell::new(Instant::now()));
+        (ConnState::new(Stream::Unix(stream), None, timeouts, Rc::clone(&clock)), clock, client)
+    }
+
+    #[tokio::test]
+    async fn each_phase_expires_after_its_own_timeout_and_work_never() {
+        let (conn, clock, _client) = connection();
+        for (phase, seconds) in [(Phase::Head, 1), (Phase::Body, 2), (Phase::Write, 3), (Phase::Idle, 4)] {
+            conn.enter(phase);
+            clock.set(clock.get() + seconds * SECOND);
+            assert!(!conn.has_expired(), "{phase:?}: a deadline is never early");
+            clock.set(clock.get() + SWEEP);
+            assert!(conn.has_expired() && conn.waits_since().is_some(), "{phase:?}");
+        }
+        conn.enter(Phase::Work);
+        clock.set(clock.get() + 3_600 * SECOND);
+        assert!(!conn.has_expired() && conn.waits_since().is_none());
+    }
+
+    #[tokio::test]
+    async fn only_a_client_that_has_begun_a_request_gets_an_error_for_slowness() {
+        let (conn, _, _client) = connection();
+        assert!(conn.is_between_requests() && conn.why_expired().is_none());
+        conn.note_read(b"GET /");
+        assert!(!conn.is_between_requests());
+        assert_eq!(conn.why_expired(), Some(ConnError::TooSlow));
+        conn.enter(Phase::Idle);
+        assert!(conn.is_between_requests() && conn.why_expired().is_none());
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_head_is_reported_by_what_is_too_large_in_it() {
+        let of = |read: &[u8], is_too_large| {
+            let (conn, _, _client) = connection();
+            conn.note_read(read);
+            assert_eq!(conn.why_unreadable(is_too_large), None, "nothing was withheld");
+            assert!(conn.withholds_write());
+            conn.why_unreadable(is_too_large)
+        };
+        let long = "a".repeat(HEAD_BYTES_MAX);
+        assert_eq!(of(format!("GET /{long}").as_bytes(), true), Some(ConnError::UriTooLong));
+        assert_eq!(of(format!("GET / HTTP/1.1\r\nX: {long}").as_bytes(), true), Some(ConnError::HeadTooLarge));
+        assert_eq!(of(b"nonsense", false), Some(ConnError::NotHttp));
+    }
+
+    #[tokio::test]
+    async fn bytes_that_were_put_back_are_read_before_the_sockets() {
+        let (conn, _, client) = connection();
+        conn.put_back(b"abc".to_vec());
+        client.try_write(b"def").unwrap();
+        let mut read = Vec::new();
+        while read.len() < 6 {
+            let mut room = [0; 2];
+            let mut buffer = ReadBuf::new(&mut room);
+            poll_fn(|context| conn.poll_read(context, &mut buffer)).await.unwrap();
+            read.extend_from_slice(buffer.filled());
+        }
+        assert_eq!(read, b"abcdef");
+    }
+}
