@@ -1,60 +1,78 @@
-//! A curve as a picture.
+//! Performance curves as SVG files.
 
 use std::path::Path;
 
-use plotters::prelude::*;
+use askama::Template;
 
 /// A name, and a value for each size.
 pub type Curve = (&'static str, Vec<(u32, f64)>);
 
-const COLORS: [RGBColor; 2] = [RGBColor(0x1b, 0x6e, 0x9c), RGBColor(0xc0, 0x4a, 0x2b)];
+const COLORS: [&str; 2] = ["#1b6e9c", "#c04a2b"];
+const LEFT: f64 = 76.0;
+const RIGHT: f64 = 680.0;
+const TOP: f64 = 44.0;
+const BOTTOM: f64 = 345.0;
 
-/// Sizes on a logarithmic scale, values on a linear one from zero, so that flat looks flat.
+/// A position, and the label of the grid line there.
+type Tick = (f64, String);
+
+#[derive(Template)]
+#[template(path = "../benches/scale/chart.svg")]
+struct Chart<'a> {
+    title: &'a str,
+    size_name: &'a str,
+    unit: &'a str,
+    size_ticks: Vec<Tick>,
+    value_ticks: Vec<Tick>,
+    curves: Vec<DrawnCurve>,
+}
+
+struct DrawnCurve {
+    name: &'static str,
+    color: &'static str,
+    points: Vec<(f64, f64)>,
+}
+
+/// Draws sizes on a logarithmic scale, values on a linear one from zero, so that flat looks flat.
 pub fn draw(file: &Path, title: &str, size_name: &str, unit: &str, curves: &[Curve]) {
     let sizes = || curves.iter().flat_map(|(_, points)| points.iter().map(|(size, _)| *size));
     let values = curves.iter().flat_map(|(_, points)| points.iter().map(|(_, value)| *value));
-    let (least, most) = (sizes().min().unwrap_or(1), sizes().max().unwrap_or(1));
-    let highest = values.fold(0.0, f64::max) * 1.15;
-    let drawn = || -> Result<(), Box<dyn std::error::Error>> {
-        let area = SVGBackend::new(file, (720, 400)).into_drawing_area();
-        area.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&area)
-            .caption(title, ("sans-serif", 18))
-            .margin(12)
-            // For the half of the last size's name that stands beyond the axis.
-            .margin_right(40)
-            .x_label_area_size(44)
-            .y_label_area_size(64)
-            .build_cartesian_2d((least..most + 1).log_scale(), 0.0..highest)?;
-        chart
-            .configure_mesh()
-            .x_desc(size_name)
-            .y_desc(unit)
-            .x_label_formatter(&|size| with_commas(*size))
-            .y_label_formatter(&|value| format!("{value:.0}"))
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(BLACK.mix(0.12))
-            .draw()?;
-        for ((name, points), color) in curves.iter().zip(COLORS.into_iter().cycle()) {
-            chart
-                .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?
-                .label(*name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
-            chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, color.filled())))?;
-        }
-        // One curve is what the axis says.
-        if curves.len() > 1 {
-            chart
-                .configure_series_labels()
-                .position(SeriesLabelPosition::LowerRight)
-                .background_style(WHITE.mix(0.8))
-                .border_style(BLACK.mix(0.3))
-                .draw()?;
-        }
-        area.present()?;
-        Ok(())
+    let least = f64::from(sizes().min().unwrap_or(1)).ln();
+    let most = f64::from(sizes().max().unwrap_or(1)).ln().max(least + 0.1);
+    let highest = values.fold(1.0, f64::max) * 1.15;
+    let x = |size: u32| tenths(LEFT + (f64::from(size).ln() - least) / (most - least) * (RIGHT - LEFT));
+    let y = |value: f64| tenths(BOTTOM - value / highest * (BOTTOM - TOP));
+    let drawn = |((name, points), color): (&Curve, &'static str)| DrawnCurve {
+        name,
+        color,
+        points: points.iter().map(|(size, value)| (x(*size), y(*value))).collect(),
     };
-    drawn().unwrap_or_else(|error| panic!("can't draw {}: {error}", file.display()));
+    let mut measured: Vec<_> = sizes().collect();
+    measured.sort_unstable();
+    measured.dedup();
+    let chart = Chart {
+        title,
+        size_name,
+        unit,
+        size_ticks: measured.into_iter().map(|size| (x(size), with_commas(size))).collect(),
+        value_ticks: values_up_to(highest).map(|value| (y(value), value.to_string())).collect(),
+        curves: curves.iter().zip(COLORS.into_iter().cycle()).map(drawn).collect(),
+    };
+    let written = std::fs::write(file, chart.to_string());
+    written.unwrap_or_else(|error| panic!("can't write {}: {error}", file.display()));
+}
+
+/// Multiples of 1, 2 or 5 × 10ⁿ from zero, at most eight of them.
+fn values_up_to(highest: f64) -> impl Iterator<Item = f64> {
+    let power = 10_f64.powf((highest / 7.0).log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| highest / step < 7.0);
+    // Rounded: three times 0.1 is not quite 0.3.
+    let value = move |multiple: u32| (f64::from(multiple) * step.unwrap_or(highest) * 1e6).round() / 1e6;
+    (0..).map(value).take_while(move |value| *value <= highest)
+}
+
+fn tenths(position: f64) -> f64 {
+    (position * 10.0).round() / 10.0
 }
 
 fn with_commas(number: u32) -> String {

@@ -42,6 +42,7 @@ pub struct Running {
     pub public_address: PublicAddress,
     pub admin_address: SocketAddr,
     node: Arc<Node>,
+    metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     pulses: Vec<heart::Pulse>,
@@ -66,6 +67,7 @@ pub fn start_on(mut config: Config, inherited: &Inherited) -> anyhow::Result<Run
     // Taken, not copied: a hundred thousand of them are 40 MB.
     let configured = std::mem::take(&mut config.sites);
     let (ledger, sites) = Ledger::open(lock, &config.data_dir, configured, target.is_some(), Arc::clone(&metrics))?;
+    server::series::create(&metrics, &sites);
     ledger.check_in_background(&sites, clock::now());
     let node = Arc::new(Node::new(ledger, sites, Spared::open(&config.data_dir), clock::now));
     if let Some(target) = target {
@@ -122,13 +124,14 @@ pub fn start_on(mut config: Config, inherited: &Inherited) -> anyhow::Result<Run
             () = until => {}
         }
     })?);
-    Ok(Running { public_address, admin_address, node, stop, threads, pulses })
+    Ok(Running { public_address, admin_address, node, metrics, stop, threads, pulses })
 }
 
 impl Running {
     /// Takes over the sites of a configuration that was read again.
     pub async fn reload(&self, config: Config) -> anyhow::Result<()> {
         let sites = self.node.ledger().register(config.sites).await?;
+        server::series::create(&self.metrics, &sites);
         self.node.replace_sites(sites);
         Ok(())
     }

@@ -1,69 +1,100 @@
-//! What is measured when it is asked for: the clock, the disk, and what the node says of itself.
+//! Metrics that are measured at each scrape: clock, disk, process, and the node's state.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
-use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Unit;
+use prometheus::core::{Collector, Desc};
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
+use prometheus::{Gauge, IntGauge, IntGaugeVec};
 
 use super::Node;
+use crate::metrics::metrics;
 use crate::server::ports::Node as _;
 
-/// Adds to a node's metrics what only the whole of it knows.
+metrics! {
+    struct NodeGauges {
+        /// The running program, by version.
+        build_info: IntGaugeVec["version"],
+        /// The node's clock, which decides a hit's day.
+        clock_seconds: Gauge,
+        /// Space on the data directory's disk that this user may still write.
+        data_disk_free_bytes: Gauge,
+        /// Size of the data directory's disk.
+        data_disk_size_bytes: Gauge,
+        /// 1 while hits can be made durable, else 0.
+        ledger_writable: IntGauge,
+        /// 1 if the check of the node's file has found damage, else 0.
+        ledger_damaged: IntGauge,
+    }
+}
+
+metrics! {
+    struct RedisGauges {
+        /// 1 while Redis answers, else 0; absent without Redis.
+        redis_up: IntGauge,
+        /// 1 while nothing is published because Redis evicts keys or may evict them, else 0.
+        redis_publication_held: IntGauge,
+        /// Sites that can't be published, or whose counts Redis loses again and again.
+        redis_troubled_sites: Gauge,
+    }
+}
+
 pub struct AtScrape {
-    /// The node owns its metrics.
+    /// Weak, since the node owns its metrics.
     node: Weak<Node>,
     data_dir: PathBuf,
+    of_node: NodeGauges,
+    of_redis: RedisGauges,
+    of_process: ProcessCollector,
 }
 
 impl AtScrape {
     pub fn new(node: &Arc<Node>, data_dir: PathBuf) -> Self {
-        Self { node: Arc::downgrade(node), data_dir }
-    }
-}
-
-impl fmt::Debug for AtScrape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AtScrape").field("data_dir", &self.data_dir).finish_non_exhaustive()
+        let of_node = NodeGauges::new();
+        of_node.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Self {
+            node: Arc::downgrade(node),
+            data_dir,
+            of_node,
+            of_redis: RedisGauges::new(),
+            of_process: ProcessCollector::for_self(),
+        }
     }
 }
 
 impl Collector for AtScrape {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let now = crate::clock::now().timestamp_micros() as f64 / 1e6;
-        gauge(&mut encoder, "clock", "The node's clock: what decides a hit's day", Some(&Unit::Seconds), now)?;
-        if let Ok(disk) = rustix::fs::statvfs(&self.data_dir) {
-            let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize) as f64;
-            let free = "Space that this user may still write on the data directory's disk";
-            gauge(&mut encoder, "data_disk_free", free, Some(&Unit::Bytes), bytes(disk.f_bavail))?;
-            let size = "Size of the data directory's disk";
-            gauge(&mut encoder, "data_disk_size", size, Some(&Unit::Bytes), bytes(disk.f_blocks))?;
-        }
-        let Some(node) = self.node.upgrade() else { return Ok(()) };
-        let readiness = node.readiness();
-        let writable = if readiness.not_ready.is_none() { 1.0 } else { 0.0 };
-        gauge(&mut encoder, "ledger_writable", "1 while hits can be made durable, else 0", None, writable)?;
-        let damaged = if node.ledger().damage().is_some() { 1.0 } else { 0.0 };
-        let help = "1 if the check of the node's file has found it damaged, else 0";
-        gauge(&mut encoder, "ledger_damaged", help, None, damaged)?;
-        if let Some(publication) = node.publication() {
-            let up = if publication.up() { 1.0 } else { 0.0 };
-            gauge(&mut encoder, "redis_up", "1 while Redis answers, else 0; without Redis there is none", None, up)?;
-            let held = if publication.is_held() { 1.0 } else { 0.0 };
-            let help = "1 while nothing is published since Redis evicts or isn't known not to, else 0";
-            gauge(&mut encoder, "redis_publication_held", help, None, held)?;
-            let help = "Sites that can't be published, or whose counts Redis forgets again and again";
-            gauge(&mut encoder, "redis_troubled_sites", help, None, publication.troubled_sites() as f64)?;
-        }
-        Ok(())
+    /// Empty: no other collector has these names.
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
     }
-}
 
-fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> fmt::Result {
-    let gauge = ConstGauge::new(value);
-    // A registry ends what it is told of a metric with a full stop; a collector does it itself.
-    gauge.encode(encoder.encode_descriptor(name, &format!("{help}."), unit, gauge.metric_type())?)
+    fn collect(&self) -> Vec<MetricFamily> {
+        let Some(node) = self.node.upgrade() else { return Vec::new() };
+        let gauges = &self.of_node;
+        gauges.clock_seconds.set(crate::clock::now().timestamp_micros() as f64 / 1e6);
+        // A disk that can't be asked is neither full nor empty.
+        let (free, size) = rustix::fs::statvfs(&self.data_dir).map_or((f64::NAN, f64::NAN), |disk| {
+            let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize) as f64;
+            (bytes(disk.f_bavail), bytes(disk.f_blocks))
+        });
+        gauges.data_disk_free_bytes.set(free);
+        gauges.data_disk_size_bytes.set(size);
+        gauges.ledger_writable.set(node.readiness().not_ready.is_none().into());
+        gauges.ledger_damaged.set(node.ledger().damage().is_some().into());
+        let mut families = gauges.registry.gather();
+        if let Some(publication) = node.publication() {
+            let gauges = &self.of_redis;
+            gauges.redis_up.set(publication.up().into());
+            gauges.redis_publication_held.set(publication.is_held().into());
+            gauges.redis_troubled_sites.set(publication.troubled_sites() as f64);
+            families.extend(gauges.registry.gather());
+        }
+        // The start time is 0 where systemd's `ProcSubset=pid` hides the machine's boot time.
+        let is_known = |family: &MetricFamily| {
+            family.name() != "process_start_time_seconds" || family.get_metric()[0].get_gauge().get_value() > 0.0
+        };
+        families.extend(self.of_process.collect().into_iter().filter(is_known));
+        families
+    }
 }

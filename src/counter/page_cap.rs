@@ -171,6 +171,8 @@ pub enum Excess {
 }
 
 impl Excess {
+    pub const ALL: [Self; 3] = [Self::Site, Self::Client, Self::Network];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Site => "site",

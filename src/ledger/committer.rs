@@ -291,7 +291,7 @@ impl Committer {
                 }
             }
             store::write_fold_mark(&transaction, self.fold.mark_after(folded))?;
-            self.metrics.fold_duration.observe(started.elapsed().as_secs_f64());
+            self.metrics.fold_step_duration_seconds.observe(started.elapsed().as_secs_f64());
         }
         transaction.commit()?;
         // From here on the batch is on disk; what is remembered of the file changes with it.
@@ -313,18 +313,18 @@ impl Committer {
             self.finish_fold_step(folded);
         }
         if is_news {
-            self.metrics.commit_duration.observe(started.elapsed().as_secs_f64());
+            self.metrics.commit_duration_seconds.observe(started.elapsed().as_secs_f64());
             self.metrics.commit_batch_hits.observe(batch_hits as f64);
             let batch_hits = i64::try_from(batch_hits).unwrap_or(0);
             if self.outbox.is_used() {
-                self.metrics.redis_unpublished_hits.inc_by(batch_hits);
+                self.metrics.redis_unpublished_hits.add(batch_hits);
             }
             for (site, window, trace) in visitors {
                 self.crowds.add(site, window, trace);
             }
             self.show(&by_day, &changing);
             self.tail.add(tally, by_day.iter().map(|(_, day, _)| *day));
-            self.metrics.ledger_tail_hits.inc_by(batch_hits);
+            self.metrics.ledger_tail_hits.add(batch_hits);
         }
         Ok(())
     }
@@ -399,7 +399,7 @@ impl Committer {
             if let Some(live) = self.live.get(entry.site) {
                 live.fold(&entry.day.site_periods(), entry.hits);
             }
-            self.metrics.ledger_tail_hits.dec_by(entry.hits);
+            self.metrics.ledger_tail_hits.sub(entry.hits);
         }
         let mark = self.fold.mark_after(folded);
         self.fold.advance(mark);

@@ -474,7 +474,7 @@ impl Ledger {
     pub fn saw(&self, site: SiteNumber, seen: &[Seen<'_>]) {
         if let Some(live) = self.live.get(site) {
             let confirmed = live.saw(seen, Some(&self.run));
-            self.metrics.redis_unpublished_hits.dec_by(confirmed);
+            self.metrics.redis_unpublished_hits.sub(confirmed);
         }
     }
 

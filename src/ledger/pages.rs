@@ -9,8 +9,6 @@ use rusqlite::{Connection, params};
 use crate::counter::page_cap::Excess;
 use crate::counter::{ClientPrefix, Day, Known, PageAddress, Period, Register, RegisteredSite, SiteNumber, Source};
 
-use crate::metrics::ReasonLabels;
-
 use super::admission::Ruling;
 use super::hand_over::NotDurable;
 use super::store::{self, SiteCount};
@@ -178,8 +176,7 @@ impl Ledger {
                         None if self.admission.admit_unknowable(number, day, page, cap) => return None,
                         _ => {}
                     }
-                    let labels = ReasonLabels { reason: excess.as_str() };
-                    self.metrics.pages_folded.get_or_create(&labels).inc();
+                    self.metrics.other_page_hits_total.with_label_values(&[excess.as_str()]).inc();
                     return Some(excess);
                 }
             }

@@ -10,6 +10,7 @@
 //! fast_path       parses and writes those without hyper
 //! public, admin   the listeners' endpoints
 //! openapi         their description
+//! series          metrics that stand at 0 from the start
 //! service         a listener's endpoints, as the driver calls them
 //! driver          runs a connection: fast path, then hyper
 //! ```
@@ -30,6 +31,7 @@ mod openapi;
 pub mod ports;
 mod public;
 pub mod routes;
+pub mod series;
 mod service;
 
 use std::future::Future;

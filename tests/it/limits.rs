@@ -49,7 +49,7 @@ fn over_the_limit_a_hit_is_refused_with_the_time_to_come_back_and_not_counted() 
     for series in [
         "thongke_limited_total{limit=\"page\"} 1\n",
         "thongke_refusals_total{reason=\"limited\"} 1\n",
-        "thongke_hits_total{site=\"a\",result=\"limited\"} 1\n",
+        "thongke_hits_total{result=\"limited\",site=\"a\"} 1\n",
     ] {
         assert!(metrics.contains(series), "{series} is not in {metrics}");
     }

@@ -114,8 +114,8 @@ fn a_machines_hit_is_answered_and_stands_in_the_metrics_but_not_in_the_figures()
     assert_eq!(portal.send("/v1/hit", "{", &[("User-Agent", GOOGLEBOT)]).status, 400);
     assert_eq!(portal.total(), 9);
     let metrics = portal.node.admin_get("/metrics").body;
-    for line in [r#"result="counted"} 9"#, r#"result="bot"} 8"#, r#"result="prefetch"} 3"#] {
-        assert!(metrics.contains(&format!(r#"thongke_hits_total{{site="a",{line}"#)), "{line}:\n{metrics}");
+    for line in [r#"result="counted",site="a"} 9"#, r#"result="bot",site="a"} 8"#, r#"result="prefetch",site="a"} 3"#] {
+        assert!(metrics.contains(&format!("thongke_hits_total{{{line}\n")), "{line}:\n{metrics}");
     }
     portal.node.stop();
 }

@@ -83,6 +83,56 @@ fn each_answer_follows_a_completed_sync() {
 }
 
 #[test]
+fn a_fresh_node_has_every_series_of_a_fixed_label_set_at_0() {
+    let directory = TempDir::new().unwrap();
+    let config = directory.path().join("thongke.toml");
+    let sites: String = (0..1_001).map(|n| format!("[sites.s{n}]\norigins = [\"https://s{n}.vn\"]\n")).collect();
+    std::fs::write(&config, &sites).unwrap();
+    let node = Node::start(&directory.path().join("data"), &["--config", config.to_str().unwrap()]);
+    let metrics = node.admin_get("/metrics").body;
+    assert!(metrics.len() < 1_000_000, "a scrape of {} bytes", metrics.len());
+    let at_0 = |metrics: &str, name: &str, labels: &str| {
+        assert!(metrics.contains(&format!("\n{name}{{{labels}}} 0\n")), "{name}{{{labels}}}");
+    };
+    let results = ["counted", "bot", "prefetch", "repeat", "limited"];
+    for result in results {
+        for site in ["s0", "s999", "(other)"] {
+            at_0(&metrics, "thongke_hits_total", &format!("result=\"{result}\",site=\"{site}\""));
+        }
+    }
+    assert_eq!(metrics.matches("\nthongke_hits_total{").count(), 1_001 * results.len());
+    for reason in [
+        "connections",
+        "framing",
+        "host",
+        "limited",
+        "malformed",
+        "method",
+        "origin",
+        "path",
+        "site",
+        "size",
+        "slow",
+        "token",
+        "unavailable",
+    ] {
+        at_0(&metrics, "thongke_refusals_total", &format!("reason=\"{reason}\""));
+    }
+    for limit in ["address", "page", "site"] {
+        at_0(&metrics, "thongke_limited_total", &format!("limit=\"{limit}\""));
+    }
+    for reason in ["site", "client", "network"] {
+        at_0(&metrics, "thongke_other_page_hits_total", &format!("reason=\"{reason}\""));
+    }
+    for route in ["/v1/hit", "/v1/hit.gif", "/v1/sites/{site}/figures", "/v1/sites/{site}/chart.svg", "/thongke.js"] {
+        at_0(&metrics, "thongke_http_request_duration_seconds_count", &format!("route=\"{route}\",status=\"200\""));
+    }
+    assert!(!metrics.contains("thongke_redis_up"));
+    assert!(metrics.contains("\nprocess_open_fds ") && metrics.contains("\nthongke_build_info{version="));
+    node.stop();
+}
+
+#[test]
 fn probes_and_metrics_answer_and_promtool_has_nothing_to_say() {
     let directory = TempDir::new().unwrap();
     let node = Node::start(directory.path(), &[]);
@@ -90,7 +140,7 @@ fn probes_and_metrics_answer_and_promtool_has_nothing_to_say() {
     assert_eq!(node.admin_get("/healthz").status, 200);
     assert_eq!(node.admin_get("/readyz").status, 200);
     let metrics = node.admin_get("/metrics");
-    assert!(metrics.body.contains(r#"thongke_hits_total{site="demo",result="counted"} 1"#), "{}", metrics.body);
+    assert!(metrics.body.contains(r#"thongke_hits_total{result="counted",site="demo"} 1"#), "{}", metrics.body);
     let file = directory.path().join("metrics");
     let body = if metrics.head.contains("transfer-encoding: chunked") { panic!("chunked") } else { metrics.body };
     std::fs::write(&file, body).unwrap();

@@ -28,7 +28,7 @@ const LEVELS: [(&str, &[&[&str]]); 3] = [
             &["http"],
             &["hit"],
             &["hot_endpoints"],
-            &["fast_path", "openapi", "service"],
+            &["fast_path", "openapi", "series", "service"],
             &["public"],
             &["admin"],
             &["driver"],

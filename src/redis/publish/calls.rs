@@ -109,7 +109,7 @@ impl<N: Node> Publisher<N> {
         of_current_run: bool,
         duration: Duration,
     ) -> bool {
-        self.metrics.redis_publish_duration.observe(duration.as_secs_f64());
+        self.metrics.redis_publish_duration_seconds.observe(duration.as_secs_f64());
         self.connections.succeeded();
         let missing = confirmed.missing_in(raised);
         if let Some(missing) = &missing {
@@ -128,7 +128,7 @@ impl<N: Node> Publisher<N> {
     pub(in crate::redis) fn forgot(&mut self, number: SiteNumber, what: &str) {
         let sites = self.node.sites();
         let Some(site) = sites.by_number(number) else { return };
-        self.metrics.redis_regressions.inc();
+        self.metrics.redis_regressions_total.inc();
         self.witnesses.forget(number);
         let now = Instant::now();
         let progress = self.progress.entry(number).or_default();

@@ -53,7 +53,7 @@ impl<N: Node> Publisher<N> {
         let is_done = took_all && all_is_well && unsent.is_empty();
         if is_done {
             // What has come meanwhile is not late.
-            self.metrics.redis_publish_lag.set(0.0);
+            self.metrics.redis_publish_lag_seconds.set(0.0);
         } else {
             self.note_lag();
         }
@@ -63,7 +63,7 @@ impl<N: Node> Publisher<N> {
     /// How long has something been waiting?
     pub(super) fn note_lag(&self) {
         let lag = self.node.oldest_site_change().map_or(Duration::ZERO, |since| since.elapsed());
-        self.metrics.redis_publish_lag.set(lag.as_secs_f64());
+        self.metrics.redis_publish_lag_seconds.set(lag.as_secs_f64());
     }
 
     /// The reply to a raise is as good as a read, for the periods that it covers.

@@ -17,7 +17,7 @@ struct ReadyReport {
 }
 
 pub fn metrics(metrics: &Metrics) -> Response<AnswerBody> {
-    response::typed(StatusCode::OK, &PROMETHEUS_TEXT, metrics.prometheus())
+    response::typed(StatusCode::OK, &PROMETHEUS_TEXT, metrics.text())
 }
 
 pub fn alive() -> Response<AnswerBody> {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
 
-use prometheus_client::metrics::counter::Counter;
+use prometheus::IntCounter;
 use rustc_hash::FxHashMap;
 
 use super::bot_filter::BotFilter;
@@ -18,14 +18,11 @@ use super::{site, visitor};
 use crate::bots::Kind;
 use crate::clock;
 use crate::counter::{Arrival, Day, Hit, PageAddress, RegisteredSite, SiteNumber};
-use crate::metrics::{HitLabels, Metrics};
+use crate::metrics::Metrics;
 use crate::server::http::client_ip::ClientIp;
 use crate::server::http::error::HttpError;
 use crate::server::http::headers::{Field, HeaderFields};
 use crate::server::ports::Node;
-
-/// Sites that have a series of their own in the metrics; the rest share one.
-const SITES_IN_METRICS: u32 = 1_000;
 
 /// One worker's handler of hits.
 pub struct HitHandler {
@@ -36,7 +33,7 @@ pub struct HitHandler {
     limits_new_pages: bool,
     bot_filter: BotFilter,
     /// Metric handles by site and result. Without a number: the sites that share a series.
-    results: RefCell<FxHashMap<(Option<SiteNumber>, &'static str), Counter>>,
+    results: RefCell<FxHashMap<(Option<SiteNumber>, &'static str), IntCounter>>,
     /// Pages of recent URLs.
     pages: RefCell<TextCache<KnownUrl>>,
 }
@@ -189,12 +186,11 @@ impl HitHandler {
     }
 
     fn note(&self, site: &RegisteredSite, outcome: HitOutcome) {
-        let own = (site.number.0 <= SITES_IN_METRICS).then_some(site.number);
+        let (label, is_own) = site::metric_label(site);
         let mut results = self.results.borrow_mut();
-        let counter = results.entry((own, outcome.result)).or_insert_with(|| {
-            let name = if own.is_some() { site.site.id.as_str() } else { "(other)" };
-            self.metrics.hits.get_or_create_owned(&HitLabels { site: name.to_owned(), result: outcome.result })
-        });
+        let counter = results
+            .entry((is_own.then_some(site.number), outcome.result))
+            .or_insert_with(|| self.metrics.hits_total.with_label_values(&[label, outcome.result]));
         counter.inc();
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::rate_table::RateTable;
 use crate::counter::{ClientPrefix, SiteNumber};
-use crate::metrics::{LimitLabels, Metrics};
+use crate::metrics::Metrics;
 use crate::server::http::error::HttpError;
 
 /// A steady rate, and the number of hits that may come at once after a rest.
@@ -57,6 +57,8 @@ pub enum Limit {
 }
 
 impl Limit {
+    pub const ALL: [Self; 3] = [Self::Address, Self::Page, Self::Site];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Address => "address",
@@ -138,7 +140,7 @@ impl RateLimiter {
     }
 
     pub fn note(&self, exceeded: Exceeded, metrics: &Metrics) {
-        metrics.limited.get_or_create(&LimitLabels { limit: exceeded.limit.as_str() }).inc();
+        metrics.limited_total.with_label_values(&[exceeded.limit.as_str()]).inc();
     }
 }
 

@@ -8,6 +8,14 @@ use crate::counter::{RegisteredSite, Sites};
 use crate::server::http::error::{HttpError, shown};
 use crate::server::http::headers::{self, Field, HeaderFields};
 
+/// Sites with series of their own in the metrics; the others share one.
+const SITES_WITH_SERIES: u32 = 1_000;
+
+/// The site's label in the metrics, and true if no other site shares it.
+pub fn metric_label(site: &RegisteredSite) -> (&str, bool) {
+    if site.number.0 <= SITES_WITH_SERIES { (site.site.id.as_str(), true) } else { ("(other)", false) }
+}
+
 pub fn find(sites: &Sites, id: &str) -> Result<Arc<RegisteredSite>, HttpError> {
     if let Some(site) = sites.get(id) {
         return Ok(Arc::clone(site));

@@ -1,17 +1,17 @@
-//! Latency of requests: a worker's handles on the histograms, found without a look-up by labels.
+//! A worker's handles on the request duration histograms, so that no request looks up its labels.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus::Histogram;
 
-use crate::metrics::{Metrics, RequestLabels};
+use crate::metrics::Metrics;
 
 pub struct Latency {
     metrics: Arc<Metrics>,
-    /// A few dozen at most: routes and statuses are fixed sets. The most used come first.
+    /// A few dozen at most, since routes and statuses are fixed sets. The most used come first.
     known: RefCell<Vec<(&'static str, StatusCode, Histogram)>>,
 }
 
@@ -27,8 +27,7 @@ impl Latency {
             known.swap(at, at / 2);
             return;
         }
-        let labels = RequestLabels { route, status: status.as_u16() };
-        let histogram = self.metrics.request_duration.get_or_create_owned(&labels);
+        let histogram = self.metrics.http_request_duration_seconds.with_label_values(&[route, status.as_str()]);
         histogram.observe(duration.as_secs_f64());
         known.push((route, status, histogram));
     }

@@ -15,12 +15,12 @@ use super::figures::FiguresCache;
 use super::query::Overrides;
 use super::{PublicSettings, history, pages};
 use crate::counter::RegisteredSite;
-use crate::metrics::{Metrics, ReasonLabels};
+use crate::metrics::Metrics;
 use crate::server::hit::handler::HitHandler;
 use crate::server::hit::site;
 use crate::server::hot_endpoints::{self, Reply};
 use crate::server::http::conditional::{self, Rendered};
-use crate::server::http::error::{HttpError, REASONS};
+use crate::server::http::error::HttpError;
 use crate::server::http::header_sink::{FixedField, HeaderSink as _, fixed};
 use crate::server::http::headers::HeaderFields;
 use crate::server::http::host::Host;
@@ -53,8 +53,6 @@ type Outcome = Result<Response<AnswerBody>, HttpError>;
 
 impl<N: Node> PublicService<N> {
     pub fn new(node: Arc<N>, settings: Arc<PublicSettings>, metrics: Arc<Metrics>) -> Self {
-        // Series that stand at 0 from the start, so that an alert sees the first error.
-        REASONS.iter().for_each(|reason| drop(metrics.refusals.get_or_create(&ReasonLabels { reason })));
         let (limiter, dedup) = (Arc::clone(&settings.rate_limiter), Arc::clone(&settings.dedup));
         Self {
             node,
@@ -188,7 +186,7 @@ impl<N: Node> PublicService<N> {
     /// Counts an error. The log has it only at level debug, and never a stranger's text.
     pub fn note(&self, error: &HttpError, id: &RequestId) {
         tracing::debug!(request_id = %id, status = error.status().as_u16(), reason = error.reason(), "request refused");
-        self.metrics.refusals.get_or_create(&ReasonLabels { reason: error.reason() }).inc();
+        self.metrics.refusals_total.with_label_values(&[error.reason()]).inc();
     }
 }
 

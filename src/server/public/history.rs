@@ -123,8 +123,7 @@ pub async fn chart<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: Stri
     let step = step(&query)?;
     let periods = periods(&query, step, BARS_MAX, Day::at(clock::now(), site.site.time_zone))?;
     let read = node.history(&site, &periods).await?;
-    let svg = chart::draw(&site.site, step, &periods, &read.values)
-        .map_err(|error| HttpError::Unavailable(format!("failed to draw the chart: {error}")))?;
+    let svg = chart::draw(&site.site, step, &periods, &read.values);
     let etag = conditional::etag(|hasher| svg.hash(hasher));
     Ok(Rendered { body: svg.into(), etag })
 }

@@ -1,7 +1,7 @@
 //! Hot endpoints of the public listener, for both HTTP paths.
 
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use hyper::Response;
 use hyper::header::HeaderValue;
@@ -107,12 +107,16 @@ impl<N: Node> PublicService<N> {
     fn client<'a, H: HeaderFields>(&'a self, headers: &'a H, conn: &ConnState) -> ClientIp<'a, H> {
         let client = ClientIp::new(&self.settings.trusted_proxies, conn.peer(), headers);
         let seen = &self.metrics.unbelieved_proxy;
-        // Of all workers one is the first to set it.
-        if seen.get() == 0 && client.has_untrusted_forwarded_header() && seen.set(1) == 0 {
-            tracing::warn!(
-                "a hit names its client in a proxy's header, but its sender is not a trusted proxy; if it is one of \
-                 yours, add it to `trusted_proxies`: without that, all its readers count as one client"
-            );
+        if seen.get() == 0 && client.has_untrusted_forwarded_header() {
+            seen.set(1);
+            // Several workers may come here at once; one logs it.
+            static WARNING: Once = Once::new();
+            WARNING.call_once(|| {
+                tracing::warn!(
+                    "a hit names its client in a proxy's header, but its sender is not a trusted proxy; if it is one \
+                     of yours, add it to `trusted_proxies`: without that, all its readers count as one client"
+                );
+            });
         }
         client
     }

@@ -1,0 +1,41 @@
+//! Series that stand at 0 from the start, so that the first event is a step that an alert sees.
+
+use std::collections::BTreeSet;
+
+use crate::bots::Kind;
+use crate::counter::Sites;
+use crate::counter::page_cap::Excess;
+use crate::metrics::Metrics;
+
+use super::hit::outcome::HitOutcome;
+use super::hit::rate_limit::Limit;
+use super::hit::site;
+use super::http::error::REASONS;
+use super::routes;
+
+/// Creates every series of a fixed label set at 0; one that exists keeps its value.
+pub fn create(metrics: &Metrics, sites: &Sites) {
+    for reason in REASONS {
+        metrics.refusals_total.with_label_values(&[reason]);
+    }
+    for excess in Excess::ALL {
+        metrics.other_page_hits_total.with_label_values(&[excess.as_str()]);
+    }
+    for limit in Limit::ALL {
+        metrics.limited_total.with_label_values(&[limit.as_str()]);
+    }
+    for route in &routes::PUBLIC {
+        metrics.http_request_duration_seconds.with_label_values(&[route.label, "200"]);
+    }
+    let results: BTreeSet<_> = [HitOutcome::COUNTED, HitOutcome::LIMITED]
+        .map(|outcome| outcome.result)
+        .into_iter()
+        .chain(Kind::ALL.map(Kind::result))
+        .collect();
+    let labels: BTreeSet<_> = sites.iter().map(|site| site::metric_label(site).0).collect();
+    for label in labels {
+        for result in &results {
+            metrics.hits_total.with_label_values(&[label, result]);
+        }
+    }
+}
