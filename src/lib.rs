@@ -23,14 +23,14 @@
 //! Dependencies go one way. `counter` does no I/O, reads no clock, waits for nothing, and knows none
 //! of the others. `ledger`, `redis` and `server` know `counter` and `metrics`, not one another
 //! (`server` also knows `bots`): what `server` and `redis` need of the node they say in a trait
-//! (`server::node::Node`, `redis::node::Node`), and `app` answers with the ledger. A test holds these
+//! (`server::ports::Node`, `redis::node::Node`), and `app` answers with the ledger. A test holds these
 //! lines.
 //!
 //! # One hit
 //! A worker, single-threaded and with a listening socket of its own, reads a request. One that posts
 //! a hit or asks for the pixel, the figures or the script, has come whole and has nothing strange about it
-//! is read and answered in `server::lane`; any other goes through hyper (`server::connection`) to its endpoint
-//! (`server::router`). Either way the same is done and told (`server::most_asked`): site, page and
+//! is read and answered in `server::fast_path`; any other goes through hyper (`server::driver`) to its endpoint
+//! (`server::routes`). Both paths share requests and replies (`server::hot_endpoints`): site, page and
 //! origin are checked by `server::hit`, and the resulting [`counter::Hit`] joins the worker's batch
 //! (`ledger::hand_over`), which a task hands to the committer once no more hits are at hand (or a
 //! millisecond is over). The committer takes all batches that have come while it wrote the last, sums
@@ -49,15 +49,15 @@
 //! and merged into Redis's by `redis::visitors`.
 //!
 //! # One query
-//! It is read as a hit is, by the lane or by hyper. The site is found; with Redis, a read of its totals
+//! It is read as a hit is, by the fast path or by hyper. The site is found; with Redis, a read of its totals
 //! is awaited if none is younger than a second (`redis::totals`, shared by all who wait). The figures
 //! are the sum in memory plus what Redis knows beyond it, rendered once per state and second
-//! (`server::figures`).
+//! (`server::public::figures`).
 //!
 //! Pages and history are not kept in memory. A reader of their own reads the file
 //! (`ledger::pages`), adds what is journalled and not folded (`ledger::tail`), and what Redis has
 //! besides is read for the occasion (`redis::queries`); a worker makes an answer once a second for
-//! all who ask the same (`server::shared`).
+//! all who ask the same (`server::http::single_flight`).
 
 #![forbid(unsafe_code)]
 

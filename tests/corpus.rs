@@ -40,8 +40,8 @@ fn hit_bodies() {
 }
 
 #[test]
-fn requests_in_the_lane() {
-    replay("lane", properties::lane::holds);
+fn requests_on_the_fast_path() {
+    replay("fast_path", properties::fast_path::holds);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::drive::table::Table;
 use crate::open::{FOLDING, FOLDING_RATE, OpenSample, SYNC};
-use crate::report::Results;
+use crate::results::Results;
 use crate::run::Sample;
 
 #[derive(Debug, serde::Serialize)]

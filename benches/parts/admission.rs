@@ -10,10 +10,11 @@ use hyper::HeaderMap;
 use thongke::counter::site::Screening;
 use thongke::counter::{RegisteredSite, Site, SiteNumber};
 use thongke::metrics::Metrics;
-use thongke::server::admission::{Admission, Rate, RateLimits};
-use thongke::server::hit::{Fields, Hits};
-use thongke::server::repeats::Repeats;
-use thongke::server::{Sender, TrustedProxies};
+use thongke::server::hit::dedup::Dedup;
+use thongke::server::hit::handler::HitHandler;
+use thongke::server::hit::payload::Payload;
+use thongke::server::hit::rate_limit::{Rate, RateLimiter, RateLimits};
+use thongke::server::{ClientIp, TrustedProxies};
 
 use crate::blank_node::BlankNode;
 use crate::drive::requests::ORIGIN;
@@ -30,15 +31,16 @@ pub fn bench(criterion: &mut Criterion) {
     headers.insert("user-agent", USER_AGENT.parse().expect("a field's value"));
     headers.insert("origin", ORIGIN.parse().expect("a field's value"));
     let metrics = Arc::new(Metrics::new());
-    let unlimited = Hits::new(Arc::clone(&metrics), Arc::default(), false);
+    let dedup = Arc::new(Dedup::default());
+    let unlimited = HitHandler::new(Arc::clone(&metrics), Arc::default(), Arc::clone(&dedup), false);
     let most = Some(Rate { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX });
     let limits = RateLimits { address: most, page: most, site: most, ..RateLimits::default() };
-    let limited = Hits::new(metrics, Arc::new(Admission::new(&limits)), true);
+    let limited = HitHandler::new(metrics, Arc::new(RateLimiter::new(&limits)), dedup, true);
     let proxies = TrustedProxies::default();
 
     let mut group = criterion.benchmark_group("admission");
-    group.bench_function("parse JSON", |bencher| bencher.iter(|| Fields::parse(body.as_bytes()).is_ok()));
-    group.bench_function("parse a form", |bencher| bencher.iter(|| Fields::parse(form.as_bytes()).is_ok()));
+    group.bench_function("parse JSON", |bencher| bencher.iter(|| Payload::parse(body.as_bytes()).is_ok()));
+    group.bench_function("parse a form", |bencher| bencher.iter(|| Payload::parse(form.as_bytes()).is_ok()));
     let window = Duration::from_secs(1_800);
     for (name, hits, screening, window) in [
         ("parse JSON and admit", &unlimited, Screening::None, Duration::ZERO),
@@ -49,9 +51,9 @@ pub fn bench(criterion: &mut Criterion) {
         let node = admitting(screening, window);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let Ok(fields) = Fields::parse(body.as_bytes()) else { panic!("a good body") };
-                let sender = Sender::new(&proxies, Some(Ipv4Addr::new(203, 0, 113, 7).into()), &headers);
-                assert!(runtime.block_on(hits.count(&node, &fields, &headers, &sender, false)).is_ok());
+                let Ok(payload) = Payload::parse(body.as_bytes()) else { panic!("a good body") };
+                let client = ClientIp::new(&proxies, Some(Ipv4Addr::new(203, 0, 113, 7).into()), &headers);
+                assert!(runtime.block_on(hits.handle(&node, &payload, &headers, &client, false)).is_ok());
             });
         });
     }
@@ -63,5 +65,5 @@ fn admitting(screening: Screening, repeat_window: Duration) -> BlankNode {
     let origins = vec![ORIGIN.parse().expect("an origin")];
     let site = Site::with_defaults("portal".parse().expect("a site"), origins);
     let site = RegisteredSite { number: SiteNumber(1), site: Site { screening, repeat_window, ..site } };
-    BlankNode { sites: Arc::new([site].into_iter().collect()), repeats: Repeats::default() }
+    BlankNode { sites: Arc::new([site].into_iter().collect()) }
 }

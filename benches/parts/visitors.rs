@@ -1,9 +1,9 @@
 //! What counting visitors adds to a hit, and to an answer.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use criterion::{BenchmarkId, Criterion};
-use thongke::counter::{Salt, SiteId, Sketch, Trace};
+use thongke::counter::{ClientPrefix, Salt, SiteId, Sketch, Trace};
 
 const USER_AGENT: &[u8] =
     b"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
@@ -11,7 +11,7 @@ const USER_AGENT: &[u8] =
 pub fn bench(criterion: &mut Criterion) {
     let site: SiteId = "portal".parse().expect("a site id");
     let salt = Salt::new([7; 16]);
-    let client: IpAddr = Ipv4Addr::new(203, 0, 113, 7).into();
+    let client = ClientPrefix::of(Ipv4Addr::new(203, 0, 113, 7).into());
     let mut group = criterion.benchmark_group("visitors");
     group.bench_function("trace", |bencher| bencher.iter(|| salt.trace(&site, client, USER_AGENT)));
     for size in [100_u64, 2_000, 100_000] {

@@ -11,13 +11,11 @@ use thongke::counter::verification::{Repair, Verification};
 use thongke::counter::{
     Arrival, ClientPrefix, Day, PageAddress, Period, RegisteredSite, Salt, Sites, Visit, VisitorCounts,
 };
-use thongke::server::node::{Counts, Node, Read, Readiness, TopPage, Unavailable};
-use thongke::server::repeats::Repeats;
+use thongke::server::ports::{Counts, Node, Read, Readiness, TopPage, Unavailable};
 
 #[derive(Default)]
 pub struct BlankNode {
     pub sites: Arc<Sites>,
-    pub repeats: Repeats,
 }
 
 /// Counts of all sizes, negative ones too, as a correction leaves them.
@@ -69,11 +67,17 @@ impl Node for BlankNode {
         Err(beyond())
     }
 
-    async fn admit(&self, _: &Arc<RegisteredSite>, _: Day, page: PageAddress, _: Option<ClientPrefix>) -> PageAddress {
+    async fn admit_page(
+        &self,
+        _: &Arc<RegisteredSite>,
+        _: Day,
+        page: PageAddress,
+        _: Option<ClientPrefix>,
+    ) -> PageAddress {
         page
     }
 
-    fn titled(&self, _: &RegisteredSite, _: &PageAddress, _: &str) {}
+    fn note_title(&self, _: &RegisteredSite, _: &PageAddress, _: &str) {}
 
     async fn page_hits(
         &self,
@@ -110,13 +114,9 @@ impl Node for BlankNode {
         Err(beyond())
     }
 
-    fn repeats(&self) -> &Repeats {
-        &self.repeats
-    }
+    fn note_uncounted(&self, _: &RegisteredSite, _: Day, _: Kind) {}
 
-    fn spare(&self, _: &RegisteredSite, _: Day, _: Kind) {}
-
-    fn spared(&self, _: &RegisteredSite) -> Vec<CensusRow> {
+    fn uncounted(&self, _: &RegisteredSite) -> Vec<CensusRow> {
         Vec::new()
     }
 

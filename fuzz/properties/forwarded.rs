@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use thongke::counter::ClientPrefix;
 use thongke::server::{ForwardedField, TrustedProxies};
 
 const PROXY: &str = "10.0.0.1";
-/// Who the proxy sees, and says so.
+/// Clients that the proxy sees, and names.
 const SEEN: [&str; 3] = ["192.0.2.9", "2001:db8:1:2:3:4:5:6", "::ffff:198.51.100.7"];
 
 pub fn holds(input: &[u8]) {
     let lines: Vec<HeaderValue> =
         input.split(|byte| *byte == b'\n').filter_map(|line| HeaderValue::from_bytes(line).ok()).collect();
+    let proxy = PROXY.parse().ok().map(ClientPrefix::of);
     for field in [ForwardedField::XForwardedFor, ForwardedField::Forwarded] {
         let proxies = trusting(field, &["10.0.0.0/8"]);
         let client = |lines: &[HeaderValue], proxies: &TrustedProxies| {
@@ -20,7 +22,7 @@ pub fn holds(input: &[u8]) {
         };
         for seen in SEEN {
             let alone = client(&[value(written(field, seen))], &proxies);
-            assert!(alone.is_some() && alone != PROXY.parse().ok(), "{seen}");
+            assert!(alone.is_some() && alone != proxy, "{seen}");
             // On a line of its own.
             let mut apart = lines.clone();
             apart.push(value(written(field, seen)));
@@ -30,23 +32,21 @@ pub fn holds(input: &[u8]) {
                 let joined = [last.as_bytes(), b", ", written(field, seen).as_bytes()].concat();
                 let mut appended = others.to_vec();
                 // A line that is no text is no list: it ends the walk at the proxy.
-                let expected = if last.to_str().is_ok() { alone } else { PROXY.parse().ok() };
+                let expected = if last.to_str().is_ok() { alone } else { proxy };
                 appended.push(HeaderValue::from_bytes(&joined).unwrap());
                 assert_eq!(client(&appended, &proxies), expected, "a client has changed its address");
             }
         }
-        // Where everyone is believed: whatever is found, it is one household's.
-        let found = client(&lines, &trusting(field, &["0.0.0.0/0", "::/0"])).unwrap();
-        assert_eq!(found, thongke::server::household(found));
-        assert_eq!(found, found.to_canonical());
-        // Where nobody is: the other end of the connection.
-        assert_eq!(client(&lines, &TrustedProxies::default()), PROXY.parse().ok());
-        // A field that the proxies don't write says nothing.
+        // Where everyone is trusted, some client is found.
+        assert!(client(&lines, &trusting(field, &["0.0.0.0/0", "::/0"])).is_some());
+        // Where nobody is, the client is the peer.
+        assert_eq!(client(&lines, &TrustedProxies::default()), proxy);
+        // A field that the proxies don't write has no meaning.
         let other = match field {
             ForwardedField::XForwardedFor => ForwardedField::Forwarded,
             ForwardedField::Forwarded => ForwardedField::XForwardedFor,
         };
-        assert_eq!(client(&lines, &trusting(other, &["10.0.0.0/8"])), PROXY.parse().ok());
+        assert_eq!(client(&lines, &trusting(other, &["10.0.0.0/8"])), proxy);
     }
 }
 

@@ -5,10 +5,10 @@
 
 mod blank_node;
 pub mod csv_import;
+pub mod fast_path;
 pub mod forwarded;
 pub mod hit_body;
 pub mod journal_row;
-pub mod lane;
 pub mod page_address;
 pub mod query;
 pub mod raise_reply;

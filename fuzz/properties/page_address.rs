@@ -1,7 +1,7 @@
 //! The address of a page, as a hit or an import gives it.
 
 use thongke::counter::{PageAddress, RegisteredSite, Site, SiteNumber};
-use thongke::server::hit::page_of;
+use thongke::server::hit::page_url::page_of;
 use url::Url;
 
 const ADDRESS_BYTES_MAX: usize = 512;
@@ -17,7 +17,7 @@ pub fn holds(input: &[u8]) {
                 assert!(host.as_deref().is_some_and(|host| host == "a.vn" || host.ends_with(".b.vn")), "{text}");
                 is_an_address(&page, &site.site);
             }
-            Err(refusal) => assert!(matches!(refusal.status().as_u16(), 400 | 403), "{text}: {refusal}"),
+            Err(error) => assert!(matches!(error.status().as_u16(), 400 | 403), "{text}: {error}"),
         }
     }
     if let Some(page) = PageAddress::from_import(text, &site.site.page_params)

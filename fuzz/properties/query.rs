@@ -1,4 +1,4 @@
-//! The queries of figures, pages, history and chart, each answered by a node that knows every count.
+//! Queries of figures, pages, history and chart, answered by a node that knows every count.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,42 +9,42 @@ use hyper::header::HeaderMap;
 use hyper::{StatusCode, Uri};
 use thongke::counter::{RegisteredSite, Site, SiteNumber};
 use thongke::server::history::{self, Format};
-use thongke::server::hit::Fields;
+use thongke::server::hit::payload::Payload;
 use thongke::server::pages;
-use thongke::server::wanted::{Wanted, Wish};
+use thongke::server::query::{Overrides, Query};
 
 use super::blank_node::BlankNode;
 
-/// What an answer may be at most, whatever is asked: a chart of a year of days is the largest.
+/// Largest answer to any query: a chart of a year of days.
 const ANSWER_BYTES_MAX: usize = 200_000;
 
 pub fn holds(input: &[u8]) {
-    // What hyper lets through as a query.
+    // A query that hyper accepts.
     let Ok(uri) = Uri::try_from([b"/?", input].concat()) else { return };
     let query = uri.query().unwrap_or_default();
     let site = site();
-    if let Ok(Wanted::Other(Wish { figures: Some(keys), .. })) = Wanted::of(Some(query)) {
+    if let Ok(Query::Other(Overrides { figures: Some(keys), .. })) = Query::of(Some(query)) {
         let names: Vec<_> = keys.iter().map(|key| key.as_str()).collect();
         assert!(!names.is_empty() && names.iter().all(|name| names.iter().filter(|n| n == &name).count() == 1));
-        let asked = format!("figures={}", names.join(","));
-        let wish = Wish { figures: Some(keys), ..Wish::default() };
-        assert_eq!(Wanted::of(Some(&asked)), Ok(Wanted::Other(wish)), "keys read as they are written");
+        let written = format!("figures={}", names.join(","));
+        let overrides = Overrides { figures: Some(keys), ..Overrides::default() };
+        assert_eq!(Query::of(Some(&written)), Ok(Query::Other(overrides)), "keys read as they are written");
     }
-    if let Ok(fields) = Fields::parse_query(query, None) {
-        assert!(!fields.site.contains('\u{fffd}') && !fields.url.contains('\u{fffd}'));
+    if let Ok(payload) = Payload::parse_query(query, None) {
+        assert!(!payload.site.contains('\u{fffd}') && !payload.url.contains('\u{fffd}'));
     }
     let node = || Arc::new(BlankNode::default());
     let figures = now(pages::figures(node(), Arc::clone(&site), query.to_owned()));
-    if let Some(answer) = json(figures.map(|made| made.body).map_err(|refusal| refusal.status())) {
+    if let Some(answer) = json(figures.map(|rendered| rendered.body).map_err(|error| error.status())) {
         let urls = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "url").count();
         assert!(urls <= 50 && answer["pages"].as_array().unwrap().len() == urls);
     }
     let most_read = now(pages::most_read(node(), Arc::clone(&site), query.to_owned()));
-    if let Some(answer) = json(most_read.map(|made| made.body).map_err(|refusal| refusal.status())) {
+    if let Some(answer) = json(most_read.map(|rendered| rendered.body).map_err(|error| error.status())) {
         assert!((1..=100).contains(&answer["pages"].as_array().unwrap().len()));
     }
     let lines = now(history::history(node(), Arc::clone(&site), query.to_owned(), Format::Json));
-    if let Some(answer) = json(lines.map(|made| made.body).map_err(|refusal| refusal.status())) {
+    if let Some(answer) = json(lines.map(|rendered| rendered.body).map_err(|error| error.status())) {
         let lines = answer["history"].as_array().unwrap();
         assert!((1..=history::LINES_MAX).contains(&lines.len()));
         let periods: Vec<_> = lines.iter().map(|line| line["period"].as_str().unwrap()).collect();
@@ -52,17 +52,17 @@ pub fn holds(input: &[u8]) {
     }
     if let Ok(format @ Format::Csv) = Format::of(query, &HeaderMap::new()) {
         let csv = now(history::history(node(), Arc::clone(&site), query.to_owned(), format));
-        if let Some(csv) = bounded(csv.map(|made| made.body).map_err(|refusal| refusal.status())) {
+        if let Some(csv) = bounded(csv.map(|rendered| rendered.body).map_err(|error| error.status())) {
             assert!(csv.starts_with(b"period,hits\n"));
         }
     }
     let chart = now(history::chart(node(), site, query.to_owned()));
-    if let Some(svg) = bounded(chart.map(|made| made.body).map_err(|refusal| refusal.status())) {
+    if let Some(svg) = bounded(chart.map(|rendered| rendered.body).map_err(|error| error.status())) {
         assert!(svg.starts_with(b"<svg"));
     }
 }
 
-/// The node answers at once, and so does who asks it.
+/// The node answers at once, and so does the server.
 fn now<T>(answer: impl Future<Output = T>) -> T {
     answer.now_or_never().expect("nothing is waited for")
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::counter::Day;
-use crate::server::node::Node as _;
+use crate::server::ports::Node as _;
 
 use super::Node;
 

@@ -23,8 +23,9 @@ use crate::config::{self, Config, PublicAddress};
 use crate::ledger::{DirectoryLock, Ledger};
 use crate::metrics::Metrics;
 use crate::redis;
-use crate::server::admission::{Admission, Rate, RateLimits, WhenExceeded};
-use crate::server::{self, AdminSettings, Limits, Listener, Occupancy, PublicSettings, Token, Tokens};
+use crate::server::hit::dedup::Dedup;
+use crate::server::hit::rate_limit::{Rate, RateLimiter, RateLimits, WhenExceeded};
+use crate::server::{self, AdminSettings, ConnectionLimit, Listener, PublicSettings, Timeouts, Token, Tokens};
 
 use spared::Spared;
 
@@ -85,11 +86,12 @@ pub fn start_on(mut config: Config, inherited: &Inherited) -> anyhow::Result<Run
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
-        limits_clients: config.limits.new_pages,
+        limits_new_pages: config.limits.new_pages,
         trusted_proxies: trusted_proxies(&config.trusted_proxies),
-        admission: Arc::new(Admission::new(&rate_limits(&config.limits))),
-        limits: patience(&config.limits),
-        occupancy: Arc::new(occupancy(&config)),
+        rate_limiter: Arc::new(RateLimiter::new(&rate_limits(&config.limits))),
+        dedup: Arc::new(Dedup::default()),
+        timeouts: timeouts(&config.limits),
+        connection_limit: Arc::new(connection_limit(&config)),
     });
     for listener in listeners {
         let serving = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
@@ -101,8 +103,8 @@ pub fn start_on(mut config: Config, inherited: &Inherited) -> anyhow::Result<Run
             server::serve_public(listener, node, settings, metrics, until)
         })?);
     }
-    let admin =
-        Arc::new(AdminSettings { tokens: tokens(&config), limits: Limits::of_admin(), ..AdminSettings::default() });
+    let connection_limit = Arc::new(ConnectionLimit::of_admin());
+    let admin = Arc::new(AdminSettings { tokens: tokens(&config), connection_limit });
     for listener in admin_listeners {
         let serving = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
         let until = until_stopped(stopped.clone());
@@ -220,24 +222,24 @@ fn tokens(config: &Config) -> Tokens {
     Tokens { write: token(&config.admin_token), read: token(&config.admin_read_token) }
 }
 
-fn patience(limits: &config::Limits) -> Limits {
-    Limits {
+fn timeouts(limits: &config::Limits) -> Timeouts {
+    Timeouts {
         head: limits.header_timeout,
         body: limits.body_timeout,
         write: limits.write_timeout,
+        write_renews: false,
         idle: limits.idle_timeout,
-        ..Limits::default()
     }
 }
 
 /// As many connections as are configured, or as the process may have files for.
-fn occupancy(config: &Config) -> Occupancy {
+fn connection_limit(config: &Config) -> ConnectionLimit {
     /// For the database, Redis, the admin listener.
     const OTHER_FILES: u64 = 128;
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     let room = files.saturating_sub(OTHER_FILES).max(64);
     let connections = u64::from(config.limits.connections).min(room) as usize;
-    Occupancy::new(connections, config.limits.connections_per_address, trusted_proxies(&config.trusted_proxies))
+    ConnectionLimit::new(connections, config.limits.connections_per_address, trusted_proxies(&config.trusted_proxies))
 }
 
 fn rate_limits(limits: &config::Limits) -> RateLimits {

@@ -18,8 +18,7 @@ use crate::ledger::{Ledger, LiveHits, NotDurable, Seen, TOP_MAX};
 use crate::redis::node::{ChangedTitle, RowKey, Sighting};
 use crate::redis::{self, Publication};
 use crate::server;
-use crate::server::node::{Counts, Read, Readiness, TopPage, Unavailable};
-use crate::server::repeats::Repeats;
+use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
 
 use super::spared::Spared;
 
@@ -29,21 +28,13 @@ pub struct Node {
     sites: RwLock<Arc<Sites>>,
     /// Set once, at start, where Redis is configured.
     publication: OnceLock<Publication>,
-    repeats: Repeats,
     spared: Spared,
     now: fn() -> DateTime<Utc>,
 }
 
 impl Node {
     pub fn new(ledger: Ledger, sites: Sites, spared: Spared, now: fn() -> DateTime<Utc>) -> Self {
-        Self {
-            ledger,
-            sites: RwLock::new(Arc::new(sites)),
-            publication: OnceLock::new(),
-            repeats: Repeats::default(),
-            spared,
-            now,
-        }
+        Self { ledger, sites: RwLock::new(Arc::new(sites)), publication: OnceLock::new(), spared, now }
     }
 
     pub fn ledger(&self) -> &Ledger {
@@ -133,7 +124,7 @@ fn unavailable(error: NotDurable) -> Unavailable {
     Unavailable { reason: error.0.to_string() }
 }
 
-impl server::node::Node for Node {
+impl server::ports::Node for Node {
     fn sites(&self) -> Arc<Sites> {
         self.current_sites()
     }
@@ -189,7 +180,7 @@ impl server::node::Node for Node {
         self.ledger.visitors(site, now).await.map_err(unavailable)
     }
 
-    async fn admit(
+    async fn admit_page(
         &self,
         site: &Arc<RegisteredSite>,
         day: Day,
@@ -206,7 +197,7 @@ impl server::node::Node for Node {
         }
     }
 
-    fn titled(&self, site: &RegisteredSite, page: &PageAddress, title: &str) {
+    fn note_title(&self, site: &RegisteredSite, page: &PageAddress, title: &str) {
         self.ledger.titled(site.number, page, title, (self.now)().timestamp_millis());
     }
 
@@ -312,15 +303,11 @@ impl server::node::Node for Node {
         }
     }
 
-    fn repeats(&self) -> &Repeats {
-        &self.repeats
-    }
-
-    fn spare(&self, site: &RegisteredSite, day: Day, kind: SparedKind) {
+    fn note_uncounted(&self, site: &RegisteredSite, day: Day, kind: SparedKind) {
         self.spared.note(&site.site.id, day, kind);
     }
 
-    fn spared(&self, site: &RegisteredSite) -> Vec<CensusRow> {
+    fn uncounted(&self, site: &RegisteredSite) -> Vec<CensusRow> {
         self.spared.rows(&site.site.id)
     }
 

@@ -10,7 +10,7 @@ use prometheus::{Gauge, IntGauge, IntGaugeVec};
 
 use super::Node;
 use crate::metrics::metrics;
-use crate::server::node::Node as _;
+use crate::server::ports::Node as _;
 
 metrics! {
     struct NodeGauges {

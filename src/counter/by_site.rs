@@ -1,6 +1,8 @@
 //! What is kept of each of some sites.
 
-use super::SiteNumber;
+/// A site's number in the node's file, given when the site is first seen there and kept for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SiteNumber(pub u32);
 
 /// Values by the sites' numbers. Those are given one after the other, so a value's place is its site's
 /// number: it is found without a hash, and with 100,000 sites each memory access less counts.

@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod by_site;
+pub mod client_prefix;
 pub mod contribution;
 pub mod csv;
 pub mod figures;
@@ -24,7 +25,8 @@ pub mod title;
 pub mod verification;
 pub mod visitor;
 
-pub use by_site::BySite;
+pub use by_site::{BySite, SiteNumber};
+pub use client_prefix::ClientPrefix;
 pub use contribution::{ChangedPage, Contribution, Register};
 pub use figures::Figures;
 pub use hyperloglog::{Sketch, Trace};
@@ -32,10 +34,9 @@ pub use known::Known;
 pub use label::{FigureKey, LabelStyle, Language};
 pub use origin::Origin;
 pub use page::PageAddress;
-pub use page_cap::ClientPrefix;
 pub use period::{Day, Period};
 pub use plain_url::PlainUrl;
-pub use site::{RegisteredSite, Site, SiteId, SiteNumber, Sites};
+pub use site::{RegisteredSite, Site, SiteId, Sites};
 pub use source::Source;
 pub use span::{Span, Week};
 pub use tally::{Arrival, Hit, Tally};

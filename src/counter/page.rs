@@ -17,6 +17,7 @@ use unicode_normalization::UnicodeNormalization;
 use url::Url;
 
 use super::PlainUrl;
+use super::plain_url::is_safe_byte;
 
 /// Longest address in bytes; a longer one is cut and ends in a hash of the whole.
 const ADDRESS_BYTES_MAX: usize = 512;
@@ -221,25 +222,6 @@ fn is_safe(c: char) -> bool {
         // hide text.
         _ => c.is_alphanumeric() || unicode_normalization::char::is_combining_mark(c),
     }
-}
-
-/// The same of ASCII.
-pub fn is_safe_byte(byte: u8) -> bool {
-    const SAFE: [bool; 256] = {
-        let mut safe = [false; 256];
-        let (mut at, others) = (0, b"-._~!$&'()*+,;=:@");
-        while at < others.len() {
-            safe[others[at] as usize] = true;
-            at += 1;
-        }
-        let mut byte = 0;
-        while byte < 128 {
-            safe[byte] |= (byte as u8).is_ascii_alphanumeric();
-            byte += 1;
-        }
-        safe
-    };
-    SAFE[usize::from(byte)]
 }
 
 fn push_or_encode(to: &mut String, c: char, safe: bool) {

@@ -11,29 +11,25 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::Day;
+use super::{ClientPrefix, Day};
 
-/// Those who may bring new pages: an IPv4 /24 or an IPv6 /64, which one client as a rule can't leave.
+/// Bringer of new pages: an IPv4 /24 or an IPv6 /64, which one client as a rule can't leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClientPrefix(u64);
+struct Bringer(u64);
 
-/// An IPv6 /48, which is what one customer may be given: 65,536 prefixes of clients.
+/// An IPv6 /48, which is what one customer may be given: 65,536 client prefixes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Network(u64);
 
-impl ClientPrefix {
-    pub fn of(address: std::net::IpAddr) -> Self {
-        match address.to_canonical() {
-            // No /64 that a client may have is below 2^32.
-            std::net::IpAddr::V4(v4) => Self(u64::from(u32::from(v4) >> 8)),
-            std::net::IpAddr::V6(v6) => Self(u64::from_be_bytes(v6.octets()[..8].try_into().unwrap_or_default())),
-        }
+impl Bringer {
+    fn of(client: ClientPrefix) -> Self {
+        Self(if client.is_ipv4() { client.number() & !0xff } else { client.number() })
     }
+}
 
-    /// None of IPv4: a /16 there is a carrier with a hundred thousand readers, and no attacker's.
-    fn network(self) -> Option<Network> {
-        (self.0 >= 1 << 32).then_some(Network(self.0 >> 16))
-    }
+/// The client's network. None of IPv4: a /16 there is a carrier with a hundred thousand readers.
+fn network(client: ClientPrefix) -> Option<Network> {
+    (!client.is_ipv4()).then_some(Network(client.number() >> 16))
 }
 
 /// How much of a day's pages one of many may bring.
@@ -120,27 +116,27 @@ impl Pages {
     }
 }
 
-/// Who brought pages that may be new. Each table has at most an entry a page.
+/// Bringers of pages that may be new. Each table has at most an entry a page.
 #[derive(Debug, Default)]
 struct Bringers {
     pages: FxHashMap<u64, ClientPrefix>,
-    clients: FxHashMap<ClientPrefix, u32>,
+    clients: FxHashMap<Bringer, u32>,
     networks: FxHashMap<Network, u32>,
 }
 
 impl Bringers {
     fn brought_by(&self, client: ClientPrefix) -> u32 {
-        self.clients.get(&client).copied().unwrap_or(0)
+        self.clients.get(&Bringer::of(client)).copied().unwrap_or(0)
     }
 
     fn brought_by_network(&self, client: ClientPrefix) -> u32 {
-        client.network().and_then(|network| self.networks.get(&network).copied()).unwrap_or(0)
+        network(client).and_then(|network| self.networks.get(&network).copied()).unwrap_or(0)
     }
 
     fn has_brought(&mut self, client: ClientPrefix, page: u64) {
         self.pages.insert(page, client);
-        *self.clients.entry(client).or_default() += 1;
-        if let Some(network) = client.network() {
+        *self.clients.entry(Bringer::of(client)).or_default() += 1;
+        if let Some(network) = network(client) {
             *self.networks.entry(network).or_default() += 1;
         }
     }
@@ -148,8 +144,8 @@ impl Bringers {
     /// A page was known: its client has brought nothing.
     fn settle(&mut self, page: u64, was_known: bool) {
         let Some(client) = self.pages.remove(&page).filter(|_| was_known) else { return };
-        let by_network = client.network().and_then(|network| self.networks.get_mut(&network));
-        for count in by_network.into_iter().chain(self.clients.get_mut(&client)) {
+        let by_network = network(client).and_then(|network| self.networks.get_mut(&network));
+        for count in by_network.into_iter().chain(self.clients.get_mut(&Bringer::of(client))) {
             *count = count.saturating_sub(1);
         }
     }
@@ -278,12 +274,11 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_what_one_client_can_not_leave() {
-        assert_eq!(client("192.0.2.1"), client("192.0.2.254"));
-        assert_ne!(client("192.0.2.1"), client("192.0.3.1"));
-        assert_eq!(client("::ffff:192.0.2.9"), client("192.0.2.1"));
-        assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:0:0:1"));
-        assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
+    fn neighbours_in_an_ipv4_24_bring_pages_together() {
+        let bringer = |address: &str| Bringer::of(client(address).unwrap());
+        assert_eq!(bringer("192.0.2.1"), bringer("192.0.2.254"));
+        assert_ne!(bringer("192.0.2.1"), bringer("192.0.3.1"));
+        assert_ne!(bringer("2001:db8:0:1::1"), bringer("2001:db8::1"));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! A page's url as nearly all are written, read without a parser.
 
-use super::page;
-
 /// `https://name/path`, all of it in characters that the URL standard leaves as they are.
 ///
 /// What this reads, [`url::Url`] reads alike, at several times the cost; what it does not, that has to.
@@ -46,8 +44,27 @@ fn is_plain_path(path: &str) -> bool {
     path.bytes().all(|byte| {
         let begins_with_dot = (before, byte) == (b'/', b'.');
         before = byte;
-        (byte == b'/' || page::is_safe_byte(byte)) && !begins_with_dot
+        (byte == b'/' || is_safe_byte(byte)) && !begins_with_dot
     })
+}
+
+/// True for an ASCII byte that stands in an address as it is.
+pub fn is_safe_byte(byte: u8) -> bool {
+    const SAFE: [bool; 256] = {
+        let mut safe = [false; 256];
+        let (mut at, others) = (0, b"-._~!$&'()*+,;=:@");
+        while at < others.len() {
+            safe[others[at] as usize] = true;
+            at += 1;
+        }
+        let mut byte = 0;
+        while byte < 128 {
+            safe[byte] |= (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        safe
+    };
+    SAFE[usize::from(byte)]
 }
 
 #[cfg(test)]

@@ -12,16 +12,12 @@ use smol_str::SmolStr;
 use url::Url;
 
 use super::label::{FigureKey, LabelStyle, Labels, Language};
-use super::{BySite, Day, Origin, PlainUrl};
+use super::{BySite, Day, Origin, PlainUrl, SiteNumber};
 
 /// A site's name in URLs, keys and the configuration: `[a-z0-9][a-z0-9-]{0,62}`; as a rule so short that
 /// it lies in place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SiteId(SmolStr);
-
-/// A site's number in the node's file, given when the site is first seen there and kept for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SiteNumber(pub u32);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a site id: expected 1 to 63 of a-z, 0-9 and `-`, the first a letter or digit")]

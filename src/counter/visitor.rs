@@ -12,14 +12,13 @@
 
 use std::fmt;
 use std::hash::Hasher as _;
-use std::net::IpAddr;
 
 use chrono::{DateTime, NaiveTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
 use siphasher::sip::SipHasher24;
 
 use super::hyperloglog::Trace;
-use super::{Day, FigureKey, Site, SiteId};
+use super::{ClientPrefix, Day, FigureKey, Site, SiteId};
 
 /// Online: seen in this minute or the four before it.
 pub const ONLINE_MINUTES: u32 = 5;
@@ -95,17 +94,17 @@ impl Salt {
         Some(Self(number.to_be_bytes()))
     }
 
-    /// What is kept of the visitor who comes from `address` with the program `user_agent`.
-    pub fn trace(&self, site: &SiteId, address: IpAddr, user_agent: &[u8]) -> Trace {
-        Trace::of(&self.visitor_key(site, address, user_agent).to_le_bytes())
+    /// What is kept of the visitor `client` with the program `user_agent`.
+    pub fn trace(&self, site: &SiteId, client: ClientPrefix, user_agent: &[u8]) -> Trace {
+        Trace::of(&self.visitor_key(site, client, user_agent).to_le_bytes())
     }
 
-    fn visitor_key(&self, site: &SiteId, address: IpAddr, user_agent: &[u8]) -> u64 {
+    fn visitor_key(&self, site: &SiteId, client: ClientPrefix, user_agent: &[u8]) -> u64 {
         let mut hasher = SipHasher24::new_with_key(&self.0);
         hasher.write(site.as_str().as_bytes());
-        // A site id has no such byte, and a network is of fixed length: no two visitors read alike.
+        // A site id has no such byte, and a prefix is of fixed length: no two visitors read alike.
         hasher.write_u8(0xff);
-        hasher.write(&network(address));
+        hasher.write(&client.number().to_be_bytes());
         hasher.write(&user_agent[..user_agent.len().min(USER_AGENT_BYTES_MAX)]);
         hasher.finish()
     }
@@ -115,19 +114,6 @@ impl Salt {
 impl fmt::Debug for Salt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Salt(…)")
-    }
-}
-
-/// What of an address belongs to one household or office: all of an IPv4 address, of an IPv6
-/// address the /64, in which devices change theirs as they like.
-fn network(address: IpAddr) -> [u8; 8] {
-    match address.to_canonical() {
-        // Multicast: no client has it.
-        IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            [0xff, 0xff, 0xff, 0xff, a, b, c, d]
-        }
-        IpAddr::V6(address) => ((address.to_bits() >> 64) as u64).to_be_bytes(),
     }
 }
 
@@ -256,7 +242,7 @@ mod tests {
 
     fn key(salt: u8, site: &str, address: &str, user_agent: &str) -> u64 {
         let site = site.parse().unwrap();
-        Salt::new([salt; 16]).visitor_key(&site, address.parse().unwrap(), user_agent.as_bytes())
+        Salt::new([salt; 16]).visitor_key(&site, ClientPrefix::of(address.parse().unwrap()), user_agent.as_bytes())
     }
 
     fn at(text: &str) -> DateTime<Utc> {
@@ -299,7 +285,7 @@ mod tests {
         let salts = |day: Day| Salt::new([day.number() as u8; 16]);
         let site: SiteId = "demo".parse().unwrap();
         let seen = |now: DateTime<Utc>| {
-            let trace = |day| salts(day).trace(&site, "10.0.0.1".parse().unwrap(), b"Firefox");
+            let trace = |day| salts(day).trace(&site, ClientPrefix::of("10.0.0.1".parse().unwrap()), b"Firefox");
             let day = Day::at(now, ZONE);
             let earlier = Visit::earlier_day(now, ZONE).map(|day| (day, trace(day)));
             let visit = Visit { trace: trace(day), minute: Minute::at(now), earlier };

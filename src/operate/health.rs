@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::ledger::DirectoryLock;
 
 use super::ask;
+use crate::server::routes::{Admin, admin_path};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -21,7 +22,11 @@ pub fn health(config: &Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime
         .block_on(async {
-            tokio::time::timeout(PATIENCE, ask(config, &admin, Method::GET, "/readyz", Bytes::new())).await
+            tokio::time::timeout(
+                PATIENCE,
+                ask(config, &admin, Method::GET, &admin_path(Admin::Ready, ""), Bytes::new()),
+            )
+            .await
         })
         .with_context(|| format!("the node on {admin} has not answered within {PATIENCE:?}"))?;
     super::print(&String::from_utf8_lossy(&answer.context("the node can't make hits durable")?))

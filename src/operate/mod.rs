@@ -26,6 +26,7 @@ use crate::counter::source::ImportName;
 use crate::counter::{Figures, RegisteredSite, SiteId, figures};
 use crate::ledger::{DirectoryLock, Holder, Ledger, has_been_used};
 use crate::metrics::Metrics;
+use crate::server::routes::{Admin, admin_path};
 
 pub use backup::backup;
 pub use check::check;
@@ -60,7 +61,7 @@ pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) ->
     }
     let report: ImportReport = on_the_node_or(config, site, OnNothing::Begin, async |place| match place {
         Place::Running(admin) => {
-            let path = format!("/sites/{site}/import?source={}", name.as_str());
+            let path = admin_path(Admin::Import, site.as_str()) + "?source=" + name.as_str();
             let answer = ask(config, &admin, Method::POST, &path, Bytes::from(text)).await?;
             Ok(serde_json::from_slice(&answer)?)
         }
@@ -78,7 +79,8 @@ pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) ->
 pub fn forget(config: &Config, site: &SiteId, name: &ImportName) -> anyhow::Result<()> {
     let report: Option<ImportReport> = on_the_node(config, site, async |place| match place {
         Place::Running(admin) => {
-            let path = format!("/sites/{site}/sources/import:{}", name.as_str());
+            let path =
+                admin_path(Admin::Forget, site.as_str()).replace("{source}", &format!("import:{}", name.as_str()));
             let answer = ask(config, &admin, Method::DELETE, &path, Bytes::new()).await?;
             Ok(Some(serde_json::from_slice(&answer)?))
         }
@@ -98,7 +100,9 @@ pub fn forget(config: &Config, site: &SiteId, name: &ImportName) -> anyhow::Resu
 pub fn export(config: &Config, site: &SiteId) -> anyhow::Result<()> {
     let text: Vec<u8> = on_the_node(config, site, async |place| match place {
         Place::Running(admin) => {
-            Ok(ask(config, &admin, Method::GET, &format!("/sites/{site}/export"), Bytes::new()).await?.to_vec())
+            Ok(ask(config, &admin, Method::GET, &admin_path(Admin::Export, site.as_str()), Bytes::new())
+                .await?
+                .to_vec())
         }
         Place::Stopped(ledger, site) => {
             let mut text = format!("{HEADER_PAGES}\n").into_bytes();
@@ -120,7 +124,8 @@ pub fn export(config: &Config, site: &SiteId) -> anyhow::Result<()> {
 pub fn figures(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
     let text: String = on_the_node(config, site, async |place| match place {
         Place::Running(admin) => {
-            let answer = ask(config, &admin, Method::GET, &format!("/sites/{site}/figures"), Bytes::new()).await?;
+            let answer =
+                ask(config, &admin, Method::GET, &admin_path(Admin::Figures, site.as_str()), Bytes::new()).await?;
             Ok(String::from_utf8(answer.to_vec())?)
         }
         Place::Stopped(ledger, site) => {
@@ -153,7 +158,8 @@ pub fn figures(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<
 pub fn sources(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
     let sources: Vec<SourceAccount> = on_the_node(config, site, async |place| match place {
         Place::Running(admin) => {
-            let answer = ask(config, &admin, Method::GET, &format!("/sites/{site}/sources"), Bytes::new()).await?;
+            let answer =
+                ask(config, &admin, Method::GET, &admin_path(Admin::Sources, site.as_str()), Bytes::new()).await?;
             Ok(serde_json::from_slice(&answer)?)
         }
         Place::Stopped(ledger, site) => {
@@ -193,7 +199,8 @@ pub fn sources(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<
 pub fn bots(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
     let rows: Vec<CensusRow> = on_the_node(config, site, async |place| match place {
         Place::Running(admin) => {
-            let answer = ask(config, &admin, Method::GET, &format!("/sites/{site}/bots"), Bytes::new()).await?;
+            let answer =
+                ask(config, &admin, Method::GET, &admin_path(Admin::Bots, site.as_str()), Bytes::new()).await?;
             Ok(serde_json::from_slice(&answer)?)
         }
         Place::Stopped(ledger, site) => {

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::counter::SiteId;
 use crate::counter::verification::{Findings, Kind, Repair, Verification};
 use crate::redis::{self, Target};
+use crate::server::routes::{Admin, admin_path};
 
 use super::{Place, ask, on_the_node, print};
 
@@ -52,7 +53,8 @@ fn of_site(config: &Config, site: &SiteId) -> anyhow::Result<Verification> {
     let target = config.redis_target()?;
     on_the_node(config, site, async |place| match place {
         Place::Running(admin) => {
-            let answer = ask(config, &admin, Method::GET, &format!("/sites/{site}/verify"), Bytes::new()).await?;
+            let answer =
+                ask(config, &admin, Method::GET, &admin_path(Admin::Verify, site.as_str()), Bytes::new()).await?;
             Ok(serde_json::from_slice(&answer)?)
         }
         Place::Stopped(ledger, registered) => {
@@ -80,7 +82,8 @@ fn mend(config: &Config, site: &SiteId) -> anyhow::Result<Repair> {
     let target = config.redis_target()?;
     on_the_node(config, site, async |place| match place {
         Place::Running(admin) => {
-            let answer = ask(config, &admin, Method::POST, &format!("/sites/{site}/repair"), Bytes::new()).await?;
+            let answer =
+                ask(config, &admin, Method::POST, &admin_path(Admin::Repair, site.as_str()), Bytes::new()).await?;
             Ok(serde_json::from_slice(&answer)?)
         }
         Place::Stopped(ledger, registered) => {

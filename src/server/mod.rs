@@ -1,111 +1,65 @@
-//! The HTTP server: one single-threaded worker per core, each with its own listening socket.
+//! HTTP server: one single-threaded worker per core, each with its own listening socket.
 //!
-//! `listener` accepts, `wire` is a socket that knows how long its client has been slow, `connection`
-//! speaks HTTP/1 on it (in the `lane` what is asked most, through hyper all else), and `public` or
-//! `admin` answers: each endpoint in its own file, every refusal in `refusal`. Within a worker nothing
-//! is shared with another thread but the node and the metrics, so there are no locks, and nothing
-//! borrowed is held across an await.
+//! ```text
+//! ports           what the server needs of the node
+//! routes          the listeners' tables of paths
+//! net             sockets, connections, their deadlines and limits
+//! http            requests, answers, headers, errors
+//! hit             a hit: read, checked, filtered, counted
+//! hot_endpoints   requests and replies of the most used endpoints
+//! fast_path       parses and writes those without hyper
+//! public, admin   the listeners' endpoints
+//! openapi         their description
+//! series          metrics that stand at 0 from the start
+//! service         a listener's endpoints, as the driver calls them
+//! driver          runs a connection: fast path, then hyper
+//! ```
+//! Dependencies go from the bottom of this list to its top; a test holds them. Within a worker only
+//! the node, the metrics and what the settings name are shared with other threads, so there are few
+//! locks. Nothing borrowed is held across an await.
 //!
-//! What is public and hidden from these pages is so for `fuzz/properties`, which calls the readers of
-//! what strangers send.
+//! Public and hidden items are for `fuzz/properties`, which calls the parsers of strangers' input.
 
 mod admin;
-mod admin_router;
-pub mod admission;
-mod answer;
-mod assets;
-mod body;
-mod chart;
-mod client;
-
-mod connection;
-mod cors;
-mod credentials;
-mod fields;
-mod figures;
-mod framing;
-mod fresh;
-#[doc(hidden)]
-pub mod history;
+mod driver;
+mod fast_path;
 pub mod hit;
-mod hit_fields;
-mod host;
-mod lane;
-mod latency;
-mod limits;
-mod listener;
-mod most_asked;
-pub mod node;
-mod occupancy;
+mod hot_endpoints;
+mod http;
+mod net;
 mod openapi;
-#[doc(hidden)]
-pub mod pages;
+pub mod ports;
 mod public;
-mod rate_table;
-mod recent;
-mod refusal;
-pub mod repeats;
-mod request_id;
-mod router;
-mod screen;
+pub mod routes;
 pub mod series;
-mod shared;
-mod socket;
-mod visit;
-#[doc(hidden)]
-pub mod wanted;
-mod wire;
+mod service;
 
 use std::future::Future;
-use std::rc::Rc;
 use std::sync::Arc;
 
-pub use client::{ForwardedField, Sender, TrustedProxies};
-pub use credentials::{Token, Tokens};
-pub use limits::Limits;
-pub use listener::{bind, bind_unix};
-pub use occupancy::Occupancy;
-pub use socket::Listener;
+pub use admin::AdminSettings;
+pub use admin::auth::{Token, Tokens};
+pub use http::client_ip::ClientIp;
+pub use net::bind::{bind, bind_unix};
+pub use net::connection_limit::ConnectionLimit;
+pub use net::limits::Timeouts;
+pub use net::socket::Listener;
+pub use net::trusted_proxies::{ForwardedField, TrustedProxies};
+pub use public::PublicSettings;
 #[doc(hidden)]
 pub use {
-    client::household,
-    connection::protocol,
-    fields::{Field, HeaderFields},
-    lane::PlainRequest,
-    most_asked::Asked,
-    router::SCRIPT_VERSIONED,
+    driver::protocol,
+    fast_path::parse::PlainRequest,
+    hot_endpoints::Request,
+    http::headers::{Field, HeaderFields},
+    public::{history, pages, query},
 };
 
 use crate::metrics::Metrics;
-use admission::Admission;
-use node::Node;
+use driver::Driver;
+use ports::Node;
 
-/// How the public listener is set up.
-#[derive(Debug, Clone, Default)]
-pub struct PublicSettings {
-    /// Served under another path, for example `/tk`; empty for the root.
-    pub path_prefix: String,
-    /// Whether the demo article page is served.
-    pub demo: bool,
-    /// Clients have limits of their own for new pages; not for benches.
-    pub limits_clients: bool,
-    pub trusted_proxies: TrustedProxies,
-    pub admission: Arc<Admission>,
-    pub limits: Limits,
-    pub occupancy: Arc<Occupancy>,
-}
-
-/// How the admin listener is set up.
-#[derive(Debug, Clone, Default)]
-pub struct AdminSettings {
-    pub tokens: Tokens,
-    /// Host names by which operators reach the listener, besides localhost and the address itself.
-    pub names: Vec<String>,
-    pub limits: Limits,
-    pub occupancy: Arc<Occupancy>,
-}
-
-/// Serves pages and their readers until `shutdown` resolves and what is in flight has been answered.
+/// Serves the public listener until `shutdown` resolves and requests in flight are answered.
 ///
 /// Runs on the current thread's local runtime.
 pub async fn serve_public<N: Node>(
@@ -115,12 +69,12 @@ pub async fn serve_public<N: Node>(
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let (limits, occupancy) = (settings.limits, Arc::clone(&settings.occupancy));
-    let public = Rc::new(public::Public::new(node, settings, metrics));
-    listener::serve(listener.into(), public, limits, occupancy, shutdown).await;
+    let (timeouts, limit) = (settings.timeouts, Arc::clone(&settings.connection_limit));
+    let service = public::PublicService::new(node, settings, metrics);
+    net::listener::run(listener.into(), Driver::new(service), timeouts, limit, shutdown).await;
 }
 
-/// Serves operators and their tools, likewise.
+/// Serves the admin listener in the same way.
 pub async fn serve_admin<N: Node>(
     listener: impl Into<Listener>,
     node: Arc<N>,
@@ -128,7 +82,7 @@ pub async fn serve_admin<N: Node>(
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let (limits, occupancy) = (settings.limits, Arc::clone(&settings.occupancy));
-    let admin = Rc::new(admin::Admin::new(node, settings, metrics));
-    listener::serve(listener.into(), admin, limits, occupancy, shutdown).await;
+    let limit = Arc::clone(&settings.connection_limit);
+    let service = admin::AdminService::new(node, settings, metrics);
+    net::listener::run(listener.into(), Driver::new(service), Timeouts::of_admin(), limit, shutdown).await;
 }

@@ -87,15 +87,9 @@ fn the_reference_names_every_route_and_metric() {
         found.insert(name.to_owned());
     }
     assert_eq!(column("Metrics", 1), found);
-    let router = page("src/server/router.rs");
-    let labels = router.split("fn label(").nth(1).unwrap().split("fn ").next().unwrap();
-    for route in labels.split('"').skip(1).step_by(2).filter(|route| route.starts_with('/')) {
-        assert!(reference.contains(&format!("`{route}`")), "{route}");
-    }
-    for route in ["/metrics", "/healthz", "/readyz", "/sites/demo/sources", "/sites/demo/figures", "/sites/demo/export"]
-    {
-        assert_eq!(node.admin_get(route).status, 200, "{route}");
-        assert!(reference.contains(&format!("`{}`", route.replace("demo", "{site}"))), "{route}");
+    let public = thongke::server::routes::PUBLIC.iter().map(|route| route.label);
+    for path in public.chain(thongke::server::routes::ADMIN.iter().map(|route| route.path)) {
+        assert!(reference.contains(&format!("`{}`", path.replace("{source}", "import:NAME"))), "{path}");
     }
     node.stop();
 }

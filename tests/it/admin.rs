@@ -16,8 +16,8 @@ const READ_TOKEN: &str = "another-token-for-reading";
 const CSV: &str = "period,hits\n2024-06-17,851\n";
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Every route that is not free, with the method that it knows; `the_table_has_every_route` holds it
-/// against the program's own list.
+/// Every route that needs a token, with its method. `the_table_has_every_route` compares it with the
+/// program's own list.
 const GUARDED: [(&str, &str); 9] = [
     ("GET", "/sites/demo/export"),
     ("GET", "/sites/demo/sources"),
@@ -144,7 +144,7 @@ fn every_route_and_every_credential() {
 fn the_table_has_every_route() {
     let directory = TempDir::new().unwrap();
     let node = Node::start(directory.path(), &[]);
-    // Which a unit test of the program holds against its router.
+    // A unit test compares the document with the route table.
     let document = node.admin_get("/openapi.json").json();
     let mut described = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -173,7 +173,7 @@ fn a_foreign_host_reaches_nothing_that_a_web_page_could_misuse() {
         let other_port = format!("Host: 127.0.0.1:{}", port.parse::<u16>().unwrap() ^ 1);
         for host in ["Host: evil.example", "Host: 127.0.0.1.evil.example", "Host: 10.1.2.3", &other_port] {
             let answer = request(&node, method, path, &[host]);
-            assert!(answer.problem(403).contains("own names"), "{method} {path} {host}");
+            assert!(answer.problem(403).contains("not a name of this listener"), "{method} {path} {host}");
             assert_eq!(answer.header("access-control-allow-origin"), None);
         }
     }

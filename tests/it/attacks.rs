@@ -40,7 +40,7 @@ fn a_script_in_whatever_is_sent_is_text_wherever_it_is_shown() {
     let fields: Vec<_> = fields.iter().map(String::as_str).collect();
     assert_eq!(node.hit_with(&fields, &body).status, 200);
     let sites = |what: &str| node.get(&format!("/v1/sites/demo/{what}"));
-    // JSON may hold it as text: a browser is told that it is JSON, and to look for nothing else.
+    // JSON may hold it as text: the headers say that it is JSON, and forbid the browser to guess otherwise.
     let top = sites("pages");
     assert_eq!(top.header("content-type"), Some("application/json"));
     assert_eq!(top.json()["pages"][0]["title"], SCRIPT);
@@ -109,7 +109,7 @@ fn sql_is_text() {
 }
 
 #[test]
-fn what_a_body_says_of_its_sender_and_its_time_is_not_believed() {
+fn a_body_can_set_neither_its_client_nor_its_time() {
     let directory = TempDir::new().unwrap();
     let node = node_of(directory.path(), "[limits]\naddress_rate = 1\naddress_burst = 3\n", &[]);
     let mut statuses = Vec::new();
@@ -365,7 +365,7 @@ fn who_may_do_what_at_the_admin_listener() {
         ("GET", "/sites/demo/bots", 200),
         ("POST", "/sites/demo/import?source=old", 403),
         ("DELETE", "/sites/demo/sources/import:old", 403),
-        // What is not there is not told to strangers.
+        // Strangers learn nothing about unknown paths.
         ("GET", "/sites/nowhere/export", 404),
         ("GET", "/sites/demo/nothing", 404),
     ];

@@ -46,7 +46,7 @@ fn bodies_that_are_no_hit_are_refused_with_what_would_be_right() {
         (r#"{"site":["demo"],"url":"http://localhost/"}"#, "`site` is an array"),
         (r#"{"site":"demo","url":{"href":"http://localhost/"}}"#, "`url` is an object"),
         ("site=demo", "`url` is missing"),
-        ("site=demo&site=demo&url=http://localhost/", "`site` stands there more than once"),
+        ("site=demo&site=demo&url=http://localhost/", "`site` is given more than once"),
         ("site=demo&url=http://localhost/%ff", "`url` is not well percent-encoded"),
     ] {
         let detail = node.hit_with(&[], body).problem(400);
@@ -132,7 +132,7 @@ fn wrong_methods_are_told_the_right_ones() {
             }
         }
     }
-    assert!(node.get("/nothing/here").problem(404).contains("nothing at this address"));
+    assert!(node.get("/nothing/here").problem(404).contains("nothing at this path"));
     // One GET of the pixel was among them.
     has_counted(node, 1);
 }

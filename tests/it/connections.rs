@@ -35,7 +35,7 @@ fn last_words(stream: &mut TcpStream) -> String {
 }
 
 #[test]
-fn an_address_with_too_many_connections_is_refused_another_until_it_closes_one() {
+fn a_client_with_too_many_connections_is_refused_another_until_it_closes_one() {
     let directory = TempDir::new().unwrap();
     let node = node_of(directory.path(), "connections_per_address = 8\n");
     let mut open: Vec<_> = (0..8)

@@ -86,8 +86,8 @@ fn run(cases: &[Case]) {
     node.stop();
 }
 
-/// An answer's status, fields and body, but for what is never twice the same.
-fn told(node: &Node, request: &str) -> (Vec<String>, String) {
+/// An answer's status, headers and body, without those that differ each time.
+fn reply(node: &Node, request: &str) -> (Vec<String>, String) {
     let mut stream = TcpStream::connect(&node.public).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
@@ -108,18 +108,18 @@ fn told(node: &Node, request: &str) -> (Vec<String>, String) {
     (lines, body.to_owned())
 }
 
-/// Asks by the lane and, by a field that only hyper is trusted with, around it; the request ends with its head.
-fn told_alike(node: &Node, request: &str) -> (Vec<String>, String) {
+/// Sends a request by the fast path and, with a header that only hyper handles, around it. It ends with its head.
+fn same_reply(node: &Node, request: &str) -> (Vec<String>, String) {
     let around = request.replacen("\r\n\r\n", "\r\nTrailer: none\r\n\r\n", 1);
     for _ in 0..5 {
-        let (lane, hyper) = (told(node, request), told(node, &around));
+        let (fast, hyper) = (reply(node, request), reply(node, &around));
         // Another second may have begun between them, or another day.
-        if lane == hyper {
-            return lane;
+        if fast == hyper {
+            return fast;
         }
-        assert_eq!(lane.0.len(), hyper.0.len(), "{request}: {lane:?} {hyper:?}");
+        assert_eq!(fast.0.len(), hyper.0.len(), "{request}: {fast:?} {hyper:?}");
     }
-    panic!("{request} is answered otherwise through hyper: {:?} {:?}", told(node, request), told(node, &around));
+    panic!("{request} is answered otherwise through hyper: {:?} {:?}", reply(node, request), reply(node, &around));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn all_but_hits_is_answered_alike_whichever_way_it_is_asked_for() {
     for connection in ["", "Connection: close\r\n", "Connection: keep-alive\r\n"] {
         let ask = |path: &str, fields: &str| {
             let (lines, body) =
-                told_alike(&node, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n{fields}{connection}\r\n"));
+                same_reply(&node, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n{fields}{connection}\r\n"));
             let status: u16 =
                 lines.iter().find_map(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)).unwrap().parse().unwrap();
             assert_eq!(lines.iter().any(|line| line == "connection: close"), connection.contains("close"), "{path}");
@@ -249,10 +249,10 @@ fn a_hit_is_answered_alike_whichever_way_it_is_read() {
         ("", own, ""),
     ] {
         for connection in ["", "Connection: close\r\n", "Connection: keep-alive\r\n"] {
-            let (lane, _) = told(&node, &post(query, origin, body, connection));
-            // A field that only hyper is trusted with.
-            let (hyper, _) = told(&node, &post(query, origin, body, &format!("{connection}Trailer: none\r\n")));
-            assert_eq!(lane, hyper, "{query} {origin} {body} {connection}");
+            let (fast, _) = reply(&node, &post(query, origin, body, connection));
+            // A header that only hyper handles.
+            let (hyper, _) = reply(&node, &post(query, origin, body, &format!("{connection}Trailer: none\r\n")));
+            assert_eq!(fast, hyper, "{query} {origin} {body} {connection}");
         }
     }
     node.stop();

@@ -105,7 +105,7 @@ fn a_browser_may_ask_before_it_sends_a_hit() {
 }
 
 #[test]
-fn the_page_may_read_its_hits_answer_and_any_page_figures_and_refusals() {
+fn the_page_may_read_its_hits_answer_and_any_page_figures_and_errors() {
     let (_directory, node) = node();
     let origin = "Origin: http://localhost:5000";
     for path in ["/v1/hit", "/v1/hit?figures=0"] {

@@ -56,7 +56,7 @@ fn over_the_limit_a_hit_is_refused_with_the_time_to_come_back_and_not_counted() 
     node.stop();
 }
 
-/// The answers to ten hits of one client each, told apart by what `fields` makes of their number.
+/// The answers to ten hits of one client each, whose headers `fields` makes of their number.
 fn ten_hits(node: &Node, site: &str, fields: impl Fn(u32) -> Vec<String>) -> usize {
     let admitted = (0..10).filter(|number| {
         let fields = fields(*number);
@@ -83,8 +83,8 @@ fn nothing_that_a_client_writes_makes_it_another() {
 
 /// An operator behind a proxy hears of it with the first reader, not when readers are refused.
 #[test]
-fn a_proxy_that_is_not_believed_is_told_of_once_by_the_first_hit_through_it() {
-    const WARNING: &str = "name it in `trusted_proxies`";
+fn an_untrusted_proxy_is_logged_once_at_the_first_hit_through_it() {
+    const WARNING: &str = "add it to `trusted_proxies`";
     const SEEN: &str = "thongke_unbelieved_proxy 1\n";
     const PIXEL: &str = "/v1/hit.gif?site=a&url=http%3A%2F%2Flocalhost%2F";
     type Way = fn(&Node, &str) -> u16;
@@ -120,9 +120,9 @@ fn behind_a_trusted_proxy_each_client_has_a_budget_of_its_own() {
     // What a client says of itself stands to the left of what the proxy saw.
     let spoofed = |number| vec![format!("X-Forwarded-For: 198.51.100.{number}, 192.0.2.100")];
     assert!(ten_hits(&node, "a", spoofed) < 10);
-    // One household, and one client by its two names.
-    let household = |number| vec![format!("X-Forwarded-For: 2001:db8:1:2::{number}")];
-    assert!(ten_hits(&node, "a", household) < 10);
+    // One client prefix, and one client by its two notations.
+    let neighbour = |number| vec![format!("X-Forwarded-For: 2001:db8:1:2::{number}")];
+    assert!(ten_hits(&node, "a", neighbour) < 10);
     let mapped = |number: u32| {
         vec![format!("X-Forwarded-For: {}192.0.2.101", if number.is_multiple_of(2) { "" } else { "::ffff:" })]
     };

@@ -22,7 +22,7 @@ fn a_browser_is_told_to_run_nothing_and_to_guess_nothing() {
     let admin =
         ["/metrics", "/healthz", "/readyz", "/sites/demo/export", "/sites/demo/sources", "/sites/nowhere/export"];
     let admin = admin.iter().map(|path| (path, node.admin_get(path), "same-origin"));
-    // A hit's are written by hand where it comes in the lane, as are those above that are asked most; a refused
+    // The fast path writes a hit's headers, as those of the hot endpoints above; a refused
     // one's are not.
     let hit = r#"{"site":"demo","url":"http://localhost/bai-1"}"#;
     let hits = [("a hit", hit, "cross-origin"), ("a bad hit", "{", "same-origin")];

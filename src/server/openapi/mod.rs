@@ -1,36 +1,35 @@
-//! The OpenAPI documents: written by hand, one for each listener, and completed by what the routers
-//! say: HEAD beside each GET, and OPTIONS.
+//! OpenAPI documents: written by hand, one for each listener, and completed from the route tables with
+//! HEAD beside each GET, and OPTIONS.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::admin_router::AdminRoute;
-use super::router::{Route, SCRIPT_VERSIONED};
+use super::routes::{self, Route, SCRIPT_VERSIONED};
 
 const PUBLIC: &str = include_str!("public.json");
 const ADMIN: &str = include_str!("admin.json");
 
-/// The public listener's, as it is reached under `prefix`.
+/// The public listener's document, with its path prefix.
 pub fn public(prefix: &str) -> Bytes {
     let mut document = read(PUBLIC);
     if !prefix.is_empty() {
         document["servers"] = json!([{ "url": prefix }]);
     }
-    complete(&mut document, |path| Route::of(path, "").allow());
+    complete(&mut document, &routes::PUBLIC);
     written(&document)
 }
 
-/// The admin listener's; where there are tokens, it says so.
-pub fn admin(wants_token: bool) -> Bytes {
+/// The admin listener's document, with the need of a token.
+pub fn admin(needs_token: bool) -> Bytes {
     let mut document = read(ADMIN);
-    if wants_token {
+    if needs_token {
         document["security"] = json!([{ "bearer": [] }]);
     }
-    complete(&mut document, |path| AdminRoute::of(path).map_or("", AdminRoute::allow));
+    complete(&mut document, &routes::ADMIN);
     written(&document)
 }
 
-/// Both files are valid, as a test says.
+/// Parses a document. A test checks both.
 fn read(text: &str) -> Value {
     let text = text
         .replace("/thongke-VERSION.js", SCRIPT_VERSIONED)
@@ -43,12 +42,13 @@ fn written(document: &Value) -> Bytes {
     serde_json::to_vec(document).unwrap_or_default().into()
 }
 
-/// Adds to each path the methods that `allow` names and that need no words of their own.
-fn complete(document: &mut Value, allow: impl Fn(&str) -> &'static str) {
+/// Adds to each path those of its methods that need no description of their own.
+fn complete<E: Copy>(document: &mut Value, table: &[Route<E>]) {
     let Some(Value::Object(paths)) = document.get_mut("paths") else { return };
     for (path, item) in paths {
         let Value::Object(item) = item else { continue };
-        for method in allow(path).split(", ") {
+        let methods = table.iter().find(|route| route.path == *path).map_or("", |route| route.methods);
+        for method in methods.split(", ") {
             let operation = match method {
                 "HEAD" => item.get("get").map(head),
                 "OPTIONS" => Some(options()),
@@ -61,7 +61,7 @@ fn complete(document: &mut Value, allow: impl Fn(&str) -> &'static str) {
     }
 }
 
-/// What is said of GET, without bodies.
+/// GET's operation, without bodies.
 fn head(get: &Value) -> Value {
     let mut operation = get.clone();
     if let Some(Value::String(id)) = operation.get_mut("operationId") {
@@ -77,12 +77,12 @@ fn head(get: &Value) -> Value {
 
 fn options() -> Value {
     let mut operation = Map::new();
-    operation.insert("summary".to_owned(), json!("Which methods there are, and a browser's preflight."));
+    operation.insert("summary".to_owned(), json!("The path's methods, and a browser's preflight."));
     operation.insert("security".to_owned(), json!([]));
     operation.insert(
         "responses".to_owned(),
         json!({
-            "204": { "description": "They stand in `Allow`.", "headers": { "Allow": { "schema": { "type": "string" } } } },
+            "204": { "description": "The methods are in `Allow`.", "headers": { "Allow": { "schema": { "type": "string" } } } },
             "4XX": { "$ref": "#/components/responses/Refused" },
         }),
     );
@@ -93,7 +93,6 @@ fn options() -> Value {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::super::admin_router::Operation;
     use super::*;
 
     type Described = BTreeMap<String, BTreeSet<String>>;
@@ -108,85 +107,15 @@ mod tests {
         paths.iter().map(|(path, item)| (path.clone(), methods(item))).collect()
     }
 
-    fn routed(routes: impl IntoIterator<Item = (&'static str, &'static str)>) -> Described {
-        let methods = |allow: &str| allow.split(", ").map(str::to_owned).collect();
-        routes.into_iter().map(|(path, allow)| (path.to_owned(), methods(allow))).collect()
-    }
-
-    /// The next route, so that a new one can't be forgotten here.
-    fn after(route: Route<'static>) -> Option<Route<'static>> {
-        let site = "{site}";
-        Some(match route {
-            Route::Hit => Route::Pixel,
-            Route::Pixel => Route::Figures { site },
-            Route::Figures { .. } => Route::PageFigures { site },
-            Route::PageFigures { .. } => Route::TopPages { site },
-            Route::TopPages { .. } => Route::History { site },
-            Route::History { .. } => Route::Chart { site },
-            Route::Chart { .. } => Route::Script,
-            Route::Script => Route::ScriptVersioned,
-            Route::ScriptVersioned => Route::OpenApi,
-            Route::OpenApi => Route::DemoPage,
-            Route::DemoPage => Route::DemoStyles,
-            Route::DemoStyles => Route::DemoScript,
-            // Only a redirect to the prefix with its slash, and what is no route, are not described.
-            Route::DemoScript | Route::Prefix | Route::Unknown => return None,
-        })
+    fn routed<E: Copy>(table: &[Route<E>]) -> Described {
+        let methods = |methods: &str| methods.split(", ").map(str::to_owned).collect();
+        table.iter().map(|route| (route.path.to_owned(), methods(route.methods))).collect()
     }
 
     #[test]
-    fn the_public_document_and_the_router_know_the_same_paths_and_methods() {
-        let routes = std::iter::successors(Some(Route::Hit), |route| after(*route)).map(|route| {
-            let path = if route == Route::ScriptVersioned { SCRIPT_VERSIONED } else { route.label() };
-            assert_eq!(Route::of(path, ""), route, "{path}");
-            (path, route.allow())
-        });
-        assert_eq!(described(&public("")), routed(routes));
-    }
-
-    fn admin_path(route: AdminRoute<'_>) -> &'static str {
-        match route {
-            AdminRoute::Metrics => "/metrics",
-            AdminRoute::Alive => "/healthz",
-            AdminRoute::Ready => "/readyz",
-            AdminRoute::OpenApi => "/openapi.json",
-            AdminRoute::Of { operation, .. } => match operation {
-                Operation::Export => "/sites/{site}/export",
-                Operation::Import => "/sites/{site}/import",
-                Operation::Sources => "/sites/{site}/sources",
-                Operation::Forget { .. } => "/sites/{site}/sources/{source}",
-                Operation::Figures => "/sites/{site}/figures",
-                Operation::Bots => "/sites/{site}/bots",
-                Operation::Verify => "/sites/{site}/verify",
-                Operation::Repair => "/sites/{site}/repair",
-            },
-        }
-    }
-
-    #[test]
-    fn the_admin_document_and_the_router_know_the_same_paths_and_methods() {
-        let operations = [
-            Operation::Export,
-            Operation::Import,
-            Operation::Sources,
-            Operation::Forget { source: "{source}" },
-            Operation::Figures,
-            Operation::Bots,
-            Operation::Verify,
-            Operation::Repair,
-        ];
-        let of_sites = operations.map(|operation| AdminRoute::Of { site: "{site}", operation });
-        let free = [AdminRoute::Metrics, AdminRoute::Alive, AdminRoute::Ready, AdminRoute::OpenApi];
-        let routes = free.into_iter().chain(of_sites).map(|route| {
-            assert_eq!(AdminRoute::of(admin_path(route)), Ok(route));
-            (admin_path(route), route.allow())
-        });
-        assert_eq!(described(&admin(true)), routed(routes));
-        let document: Value = serde_json::from_slice(&admin(true)).unwrap();
-        for (path, item) in document["paths"].as_object().unwrap() {
-            let is_free = AdminRoute::of(path).unwrap().is_free();
-            assert_eq!(item["get"]["security"] == json!([]), is_free, "{path}");
-        }
+    fn documents_and_route_tables_have_the_same_paths_and_methods() {
+        assert_eq!(described(&public("")), routed(&routes::PUBLIC));
+        assert_eq!(described(&admin(true)), routed(&routes::ADMIN));
     }
 
     #[test]

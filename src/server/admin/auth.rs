@@ -1,0 +1,149 @@
+//! Authorization at the admin listener: a token to read, a token for everything, and the `Host` header.
+
+use std::net::SocketAddr;
+
+use hyper::Method;
+use hyper::header::{AUTHORIZATION, HeaderMap};
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq as _};
+
+use crate::server::http::error::HttpError;
+use crate::server::http::host::Host;
+use crate::server::net::conn_state::ConnState;
+use crate::server::routes::Admin;
+
+/// Configured tokens; with neither, every request is allowed.
+#[derive(Clone, Default)]
+pub struct Tokens {
+    /// For everything.
+    pub write: Option<Token>,
+    pub read: Option<Token>,
+}
+
+/// A token's hash. Comparing two takes the same time whatever the tokens.
+#[derive(Clone)]
+pub struct Token([u8; 32]);
+
+impl Token {
+    pub fn new(text: &str) -> Self {
+        Self(Sha256::digest(text).into())
+    }
+
+    fn is(&self, given: &Self) -> Choice {
+        self.0.ct_eq(&given.0)
+    }
+}
+
+/// True for endpoints without a token: probes and metrics, which reveal no secrets.
+pub fn is_free(endpoint: Admin) -> bool {
+    matches!(endpoint, Admin::Metrics | Admin::Alive | Admin::Ready)
+}
+
+/// Refuses another host name than the listener's own: a web page in an operator's browser, made to reach
+/// this machine, sends its own host name.
+pub fn check_host(host: Host<'_>, conn: &ConnState) -> Result<(), HttpError> {
+    match is_own_name(host, conn.local_address()) {
+        true => Ok(()),
+        false => Err(HttpError::HostForeign),
+    }
+}
+
+fn is_own_name(host: Host<'_>, local: Option<SocketAddr>) -> bool {
+    let is_own_address = local.is_some_and(|local| match local {
+        SocketAddr::V4(v4) => host.name == v4.ip().to_string(),
+        SocketAddr::V6(v6) => host.name == format!("[{}]", v6.ip()),
+    });
+    let is_loopback = matches!(host.name, "localhost" | "127.0.0.1" | "[::1]");
+    let is_own_port = host.port.is_none() || local.is_some_and(|local| Some(local.port()) == host.port);
+    (is_own_address || is_loopback) && is_own_port
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = |token: &Option<Token>| token.as_ref().map(|_| "(secret)");
+        f.debug_struct("Tokens").field("write", &shown(&self.write)).field("read", &shown(&self.read)).finish()
+    }
+}
+
+impl Tokens {
+    /// True if a token is configured.
+    pub fn are_set(&self) -> bool {
+        self.write.is_some() || self.read.is_some()
+    }
+
+    /// Checks a request's token; the method decides if the one for reading is enough.
+    pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), HttpError> {
+        if !self.are_set() {
+            return Ok(());
+        }
+        let given = bearer(headers).map(Token::new).ok_or(HttpError::Unauthorized)?;
+        let is = |token: &Option<Token>| token.as_ref().map_or(Choice::from(0), |token| token.is(&given));
+        let (may_write, may_read) = (is(&self.write), is(&self.read));
+        if bool::from(may_write) {
+            return Ok(());
+        }
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        match bool::from(may_read) {
+            true if is_read => Ok(()),
+            true => Err(HttpError::ReadOnly),
+            false => Err(HttpError::Unauthorized),
+        }
+    }
+}
+
+/// The bearer token of the one `Authorization` header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut fields = headers.get_all(AUTHORIZATION).iter();
+    let field = fields.next()?.to_str().ok()?;
+    let (scheme, token) = field.split_once(' ')?;
+    (fields.next().is_none() && scheme.eq_ignore_ascii_case("Bearer")).then(|| token.trim_matches(' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(tokens: &Tokens, method: &Method, fields: &[&str]) -> Option<HttpError> {
+        let headers = fields.iter().map(|field| (AUTHORIZATION, field.parse().unwrap())).collect();
+        tokens.check(method, &headers).err()
+    }
+
+    #[test]
+    fn a_host_is_the_listeners_own_address_or_the_loopback_with_its_port() {
+        let is_own = |name, port| is_own_name(Host { name, port }, "10.0.0.5:8081".parse().ok());
+        assert!(is_own("10.0.0.5", Some(8081)) && is_own("localhost", Some(8081)) && is_own("127.0.0.1", None));
+        assert!(!is_own("10.0.0.5", Some(80)) && !is_own("10.0.0.6", Some(8081)) && !is_own("evil.vn", None));
+        assert!(is_own_name(Host { name: "[2001:db8::1]", port: None }, "[2001:db8::1]:80".parse().ok()));
+    }
+
+    #[test]
+    fn a_token_opens_what_it_is_for() {
+        let tokens = Tokens { write: Some(Token::new("all")), read: Some(Token::new("look")) };
+        for (fields, reading, writing) in [
+            (&["Bearer all"][..], None, None),
+            (&["bearer  all"], None, None),
+            (&["Bearer look"], None, Some(HttpError::ReadOnly)),
+            (&["Bearer al"], Some(HttpError::Unauthorized), Some(HttpError::Unauthorized)),
+            (&["Bearer "], Some(HttpError::Unauthorized), Some(HttpError::Unauthorized)),
+            (&["Bearer"], Some(HttpError::Unauthorized), Some(HttpError::Unauthorized)),
+            (&["all"], Some(HttpError::Unauthorized), Some(HttpError::Unauthorized)),
+            (&["Basic all"], Some(HttpError::Unauthorized), Some(HttpError::Unauthorized)),
+            (&["Bearer all", "Bearer wrong"], Some(HttpError::Unauthorized), Some(HttpError::Unauthorized)),
+            (&[], Some(HttpError::Unauthorized), Some(HttpError::Unauthorized)),
+        ] {
+            assert_eq!(outcome(&tokens, &Method::GET, fields), reading, "{fields:?}");
+            assert_eq!(outcome(&tokens, &Method::HEAD, fields), reading, "{fields:?}");
+            for method in [Method::POST, Method::DELETE, Method::PUT] {
+                assert_eq!(outcome(&tokens, &method, fields), writing, "{method} {fields:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_token_file_everything_is_open_and_with_one_nothing_else_is() {
+        assert_eq!(outcome(&Tokens::default(), &Method::POST, &[]), None);
+        let tokens = Tokens { write: Some(Token::new("all")), read: None };
+        assert_eq!(outcome(&tokens, &Method::GET, &[]), Some(HttpError::Unauthorized));
+        assert!(!format!("{tokens:?}").contains("all"));
+    }
+}

@@ -1,0 +1,135 @@
+//! Endpoints of the admin listener.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::HeaderMap;
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::transfer::{self, Imports};
+use super::{AdminSettings, auth, json, probes};
+use crate::metrics::Metrics;
+use crate::server::hit::site;
+use crate::server::hot_endpoints::{self, Reply};
+use crate::server::http::conditional;
+use crate::server::http::error::HttpError;
+use crate::server::http::framing;
+use crate::server::http::header_sink::HeaderSink as _;
+use crate::server::http::headers::HeaderFields;
+use crate::server::http::host::Host;
+use crate::server::http::request_id::RequestId;
+use crate::server::http::response::{self, AnswerBody, CLOSE, JSON};
+use crate::server::net::conn_state::ConnState;
+use crate::server::openapi;
+use crate::server::ports::Node;
+use crate::server::public::figures::FiguresCache;
+use crate::server::routes::{self, Admin, Matched, Public, Route};
+use crate::server::service::Service;
+
+pub struct AdminService<N> {
+    node: Arc<N>,
+    settings: Arc<AdminSettings>,
+    metrics: Arc<Metrics>,
+    figures: FiguresCache,
+    imports: Imports,
+}
+
+type Outcome = Result<Response<AnswerBody>, HttpError>;
+
+impl<N: Node> AdminService<N> {
+    pub fn new(node: Arc<N>, settings: Arc<AdminSettings>, metrics: Arc<Metrics>) -> Self {
+        Self { node, settings, metrics, figures: FiguresCache::default(), imports: Imports::default() }
+    }
+
+    async fn route(&self, request: Request<Incoming>, conn: &ConnState) -> Outcome {
+        let is_last = framing::check(request.uri(), request.headers(), conn)?;
+        let mut response = self.endpoint(request, conn).await?;
+        if is_last {
+            response.headers_mut().fixed(&CLOSE);
+        }
+        Ok(response)
+    }
+
+    async fn endpoint(&self, request: Request<Incoming>, conn: &ConnState) -> Outcome {
+        let host = Host::of(request.headers())?;
+        let path = request.uri().path().to_owned();
+        let matched = routes::admin(&path);
+        // Unknown paths need a token as well: strangers learn nothing about them.
+        if !matched.is_some_and(|matched| auth::is_free(matched.route.endpoint)) {
+            auth::check_host(host, conn)?;
+            self.settings.tokens.check(request.method(), request.headers())?;
+        }
+        let Matched { route, site, source } = matched.ok_or(HttpError::PathUnknown)?;
+        if !route.allows(request.method().as_str()) {
+            return Err(HttpError::Method { allow: route.methods });
+        }
+        match route.endpoint {
+            Admin::Metrics => return Ok(probes::metrics(&self.metrics)),
+            Admin::Alive => return Ok(probes::alive()),
+            Admin::Ready => return Ok(probes::ready(self.node.readiness())),
+            Admin::OpenApi => {
+                let document = openapi::admin(self.settings.tokens.are_set());
+                return Ok(response::typed(StatusCode::OK, &JSON, document));
+            }
+            _ => {}
+        }
+        let site = site::find(&self.node.sites(), site)?;
+        match route.endpoint {
+            Admin::Export => transfer::export(&self.node, site).await,
+            Admin::Import => self.imports.import(&*self.node, &site, request, conn).await,
+            Admin::Forget => transfer::forget(&*self.node, &site, source).await,
+            Admin::Sources => Ok(json(&self.node.sources(&site).await?)),
+            Admin::Verify => Ok(json(&self.node.verify(&site).await?)),
+            Admin::Repair => Ok(json(&self.node.repair(&site).await?)),
+            Admin::Bots => Ok(json(&self.node.uncounted(&site))),
+            Admin::Figures => {
+                self.node.refresh(&site).await;
+                let rendered = self.figures.rendered(&*self.node, &site, None).await?;
+                Ok(conditional::answer(HeaderMap::new(), false, &JSON, &rendered))
+            }
+            Admin::Metrics | Admin::Alive | Admin::Ready | Admin::OpenApi => Err(HttpError::PathUnknown),
+        }
+    }
+}
+
+impl<N: Node> Service for AdminService<N> {
+    /// Never called: this listener has no fast path ([`Service::fast_path_prefix`]).
+    async fn handle_hot<H: HeaderFields>(
+        &self,
+        _: &'static Route<Public>,
+        _: hot_endpoints::Request<'_>,
+        _: Option<&str>,
+        _: &H,
+        _: &ConnState,
+    ) -> Reply {
+        Reply::Other(self.error(HttpError::PathUnknown))
+    }
+
+    async fn handle(&self, request: Request<Incoming>, conn: &ConnState) -> Response<AnswerBody> {
+        // Every peer of this listener is an operator, or an operator's proxy.
+        let id = RequestId::of(request.headers(), true);
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        match self.route(request, conn).await {
+            Ok(mut response) => {
+                if !matches!(method, Method::GET | Method::HEAD) {
+                    tracing::info!(request_id = %id, %method, path, "changed by an operator");
+                }
+                id.put(response.headers_mut());
+                response
+            }
+            Err(error) => error_response(&error, id),
+        }
+    }
+
+    fn error(&self, error: HttpError) -> Response<AnswerBody> {
+        error_response(&error, RequestId::new())
+    }
+}
+
+fn error_response(error: &HttpError, id: RequestId) -> Response<AnswerBody> {
+    let (status, reason) = (error.status().as_u16(), error.reason());
+    tracing::warn!(request_id = %id, status, reason, "admin request refused");
+    let mut response = error.response();
+    id.put(response.headers_mut());
+    response
+}

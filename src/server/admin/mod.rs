@@ -1,0 +1,29 @@
+//! Admin listener: probes, metrics, and the operator's commands.
+
+pub mod auth;
+mod handler;
+mod probes;
+mod transfer;
+
+use std::sync::Arc;
+
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+pub use handler::AdminService;
+
+use super::http::response::{self, AnswerBody, JSON};
+use super::net::connection_limit::ConnectionLimit;
+use auth::Tokens;
+
+/// Settings of the admin listener.
+#[derive(Debug, Clone)]
+pub struct AdminSettings {
+    pub tokens: Tokens,
+    pub connection_limit: Arc<ConnectionLimit>,
+}
+
+fn json(value: &impl Serialize) -> Response<AnswerBody> {
+    // Structs of strings and numbers always serialise.
+    response::typed(StatusCode::OK, &JSON, serde_json::to_vec(value).unwrap_or_default())
+}

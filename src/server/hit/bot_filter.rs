@@ -1,0 +1,109 @@
+//! Bot filter: classifies a hit by its request's headers and the bot lists.
+
+use std::cell::RefCell;
+
+use crate::bots::{Kind, Lists, cut};
+use crate::counter::site::Screening;
+
+use super::text_cache::TextCache;
+use crate::server::http::headers::{Field, HeaderFields};
+
+/// Headers in which browsers mark a prefetch: the standard's first, then older ones.
+const PURPOSES: [Field; 3] = [Field::SecPurpose, Field::Purpose, Field::XMoz];
+
+/// One worker's bot filter.
+#[derive(Default)]
+pub struct BotFilter {
+    /// The lists' result for each recent User-Agent.
+    agents: RefCell<TextCache<Option<Kind>>>,
+}
+
+impl BotFilter {
+    /// The kind of machine that sent a hit; none for a reader. `is_steered`: the page's script reports
+    /// that a program drives the browser.
+    pub fn classify(&self, screening: Screening, headers: &impl HeaderFields, is_steered: bool) -> Option<Kind> {
+        if screening == Screening::None {
+            return None;
+        }
+        self.kind(headers, is_steered).filter(|kind| screening == Screening::All || !kind.is_tool())
+    }
+
+    fn kind(&self, headers: &impl HeaderFields, is_steered: bool) -> Option<Kind> {
+        if PURPOSES.iter().any(|field| headers.first(*field).is_some_and(fetches_ahead)) {
+            return Some(Kind::Prefetch);
+        }
+        if headers.first(Field::SecFetchMode) == Some(b"navigate") {
+            return Some(Kind::Navigation);
+        }
+        let user_agent = headers.first(Field::UserAgent).map(String::from_utf8_lossy);
+        let user_agent = user_agent.as_deref().unwrap_or_default().trim();
+        if user_agent.is_empty() {
+            return Some(Kind::NoUserAgent);
+        }
+        self.recognise(cut(user_agent)).or(is_steered.then_some(Kind::Webdriver))
+    }
+
+    fn recognise(&self, user_agent: &str) -> Option<Kind> {
+        let mut agents = self.agents.borrow_mut();
+        if let Some(known) = agents.get(user_agent) {
+            return known;
+        }
+        let kind = Lists::get().recognise(user_agent);
+        agents.insert(user_agent, kind);
+        kind
+    }
+}
+
+/// True for `prefetch`, `prefetch;prerender`, `preview` and the like.
+fn fetches_ahead(purpose: &[u8]) -> bool {
+    let begins = |word: &[u8]| purpose.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    begins(b"prefetch") || begins(b"prerender") || begins(b"preview")
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderMap;
+
+    use super::*;
+
+    const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
+
+    fn classify(screening: Screening, fields: &[(&'static str, &str)], is_steered: bool) -> Option<Kind> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let filter = BotFilter::default();
+        let first = filter.classify(screening, &headers, is_steered);
+        // The second time from the cache.
+        assert_eq!(filter.classify(screening, &headers, is_steered), first);
+        first
+    }
+
+    #[test]
+    fn headers_tell_that_a_hit_is_no_readers() {
+        let by = |field| classify(Screening::All, &[("user-agent", CHROME), field], false);
+        assert_eq!(by(("accept", "*/*")), None);
+        assert_eq!(by(("sec-fetch-mode", "cors")), None);
+        assert_eq!(by(("sec-fetch-mode", "navigate")), Some(Kind::Navigation));
+        assert_eq!(by(("sec-purpose", "prefetch;prerender")), Some(Kind::Prefetch));
+        assert_eq!(by(("purpose", "prefetch")), Some(Kind::Prefetch));
+        assert_eq!(by(("purpose", "preview")), Some(Kind::Prefetch));
+        assert_eq!(by(("x-moz", "Prefetch")), Some(Kind::Prefetch));
+        assert_eq!(by(("sec-purpose", "")), None);
+        assert_eq!(classify(Screening::All, &[("user-agent", CHROME)], true), Some(Kind::Webdriver));
+        assert_eq!(classify(Screening::All, &[], false), Some(Kind::NoUserAgent));
+        assert_eq!(classify(Screening::All, &[("user-agent", " ")], false), Some(Kind::NoUserAgent));
+    }
+
+    #[test]
+    fn a_site_may_let_tools_pass_or_everything() {
+        let bot = [("user-agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)")];
+        let tool = [("user-agent", "curl/8.5.0")];
+        assert_eq!(classify(Screening::All, &tool, false), Some(Kind::HttpLibrary));
+        assert_eq!(classify(Screening::ButTools, &tool, false), None);
+        assert_eq!(classify(Screening::ButTools, &[], true), None);
+        assert_eq!(classify(Screening::ButTools, &bot, false), Some(Kind::SearchEngine));
+        assert_eq!(classify(Screening::None, &bot, false), None);
+    }
+}

@@ -1,0 +1,247 @@
+//! Payload of a hit: the fields of its body, or of a pixel's query.
+//!
+//! Site and url decide what is counted, so a hit with wrong ones is refused. A wrong title costs the
+//! title, never the hit.
+
+use std::borrow::Cow;
+
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::server::http::error::HttpError;
+use crate::server::http::form;
+
+/// Fields of a hit. Unknown ones are a newer script's, and ignored.
+#[derive(Debug, Deserialize)]
+pub struct Payload<'a> {
+    #[serde(borrow)]
+    pub site: Cow<'a, str>,
+    #[serde(borrow)]
+    pub url: Cow<'a, str>,
+    /// The page's title.
+    #[serde(borrow, default, deserialize_with = "text_of")]
+    pub title: Option<Cow<'a, str>>,
+    /// A program drives the browser. Any value but `true` is ignored.
+    #[serde(default, deserialize_with = "is_true")]
+    pub webdriver: bool,
+}
+
+/// A payload whose title is unreadable.
+#[derive(Deserialize)]
+struct Untitled<'a> {
+    #[serde(borrow)]
+    site: Cow<'a, str>,
+    #[serde(borrow)]
+    url: Cow<'a, str>,
+    #[serde(default, deserialize_with = "is_true")]
+    webdriver: bool,
+}
+
+fn is_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Flag {
+        Bool(bool),
+        Other(IgnoredAny),
+    }
+    Ok(matches!(Flag::deserialize(deserializer)?, Flag::Bool(true)))
+}
+
+/// Reads a JSON string of which a part may be no text, such as half an emoji where a title was cut.
+fn text_of<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, str>>, D::Error> {
+    struct Title;
+
+    impl<'de> Visitor<'de> for Title {
+        type Value = Option<Cow<'de, str>>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+            Ok(Some(String::from_utf8_lossy(bytes)))
+        }
+
+        fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+            Ok(Some(Cow::Owned(String::from_utf8_lossy(bytes).into_owned())))
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+    }
+
+    deserializer.deserialize_bytes(Title)
+}
+
+impl<'a> Payload<'a> {
+    /// Parses JSON or a form, whatever the Content-Type: a page sends `text/plain` to avoid a preflight.
+    pub fn parse(body: &'a [u8]) -> Result<Self, HttpError> {
+        let error = match std::str::from_utf8(body) {
+            Ok(text) => return Self::parse_text(text),
+            Err(error) => error,
+        };
+        let text = String::from_utf8_lossy(body);
+        match Payload::parse_text(&text) {
+            Ok(payload) if ![&payload.site, &payload.url].iter().any(|text| form::has_invalid_utf8(text)) => {
+                Ok(payload.into_owned())
+            }
+            _ => Err(HttpError::BodyNotUtf8 { at: error.valid_up_to() }),
+        }
+    }
+
+    fn parse_text(text: &'a str) -> Result<Self, HttpError> {
+        let text = text.trim_start();
+        let payload = match text.bytes().next() {
+            None => return Err(HttpError::BodyEmpty),
+            Some(b'{') => Self::parse_json(text)?,
+            Some(b'[' | b'"') => return Err(HttpError::NeitherObjectNorForm),
+            Some(_) => Self::parse_form(text)?,
+        };
+        match (payload.site.is_empty(), payload.url.is_empty()) {
+            (true, _) => Err(HttpError::FieldEmpty { field: "site" }),
+            (_, true) => Err(HttpError::FieldEmpty { field: "url" }),
+            _ => Ok(payload),
+        }
+    }
+
+    fn parse_json(text: &'a str) -> Result<Self, HttpError> {
+        serde_json::from_str(text).or_else(|error| match serde_json::from_str(text) {
+            Ok(Untitled { site, url, webdriver }) => Ok(Self { site, url, title: None, webdriver }),
+            Err(_) => Err(diagnose(text, &error)),
+        })
+    }
+
+    fn parse_form(text: &'a str) -> Result<Self, HttpError> {
+        if !text.contains('=') {
+            return Err(HttpError::NeitherObjectNorForm);
+        }
+        let field = |field| form::field(text, field)?.ok_or(HttpError::FieldMissing { field });
+        let webdriver = form::field(text, "webdriver")?.is_some_and(|value| value == "true");
+        Ok(Self { site: field("site")?, url: field("url")?, title: form_title(text), webdriver })
+    }
+
+    /// Parses the pixel's query. Without a `url` in it, the page is the one that `Referer` names.
+    pub fn parse_query(query: &'a str, referer: Option<&'a str>) -> Result<Self, HttpError> {
+        let site = form::field(query, "site")?.ok_or(HttpError::FieldMissing { field: "site" })?;
+        let url = form::field(query, "url")?.or(referer.map(Cow::Borrowed));
+        let url = url.ok_or(HttpError::FieldMissing { field: "url" })?;
+        Ok(Self { site, url, title: form_title(query), webdriver: false })
+    }
+
+    fn into_owned<'b>(self) -> Payload<'b> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Payload {
+            site: owned(self.site),
+            url: owned(self.url),
+            title: self.title.map(owned),
+            webdriver: self.webdriver,
+        }
+    }
+}
+
+/// A form's title; none if it has several.
+fn form_title(form: &str) -> Option<Cow<'_, str>> {
+    let mut titles = form::values(form, "title");
+    titles.next().filter(|_| titles.next().is_none())
+}
+
+/// Finds what is wrong with an unreadable body; a good one never gets here.
+fn diagnose(text: &str, error: &serde_json::Error) -> HttpError {
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else {
+        return HttpError::NotJson { reason: error.to_string() };
+    };
+    for field in ["site", "url"] {
+        let found = match value.get(field) {
+            None => return HttpError::FieldMissing { field },
+            Some(serde_json::Value::String(_)) => continue,
+            Some(serde_json::Value::Null) => "null",
+            Some(serde_json::Value::Bool(_)) => "a boolean",
+            Some(serde_json::Value::Number(_)) => "a number",
+            Some(serde_json::Value::Array(_)) => "an array",
+            Some(serde_json::Value::Object(_)) => "an object",
+        };
+        return HttpError::FieldType { field, found };
+    }
+    HttpError::NotJson { reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn title_in(json: &str) -> Option<String> {
+        let body = format!(r#"{{"title":{json},"site":"demo","url":"http://localhost/a","new":"\ud83d"}}"#);
+        let payload = Payload::parse(body.as_bytes()).unwrap_or_else(|error| panic!("{body}: {error}"));
+        assert_eq!((&*payload.site, &*payload.url, payload.webdriver), ("demo", "http://localhost/a", false), "{body}");
+        payload.title.map(Cow::into_owned)
+    }
+
+    #[test]
+    fn a_title_is_text_or_none_and_costs_no_hit() {
+        for (json, title) in [
+            (r#""Tin""#, Some("Tin")),
+            (r#""Ti\u006e \ud83d\ude00""#, Some("Tin \u{1f600}")),
+            ("null", None),
+            ("1", None),
+            ("-1.5e300", None),
+            ("true", None),
+            ("{}", None),
+            (r#"{"a":["\udc00"]}"#, None),
+            (r#"["a",{},null]"#, None),
+            (r#""a","title":"b""#, None),
+        ] {
+            assert_eq!(title_in(json).as_deref(), title, "{json}");
+        }
+        for half in [r#""Tin \ud83d""#, r#""\ude00Tin ""#, r#""Tin\ud83d ""#] {
+            let title = title_in(half).unwrap();
+            assert_eq!(title.replace(char::REPLACEMENT_CHARACTER, "").trim(), "Tin", "{half}");
+        }
+    }
+
+    #[test]
+    fn a_forms_title_costs_no_hit_either() {
+        for (title, read) in [
+            ("title=Tin+t%E1%BB%A9c", Some("Tin tức")),
+            ("title=Tin%FF", Some("Tin\u{fffd}")),
+            ("title=a&title=b", None),
+            ("x=1", None),
+        ] {
+            let form = format!("{title}&site=demo&url=http://localhost/a");
+            for payload in [Payload::parse(form.as_bytes()), Payload::parse_query(&form, None)] {
+                assert_eq!(payload.unwrap().title.as_deref(), read, "{form}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_may_stand_in_a_title_and_nowhere_that_counts() {
+        let json = |site: &[u8], url: &[u8], title: &[u8]| {
+            [&br#"{"site":""#[..], site, br#"","url":""#, url, br#"","title":""#, title, br#""}"#].concat()
+        };
+        let form = |site: &[u8], url: &[u8], title: &[u8]| [b"site=", site, b"&url=", url, b"&title=", title].concat();
+        for body in [json(b"demo", b"http://a.vn/", b"Tin\xff"), form(b"demo", b"http://a.vn/", b"Tin\xff")] {
+            assert_eq!(Payload::parse(&body).unwrap().title.as_deref(), Some("Tin\u{fffd}"));
+        }
+        for body in [
+            json(b"demo\xff", b"http://a.vn/", b"Tin"),
+            json(b"demo", b"http://a.vn/\xff", b"Tin"),
+            form(b"demo\xff", b"http://a.vn/", b"Tin"),
+            form(b"demo", b"http://a.vn/\xff", b"Tin"),
+        ] {
+            let at = body.iter().position(|byte| *byte == 0xff).unwrap();
+            assert_eq!(Payload::parse(&body).unwrap_err(), HttpError::BodyNotUtf8 { at });
+        }
+    }
+
+    #[test]
+    fn malformed_json_is_refused_whatever_its_title() {
+        for body in [
+            r#"{"site":"demo","url":"http://a.vn/","title":"\ud8"}"#,
+            r#"{"site":"demo","url":"http://a.vn/","title":1"#,
+        ] {
+            assert!(matches!(Payload::parse(body.as_bytes()), Err(HttpError::NotJson { .. })), "{body}");
+        }
+    }
+}

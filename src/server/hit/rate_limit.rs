@@ -1,0 +1,196 @@
+//! Rate limits of hits.
+//!
+//! A client has a budget for all its hits, another for each page, and a site has one for all its
+//! hits. Keys are a client prefix, a page and a site, nothing that the client chooses freely: another
+//! User-Agent is no other client.
+
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use super::rate_table::RateTable;
+use crate::counter::{ClientPrefix, SiteNumber};
+use crate::metrics::Metrics;
+use crate::server::http::error::HttpError;
+
+/// A steady rate, and the number of hits that may come at once after a rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub per_second: NonZeroU32,
+    pub burst: NonZeroU32,
+}
+
+/// Configured limits; by default none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// All hits of one client.
+    pub address: Option<Rate>,
+    /// One client's hits on one page.
+    pub page: Option<Rate>,
+    /// All hits of one site.
+    pub site: Option<Rate>,
+    pub when_exceeded: WhenExceeded,
+}
+
+/// Treatment of a hit over the limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenExceeded {
+    /// 429, so that the client knows when to try again.
+    #[default]
+    Refuse,
+    /// The usual answer, with the figures, but the hit is not counted.
+    Ignore,
+}
+
+/// An exceeded limit, and the time until it allows another hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exceeded {
+    pub limit: Limit,
+    pub wait: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    Address,
+    Page,
+    Site,
+}
+
+impl Limit {
+    pub const ALL: [Self; 3] = [Self::Address, Self::Page, Self::Site];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Page => "page",
+            Self::Site => "site",
+        }
+    }
+}
+
+impl From<Exceeded> for HttpError {
+    fn from(exceeded: Exceeded) -> Self {
+        let budget = match exceeded.limit {
+            Limit::Address => "this client",
+            Limit::Page => "this client for this page",
+            Limit::Site => "all readers of this site",
+        };
+        // Whole seconds, rounded up: a retry after them is never too early.
+        Self::Limited { budget, seconds: exceeded.wait.as_millis().div_ceil(1_000).max(1) as u64 }
+    }
+}
+
+/// The node's rate limits and their state, shared by the workers.
+#[derive(Debug)]
+pub struct RateLimiter {
+    address: Option<RateTable>,
+    page: Option<RateTable>,
+    site: Option<RateTable>,
+    when_exceeded: WhenExceeded,
+    started: Instant,
+    secret: RandomState,
+}
+
+impl Default for RateLimiter {
+    fn default() -> Self {
+        Self::new(&RateLimits::default())
+    }
+}
+
+impl RateLimiter {
+    pub fn new(limits: &RateLimits) -> Self {
+        let table = |rate: Option<Rate>| rate.map(|rate| RateTable::new(rate.per_second.get(), rate.burst.get()));
+        Self {
+            address: table(limits.address),
+            page: table(limits.page),
+            site: table(limits.site),
+            when_exceeded: limits.when_exceeded,
+            started: Instant::now(),
+            secret: RandomState::new(),
+        }
+    }
+
+    pub fn when_exceeded(&self) -> WhenExceeded {
+        self.when_exceeded
+    }
+
+    /// Takes a hit from the budgets that it falls under. `client` is called only if a limit needs it;
+    /// an unknown client, behind an untrusted proxy, falls under the site's limit only.
+    pub fn take(
+        &self,
+        client: impl FnOnce() -> Option<ClientPrefix>,
+        site: SiteNumber,
+        page: &str,
+        now: Instant,
+    ) -> Result<(), Exceeded> {
+        let now = now.saturating_duration_since(self.started);
+        if (self.address.is_some() || self.page.is_some())
+            && let Some(client) = client()
+        {
+            self.take_one(&self.address, client, now, Limit::Address)?;
+            self.take_one(&self.page, (client, site, page), now, Limit::Page)?;
+        }
+        // Last, so that a client's excess is not taken from the site's budget.
+        self.take_one(&self.site, site, now, Limit::Site)
+    }
+
+    fn take_one(&self, table: &Option<RateTable>, key: impl Hash, now: Duration, limit: Limit) -> Result<(), Exceeded> {
+        let Some(table) = table else { return Ok(()) };
+        table.take(self.secret.hash_one(key), now).map_err(|wait| Exceeded { limit, wait })
+    }
+
+    pub fn note(&self, exceeded: Exceeded, metrics: &Metrics) {
+        metrics.limited_total.with_label_values(&[exceeded.limit.as_str()]).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(per_second: u32, burst: u32) -> Option<Rate> {
+        let number = |number| NonZeroU32::new(number).unwrap();
+        Some(Rate { per_second: number(per_second), burst: number(burst) })
+    }
+
+    fn client(address: &str) -> Option<ClientPrefix> {
+        address.parse().ok().map(ClientPrefix::of)
+    }
+
+    #[test]
+    fn each_limit_is_reported_by_its_name_and_counts_for_itself() {
+        let limits = RateLimits { address: rate(1, 4), page: rate(1, 2), site: rate(1, 6), ..RateLimits::default() };
+        let limiter = RateLimiter::new(&limits);
+        let take = |address: &str, site, page, seconds| {
+            let now = limiter.started + Duration::from_secs(seconds);
+            limiter.take(|| client(address), SiteNumber(site), page, now).map_err(|exceeded| exceeded.limit)
+        };
+        let hit = |address, site, page| take(address, site, page, 0);
+        assert_eq!([hit("192.0.2.1", 1, "/a"), hit("192.0.2.1", 1, "/a")], [Ok(()), Ok(())]);
+        assert_eq!(hit("192.0.2.1", 1, "/a"), Err(Limit::Page));
+        assert_eq!(hit("192.0.2.1", 1, "/b"), Ok(()));
+        assert_eq!(hit("192.0.2.1", 1, "/c"), Err(Limit::Address));
+        assert_eq!([hit("192.0.2.2", 1, "/a"), hit("192.0.2.2", 1, "/b")], [Ok(()), Ok(())]);
+        // Another site's page of that name is another page.
+        assert_eq!(hit("192.0.2.2", 2, "/a"), Ok(()));
+        assert_eq!(hit("192.0.2.3", 1, "/a"), Ok(()));
+        assert_eq!(hit("192.0.2.4", 1, "/a"), Err(Limit::Site));
+        assert_eq!(take("192.0.2.4", 1, "/a", 1), Ok(()));
+    }
+
+    #[test]
+    fn the_wait_is_until_another_hit_is_allowed_and_is_rounded_up() {
+        let limiter = RateLimiter::new(&RateLimits { address: rate(2, 1), ..RateLimits::default() });
+        let take = || limiter.take(|| client("192.0.2.1"), SiteNumber(1), "/a", limiter.started);
+        assert_eq!(take(), Ok(()));
+        let exceeded = Exceeded { limit: Limit::Address, wait: Duration::from_millis(500) };
+        assert_eq!(take(), Err(exceeded));
+        assert_eq!(HttpError::from(exceeded), HttpError::Limited { budget: "this client", seconds: 1 });
+    }
+
+    #[test]
+    fn without_limits_nobody_asks_for_the_client() {
+        let limiter = RateLimiter::default();
+        assert_eq!(limiter.take(|| unreachable!(), SiteNumber(1), "/a", Instant::now()), Ok(()));
+    }
+}

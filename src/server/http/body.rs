@@ -1,0 +1,34 @@
+//! Request bodies, read whole and bounded.
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+
+use super::error::HttpError;
+use crate::server::net::conn_state::{ConnState, Phase};
+
+/// Reads the whole body. One that arrives in one piece, as a hit's does, is not copied.
+pub async fn collect(mut body: Incoming, max: usize, conn: &ConnState) -> Result<Bytes, HttpError> {
+    let too_large = HttpError::BodyLarge { max };
+    if body.size_hint().lower() > max as u64 {
+        return Err(too_large);
+    }
+    let mut whole = Bytes::new();
+    let mut joined = BytesMut::new();
+    while !body.is_end_stream() {
+        let Some(frame) = body.frame().await else { break };
+        // Trailers have no meaning here.
+        let Ok(data) = frame.map_err(|_| HttpError::BodyBroken)?.into_data() else { continue };
+        if joined.len() + whole.len() + data.len() > max {
+            return Err(too_large);
+        }
+        if whole.is_empty() && joined.is_empty() {
+            whole = data;
+        } else {
+            joined.extend_from_slice(&std::mem::take(&mut whole));
+            joined.extend_from_slice(&data);
+        }
+    }
+    conn.enter(Phase::Work);
+    Ok(if joined.is_empty() { whole } else { joined.freeze() })
+}

@@ -1,0 +1,131 @@
+//! Limit on a listener's open connections, in all and for each client; the workers share the count.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::trusted_proxies::TrustedProxies;
+use crate::counter::ClientPrefix;
+
+#[derive(Debug)]
+pub struct ConnectionLimit {
+    connections_max: usize,
+    connections_per_client_max: u32,
+    /// Proxies hold the connections of all their clients, so they have no limit of their own.
+    proxies: TrustedProxies,
+    open: AtomicUsize,
+    workers: AtomicUsize,
+    /// Never more clients than connections. The hasher is keyed, since strangers choose the keys.
+    per_client: Mutex<HashMap<ClientPrefix, u32>>,
+}
+
+/// The client has as many connections as it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooManyConnections;
+
+impl ConnectionLimit {
+    pub fn new(connections_max: usize, connections_per_client_max: u32, proxies: TrustedProxies) -> Self {
+        Self {
+            connections_max,
+            connections_per_client_max,
+            proxies,
+            open: AtomicUsize::new(0),
+            workers: AtomicUsize::new(0),
+            per_client: Mutex::default(),
+        }
+    }
+
+    /// Limit of the admin listener.
+    pub fn of_admin() -> Self {
+        Self::new(16_384, 4_096, TrustedProxies::default())
+    }
+
+    /// Registers a worker that will take permits.
+    pub fn add_worker(&self) {
+        self.workers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Least number of connections from which a worker evicts: one with fewer has not filled the node.
+    pub fn eviction_min(&self) -> usize {
+        self.connections_max / self.workers.load(Ordering::Relaxed).max(1) / 2
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.open.load(Ordering::Relaxed) >= self.connections_max
+    }
+
+    /// True when eviction should begin, before the limit is reached.
+    pub fn is_crowded(&self) -> bool {
+        self.open.load(Ordering::Relaxed) >= self.connections_max - self.connections_max / 16
+    }
+
+    /// Counts a connection until its permit is dropped. A proxy, or a peer without an address, is
+    /// limited only by the sum.
+    pub fn permit(self: &Arc<Self>, peer: Option<IpAddr>) -> Result<Permit, TooManyConnections> {
+        let client = peer.filter(|_| !self.proxies.is_trusted(peer)).map(ClientPrefix::of);
+        if let Some(client) = client {
+            let mut per_client = self.per_client();
+            let open = per_client.entry(client).or_default();
+            if *open >= self.connections_per_client_max {
+                return Err(TooManyConnections);
+            }
+            *open += 1;
+        }
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Ok(Permit { limit: Arc::clone(self), client })
+    }
+
+    fn per_client(&self) -> MutexGuard<'_, HashMap<ClientPrefix, u32>> {
+        self.per_client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Permission for one open connection.
+#[derive(Debug)]
+pub struct Permit {
+    limit: Arc<ConnectionLimit>,
+    client: Option<ClientPrefix>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.limit.open.fetch_sub(1, Ordering::Relaxed);
+        let Some(client) = self.client else { return };
+        let mut per_client = self.limit.per_client();
+        if let Some(open) = per_client.get_mut(&client) {
+            *open -= 1;
+            if *open == 0 {
+                per_client.remove(&client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn a_client_has_so_many_permits_and_a_proxy_has_all() {
+        let networks = vec!["10.0.0.0/8".parse().unwrap()];
+        let proxies = TrustedProxies { networks, ..TrustedProxies::default() };
+        let limit = Arc::new(ConnectionLimit::new(32, 2, proxies));
+        let mut permits: Vec<_> = (1..3).map(|host| limit.permit(address(&format!("2001:db8::{host}")))).collect();
+        assert!(permits.iter().all(Result::is_ok));
+        // The same client.
+        assert!(limit.permit(address("2001:db8::9:1")).is_err());
+        permits.extend((0..20).map(|_| limit.permit(address("10.1.2.3"))));
+        permits.extend((0..8).map(|_| limit.permit(None)));
+        assert!(permits.iter().all(Result::is_ok) && limit.is_crowded() && !limit.is_full());
+        permits.truncate(1);
+        assert!(limit.permit(address("2001:db8::3")).is_ok());
+        permits.clear();
+        assert!(limit.per_client().is_empty(), "a client without connections is forgotten");
+        assert_eq!(limit.open.load(Ordering::Relaxed), 0);
+    }
+}

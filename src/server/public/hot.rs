@@ -1,0 +1,140 @@
+//! Hot endpoints of the public listener, for both HTTP paths.
+
+use std::rc::Rc;
+use std::sync::{Arc, Once};
+
+use hyper::Response;
+use hyper::header::HeaderValue;
+
+use super::handler::PublicService;
+use super::query::Query;
+use crate::counter::RegisteredSite;
+use crate::server::hit::outcome::{HitOutcome, ProcessedHit};
+use crate::server::hit::payload::Payload;
+use crate::server::hit::site;
+use crate::server::hot_endpoints::{self, Reply, Request};
+use crate::server::http::client_ip::ClientIp;
+use crate::server::http::conditional::{self, Rendered};
+use crate::server::http::error::HttpError;
+use crate::server::http::headers::{self, Field, HeaderFields};
+use crate::server::http::request_id::RequestId;
+use crate::server::http::response::{AnswerBody, THONGKE_HIT};
+use crate::server::net::conn_state::ConnState;
+use crate::server::ports::Node;
+
+impl<N: Node> PublicService<N> {
+    pub async fn hot<H: HeaderFields>(
+        &self,
+        request: Request<'_>,
+        query: Option<&str>,
+        headers: &H,
+        conn: &ConnState,
+    ) -> Result<Reply, HttpError> {
+        match request {
+            Request::Hit { body } => self.hit(query, body, headers, conn).await,
+            Request::Pixel => Ok(self.pixel(query, headers, conn).await),
+            Request::Figures { site } => self.figures(site, query, headers).await,
+            Request::Script { is_versioned } => Ok(Reply::Other(self.assets.script(headers, is_versioned))),
+        }
+    }
+
+    async fn hit<H: HeaderFields>(
+        &self,
+        query: Option<&str>,
+        body: &[u8],
+        headers: &H,
+        conn: &ConnState,
+    ) -> Result<Reply, HttpError> {
+        let query = Query::of(query);
+        let with_figures = query.as_ref().is_ok_and(|query| *query != Query::None);
+        let payload = Payload::parse(body)?;
+        let client = self.client(headers, conn);
+        let ProcessedHit { site, outcome } =
+            self.hits.handle(&*self.node, &payload, headers, &client, with_figures).await?;
+        // The hit is processed. An error of the figures must not read as if it were not.
+        Ok(match self.figures_of_hit(&site, query).await {
+            Ok(figures) => Reply::Hit { outcome, figures },
+            Err(error) => Reply::Other(self.error_after_hit(&error, outcome, self.request_id(headers, conn))),
+        })
+    }
+
+    /// The figures of a hit's answer, where it asks for some and they are available.
+    async fn figures_of_hit(
+        &self,
+        site: &Arc<RegisteredSite>,
+        query: Result<Query, HttpError>,
+    ) -> Result<Option<Rc<Rendered>>, HttpError> {
+        let overrides = match query? {
+            Query::None => return Ok(None),
+            Query::OfSite => None,
+            Query::Other(overrides) => Some(overrides),
+        };
+        overrides.iter().try_for_each(|overrides| overrides.check(&site.site))?;
+        Ok(self.figures.rendered(&*self.node, site, overrides).await.ok())
+    }
+
+    async fn figures(&self, site: &str, query: Option<&str>, headers: &impl HeaderFields) -> Result<Reply, HttpError> {
+        let site = site::find(&self.node.sites(), site)?;
+        let overrides = match Query::of(query)? {
+            Query::None => return Err(HttpError::FiguresNone),
+            Query::OfSite => None,
+            Query::Other(overrides) => Some(overrides),
+        };
+        overrides.iter().try_for_each(|overrides| overrides.check(&site.site))?;
+        self.node.refresh(&site).await;
+        let rendered = self.figures.rendered(&*self.node, &site, overrides).await?;
+        let is_known = conditional::is_known(headers, &rendered.etag);
+        Ok(Reply::Figures { rendered, is_known })
+    }
+
+    /// Always the picture, so that a page without a script shows no broken one, whatever the outcome.
+    async fn pixel<H: HeaderFields>(&self, query: Option<&str>, headers: &H, conn: &ConnState) -> Reply {
+        let referer = headers.first(Field::Referer).and_then(headers::text);
+        let processed = match Payload::parse_query(query.unwrap_or_default(), referer) {
+            Err(error) => Err(error),
+            Ok(payload) => {
+                let client = self.client(headers, conn);
+                self.hits.handle(&*self.node, &payload, headers, &client, false).await
+            }
+        };
+        match processed {
+            Ok(ProcessedHit { outcome, .. }) => Reply::Pixel { outcome },
+            Err(error) => Reply::Other(self.error_pixel(&error, self.request_id(headers, conn))),
+        }
+    }
+
+    /// The client of a hit. The first untrusted proxy is logged, before a rate limit meets its readers.
+    fn client<'a, H: HeaderFields>(&'a self, headers: &'a H, conn: &ConnState) -> ClientIp<'a, H> {
+        let client = ClientIp::new(&self.settings.trusted_proxies, conn.peer(), headers);
+        let seen = &self.metrics.unbelieved_proxy;
+        if seen.get() == 0 && client.has_untrusted_forwarded_header() {
+            seen.set(1);
+            // Several workers may come here at once; one logs it.
+            static WARNING: Once = Once::new();
+            WARNING.call_once(|| {
+                tracing::warn!(
+                    "a hit names its client in a proxy's header, but its sender is not a trusted proxy; if it is one \
+                     of yours, add it to `trusted_proxies`: without that, all its readers count as one client"
+                );
+            });
+        }
+        client
+    }
+
+    /// An error of the query, and the outcome of the hit, which is processed.
+    fn error_after_hit(&self, error: &HttpError, outcome: HitOutcome, id: RequestId) -> Response<AnswerBody> {
+        let mut response = self.error_response(error, id);
+        outcome.put(response.headers_mut());
+        response
+    }
+
+    /// The pixel, with the error in its head.
+    fn error_pixel(&self, error: &HttpError, id: RequestId) -> Response<AnswerBody> {
+        self.note(error, &id);
+        let mut response = hot_endpoints::pixel(error.status());
+        id.put(response.headers_mut());
+        error.put_headers(response.headers_mut());
+        response.headers_mut().insert(THONGKE_HIT, HeaderValue::from_static(error.reason()));
+        response
+    }
+}

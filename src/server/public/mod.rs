@@ -1,0 +1,39 @@
+//! Public listener: hits, figures, pages, history and assets, for pages and their readers.
+
+mod assets;
+mod chart;
+pub mod figures;
+mod handler;
+#[doc(hidden)]
+pub mod history;
+mod hot;
+#[doc(hidden)]
+pub mod pages;
+#[doc(hidden)]
+pub mod query;
+
+use std::sync::Arc;
+
+pub use handler::PublicService;
+
+use super::hit::dedup::Dedup;
+use super::hit::rate_limit::RateLimiter;
+use super::net::connection_limit::ConnectionLimit;
+use super::net::limits::Timeouts;
+use super::net::trusted_proxies::TrustedProxies;
+
+/// Settings of the public listener, and the state that its workers share.
+#[derive(Debug, Clone)]
+pub struct PublicSettings {
+    /// Path under which the listener is served, for example `/tk`; empty for the root.
+    pub path_prefix: String,
+    /// Serves the demo article page.
+    pub demo: bool,
+    /// Clients have limits of new pages; benches turn them off.
+    pub limits_new_pages: bool,
+    pub trusted_proxies: TrustedProxies,
+    pub rate_limiter: Arc<RateLimiter>,
+    pub dedup: Arc<Dedup>,
+    pub timeouts: Timeouts,
+    pub connection_limit: Arc<ConnectionLimit>,
+}

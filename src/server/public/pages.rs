@@ -1,0 +1,246 @@
+//! Figures of pages, and the list of the most read.
+
+use std::hash::Hash as _;
+use std::sync::Arc;
+
+use chrono::SecondsFormat;
+use percent_encoding::{CONTROLS, percent_decode_str, percent_encode};
+use serde::Serialize;
+use url::Url;
+
+use crate::counter::figures::Figure;
+use crate::counter::{Day, FigureKey, PageAddress, Period, RegisteredSite, Site, Span};
+
+use super::query::{Query, count};
+use crate::clock;
+use crate::server::hit::page_url::page_of;
+use crate::server::http::conditional::{self, Rendered};
+use crate::server::http::error::{HttpError, Problem, shown};
+use crate::server::http::form;
+use crate::server::ports::Node;
+
+/// Pages of one request: about as many as fit into an address.
+const URLS_MAX: usize = 50;
+/// Length of the list of the most read pages.
+const TOP_MAX: usize = 100;
+const TOP_DEFAULT: usize = 10;
+
+#[derive(Serialize)]
+struct PageList<'a> {
+    site: &'a str,
+    time_zone: &'a str,
+    as_of: String,
+    pages: Vec<ListedPage>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+}
+
+#[derive(Serialize)]
+struct ListedPage {
+    /// As the request named it.
+    url: String,
+    #[serde(flatten)]
+    found: Found,
+}
+
+/// A page's figures, or what is wrong with its address; the others are not affected.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Found {
+    Page { page: String, figures: Vec<Figure> },
+    None { problem: Problem },
+}
+
+#[derive(Serialize)]
+struct TopList<'a> {
+    site: &'a str,
+    time_zone: &'a str,
+    as_of: String,
+    period: Option<String>,
+    /// The words beside a page's count.
+    label: &'a str,
+    pages: Vec<Top>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+}
+
+#[derive(Serialize)]
+struct Top {
+    page: String,
+    /// The address is only the start of a longer one, and no link.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cut: bool,
+    /// The page's own title, as text.
+    title: Option<String>,
+    value: i64,
+    text: String,
+}
+
+/// Renders the figures of the pages that the query names.
+pub async fn figures<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: String) -> Result<Rendered, HttpError> {
+    let urls: Vec<String> = query.split('&').filter_map(|pair| pair.strip_prefix("url=")).map(decoded).collect();
+    match urls.len() {
+        0 => {
+            return Err(HttpError::query(
+                "url",
+                "the query names no page; add `url=`, the page's address, once for each page".to_owned(),
+            ));
+        }
+        count if count > URLS_MAX => {
+            return Err(HttpError::query("url", format!("the query names {count} pages; send at most {URLS_MAX}")));
+        }
+        _ => {}
+    }
+    let keys = match Query::of(Some(&query))? {
+        Query::None => return Err(HttpError::FiguresNone),
+        Query::OfSite => vec![FigureKey::Total],
+        Query::Other(overrides) => overrides.figures.unwrap_or_else(|| vec![FigureKey::Total]),
+    };
+    let named: Vec<_> = urls.iter().map(|url| page_named(&site, url)).collect();
+    let pages: Vec<_> = named.iter().flatten().cloned().collect();
+    if let (true, Some(Err(error))) = (pages.is_empty(), named.first()) {
+        return Err(error.clone());
+    }
+    let now = clock::now();
+    let today = Day::at(now, site.site.time_zone);
+    let mut periods = Vec::new();
+    for key in &keys {
+        if key.is_of_visitors() {
+            let reason = format!("visitors are counted by site, not by page, so pages have no `{}`", key.as_str());
+            return Err(HttpError::query("figures", reason));
+        }
+        for period in key.span(today).periods() {
+            if matches!(period, Period::Year(_)) {
+                let reason =
+                    format!("pages are counted by day, month and in total, so they have no `{}`", key.as_str());
+                return Err(HttpError::query("figures", reason));
+            }
+            if !periods.contains(&period) {
+                periods.push(period);
+            }
+        }
+    }
+    let read = node.page_hits(&site, &pages, &periods).await?;
+    let mut hits_of_pages = read.values.chunks(periods.len().max(1));
+    let figures_of = |hits: &[i64]| -> Vec<Figure> {
+        let value = |period| periods.iter().position(|of| *of == period).and_then(|at| hits.get(at)).copied();
+        let figure = |key: &FigureKey| {
+            let span = key.span(today);
+            figure(&site.site, *key, span, today, span.periods().filter_map(value).sum())
+        };
+        keys.iter().map(figure).collect()
+    };
+    let pages: Vec<_> = urls
+        .into_iter()
+        .zip(named)
+        .map(|(url, page)| ListedPage {
+            url,
+            found: match page {
+                Ok(page) => Found::Page {
+                    page: page.to_string(),
+                    figures: figures_of(hits_of_pages.next().unwrap_or_default()),
+                },
+                Err(error) => Found::None { problem: error.problem() },
+            },
+        })
+        .collect();
+    let etag = conditional::etag(|hasher| {
+        read.stale.hash(hasher);
+        for page in &pages {
+            page.url.hash(hasher);
+            match &page.found {
+                Found::Page { page, figures } => {
+                    page.hash(hasher);
+                    figures.iter().for_each(|figure| (&figure.label, &figure.period, &figure.text).hash(hasher));
+                }
+                Found::None { problem } => problem.hash(hasher),
+            }
+        }
+    });
+    let list = PageList {
+        site: site.site.id.as_str(),
+        time_zone: site.site.time_zone.name(),
+        as_of: now.with_timezone(&site.site.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false),
+        pages,
+        stale: read.stale,
+    };
+    // A struct of strings and numbers always serialises.
+    Ok(Rendered { body: serde_json::to_vec(&list).unwrap_or_default().into(), etag })
+}
+
+/// Decodes a value of the query. Bytes that are not UTF-8 stay encoded, as in a hit's address.
+fn decoded(value: &str) -> String {
+    let bytes: Vec<u8> = percent_decode_str(&value.replace('+', " ")).collect();
+    String::from_utf8(bytes).unwrap_or_else(|error| percent_encode(error.as_bytes(), CONTROLS).to_string())
+}
+
+/// The page of an address or of a path, since all origins of a site are one.
+fn page_named(site: &RegisteredSite, text: &str) -> Result<PageAddress, HttpError> {
+    if !text.starts_with('/') {
+        return page_of(site, text);
+    }
+    let url = Url::parse(&format!("http://page.invalid{text}"));
+    let url = url.map_err(|error| HttpError::UrlMalformed { reason: error.to_string() })?;
+    Ok(PageAddress::of(&url, &site.site.page_params))
+}
+
+fn figure(site: &Site, key: FigureKey, span: Span, today: Day, value: i64) -> Figure {
+    let is_total = span == Span::Period(Period::Total);
+    Figure {
+        key: key.as_str(),
+        label: if is_total {
+            site.language.page_label().to_owned()
+        } else {
+            site.labels.get(&key).cloned().unwrap_or_else(|| key.label(site.language, site.label_style, today))
+        },
+        period: (!is_total).then(|| span.to_string()),
+        value,
+        text: site.language.number(value),
+    }
+}
+
+/// Renders the most read pages of the period that the query names.
+pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: String) -> Result<Rendered, HttpError> {
+    let now = clock::now();
+    let today = Day::at(now, site.site.time_zone);
+    let period = match form::field(&query, "period")? {
+        None => today.month(),
+        Some(text) => match text.parse() {
+            Ok(Span::Period(period)) if !matches!(period, Period::Year(_)) => period,
+            _ => {
+                let expected = "a day such as `2024-06-17`, a month such as `2024-06`, or `total`";
+                return Err(HttpError::query(
+                    "period",
+                    format!("`{}` is not a period of pages; expected {expected}", shown(&text)),
+                ));
+            }
+        },
+    };
+    let limit = count(&query, "limit", TOP_DEFAULT, TOP_MAX)?;
+    let read = node.top_pages(&site, period, limit).await?;
+    let etag = conditional::etag(|hasher| {
+        (read.stale, period, site.site.language).hash(hasher);
+        for top in &read.values {
+            (top.page.as_str(), top.hits, &top.title).hash(hasher);
+        }
+    });
+    let top = |(page, title, value): (PageAddress, Option<String>, i64)| Top {
+        cut: page.is_cut(),
+        page: page.to_string(),
+        title,
+        value,
+        text: site.site.language.number(value),
+    };
+    let tops =
+        read.values.into_iter().map(|top| (top.page, top.title.map(|title| title.as_str().to_owned()), top.hits));
+    let list = TopList {
+        site: site.site.id.as_str(),
+        time_zone: site.site.time_zone.name(),
+        as_of: now.with_timezone(&site.site.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false),
+        period: (period != Period::Total).then(|| period.to_string()),
+        label: site.site.language.page_label(),
+        pages: tops.map(top).collect(),
+        stale: read.stale,
+    };
+    Ok(Rendered { body: serde_json::to_vec(&list).unwrap_or_default().into(), etag })
+}
