@@ -51,13 +51,23 @@ impl ClosedLoop {
 
     /// Sends requests on all connections until the time is over, and takes all answers in.
     pub fn drive(&mut self, requests: &mut Requests, duration: Duration) -> Drove {
+        let deadline = Instant::now() + duration;
+        self.drive_while(requests, |now, _| now < deadline)
+    }
+
+    /// Sends so many requests (one per connection at least), and takes all answers in.
+    pub fn drive_count(&mut self, requests: &mut Requests, count: usize) -> Drove {
+        self.drive_while(requests, |_, sent| sent < count)
+    }
+
+    fn drive_while(&mut self, requests: &mut Requests, goes_on: impl Fn(Instant, usize) -> bool) -> Drove {
         let mut drove = Drove { nanos: Vec::with_capacity(1 << 20), ..Drove::default() };
         let started = Instant::now();
-        let deadline = started + duration;
         for connection in &mut self.connections {
             connection.send(requests.next());
         }
         let mut open = self.connections.len();
+        let mut sent = open;
         while open > 0 {
             self.events.clear();
             epoll::wait(&self.epoll, spare_capacity(&mut self.events), None).expect("epoll waits");
@@ -73,8 +83,9 @@ impl ClosedLoop {
                     *connection = Connection::open(self.address);
                     connection.register(&self.epoll, at);
                 }
-                if now < deadline {
+                if goes_on(now, sent) {
                     connection.send_at(requests.next(), now);
+                    sent += 1;
                 } else {
                     open -= 1;
                 }

@@ -5,6 +5,7 @@
 
 pub mod baseline;
 pub mod closed_loop;
+pub mod contestant;
 pub mod cores;
 pub mod disk;
 pub mod exchange;

@@ -77,6 +77,14 @@ impl Requests {
         Self { site_at: find(SITE_MARK), page_at: find(PAGE_MARK), bytes, pages, drawn, next: 0 }
     }
 
+    /// The same requests, as long, in a form that the fast path leaves to hyper: `Connection` names
+    /// an option that nobody knows.
+    pub fn through_hyper(mut self) -> Self {
+        let option = self.bytes.windows(10).position(|window| window == b"keep-alive").expect("a kept connection");
+        self.bytes[option..option + 10].copy_from_slice(b"persistent");
+        self
+    }
+
     pub fn next(&mut self) -> &[u8] {
         let turn = self.next;
         self.next += 1;
