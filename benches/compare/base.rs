@@ -31,7 +31,7 @@ pub fn program(base: &str) -> PathBuf {
     program
 }
 
-/// What a command prints; panics unless it succeeds.
+/// The output of a command; panics unless it succeeds.
 fn run(command: &mut Command) -> String {
     let output = command.stderr(std::process::Stdio::inherit()).output().expect("the command can be started");
     assert!(output.status.success(), "{command:?} failed");

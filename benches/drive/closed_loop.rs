@@ -13,7 +13,7 @@ use rustix::fd::OwnedFd;
 use super::requests::Requests;
 use super::stats;
 
-/// What a run of the client saw.
+/// The client's record of a run.
 #[derive(Debug, Default)]
 pub struct Drove {
     pub requests: u64,
@@ -22,7 +22,7 @@ pub struct Drove {
     pub nanos: Vec<u32>,
 }
 
-/// Keep-alive connections that wait for what they will be asked to send.
+/// Connections that wait for requests to send.
 pub struct ClosedLoop {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
@@ -167,7 +167,7 @@ impl Answer {
     }
 }
 
-/// Whether it is all of one answer; panics unless the answer is good.
+/// True: the bytes are all of one answer. Panics unless the answer is a success.
 fn is_complete(bytes: &[u8]) -> bool {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);

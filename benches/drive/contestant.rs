@@ -21,7 +21,7 @@ enum Program {
     Ours(Node),
 }
 
-/// What a contestant has cost and done since its start.
+/// Costs and work of a contestant since its start.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Account {
     pub cpu: Duration,

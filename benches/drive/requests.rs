@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use rand::SeedableRng as _;
 use rand_distr::Distribution as _;
 
-/// What a request asks for.
+/// The endpoint of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
     /// `POST` of a hit to this path.
@@ -19,7 +19,7 @@ pub enum Ask {
     HitForBytes(usize),
 }
 
-/// Which sites and pages are asked about.
+/// The sites and pages of requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pages {
     /// In turn, on the first site.

@@ -13,8 +13,8 @@ use crate::rows::{Row, Server, What};
 
 pub struct Contestants {
     servers: BTreeMap<Server, Contestant>,
-    /// What our answer to a hit with figures, and to a query of them, would be on a bare server: the
-    /// body that makes the answer as long in all.
+    /// Lengths of a body that makes a bare server's answer as long as ours to a hit with figures, and to a
+    /// query of them.
     hit_bytes: usize,
     figures_bytes: usize,
 }

@@ -11,6 +11,7 @@ mod arguments;
 mod contestants;
 mod open;
 mod report;
+mod results;
 mod rows;
 mod run;
 mod targets;

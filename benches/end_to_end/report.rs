@@ -7,43 +7,10 @@ use crate::drive::cores::Cores;
 use crate::drive::table::Table;
 use crate::drive::{self, stats};
 use crate::open::OpenSample;
+use crate::results::Results;
 use crate::rows::Row;
 use crate::run::Sample;
 use crate::targets;
-
-/// The rounds, and what is asked of them.
-pub struct Results<'a> {
-    pub rows: &'a [Row],
-    pub rounds: &'a [Vec<Sample>],
-    pub open: &'a [Vec<OpenSample>],
-}
-
-impl Results<'_> {
-    fn place(&self, name: &str, connections: usize) -> Option<usize> {
-        self.rows.iter().position(|row| row.name == name && row.connections == connections)
-    }
-
-    /// A row's median.
-    pub fn median(&self, place: usize, value: impl Fn(&Sample) -> f64) -> f64 {
-        stats::median(self.rounds.iter().map(|round| value(&round[place])).collect())
-    }
-
-    /// The median of two rows' ratios, each within a round. None: a row was not driven.
-    pub fn ratio(&self, of: &str, to: &str, connections: usize, value: impl Fn(&Sample) -> f64) -> Option<f64> {
-        let (of, to) = (self.place(of, connections)?, self.place(to, connections)?);
-        Some(stats::median(self.rounds.iter().map(|round| value(&round[of]) / value(&round[to])).collect()))
-    }
-
-    pub fn value(&self, name: &str, connections: usize, value: impl Fn(&Sample) -> f64) -> Option<f64> {
-        Some(self.median(self.place(name, connections)?, value))
-    }
-
-    /// The median over the rounds of what `value` makes of each.
-    pub fn open(&self, value: impl Fn(&[OpenSample]) -> Option<f64>) -> Option<f64> {
-        let values: Vec<_> = self.open.iter().filter_map(|round| value(round)).collect();
-        (!values.is_empty()).then(|| stats::median(values))
-    }
-}
 
 pub fn print_and_keep(
     arguments: &Arguments,
@@ -62,13 +29,13 @@ pub fn print_and_keep(
     if !open.is_empty() {
         text += &format!("{}\n", open_loop(&results));
     }
-    let verdicts = targets::judge(&results);
+    let verdicts = targets::verdicts(&results);
     text += &targets::table(&verdicts).to_string();
     print!("{text}");
 
     let kept = json!({
         "commit": drive::commit(),
-        "time": chrono::Utc::now().to_rfc3339(),
+        "time": thongke::clock::now().to_rfc3339(),
         "quick": arguments.quick,
         "cores": cores.count,
         "rows": rows.iter().enumerate().map(|(at, row)| json!({
