@@ -60,6 +60,7 @@
 //! all who ask the same (`server::http::single_flight`).
 
 #![forbid(unsafe_code)]
+// A panic would abort the node and every hit in flight; the clock and queues: clippy.toml.
 
 pub mod app;
 pub mod bots;

@@ -13,7 +13,7 @@ use rustix::fd::OwnedFd;
 use super::requests::Requests;
 use super::stats;
 
-/// What a run of the client saw.
+/// The client's record of a run.
 #[derive(Debug, Default)]
 pub struct Drove {
     pub requests: u64,
@@ -22,7 +22,7 @@ pub struct Drove {
     pub nanos: Vec<u32>,
 }
 
-/// Keep-alive connections that wait for what they will be asked to send.
+/// Connections that wait for requests to send.
 pub struct ClosedLoop {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
@@ -51,13 +51,23 @@ impl ClosedLoop {
 
     /// Sends requests on all connections until the time is over, and takes all answers in.
     pub fn drive(&mut self, requests: &mut Requests, duration: Duration) -> Drove {
+        let deadline = Instant::now() + duration;
+        self.drive_while(requests, |now, _| now < deadline)
+    }
+
+    /// Sends so many requests (one per connection at least), and takes all answers in.
+    pub fn drive_count(&mut self, requests: &mut Requests, count: usize) -> Drove {
+        self.drive_while(requests, |_, sent| sent < count)
+    }
+
+    fn drive_while(&mut self, requests: &mut Requests, goes_on: impl Fn(Instant, usize) -> bool) -> Drove {
         let mut drove = Drove { nanos: Vec::with_capacity(1 << 20), ..Drove::default() };
         let started = Instant::now();
-        let deadline = started + duration;
         for connection in &mut self.connections {
             connection.send(requests.next());
         }
         let mut open = self.connections.len();
+        let mut sent = open;
         while open > 0 {
             self.events.clear();
             epoll::wait(&self.epoll, spare_capacity(&mut self.events), None).expect("epoll waits");
@@ -73,8 +83,9 @@ impl ClosedLoop {
                     *connection = Connection::open(self.address);
                     connection.register(&self.epoll, at);
                 }
-                if now < deadline {
+                if goes_on(now, sent) {
                     connection.send_at(requests.next(), now);
+                    sent += 1;
                 } else {
                     open -= 1;
                 }
@@ -156,7 +167,7 @@ impl Answer {
     }
 }
 
-/// Whether it is all of one answer; panics unless the answer is good.
+/// True: the bytes are all of one answer. Panics unless the answer is a success.
 fn is_complete(bytes: &[u8]) -> bool {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);

@@ -1,4 +1,4 @@
-//! Which core does what: the measured server has one to itself.
+//! Cores and their tasks: the measured server has one to itself.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub fn stay_on(core: usize) {
     sched_setaffinity(None, &set).expect("a thread may be kept on a core");
 }
 
-/// Runs `work` on a core; what it starts stays there. Then goes back to the cores of before.
+/// Runs `work` on a core, on which the processes that it starts stay, and returns to the cores of before.
 pub fn on_core<T>(core: usize, work: impl FnOnce() -> T) -> T {
     let before = sched_getaffinity(None).expect("the cores of the thread");
     stay_on(core);
@@ -41,7 +41,7 @@ pub fn on_core<T>(core: usize, work: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// What the calling thread has spent on a processor.
+/// CPU time of the calling thread.
 pub fn cpu_of_this_thread() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)

@@ -1,4 +1,4 @@
-//! What one sync costs here: the least that a durable hit can wait for.
+//! The cost of one sync here: the least that a durable hit can wait for.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -10,7 +10,7 @@ use super::stats;
 const BLOCK: [u8; 4096] = [7; 4096];
 const BLOCKS: u64 = 1024;
 
-/// A file that has its blocks already, written one after the other and then anew.
+/// A file that has its blocks already, which are written in turn, again and again.
 pub struct Blocks {
     file: File,
     next: u64,

@@ -1,4 +1,4 @@
-//! One request and its answer, for what is not measured.
+//! One request and its answer, outside of measurements.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

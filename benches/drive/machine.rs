@@ -1,4 +1,4 @@
-//! What else the machine was doing: figures of a busy one are worth little.
+//! Other work of the machine: figures of a busy one are worth little.
 
 use std::fs;
 use std::time::Duration;

@@ -1,10 +1,10 @@
-//! What the benches that start servers share: the servers, what they cost, and the clients that
-//! drive them.
+//! Shared by the benches that start servers: the servers, their costs, and the clients that drive them.
 
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
 pub mod baseline;
 pub mod closed_loop;
+pub mod contestant;
 pub mod cores;
 pub mod disk;
 pub mod exchange;
@@ -19,7 +19,7 @@ pub mod table;
 
 use std::path::PathBuf;
 
-/// Where benches keep their servers' files and their results: on the disk that `target` is on, since
+/// The folder of the servers' files and of results: on the disk that `target` is on, since
 /// a file system in memory syncs for nothing.
 pub fn directory() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);

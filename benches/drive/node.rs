@@ -9,6 +9,9 @@ use super::exchange;
 use super::process::Process;
 use super::requests::{ORIGIN, site_id};
 
+/// The program of this build.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_thongke");
+
 pub struct Node {
     pub process: Process,
     pub public: SocketAddr,
@@ -18,10 +21,14 @@ pub struct Node {
 impl Node {
     /// Starts a node with so many sites, and a quiet one, its files in `directory`.
     pub fn start(directory: &Path, sites: u32, redis: &[String]) -> Self {
+        Self::start_by(Command::new(PROGRAM), directory, sites, redis)
+    }
+
+    /// The same by another program, or by one that runs it.
+    pub fn start_by(mut command: Command, directory: &Path, sites: u32, redis: &[String]) -> Self {
         std::fs::create_dir_all(directory).expect("a directory for a node");
         let config = directory.join("thongke.toml");
         std::fs::write(&config, configuration(sites)).expect("a configuration can be written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_thongke"));
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--config"]).arg(config);
         command.arg("--data-dir").arg(directory.join("data"));
         command.args(redis.iter().flat_map(|url| ["--redis", url]));

@@ -13,7 +13,7 @@ use super::closed_loop::Connection;
 use super::requests::Requests;
 use super::stats;
 
-/// What the client saw of all requests that were due after its warm-up.
+/// The client's record of the requests that were due after its warm-up.
 #[derive(Debug, Default)]
 pub struct OpenDrove {
     /// From when a request was due to having its answer.

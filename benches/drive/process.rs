@@ -1,4 +1,4 @@
-//! A process that is measured, and ended when the bench is done with it.
+//! A process that is measured, and ended with the bench.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
@@ -10,7 +10,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` and waits until a line of its output makes `is_ready` give something.
+    /// Starts `command` and waits for the first line of its output in which `is_ready` finds something.
     pub fn start<T>(mut command: Command, is_ready: impl FnMut(&str) -> Option<T>) -> (Self, T) {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut process = Self::spawn(command);
@@ -19,7 +19,7 @@ impl Process {
         (process, found)
     }
 
-    /// The same for a program that tells on stderr.
+    /// The same for a program that writes to stderr.
     pub fn start_by_log<T>(mut command: Command, is_ready: impl FnMut(&str) -> Option<T>) -> (Self, T) {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = Self::spawn(command);

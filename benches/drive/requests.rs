@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use rand::SeedableRng as _;
 use rand_distr::Distribution as _;
 
-/// What a request asks for.
+/// The endpoint of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
     /// `POST` of a hit to this path.
@@ -19,7 +19,7 @@ pub enum Ask {
     HitForBytes(usize),
 }
 
-/// Which sites and pages are asked about.
+/// The sites and pages of requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pages {
     /// In turn, on the first site.
@@ -75,6 +75,14 @@ impl Requests {
             Pages::InTurn(_) | Pages::Sites(_) => Vec::new(),
         };
         Self { site_at: find(SITE_MARK), page_at: find(PAGE_MARK), bytes, pages, drawn, next: 0 }
+    }
+
+    /// The same requests, as long, in a form that the fast path leaves to hyper: `Connection` names
+    /// an option that nobody knows.
+    pub fn through_hyper(mut self) -> Self {
+        let option = self.bytes.windows(10).position(|window| window == b"keep-alive").expect("a kept connection");
+        self.bytes[option..option + 10].copy_from_slice(b"persistent");
+        self
     }
 
     pub fn next(&mut self) -> &[u8] {

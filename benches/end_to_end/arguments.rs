@@ -1,4 +1,4 @@
-//! What `cargo bench --bench end_to_end -- …` understands.
+//! The command line of `cargo bench --bench end_to_end -- …`.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub struct Arguments {
     /// Only the open loop
     #[arg(long)]
     pub open: bool,
-    /// What `cargo bench` adds of its own accord
+    /// The argument that `cargo bench` adds
     #[arg(long, hide = true)]
     bench: bool,
 }

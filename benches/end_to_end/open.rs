@@ -22,7 +22,7 @@ pub struct OpenSample {
     pub rate: u32,
     pub p50_ms: f64,
     pub p99_ms: f64,
-    /// How late the client sent them, which is a part of their latency.
+    /// Delay of the client in sending them, which is a part of their latency.
     pub late_p50_ms: f64,
     /// Of the server's process, for each request.
     pub cpu_us: f64,
@@ -31,7 +31,7 @@ pub struct OpenSample {
 pub const SYNC: &str = "fdatasync";
 /// A page after the other, so that there is always much to fold.
 pub const FOLDING: &str = "hit, folding";
-/// The same while an operator asks for one export after the other, each of which wants all folded.
+/// The same while an operator takes one export after the other, each of which folds everything first.
 const EXPORTING: &str = "hit, exporting";
 const FOLDED_PAGES: Pages = Pages::InTurn(100_000);
 pub const FOLDING_RATE: u32 = 10_000;
@@ -86,7 +86,7 @@ pub fn run(arguments: &Arguments, contestants: &Contestants, cores: Cores, direc
         .collect()
 }
 
-/// Runs `work`, if so wished while another thread asks the node for exports.
+/// Runs `work`; while it runs, another thread takes exports of the node if `is_exporting`.
 fn while_exporting<T>(node: &Node, is_exporting: bool, work: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(!is_exporting);
     std::thread::scope(|scope| {

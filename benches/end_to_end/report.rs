@@ -29,13 +29,13 @@ pub fn print_and_keep(
     if !open.is_empty() {
         text += &format!("{}\n", open_loop(&results));
     }
-    let verdicts = targets::judge(&results);
+    let verdicts = targets::verdicts(&results);
     text += &targets::table(&verdicts).to_string();
     print!("{text}");
 
     let kept = json!({
         "commit": drive::commit(),
-        "time": chrono::Utc::now().to_rfc3339(),
+        "time": thongke::clock::now().to_rfc3339(),
         "quick": arguments.quick,
         "cores": cores.count,
         "rows": rows.iter().enumerate().map(|(at, row)| json!({

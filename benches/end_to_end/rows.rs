@@ -3,7 +3,7 @@
 use crate::arguments::Arguments;
 use crate::drive::requests::{Ask, Pages};
 
-/// Which server a row drives.
+/// The server that a row drives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Server {
     /// hyper and nothing else.
@@ -27,7 +27,7 @@ impl Server {
     }
 }
 
-/// What is asked; bytes to match are known only when our server has answered.
+/// A request; the bytes to match are known only when our server has answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     Ask(Ask),

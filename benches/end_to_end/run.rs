@@ -9,7 +9,7 @@ use crate::drive::stats::percentile_ms;
 use crate::drive::{cores, machine};
 use crate::rows::Row;
 
-/// What a row gave in one round.
+/// A row's measurements in one round.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
 pub struct Sample {
     pub requests_per_second: f64,

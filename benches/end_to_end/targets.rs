@@ -1,4 +1,4 @@
-//! The targets that these rows can tell about.
+//! Targets, and whether these rows meet them.
 
 use crate::drive::table::Table;
 use crate::open::{FOLDING, FOLDING_RATE, OpenSample, SYNC};
@@ -13,7 +13,7 @@ pub struct Verdict {
     pub measured: Option<f64>,
 }
 
-pub fn judge(results: &Results<'_>) -> Vec<Verdict> {
+pub fn verdicts(results: &Results<'_>) -> Vec<Verdict> {
     let both = Sample::both_cpus_us;
     let cpu = |of, to, connections| results.ratio(of, to, connections, both);
     let verdict = |target, at_most, measured| Verdict { target, at_most, measured };

@@ -1,4 +1,4 @@
-//! What hits wait for, a commit, and what they don't, folding.
+//! A commit, for which hits wait, and folding, for which they don't.
 
 use std::path::Path;
 use std::sync::Arc;

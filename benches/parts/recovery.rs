@@ -39,7 +39,7 @@ pub fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What the disk holds at this moment.
+/// A copy of what the disk holds at this moment.
 fn copy(from: &Path) -> TempDir {
     let to = directory();
     for file in ["thongke.db", "thongke.db-wal"] {

@@ -1,4 +1,4 @@
-//! What counting visitors adds to a hit, and to an answer.
+//! The cost of counting visitors, per hit and per answer.
 
 use std::net::Ipv4Addr;
 

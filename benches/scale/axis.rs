@@ -14,7 +14,7 @@ use crate::drive::requests::{Ask, Pages, Requests};
 use crate::drive::stats::{median, percentile_ms};
 use crate::drive::table::Table;
 
-/// How much is done for a curve.
+/// The effort for a curve.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
     pub cores: Cores,
@@ -26,7 +26,7 @@ pub struct Effort {
     only: &'static [u32],
 }
 
-/// How folding is counted in.
+/// Ways to count folding in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Folding {
     /// All that a round has brought is folded at its end.

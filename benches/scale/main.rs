@@ -39,7 +39,7 @@ struct Arguments {
     /// `target/bench`
     #[arg(long, value_delimiter = ',')]
     sizes: Vec<u32>,
-    /// What `cargo bench` adds of its own accord
+    /// The argument that `cargo bench` adds
     #[arg(long, hide = true)]
     bench: bool,
 }

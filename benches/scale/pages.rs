@@ -30,7 +30,7 @@ pub fn measure(directory: &Path, effort: Effort) -> Value {
     value
 }
 
-/// How many page counters a stopped node's file holds, and how large it is.
+/// The number of page counters in a stopped node's file, and its size.
 fn of_file(directory: &Path) -> (f64, f64) {
     let file = directory.join("data/thongke.db");
     let connection = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a node's file");
@@ -43,7 +43,7 @@ fn of_file(directory: &Path) -> (f64, f64) {
     (counters, in_use)
 }
 
-/// What a page counter takes in Redis, with one source.
+/// Bytes that a page counter takes in Redis, with one source.
 pub fn measure_bytes_in_redis(directory: &Path, effort: Effort) -> Value {
     let pages = if effort.quick { 500 } else { 10_000 };
     let redis = on_core(effort.cores.redis, || RedisServer::start(directory));

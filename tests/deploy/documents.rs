@@ -152,18 +152,19 @@ fn anchor(heading: &str) -> String {
         .collect()
 }
 
-/// Files that the package has at the same place below its documents as the repository: the assets of
-/// `Cargo.toml` whose folder is the same on both sides.
+/// Files that the package has at the same place below its documents as the repository: lines of
+/// `deploy/debian/package` whose folder is the same on both sides.
 fn packaged() -> BTreeSet<PathBuf> {
-    let manifest = page("Cargo.toml");
-    let assets = manifest.lines().filter_map(|line| {
-        let mut words = line.trim().strip_prefix("[\"")?.split("\", \"");
-        Some((words.next()?, words.next()?.strip_prefix("usr/share/doc/thongke/")?))
+    let script = page("deploy/debian/package");
+    let lines = script.lines().filter_map(|line| line.strip_prefix("put 644 $doc")?.split_once(' '));
+    let assets = lines.flat_map(|(folder, sources)| {
+        let sources = sources.split(' ').map(|source| source.trim_start_matches("./"));
+        sources.map(move |source| (source, folder.trim_start_matches('/')))
     });
     let mut files = BTreeSet::new();
     for (source, folder) in assets {
         let (from, name) = source.rsplit_once('/').unwrap_or(("", source));
-        if from != folder.trim_end_matches('/') {
+        if from != folder {
             continue;
         }
         let (start, end) = name.split_once('*').unwrap_or((name, ""));

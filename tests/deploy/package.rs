@@ -10,28 +10,12 @@ use crate::node::PROGRAM;
 const CONFIG: &str = "/etc/thongke/thongke.toml";
 const DATA: &str = "/var/lib/thongke";
 
-/// A package of this program, as `cargo deb` makes it.
+/// A package of this program.
 fn build(folder: &Path, version: &str) -> PathBuf {
-    let release = folder.join("target/release");
-    std::fs::create_dir_all(&release).unwrap();
-    std::fs::copy(PROGRAM, release.join("thongke")).unwrap();
-    run(Command::new(project("deploy/debian/manual")).args([Path::new(PROGRAM), &release.join("manual")]));
+    let manual = folder.join("manual");
+    run(Command::new(project("deploy/debian/manual")).args([Path::new(PROGRAM), &manual]));
     let package = folder.join(format!("{version}.deb"));
-    run(Command::new(env!("CARGO"))
-        .args([
-            "deb",
-            "--quiet",
-            "--no-build",
-            "--strip",
-            "--no-dbgsym",
-            "--fast",
-            "--deb-version",
-            version,
-            "--output",
-        ])
-        .arg(&package)
-        .current_dir(project("."))
-        .env("CARGO_TARGET_DIR", folder.join("target")));
+    run(Command::new(project("deploy/debian/package")).arg(PROGRAM).args([&manual, &package]).arg(version));
     package
 }
 
