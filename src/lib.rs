@@ -63,6 +63,7 @@
 
 pub mod app;
 pub mod bots;
+pub mod change_feed;
 pub mod clock;
 pub mod command_line;
 pub mod config;

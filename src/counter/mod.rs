@@ -39,5 +39,5 @@ pub use site::{RegisteredSite, Site, SiteId, SiteNumber, Sites};
 pub use source::Source;
 pub use span::{Span, Week};
 pub use tally::{Arrival, Hit, Tally};
-pub use title::PageTitle;
+pub use title::{ChangedTitle, GivenTitle, PageTitle};
 pub use visitor::{Minute, Salt, Visit, VisitorCounts, Window};
