@@ -432,7 +432,7 @@ impl redis::node::Node for Node {
     }
 
     fn wanted(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
-        self.ledger.publication().take_to_read(site)
+        self.ledger.publication().counters_to_read(site)
     }
 
     fn saw(&self, site: SiteNumber, sightings: Vec<Sighting>) {

@@ -27,8 +27,8 @@
 //! commits. No lock is held during an await or a sync.
 //!
 //! # Rooms
-//! `error` is below all. `sqlite` is used by `memory`, that by `fold`, that by `query` and `commit`, and the files beside
-//! this one by nobody but it.
+//! Imports go one way: `error` <- `sqlite` <- `memory` <- `fold` <- `query` and `commit` <- the files beside this one,
+//! which hold the methods of [`Ledger`] by subject.
 
 mod backup;
 mod check;

@@ -36,8 +36,8 @@ impl Publication {
     }
 
     /// The site's counters to read from Redis, each with the sources to ask for.
-    pub fn take_to_read(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
-        self.state.counters.get(site).map(|counters| counters.take_to_read(Some(&self.run))).unwrap_or_default()
+    pub fn counters_to_read(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
+        self.state.counters.get(site).map(|counters| counters.counters_to_read(Some(&self.run))).unwrap_or_default()
     }
 
     /// Takes over Redis's totals of a site's counters.

@@ -272,8 +272,8 @@ impl World {
                     let (day, address) = (day(*on), PageAddress::from_stored(PAGES[*page]));
                     let hit = || Hit { site: node.sites[*site].number, day, page: address.clone() };
                     let waiting: Vec<_> = (0..*hits).map(|_| node.ledger.count(hit())).collect();
-                    for durable in waiting {
-                        durable.await.unwrap();
+                    for future in waiting {
+                        future.await.unwrap();
                     }
                     model.count(*site, day, PAGES[*page], (*hits).into());
                 }

@@ -40,8 +40,8 @@ fn hit(site: SiteNumber, on: u32, page: &str) -> Hit {
 
 async fn count(ledger: &Ledger, hits: impl IntoIterator<Item = Hit>) {
     let waiting: Vec<_> = hits.into_iter().map(|hit| ledger.count(hit)).collect();
-    for durable in waiting {
-        durable.await.unwrap();
+    for future in waiting {
+        future.await.unwrap();
     }
 }
 

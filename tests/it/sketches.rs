@@ -99,8 +99,8 @@ proptest! {
                     Step::Visitors(visitors) => {
                         let arrivals: Vec<_> = visitors.into_iter().map(|visitor| arrival(visitor, now)).collect();
                         let waiting: Vec<_> = arrivals.iter().cloned().map(|arrival| ledger.count(arrival)).collect();
-                        for durable in waiting {
-                            durable.await.unwrap();
+                        for future in waiting {
+                            future.await.unwrap();
                         }
                         for arrival in arrivals {
                             let Arrival::Hit { hit, visit: Some(visit) } = arrival else { panic!("{arrival:?}") };

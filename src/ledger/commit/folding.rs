@@ -180,7 +180,7 @@ impl Folding {
         self.titles_are_due
     }
 
-    /// True if the journal goes beyond the fold. The unfolded hits may be empty all the same: rows of reloads alone
+    /// True if the journal has rows after the fold. The unfolded hits may be empty all the same: rows of reloads alone
     /// are folded too, so that they can be pruned.
     fn has_unfolded(&self, last_row: i64) -> bool {
         last_row > self.progress.mark().target
@@ -419,7 +419,7 @@ mod tests {
         assert!(!folding.start_now(3, Some(RUN)));
         let written = titles::read(&file, SITE, &[page("/a")]).unwrap();
         assert_eq!(written[0].as_ref().map(|given| given.title.clone()), PageTitle::of("Tin"));
-        // The title of a page without a number waits for the next fold, and holds nobody up.
+        // The title of a page without a number waits for the next fold and delays no caller.
         assert!(!folding.titles_are_due() && !folding.state.titles.queue().is_empty());
         assert_eq!(folding.state.feed.take_titles(9).len(), 1);
         assert_eq!(folding.state.feed.take_pages().len(), 2);

@@ -243,7 +243,7 @@ impl SiteCounters {
 
     /// The counters to read from Redis: the total, and those with a recent query. Each with the sources of which
     /// Redis may know less than this node.
-    pub fn take_to_read(&self, run: Option<&Source>) -> Vec<(Period, Vec<Source>)> {
+    pub fn counters_to_read(&self, run: Option<&Source>) -> Vec<(Period, Vec<Source>)> {
         let mut counters = self.lock();
         let wanted =
             counters.each.iter_mut().filter(|(period, counter)| counter.reads_left > 0 || *period == Period::Total);
@@ -517,7 +517,7 @@ mod tests {
     fn the_first_hit_is_shown_though_redis_was_read_before_it() {
         let site = SiteCounters::default();
         site.load(Period::Total, Some(1), &[], false);
-        let to_read = site.take_to_read(Some(&run()));
+        let to_read = site.counters_to_read(Some(&run()));
         assert_eq!(to_read, [(Period::Total, vec![run()])]);
         site.add(today(), 1, 1);
         assert_eq!(shown_after(&site, seen(0, None)), 1);
@@ -563,7 +563,7 @@ mod tests {
         let site = site_with(10);
         let today = Day::from_ymd(2024, 6, 17).unwrap();
         site.load(Period::Day(today), Some(1), &[], false);
-        let is_to_read = || site.take_to_read(None).iter().any(|(period, _)| *period == Period::Day(today));
+        let is_to_read = || site.counters_to_read(None).iter().any(|(period, _)| *period == Period::Day(today));
         assert!(!is_to_read());
         assert!(!site.hits(&[Period::Day(today)]).unwrap().were_read);
         assert!(is_to_read());
@@ -576,7 +576,7 @@ mod tests {
         assert_eq!(reads, usize::from(READS_AFTER_QUERY));
         // The last read may be long ago.
         assert!(!site.hits(&[Period::Day(today)]).unwrap().were_read);
-        assert!(site.take_to_read(None).iter().any(|(period, _)| *period == Period::Total));
+        assert!(site.counters_to_read(None).iter().any(|(period, _)| *period == Period::Total));
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl PageAdmission {
         }
     }
 
-    /// Decides about a page above the cap when nobody can say if it is known. True: it counts.
+    /// Decides about a page above the cap if it can't be found out whether it is known. True: it counts.
     pub fn admit_unknowable(&self, site: SiteNumber, day: Day, page: &PageAddress, cap: u32) -> bool {
         let mut sites = self.lock();
         let of_site = sites.get_mut(site).filter(|of_site| of_site.pages.day() == day);

@@ -140,7 +140,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Makes statements keep their first plan. By default SQLite plans some anew for each other bound value,
+/// Makes statements keep their first plan. By default SQLite plans some again for other bound values,
 /// which was most of the cost of a site's first hit of a day.
 fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())

@@ -45,7 +45,7 @@ pub fn delete(connection: &Connection, salts: &[(SiteNumber, Day)]) -> rusqlite:
     Ok(())
 }
 
-/// Deletes all salts, without a trace, from a copy of the file that nobody else has open.
+/// Deletes all salts, without a trace, from a copy of the file that no other connection has open.
 pub fn delete_all(copy: &Connection) -> rusqlite::Result<()> {
     // In memory: a journal on disk would hold the deleted salts.
     copy.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA secure_delete = ON; DELETE FROM salts;")
