@@ -269,7 +269,7 @@ fn an_agreed_salt_takes_the_place_of_a_nodes_own_and_survives_a_restart() {
 fn a_file_of_the_first_format_is_taken_over_with_its_journal() {
     let directory = TempDir::new().unwrap();
     let file = Connection::open(directory.path().join("thongke.db")).unwrap();
-    file.execute_batch(include_str!("../../src/ledger/schema.sql")).unwrap();
+    file.execute_batch(include_str!("../../src/ledger/sqlite/migrations/0001_counts.sql")).unwrap();
     let mut tally = Tally::default();
     tally.add_many(hit(noon()), 3);
     let mut row = Vec::new();
