@@ -14,6 +14,7 @@
 //! counter                 the pure core: sites, periods, pages, hits, tallies, figures
 //! bots                    hits that are no reader's: the lists, the kinds, how many of which
 //! ledger                  the node's durable counter: one SQLite file, one thread that writes it
+//! change_feed             changes that wait for publication, noted by the ledger
 //! redis                   publication of the file's counts, and the other nodes' counts from there
 //! server                  HTTP: the public and the admin listener
 //! web                     the widget script and the demo page
@@ -22,7 +23,7 @@
 //! ```
 //! Dependencies go one way. `counter` does no I/O, reads no clock, waits for nothing, and knows none
 //! of the others. `ledger`, `redis` and `server` know `counter` and `metrics`, not one another
-//! (`server` also knows `bots`): what `server` and `redis` need of the node they say in a trait
+//! (`server` also knows `bots`, `ledger` the `change_feed`): what `server` and `redis` need of the node they say in a trait
 //! (`server::ports::Node`, `redis::node::Node`), and `app` answers with the ledger. A test holds these
 //! lines.
 //!
@@ -32,12 +33,12 @@
 //! is read and answered in `server::fast_path`; any other goes through hyper (`server::driver`) to its endpoint
 //! (`server::routes`). Both paths share requests and replies (`server::hot_endpoints`): site, page and
 //! origin are checked by `server::hit`, and the resulting [`counter::Hit`] joins the worker's batch
-//! (`ledger::hand_over`), which a task hands to the committer once no more hits are at hand (or a
+//! (`ledger::commit`), which a task hands to the committer once no more hits are at hand (or a
 //! millisecond is over). The committer takes all batches that have come while it wrote the last, sums
 //! them into one [`counter::Tally`], writes that as one journal row, and syncs. It changes the figures
 //! in memory and wakes the batches; each hit is answered with the figures.
 //!
-//! A url that this worker does not know from earlier today is first admitted (`ledger::admission`): a day has a
+//! A url that this worker does not know from earlier today is first admitted (`ledger::memory::page_admission`): a day has a
 //! bounded number of new pages, and a hit of one too many counts under `(other)`, unless the page is
 //! found in the file or, known to another node, in Redis.
 //!
@@ -55,7 +56,7 @@
 //! (`server::public::figures`).
 //!
 //! Pages and history are not kept in memory. A reader of their own reads the file
-//! (`ledger::pages`), adds what is journalled and not folded (`ledger::tail`), and what Redis has
+//! (`ledger::query::pages`), adds what is journalled and not folded (`ledger::fold::unfolded`), and what Redis has
 //! besides is read for the occasion (`redis::queries`); a worker makes an answer once a second for
 //! all who ask the same (`server::http::single_flight`).
 
@@ -64,6 +65,7 @@
 
 pub mod app;
 pub mod bots;
+pub mod change_feed;
 pub mod clock;
 pub mod command_line;
 pub mod config;

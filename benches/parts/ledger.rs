@@ -31,8 +31,8 @@ pub fn runtime() -> LocalRuntime {
 
 pub async fn count(ledger: &Ledger, hits: impl IntoIterator<Item = Hit>) {
     let waiting: Vec<_> = hits.into_iter().map(|hit| ledger.count(hit)).collect();
-    for durable in waiting {
-        durable.await.expect("the disk takes hits");
+    for future in waiting {
+        future.await.expect("the disk takes hits");
     }
 }
 

@@ -43,11 +43,11 @@ pub fn bench(criterion: &mut Criterion) {
             });
         });
         group.bench_function(BenchmarkId::new("decode", batch), |bencher| bencher.iter(|| Tally::decode(&row)));
-        let tail = sum(&self::hits(10_000, 100_000));
-        group.bench_function(BenchmarkId::new("merge into a tail", batch), |bencher| {
+        let unfolded = sum(&self::hits(10_000, 100_000));
+        group.bench_function(BenchmarkId::new("merge into unfolded hits", batch), |bencher| {
             bencher.iter_batched_ref(
-                || (tail.clone(), tally.clone()),
-                |(tail, tally)| tail.merge(std::mem::take(tally)),
+                || (unfolded.clone(), tally.clone()),
+                |(unfolded, tally)| unfolded.merge(std::mem::take(tally)),
                 BatchSize::LargeInput,
             );
         });

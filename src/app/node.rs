@@ -11,11 +11,11 @@ use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Findings, Kind, Repair, Verification};
 use crate::counter::{
-    Arrival, ChangedPage, ClientPrefix, Contribution, Day, PageAddress, PageTitle, Period, RegisteredSite, Salt,
-    SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
+    Arrival, ChangedPage, ChangedTitle, ClientPrefix, Contribution, Day, PageAddress, PageTitle, Period,
+    RegisteredSite, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
 };
-use crate::ledger::{Ledger, LiveHits, NotDurable, Seen, TOP_MAX};
-use crate::redis::node::{ChangedTitle, RowKey, Sighting};
+use crate::ledger::{Ledger, LedgerError, RemoteCounter, SiteHits, TOP_MAX};
+use crate::redis::node::{RowKey, Sighting};
 use crate::redis::{self, Publication};
 use crate::server;
 use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
@@ -64,7 +64,7 @@ impl Node {
     }
 
     /// Deletes what of visitors is over.
-    pub async fn forget_visitors(&self) -> Result<(), NotDurable> {
+    pub async fn forget_visitors(&self) -> Result<(), LedgerError> {
         self.ledger.forget_visitors(&self.current_sites(), (self.now)()).await
     }
 
@@ -86,7 +86,7 @@ impl Node {
         site: &RegisteredSite,
         pages: Vec<PageAddress>,
     ) -> Result<Vec<Option<PageTitle>>, Unavailable> {
-        let own = self.ledger.titles(site.number, pages.clone()).await.map_err(unavailable)?;
+        let own = self.ledger.pages().titles(site.number, pages.clone()).await.map_err(unavailable)?;
         let shared = match self.publication.get() {
             None => None,
             Some(publication) => publication.titles(&site.site, &pages).await,
@@ -94,7 +94,12 @@ impl Node {
         let Some(shared) = shared else { return Ok(own.into_iter().map(|own| Some(own?.title)).collect()) };
         let latest = pages.into_iter().zip(own).zip(shared).map(|((page, own), shared)| match (own, shared) {
             (Some(own), shared) if shared.as_ref().is_none_or(|(given_ms, _)| own.given_ms > *given_ms) => {
-                self.ledger.title_lacks((site.number, page, own.clone()));
+                self.ledger.changes().note_title(ChangedTitle {
+                    site: site.number,
+                    page,
+                    title: own.title.clone(),
+                    given_ms: own.given_ms,
+                });
                 Some(own.title)
             }
             (_, shared) => shared.map(|(_, title)| title),
@@ -120,7 +125,7 @@ fn or_own(shared: Option<Vec<i64>>, own: Vec<i64>) -> Read<i64> {
     }
 }
 
-fn unavailable(error: NotDurable) -> Unavailable {
+fn unavailable(error: LedgerError) -> Unavailable {
     Unavailable { reason: error.0.to_string() }
 }
 
@@ -148,11 +153,11 @@ impl server::ports::Node for Node {
     }
 
     async fn hits(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Counts, Unavailable> {
-        let LiveHits { mut hits, mut version, were_read } =
+        let SiteHits { mut hits, mut version, were_read } =
             self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         if !were_read && let Some(publication) = self.publication.get() {
             publication.read_again(site.number).await;
-            LiveHits { hits, version, .. } = self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
+            SiteHits { hits, version, .. } = self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         }
         Ok(Counts { hits, version, stale: self.is_stale() })
     }
@@ -191,14 +196,14 @@ impl server::ports::Node for Node {
             None => Some(false),
             Some(publication) => publication.knows_page(&site.site, &page).await,
         };
-        match self.ledger.admit(site, day, &page, client, elsewhere).await {
+        match self.ledger.pages().admit(site, day, &page, client, elsewhere).await {
             None => page,
             Some(_) => PageAddress::other(),
         }
     }
 
     fn note_title(&self, site: &RegisteredSite, page: &PageAddress, title: &str) {
-        self.ledger.titled(site.number, page, title, (self.now)().timestamp_millis());
+        self.ledger.pages().note_title(site.number, page, title, (self.now)().timestamp_millis());
     }
 
     async fn page_hits(
@@ -207,7 +212,7 @@ impl server::ports::Node for Node {
         pages: &[PageAddress],
         periods: &[Period],
     ) -> Result<Read<i64>, Unavailable> {
-        let counts = self.ledger.page_counts(site.number, pages.to_vec(), periods.to_vec());
+        let counts = self.ledger.pages().counts(site.number, pages.to_vec(), periods.to_vec());
         let known = counts.await.map_err(unavailable)?;
         let own = known.iter().map(|known| known.sum).collect();
         let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
@@ -223,7 +228,7 @@ impl server::ports::Node for Node {
         limit: usize,
     ) -> Result<Read<TopPage>, Unavailable> {
         let limit = limit.min(TOP_MAX);
-        let own = self.ledger.top_pages(site.number, period).await.map_err(unavailable)?;
+        let own = self.ledger.pages().top(site.number, period).await.map_err(unavailable)?;
         let shared = match self.publication.get() {
             None => None,
             Some(publication) => publication.top_pages(&site.site, period, limit).await,
@@ -244,7 +249,7 @@ impl server::ports::Node for Node {
     }
 
     async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
-        let known = self.ledger.site_counts(site.number, periods).await.map_err(unavailable)?;
+        let known = self.ledger.pages().history(site.number, periods).await.map_err(unavailable)?;
         let own = known.iter().map(|known| known.sum).collect();
         let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
         let counters: Vec<_> = periods.iter().copied().zip(known).collect();
@@ -331,23 +336,23 @@ impl redis::node::Node for Node {
     }
 
     fn take_changed_sites(&self, limit: usize) -> Vec<(SiteNumber, Instant)> {
-        self.ledger.take_changed_sites(limit)
+        self.ledger.changes().take_sites(limit)
     }
 
     fn put_back_changed_site(&self, site: SiteNumber, since: Instant) {
-        self.ledger.put_back_changed_site(site, since);
+        self.ledger.changes().put_back_site(site, since);
     }
 
     fn note_changed_site(&self, site: SiteNumber) {
-        self.ledger.note_changed_site(site);
+        self.ledger.changes().note_site(site);
     }
 
     fn oldest_site_change(&self) -> Option<Instant> {
-        self.ledger.oldest_site_change()
+        self.ledger.changes().oldest_site()
     }
 
     fn recent(&self, site: SiteNumber) -> Vec<Contribution> {
-        self.ledger.recent(site)
+        self.ledger.publication().recent(site)
     }
 
     fn run(&self) -> &Source {
@@ -355,26 +360,23 @@ impl redis::node::Node for Node {
     }
 
     fn take_changed_pages(&self) -> Vec<ChangedPage> {
-        self.ledger.take_changed_pages()
+        self.ledger.changes().take_pages()
     }
 
     fn has_changed_pages(&self) -> bool {
-        self.ledger.has_changed_pages()
+        self.ledger.changes().has_pages()
     }
 
     fn has_many_changed_pages(&self) -> bool {
-        self.ledger.has_many_changed_pages()
+        self.ledger.changes().has_many_pages()
     }
 
     fn take_changed_titles(&self, limit: usize) -> Vec<ChangedTitle> {
-        let taken = self.ledger.take_changed_titles(limit).into_iter();
-        taken
-            .map(|(site, page, given)| ChangedTitle { site, page, title: given.title, given_ms: given.given_ms })
-            .collect()
+        self.ledger.changes().take_titles(limit)
     }
 
     fn take_overflowed_sites(&self) -> Vec<SiteNumber> {
-        self.ledger.take_overflowed_sites()
+        self.ledger.changes().take_overflowed()
     }
 
     async fn rows(
@@ -385,7 +387,12 @@ impl redis::node::Node for Node {
         unpublished_only: bool,
     ) -> Result<Vec<(RowKey, Contribution)>, String> {
         let after = after.map_or((0, -1, -1), |key| (key.period, key.page, key.source));
-        let rows = self.ledger.rows(site, after, limit, unpublished_only).await.map_err(|error| error.to_string())?;
+        let rows = self
+            .ledger
+            .publication()
+            .rows(site, after, limit, unpublished_only)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(rows
             .into_iter()
             .map(|((period, page, source), contribution)| (RowKey { period, page, source }, contribution))
@@ -393,38 +400,42 @@ impl redis::node::Node for Node {
     }
 
     async fn unpublished_sites(&self) -> Result<Vec<SiteNumber>, String> {
-        self.ledger.unpublished_sites().await.map_err(|error| error.to_string())
+        self.ledger.publication().unpublished_sites().await.map_err(|error| error.to_string())
     }
 
     async fn published_sources(&self, site: SiteNumber, limit: usize) -> Result<Vec<Source>, String> {
-        self.ledger.published_sources(site, limit).await.map_err(|error| error.to_string())
+        self.ledger.publication().published_sources(site, limit).await.map_err(|error| error.to_string())
     }
 
     async fn own_sources(&self, site: SiteNumber) -> Result<Vec<Source>, String> {
-        self.ledger.own_sources(site).await.map_err(|error| error.to_string())
+        self.ledger.publication().own_sources(site).await.map_err(|error| error.to_string())
     }
 
     async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) {
-        if let Err(error) = self.ledger.mark_published(site, sources).await {
+        if let Err(error) = self.ledger.publication().mark_published(site, sources).await {
             // Harmless: they are published again after the next start.
             tracing::debug!("could not note what is published: {error}");
         }
     }
 
     fn wanted(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
-        self.ledger.wanted(site)
+        self.ledger.publication().counters_to_read(site)
     }
 
     fn saw(&self, site: SiteNumber, sightings: Vec<Sighting>) {
         let seen: Vec<_> = sightings
             .iter()
-            .map(|sighting| Seen { period: sighting.period, total: sighting.total, contributed: &sighting.contributed })
+            .map(|sighting| RemoteCounter {
+                period: sighting.period,
+                total: sighting.total,
+                contributed: &sighting.contributed,
+            })
             .collect();
-        self.ledger.saw(site, &seen);
+        self.ledger.publication().apply_remote(site, &seen);
     }
 
     async fn learn(&self, site: SiteNumber, contributions: Vec<Contribution>) {
-        if let Err(error) = self.ledger.merge(site, contributions, true).await {
+        if let Err(error) = self.ledger.publication().merge_remote(site, contributions).await {
             tracing::debug!("could not keep what Redis knows: {error}");
         }
     }
@@ -432,23 +443,23 @@ impl redis::node::Node for Node {
 
 impl redis::visitors::Node for Node {
     fn take_changed_visitors(&self, limit: usize) -> Vec<SiteNumber> {
-        self.ledger.take_changed_visitors(limit)
+        self.ledger.changes().take_visitors(limit)
     }
 
     fn take_sketches(&self, site: SiteNumber) -> Vec<(Window, Sketch)> {
-        self.ledger.take_sketches(site)
+        self.ledger.publication().take_sketches(site)
     }
 
     fn put_back_sketches(&self, site: SiteNumber, windows: &[Window]) {
-        self.ledger.put_back_sketches(site, windows);
+        self.ledger.publication().put_back_sketches(site, windows);
     }
 
     fn publish_all_visitors_again(&self) {
-        self.ledger.publish_all_visitors_again();
+        self.ledger.publication().publish_all_sketches_again();
     }
 
     async fn visitor_estimates(&self, site: SiteNumber) -> Result<Vec<(Day, u64)>, String> {
-        self.ledger.visitor_estimates(site).await.map_err(|error| error.to_string())
+        self.ledger.publication().visitor_estimates(site).await.map_err(|error| error.to_string())
     }
 
     async fn shown_windows(&self, site: &RegisteredSite) -> Vec<Window> {
@@ -461,7 +472,7 @@ impl redis::visitors::Node for Node {
     }
 
     fn saw_visitors(&self, site: SiteNumber, window: Window, sketch: &Sketch) {
-        self.ledger.saw_visitors(site, window, sketch);
+        self.ledger.publication().apply_remote_sketch(site, window, sketch);
     }
 
     fn salts_to_share(&self) -> Vec<(SiteNumber, Day)> {

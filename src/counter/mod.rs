@@ -40,5 +40,5 @@ pub use site::{RegisteredSite, Site, SiteId, Sites};
 pub use source::Source;
 pub use span::{Span, Week};
 pub use tally::{Arrival, Hit, Tally};
-pub use title::PageTitle;
+pub use title::{ChangedTitle, GivenTitle, PageTitle};
 pub use visitor::{Minute, Salt, Visit, VisitorCounts, Window};

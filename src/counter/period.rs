@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
 
 /// A calendar day in the site's time zone.
@@ -44,6 +44,18 @@ impl Day {
 
     pub fn next(self) -> Self {
         Self(self.0.succ_opt().unwrap_or(self.0))
+    }
+
+    /// The instant at which the next day begins in `time_zone`. If its midnight is skipped, it begins when the clocks
+    /// have gone on; if its midnight comes twice, with the first.
+    pub fn ends_at(self, time_zone: Tz) -> DateTime<Utc> {
+        /// Gaps end at a quarter of an hour, and the longest is the day that Samoa skipped.
+        const QUARTERS_MAX: i64 = 24 * 4;
+        let midnight = self.next().0.and_time(NaiveTime::MIN);
+        let first =
+            |quarters| time_zone.from_local_datetime(&(midnight + TimeDelta::minutes(15 * quarters))).earliest();
+        let end = (0..=QUARTERS_MAX).find_map(first);
+        end.map_or_else(|| midnight.and_utc(), |end| end.with_timezone(&Utc))
     }
 
     pub fn date(self) -> NaiveDate {
@@ -320,6 +332,28 @@ mod tests {
             if let Ok(period) = text.parse::<Period>() {
                 prop_assert_eq!(period.to_string(), text);
             }
+        }
+    }
+
+    #[test]
+    fn a_day_ends_at_midnight_or_when_the_clocks_have_skipped_it() {
+        use chrono_tz::{Africa, America, Asia, Pacific};
+        for (zone, year, month, day, end) in [
+            (Asia::Ho_Chi_Minh, 2024, 6, 17, "2024-06-17T17:00:00Z"),
+            (America::Santiago, 2024, 9, 7, "2024-09-08T04:00:00Z"),
+            (Asia::Beirut, 2024, 3, 30, "2024-03-30T22:00:00Z"),
+            (America::Sao_Paulo, 2018, 11, 3, "2018-11-04T03:00:00Z"),
+            (Africa::Cairo, 2024, 4, 25, "2024-04-25T22:00:00Z"),
+            (America::Havana, 2024, 3, 9, "2024-03-10T05:00:00Z"),
+            // A whole day is skipped.
+            (Pacific::Apia, 2011, 12, 29, "2011-12-30T10:00:00Z"),
+            // Midnight comes twice: 01:00 goes back to 00:00.
+            (America::Havana, 2024, 11, 2, "2024-11-03T04:00:00Z"),
+        ] {
+            let day = Day::from_ymd(year, month, day).unwrap();
+            let ends = day.ends_at(zone);
+            assert_eq!(ends, end.parse::<DateTime<Utc>>().unwrap(), "{zone} {day}");
+            assert!(Day::at(ends, zone) > day && Day::at(ends - TimeDelta::seconds(1), zone) == day, "{zone} {day}");
         }
     }
 }

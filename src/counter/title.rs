@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use unicode_normalization::UnicodeNormalization as _;
 
+use super::{PageAddress, SiteNumber};
+
 /// Longest title in characters; the rest is cut off.
 const CHARS_MAX: usize = 200;
 
@@ -42,6 +44,24 @@ impl PageTitle {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// A title with the time it was given: of several the latest holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenTitle {
+    pub title: PageTitle,
+    /// Unix milliseconds.
+    pub given_ms: i64,
+}
+
+/// A page's new title.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedTitle {
+    pub site: SiteNumber,
+    pub page: PageAddress,
+    pub title: PageTitle,
+    /// Unix milliseconds.
+    pub given_ms: i64,
 }
 
 /// Marks that reorder the text around them, that can't be seen at all, or that stand for what was no

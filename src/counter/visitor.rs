@@ -13,7 +13,7 @@
 use std::fmt;
 use std::hash::Hasher as _;
 
-use chrono::{DateTime, NaiveTime, TimeDelta, TimeZone as _, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use siphasher::sip::SipHasher24;
 
@@ -176,7 +176,7 @@ impl Window {
         match self.minute {
             Some(minute) => i64::from(minute.0 + ONLINE_MINUTES) * 60 + EXPIRY_SLACK_S,
             // It is yesterday's until the end of the next day; another for nodes that were away.
-            None => end_of(self.day.next().next(), zone),
+            None => self.day.next().next().ends_at(zone).timestamp(),
         }
     }
 }
@@ -220,21 +220,14 @@ pub fn is_salt_over(day: Day, now: DateTime<Utc>, site: &Site) -> bool {
 
 /// The Unix second at which a day's salt expires in Redis.
 pub fn salt_expiry(day: Day, zone: Tz) -> i64 {
-    end_of(day, zone) + i64::from(ONLINE_MINUTES) * 60 + EXPIRY_SLACK_S
-}
-
-/// The Unix second at which a day ends.
-fn end_of(day: Day, zone: Tz) -> i64 {
-    let midnight = day.next().date().and_time(NaiveTime::MIN);
-    // A zone whose clocks skip this midnight: its day begins when the clocks have gone on.
-    let end = zone.from_local_datetime(&midnight).earliest();
-    let end = end.or_else(|| zone.from_local_datetime(&(midnight + TimeDelta::hours(1))).earliest());
-    end.map_or_else(|| midnight.and_utc().timestamp(), |time| time.timestamp())
+    day.ends_at(zone).timestamp() + i64::from(ONLINE_MINUTES) * 60 + EXPIRY_SLACK_S
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use chrono::TimeDelta;
 
     use super::*;
 
@@ -316,12 +309,5 @@ mod tests {
         assert!(is_over("2024-06-17T17:04:00Z"));
         assert_eq!(salt_expiry(day, ZONE), at("2024-06-17T17:06:00Z").timestamp());
         assert_eq!(Window::of_day(day).expiry(ZONE), at("2024-06-19T17:00:00Z").timestamp());
-    }
-
-    #[test]
-    fn a_day_whose_next_midnight_is_skipped_ends_when_the_clocks_have_gone_on() {
-        // Cuba goes from 00:00 to 01:00.
-        let day = Day::from_ymd(2024, 3, 9).unwrap();
-        assert_eq!(end_of(day, chrono_tz::America::Havana), at("2024-03-10T05:00:00Z").timestamp());
     }
 }

@@ -1,19 +1,20 @@
-//! A copy of the node's file while the node runs: one moment's, whole, and checked.
+//! Backups: a checked copy of one snapshot of the node's file, made while the node runs.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use super::{sketches, store};
+use super::sqlite::tables::salts;
+use super::sqlite::{file, migrations};
 
-/// Why there is no backup. An unfinished copy is removed.
+/// A failed backup. The unfinished copy is removed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    #[error("{} exists; a backup replaces nothing, name a new file", .0.display())]
+    #[error("{} exists; a backup replaces no file: name a new one", .0.display())]
     Exists(PathBuf),
     #[error("there is no {}; is this the data directory?", .0.display())]
-    Nothing(PathBuf),
+    Missing(PathBuf),
     #[error("can't write the backup {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
     #[error("can't copy {}: {source}", path.display())]
@@ -22,18 +23,17 @@ pub enum BackupError {
     Damaged { path: PathBuf, reason: String },
 }
 
-/// Copies the node's file to `target`, which comes into being whole or not at all.
+/// Copies the node's file to `target`, wholly or not at all.
 ///
-/// The copy is read in one transaction of SQLite's, so commits go on meanwhile and none is seen in
-/// part: what was acknowledged before the call is in it. The salts of visitors' keys are left out: a
-/// node that goes on from the copy draws its own or, with Redis, is told the others'.
+/// SQLite reads one snapshot, which has all hits acknowledged before the call; commits go on meanwhile. The copy has no
+/// salts of visitors' keys: a node that goes on from it draws its own or, with Redis, reads the others'.
 pub fn backup(directory: &Path, target: &Path) -> Result<(), BackupError> {
-    let path = store::file(directory);
+    let path = file::path(directory);
     if target.exists() {
         return Err(BackupError::Exists(target.to_owned()));
     }
     if !path.exists() {
-        return Err(BackupError::Nothing(path));
+        return Err(BackupError::Missing(path));
     }
     let mut unfinished = target.as_os_str().to_owned();
     unfinished.push(".unfinished");
@@ -49,7 +49,7 @@ pub fn backup(directory: &Path, target: &Path) -> Result<(), BackupError> {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
     });
     if copied.is_err() {
-        // What stays behind says by its name that it is nothing.
+        // If this fails, the name says that the copy is unfinished.
         let _ = fs::remove_file(&unfinished);
     }
     copied
@@ -58,19 +58,18 @@ pub fn backup(directory: &Path, target: &Path) -> Result<(), BackupError> {
 fn copy(path: &Path, unfinished: &Path) -> Result<(), BackupError> {
     let sqlite = |source| BackupError::Copy { path: path.to_owned(), source };
     let damaged = |reason: String| BackupError::Damaged { path: path.to_owned(), reason };
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+    let connection = Connection::open_with_flags(path, file::flags()).map_err(sqlite)?;
     connection.execute_batch("PRAGMA busy_timeout = 30000").map_err(sqlite)?;
     connection.execute("VACUUM INTO ?", [unfinished.to_string_lossy()]).map_err(sqlite)?;
-    let copy = Connection::open_with_flags(unfinished, flags).map_err(sqlite)?;
+    let copy = Connection::open_with_flags(unfinished, file::flags()).map_err(sqlite)?;
     let verdict: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
     if verdict != "ok" {
         return Err(damaged(verdict));
     }
-    let version = store::check_version(&copy, path).map_err(|error| damaged(error.to_string()))?;
-    if version >= store::VERSION_WITH_SALTS {
-        // A backup outlives the day; with its salt one could ask which visitors an address was.
-        sketches::delete_all_salts(&copy).map_err(sqlite)?;
+    let format = migrations::check_format(&copy, path).map_err(|error| damaged(error.to_string()))?;
+    if format >= migrations::FORMAT_WITH_SALTS {
+        // A backup outlives the day; its salt would tell which visitor an address was.
+        salts::delete_all(&copy).map_err(sqlite)?;
     }
     copy.close().map_err(|(_, source)| sqlite(source))
 }

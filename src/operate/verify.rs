@@ -116,7 +116,7 @@ async fn stopped<'a>(
     ledger: &crate::ledger::Ledger,
     site: &'a crate::counter::RegisteredSite,
 ) -> anyhow::Result<redis::Place<'a>> {
-    let own = ledger.own_sources(site.number).await?;
+    let own = ledger.publication().own_sources(site.number).await?;
     Ok(redis::Place { target, prefix: &config.redis_prefix, site, own })
 }
 
@@ -127,7 +127,7 @@ async fn rows(
     limit: usize,
 ) -> Result<Vec<(redis::node::RowKey, crate::counter::Contribution)>, String> {
     let after = after.map_or((0, -1, -1), |key| (key.period, key.page, key.source));
-    let rows = ledger.rows(site.number, after, limit, false).await.map_err(|error| error.to_string())?;
+    let rows = ledger.publication().rows(site.number, after, limit, false).await.map_err(|error| error.to_string())?;
     let keyed = |((period, page, source), row)| (redis::node::RowKey { period, page, source }, row);
     Ok(rows.into_iter().map(keyed).collect())
 }

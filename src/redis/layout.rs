@@ -44,8 +44,6 @@
 //!
 //! **`PREFIX:{SITE}:meta`**, a hash: what nodes must agree on before they count into the same keys.
 
-use chrono::{NaiveTime, TimeZone as _};
-
 use crate::counter::{
     Contribution, Day, Minute, PageAddress, PageTitle, Period, Register, Site, SiteId, Source, Window,
 };
@@ -175,15 +173,8 @@ pub fn integer(text: &str) -> Option<i64> {
 /// The Unix second at which the pages' key of a period expires: the same whoever sets it. None for
 /// the total, which is kept for ever.
 pub fn expiry(site: &Site, period: Period) -> Option<i64> {
-    let day_after = site.page_retention.last_day_kept(period)?.next();
-    let midnight = day_after.date().and_time(NaiveTime::MIN);
-    // A zone whose clocks skip this midnight: as if they had not, which is close enough.
-    let second = site
-        .time_zone
-        .from_local_datetime(&midnight)
-        .earliest()
-        .map_or_else(|| midnight.and_utc().timestamp(), |time| time.timestamp());
-    Some(second)
+    let last_day = site.page_retention.last_day_kept(period)?;
+    Some(last_day.ends_at(site.time_zone).timestamp())
 }
 
 /// What every node that publishes a site must agree on, as fields of its `meta`.

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::counter::{ChangedPage, Contribution, PageAddress, PageTitle, Period, Register, SiteNumber, Sites, Source};
+pub use crate::counter::ChangedTitle;
+use crate::counter::{ChangedPage, Contribution, Period, Register, SiteNumber, Sites, Source};
 
 /// A node, seen from Redis.
 pub trait Node: Send + Sync + 'static {
@@ -82,16 +83,6 @@ pub trait Node: Send + Sync + 'static {
 
     /// Other sources' counters of the site, read from Redis, to be kept in this node's file.
     fn learn(&self, site: SiteNumber, contributions: Vec<Contribution>) -> impl Future<Output = ()> + Send;
-}
-
-/// What a page calls itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChangedTitle {
-    pub site: SiteNumber,
-    pub page: PageAddress,
-    pub title: PageTitle,
-    /// Unix milliseconds: of several titles the latest holds.
-    pub given_ms: i64,
 }
 
 /// One of the site's counters as it stands in Redis.

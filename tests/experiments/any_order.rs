@@ -181,7 +181,7 @@ impl Node {
 
     async fn rows(&self, site: usize) -> Vec<Contribution> {
         self.ledger.fold().await.unwrap();
-        let rows = self.ledger.rows(self.sites[site].number, (0, -1, -1), 100_000, false).await.unwrap();
+        let rows = self.ledger.publication().rows(self.sites[site].number, (0, -1, -1), 100_000, false).await.unwrap();
         rows.into_iter().map(|(_, row)| row).collect()
     }
 
@@ -253,7 +253,7 @@ impl World {
             let answer = self.ask(&[b"HGETALL", self.keys.hits(&site.site.id).as_bytes()]).await;
             let fields: Vec<(String, String)> = redis::from_redis_value(answer).unwrap();
             let known = fields.iter().filter_map(|(field, value)| layout::contribution(field, value)).collect();
-            node.ledger.merge(site.number, known, true).await.unwrap();
+            node.ledger.publication().merge_remote(site.number, known).await.unwrap();
         }
     }
 
@@ -272,8 +272,8 @@ impl World {
                     let (day, address) = (day(*on), PageAddress::from_stored(PAGES[*page]));
                     let hit = || Hit { site: node.sites[*site].number, day, page: address.clone() };
                     let waiting: Vec<_> = (0..*hits).map(|_| node.ledger.count(hit())).collect();
-                    for durable in waiting {
-                        durable.await.unwrap();
+                    for future in waiting {
+                        future.await.unwrap();
                     }
                     model.count(*site, day, PAGES[*page], (*hits).into());
                 }
@@ -282,7 +282,7 @@ impl World {
                     let node = &nodes[place(node)];
                     for site in 0..SITES.len() {
                         let mut all = match what {
-                            What::Recent => node.ledger.recent(node.sites[site].number),
+                            What::Recent => node.ledger.publication().recent(node.sites[site].number),
                             What::FileForwards | What::FileBackwards => node.rows(site).await,
                         };
                         if let What::FileBackwards = what {
@@ -384,11 +384,11 @@ impl World {
                 assert_eq!(shown, [expected.get(&total).copied().unwrap_or(0)], "figures, after {events:#?}");
                 let faults = node.ledger.faults(site, Utc::now()).await.unwrap();
                 assert!(faults.is_empty(), "the file: {faults:?}, after {events:#?}");
-                let own = node.ledger.own_sources(site.number).await.unwrap();
+                let own = node.ledger.publication().own_sources(site.number).await.unwrap();
                 let place = Place { target: &self.target, prefix: "thongke", site, own };
                 let rows = async |after: Option<RowKey>, limit| {
                     let after = after.map_or((0, -1, -1), |key| (key.period, key.page, key.source));
-                    let rows = node.ledger.rows(site.number, after, limit, false).await.unwrap();
+                    let rows = node.ledger.publication().rows(site.number, after, limit, false).await.unwrap();
                     let keyed = |((period, page, source), row)| (RowKey { period, page, source }, row);
                     Ok(rows.into_iter().map(keyed).collect())
                 };

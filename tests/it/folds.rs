@@ -37,8 +37,8 @@ fn address(page: usize) -> String {
 async fn count(ledger: &Ledger, pages: impl IntoIterator<Item = usize>) {
     let hit = |page| Hit { site: SITE, day: day(), page: PageAddress::from_stored(&address(page)) };
     let waiting: Vec<_> = pages.into_iter().map(|page| ledger.count(hit(page))).collect();
-    for durable in waiting {
-        durable.await.unwrap();
+    for future in waiting {
+        future.await.unwrap();
     }
 }
 

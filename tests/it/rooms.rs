@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Top-level rooms, each with those that it may import.
-const MAY_KNOW: [(&str, &[&str]); 10] = [
+const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("clock", &[]),
     ("counter", &[]),
     ("metrics", &[]),
     ("bots", &["counter"]),
-    ("ledger", &["counter", "metrics"]),
+    ("change_feed", &["counter"]),
+    ("ledger", &["change_feed", "counter", "metrics"]),
     ("redis", &["clock", "counter", "metrics"]),
     ("server", &["bots", "clock", "counter", "metrics"]),
     ("config", &["counter", "redis"]),

@@ -99,8 +99,8 @@ proptest! {
                     Step::Visitors(visitors) => {
                         let arrivals: Vec<_> = visitors.into_iter().map(|visitor| arrival(visitor, now)).collect();
                         let waiting: Vec<_> = arrivals.iter().cloned().map(|arrival| ledger.count(arrival)).collect();
-                        for durable in waiting {
-                            durable.await.unwrap();
+                        for future in waiting {
+                            future.await.unwrap();
                         }
                         for arrival in arrivals {
                             let Arrival::Hit { hit, visit: Some(visit) } = arrival else { panic!("{arrival:?}") };
@@ -237,7 +237,7 @@ fn a_salt_that_is_over_is_in_no_file_and_counts_stay() {
         // Long after, the estimate is all that is left of the day.
         ledger.fold().await.unwrap();
         ledger.forget_visitors(&sites, midnight + TimeDelta::days(4)).await.unwrap();
-        assert_eq!(ledger.visitor_estimates(SITE).await.unwrap(), [(day, 1)]);
+        assert_eq!(ledger.publication().visitor_estimates(SITE).await.unwrap(), [(day, 1)]);
         ledger.close();
     });
     let file = Connection::open(directory.path().join("thongke.db")).unwrap();
@@ -269,7 +269,7 @@ fn an_agreed_salt_takes_the_place_of_a_nodes_own_and_survives_a_restart() {
 fn a_file_of_the_first_format_is_taken_over_with_its_journal() {
     let directory = TempDir::new().unwrap();
     let file = Connection::open(directory.path().join("thongke.db")).unwrap();
-    file.execute_batch(include_str!("../../src/ledger/schema.sql")).unwrap();
+    file.execute_batch(include_str!("../../src/ledger/sqlite/migrations/0001_counts.sql")).unwrap();
     let mut tally = Tally::default();
     tally.add_many(hit(noon()), 3);
     let mut row = Vec::new();

@@ -1,0 +1,270 @@
+//! The committer: the one thread that writes the node's file.
+//!
+//! A round takes all commands that wait, writes their batches as one journal row together with a step of folding,
+//! syncs, changes the counters in memory, and answers. Rounds follow one another, so all that arrives during a sync
+//! shares the next: group commit.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use super::batch::{ClosedBatch, OpenBatch};
+use super::checkpointer::Checkpoints;
+use super::commands::Executor;
+use super::failure::WriteFailure;
+use super::file_writer::FileWriter;
+use super::folding::{Budget, Folding, Step};
+use super::queue::{Command, Done};
+use super::state::SharedState;
+use crate::counter::{Day, SiteNumber};
+use crate::ledger::error::LedgerError;
+use crate::ledger::memory::counters::SiteCounters;
+use crate::ledger::sqlite::tables::meta;
+
+/// Time after a hit within which another one is expected.
+const NEXT_HIT: Duration = Duration::from_millis(50);
+
+/// Interval of attempts to write to a full or locked file.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+pub struct Committer {
+    commands: Receiver<Command>,
+    file: FileWriter,
+    folding: Folding,
+    checkpoints: Checkpoints,
+    executor: Executor,
+    state: SharedState,
+    last_batch: Instant,
+    is_stopping: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Go,
+    Stop,
+}
+
+/// The commands of a round: batches with their callers apart.
+#[derive(Default)]
+struct Round {
+    batches: Vec<Arc<OpenBatch>>,
+    callers: Vec<Done>,
+    commands: Vec<Command>,
+}
+
+impl Committer {
+    pub fn new(
+        commands: Receiver<Command>,
+        file: FileWriter,
+        folding: Folding,
+        checkpoints: Checkpoints,
+        state: SharedState,
+    ) -> Self {
+        let executor = Executor::new(state.clone());
+        let last_batch = Instant::now();
+        Self { commands, file, folding, checkpoints, executor, state, last_batch, is_stopping: false }
+    }
+
+    /// Runs until `Stop`.
+    pub fn run(mut self) {
+        loop {
+            let outcome = match self.receive() {
+                Ok(first) => self.run_once(first),
+                Err(RecvTimeoutError::Timeout) => self.run_once(None),
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let next = match outcome {
+                Ok(next) => next,
+                Err(WriteFailure::Transient(reason)) => self.refuse_until_writable(&reason),
+                Err(WriteFailure::Fatal(reason)) => self.refuse_until_stop(&reason),
+            };
+            if next == Next::Stop {
+                return;
+            }
+        }
+    }
+
+    /// The next command; waits for one only while no step of folding is due.
+    fn receive(&self) -> Result<Option<Command>, RecvTimeoutError> {
+        if let Some(wait) = self.folding.idle_time() {
+            return self.commands.recv_timeout(wait).map(Some);
+        }
+        match self.commands.try_recv() {
+            Ok(command) => Ok(Some(command)),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn run_once(&mut self, first: Option<Command>) -> Result<Next, WriteFailure> {
+        let round = self.receive_rest(first);
+        self.folding.start_if_due(self.file.last_row(), self.file.run_number());
+        if !round.batches.is_empty() {
+            self.last_batch = Instant::now();
+        }
+        let budget = Budget::of(self.last_batch.elapsed() > NEXT_HIT, self.state.unfolded.len());
+        let outcome = self.commit(&round.batches, budget);
+        let answer = outcome.as_ref().copied().map_err(|failure| failure.reason().clone());
+        for done in round.callers {
+            // A caller that has gone needs no answer.
+            let _ = done.send(answer.clone());
+        }
+        self.execute(round.commands, outcome)?;
+        self.folding.answer_folded();
+        if self.is_stopping {
+            self.finish()?;
+            return Ok(Next::Stop);
+        }
+        self.checkpoints.run_if_due(self.file.connection())?;
+        Ok(Next::Go)
+    }
+
+    /// The first command and all that wait behind it.
+    fn receive_rest(&mut self, first: Option<Command>) -> Round {
+        let mut round = Round::default();
+        let mut next = first;
+        while let Some(command) = next {
+            match command {
+                Command::Count { batch, done } => {
+                    round.batches.push(batch);
+                    round.callers.push(done);
+                }
+                Command::Stop => self.is_stopping = true,
+                command => round.commands.push(command),
+            }
+            next = self.commands.try_recv().ok();
+        }
+        round
+    }
+
+    /// Executes commands in order; after a failure it refuses the rest.
+    fn execute(&mut self, commands: Vec<Command>, committed: Result<(), WriteFailure>) -> Result<(), WriteFailure> {
+        let mut outcome = committed;
+        for command in commands {
+            if let Err(failure) = &outcome {
+                command.refuse(failure.reason());
+                continue;
+            }
+            outcome = match command {
+                // Folded step by step, between the commits of later hits.
+                Command::Fold { done } => {
+                    self.folding.answer_after(self.file.last_row(), done);
+                    Ok(())
+                }
+                command => self.executor.execute(&mut self.file, command),
+            }
+            .and_then(|()| Ok(self.checkpoints.run_if_due(self.file.connection())?));
+        }
+        outcome
+    }
+
+    /// Writes batches as one journal row together with a step of folding, and syncs.
+    fn commit(&mut self, batches: &[Arc<OpenBatch>], budget: Budget) -> Result<(), WriteFailure> {
+        if batches.is_empty() && self.folding.next_step() == Step::Nothing {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let batch = ClosedBatch::of(batches);
+        let by_day = batch.tally.by_day();
+        let changing = self.state.load_days(&self.file, &by_day)?;
+        for site in batch.tally.visited_sites() {
+            self.state.load_sketches(&self.file, site)?;
+        }
+        let tally = (!batch.is_empty).then_some(&batch.tally);
+        let written = self.file.commit(tally, |connection| self.folding.write(connection, budget))?;
+        // The batch is on disk: from here on memory may show it.
+        self.folding.confirm(written);
+        if !batch.is_empty {
+            self.state.metrics.commit_duration_seconds.observe(started.elapsed().as_secs_f64());
+            self.state.metrics.commit_batch_hits.observe(batch.hits as f64);
+            self.show(batch, &by_day, &changing);
+        }
+        Ok(())
+    }
+
+    /// Adds a committed batch to memory, and notes its sites for publication.
+    fn show(&self, mut batch: ClosedBatch, by_day: &[(SiteNumber, Day, u64)], changing: &[Arc<SiteCounters>]) {
+        let hits = i64::try_from(batch.hits).unwrap_or(0);
+        if self.state.feed.is_used() {
+            self.state.metrics.redis_unpublished_hits.add(hits);
+        }
+        for (site, window, trace) in batch.tally.take_visitors() {
+            self.state.sketches.add(site, window, trace);
+        }
+        self.add_to_counters(by_day, changing);
+        self.state.unfolded.add(batch.tally, by_day.iter().map(|(_, day, _)| *day));
+        self.state.metrics.ledger_tail_hits.add(hits);
+    }
+
+    fn add_to_counters(&self, by_day: &[(SiteNumber, Day, u64)], changing: &[Arc<SiteCounters>]) {
+        let mut other_days = Vec::new();
+        for ((site, day, hits), counters) in by_day.iter().zip(changing) {
+            let hits = i64::try_from(*hits).unwrap_or(i64::MAX);
+            if counters.add(*day, hits, self.file.last_row()) {
+                other_days.push((counters, *day));
+            }
+            self.state.feed.note_site(*site);
+        }
+        // Last: an older day of the same commit must not be dropped before its hits are added.
+        for (counters, day) in other_days {
+            counters.forget_old(day, self.folding.mark().mark);
+        }
+    }
+
+    /// Folds the whole journal, writes all titles, and copies the log into the file.
+    fn finish(&mut self) -> Result<(), WriteFailure> {
+        while self.folding.start_now(self.file.last_row(), self.file.run_number()) {
+            self.commit(&[], Budget::AT_THE_END)?;
+        }
+        self.folding.make_titles_due();
+        while self.folding.titles_are_due() {
+            self.commit(&[], Budget::AT_THE_END)?;
+        }
+        self.folding.answer_folded();
+        Ok(self.checkpoints.finish(self.file.connection())?)
+    }
+
+    /// Refuses all commands until the file can be written again.
+    fn refuse_until_writable(&mut self, reason: &LedgerError) -> Next {
+        tracing::error!("{reason}; hits are refused until the file can be written");
+        self.folding.refuse_waiting(reason);
+        self.state.status.set_failed(Some(reason.clone()));
+        loop {
+            if self.refuse_for(reason, RETRY_INTERVAL) == Next::Stop {
+                // The journal is on disk; the next start folds it.
+                return Next::Stop;
+            }
+            // A transaction that writes, but changes nothing.
+            let mark = self.folding.mark();
+            match self.file.change(|connection| meta::write_fold_mark(connection, mark)) {
+                Ok(()) => break,
+                Err(WriteFailure::Transient(_)) => {}
+                Err(WriteFailure::Fatal(reason)) => return self.refuse_until_stop(&reason),
+            }
+        }
+        tracing::info!("the node's file can be written again; hits are accepted");
+        self.state.status.set_failed(None);
+        Next::Go
+    }
+
+    /// Refuses all commands for good: after a failed sync the state on disk is unknown.
+    fn refuse_until_stop(&mut self, reason: &LedgerError) -> Next {
+        tracing::error!("{reason}; hits are refused until the node is restarted");
+        self.folding.refuse_waiting(reason);
+        self.state.status.set_failed(Some(reason.clone()));
+        while self.refuse_for(reason, RETRY_INTERVAL) == Next::Go {}
+        Next::Stop
+    }
+
+    fn refuse_for(&mut self, reason: &LedgerError, time: Duration) -> Next {
+        let end = Instant::now() + time;
+        while !self.is_stopping {
+            match self.commands.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => self.is_stopping = true,
+                Ok(command) => command.refuse(reason),
+                Err(RecvTimeoutError::Timeout) => return Next::Go,
+            }
+        }
+        Next::Stop
+    }
+}

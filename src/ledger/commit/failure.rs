@@ -1,0 +1,87 @@
+//! Failed writes to the node's file, and the write status that the rest of the node sees.
+
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+
+use crate::ledger::error::{LedgerError, is_damage};
+
+/// A failed write. Its transaction is rolled back.
+#[derive(Debug, Clone)]
+pub enum WriteFailure {
+    /// The disk is full, or another program holds the file locked. Nothing was left unsynced, so writing goes on
+    /// once the cause is gone.
+    Transient(LedgerError),
+    /// The state on disk is unknown: after a failed sync the kernel may have dropped pages. Nothing may be
+    /// acknowledged until the file has been opened again.
+    Fatal(LedgerError),
+}
+
+impl WriteFailure {
+    pub fn reason(&self) -> &LedgerError {
+        match self {
+            Self::Transient(reason) | Self::Fatal(reason) => reason,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for WriteFailure {
+    fn from(error: rusqlite::Error) -> Self {
+        let reason = |cause: &str| LedgerError::new(format!("{cause} ({error})"));
+        if is_damage(&error) {
+            return Self::Fatal(LedgerError::damaged(&error));
+        }
+        let code = error.sqlite_error().map(|error| (error.code, error.extended_code));
+        match code {
+            Some((ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE)) => Self::Transient(reason("the disk is full")),
+            Some((ErrorCode::DatabaseBusy, _)) => {
+                Self::Transient(reason("another program holds the node's file locked"))
+            }
+            _ => Self::Fatal(reason("the node's file can't be written")),
+        }
+    }
+}
+
+/// The reason why the file takes no hits now, if it does not.
+#[derive(Debug, Default)]
+pub struct WriteStatus(Mutex<Option<LedgerError>>);
+
+impl WriteStatus {
+    pub fn set_failed(&self, reason: Option<LedgerError>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    pub fn failed(&self) -> Option<LedgerError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Error::{IntegralValueOutOfRange, QueryReturnedNoRows, SqliteFailure};
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn only_a_full_disk_and_a_locked_file_are_transient() {
+        let failed = |code| SqliteFailure(ffi::Error::new(code), None);
+        for (error, is_transient, says) in [
+            (failed(ffi::SQLITE_FULL), true, "full"),
+            (failed(SQLITE_IOERR_SHMSIZE), true, "full"),
+            (failed(ffi::SQLITE_BUSY), true, "locked"),
+            (failed(ffi::SQLITE_BUSY_SNAPSHOT), true, "locked"),
+            (failed(ffi::SQLITE_IOERR_FSYNC), false, "can't be written"),
+            (failed(ffi::SQLITE_IOERR_WRITE), false, "can't be written"),
+            (failed(ffi::SQLITE_CORRUPT), false, "damaged"),
+            (failed(ffi::SQLITE_NOTADB), false, "damaged"),
+            (IntegralValueOutOfRange(0, -1), false, "damaged"),
+            (QueryReturnedNoRows, false, "can't be written"),
+        ] {
+            let failure = WriteFailure::from(error);
+            assert_eq!(matches!(failure, WriteFailure::Transient(_)), is_transient, "{failure:?}");
+            assert!(failure.reason().to_string().contains(says), "{failure:?}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The writing connection, with the progress of its commits.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::failure::WriteFailure;
+use crate::counter::{Source, Tally};
+use crate::ledger::sqlite::progress::{HighWater, Progress};
+use crate::ledger::sqlite::tables::sources::{self, SourceNumber};
+use crate::ledger::sqlite::tables::{journal, meta};
+
+/// The only writer of the node's file.
+#[derive(Debug)]
+pub struct FileWriter {
+    connection: Connection,
+    progress: Progress,
+    high_water: HighWater,
+    run: Source,
+    /// None until the run's first hit.
+    run_number: Option<SourceNumber>,
+    /// The encoded tally, kept for its allocation.
+    row: Vec<u8>,
+}
+
+impl FileWriter {
+    pub fn new(connection: Connection, progress: Progress, high_water: HighWater, run: Source) -> Self {
+        Self { connection, progress, high_water, run, run_number: None, row: Vec::new() }
+    }
+
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub fn run(&self) -> &Source {
+        &self.run
+    }
+
+    pub fn run_number(&self) -> Option<SourceNumber> {
+        self.run_number
+    }
+
+    /// The newest journal row.
+    pub fn last_row(&self) -> i64 {
+        self.progress.journal
+    }
+
+    /// Writes a tally as one journal row, together with `fold`, and syncs.
+    pub fn commit<T>(
+        &mut self,
+        tally: Option<&Tally>,
+        fold: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, WriteFailure> {
+        let mut journal = self.progress.journal;
+        let mut run_number = self.run_number;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if let Some(tally) = tally {
+            let source = match run_number {
+                Some(number) => number,
+                None => *run_number.insert(sources::number(&transaction, &self.run, false)?),
+            };
+            journal += 1;
+            self.row.clear();
+            tally.encode(&mut self.row);
+            journal::append(&transaction, journal, source, &self.row)?;
+        }
+        let folded = fold(&transaction)?;
+        transaction.commit()?;
+        self.run_number = run_number;
+        if journal > self.progress.journal {
+            self.note(Progress { journal, ..self.progress });
+        }
+        Ok(folded)
+    }
+
+    /// Writes something else than hits, and syncs.
+    pub fn change<T>(&mut self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, WriteFailure> {
+        let transaction = self.connection.transaction()?;
+        let value = work(&transaction)?;
+        let changes = meta::note_change(&transaction)?;
+        transaction.commit()?;
+        self.note(Progress { changes, ..self.progress });
+        Ok(value)
+    }
+
+    fn note(&mut self, progress: Progress) {
+        self.progress = progress;
+        self.high_water.note(progress);
+    }
+}

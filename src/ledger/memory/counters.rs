@@ -1,0 +1,595 @@
+//! Counters in memory: the recent ones of each site that was hit or queried.
+//!
+//! A counter is the sum over all sources in the node's file, plus unfolded journal rows, which the committer adds
+//! after the sync, plus the remote delta: the part of Redis's total that this node lacks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use crate::counter::{BySite, Contribution, Day, Known, Period, Register, SiteNumber, Source};
+use crate::ledger::sqlite::tables::counts::SourceCount;
+use crate::ledger::sqlite::tables::sources::SourceNumber;
+
+/// Folded counters older than this leave memory: last week's first day is at most 13 days old.
+const DAYS_KEPT: u64 = 14;
+
+/// Reads of Redis that still include a counter after its last query.
+const READS_AFTER_QUERY: u8 = 60;
+
+/// All sites in memory.
+#[derive(Debug, Default)]
+pub struct CounterStore {
+    sites: RwLock<BySite<Arc<SiteCounters>>>,
+}
+
+/// One site's recent counters.
+#[derive(Debug, Default)]
+pub struct SiteCounters {
+    /// Changes with every change of the counters.
+    version: AtomicU64,
+    state: Mutex<State>,
+}
+
+/// A site's few counters. A linear search is faster than a hash table and takes half the memory.
+#[derive(Debug, Default)]
+struct State {
+    /// The day of the last hit, whose counters are all loaded.
+    latest: Option<Latest>,
+    each: Vec<(Period, Counter)>,
+    /// The part of the current run's total that Redis has confirmed.
+    own_confirmed: i64,
+}
+
+/// Hits of a day that its counters lack. A query adds them, so that a hit without a query touches one cache line
+/// and not each counter's.
+#[derive(Debug)]
+struct Latest {
+    day: Day,
+    /// 0 once the counters have them.
+    hits: i64,
+    journal_number: i64,
+}
+
+/// One period's counter of a site.
+#[derive(Debug, Clone, Default)]
+pub struct Counter {
+    /// Sum over all sources that this node knows.
+    sum: i64,
+    /// The current run's part of it.
+    own: i64,
+    /// The part of `own` that is in `counts`.
+    own_folded: i64,
+    /// Redis's total less the part of it that is in `sum`: other nodes' hits.
+    remote_delta: i64,
+    /// Frozen sources that may not be wholly in Redis. Boxed, since most counters have none.
+    unpublished: Option<Box<Unpublished>>,
+    /// The journal row of the newest hit.
+    journal_number: i64,
+    /// Reads of Redis that still include it; 0 without a recent query.
+    reads_left: u8,
+    /// True once Redis has been read.
+    knows_remote: bool,
+    /// True if Redis was read since the query.
+    is_read: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Unpublished(Vec<(Source, Register)>);
+
+/// Hits of several periods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteHits {
+    /// In the order of the requested periods.
+    pub hits: Vec<i64>,
+    /// The version of the site's counters.
+    pub version: u64,
+    /// True if a read of Redis has brought all of them; otherwise the next one does.
+    pub were_read: bool,
+}
+
+/// One of the site's counters in Redis.
+#[derive(Debug, Clone)]
+pub struct RemoteCounter<'a> {
+    pub period: Period,
+    pub total: i64,
+    pub contributed: &'a [(Source, Option<Register>)],
+}
+
+impl CounterStore {
+    pub fn get(&self, site: SiteNumber) -> Option<Arc<SiteCounters>> {
+        self.sites.read().unwrap_or_else(PoisonError::into_inner).get(site).cloned()
+    }
+
+    pub fn get_or_insert(&self, site: SiteNumber) -> Arc<SiteCounters> {
+        if let Some(found) = self.get(site) {
+            return found;
+        }
+        let mut sites = self.sites.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(sites.get_or_insert_with(site, Arc::default))
+    }
+}
+
+impl SiteCounters {
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The hits of each period, or none if one is not in memory.
+    pub fn hits(&self, periods: &[Period]) -> Option<SiteHits> {
+        let mut counters = self.lock();
+        let mut hits = Vec::with_capacity(periods.len());
+        let mut were_read = true;
+        for period in periods {
+            let counter = counters.get_mut(*period)?;
+            counter.is_read &= counter.reads_left > 0;
+            counter.reads_left = READS_AFTER_QUERY;
+            were_read &= counter.is_read;
+            hits.push(counter.shown());
+        }
+        Some(SiteHits { hits, version: self.version(), were_read })
+    }
+
+    /// The node's own state of a counter, or none if it is not in memory.
+    pub fn known(&self, period: Period, run: &Source) -> Option<Known> {
+        let counters = self.lock();
+        let counter = counters.get(period)?;
+        let mut unpublished = counter.unpublished().to_vec();
+        if counter.own > 0 {
+            unpublished.push((run.clone(), Register::Grown(counter.own)));
+        }
+        Some(Known { sum: counter.sum, unpublished })
+    }
+
+    pub fn has(&self, period: Period) -> bool {
+        self.lock().get(period).is_some()
+    }
+
+    /// True if all counters that a hit of the day changes are loaded.
+    pub fn has_day(&self, day: Day) -> bool {
+        let counters = self.lock_unsettled();
+        counters.latest.as_ref().is_some_and(|latest| latest.day == day) || counters.has_day(day)
+    }
+
+    /// Loads a counter, or reloads it after a change of the file.
+    pub fn load(&self, period: Period, current: Option<SourceNumber>, counts: &[SourceCount], remote: bool) {
+        let mut counters = self.lock();
+        let counter = counters.get_or_insert(period);
+        let own_folded = counts.iter().filter(|c| Some(c.source) == current).map(|c| c.register.hits()).sum::<i64>();
+        let in_file = counts.iter().map(|c| c.register.hits()).sum::<i64>();
+        let unfolded = counter.own - counter.own_folded;
+        let sum = in_file + unfolded;
+        if remote && counter.knows_remote {
+            // The file now has what was known from Redis only.
+            counter.remote_delta -= sum - counter.sum;
+        }
+        counter.sum = sum;
+        counter.own_folded = own_folded;
+        counter.own = own_folded + unfolded;
+        let unpublished: Vec<_> = counts
+            .iter()
+            .filter(|count| Some(count.source) != current && !count.published)
+            .map(|count| (count.name.clone(), count.register))
+            .collect();
+        counter.unpublished = (!unpublished.is_empty()).then(|| Box::new(Unpublished(unpublished)));
+        self.changed();
+    }
+
+    /// Adds hits that are on disk in journal row `journal_number` to the day's loaded counters. True: the last hits
+    /// were of another day, so old counters may now be dropped.
+    pub fn add(&self, day: Day, hits: i64, journal_number: i64) -> bool {
+        let mut counters = self.lock_unsettled();
+        let is_another = match &mut counters.latest {
+            Some(latest) if latest.day == day => {
+                latest.hits += hits;
+                latest.journal_number = journal_number;
+                false
+            }
+            _ => {
+                counters.settle();
+                counters.latest = Some(Latest { day, hits, journal_number });
+                true
+            }
+        };
+        self.changed();
+        is_another
+    }
+
+    /// Notes that counted hits have been folded into `counts`.
+    pub fn fold(&self, periods: &[Period], hits: i64) {
+        let mut counters = self.lock();
+        for period in periods {
+            if let Some(counter) = counters.get_mut(*period) {
+                counter.own_folded += hits;
+            }
+        }
+    }
+
+    pub fn periods(&self) -> Vec<Period> {
+        self.lock().each.iter().map(|(period, _)| *period).collect()
+    }
+
+    /// Drops folded counters that no figure of `newest` shows; they can be loaded again.
+    pub fn forget_old(&self, newest: Day, fold_mark: i64) {
+        let Some(oldest) = newest.date().checked_sub_days(chrono::Days::new(DAYS_KEPT)) else { return };
+        let before = [newest.month().previous(), newest.year().previous()];
+        let mut counters = self.lock();
+        counters.each.retain(|(period, counter)| {
+            period.last_day().is_none_or(|day| day.date() >= oldest)
+                || before.contains(&Some(*period))
+                || counter.journal_number > fold_mark
+        });
+        if counters.latest.as_ref().is_some_and(|latest| !counters.has_day(latest.day)) {
+            counters.latest = None;
+        }
+    }
+
+    /// The current run's contributions, the total last.
+    pub fn recent(&self, run: &Source) -> Vec<Contribution> {
+        let mut recent: Vec<_> = self
+            .lock()
+            .each
+            .iter()
+            .filter(|(_, counter)| counter.own > 0)
+            .map(|(period, counter)| Contribution {
+                source: run.clone(),
+                period: *period,
+                page: None,
+                register: Register::Grown(counter.own),
+            })
+            .collect();
+        recent.sort_by_key(|contribution| std::cmp::Reverse(contribution.period));
+        recent
+    }
+
+    /// The counters to read from Redis: the total, and those with a recent query. Each with the sources of which
+    /// Redis may know less than this node.
+    pub fn counters_to_read(&self, run: Option<&Source>) -> Vec<(Period, Vec<Source>)> {
+        let mut counters = self.lock();
+        let wanted =
+            counters.each.iter_mut().filter(|(period, counter)| counter.reads_left > 0 || *period == Period::Total);
+        wanted
+            .map(|(period, counter)| {
+                counter.reads_left = counter.reads_left.saturating_sub(1);
+                let mut sources: Vec<_> = counter.unpublished().iter().map(|(source, _)| source.clone()).collect();
+                // Even without hits: the run's first may come during the read.
+                sources.extend(run.cloned());
+                (*period, sources)
+            })
+            .collect()
+    }
+
+    /// Takes over Redis's totals, plus the hits of this node that Redis lacks. Returns the newly confirmed hits of the
+    /// current run; fewer than none if Redis went back.
+    pub fn apply_remote(&self, seen: &[RemoteCounter<'_>], run: Option<&Source>) -> i64 {
+        let mut newly_confirmed = 0;
+        let mut counters = self.lock();
+        let mut changed = false;
+        for RemoteCounter { period, total, contributed } in seen {
+            let Some(counter) = counters.get_mut(*period) else { continue };
+            let was_asked_for = |source: &Source| contributed.iter().any(|(asked, _)| asked == source);
+            if !counter.unpublished().iter().all(|(source, _)| was_asked_for(source)) {
+                // An import came in during the read; the next read includes it.
+                continue;
+            }
+            let lacking = |(source, there): &(Source, Option<Register>)| {
+                let here = if Some(source) == run {
+                    Register::Grown(counter.own)
+                } else {
+                    let found = counter.unpublished().iter().find(|(name, _)| name == source);
+                    found.map_or(Register::Grown(0), |(_, register)| *register)
+                };
+                there.map_or(here.hits(), |there| here.merge(there).hits() - there.hits())
+            };
+            let remote_delta = total + contributed.iter().map(lacking).sum::<i64>() - counter.sum;
+            changed |= !counter.knows_remote || counter.remote_delta != remote_delta;
+            counter.remote_delta = remote_delta;
+            (counter.knows_remote, counter.is_read) = (true, true);
+            if *period == Period::Total
+                && let Some((_, there)) = contributed.iter().find(|(source, _)| Some(source) == run)
+            {
+                let confirmed = there.map_or(0, Register::hits).min(counter.own);
+                newly_confirmed += confirmed - counters.own_confirmed;
+                counters.own_confirmed = confirmed;
+            }
+        }
+        if changed {
+            self.changed();
+        }
+        newly_confirmed
+    }
+
+    fn changed(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock_unsettled();
+        state.settle();
+        state
+    }
+
+    /// Locks without adding the latest hits to their counters.
+    fn lock_unsettled(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn settle(&mut self) {
+        let Some(Latest { day, hits, journal_number }) = &mut self.latest else { return };
+        let (day, hits, journal_number) = (*day, std::mem::take(hits), *journal_number);
+        if hits == 0 {
+            return;
+        }
+        for period in day.site_periods() {
+            let counter = self.get_or_insert(period);
+            counter.sum += hits;
+            counter.own += hits;
+            counter.journal_number = journal_number;
+        }
+    }
+
+    fn has_day(&self, day: Day) -> bool {
+        day.site_periods().into_iter().all(|period| self.get(period).is_some())
+    }
+
+    fn get(&self, wanted: Period) -> Option<&Counter> {
+        self.each.iter().find_map(|(period, counter)| (*period == wanted).then_some(counter))
+    }
+
+    fn get_mut(&mut self, wanted: Period) -> Option<&mut Counter> {
+        self.each.iter_mut().find_map(|(period, counter)| (*period == wanted).then_some(counter))
+    }
+
+    fn get_or_insert(&mut self, wanted: Period) -> &mut Counter {
+        let at = self.each.iter().position(|(period, _)| *period == wanted).unwrap_or_else(|| {
+            self.each.push((wanted, Counter::default()));
+            self.each.len() - 1
+        });
+        &mut self.each[at].1
+    }
+}
+
+impl Counter {
+    fn unpublished(&self) -> &[(Source, Register)] {
+        self.unpublished.as_deref().map_or(&[], |Unpublished(sources)| sources)
+    }
+
+    fn shown(&self) -> i64 {
+        self.sum + self.remote_delta
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::counter::FigureKey;
+
+    fn run() -> Source {
+        Source::Run(7)
+    }
+
+    fn today() -> Day {
+        Day::from_ymd(2024, 6, 17).unwrap()
+    }
+
+    fn site_with(own: i64) -> SiteCounters {
+        let site = SiteCounters::default();
+        site.load(Period::Total, Some(1), &[], false);
+        site.add(today(), own, 1);
+        site
+    }
+
+    fn seen(total: i64, contributed: Option<i64>) -> (i64, [(Source, Option<Register>); 1]) {
+        (total, [(run(), contributed.map(Register::Grown))])
+    }
+
+    fn shown_after(site: &SiteCounters, (total, contributed): (i64, [(Source, Option<Register>); 1])) -> i64 {
+        site.apply_remote(&[RemoteCounter { period: Period::Total, total, contributed: &contributed }], Some(&run()));
+        site.hits(&[Period::Total]).unwrap().hits[0]
+    }
+
+    #[test]
+    fn a_counter_takes_no_more_than_a_cache_line() {
+        assert!(size_of::<(Period, Counter)>() <= 64);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Op {
+        Add(Day, i64),
+        Fold(Day, i64),
+        Load(Day, i64),
+        ApplyRemote(Day, i64),
+        Query(Day),
+    }
+
+    /// Of days near and far: the counters that they share are not all.
+    fn ops() -> impl Strategy<Value = Vec<Op>> {
+        let day = prop::sample::select(vec![(2023, 12, 31), (2024, 1, 1), (2024, 1, 2), (2024, 6, 17)]);
+        let day = day.prop_map(|(year, month, day)| Day::from_ymd(year, month, day).unwrap());
+        let op = (0..5, day, 1_i64..9).prop_map(|(op, day, hits)| match op {
+            0 => Op::Fold(day, hits),
+            1 => Op::Load(day, hits),
+            2 => Op::ApplyRemote(day, hits),
+            3 => Op::Query(day),
+            _ => Op::Add(day, hits),
+        });
+        prop::collection::vec(op, 0..40)
+    }
+
+    fn load_day(site: &SiteCounters, day: Day) {
+        let missing = day.site_periods().into_iter().filter(|period| !site.has(*period));
+        missing.for_each(|period| site.load(period, Some(1), &[], false));
+    }
+
+    /// The result of a query.
+    fn apply(site: &SiteCounters, op: &Op, number: i64) -> Option<String> {
+        match *op {
+            Op::Add(day, hits) => {
+                if !site.has_day(day) {
+                    load_day(site, day);
+                }
+                if site.add(day, hits, number) {
+                    site.forget_old(day, number / 2);
+                }
+            }
+            Op::Fold(day, hits) => site.fold(&day.site_periods(), hits),
+            Op::Load(day, hits) => {
+                let register = Register::Grown(hits);
+                let count = SourceCount { source: 1, name: run(), published: false, register };
+                day.site_periods()
+                    .into_iter()
+                    .for_each(|period| site.load(period, Some(1), std::slice::from_ref(&count), false));
+            }
+            Op::ApplyRemote(day, total) => {
+                let contributed = [(run(), None)];
+                let seen = day.site_periods().map(|period| RemoteCounter { period, total, contributed: &contributed });
+                site.apply_remote(&seen, Some(&run()));
+            }
+            Op::Query(day) => {
+                // Each kind of query may come before the hits are added.
+                return Some(match number % 3 {
+                    0 => format!("{:?}", site.hits(&day.site_periods())),
+                    1 => format!("{:?}", day.site_periods().map(|period| site.known(period, &run()))),
+                    _ => {
+                        let contributions = site.recent(&run());
+                        format!(
+                            "{:?}",
+                            contributions
+                                .iter()
+                                .map(|one| (one.period, one.register.hits()))
+                                .collect::<BTreeMap<_, _>>()
+                        )
+                    }
+                });
+            }
+        }
+        None
+    }
+
+    proptest! {
+        #[test]
+        fn hits_are_the_same_whether_they_are_added_at_once_or_by_the_next_query(ops in ops()) {
+            let (late, at_once) = (SiteCounters::default(), SiteCounters::default());
+            for (number, op) in (1..).zip(&ops) {
+                prop_assert_eq!(apply(&late, op, number), apply(&at_once, op, number));
+                drop(at_once.lock());
+            }
+            prop_assert_eq!(late.version(), at_once.version());
+            let counters = |site: &SiteCounters| {
+                let mut each: Vec<_> = site.lock().each.iter().map(|counter| format!("{counter:?}")).collect();
+                each.sort();
+                each
+            };
+            prop_assert_eq!(counters(&late), counters(&at_once));
+        }
+    }
+
+    #[test]
+    fn old_counters_leave_memory_though_a_query_comes_before_the_days_first_hit() {
+        let site = SiteCounters::default();
+        let mut day = Day::from_ymd(2024, 6, 17).unwrap();
+        for number in 1..200 {
+            load_day(&site, day);
+            site.hits(&day.site_periods()).unwrap();
+            if site.add(day, 1, number) {
+                site.forget_old(day, number - 1);
+            }
+            day = Day::from_date(day.date().succ_opt().unwrap());
+        }
+        let kept = site.periods().len();
+        assert!(kept <= DAYS_KEPT as usize + 8, "{kept}");
+    }
+
+    #[test]
+    fn an_unconfirmed_publication_is_never_counted_twice() {
+        let site = site_with(10);
+        assert_eq!(shown_after(&site, seen(100, None)), 110);
+        assert_eq!(shown_after(&site, seen(104, Some(4))), 110);
+        assert_eq!(shown_after(&site, seen(110, Some(10))), 110);
+    }
+
+    #[test]
+    fn the_first_hit_is_shown_though_redis_was_read_before_it() {
+        let site = SiteCounters::default();
+        site.load(Period::Total, Some(1), &[], false);
+        let to_read = site.counters_to_read(Some(&run()));
+        assert_eq!(to_read, [(Period::Total, vec![run()])]);
+        site.add(today(), 1, 1);
+        assert_eq!(shown_after(&site, seen(0, None)), 1);
+        assert_eq!(shown_after(&site, seen(1, Some(1))), 1);
+    }
+
+    #[test]
+    fn an_import_is_shown_though_redis_was_read_before_it() {
+        let site = site_with(10);
+        let import = SourceCount { source: 2, name: Source::Run(8), published: false, register: Register::Grown(100) };
+        site.load(Period::Total, Some(1), &[import], false);
+        assert_eq!(shown_after(&site, seen(4, Some(4))), 110);
+    }
+
+    #[test]
+    fn hits_after_the_read_add_to_what_was_read() {
+        let site = site_with(10);
+        assert_eq!(shown_after(&site, seen(110, Some(10))), 110);
+        site.add(today(), 5, 2);
+        assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [115]);
+        assert_eq!(shown_after(&site, seen(112, Some(12))), 115);
+    }
+
+    #[test]
+    fn a_remote_count_in_the_file_shows_before_the_first_read_of_redis() {
+        let site = site_with(10);
+        let remote = [SourceCount { source: 2, name: Source::Run(8), published: true, register: Register::Grown(100) }];
+        site.load(Period::Total, Some(1), &remote, true);
+        assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [110]);
+    }
+
+    #[test]
+    fn a_remote_count_in_the_file_does_not_show_twice() {
+        let site = site_with(10);
+        assert_eq!(shown_after(&site, seen(100, Some(0))), 110);
+        let remote = [SourceCount { source: 2, name: Source::Run(8), published: true, register: Register::Grown(100) }];
+        site.load(Period::Total, Some(1), &remote, true);
+        assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [110]);
+    }
+
+    #[test]
+    fn a_queried_counter_is_read_from_redis_for_some_reads_and_then_no_more() {
+        let site = site_with(10);
+        let today = Day::from_ymd(2024, 6, 17).unwrap();
+        site.load(Period::Day(today), Some(1), &[], false);
+        let is_to_read = || site.counters_to_read(None).iter().any(|(period, _)| *period == Period::Day(today));
+        assert!(!is_to_read());
+        assert!(!site.hits(&[Period::Day(today)]).unwrap().were_read);
+        assert!(is_to_read());
+        assert!(!site.hits(&[Period::Day(today)]).unwrap().were_read);
+        let read =
+            || site.apply_remote(&[RemoteCounter { period: Period::Day(today), total: 0, contributed: &[] }], None);
+        read();
+        assert!(site.hits(&[Period::Day(today)]).unwrap().were_read);
+        let reads = std::iter::repeat_with(is_to_read).take_while(|is_to_read| *is_to_read).count();
+        assert_eq!(reads, usize::from(READS_AFTER_QUERY));
+        // The last read may be long ago.
+        assert!(!site.hits(&[Period::Day(today)]).unwrap().were_read);
+        assert!(site.counters_to_read(None).iter().any(|(period, _)| *period == Period::Total));
+    }
+
+    #[test]
+    fn what_a_figure_shows_stays_in_memory() {
+        let site = SiteCounters::default();
+        let today = Day::from_ymd(2024, 6, 23).unwrap();
+        let shown: Vec<_> = FigureKey::ALL.iter().flat_map(|key| key.span(today).periods()).collect();
+        let old = Period::Day(Day::from_ymd(2024, 6, 1).unwrap());
+        for period in shown.iter().chain([&old]) {
+            site.load(*period, Some(1), &[], false);
+        }
+        site.forget_old(today, 0);
+        assert!(site.hits(&shown).is_some());
+        assert!(!site.has(old));
+    }
+}

@@ -1,0 +1,134 @@
+//! Opening the ledger: the file, recovery, memory, and the threads.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use super::Ledger;
+use super::check::Damage;
+use super::commit::checkpointer::{Checkpointer, Checkpoints};
+use super::commit::committer::Committer;
+use super::commit::file_writer::FileWriter;
+use super::commit::folding::Folding;
+use super::commit::queue::command_queue;
+use super::commit::state::SharedState;
+use super::error::OpenError;
+use super::fold::unfolded::Unfolded;
+use super::memory::salts::Salts;
+use super::memory::sketches::SketchStore;
+use super::publication::Publication;
+use super::query::pages::PageQueries;
+use super::query::reader::Reader;
+use super::recover::recover;
+use super::sqlite::lock::DirectoryLock;
+use super::sqlite::progress::{HighWater, Progress};
+use super::sqlite::tables::meta::FoldMark;
+use super::sqlite::tables::{meta, salts, sites, visitors};
+use super::sqlite::{file, wal};
+use crate::change_feed::ChangeFeed;
+use crate::counter::{RegisteredSite, Site, Sites, Source};
+use crate::metrics::Metrics;
+
+/// Interval of folds: a page with many hits is then written once for all of them. With Redis it is shorter, since
+/// pages are published as they are folded.
+const FOLD_INTERVAL: Duration = Duration::from_secs(30);
+const FOLD_INTERVAL_PUBLISHING: Duration = Duration::from_secs(10);
+
+impl Ledger {
+    /// Opens the data directory, folds the hits that a crash left unfolded, and starts the committer.
+    pub fn open(
+        lock: DirectoryLock,
+        directory: &Path,
+        sites: Vec<Site>,
+        is_publishing: bool,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, Sites), OpenError> {
+        let path = file::path(directory);
+        let sqlite = |source| OpenError::of_sqlite(&path, source);
+        let io = |source| OpenError::Directory { path: path.clone(), source };
+        let mut connection = file::open(directory)?;
+        file::check_progress(directory, &connection)?;
+        recover(&mut connection).map_err(|reason| OpenError::Damaged { path: path.clone(), reason })?;
+        let registered = register(&mut connection, sites).map_err(sqlite)?;
+        let progress = Progress::of(&connection).map_err(sqlite)?;
+        let high_water = HighWater::open(directory).map_err(io)?;
+        high_water.note(progress);
+        if visitors::were_ever_counted(&connection).map_err(sqlite)? {
+            // After a crash the log may hold salts that were deleted.
+            wal::truncate(&connection).map_err(sqlite)?;
+        }
+        let mark = meta::read_fold_mark(&connection).map_err(sqlite)?;
+        let state = load(&connection, mark, is_publishing, metrics).map_err(sqlite)?;
+        let reader = |name| Reader::start(name, file::open_reader(directory).map_err(sqlite)?).map_err(io);
+        let (internal, public) = (Arc::new(reader("reader")?), reader("queries")?);
+        let checkpointer = Checkpointer::start(file::open_reader(directory).map_err(sqlite)?).map_err(io)?;
+        let checkpoints = Checkpoints::new(wal::watch_pages(&mut connection).map_err(sqlite)?, checkpointer);
+        let run = Source::Run(rand::random());
+        let (queue, commands) = command_queue();
+        let interval = if is_publishing { FOLD_INTERVAL_PUBLISHING } else { FOLD_INTERVAL };
+        let folding = Folding::new(state.clone(), mark, interval, progress.journal > 0);
+        let writer = FileWriter::new(connection, progress, high_water, run.clone());
+        let committer = Committer::new(commands, writer, folding, checkpoints, state.clone());
+        let committer =
+            std::thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run()).map_err(io)?;
+        let ledger = Self {
+            pages: PageQueries::new(
+                public,
+                Arc::clone(&state.counters),
+                Arc::clone(&state.unfolded),
+                Arc::clone(&state.admission),
+                Arc::clone(&state.titles),
+                Arc::clone(&state.metrics),
+                run.clone(),
+            ),
+            publication: Publication::new(queue.clone(), state.clone(), internal, run.clone()),
+            queue,
+            state,
+            run,
+            committer: Mutex::new(Some(committer)),
+            imports: Semaphore::new(1),
+            directory: directory.to_owned(),
+            damage: Damage::default(),
+            _lock: lock,
+        };
+        Ok((ledger, registered))
+    }
+}
+
+fn register(connection: &mut Connection, configured: Vec<Site>) -> rusqlite::Result<Sites> {
+    let ids: Vec<_> = configured.iter().map(|site| site.id.clone()).collect();
+    let transaction = connection.transaction()?;
+    let numbers = sites::register(&transaction, &ids)?;
+    transaction.commit()?;
+    Ok(numbers.into_iter().zip(configured).map(|(number, site)| RegisteredSite { number, site }).collect())
+}
+
+/// Memory at the start: salts, and the sketches that an earlier run could not publish.
+fn load(
+    connection: &Connection,
+    mark: FoldMark,
+    is_publishing: bool,
+    metrics: Arc<Metrics>,
+) -> rusqlite::Result<SharedState> {
+    let feed = Arc::new(ChangeFeed::new(is_publishing));
+    let sketches = Arc::new(SketchStore::new(Arc::clone(&feed)));
+    if is_publishing {
+        for site in visitors::sites(connection)? {
+            sketches.load(site, visitors::of_site(connection, site)?);
+        }
+    }
+    Ok(SharedState {
+        counters: Arc::default(),
+        sketches,
+        salts: Arc::new(Salts::new(salts::all(connection)?)),
+        titles: Arc::default(),
+        admission: Arc::default(),
+        unfolded: Arc::new(Unfolded::new(mark)),
+        feed,
+        status: Arc::default(),
+        metrics,
+    })
+}

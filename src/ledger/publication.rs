@@ -1,0 +1,112 @@
+//! The ledger's handle for publication: the rows and sketches to publish, and counts from Redis.
+
+use std::sync::Arc;
+
+use super::commit::queue::{Command, CommandQueue};
+use super::commit::state::SharedState;
+use super::error::LedgerError;
+use super::memory::counters::RemoteCounter;
+use super::query::reader::Reader;
+use super::sqlite::tables::counts::{self, PublishedRow, RowKey};
+use super::sqlite::tables::{sources, visitors};
+use crate::counter::{Contribution, Day, Period, SiteNumber, Sketch, Source, Window};
+
+/// Reads and writes of publication. Changes that wait for it are in the change feed.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    queue: CommandQueue,
+    state: SharedState,
+    reader: Arc<Reader>,
+    run: Source,
+}
+
+impl Publication {
+    pub fn new(queue: CommandQueue, state: SharedState, reader: Arc<Reader>, run: Source) -> Self {
+        Self { queue, state, reader, run }
+    }
+
+    /// The reader that public queries do not use.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// The current run's contributions to the site's own counters, the total last.
+    pub fn recent(&self, site: SiteNumber) -> Vec<Contribution> {
+        self.state.counters.get(site).map(|counters| counters.recent(&self.run)).unwrap_or_default()
+    }
+
+    /// The site's counters to read from Redis, each with the sources to ask for.
+    pub fn counters_to_read(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
+        self.state.counters.get(site).map(|counters| counters.counters_to_read(Some(&self.run))).unwrap_or_default()
+    }
+
+    /// Takes over Redis's totals of a site's counters.
+    pub fn apply_remote(&self, site: SiteNumber, remote: &[RemoteCounter<'_>]) {
+        if let Some(counters) = self.state.counters.get(site) {
+            let confirmed = counters.apply_remote(remote, Some(&self.run));
+            self.state.metrics.redis_unpublished_hits.sub(confirmed);
+        }
+    }
+
+    /// Up to `limit` rows of a site after a key; with `unpublished_only`, of unpublished sources.
+    pub async fn rows(
+        &self,
+        site: SiteNumber,
+        after: RowKey,
+        limit: usize,
+        unpublished_only: bool,
+    ) -> Result<Vec<PublishedRow>, LedgerError> {
+        self.reader.read(move |connection| counts::rows_after(connection, site, after, limit, unpublished_only)).await
+    }
+
+    /// Sites with frozen sources that Redis is not known to have wholly.
+    pub async fn unpublished_sites(&self) -> Result<Vec<SiteNumber>, LedgerError> {
+        let run = self.run.to_string();
+        self.reader.read(move |connection| sources::unpublished_sites(connection, &run)).await
+    }
+
+    /// Up to `limit` sources of a site that Redis is known to have wholly: imports first, then the newest runs.
+    pub async fn published_sources(&self, site: SiteNumber, limit: usize) -> Result<Vec<Source>, LedgerError> {
+        self.reader.read(move |connection| sources::published(connection, site, limit)).await
+    }
+
+    /// Sources whose counts of a site are wholly in this file.
+    pub async fn own_sources(&self, site: SiteNumber) -> Result<Vec<Source>, LedgerError> {
+        self.reader.read(move |connection| sources::own(connection, site)).await
+    }
+
+    /// Notes durably that Redis has these sources' counts of a site wholly.
+    pub async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) -> Result<(), LedgerError> {
+        self.queue.ask(|done| Command::MarkPublished { site, sources, done }).await
+    }
+
+    /// Merges other nodes' counts from Redis into the file.
+    pub async fn merge_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) -> Result<(), LedgerError> {
+        self.queue.ask(|done| Command::Merge { site, contributions, remote: true, done }).await
+    }
+
+    /// The visitor estimates of a site's days, as far as they are folded.
+    pub async fn visitor_estimates(&self, site: SiteNumber) -> Result<Vec<(Day, u64)>, LedgerError> {
+        self.reader.read(move |connection| visitors::estimates(connection, site)).await
+    }
+
+    /// The site's sketches that Redis may lack, marked as published.
+    pub fn take_sketches(&self, site: SiteNumber) -> Vec<(Window, Sketch)> {
+        self.state.sketches.get(site).map(|sketches| sketches.take_unpublished()).unwrap_or_default()
+    }
+
+    /// Marks sketches that Redis did not get.
+    pub fn put_back_sketches(&self, site: SiteNumber, windows: &[Window]) {
+        self.state.sketches.put_back_unpublished(site, windows);
+    }
+
+    /// Marks all sketches as unpublished: Redis may have lost them.
+    pub fn publish_all_sketches_again(&self) {
+        self.state.sketches.publish_all_again();
+    }
+
+    /// Merges Redis's sketch into memory, if the site's sketches are loaded.
+    pub fn apply_remote_sketch(&self, site: SiteNumber, window: Window, sketch: &Sketch) {
+        self.state.sketches.apply_remote(site, window, sketch);
+    }
+}

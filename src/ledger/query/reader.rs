@@ -1,0 +1,58 @@
+//! A thread that reads the node's file on a connection of its own, so that reads delay no commit.
+
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::ledger::error::LedgerError;
+
+/// Reads that may wait; more are refused.
+const READS_MAX: usize = 1_024;
+
+type Job = Box<dyn FnOnce(&Connection) + Send>;
+
+/// Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Reader {
+    /// None while dropping.
+    jobs: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reader {
+    pub fn start(name: &str, connection: Connection) -> std::io::Result<Self> {
+        let (jobs, waiting) = sync_channel::<Job>(READS_MAX);
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || waiting.into_iter().for_each(|job| job(&connection)))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let (done, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connection| drop(done.send(work(connection))));
+        let is_taken = self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
+        if !is_taken {
+            return Err(LedgerError::new("too many reads of the node's file wait"));
+        }
+        match answer.await {
+            Ok(outcome) => outcome.map_err(|error| LedgerError::unreadable(&error)),
+            Err(_) => Err(LedgerError::stopping()),
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic has been logged; there is no other result.
+            let _ = thread.join();
+        }
+    }
+}

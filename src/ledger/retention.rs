@@ -1,0 +1,33 @@
+//! Retention of page counts: a reader finds the expired rows, and the committer deletes them a few at a time, so that
+//! no hit waits for it.
+
+use std::time::Duration;
+
+use super::Ledger;
+use super::commit::queue::Command;
+use super::error::LedgerError;
+use crate::counter::{Day, RegisteredSite};
+
+/// Rows of one transaction: less than a millisecond.
+const STEP: usize = 128;
+/// Pause between two transactions, so that deletion takes a small part of the committer's time.
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl Ledger {
+    /// Deletes the site's page counts that are not kept on `today`; returns their number.
+    pub async fn expire_pages(&self, site: &RegisteredSite, today: Day) -> Result<usize, LedgerError> {
+        let number = site.number;
+        let (day, month) = site.site.page_retention.oldest_kept(today);
+        let oldest_kept = (day.number(), month.number());
+        let mut after = (0, -1, -1);
+        let mut deleted = 0;
+        loop {
+            let rows = self.pages.expired_rows(number, after, oldest_kept, STEP).await?;
+            let Some(last) = rows.last() else { return Ok(deleted) };
+            after = *last;
+            deleted += rows.len();
+            self.queue.ask(|done| Command::DeleteRows { site: number, rows, done }).await?;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}

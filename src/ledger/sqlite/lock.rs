@@ -1,0 +1,86 @@
+//! The lock on a data directory: one node, or one command, at a time.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use crate::ledger::error::OpenError;
+
+const LOCK: &str = "thongke.lock";
+
+/// Exclusive lock on a data directory; the file names its holder.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    file: File,
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a process that is being forked elsewhere holds the file open until it has
+        // become another program.
+        let _ = self.file.unlock();
+    }
+}
+
+impl DirectoryLock {
+    pub fn take(directory: &Path) -> Result<Self, OpenError> {
+        let io = |source| OpenError::Directory { path: directory.to_owned(), source };
+        fs::create_dir_all(directory).map_err(io)?;
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(directory.join(LOCK))
+            .map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {
+                let mut lock = Self { file };
+                lock.write("").map_err(io)?;
+                Ok(lock)
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                // For the message only: an unreadable lock file still refuses.
+                let _ = file.read_to_string(&mut text);
+                let holder = text.split_whitespace().next().unwrap_or("(unknown)").to_owned();
+                Err(OpenError::InUse { path: directory.to_owned(), holder })
+            }
+            Err(TryLockError::Error(source)) => Err(io(source)),
+        }
+    }
+
+    /// Adds the address of the holder's admin listener.
+    pub fn sign(&mut self, admin_address: &str) -> std::io::Result<()> {
+        self.write(admin_address)
+    }
+
+    fn write(&mut self, admin_address: &str) -> std::io::Result<()> {
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.set_len(0)?;
+        writeln!(self.file, "{} {admin_address}", std::process::id())
+    }
+
+    /// The current holder of the directory.
+    pub fn holder(directory: &Path) -> Option<Holder> {
+        let mut file = File::open(directory.join(LOCK)).ok()?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                file.read_to_string(&mut text).ok()?;
+                let mut words = text.split_whitespace();
+                let process = words.next().unwrap_or("(unknown)").to_owned();
+                Some(Holder { process, admin_address: words.next().map(str::to_owned) })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The process that holds a data directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    pub process: String,
+    /// None: the holder is a command at work on the files, not a node.
+    pub admin_address: Option<String>,
+}

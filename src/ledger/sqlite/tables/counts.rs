@@ -1,0 +1,279 @@
+//! `counts`: hits per site, period, page and source.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::sources::{SourceNumber, source_at};
+use crate::counter::{Contribution, Day, PageAddress, Period, Register, SiteNumber, Source};
+
+/// The page number of the site itself.
+pub const SITE_ITSELF: i64 = 0;
+
+/// True if the table has rows.
+pub fn exist(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM counts)", [], |row| row.get(0))
+}
+
+/// Adds a run's hits to a site's own counts. True: the run's first hits of the site.
+pub fn add_to_site(
+    connection: &Connection,
+    site: SiteNumber,
+    source: SourceNumber,
+    periods: [Period; 4],
+    hits: i64,
+) -> rusqlite::Result<bool> {
+    let [.., total] = add_to_page(connection, site, SITE_ITSELF, source, periods, hits)?;
+    Ok(total == hits)
+}
+
+/// Adds a run's hits to a page's counts and returns the new counts.
+///
+/// Reads, then writes: SQLite keeps the rows of `RETURNING` in a table of its own until the statement ends, which
+/// would cost as much again.
+pub fn add_to_page<const PERIODS: usize>(
+    connection: &Connection,
+    site: SiteNumber,
+    page: i64,
+    source: SourceNumber,
+    periods: [Period; PERIODS],
+    hits: i64,
+) -> rusqlite::Result<[i64; PERIODS]> {
+    let mut read = connection
+        .prepare_cached("SELECT hits FROM counts WHERE site = ? AND period = ? AND page = ? AND source = ?")?;
+    let mut write =
+        connection.prepare_cached("REPLACE INTO counts (site, period, page, source, hits) VALUES (?, ?, ?, ?, ?)")?;
+    let mut now = [hits; PERIODS];
+    for (period, now) in periods.iter().zip(&mut now) {
+        let period = period.number();
+        let known: Option<i64> = read.query_row(params![site.0, period, page, source], |row| row.get(0)).optional()?;
+        *now = now.saturating_add(known.unwrap_or(0));
+        write.execute(params![site.0, period, page, source, *now])?;
+    }
+    Ok(now)
+}
+
+/// The key of a count.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    pub site: SiteNumber,
+    pub period: Period,
+    pub page: i64,
+    pub source: SourceNumber,
+}
+
+/// Merges a register into a count. True: the count changed.
+pub fn merge(connection: &Connection, key: Key, register: Register) -> rusqlite::Result<bool> {
+    let (hits, generation) = match register {
+        Register::Grown(hits) => (hits, None),
+        Register::Written { generation, hits } => (hits, Some(i64::try_from(generation).unwrap_or(i64::MAX))),
+    };
+    let changed = connection
+        .prepare_cached(
+            "INSERT INTO counts (site, period, page, source, hits, generation) VALUES (?, ?, ?, ?, ?, ?)
+             ON CONFLICT DO UPDATE SET hits = excluded.hits, generation = excluded.generation
+             WHERE (ifnull(excluded.generation, 0), excluded.hits) > (ifnull(generation, 0), hits)",
+        )?
+        .execute(params![key.site.0, key.period.number(), key.page, key.source, hits, generation])?;
+    Ok(changed > 0)
+}
+
+/// One source's part of a counter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceCount {
+    pub source: SourceNumber,
+    pub name: Source,
+    pub published: bool,
+    pub register: Register,
+}
+
+/// All sources' counts of one of the site's own periods.
+pub fn of_site(connection: &Connection, site: SiteNumber, period: Period) -> rusqlite::Result<Vec<SourceCount>> {
+    of_page(connection, site, period, SITE_ITSELF)
+}
+
+/// All sources' counts of a period of a page, or of the site itself.
+pub fn of_page(
+    connection: &Connection,
+    site: SiteNumber,
+    period: Period,
+    page: i64,
+) -> rusqlite::Result<Vec<SourceCount>> {
+    connection
+        .prepare_cached(
+            "SELECT c.source, s.name, ifnull(p.published, 0), c.hits, c.generation
+             FROM counts c JOIN sources s ON s.number = c.source
+             LEFT JOIN site_sources p ON p.site = c.site AND p.source = c.source
+             WHERE c.site = ?1 AND c.period = ?2 AND c.page = ?3",
+        )?
+        .query_map(params![site.0, period.number(), page], |row| {
+            Ok(SourceCount {
+                source: row.get(0)?,
+                name: source_at(row, 1)?,
+                published: row.get(2)?,
+                register: register_at(row, 3)?,
+            })
+        })?
+        .collect()
+}
+
+/// The highest generation of a source's counts of a site.
+pub fn last_generation(connection: &Connection, site: SiteNumber, source: SourceNumber) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached("SELECT ifnull(max(generation), 0) FROM counts WHERE site = ? AND source = ?")?
+        .query_row(params![site.0, source], |row| row.get::<_, i64>(0))
+        .map(|generation| u64::try_from(generation).unwrap_or(0))
+}
+
+/// The key of a row within a site: period, page, source.
+pub type RowKey = (u32, i64, i64);
+
+/// A row in the form in which it is published, with its key.
+pub type PublishedRow = (RowKey, Contribution);
+
+/// Up to `limit` rows of a site after a key; with `unpublished_only`, of unpublished sources.
+pub fn rows_after(
+    connection: &Connection,
+    site: SiteNumber,
+    after: RowKey,
+    limit: usize,
+    unpublished_only: bool,
+) -> rusqlite::Result<Vec<PublishedRow>> {
+    connection
+        .prepare_cached(
+            "SELECT c.period, c.page, c.source, c.hits, c.generation, s.name, p.address
+             FROM counts c JOIN sources s ON s.number = c.source LEFT JOIN pages p ON p.number = c.page
+             WHERE c.site = ?1 AND (c.period, c.page, c.source) > (?2, ?3, ?4)
+             AND (?6 = 0 OR EXISTS (SELECT 1 FROM site_sources u
+                  WHERE u.site = c.site AND u.source = c.source AND u.published = 0))
+             ORDER BY c.period, c.page, c.source LIMIT ?5",
+        )?
+        .query_map(
+            params![site.0, after.0, after.1, after.2, i64::try_from(limit).unwrap_or(i64::MAX), unpublished_only],
+            |row| {
+                let address: Option<String> = row.get(6)?;
+                let contribution = Contribution {
+                    source: source_at(row, 5)?,
+                    period: period_at(row, 0)?,
+                    page: address.as_deref().map(PageAddress::from_stored),
+                    register: register_at(row, 3)?,
+                };
+                Ok(((row.get(0)?, row.get(1)?, row.get(2)?), contribution))
+            },
+        )?
+        .collect()
+}
+
+pub fn period_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Period> {
+    let number = row.get(column)?;
+    Period::from_number(number).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, i64::from(number)))
+}
+
+fn register_at(row: &Row<'_>, hits_column: usize) -> rusqlite::Result<Register> {
+    let hits = row.get(hits_column)?;
+    let generation: Option<i64> = row.get(hits_column + 1)?;
+    Ok(match generation {
+        None => Register::Grown(hits),
+        Some(generation) => Register::Written { generation: u64::try_from(generation).unwrap_or(0), hits },
+    })
+}
+
+/// Up to `limit` rows of pages after a key, of days before `day` and months before `month`.
+pub fn expired(
+    connection: &Connection,
+    site: SiteNumber,
+    after: RowKey,
+    (day, month): (u32, u32),
+    limit: usize,
+) -> rusqlite::Result<Vec<RowKey>> {
+    connection
+        .prepare_cached(
+            "SELECT period, page, source FROM counts
+             WHERE site = ?1 AND (period, page, source) > (?2, ?3, ?4) AND period < max(?5, ?6) AND page > 0
+               AND ((period % 100 > 0 AND period < ?5)
+                 OR (period % 100 = 0 AND period % 10000 > 0 AND period < ?6))
+             ORDER BY period, page, source LIMIT ?7",
+        )?
+        .query_map(
+            params![site.0, after.0, after.1, after.2, day, month, i64::try_from(limit).unwrap_or(i64::MAX)],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?
+        .collect()
+}
+
+/// Deletes rows of pages.
+pub fn delete(connection: &Connection, site: SiteNumber, rows: &[RowKey]) -> rusqlite::Result<()> {
+    let mut delete = connection
+        .prepare_cached("DELETE FROM counts WHERE site = ? AND period = ? AND page = ? AND source = ? AND page > 0")?;
+    for (period, page, source) in rows {
+        delete.execute(params![site.0, period, page, source])?;
+    }
+    Ok(())
+}
+
+pub fn day_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Day> {
+    match period_at(row, column)? {
+        Period::Day(day) => Ok(day),
+        period => Err(rusqlite::Error::IntegralValueOutOfRange(column, i64::from(period.number()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::sqlite::migrations;
+
+    const SITE: SiteNumber = SiteNumber(1);
+
+    fn file() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        migrations::migrate(&connection).unwrap();
+        connection
+    }
+
+    fn periods(connection: &Connection) -> Vec<(u32, i64)> {
+        connection
+            .prepare("SELECT period, page FROM counts ORDER BY period, page")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap()
+    }
+
+    #[test]
+    fn page_rows_before_the_oldest_kept_day_and_month_expire_and_no_others() {
+        let file = file();
+        for period in ["2024-06-15", "2024-06-16", "2024-05", "2024-06", "2024", "total"] {
+            for page in [SITE_ITSELF, 1] {
+                let key = Key { site: SITE, period: period.parse().unwrap(), page, source: 1 };
+                assert!(merge(&file, key, Register::Grown(1)).unwrap());
+            }
+        }
+        let expired = |after, limit| expired(&file, SITE, after, (20_240_616, 20_240_600), limit).unwrap();
+        let all = expired((0, -1, -1), 9);
+        assert_eq!(all, [(20_240_500, 1, 1), (20_240_615, 1, 1)]);
+        assert_eq!(expired((0, -1, -1), 1), all[..1]);
+        assert_eq!(expired(all[0], 9), all[1..]);
+        // The site's own counts stay, whatever keys are named.
+        delete(&file, SITE, &[all[0], all[1], (20_240_615, SITE_ITSELF, 1)]).unwrap();
+        let left = periods(&file);
+        assert_eq!(left.len(), 10);
+        assert!(left.contains(&(20_240_615, SITE_ITSELF)) && !left.contains(&(20_240_615, 1)));
+    }
+
+    #[test]
+    fn a_merge_takes_the_later_generation_and_of_one_the_most_hits() {
+        let file = file();
+        let key = Key { site: SITE, period: Period::Total, page: SITE_ITSELF, source: 1 };
+        let written = |generation, hits| Register::Written { generation, hits };
+        for (register, changes) in [
+            (written(2, 5), true),
+            (written(1, 9), false),
+            (written(2, 4), false),
+            (written(2, 6), true),
+            (written(3, 0), true),
+        ] {
+            assert_eq!(merge(&file, key, register).unwrap(), changes, "{register:?}");
+        }
+        assert_eq!(last_generation(&file, SITE, 1).unwrap(), 3);
+    }
+}

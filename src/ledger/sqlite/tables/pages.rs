@@ -1,0 +1,20 @@
+//! `pages`: the numbers of page addresses.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::counter::{PageAddress, SiteNumber};
+
+/// A page's number; a page without one gets one.
+pub fn number(connection: &Connection, site: SiteNumber, page: &PageAddress) -> rusqlite::Result<i64> {
+    if let Some(number) = find(connection, site, page)? {
+        return Ok(number);
+    }
+    connection.prepare_cached("INSERT INTO pages (site, address) VALUES (?, ?)")?.insert(params![site.0, page.as_str()])
+}
+
+pub fn find(connection: &Connection, site: SiteNumber, page: &PageAddress) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT number FROM pages WHERE site = ? AND address = ?")?
+        .query_row(params![site.0, page.as_str()], |row| row.get(0))
+        .optional()
+}

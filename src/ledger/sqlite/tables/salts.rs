@@ -1,0 +1,52 @@
+//! `salts`: the keys of visitors' hashes.
+
+use rusqlite::{Connection, params};
+
+use super::counts::day_at;
+use crate::counter::{Day, Period, Salt, SiteNumber};
+
+/// A salt, and whether other nodes have it too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownSalt {
+    pub salt: Salt,
+    pub is_shared: bool,
+}
+
+impl KnownSalt {
+    /// The salt that counts of two of the same day: the first, unless only the later is agreed on with other nodes.
+    pub fn or(self, later: Self) -> Self {
+        if later.is_shared && !self.is_shared { later } else { self }
+    }
+}
+
+pub fn all(connection: &Connection) -> rusqlite::Result<Vec<((SiteNumber, Day), KnownSalt)>> {
+    connection
+        .prepare("SELECT site, day, salt, shared FROM salts")?
+        .query_map([], |row| {
+            let salt = KnownSalt { salt: Salt::new(row.get(2)?), is_shared: row.get(3)? };
+            Ok(((SiteNumber(row.get(0)?), day_at(row, 1)?), salt))
+        })?
+        .collect()
+}
+
+pub fn write(connection: &Connection, site: SiteNumber, day: Day, known: KnownSalt) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO salts (site, day, salt, shared) VALUES (?, ?, ?, ?)")?
+        .execute(params![site.0, Period::Day(day).number(), known.salt.bytes(), known.is_shared])?;
+    Ok(())
+}
+
+/// Deletes salts. The file keeps no trace with `secure_delete`; the log does until it is truncated.
+pub fn delete(connection: &Connection, salts: &[(SiteNumber, Day)]) -> rusqlite::Result<()> {
+    let mut delete = connection.prepare_cached("DELETE FROM salts WHERE site = ? AND day = ?")?;
+    for (site, day) in salts {
+        delete.execute(params![site.0, Period::Day(*day).number()])?;
+    }
+    Ok(())
+}
+
+/// Deletes all salts, without a trace, from a copy of the file that no other connection has open.
+pub fn delete_all(copy: &Connection) -> rusqlite::Result<()> {
+    // In memory: a journal on disk would hold the deleted salts.
+    copy.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA secure_delete = ON; DELETE FROM salts;")
+}

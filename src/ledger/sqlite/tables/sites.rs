@@ -1,0 +1,28 @@
+//! `sites`: the numbers of sites.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::counter::{SiteId, SiteNumber};
+
+/// The number of each site; a site without one gets one.
+pub fn register(connection: &Connection, ids: &[SiteId]) -> rusqlite::Result<Vec<SiteNumber>> {
+    let mut find = connection.prepare_cached("SELECT number FROM sites WHERE id = ?")?;
+    let mut insert = connection.prepare_cached("INSERT INTO sites (id) VALUES (?) RETURNING number")?;
+    ids.iter()
+        .map(|id| {
+            let found = find.query_row([id.as_str()], |row| row.get(0)).optional()?;
+            let number = match found {
+                Some(number) => number,
+                None => insert.query_row([id.as_str()], |row| row.get(0))?,
+            };
+            Ok(SiteNumber(number))
+        })
+        .collect()
+}
+
+/// All ids by number.
+pub fn ids(connection: &Connection) -> rusqlite::Result<BTreeMap<u32, String>> {
+    connection.prepare("SELECT number, id FROM sites")?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}

@@ -1,0 +1,108 @@
+//! `sources` and `site_sources`: runs and imports, and the publication of each.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use crate::counter::source::SourceError;
+use crate::counter::{SiteNumber, Source};
+
+/// A source's number in the file.
+pub type SourceNumber = i64;
+
+/// The number of a source; a source without one gets one.
+pub fn number(connection: &Connection, source: &Source, remote: bool) -> rusqlite::Result<SourceNumber> {
+    if let Some(number) = find(connection, source)? {
+        return Ok(number);
+    }
+    connection
+        .prepare_cached("INSERT INTO sources (name, learned) VALUES (?, ?) RETURNING number")?
+        .query_row(params![source.to_string(), remote], |row| row.get(0))
+}
+
+pub fn find(connection: &Connection, source: &Source) -> rusqlite::Result<Option<SourceNumber>> {
+    connection
+        .prepare_cached("SELECT number FROM sources WHERE name = ?")?
+        .query_row([source.to_string()], |row| row.get(0))
+        .optional()
+}
+
+/// True if all that is known of a source came from Redis.
+pub fn is_remote(connection: &Connection, source: SourceNumber) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT learned = 1 FROM sources WHERE number = ?")?.query_row([source], |row| row.get(0))
+}
+
+/// Notes that Redis knew more of a source than its own node's file.
+pub fn note_partly_remote(connection: &Connection, source: SourceNumber) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE sources SET learned = 2 WHERE number = ? AND learned = 0")?.execute([source])?;
+    Ok(())
+}
+
+/// Notes that a source contributes to a site; a known publication state stays.
+pub fn note_contributor(
+    connection: &Connection,
+    site: SiteNumber,
+    source: SourceNumber,
+    published: bool,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO site_sources (site, source, published) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?
+        .execute(params![site.0, source, published])?;
+    Ok(())
+}
+
+pub fn set_published(
+    connection: &Connection,
+    site: SiteNumber,
+    source: SourceNumber,
+    published: bool,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE site_sources SET published = ?3 WHERE site = ?1 AND source = ?2")?
+        .execute(params![site.0, source, published])?;
+    Ok(())
+}
+
+/// True if any source contributes to any site: then the file must have counts.
+pub fn has_contributors(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM site_sources)", [], |row| row.get(0))
+}
+
+/// Sites with frozen sources that Redis is not known to have wholly.
+pub fn unpublished_sites(connection: &Connection, run: &str) -> rusqlite::Result<Vec<SiteNumber>> {
+    connection
+        .prepare_cached(
+            "SELECT DISTINCT p.site FROM site_sources p JOIN sources s ON s.number = p.source
+             WHERE p.published = 0 AND s.name != ?",
+        )?
+        .query_map([run], |row| row.get(0).map(SiteNumber))?
+        .collect()
+}
+
+/// Sources whose counts are wholly in this file, with nothing from Redis.
+pub fn own(connection: &Connection, site: SiteNumber) -> rusqlite::Result<Vec<Source>> {
+    let names: Vec<String> = connection
+        .prepare_cached(
+            "SELECT s.name FROM site_sources p JOIN sources s ON s.number = p.source WHERE p.site = ? AND s.learned = 0",
+        )?
+        .query_map([site.0], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+/// Sources of a site that Redis is known to have wholly: imports first, then the newest runs.
+pub fn published(connection: &Connection, site: SiteNumber, limit: usize) -> rusqlite::Result<Vec<Source>> {
+    let names: Vec<String> = connection
+        .prepare_cached(
+            "SELECT s.name FROM site_sources p JOIN sources s ON s.number = p.source
+             WHERE p.site = ?1 AND p.published = 1
+             ORDER BY s.name NOT LIKE 'import:%', p.source DESC LIMIT ?2",
+        )?
+        .query_map((site.0, i64::try_from(limit).unwrap_or(i64::MAX)), |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+pub fn source_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Source> {
+    row.get::<_, String>(column)?.parse().map_err(|error: SourceError| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
+}

@@ -1,0 +1,39 @@
+//! `titles`: the latest title of each page.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::pages;
+use crate::counter::{ChangedTitle, GivenTitle, PageAddress, PageTitle, SiteNumber};
+
+/// Writes a title. False: its page has no number yet, since none of its hits is folded.
+pub fn write(connection: &Connection, title: &ChangedTitle) -> rusqlite::Result<bool> {
+    let ChangedTitle { site, page, title, given_ms } = title;
+    let Some(number) = pages::find(connection, *site, page)? else { return Ok(false) };
+    connection
+        .prepare_cached(
+            "INSERT INTO titles (page, title, given) VALUES (?, ?, ?)
+             ON CONFLICT DO UPDATE SET title = excluded.title, given = excluded.given WHERE excluded.given > given",
+        )?
+        .execute(params![number, title.as_str(), given_ms])?;
+    Ok(true)
+}
+
+/// The titles of pages, in their order.
+pub fn read(
+    connection: &Connection,
+    site: SiteNumber,
+    addresses: &[PageAddress],
+) -> rusqlite::Result<Vec<Option<GivenTitle>>> {
+    let mut find = connection.prepare_cached("SELECT title, given FROM titles WHERE page = ?")?;
+    let mut titles = Vec::with_capacity(addresses.len());
+    for page in addresses {
+        let found = match pages::find(connection, site, page)? {
+            None => None,
+            Some(number) => find.query_row([number], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).optional()?,
+        };
+        titles.push(
+            found.and_then(|(title, given_ms)| PageTitle::of(&title).map(|title| GivenTitle { title, given_ms })),
+        );
+    }
+    Ok(titles)
+}
