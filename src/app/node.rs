@@ -89,18 +89,21 @@ impl Node {
         }
     }
 
-    /// What pages call themselves; what Redis was found to lack of it is brought there.
+    /// Titles of pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
     async fn titles(
         &self,
         site: &RegisteredSite,
         pages: Vec<PageAddress>,
-    ) -> Result<Vec<Option<PageTitle>>, Unavailable> {
+    ) -> Result<Read<Option<PageTitle>>, Unavailable> {
         let own = self.ledger.titles(site.number, pages.clone()).await.map_err(unavailable)?;
         let shared = match self.publication.get() {
             None => None,
             Some(publication) => publication.titles(&site.site, &pages).await,
         };
-        let Some(shared) = shared else { return Ok(own.into_iter().map(|own| Some(own?.title)).collect()) };
+        let Some(shared) = shared else {
+            let values = own.into_iter().map(|own| Some(own?.title)).collect();
+            return Ok(Read { values, stale: self.publication.get().is_some() });
+        };
         let latest = pages.into_iter().zip(own).zip(shared).map(|((page, own), shared)| match (own, shared) {
             (Some(own), shared) if shared.as_ref().is_none_or(|(given_ms, _)| own.given_ms > *given_ms) => {
                 self.ledger.title_lacks((site.number, page, own.clone()));
@@ -108,7 +111,7 @@ impl Node {
             }
             (_, shared) => shared.map(|(_, title)| title),
         });
-        Ok(latest.collect())
+        Ok(Read { values: latest.collect(), stale: false })
     }
 
     /// Redis is away: other nodes' newest hits are missing.
@@ -237,6 +240,7 @@ impl server::node::Node for Node {
             None => None,
             Some(publication) => publication.top_pages(&site.site, period, limit).await,
         };
+        let is_unread = shared.is_none() && self.publication.get().is_some();
         let mut pages = shared.unwrap_or_default();
         // Of its own, those that Redis may not have yet.
         let known: std::collections::HashSet<_> = pages.iter().cloned().collect();
@@ -248,8 +252,8 @@ impl server::node::Node for Node {
         let pages: Vec<_> = counted.iter().map(|(page, _)| page.clone()).collect();
         let titles = self.titles(site, pages).await?;
         let values =
-            counted.into_iter().zip(titles).map(|((page, hits), title)| TopPage { page, hits, title }).collect();
-        Ok(Read { values, stale: hits.stale })
+            counted.into_iter().zip(titles.values).map(|((page, hits), title)| TopPage { page, hits, title }).collect();
+        Ok(Read { values, stale: is_unread || hits.stale || titles.stale })
     }
 
     async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {

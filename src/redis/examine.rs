@@ -1,11 +1,17 @@
 //! What an operator should know of a Redis before nodes rely on it.
 
-use redis::{RedisError, Value};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::connection::{self, Link, reason_of};
+use redis::{RedisError, RedisResult, Value};
+
+use super::commands::{self, Access, COMMANDS, Command};
+use super::connection::{self, Connections, Link, reason_of};
+use super::health::Health;
 use super::layout::Keys;
+use super::node::Node;
 use super::policy;
-use super::raise::text;
+use super::raise::{text, unexpected};
 use super::target::Target;
 
 /// What was found out about a Redis.
@@ -24,34 +30,11 @@ const VERSION_MIN: (u32, u32) = (6, 2);
 /// Beyond this part of its memory a Redis that evicts nothing is soon one that takes nothing.
 const MEMORY_PERCENT_MAX: u64 = 90;
 
-/// Writes what a node writes, with the commands that it uses, into a key that is gone afterwards.
-const PROBE: &str = "
-redis.call('TYPE', KEYS[1])
-redis.call('HSET', KEYS[1], 'probe', '1')
-redis.call('HMGET', KEYS[1], 'probe')
-redis.call('TTL', KEYS[1])
-redis.call('EXPIREAT', KEYS[1], '1')
-redis.call('ZADD', KEYS[1], '1', 'probe')
-redis.call('ZMSCORE', KEYS[1], 'probe')
-redis.call('EXPIREAT', KEYS[1], '1')
-return 1
-";
-
-/// The same for visitors, which not every site counts.
-const PROBE_VISITORS: &str = "
-redis.call('SET', KEYS[1], 'probe')
-redis.call('GET', KEYS[1])
-redis.call('MGET', KEYS[1])
-redis.call('DEL', KEYS[1])
-redis.call('PFMERGE', KEYS[1])
-redis.call('PFCOUNT', KEYS[1])
-redis.call('EXPIREAT', KEYS[1], '1')
-return 1
-";
-
-/// Commands that a node uses, for the server's list of rights.
-const COMMANDS: &str = "+info +eval +evalsha +type +hget +hmget +hscan +hset +hsetnx +zadd +zscore +zmscore +zrevrange +ttl +expireat \
-     +zscan +zcard +hlen +get +mget +set +del +pfmerge +pfcount +cluster|slots +ping";
+const PROBE: &str = include_str!("probe.lua");
+/// Rights may change while a node runs: the probe is repeated this often.
+const PROBE_INTERVAL: Duration = Duration::from_secs(60);
+/// While a right is missing, so that its return shows soon.
+const PROBE_INTERVAL_REFUSED: Duration = Duration::from_secs(10);
 
 /// Connects as a node does, and looks at what a node depends on.
 pub async fn examine(target: &Target, prefix: &str, allow_eviction: bool) -> Examination {
@@ -60,9 +43,9 @@ pub async fn examine(target: &Target, prefix: &str, allow_eviction: bool) -> Exa
     match connection::connect(target).await {
         Ok((link, _)) => {
             found.look(&link, allow_eviction).await;
-            found.try_writing(&link, prefix).await;
+            found.try_commands(&link, prefix).await;
         }
-        Err(error) => found.problems.push(explain(&error)),
+        Err(error) => found.problems.push(with_rights(&explain(&error), prefix)),
     }
     found
 }
@@ -128,44 +111,129 @@ impl Examination {
         }
     }
 
-    async fn try_writing(&mut self, link: &Link, prefix: &str) {
-        let key = Keys::new(prefix).probe();
-        // A script that nobody loaded: whoever may call it is told that it isn't there.
-        let mut by_digest = redis::cmd("EVALSHA");
-        by_digest.arg("0".repeat(40)).arg(1).arg(&key);
-        let probe = async |script: &str| {
-            let mut probe = redis::cmd("EVAL");
-            probe.arg(script).arg(1).arg(&key);
-            link.query(&probe).await
-        };
-        let answer = match link.query(&by_digest).await {
-            Err(error) if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) => {
-                probe(PROBE).await
+    async fn try_commands(&mut self, link: &Link, prefix: &str) {
+        let failures = match probe(link, &Keys::new(prefix)).await {
+            Ok(failures) => failures,
+            Err(error) => {
+                self.problems.push(format!("it takes no counts: {}", with_rights(&reason_of(&error), prefix)));
+                return;
             }
-            answer => answer,
         };
-        match answer {
-            Ok(Value::Int(1)) => {}
-            Ok(other) => self.problems.push(format!("it answers a script with {other:?}; expected 1")),
-            Err(error) => self.problems.push(format!("it takes no counts: {}", refusal(&error, prefix))),
+        let (for_visitors, others): (Vec<_>, Vec<_>) =
+            failures.into_iter().partition(|failure| failure.command.is_for_visitors());
+        if let Some(words) = in_words(&others, prefix) {
+            self.problems.push(match others.iter().any(|failure| failure.command.access == Access::Write) {
+                true => format!("it takes no counts: {words}"),
+                false => words,
+            });
         }
-        if self.problems.is_empty()
-            && let Err(error) = probe(PROBE_VISITORS).await
-        {
-            let reason = refusal(&error, prefix);
-            self.warnings.push(format!("it takes no visitors, which matters where a site counts them: {reason}"));
+        if let Some(words) = in_words(&for_visitors, prefix).filter(|_| self.problems.is_empty()) {
+            self.warnings.push(format!("it takes no visitors, which matters where a site counts them: {words}"));
         }
     }
 }
 
-/// Why a script was refused, and what to do.
-fn refusal(error: &RedisError, prefix: &str) -> String {
-    let reason = reason_of(error);
-    // The second is what 7.0 and later say of a script.
-    let lacks_rights = reason.contains("NOPERM") || reason.contains("can't run this command");
-    match lacks_rights {
-        true => format!("{reason}; give its user the rights `~{prefix}:* {COMMANDS}`"),
-        false => reason,
+/// A command of the list that Redis refused.
+struct Failure {
+    command: &'static Command,
+    reason: String,
+}
+
+/// Tries every command on a key of its own.
+async fn probe(link: &Link, keys: &Keys) -> RedisResult<Vec<Failure>> {
+    let key = keys.probe();
+    // A script that nobody loaded: a user who may call it hears that it isn't there.
+    let mut by_digest = redis::cmd("EVALSHA");
+    by_digest.arg("0".repeat(40)).arg(1).arg(&key);
+    match link.query(&by_digest).await {
+        Err(error) if error.kind() != redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) => return Err(error),
+        _ => {}
+    }
+    let mut script = redis::cmd("EVAL");
+    script.arg(PROBE).arg(1).arg(&key).arg(probe_arguments());
+    let Value::Array(failures) = link.query(&script).await? else { return Err(unexpected("no list of commands")) };
+    let failures = failures.chunks_exact(2).filter_map(|pair| {
+        let [name, reason] = pair else { return None };
+        let name = text(name)?;
+        let command = COMMANDS.iter().find(|command| command.name == name)?;
+        Some(Failure { command, reason: text(reason)? })
+    });
+    Ok(failures.collect())
+}
+
+fn probe_arguments() -> Vec<String> {
+    let mut arguments = Vec::new();
+    let mut kind_before = None;
+    for command in COMMANDS {
+        let Some((kind, more)) = command.probe else { continue };
+        if kind_before.replace(kind) != Some(kind) {
+            arguments.extend(["0".to_owned(), String::new()]);
+        }
+        arguments.extend([more.len().to_string(), command.name.to_owned()]);
+        arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+    }
+    arguments
+}
+
+/// Failures in words; none where there are none.
+fn in_words(failures: &[Failure], prefix: &str) -> Option<String> {
+    let first = failures.first()?;
+    let refused: Vec<_> = failures.iter().filter(|failure| lacks_rights(&failure.reason)).collect();
+    if refused.is_empty() {
+        return Some(first.reason.clone());
+    }
+    let names: Vec<_> = refused.iter().map(|failure| failure.command.name).collect();
+    let purposes: Vec<_> = refused.iter().map(|failure| failure.command.why).collect();
+    let reason = format!("its user may not run {}, by which a node can {}", names.join(", "), purposes.join("; "));
+    Some(format!("{reason}; give its user the rights `{}`", commands::rights(prefix)))
+}
+
+/// Redis's words for a command that the user may not run. The second are those of 7.0 and later for
+/// a script's.
+fn lacks_rights(reason: &str) -> bool {
+    reason.contains("NOPERM") || reason.contains("can't run this command")
+}
+
+fn with_rights(reason: &str, prefix: &str) -> String {
+    match lacks_rights(reason) {
+        true => format!("{reason}; give its user the rights `{}`", commands::rights(prefix)),
+        false => reason.to_owned(),
+    }
+}
+
+/// Reports the commands that Redis refuses to this node's user, on each connection and at intervals.
+/// Never returns.
+pub async fn watch_rights<N: Node>(node: Arc<N>, keys: Keys, connections: Arc<Connections>, health: Arc<Health>) {
+    let mut current = connections.watch();
+    loop {
+        // Closed only with the connections.
+        let _ = current.wait_for(|number| *number != 0).await;
+        let mut interval = PROBE_INTERVAL;
+        if let Some((number, link)) = connections.get() {
+            match probe(&link, &keys).await {
+                Ok(mut failures) => {
+                    let has_visitors = node.sites().iter().any(|site| site.site.counts_visitors());
+                    failures.retain(|failure| {
+                        lacks_rights(&failure.reason) && (has_visitors || !failure.command.is_for_visitors())
+                    });
+                    let reason = in_words(&failures, keys.prefix());
+                    if reason.is_some() {
+                        interval = PROBE_INTERVAL_REFUSED;
+                    }
+                    if health.set_rights(reason.clone())
+                        && let Some(reason) = reason
+                    {
+                        tracing::warn!("Redis: {reason}");
+                    }
+                }
+                // Publication reports what it may not run.
+                Err(error) => connections.failed(number, &error),
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            _ = current.changed() => {}
+        }
     }
 }
 

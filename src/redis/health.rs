@@ -17,6 +17,8 @@ struct Complaints {
     policy_is_known: bool,
     /// Why nothing is published although Redis answers.
     policy: Option<String>,
+    /// Commands that this node's user may not run.
+    rights: Option<String>,
     /// Why visitors are not shared with other nodes although hits are.
     visitors: Option<String>,
     /// By site id.
@@ -36,6 +38,14 @@ impl Health {
         let is_news = complaints.policy != reason;
         complaints.policy = reason;
         complaints.policy_is_known = true;
+        is_news
+    }
+
+    /// True if that is news.
+    pub fn set_rights(&self, reason: Option<String>) -> bool {
+        let mut complaints = self.lock();
+        let is_news = complaints.rights != reason;
+        complaints.rights = reason;
         is_news
     }
 
@@ -69,6 +79,7 @@ impl Health {
     pub fn complaints(&self) -> Vec<(&'static str, String)> {
         let complaints = self.lock();
         let policy = complaints.policy.iter().map(|reason| ("redis_policy", reason.clone()));
+        let rights = complaints.rights.iter().map(|reason| ("redis_rights", reason.clone()));
         let visitors = complaints.visitors.iter().map(|reason| ("redis_visitors", reason.clone()));
         let sites = complaints
             .sites
@@ -77,7 +88,7 @@ impl Health {
             .map(|(site, reason)| ("redis_site", format!("{site}: {reason}")));
         let more = complaints.sites.len().saturating_sub(SITES_NAMED_MAX);
         let rest = (more > 0).then(|| ("redis_site", format!("and {more} more sites")));
-        policy.chain(visitors).chain(sites).chain(rest).collect()
+        policy.chain(rights).chain(visitors).chain(sites).chain(rest).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Complaints> {

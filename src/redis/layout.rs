@@ -67,6 +67,10 @@ impl Keys {
         Self { prefix: prefix.to_owned() }
     }
 
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     pub fn hits(&self, site: &SiteId) -> String {
         format!("{}:{{{site}}}:hits", self.prefix)
     }

@@ -6,6 +6,7 @@
 //! publishes what its sources have contributed, not what to add (see `raise.lua`).
 
 mod check;
+pub mod commands;
 pub mod connection;
 mod examine;
 mod health;
@@ -266,12 +267,15 @@ impl<N: visitors::Node> Parts<N> {
             Desk { node: Arc::clone(&node), keys: keys.clone(), connections: Arc::clone(&connections), wishes: brings };
         let visitors =
             visitors::Publisher::new(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health));
+        let rights =
+            examine::watch_rights(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health));
         let publishing = futures_util::future::join(publisher.run(stopped.clone()), visitors.run(stopped));
         tokio::select! {
             _ = publishing => {}
             () = connections.supervise() => {}
             () = totals.serve(wishes, &node, &keys, &witnesses) => {}
             () = policy::run(Arc::clone(&connections), Arc::clone(&health), settings.allow_eviction) => {}
+            () = rights => {}
             () = learn::serve(Arc::clone(&node), keys.clone(), Arc::clone(&connections), lessons) => {}
             () = desk.serve(orders) => {}
             () = visitors::serve_salts(Arc::clone(&node), keys.clone(), Arc::clone(&connections), salts) => {}
