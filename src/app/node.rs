@@ -15,7 +15,7 @@ use crate::counter::{
     SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
 };
 use crate::ledger::{Ledger, LiveHits, NotDurable, Seen, TOP_MAX};
-use crate::redis::node::{ChangedTitle, RowKey, Sighting};
+use crate::redis::ports::{ChangedTitle, RemoteCounter, RowKey};
 use crate::redis::{self, Publication};
 use crate::server;
 use crate::server::node::{Counts, Read, Readiness, TopPage, Unavailable};
@@ -80,7 +80,7 @@ impl Node {
     /// An import may have been made on another node: what it left out is set to 0 only if known here.
     async fn learn_before_change(&self, site: &RegisteredSite) {
         if let Some(publication) = self.publication.get()
-            && !publication.learn(site.number).await
+            && !publication.sync_remote(site.number).await
         {
             tracing::warn!(
                 site = %site.site.id,
@@ -98,7 +98,7 @@ impl Node {
         let own = self.ledger.titles(site.number, pages.clone()).await.map_err(unavailable)?;
         let shared = match self.publication.get() {
             None => None,
-            Some(publication) => publication.titles(&site.site, &pages).await,
+            Some(publication) => publication.queries.titles(&site.site, &pages).await,
         };
         let Some(shared) = shared else {
             let values = own.into_iter().map(|own| Some(own?.title)).collect();
@@ -201,7 +201,7 @@ impl server::node::Node for Node {
     ) -> PageAddress {
         let elsewhere = async || match self.publication.get() {
             None => Some(false),
-            Some(publication) => publication.knows_page(&site.site, &page).await,
+            Some(publication) => publication.queries.knows_page(&site.site, &page).await,
         };
         match self.ledger.admit(site, day, &page, client, elsewhere).await {
             None => page,
@@ -225,7 +225,7 @@ impl server::node::Node for Node {
         let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
         let places = pages.iter().flat_map(|page| periods.iter().map(move |period| (*period, page.clone())));
         let counters: Vec<_> = places.zip(known).map(|((period, page), known)| (period, page, known)).collect();
-        Ok(or_own(publication.page_figures(&site.site, &counters).await, own))
+        Ok(or_own(publication.queries.page_figures(&site.site, &counters).await, own))
     }
 
     async fn top_pages(
@@ -238,7 +238,7 @@ impl server::node::Node for Node {
         let own = self.ledger.top_pages(site.number, period).await.map_err(unavailable)?;
         let shared = match self.publication.get() {
             None => None,
-            Some(publication) => publication.top_pages(&site.site, period, limit).await,
+            Some(publication) => publication.queries.top_pages(&site.site, period, limit).await,
         };
         let is_unread = shared.is_none() && self.publication.get().is_some();
         let mut pages = shared.unwrap_or_default();
@@ -261,7 +261,7 @@ impl server::node::Node for Node {
         let own = known.iter().map(|known| known.sum).collect();
         let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
         let counters: Vec<_> = periods.iter().copied().zip(known).collect();
-        Ok(or_own(publication.site_figures(&site.site, &counters).await, own))
+        Ok(or_own(publication.queries.site_figures(&site.site, &counters).await, own))
     }
 
     async fn import(
@@ -342,7 +342,7 @@ impl server::node::Node for Node {
     }
 }
 
-impl redis::node::Node for Node {
+impl redis::ports::Node for Node {
     fn sites(&self) -> Arc<Sites> {
         self.current_sites()
     }
@@ -428,26 +428,26 @@ impl redis::node::Node for Node {
         }
     }
 
-    fn wanted(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
+    fn counters_to_read(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
         self.ledger.wanted(site)
     }
 
-    fn saw(&self, site: SiteNumber, sightings: Vec<Sighting>) {
-        let seen: Vec<_> = sightings
+    fn apply_remote(&self, site: SiteNumber, counters: Vec<RemoteCounter>) {
+        let seen: Vec<_> = counters
             .iter()
-            .map(|sighting| Seen { period: sighting.period, total: sighting.total, contributed: &sighting.contributed })
+            .map(|counter| Seen { period: counter.period, total: counter.total, contributed: &counter.contributed })
             .collect();
         self.ledger.saw(site, &seen);
     }
 
-    async fn learn(&self, site: SiteNumber, contributions: Vec<Contribution>) {
+    async fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) {
         if let Err(error) = self.ledger.merge(site, contributions, true).await {
             tracing::debug!("could not keep what Redis knows: {error}");
         }
     }
 }
 
-impl redis::visitors::Node for Node {
+impl redis::ports::VisitorNode for Node {
     fn take_changed_visitors(&self, limit: usize) -> Vec<SiteNumber> {
         self.ledger.take_changed_visitors(limit)
     }
@@ -477,7 +477,7 @@ impl redis::visitors::Node for Node {
         crate::counter::visitor::shown_windows(&site.site, now)
     }
 
-    fn saw_visitors(&self, site: SiteNumber, window: Window, sketch: &Sketch) {
+    fn apply_remote_visitors(&self, site: SiteNumber, window: Window, sketch: &Sketch) {
         self.ledger.saw_visitors(site, window, sketch);
     }
 

@@ -120,12 +120,12 @@ async fn stopped<'a>(
 async fn rows(
     ledger: &crate::ledger::Ledger,
     site: &crate::counter::RegisteredSite,
-    after: Option<redis::node::RowKey>,
+    after: Option<redis::ports::RowKey>,
     limit: usize,
-) -> Result<Vec<(redis::node::RowKey, crate::counter::Contribution)>, String> {
+) -> Result<Vec<(redis::ports::RowKey, crate::counter::Contribution)>, String> {
     let after = after.map_or((0, -1, -1), |key| (key.period, key.page, key.source));
     let rows = ledger.rows(site.number, after, limit, false).await.map_err(|error| error.to_string())?;
-    let keyed = |((period, page, source), row)| (redis::node::RowKey { period, page, source }, row);
+    let keyed = |((period, page, source), row)| (redis::ports::RowKey { period, page, source }, row);
     Ok(rows.into_iter().map(keyed).collect())
 }
 

@@ -1,48 +1,51 @@
-//! What an operator should know of a Redis before nodes rely on it.
+//! Preflight: problems of a Redis that an operator should know before nodes rely on it; and the probe
+//! of a running node's rights.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{RedisError, RedisResult, Value};
 
-use super::commands::{self, Access, COMMANDS, Command};
-use super::connection::{self, Connections, Link, reason_of};
+use super::connect::connect;
+use super::connection::Connections;
 use super::health::Health;
-use super::layout::Keys;
-use super::node::Node;
+use super::link::Link;
 use super::policy;
-use super::raise::{text, unexpected};
+use super::reply::{reason_of, text, unexpected};
 use super::target::Target;
+use crate::redis::commands::{self, Access, COMMANDS, Command};
+use crate::redis::keys::Keys;
+use crate::redis::ports::Node;
 
-/// What was found out about a Redis.
+/// Findings about a Redis.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Examination {
-    /// Versions of the servers that hold counts, one for each.
+pub struct Preflight {
+    /// Versions of the primaries.
     pub versions: Vec<String>,
-    /// Why it can't be counted into.
+    /// Reasons why it can't be counted into.
     pub problems: Vec<String>,
-    /// What is better changed.
+    /// Settings that are better changed.
     pub warnings: Vec<String>,
 }
 
-/// Older ones lack what `raise.lua` needs.
+/// Older ones lack commands that `raise.lua` needs.
 const VERSION_MIN: (u32, u32) = (6, 2);
-/// Beyond this part of its memory a Redis that evicts nothing is soon one that takes nothing.
+/// A Redis that evicts nothing soon refuses writes beyond this part of its memory.
 const MEMORY_PERCENT_MAX: u64 = 90;
 
 const PROBE: &str = include_str!("probe.lua");
-/// Rights may change while a node runs: the probe is repeated this often.
+/// Rights may change while a node runs.
 const PROBE_INTERVAL: Duration = Duration::from_secs(60);
-/// While a right is missing, so that its return shows soon.
+/// Shorter while a right is missing, so that its return shows soon.
 const PROBE_INTERVAL_REFUSED: Duration = Duration::from_secs(10);
 
-/// Connects as a node does, and looks at what a node depends on.
-pub async fn examine(target: &Target, prefix: &str, allow_eviction: bool) -> Examination {
-    super::provide_cryptography();
-    let mut found = Examination::default();
-    match connection::connect(target).await {
+/// Connects as a node does, and checks what a node depends on.
+pub async fn preflight(target: &Target, prefix: &str, allow_eviction: bool) -> Preflight {
+    crate::redis::provide_cryptography();
+    let mut found = Preflight::default();
+    match connect(target).await {
         Ok((link, _)) => {
-            found.look(&link, allow_eviction).await;
+            found.check_settings(&link, allow_eviction).await;
             found.try_commands(&link, prefix).await;
         }
         Err(error) => found.problems.push(with_rights(&explain(&error), prefix)),
@@ -50,16 +53,16 @@ pub async fn examine(target: &Target, prefix: &str, allow_eviction: bool) -> Exa
     found
 }
 
-impl Examination {
-    async fn look(&mut self, link: &Link, allow_eviction: bool) {
+impl Preflight {
+    async fn check_settings(&mut self, link: &Link, allow_eviction: bool) {
         match link.query_primaries(&redis::cmd("INFO")).await {
             Ok(answers) => {
                 for info in answers.iter().filter_map(text) {
-                    self.judge(&info, allow_eviction);
+                    self.check_info(&info, allow_eviction);
                 }
             }
             Err(error) => self.warnings.push(format!(
-                "it doesn't say how it is set up ({}); see for yourself that maxmemory-policy is noeviction",
+                "it doesn't say how it is set up ({}); check yourself that maxmemory-policy is noeviction",
                 reason_of(&error)
             )),
         }
@@ -70,8 +73,8 @@ impl Examination {
         }
     }
 
-    /// What one server says of itself.
-    fn judge(&mut self, info: &str, allow_eviction: bool) {
+    /// Checks the INFO of one server.
+    fn check_info(&mut self, info: &str, allow_eviction: bool) {
         let field = |name: &str| {
             info.lines()
                 .find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
@@ -94,8 +97,8 @@ impl Examination {
         }
         if field("aof_enabled") == Some("0") {
             self.warnings.push(
-                "it writes no append-only file: what it forgets in a crash must come again from the nodes, and page \
-                 figures of nodes that are gone can't; set appendonly to yes"
+                "it writes no append-only file: after a crash the nodes must publish again, and page figures of nodes \
+                 that are gone are lost; set appendonly to yes"
                     .to_owned(),
             );
         }
@@ -142,7 +145,7 @@ struct Failure {
 /// Tries every command on a key of its own.
 async fn probe(link: &Link, keys: &Keys) -> RedisResult<Vec<Failure>> {
     let key = keys.probe();
-    // A script that nobody loaded: a user who may call it hears that it isn't there.
+    // Nobody loaded a script of this hash: the answer to a user who may call it is NOSCRIPT.
     let mut by_digest = redis::cmd("EVALSHA");
     by_digest.arg("0".repeat(40)).arg(1).arg(&key);
     match link.query(&by_digest).await {
@@ -188,8 +191,7 @@ fn in_words(failures: &[Failure], prefix: &str) -> Option<String> {
     Some(format!("{reason}; give its user the rights `{}`", commands::rights(prefix)))
 }
 
-/// Redis's words for a command that the user may not run. The second are those of 7.0 and later for
-/// a script's.
+/// True for an error of a command that the user may not run. Scripts of Redis 7.0 and later get the second.
 fn lacks_rights(reason: &str) -> bool {
     reason.contains("NOPERM") || reason.contains("can't run this command")
 }
@@ -237,7 +239,7 @@ pub async fn watch_rights<N: Node>(node: Arc<N>, keys: Keys, connections: Arc<Co
     }
 }
 
-/// Why no connection came about, and what to do.
+/// Reason of a failed connection, and what to do.
 fn explain(error: &RedisError) -> String {
     let reason = reason_of(error);
     let advice = match error.code() {
@@ -255,9 +257,9 @@ fn explain(error: &RedisError) -> String {
 mod tests {
     use super::*;
 
-    fn judged(info: &str) -> Examination {
-        let mut found = Examination::default();
-        found.judge(info, false);
+    fn judged(info: &str) -> Preflight {
+        let mut found = Preflight::default();
+        found.check_info(info, false);
         found
     }
 
@@ -284,6 +286,6 @@ mod tests {
         assert!(found.warnings[0].starts_with("95 of its 100 bytes"), "{found:?}");
         let found = judged("rdb_last_bgsave_status:err\r\naof_last_write_status:err\r\naof_enabled:1\r\n");
         assert_eq!((found.warnings.len(), found.problems.len()), (2, 0), "{found:?}");
-        assert_eq!(judged("used_memory:95\r\nmaxmemory:0\r\naof_enabled:1\r\n"), Examination::default());
+        assert_eq!(judged("used_memory:95\r\nmaxmemory:0\r\naof_enabled:1\r\n"), Preflight::default());
     }
 }

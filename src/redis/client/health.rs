@@ -1,11 +1,12 @@
-//! What is wrong with publication, in words for an operator.
+//! Complaints about Redis, in words for an operator.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Sites named one by one; the rest is a number.
+/// Sites named one by one; of the rest only the number is given.
 const SITES_NAMED_MAX: usize = 10;
 
+/// Current complaints; `/readyz` shows them.
 #[derive(Default)]
 pub struct Health {
     complaints: Mutex<Complaints>,
@@ -13,26 +14,26 @@ pub struct Health {
 
 #[derive(Default)]
 struct Complaints {
-    /// Before Redis has said whether it evicts, nothing is published either.
+    /// False until Redis has named its policy: until then nothing is published.
     policy_is_known: bool,
-    /// Why nothing is published although Redis answers.
+    /// Reason why nothing is published although Redis answers.
     policy: Option<String>,
     /// Commands that this node's user may not run.
     rights: Option<String>,
-    /// Why visitors are not shared with other nodes although hits are.
+    /// Reason why visitors are not shared with other nodes although hits are.
     visitors: Option<String>,
-    /// By site id.
+    /// Reasons by site id.
     sites: BTreeMap<String, String>,
 }
 
 impl Health {
-    /// True: nothing may be published.
+    /// True while nothing may be published.
     pub fn is_held(&self) -> bool {
         let complaints = self.lock();
         complaints.policy.is_some() || !complaints.policy_is_known
     }
 
-    /// True if that is news.
+    /// Returns whether that is news.
     pub fn set_policy(&self, reason: Option<String>) -> bool {
         let mut complaints = self.lock();
         let is_news = complaints.policy != reason;
@@ -41,7 +42,7 @@ impl Health {
         is_news
     }
 
-    /// True if that is news.
+    /// Returns whether that is news.
     pub fn set_rights(&self, reason: Option<String>) -> bool {
         let mut complaints = self.lock();
         let is_news = complaints.rights != reason;
@@ -49,7 +50,7 @@ impl Health {
         is_news
     }
 
-    /// True if that is news.
+    /// Returns whether that is news.
     pub fn set_visitors(&self, reason: Option<String>) -> bool {
         let mut complaints = self.lock();
         let is_news = complaints.visitors != reason;
@@ -57,7 +58,7 @@ impl Health {
         is_news
     }
 
-    /// True if that is news.
+    /// Returns whether that is news.
     pub fn set_site(&self, site: &str, reason: Option<String>) -> bool {
         let mut complaints = self.lock();
         match reason {
@@ -66,12 +67,12 @@ impl Health {
         }
     }
 
-    /// Drops what was said of sites that are no longer configured.
+    /// Drops complaints of sites that are no longer configured.
     pub fn retain_sites(&self, is_configured: impl Fn(&str) -> bool) {
         self.lock().sites.retain(|site, _| is_configured(site));
     }
 
-    /// How many sites something is said of.
+    /// Number of sites with a complaint.
     pub fn troubled_sites(&self) -> usize {
         self.lock().sites.len()
     }
@@ -93,5 +94,38 @@ impl Health {
 
     fn lock(&self) -> MutexGuard<'_, Complaints> {
         self.complaints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_is_news_once_and_gone_when_it_is_withdrawn() {
+        let health = Health::default();
+        let reason = || Some("its key is of a wrong type".to_owned());
+        assert!(health.set_site("a", reason()));
+        assert!(!health.set_site("a", reason()));
+        assert!(!health.set_site("b", None));
+        assert!(health.set_rights(Some("lacks ZADD".to_owned())));
+        assert_eq!(health.troubled_sites(), 1);
+        let complaints = health.complaints();
+        assert_eq!(complaints[0], ("redis_rights", "lacks ZADD".to_owned()));
+        assert_eq!(complaints[1], ("redis_site", "a: its key is of a wrong type".to_owned()));
+        health.retain_sites(|id| id != "a");
+        assert!(health.set_rights(None));
+        assert_eq!(health.complaints(), []);
+    }
+
+    #[test]
+    fn of_many_sites_ten_are_named_and_the_rest_are_counted() {
+        let health = Health::default();
+        for number in 0..13 {
+            health.set_site(&format!("site-{number:02}"), Some("x".to_owned()));
+        }
+        let complaints = health.complaints();
+        assert_eq!(complaints.len(), SITES_NAMED_MAX + 1);
+        assert_eq!(complaints.last().unwrap().1, "and 3 more sites");
     }
 }
