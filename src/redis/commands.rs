@@ -63,9 +63,9 @@ const fn command(
 /// All of them, in the order in which preflight tries them: those of a kind of key together.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    command("INFO", Server, &[Rust("client")], "learn the role, the version and the eviction policy", None),
-    command("EVAL", Server, &[Rust("audit"), Rust("client"), Rust("visitors")], "run a script that Redis does not have yet", None),
-    command("EVALSHA", Server, &[Rust("client"), Rust("visitors")], "run a script that Redis has", None),
+    command("INFO", Server, &[Rust("client")], "read the role, the version and the eviction policy", None),
+    command("EVAL", Server, &[Rust("audit"), Rust("client")], "run a script that Redis does not have yet", None),
+    command("EVALSHA", Server, &[Rust("client")], "run a script that Redis has", None),
     command("EXPIREAT", Write, &[Lua("client"), Lua("publish"), Lua("visitors")], "let the pages and visitors of old periods expire", Some((Any, &["1"]))),
     command("TYPE", Read, &[Lua("audit"), Lua("publish")], "refuse a key of a wrong type before writing", Some((Any, &[]))),
     command("TTL", Read, &[Lua("publish")], "see whether a key has its expiry", Some((Any, &[]))),

@@ -19,7 +19,7 @@ const SUSPECTS_MAX: usize = 10_000;
 /// Key of counters.
 pub struct KeyAudit {
     pub key: String,
-    /// None: the site's own counters, a hash.
+    /// Period of a set of pages; none for the hash of the site's own counters.
     pub pages_of: Option<Period>,
 }
 

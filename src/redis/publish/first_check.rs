@@ -49,7 +49,7 @@ impl<N: Node> Publisher<N> {
         let mut published = self.node.published_sources(site.number, SOURCES_COMPARED).await?;
         published.retain(is_frozen);
         if published.is_empty() {
-            // No pages were published either: their periods need no look.
+            // No pages were published either: their periods are skipped.
             return Ok(AckedState::default());
         }
         let rows = self.node.rows(site.number, None, TOTALS_READ, false).await?;
