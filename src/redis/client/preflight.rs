@@ -13,7 +13,7 @@ use super::link::Link;
 use super::policy;
 use super::reply::{reason_of, text, unexpected};
 use super::target::Target;
-use crate::redis::commands::{self, Access, COMMANDS, Command};
+use crate::redis::commands::{self, Access, COMMANDS, Command, Kind};
 use crate::redis::keys::Keys;
 use crate::redis::ports::Node;
 
@@ -169,7 +169,8 @@ fn probe_arguments() -> Vec<String> {
     let mut kind_before = None;
     for command in COMMANDS {
         let Some((kind, more)) = command.probe else { continue };
-        if kind_before.replace(kind) != Some(kind) {
+        let before = kind_before.replace(kind);
+        if before.is_some_and(|before| before != kind && before != Kind::Any) {
             arguments.extend(["0".to_owned(), String::new()]);
         }
         arguments.extend([more.len().to_string(), command.name.to_owned()]);
@@ -261,6 +262,45 @@ mod tests {
         let mut found = Preflight::default();
         found.check_info(info, false);
         found
+    }
+
+    #[test]
+    fn the_probe_tries_each_command_with_its_arguments_and_empties_the_key_between_kinds() {
+        let arguments = probe_arguments();
+        let mut rest = arguments.as_slice();
+        let mut tried = Vec::new();
+        while let [count, name, more @ ..] = rest {
+            let count = count.parse().unwrap();
+            tried.push((name.as_str(), &more[..count]));
+            rest = &more[count..];
+        }
+        let names: Vec<_> = tried.iter().map(|(name, _)| *name).filter(|name| !name.is_empty()).collect();
+        let expected: Vec<_> = COMMANDS.iter().filter(|command| command.probe.is_some()).map(|c| c.name).collect();
+        assert_eq!(names, expected);
+        let cleared: Vec<_> = tried.windows(2).filter(|pair| pair[0].0.is_empty()).map(|pair| pair[1].0).collect();
+        assert_eq!(cleared, ["ZADD", "SET"]);
+        let first_write = tried
+            .iter()
+            .find(|(name, _)| COMMANDS.iter().any(|command| command.name == *name && command.access == Access::Write));
+        assert_eq!(first_write.unwrap().0, "HSET", "Redis refuses it when its memory is full");
+    }
+
+    #[test]
+    fn commands_that_the_user_lacks_are_named_with_their_use_and_other_errors_as_redis_says() {
+        let failure = |name: &str, reason: &str| Failure {
+            command: COMMANDS.iter().find(|command| command.name == name).unwrap(),
+            reason: reason.to_owned(),
+        };
+        let refused = "ERR The user executing the script can't run this command or subcommand";
+        let failures = [failure("HSET", "WRONGTYPE x"), failure("ZADD", refused), failure("ZCARD", "NOPERM y")];
+        let words = in_words(&failures, "p").unwrap();
+        assert!(
+            words.starts_with("its user may not run ZADD, ZCARD, by which a node can write the counters"),
+            "{words}"
+        );
+        assert!(words.ends_with(&format!("give its user the rights `{}`", commands::rights("p"))), "{words}");
+        assert_eq!(in_words(&failures[..1], "p").as_deref(), Some("WRONGTYPE x"));
+        assert_eq!(in_words(&[], "p"), None);
     }
 
     #[test]
