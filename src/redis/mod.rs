@@ -93,7 +93,6 @@ pub struct Publication {
 
 /// Starts publishing on a thread of its own.
 pub fn start<N: VisitorNode>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -> std::io::Result<Publication> {
-    provide_cryptography();
     let connections = Arc::new(Connections::new(settings.target.clone()));
     let health = Arc::new(Health::default());
     let (totals, reads) = Totals::new(Arc::clone(&connections));
@@ -122,12 +121,6 @@ pub fn start<N: VisitorNode>(settings: Settings, node: Arc<N>, metrics: Arc<Metr
     let thread = Mutex::new(Some(thread));
     let queries = Queries::new(keys, Arc::clone(&connections));
     Ok(Publication { queries, connections, totals, health, syncs, admin_requests, salts, stop, thread, done })
-}
-
-/// Installs the cryptography of TLS, which the Redis library leaves out.
-fn provide_cryptography() {
-    // An error means that it is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 impl Publication {

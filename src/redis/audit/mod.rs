@@ -48,7 +48,6 @@ async fn on_connection<T>(
     place: Place<'_>,
     work: impl AsyncFnOnce(Comparison<'_>) -> Result<T, AuditError>,
 ) -> Result<T, String> {
-    crate::redis::provide_cryptography();
     let (link, _) = connect(place.target).await.map_err(|error| format!("Redis: {}", reason_of(&error)))?;
     let known = KnownSources { own: place.own, ..KnownSources::default() };
     let keys = Keys::new(place.prefix);

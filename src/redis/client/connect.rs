@@ -22,8 +22,15 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Limit of connecting in all: names, sentinels and handshakes.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// Installs the cryptography of TLS, which the Redis library leaves out.
+fn provide_cryptography() {
+    // An error means that it is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// Connects, and refuses a server that can't be published to.
 pub async fn connect(target: &Target) -> RedisResult<(Link, Option<Primary>)> {
+    provide_cryptography();
     let connecting = async {
         let (link, primary) = match &target.kind {
             TargetKind::Standalone { database } => (Link::Server(connect_server(target, *database).await?), None),

@@ -41,7 +41,6 @@ const PROBE_INTERVAL_REFUSED: Duration = Duration::from_secs(10);
 
 /// Connects as a node does, and checks what a node depends on.
 pub async fn preflight(target: &Target, prefix: &str, allow_eviction: bool) -> Preflight {
-    crate::redis::provide_cryptography();
     let mut found = Preflight::default();
     match connect(target).await {
         Ok((link, _)) => {
