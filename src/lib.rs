@@ -24,7 +24,7 @@
 //! Dependencies go one way. `counter` does no I/O, reads no clock, waits for nothing, and knows none
 //! of the others. `ledger`, `redis` and `server` know `counter` and `metrics`, not one another
 //! (`server` also knows `bots`, `ledger` the `change_feed`): what `server` and `redis` need of the node they say in a trait
-//! (`server::ports::Node`, `redis::node::Node`), and `app` answers with the ledger. A test holds these
+//! (`server::ports::Node`, `redis::ports::Node`), and `app` answers with the ledger. A test holds these
 //! lines.
 //!
 //! # One hit
@@ -43,7 +43,7 @@
 //! found in the file or, known to another node, in Redis.
 //!
 //! Later the journal is folded into `counts`, a few rows with each commit. Where there is Redis,
-//! `redis::publish` raises the site's shared counters to what this run has contributed.
+//! `redis::publish` merges this run's contributions into the site's shared counters.
 //!
 //! Where a site counts visitors, the hit also says which register of that day's sketch its visitor
 //! raises ([`counter::visitor`]); that is journalled in the same row, folded into the file's sketch,
@@ -51,13 +51,13 @@
 //!
 //! # One query
 //! It is read as a hit is, by the fast path or by hyper. The site is found; with Redis, a read of its totals
-//! is awaited if none is younger than a second (`redis::totals`, shared by all who wait). The figures
+//! is awaited if none is younger than a second (`redis::read`, shared by all who wait). The figures
 //! are the sum in memory plus what Redis knows beyond it, rendered once per state and second
 //! (`server::public::figures`).
 //!
 //! Pages and history are not kept in memory. A reader of their own reads the file
 //! (`ledger::query::pages`), adds what is journalled and not folded (`ledger::fold::unfolded`), and what Redis has
-//! besides is read for the occasion (`redis::queries`); a worker makes an answer once a second for
+//! besides is read for the occasion (`redis::read`); a worker makes an answer once a second for
 //! all who ask the same (`server::http::single_flight`).
 
 #![forbid(unsafe_code)]

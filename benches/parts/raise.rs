@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use thongke::counter::{Contribution, Day, Period, Register, Site, Source};
-use thongke::redis::connection::{Connections, Link};
-use thongke::redis::layout::Keys;
-use thongke::redis::raise::Raise;
+use thongke::redis::client::connection::Connections;
+use thongke::redis::client::link::Link;
+use thongke::redis::keys::Keys;
+use thongke::redis::merge_counts::MergeCounts;
 
 use crate::drive::redis_server::RedisServer;
 use crate::tally::hit;
@@ -26,7 +27,7 @@ pub fn bench(criterion: &mut Criterion) {
     for pages in [0, 50, 496] {
         let raise = || {
             hits.set(hits.get() + 1);
-            Raise { rows: rows(hits.get(), pages), markers: Vec::new() }
+            MergeCounts { rows: rows(hits.get(), pages), markers: Vec::new() }
         };
         let rows = raise().rows.len();
         group.throughput(Throughput::Elements(rows as u64));

@@ -2,7 +2,7 @@
 
 use thongke::counter::contribution::HITS_MAX;
 use thongke::counter::{Contribution, PageAddress, Period, Register};
-use thongke::redis::raise::{MarkerMode, Raise};
+use thongke::redis::merge_counts::{MarkerMode, MergeCounts};
 
 /// Whole numbers that a double, and so Lua, holds exactly.
 const EXACT_MAX: u64 = 1 << 53;
@@ -11,9 +11,9 @@ pub fn holds(reply: &[u8]) {
     let Ok(value) = redis::parse_redis_value(reply) else { return };
     let call = call();
     // None: an answer of another shape, after which the call is made again.
-    let Some(raised) = call.decode(value) else { return };
-    assert_eq!(raised.rows.len(), call.rows.len());
-    for (row, asked) in raised.rows.iter().zip(&call.rows) {
+    let Some(merged) = call.decode(value) else { return };
+    assert_eq!(merged.rows.len(), call.rows.len());
+    for (row, asked) in merged.rows.iter().zip(&call.rows) {
         assert_eq!((&row.source, row.period, row.is_page), (&asked.source, asked.period, asked.page.is_some()));
         assert!(row.total.unsigned_abs() < EXACT_MAX, "{row:?}");
         for register in [Some(row.now), row.before].into_iter().flatten() {
@@ -26,17 +26,17 @@ pub fn holds(reply: &[u8]) {
             assert_eq!(register.merge(register), register);
         }
     }
-    assert_eq!(raised.markers.len(), call.markers.len());
-    for ((period, source, _), asked) in raised.markers.iter().zip(&call.markers) {
+    assert_eq!(merged.markers.len(), call.markers.len());
+    for ((period, source, _), asked) in merged.markers.iter().zip(&call.markers) {
         assert_eq!((period, source), (&asked.0, &asked.1));
     }
     // Two sources are named, in the order in which they were first named.
-    assert_eq!(raised.writes.len(), 2);
-    assert_eq!(raised.writes[0].source, call.rows[0].source);
+    assert_eq!(merged.writes.len(), 2);
+    assert_eq!(merged.writes[0].source, call.rows[0].source);
 }
 
 /// A call that has everything in it: a run's and an import's counts, of the site and of a page.
-fn call() -> Raise {
+fn call() -> MergeCounts {
     let (run, import) = ("00000000000000ff".parse().unwrap(), "import:old".parse().unwrap());
     let day: Period = "2024-06-17".parse().unwrap();
     let contribution = |source: &thongke::counter::Source, page: Option<&str>, register| Contribution {
@@ -45,7 +45,7 @@ fn call() -> Raise {
         page: page.map(PageAddress::from_stored),
         register,
     };
-    Raise {
+    MergeCounts {
         rows: vec![
             contribution(&run, None, Register::Grown(7)),
             contribution(&run, Some("/a"), Register::Grown(HITS_MAX)),

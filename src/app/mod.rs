@@ -75,7 +75,7 @@ pub fn start_on(mut config: Config, inherited: &Inherited) -> anyhow::Result<Run
             target,
             prefix: config.redis_prefix.clone(),
             allow_eviction: config.redis_allow_eviction,
-            raises_per_second: redis::RAISES_PER_SECOND_DEFAULT,
+            calls_per_second: redis::CALLS_PER_SECOND_DEFAULT,
         };
         let publication = redis::start(settings, Arc::clone(&node), Arc::clone(&metrics));
         node.publish_through(publication.context("can't start publishing")?);

@@ -1,21 +1,20 @@
 //! The node: the ledger and, where there is one, its publication, as the server and Redis see them.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
 use crate::bots::{CensusRow, Kind as SparedKind};
+use crate::change_feed::ChangeFeed;
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Findings, Kind, Repair, Verification};
 use crate::counter::{
-    Arrival, ChangedPage, ChangedTitle, ClientPrefix, Contribution, Day, PageAddress, PageTitle, Period,
-    RegisteredSite, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
+    Arrival, ChangedTitle, ClientPrefix, Contribution, Day, PageAddress, PageTitle, Period, RegisteredSite,
+    RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
 };
-use crate::ledger::{Ledger, LedgerError, RemoteCounter, SiteHits, TOP_MAX};
-use crate::redis::node::{RowKey, Sighting};
+use crate::ledger::{Ledger, LedgerError, SiteHits, TOP_MAX};
 use crate::redis::{self, Publication};
 use crate::server;
 use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
@@ -71,7 +70,7 @@ impl Node {
     /// An import may have been made on another node: what it left out is set to 0 only if known here.
     async fn learn_before_change(&self, site: &RegisteredSite) {
         if let Some(publication) = self.publication.get()
-            && !publication.learn(site.number).await
+            && !publication.sync_remote(site.number).await
         {
             tracing::warn!(
                 site = %site.site.id,
@@ -80,18 +79,21 @@ impl Node {
         }
     }
 
-    /// What pages call themselves; what Redis was found to lack of it is brought there.
+    /// Titles of pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
     async fn titles(
         &self,
         site: &RegisteredSite,
         pages: Vec<PageAddress>,
-    ) -> Result<Vec<Option<PageTitle>>, Unavailable> {
+    ) -> Result<Read<Option<PageTitle>>, Unavailable> {
         let own = self.ledger.pages().titles(site.number, pages.clone()).await.map_err(unavailable)?;
         let shared = match self.publication.get() {
             None => None,
-            Some(publication) => publication.titles(&site.site, &pages).await,
+            Some(publication) => publication.queries.titles(&site.site, &pages).await,
         };
-        let Some(shared) = shared else { return Ok(own.into_iter().map(|own| Some(own?.title)).collect()) };
+        let Some(shared) = shared else {
+            let values = own.into_iter().map(|own| Some(own?.title)).collect();
+            return Ok(Read { values, stale: self.publication.get().is_some() });
+        };
         let latest = pages.into_iter().zip(own).zip(shared).map(|((page, own), shared)| match (own, shared) {
             (Some(own), shared) if shared.as_ref().is_none_or(|(given_ms, _)| own.given_ms > *given_ms) => {
                 self.ledger.changes().note_title(ChangedTitle {
@@ -104,7 +106,7 @@ impl Node {
             }
             (_, shared) => shared.map(|(_, title)| title),
         });
-        Ok(latest.collect())
+        Ok(Read { values: latest.collect(), stale: false })
     }
 
     /// Redis is away: other nodes' newest hits are missing.
@@ -194,7 +196,7 @@ impl server::ports::Node for Node {
     ) -> PageAddress {
         let elsewhere = async || match self.publication.get() {
             None => Some(false),
-            Some(publication) => publication.knows_page(&site.site, &page).await,
+            Some(publication) => publication.queries.knows_page(&site.site, &page).await,
         };
         match self.ledger.pages().admit(site, day, &page, client, elsewhere).await {
             None => page,
@@ -218,7 +220,7 @@ impl server::ports::Node for Node {
         let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
         let places = pages.iter().flat_map(|page| periods.iter().map(move |period| (*period, page.clone())));
         let counters: Vec<_> = places.zip(known).map(|((period, page), known)| (period, page, known)).collect();
-        Ok(or_own(publication.page_figures(&site.site, &counters).await, own))
+        Ok(or_own(publication.queries.page_figures(&site.site, &counters).await, own))
     }
 
     async fn top_pages(
@@ -231,8 +233,9 @@ impl server::ports::Node for Node {
         let own = self.ledger.pages().top(site.number, period).await.map_err(unavailable)?;
         let shared = match self.publication.get() {
             None => None,
-            Some(publication) => publication.top_pages(&site.site, period, limit).await,
+            Some(publication) => publication.queries.top_pages(&site.site, period, limit).await,
         };
+        let is_unread = shared.is_none() && self.publication.get().is_some();
         let mut pages = shared.unwrap_or_default();
         // Of its own, those that Redis may not have yet.
         let known: std::collections::HashSet<_> = pages.iter().cloned().collect();
@@ -244,8 +247,8 @@ impl server::ports::Node for Node {
         let pages: Vec<_> = counted.iter().map(|(page, _)| page.clone()).collect();
         let titles = self.titles(site, pages).await?;
         let values =
-            counted.into_iter().zip(titles).map(|((page, hits), title)| TopPage { page, hits, title }).collect();
-        Ok(Read { values, stale: hits.stale })
+            counted.into_iter().zip(titles.values).map(|((page, hits), title)| TopPage { page, hits, title }).collect();
+        Ok(Read { values, stale: is_unread || hits.stale || titles.stale })
     }
 
     async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
@@ -253,7 +256,7 @@ impl server::ports::Node for Node {
         let own = known.iter().map(|known| known.sum).collect();
         let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
         let counters: Vec<_> = periods.iter().copied().zip(known).collect();
-        Ok(or_own(publication.site_figures(&site.site, &counters).await, own))
+        Ok(or_own(publication.queries.site_figures(&site.site, &counters).await, own))
     }
 
     async fn import(
@@ -330,25 +333,13 @@ impl server::ports::Node for Node {
     }
 }
 
-impl redis::node::Node for Node {
+impl redis::ports::Node for Node {
     fn sites(&self) -> Arc<Sites> {
         self.current_sites()
     }
 
-    fn take_changed_sites(&self, limit: usize) -> Vec<(SiteNumber, Instant)> {
-        self.ledger.changes().take_sites(limit)
-    }
-
-    fn put_back_changed_site(&self, site: SiteNumber, since: Instant) {
-        self.ledger.changes().put_back_site(site, since);
-    }
-
-    fn note_changed_site(&self, site: SiteNumber) {
-        self.ledger.changes().note_site(site);
-    }
-
-    fn oldest_site_change(&self) -> Option<Instant> {
-        self.ledger.changes().oldest_site()
+    fn changes(&self) -> &ChangeFeed {
+        self.ledger.changes()
     }
 
     fn recent(&self, site: SiteNumber) -> Vec<Contribution> {
@@ -359,26 +350,6 @@ impl redis::node::Node for Node {
         self.ledger.run()
     }
 
-    fn take_changed_pages(&self) -> Vec<ChangedPage> {
-        self.ledger.changes().take_pages()
-    }
-
-    fn has_changed_pages(&self) -> bool {
-        self.ledger.changes().has_pages()
-    }
-
-    fn has_many_changed_pages(&self) -> bool {
-        self.ledger.changes().has_many_pages()
-    }
-
-    fn take_changed_titles(&self, limit: usize) -> Vec<ChangedTitle> {
-        self.ledger.changes().take_titles(limit)
-    }
-
-    fn take_overflowed_sites(&self) -> Vec<SiteNumber> {
-        self.ledger.changes().take_overflowed()
-    }
-
     async fn rows(
         &self,
         site: SiteNumber,
@@ -386,17 +357,8 @@ impl redis::node::Node for Node {
         limit: usize,
         unpublished_only: bool,
     ) -> Result<Vec<(RowKey, Contribution)>, String> {
-        let after = after.map_or((0, -1, -1), |key| (key.period, key.page, key.source));
-        let rows = self
-            .ledger
-            .publication()
-            .rows(site, after, limit, unpublished_only)
-            .await
-            .map_err(|error| error.to_string())?;
-        Ok(rows
-            .into_iter()
-            .map(|((period, page, source), contribution)| (RowKey { period, page, source }, contribution))
-            .collect())
+        let rows = self.ledger.publication().rows(site, after, limit, unpublished_only).await;
+        rows.map_err(|error| error.to_string())
     }
 
     async fn unpublished_sites(&self) -> Result<Vec<SiteNumber>, String> {
@@ -418,34 +380,22 @@ impl redis::node::Node for Node {
         }
     }
 
-    fn wanted(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
+    fn counters_to_read(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
         self.ledger.publication().counters_to_read(site)
     }
 
-    fn saw(&self, site: SiteNumber, sightings: Vec<Sighting>) {
-        let seen: Vec<_> = sightings
-            .iter()
-            .map(|sighting| RemoteCounter {
-                period: sighting.period,
-                total: sighting.total,
-                contributed: &sighting.contributed,
-            })
-            .collect();
-        self.ledger.publication().apply_remote(site, &seen);
+    fn apply_remote(&self, site: SiteNumber, counters: Vec<RemoteCounter>) {
+        self.ledger.publication().apply_remote(site, &counters);
     }
 
-    async fn learn(&self, site: SiteNumber, contributions: Vec<Contribution>) {
+    async fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) {
         if let Err(error) = self.ledger.publication().merge_remote(site, contributions).await {
-            tracing::debug!("could not keep what Redis knows: {error}");
+            tracing::debug!("failed to store other nodes' counters: {error}");
         }
     }
 }
 
-impl redis::visitors::Node for Node {
-    fn take_changed_visitors(&self, limit: usize) -> Vec<SiteNumber> {
-        self.ledger.changes().take_visitors(limit)
-    }
-
+impl redis::ports::VisitorNode for Node {
     fn take_sketches(&self, site: SiteNumber) -> Vec<(Window, Sketch)> {
         self.ledger.publication().take_sketches(site)
     }
@@ -471,7 +421,7 @@ impl redis::visitors::Node for Node {
         crate::counter::visitor::shown_windows(&site.site, now)
     }
 
-    fn saw_visitors(&self, site: SiteNumber, window: Window, sketch: &Sketch) {
+    fn apply_remote_visitors(&self, site: SiteNumber, window: Window, sketch: &Sketch) {
         self.ledger.publication().apply_remote_sketch(site, window, sketch);
     }
 

@@ -65,6 +65,31 @@ impl Register {
     }
 }
 
+/// Place of a row in a node's file, in the file's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowKey {
+    /// `Period::number`.
+    pub period: u32,
+    /// 0 for the site itself, more for pages: a period's own counters come before its pages.
+    pub page: i64,
+    /// The source's number in that file.
+    pub source: i64,
+}
+
+impl RowKey {
+    /// Before the first row.
+    pub const START: Self = Self { period: 0, page: -1, source: -1 };
+}
+
+/// Site counter as it stands in Redis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteCounter {
+    pub period: Period,
+    pub total: i64,
+    /// Contributions of the sources asked for, in their order; none where Redis has nothing.
+    pub contributed: Vec<(Source, Option<Register>)>,
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

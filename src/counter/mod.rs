@@ -27,7 +27,7 @@ pub mod visitor;
 
 pub use by_site::{BySite, SiteNumber};
 pub use client_prefix::ClientPrefix;
-pub use contribution::{ChangedPage, Contribution, Register};
+pub use contribution::{ChangedPage, Contribution, Register, RemoteCounter, RowKey};
 pub use figures::Figures;
 pub use hyperloglog::{Sketch, Trace};
 pub use known::Known;

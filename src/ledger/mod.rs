@@ -61,7 +61,7 @@ use commit::state::SharedState;
 pub use backup::{BackupError, backup};
 pub use commit::commit_future::CommitFuture;
 pub use error::{LedgerError, OpenError};
-pub use memory::counters::{RemoteCounter, SiteHits};
+pub use memory::counters::SiteHits;
 pub use publication::Publication;
 pub use query::pages::{PageQueries, TOP_MAX};
 pub use sqlite::file::has_been_used;

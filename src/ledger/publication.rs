@@ -5,11 +5,10 @@ use std::sync::Arc;
 use super::commit::queue::{Command, CommandQueue};
 use super::commit::state::SharedState;
 use super::error::LedgerError;
-use super::memory::counters::RemoteCounter;
 use super::query::reader::Reader;
-use super::sqlite::tables::counts::{self, PublishedRow, RowKey};
+use super::sqlite::tables::counts::{self, PublishedRow};
 use super::sqlite::tables::{sources, visitors};
-use crate::counter::{Contribution, Day, Period, SiteNumber, Sketch, Source, Window};
+use crate::counter::{Contribution, Day, Period, RemoteCounter, RowKey, SiteNumber, Sketch, Source, Window};
 
 /// Reads and writes of publication. Changes that wait for it are in the change feed.
 #[derive(Debug, Clone)]
@@ -41,7 +40,7 @@ impl Publication {
     }
 
     /// Takes over Redis's totals of a site's counters.
-    pub fn apply_remote(&self, site: SiteNumber, remote: &[RemoteCounter<'_>]) {
+    pub fn apply_remote(&self, site: SiteNumber, remote: &[RemoteCounter]) {
         if let Some(counters) = self.state.counters.get(site) {
             let confirmed = counters.apply_remote(remote, Some(&self.run));
             self.state.metrics.redis_unpublished_hits.sub(confirmed);
@@ -52,11 +51,15 @@ impl Publication {
     pub async fn rows(
         &self,
         site: SiteNumber,
-        after: RowKey,
+        after: Option<RowKey>,
         limit: usize,
         unpublished_only: bool,
     ) -> Result<Vec<PublishedRow>, LedgerError> {
-        self.reader.read(move |connection| counts::rows_after(connection, site, after, limit, unpublished_only)).await
+        self.reader
+            .read(move |connection| {
+                counts::rows_after(connection, site, after.unwrap_or(RowKey::START), limit, unpublished_only)
+            })
+            .await
     }
 
     /// Sites with frozen sources that Redis is not known to have wholly.

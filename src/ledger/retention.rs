@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Ledger;
 use super::commit::queue::Command;
 use super::error::LedgerError;
-use crate::counter::{Day, RegisteredSite};
+use crate::counter::{Day, RegisteredSite, RowKey};
 
 /// Rows of one transaction: less than a millisecond.
 const STEP: usize = 128;
@@ -19,7 +19,7 @@ impl Ledger {
         let number = site.number;
         let (day, month) = site.site.page_retention.oldest_kept(today);
         let oldest_kept = (day.number(), month.number());
-        let mut after = (0, -1, -1);
+        let mut after = RowKey::START;
         let mut deleted = 0;
         loop {
             let rows = self.pages.expired_rows(number, after, oldest_kept, STEP).await?;

@@ -181,7 +181,7 @@ fn redis_server(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     // Read before, with the configuration; only a password makes a difference.
     let Some(target) = config.redis_target()? else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let found = runtime.block_on(redis::examine(&target, &config.redis_prefix, config.redis_allow_eviction));
+    let found = runtime.block_on(redis::preflight(&target, &config.redis_prefix, config.redis_allow_eviction));
     if found.problems.is_empty() {
         report.fine(&format!("Redis at {target} can be counted into (version {})", versions(&found.versions)));
     }

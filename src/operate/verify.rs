@@ -9,6 +9,7 @@ use bytes::Bytes;
 use hyper::Method;
 
 use crate::config::Config;
+use crate::counter::RowKey;
 use crate::counter::SiteId;
 use crate::counter::verification::{Findings, Kind, Repair, Verification};
 use crate::redis::{self, Target};
@@ -123,13 +124,10 @@ async fn stopped<'a>(
 async fn rows(
     ledger: &crate::ledger::Ledger,
     site: &crate::counter::RegisteredSite,
-    after: Option<redis::node::RowKey>,
+    after: Option<RowKey>,
     limit: usize,
-) -> Result<Vec<(redis::node::RowKey, crate::counter::Contribution)>, String> {
-    let after = after.map_or((0, -1, -1), |key| (key.period, key.page, key.source));
-    let rows = ledger.publication().rows(site.number, after, limit, false).await.map_err(|error| error.to_string())?;
-    let keyed = |((period, page, source), row)| (redis::node::RowKey { period, page, source }, row);
-    Ok(rows.into_iter().map(keyed).collect())
+) -> Result<Vec<(RowKey, crate::counter::Contribution)>, String> {
+    ledger.publication().rows(site.number, after, limit, false).await.map_err(|error| error.to_string())
 }
 
 fn say(site: &SiteId, verification: &Verification) -> anyhow::Result<()> {

@@ -1,103 +1,105 @@
-//! Publication: the sum over all nodes, in Redis.
+//! Redis: publication of the node's counts, and the other nodes' counts.
 //!
-//! Everything runs on one thread of its own, which a request never waits for longer than a quarter
-//! of a second. Nothing of a node's counts is only here: whatever Redis loses is brought again from
-//! the node's file, and whatever the network repeats or reorders changes nothing, because a node
-//! publishes what its sources have contributed, not what to add (see `raise.lua`).
+//! ```text
+//! ports      what publication needs of the node
+//! keys       names and contents of keys
+//! commands   commands that a node sends, and so a Redis user's rights
+//! client     connection, scripts, replies, preflight, health
+//! publish    the publisher: live traffic, pages, backfills, checks
+//! read       totals for figures, queries, remote sync
+//! audit      verify and repair
+//! visitors   sketches and salts
+//! ```
+//! `client` knows `ports`, `keys` and `commands`; the others know `client`. `read` and `audit` also know
+//! `publish`, and `read` knows `visitors`.
+//!
+//! Everything runs on one thread of its own. A page view waits for it a quarter of a second at most. All
+//! counts are in the node's file: whatever Redis loses is published again. A node publishes its sources'
+//! contributions rather than increments, so that repeated and reordered calls change nothing (see
+//! `raise.lua`).
 
-mod check;
-pub mod connection;
-mod examine;
-mod health;
-pub mod layout;
-mod learn;
-pub mod node;
-mod policy;
+mod audit;
+pub mod client;
+pub mod commands;
+pub mod keys;
+pub mod ports;
 mod publish;
-mod queries;
-pub mod raise;
-mod script;
-mod sheet;
-mod sweep;
-pub mod target;
-mod titles;
-mod totals;
-mod verify;
-pub mod visitors;
-mod witness;
+mod read;
+mod visitors;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use self::connection::Connections;
-pub use self::examine::{Examination, examine};
-use self::health::Health;
-use self::layout::Keys;
+use self::audit::{AdminRequest, AdminRequests};
+pub use self::audit::{Place, repair_stopped, verify_stopped};
+use self::client::connection::Connections;
+use self::client::health::Health;
+pub use self::client::preflight::{Preflight, preflight};
+pub use self::client::target::{Identity, Target, TargetError, parse};
+use self::client::{policy, preflight as rights};
+use self::keys::Keys;
+use self::ports::VisitorNode;
 use self::publish::Publisher;
-pub use self::target::{Identity, Target, TargetError, parse};
-use self::totals::Totals;
-use self::verify::{Desk, Order};
-pub use self::verify::{Place, repair_stopped, verify_stopped};
-use self::witness::Witnesses;
+use self::publish::acked_state::AckedStates;
+pub use self::publish::merge_counts;
+use self::read::queries::Queries;
+use self::read::remote_sync;
+use self::read::totals::Totals;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::{Day, Salt, SiteNumber};
 use crate::metrics::Metrics;
 
-pub const RAISES_PER_SECOND_DEFAULT: u32 = 2_000;
+pub const CALLS_PER_SECOND_DEFAULT: u32 = 2_000;
 
-/// Lessons that may be waited for, and how long.
-const LESSONS_MAX: usize = 16;
-/// Orders of operators that may wait.
-const ORDERS_MAX: usize = 16;
-const LESSON_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Syncs that may wait, and the limit of the wait.
+const SYNCS_MAX: usize = 16;
+const SYNC_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Requests of operators that may wait.
+const ADMIN_REQUESTS_MAX: usize = 16;
 
-/// Salts that may be waited for, and how long the first hits of a day wait for theirs.
+/// Requests for salts that may wait, and the limit of a wait: the first hits of a day wait.
 const SALTS_MAX: usize = 1_024;
 const SALT_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// Settings of publication.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub target: Target,
-    /// Begins every key's name.
+    /// First part of every key's name.
     pub prefix: String,
-    /// Publish though Redis may evict counters.
+    /// True to publish although Redis may evict counters.
     pub allow_eviction: bool,
-    /// Budget for calls that publish live traffic.
-    pub raises_per_second: u32,
+    /// Limit of calls that publish live traffic.
+    pub calls_per_second: u32,
 }
 
-/// The running publication.
+/// Running publication.
 pub struct Publication {
-    keys: Keys,
+    /// Queries for pages, titles and history.
+    pub queries: Queries,
     connections: Arc<Connections>,
     totals: Arc<Totals>,
     health: Arc<Health>,
-    lessons: mpsc::Sender<learn::Wish>,
-    orders: mpsc::Sender<(SiteNumber, Order)>,
-    salts: mpsc::Sender<visitors::SaltWish>,
-    page_questions: Semaphore,
+    syncs: mpsc::Sender<remote_sync::Request>,
+    admin_requests: mpsc::Sender<(SiteNumber, AdminRequest)>,
+    salts: mpsc::Sender<visitors::SaltRequest>,
     stop: watch::Sender<Option<Instant>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
-    /// Closed when the thread's work is done.
+    /// Closed when the thread has ended.
     done: watch::Receiver<()>,
 }
 
 /// Starts publishing on a thread of its own.
-pub fn start<N: visitors::Node>(
-    settings: Settings,
-    node: Arc<N>,
-    metrics: Arc<Metrics>,
-) -> std::io::Result<Publication> {
-    provide_cryptography();
+pub fn start<N: VisitorNode>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -> std::io::Result<Publication> {
     let connections = Arc::new(Connections::new(settings.target.clone()));
     let health = Arc::new(Health::default());
-    let (totals, wishes) = Totals::new(Arc::clone(&connections));
+    let (totals, reads) = Totals::new(Arc::clone(&connections));
     let totals = Arc::new(totals);
-    let (lessons, wanted_lessons) = mpsc::channel(LESSONS_MAX);
-    let (orders, wanted_orders) = mpsc::channel(ORDERS_MAX);
-    let (salts, wanted_salts) = mpsc::channel(SALTS_MAX);
+    let (syncs, syncs_received) = mpsc::channel(SYNCS_MAX);
+    let (admin_requests, admin_requests_received) = mpsc::channel(ADMIN_REQUESTS_MAX);
+    let (salts, salts_received) = mpsc::channel(SALTS_MAX);
     let (stop, stopped) = watch::channel(None);
     let (end, done) = watch::channel(());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -111,66 +113,59 @@ pub fn start<N: visitors::Node>(
         health: Arc::clone(&health),
     };
     let thread = std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
-        // A history that is brought to an empty Redis leaves hits their time, where the system knows a
-        // priority for a thread.
+        // A backfill must not slow down hits, where the system has priorities of threads.
         let _ = rustix::process::setpriority_process(None, 5);
-        runtime.block_on(parts.run(wishes, wanted_lessons, wanted_orders, wanted_salts, stopped));
+        runtime.block_on(parts.run(reads, syncs_received, admin_requests_received, salts_received, stopped));
         drop(end);
     })?;
     let thread = Mutex::new(Some(thread));
-    let page_questions = Semaphore::new(queries::PAGE_QUESTIONS_MAX);
-    Ok(Publication { keys, connections, totals, health, lessons, orders, salts, page_questions, stop, thread, done })
-}
-
-/// The client brings TLS without its cryptography.
-fn provide_cryptography() {
-    // An error means that there is some already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let queries = Queries::new(keys, Arc::clone(&connections));
+    Ok(Publication { queries, connections, totals, health, syncs, admin_requests, salts, stop, thread, done })
 }
 
 impl Publication {
-    /// Resolves when the site's totals are younger than a second, or when that would take too long.
+    /// Resolves when the site's totals are younger than a second, or after the limit.
     pub async fn refresh(&self, site: SiteNumber) {
         self.totals.refresh(site).await;
     }
 
-    /// Reads the site's totals now: more of them are wanted than the last read brought. Resolves
-    /// when they are in, or when that would take too long.
+    /// Reads the site's totals now, since the last read lacks some. Resolves after the read, or after the
+    /// limit.
     pub async fn read_again(&self, site: SiteNumber) {
         self.totals.read_again(site).await;
     }
 
-    /// Brings what Redis knows of the site's own counters into the node's file. False: that did not
-    /// come about in time.
-    pub async fn learn(&self, site: SiteNumber) -> bool {
-        let (done, learnt) = oneshot::channel();
-        let learning = async { self.lessons.send((site, done)).await.is_ok() && learnt.await.is_ok() };
-        tokio::time::timeout(LESSON_WAIT_MAX, learning).await.unwrap_or(false)
+    /// Copies other sources' counters of the site from Redis into the node's file. False if that failed or
+    /// took too long.
+    pub async fn sync_remote(&self, site: SiteNumber) -> bool {
+        let (done, synced) = oneshot::channel();
+        let syncing = async { self.syncs.send((site, done)).await.is_ok() && synced.await.is_ok() };
+        tokio::time::timeout(SYNC_WAIT_MAX, syncing).await.unwrap_or(false)
     }
 
-    /// Holds Redis against the node's file. The error is in words.
+    /// Compares Redis with the node's file. The error is in words.
     pub async fn verify(&self, site: SiteNumber) -> Result<Verification, String> {
-        self.order(site, Order::Verify).await
+        self.admin_request(site, AdminRequest::Verify).await
     }
 
-    /// Makes counters in Redis the sum of their parts again, and has all of the site brought there.
+    /// Makes counters in Redis the sum of their contributions again, and publishes the whole site again.
     pub async fn repair(&self, site: SiteNumber) -> Result<Repair, String> {
-        self.order(site, Order::Repair).await
+        self.admin_request(site, AdminRequest::Repair).await
     }
 
-    async fn order<T>(
+    async fn admin_request<T>(
         &self,
         site: SiteNumber,
-        order: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Order,
+        request: impl FnOnce(oneshot::Sender<Result<T, String>>) -> AdminRequest,
     ) -> Result<T, String> {
         let (done, answer) = oneshot::channel();
-        let is_taken = self.orders.try_send((site, order(done))).is_ok();
+        let is_taken = self.admin_requests.try_send((site, request(done))).is_ok();
         let answer = if is_taken { answer.await.ok() } else { None };
-        answer.unwrap_or_else(|| Err("the node is stopping, or at work on other orders".to_owned()))
+        answer.unwrap_or_else(|| Err("the node is stopping, or busy with other requests".to_owned()))
     }
 
-    /// Agrees with the other nodes on the salt of a site's day: the first that any has drawn. None:
-    /// that did not come about in time.
+    /// Agrees with the other nodes on the salt of a site's day: the first node to write it decides. None if
+    /// that failed or took too long.
     pub async fn share_salt(&self, site: SiteNumber, day: Day, drawn: Salt) -> Option<Salt> {
         let (done, agreed) = oneshot::channel();
         let sharing = async {
@@ -182,33 +177,33 @@ impl Publication {
         tokio::time::timeout(SALT_WAIT_MAX, sharing).await.ok().flatten()
     }
 
-    /// Whether Redis answers.
+    /// True while Redis is connected.
     pub fn up(&self) -> bool {
         self.connections.is_up()
     }
 
-    /// Whether nothing may be published, although Redis may answer.
+    /// True while nothing may be published, although Redis may answer.
     pub fn is_held(&self) -> bool {
         self.health.is_held()
     }
 
-    /// How many sites have something wrong with their keys; `degraded` names them.
+    /// Number of sites that can't be published; `degraded` names them.
     pub fn troubled_sites(&self) -> usize {
         self.health.troubled_sites()
     }
 
-    /// What is wrong, part by part, in words for an operator.
+    /// Complaints, part by part, in words for an operator.
     pub fn degraded(&self) -> Vec<(&'static str, String)> {
         let away =
             self.connections.down().map(|(since, reason)| ("redis", format!("{reason}; since {} s", since.as_secs())));
         away.into_iter().chain(self.health.complaints()).collect()
     }
 
-    /// Publishes all that has changed once more, and stops; by the deadline, whatever is left.
+    /// Publishes the last changes, and stops at the deadline.
     pub async fn drain(&self, deadline: Duration) {
         self.stop.send_replace(Some(Instant::now() + deadline));
         let mut done = self.done.clone();
-        // Closing is what is waited for; a call in flight may take a little longer than the deadline.
+        // Resolves when the channel closes. A call in flight may outlast the deadline a little.
         let _ = tokio::time::timeout(deadline + Duration::from_secs(1), done.changed()).await;
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread.filter(std::thread::JoinHandle::is_finished) {
@@ -217,7 +212,7 @@ impl Publication {
     }
 }
 
-/// Dropped without a drain, publication stops where it is: the node's file knows the rest.
+/// A drop without a drain stops publication at once: the node's file has the rest.
 impl Drop for Publication {
     fn drop(&mut self) {
         self.stop.send_if_modified(|deadline| {
@@ -228,6 +223,7 @@ impl Drop for Publication {
     }
 }
 
+/// Parts of a publication that is about to run.
 struct Parts<N> {
     settings: Settings,
     node: Arc<N>,
@@ -237,45 +233,51 @@ struct Parts<N> {
     health: Arc<Health>,
 }
 
-impl<N: visitors::Node> Parts<N> {
-    /// Everything that goes on, until publication is told to stop.
+impl<N: VisitorNode> Parts<N> {
+    /// Runs everything until publication is told to stop.
     async fn run(
         self,
-        wishes: mpsc::Receiver<SiteNumber>,
-        lessons: mpsc::Receiver<learn::Wish>,
-        orders: mpsc::Receiver<(SiteNumber, Order)>,
-        salts: mpsc::Receiver<visitors::SaltWish>,
+        reads: mpsc::Receiver<SiteNumber>,
+        syncs: mpsc::Receiver<remote_sync::Request>,
+        admin_requests: mpsc::Receiver<(SiteNumber, AdminRequest)>,
+        salts: mpsc::Receiver<visitors::SaltRequest>,
         stopped: watch::Receiver<Option<Instant>>,
     ) {
         let Self { settings, node, metrics, connections, totals, health } = self;
         let keys = Keys::new(&settings.prefix);
-        let witnesses = Arc::new(Witnesses::default());
-        let (brings, repairs) = mpsc::channel(ORDERS_MAX);
+        let acked_states = Arc::new(AckedStates::default());
+        let (backfills, repairs) = mpsc::channel(ADMIN_REQUESTS_MAX);
         let publisher = Publisher::new(
             Arc::clone(&node),
             keys.clone(),
             Arc::clone(&connections),
-            Arc::clone(&witnesses),
-            Arc::clone(&totals),
+            Arc::clone(&acked_states),
             Arc::clone(&health),
             metrics,
-            settings.raises_per_second,
+            settings.calls_per_second,
             repairs,
         );
-        let desk =
-            Desk { node: Arc::clone(&node), keys: keys.clone(), connections: Arc::clone(&connections), wishes: brings };
+        let requests = AdminRequests {
+            node: Arc::clone(&node),
+            keys: keys.clone(),
+            connections: Arc::clone(&connections),
+            backfills,
+        };
         let visitors =
             visitors::Publisher::new(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health));
+        let rights =
+            rights::watch_rights(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health));
         let publishing = futures_util::future::join(publisher.run(stopped.clone()), visitors.run(stopped));
         tokio::select! {
             _ = publishing => {}
             () = connections.supervise() => {}
-            () = totals.serve(wishes, &node, &keys, &witnesses) => {}
+            () = totals.serve(reads, &node, &keys, &acked_states) => {}
             () = policy::run(Arc::clone(&connections), Arc::clone(&health), settings.allow_eviction) => {}
-            () = learn::serve(Arc::clone(&node), keys.clone(), Arc::clone(&connections), lessons) => {}
-            () = desk.serve(orders) => {}
+            () = rights => {}
+            () = remote_sync::serve(Arc::clone(&node), keys.clone(), Arc::clone(&connections), syncs) => {}
+            () = requests.serve(admin_requests) => {}
             () = visitors::serve_salts(Arc::clone(&node), keys.clone(), Arc::clone(&connections), salts) => {}
-            () = learn::run(Arc::clone(&node), keys.clone(), Arc::clone(&connections)) => {}
+            () = remote_sync::run(Arc::clone(&node), keys.clone(), Arc::clone(&connections)) => {}
         }
     }
 }

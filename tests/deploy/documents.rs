@@ -97,7 +97,7 @@ fn the_reference_names_every_route_and_metric() {
 /// Each warning has its row, and each row a warning that the program can still say.
 #[test]
 fn the_warnings_of_check_are_explained_as_they_are_said() {
-    let said = ["src/operate/check.rs", "src/redis/examine.rs", "src/redis/policy.rs"]
+    let said = ["src/operate/check.rs", "src/redis/client/preflight.rs", "src/redis/client/policy.rs"]
         .map(|path| page(path).split("mod tests").next().unwrap().to_owned())
         .concat();
     let continued = regex::Regex::new(r"\\\n\s*").unwrap();

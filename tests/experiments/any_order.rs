@@ -8,14 +8,15 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tempfile::TempDir;
+use thongke::counter::RowKey;
 use thongke::counter::csv::Row;
 use thongke::counter::{Contribution, Day, Hit, PageAddress, Period, RegisteredSite, Site};
 use thongke::ledger::{DirectoryLock, Ledger, backup};
 use thongke::metrics::Metrics;
-use thongke::redis::connection::{Connections, Link};
-use thongke::redis::layout::{self, Keys};
-use thongke::redis::node::RowKey;
-use thongke::redis::raise::{ROWS_MAX, Raise};
+use thongke::redis::client::connection::Connections;
+use thongke::redis::client::link::Link;
+use thongke::redis::keys::{self, Keys};
+use thongke::redis::merge_counts::{MergeCounts, ROWS_MAX};
 use thongke::redis::{Place, Target, verify_stopped};
 
 use crate::book::{Counted, Counter};
@@ -243,8 +244,8 @@ impl World {
 
     async fn publish(&self, node: &Node, site: usize, rows: &[Contribution]) {
         for rows in rows.chunks(ROWS_MAX) {
-            let raise = Raise { rows: rows.to_vec(), markers: Vec::new() };
-            raise.send(&self.link, &self.keys, &node.sites[site].site).await.unwrap();
+            let merge = MergeCounts { rows: rows.to_vec(), markers: Vec::new() };
+            merge.send(&self.link, &self.keys, &node.sites[site].site).await.unwrap();
         }
     }
 
@@ -252,7 +253,7 @@ impl World {
         for site in &node.sites {
             let answer = self.ask(&[b"HGETALL", self.keys.hits(&site.site.id).as_bytes()]).await;
             let fields: Vec<(String, String)> = redis::from_redis_value(answer).unwrap();
-            let known = fields.iter().filter_map(|(field, value)| layout::contribution(field, value)).collect();
+            let known = fields.iter().filter_map(|(field, value)| keys::contribution(field, value)).collect();
             node.ledger.publication().merge_remote(site.number, known).await.unwrap();
         }
     }
@@ -387,10 +388,7 @@ impl World {
                 let own = node.ledger.publication().own_sources(site.number).await.unwrap();
                 let place = Place { target: &self.target, prefix: "thongke", site, own };
                 let rows = async |after: Option<RowKey>, limit| {
-                    let after = after.map_or((0, -1, -1), |key| (key.period, key.page, key.source));
-                    let rows = node.ledger.publication().rows(site.number, after, limit, false).await.unwrap();
-                    let keyed = |((period, page, source), row)| (RowKey { period, page, source }, row);
-                    Ok(rows.into_iter().map(keyed).collect())
+                    Ok(node.ledger.publication().rows(site.number, after, limit, false).await.unwrap())
                 };
                 let verification = verify_stopped(place, &rows).await.unwrap();
                 assert!(verification.agrees, "{:?}, after {events:#?}", verification.findings);

@@ -41,8 +41,6 @@ mod kills;
 mod nodes;
 /// 3 and 10: Redis away for a time, and keys that it lost.
 mod outage;
-/// 9: keys and servers that can't be used.
-mod poison;
 /// 6: the power is cut at each sync.
 mod power_cut;
 /// A proxy that loses, delays and swallows what passes.
@@ -53,3 +51,5 @@ mod replies;
 mod sentinel;
 /// The program under the system call tracer.
 mod traced;
+/// 9: keys and servers that can't be used.
+mod wrong_type;

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use thongke::counter::{Contribution, PageAddress, Period, Register, Site, Source};
-use thongke::redis::connection::{Connections, Link};
-use thongke::redis::layout::Keys;
-use thongke::redis::raise::Raise;
+use thongke::redis::client::connection::Connections;
+use thongke::redis::client::link::Link;
+use thongke::redis::keys::Keys;
+use thongke::redis::merge_counts::MergeCounts;
 
 use crate::redis::Redis;
 
@@ -72,7 +73,7 @@ struct Bench {
 
 impl Bench {
     async fn raise(&self, row: Contribution) {
-        Raise { rows: vec![row], markers: Vec::new() }.send(&self.link, &self.keys, &self.site).await.unwrap();
+        MergeCounts { rows: vec![row], markers: Vec::new() }.send(&self.link, &self.keys, &self.site).await.unwrap();
     }
 
     async fn ask(&self, words: &[&str]) -> redis::Value {

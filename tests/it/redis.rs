@@ -254,3 +254,69 @@ fn counts_reach_a_redis_behind_tls_if_its_certificate_is_trusted_and_are_kept_if
     until("it is published", SOON, || redis.hits("total") == "1");
     node.stop();
 }
+
+/// Rights of the shipped user, but for some, on a server whose default user stays.
+fn grant(redis: &Redis, without: &str) -> String {
+    let acl = include_str!("../../deploy/redis/users.acl");
+    let rights = acl.lines().find_map(|line| line.strip_prefix("user thongke on >change-this-password ")).unwrap();
+    let mut rule = vec!["ACL", "SETUSER", "thongke", "reset", "on", ">pw"];
+    rule.extend(rights.split(' ').filter(|right| *right != without));
+    assert_eq!(redis.cli(&rule), "OK");
+    format!("redis://thongke:pw@127.0.0.1:{}", redis.port)
+}
+
+#[test]
+fn a_list_that_the_shipped_user_may_read_is_whole_and_one_that_it_may_not_is_stale_and_reported() {
+    let redis = Redis::start();
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let [writer, reader] = directories.each_ref().map(TempDir::path);
+    let other = Node::start(writer, &["--redis", &redis.url()]);
+    for page in ["/a", "/b"] {
+        assert_eq!(other.hit(page).status, 200);
+    }
+    let is_published = |page| redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", page]) == "1";
+    until("the pages are in Redis", SOON, || is_published("/a") && is_published("/b"));
+    let url = grant(&redis, "");
+    let check = || {
+        let mut command = Command::new(crate::node::PROGRAM);
+        let free = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"];
+        command.arg("check").args(free).arg(reader.join("new")).args(["--redis", &url]);
+        let output = command.output().unwrap();
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat()
+    };
+    let degraded = |node: &Node| node.admin_get("/readyz").json()["degraded"].clone();
+    // As many as asked for, with equal counts: both commands of the list are sent.
+    let list = |node: &Node| node.get("/v1/sites/demo/pages?period=total&limit=1").json();
+
+    let said = check();
+    assert!(said.contains("can be counted into"), "{said}");
+    let node = Node::start(reader, &["--redis", &url]);
+    until("nothing is wrong", SOON, || degraded(&node) == serde_json::json!([]));
+    let listed = list(&node);
+    assert!(listed["pages"][0]["page"] == "/a" && listed["stale"].is_null(), "{listed}");
+    node.stop();
+
+    for right in ["+zrangebyscore", "+zrevrange"] {
+        grant(&redis, right);
+        let command = right[1..].to_uppercase();
+        let said = check();
+        let expected = format!("its user may not run {command}, ");
+        assert!(said.contains("error: ") && said.contains(&expected), "{said}");
+        let node = Node::start(reader, &["--redis", &url]);
+        until("the right is missed", SOON, || degraded(&node) == serde_json::json!(["redis_rights"]));
+        let reasons = node.admin_get("/readyz").json()["reasons"]["redis_rights"].to_string();
+        assert!(reasons.contains(&expected), "{reasons}");
+        assert_eq!(list(&node)["stale"], true);
+        grant(&redis, "");
+        assert_eq!(list(&node)["pages"][0]["page"], "/a");
+        node.stop();
+    }
+    // Titles are a read of their own.
+    grant(&redis, "+hmget");
+    let node = Node::start(reader, &["--redis", &url]);
+    until("the right is missed", SOON, || degraded(&node).to_string().contains("redis_rights"));
+    assert_eq!(list(&node)["stale"], true);
+    assert_eq!(node.get("/v1/sites/demo/history").json()["stale"], true);
+    node.stop();
+    other.stop();
+}

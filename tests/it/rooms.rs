@@ -11,7 +11,7 @@ const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("bots", &["counter"]),
     ("change_feed", &["counter"]),
     ("ledger", &["change_feed", "counter", "metrics"]),
-    ("redis", &["clock", "counter", "metrics"]),
+    ("redis", &["change_feed", "clock", "counter", "metrics"]),
     ("server", &["bots", "clock", "counter", "metrics"]),
     ("config", &["counter", "redis"]),
     ("command_line", &["config", "counter"]),
@@ -36,7 +36,7 @@ const LEVELS: [(&str, &[&[&str]]); 3] = [
         ],
     ),
     ("ledger", &[&["sqlite"], &["fold", "memory", "query"], &["commit"]]),
-    ("redis", &[&["client"], &["publish", "read", "audit", "visitors"]]),
+    ("redis", &[&["ports", "keys", "commands"], &["client"], &["publish"], &["visitors"], &["read", "audit"]]),
 ];
 
 /// A path in the source, as its segments; also a module's name.

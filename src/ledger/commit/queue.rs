@@ -7,9 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use tokio::sync::oneshot;
 
 use super::batch::OpenBatch;
-use crate::counter::{Contribution, Day, Minute, Period, SiteId, SiteNumber, Source};
+use crate::counter::{Contribution, Day, Minute, Period, RowKey, SiteId, SiteNumber, Source};
 use crate::ledger::error::LedgerError;
-use crate::ledger::sqlite::tables::counts::RowKey;
 use crate::ledger::sqlite::tables::salts::KnownSalt;
 
 /// Commands that may wait; a worker that finds the queue full answers 503.

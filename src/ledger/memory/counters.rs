@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::counter::{BySite, Contribution, Day, Known, Period, Register, SiteNumber, Source};
+use crate::counter::{BySite, Contribution, Day, Known, Period, Register, RemoteCounter, SiteNumber, Source};
 use crate::ledger::sqlite::tables::counts::SourceCount;
 use crate::ledger::sqlite::tables::sources::SourceNumber;
 
@@ -85,14 +85,6 @@ pub struct SiteHits {
     pub version: u64,
     /// True if a read of Redis has brought all of them; otherwise the next one does.
     pub were_read: bool,
-}
-
-/// One of the site's counters in Redis.
-#[derive(Debug, Clone)]
-pub struct RemoteCounter<'a> {
-    pub period: Period,
-    pub total: i64,
-    pub contributed: &'a [(Source, Option<Register>)],
 }
 
 impl CounterStore {
@@ -260,7 +252,7 @@ impl SiteCounters {
 
     /// Takes over Redis's totals, plus the hits of this node that Redis lacks. Returns the newly confirmed hits of the
     /// current run; fewer than none if Redis went back.
-    pub fn apply_remote(&self, seen: &[RemoteCounter<'_>], run: Option<&Source>) -> i64 {
+    pub fn apply_remote(&self, seen: &[RemoteCounter], run: Option<&Source>) -> i64 {
         let mut newly_confirmed = 0;
         let mut counters = self.lock();
         let mut changed = false;
@@ -389,7 +381,10 @@ mod tests {
     }
 
     fn shown_after(site: &SiteCounters, (total, contributed): (i64, [(Source, Option<Register>); 1])) -> i64 {
-        site.apply_remote(&[RemoteCounter { period: Period::Total, total, contributed: &contributed }], Some(&run()));
+        site.apply_remote(
+            &[RemoteCounter { period: Period::Total, total, contributed: contributed.to_vec() }],
+            Some(&run()),
+        );
         site.hits(&[Period::Total]).unwrap().hits[0]
     }
 
@@ -447,7 +442,8 @@ mod tests {
             }
             Op::ApplyRemote(day, total) => {
                 let contributed = [(run(), None)];
-                let seen = day.site_periods().map(|period| RemoteCounter { period, total, contributed: &contributed });
+                let seen =
+                    day.site_periods().map(|period| RemoteCounter { period, total, contributed: contributed.to_vec() });
                 site.apply_remote(&seen, Some(&run()));
             }
             Op::Query(day) => {
@@ -568,8 +564,9 @@ mod tests {
         assert!(!site.hits(&[Period::Day(today)]).unwrap().were_read);
         assert!(is_to_read());
         assert!(!site.hits(&[Period::Day(today)]).unwrap().were_read);
-        let read =
-            || site.apply_remote(&[RemoteCounter { period: Period::Day(today), total: 0, contributed: &[] }], None);
+        let read = || {
+            site.apply_remote(&[RemoteCounter { period: Period::Day(today), total: 0, contributed: Vec::new() }], None)
+        };
         read();
         assert!(site.hits(&[Period::Day(today)]).unwrap().were_read);
         let reads = std::iter::repeat_with(is_to_read).take_while(|is_to_read| *is_to_read).count();

@@ -9,14 +9,14 @@ use rusqlite::{Connection, params};
 use super::reader::Reader;
 use crate::counter::page_cap::Excess;
 use crate::counter::{
-    ClientPrefix, Day, GivenTitle, Known, PageAddress, Period, Register, RegisteredSite, SiteNumber, Source,
+    ClientPrefix, Day, GivenTitle, Known, PageAddress, Period, Register, RegisteredSite, RowKey, SiteNumber, Source,
 };
 use crate::ledger::error::LedgerError;
 use crate::ledger::fold::unfolded::{Unfolded, UnfoldedHits};
 use crate::ledger::memory::counters::CounterStore;
 use crate::ledger::memory::page_admission::{Decision, PageAdmission};
 use crate::ledger::memory::titles::NewTitles;
-use crate::ledger::sqlite::tables::counts::{RowKey, SourceCount};
+use crate::ledger::sqlite::tables::counts::SourceCount;
 use crate::ledger::sqlite::tables::{counts, meta, pages, titles};
 use crate::metrics::Metrics;
 

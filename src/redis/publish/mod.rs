@@ -1,15 +1,24 @@
-//! The publisher: brings what the node has counted to Redis, live traffic before pages before
-//! history, and finds out when Redis forgot something.
+//! Publisher: brings the node's counts to Redis, live traffic before pages before history, and finds
+//! out when Redis forgot something.
 //!
-//! One call of a site is in flight at a time, so every reply can be held against what was confirmed before
-//! the call; small ones of different sites go out together, so that a hundred thousand sites don't wait for
-//! as many round trips. Nothing here is lost by a failure: a site goes back among the changed, a page's
-//! site is swept.
+//! One call of a site is in flight at a time, so that each reply can be compared with the state that
+//! Redis acknowledged before. Small calls of different sites go out together, so that a hundred thousand
+//! sites don't wait for as many round trips. A failure loses nothing: a site goes back among the
+//! changed, and a page's site is backfilled.
 
+pub mod acked_state;
+mod agreement;
+mod backfill;
+mod backfill_plan;
 mod calls;
-mod history;
+mod checks;
+mod first_check;
 mod live;
+pub mod merge_counts;
 mod pages;
+pub mod periods;
+mod retry;
+mod titles;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,83 +26,74 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use self::acked_state::AckedStates;
+use self::backfill_plan::{Backfill, Scope};
+use self::checks::CheckRounds;
+use self::retry::Trouble;
 use crate::counter::{ChangedPage, SiteNumber};
 use crate::metrics::Metrics;
-use crate::redis::connection::{Connections, Link};
-use crate::redis::health::Health;
-use crate::redis::layout::Keys;
-use crate::redis::node::Node;
-use crate::redis::sweep::{Scope, Sweep};
-use crate::redis::totals::Totals;
-use crate::redis::witness::Witnesses;
+use crate::redis::client::connection::Connections;
+use crate::redis::client::health::Health;
+use crate::redis::client::link::Link;
+use crate::redis::keys::Keys;
+use crate::redis::ports::Node;
 
-pub(in crate::redis) use calls::CALLS_AT_ONCE;
-pub(in crate::redis) use pages::may_raise;
-
+/// Calls of different sites in flight together. Together they have no more rows than two of the largest
+/// calls, so that Redis's other clients don't wait longer.
+const CALLS_AT_ONCE: usize = 16;
 const LIVE_INTERVAL: Duration = Duration::from_millis(500);
-/// Pages go out in rounds, and within one each of them once a day: what is read much changes all the
-/// time.
+/// Pause between rounds of pages. A page that is read much changes all the time, and goes out once a
+/// round.
 const PAGES_REST_MIN: Duration = Duration::from_secs(1);
-/// A round is followed by as long a rest, but by none that is longer.
+/// A round is followed by a pause as long as itself, within these limits.
 const PAGES_REST_MAX: Duration = Duration::from_secs(5);
-/// How often the node is asked for sites with unpublished sources, beside when connecting.
+/// Interval at which the node is asked for sites with unpublished sources; also after each connection.
 const UNPUBLISHED_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest sleep with nothing to do.
 const IDLE_MAX: Duration = Duration::from_millis(250);
 
 pub struct Publisher<N> {
-    pub(in crate::redis) node: Arc<N>,
-    pub(in crate::redis) keys: Keys,
-    pub(in crate::redis) connections: Arc<Connections>,
-    pub(in crate::redis) witnesses: Arc<Witnesses>,
-    pub(in crate::redis) totals: Arc<Totals>,
-    pub(in crate::redis) health: Arc<Health>,
-    pub(in crate::redis) metrics: Arc<Metrics>,
-    raises_per_second: u32,
-    /// Sites of which an operator wants everything brought again.
+    node: Arc<N>,
+    keys: Keys,
+    connections: Arc<Connections>,
+    acked_states: Arc<AckedStates>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    calls_per_second: u32,
+    /// Sites that an operator wants brought again as a whole.
     repairs: mpsc::Receiver<SiteNumber>,
-    pub(in crate::redis) progress: HashMap<SiteNumber, Progress>,
-    /// Sites to sweep, one after the other.
-    sweeps: VecDeque<SiteNumber>,
-    pub(in crate::redis) checks: crate::redis::check::Rounds,
-    /// What the round of pages has yet to publish.
+    progress: HashMap<SiteNumber, Progress>,
+    /// Sites to backfill, one after the other.
+    backfills: VecDeque<SiteNumber>,
+    checks: CheckRounds,
+    /// Pages that the round has yet to publish.
     pages_round: Vec<ChangedPage>,
     clock: Schedule,
 }
 
-/// Where publication of one site stands.
+/// Publication of one site: its state.
 #[derive(Default)]
-pub(in crate::redis) struct Progress {
-    /// Redis's `meta` agrees with this node.
-    pub(in crate::redis) agreement: Agreement,
-    /// The site's frozen sources were looked for in Redis.
-    pub(in crate::redis) is_met: bool,
-    pub(in crate::redis) sweep: Option<Sweep>,
-    /// A sweep that was dropped until the site can be published again.
-    pub(in crate::redis) postponed: Option<Scope>,
+struct Progress {
+    /// Comparison of Redis's `meta` with this node's settings.
+    agreement: Agreement,
+    /// True after the site's first check since the start.
+    is_first_checked: bool,
+    backfill: Option<Backfill>,
+    /// Scope of a backfill that was dropped until the site can be published again.
+    postponed: Option<Scope>,
     trouble: Option<Trouble>,
-    /// When Redis was last found to have forgotten some of it.
-    forgot_at: Option<Instant>,
-    /// Changed while it couldn't be published.
+    /// Time of the last regression.
+    regressed_at: Option<Instant>,
+    /// True if the site changed while it couldn't be published.
     is_waiting: bool,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
-pub(in crate::redis) enum Agreement {
+enum Agreement {
     #[default]
     Unknown,
     Agreed,
     Differs,
-}
-
-/// A site that can't be published though Redis answers.
-struct Trouble {
-    retry_at: Option<Instant>,
-    failures: u32,
-    /// Of the site's keys rather than of its shard.
-    is_poison: bool,
-    /// The site's own counters are affected, not only some pages.
-    blocks_live: bool,
 }
 
 struct Schedule {
@@ -101,25 +101,25 @@ struct Schedule {
     pages_at: Instant,
     pages_round_began_at: Instant,
     unpublished_at: Instant,
-    /// History uses half of Redis at most: it rests as long as its last call took.
+    /// History takes at most half of Redis's time: it pauses as long as its last call took.
     history_at: Instant,
 }
 
-/// What a step came to.
+/// Outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub enum Step {
     Worked,
     Idle,
 }
 
-/// The connection with its number, by which its failure is reported.
-pub(in crate::redis) struct Lease {
-    pub(in crate::redis) link: Link,
-    pub(in crate::redis) number: u64,
+/// Connection with its number, by which its failure is reported.
+pub struct Lease {
+    link: Link,
+    number: u64,
 }
 
 impl Lease {
-    pub(in crate::redis) fn is_current(&self, connections: &Connections) -> bool {
+    fn is_current(&self, connections: &Connections) -> bool {
         connections.get().is_some_and(|(number, _)| number == self.number)
     }
 }
@@ -130,11 +130,10 @@ impl<N: Node> Publisher<N> {
         node: Arc<N>,
         keys: Keys,
         connections: Arc<Connections>,
-        witnesses: Arc<Witnesses>,
-        totals: Arc<Totals>,
+        acked_states: Arc<AckedStates>,
         health: Arc<Health>,
         metrics: Arc<Metrics>,
-        raises_per_second: u32,
+        calls_per_second: u32,
         repairs: mpsc::Receiver<SiteNumber>,
     ) -> Self {
         let now = Instant::now();
@@ -144,21 +143,20 @@ impl<N: Node> Publisher<N> {
             node,
             keys,
             connections,
-            witnesses,
-            totals,
+            acked_states,
             health,
             metrics,
-            raises_per_second,
+            calls_per_second,
             repairs,
             progress: HashMap::new(),
-            sweeps: VecDeque::new(),
-            checks: crate::redis::check::Rounds::default(),
+            backfills: VecDeque::new(),
+            checks: CheckRounds::default(),
             pages_round: Vec::new(),
             clock,
         }
     }
 
-    /// Publishes until told to stop, then all that has changed once more, until the deadline.
+    /// Publishes until told to stop, then publishes the last changes until the deadline.
     pub async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) {
         let mut current = self.connections.watch();
         let mut known = 0;
@@ -168,7 +166,7 @@ impl<N: Node> Publisher<N> {
                 let deadline = tokio::time::Instant::from_std(deadline);
                 if tokio::time::timeout_at(deadline, self.drain()).await.is_err() {
                     tracing::warn!(
-                        "Redis has not taken all that was counted before the end; the next start brings the rest"
+                        "stopped before everything counted was published; the next start publishes the rest"
                     );
                 }
                 return;
@@ -208,52 +206,49 @@ impl<N: Node> Publisher<N> {
         self.connections.get().map(|(number, link)| Lease { link, number })
     }
 
-    /// A Redis that was away may have come back as another.
+    /// Checks everything again: a Redis that was away may have come back as another.
     fn reconnected(&mut self) {
         self.clock.unpublished_at = Instant::now();
         for progress in self.progress.values_mut() {
             progress.agreement = Agreement::Unknown;
         }
-        self.checks.begin(&self.node.sites(), true);
+        self.checks.begin(&self.node.sites(), true, Instant::now());
     }
 
-    /// Does the most urgent thing, if any is due.
+    /// Does the most urgent work, if any is due.
     async fn step(&mut self, lease: &Lease) -> Step {
         let now = Instant::now();
-        for site in self.totals.take_suspects() {
-            self.forgot(site, "a read of its figures shows less than was confirmed");
+        for site in self.acked_states.take_suspects() {
+            self.note_regression(site, "a read of its figures shows less than was acknowledged");
         }
         if now >= self.clock.live_at {
             self.clock.live_at = now + LIVE_INTERVAL;
-            self.take_overflowed();
+            self.request_overflowed();
             while let Ok(site) = self.repairs.try_recv() {
-                self.wish(site, Scope::All);
+                self.request_backfill(site, Scope::All);
             }
             self.retry_troubled();
-            let limit = usize::try_from(self.raises_per_second).unwrap_or(usize::MAX).div_ceil(2).max(1);
-            self.publish_live(lease, limit).await;
+            self.publish_live(lease, live_budget(self.calls_per_second)).await;
             return Step::Worked;
         }
-        if now >= self.clock.pages_at || (self.pages_round.is_empty() && self.node.has_many_changed_pages()) {
+        if now >= self.clock.pages_at || (self.pages_round.is_empty() && self.node.changes().has_many_pages()) {
             self.publish_pages(lease).await;
             self.publish_titles(lease).await;
-            let rest = match self.pages_round.is_empty() {
-                true => self.clock.pages_round_began_at.elapsed().clamp(PAGES_REST_MIN, PAGES_REST_MAX),
-                false => now.elapsed(),
-            };
+            let is_round_over = self.pages_round.is_empty();
+            let rest = pages_rest(is_round_over, self.clock.pages_round_began_at.elapsed(), now.elapsed());
             self.clock.pages_at = Instant::now() + rest;
             return Step::Worked;
         }
         if now >= self.clock.unpublished_at {
             self.clock.unpublished_at = now + UNPUBLISHED_INTERVAL;
-            self.wish_unpublished().await;
+            self.request_unpublished().await;
             return Step::Worked;
         }
         if let Some(site) = self.checks.next(now) {
             self.check(lease, site).await;
             return Step::Worked;
         }
-        if now >= self.clock.history_at && self.sweep_step(lease).await == Step::Worked {
+        if now >= self.clock.history_at && self.backfill_step(lease).await == Step::Worked {
             self.clock.history_at = Instant::now() + now.elapsed();
             return Step::Worked;
         }
@@ -261,27 +256,56 @@ impl<N: Node> Publisher<N> {
     }
 
     fn pause(&self) -> Duration {
-        let history_at = if self.sweeps.is_empty() { None } else { Some(self.clock.history_at) };
+        let history_at = if self.backfills.is_empty() { None } else { Some(self.clock.history_at) };
         let next = [Some(self.clock.live_at), Some(self.clock.pages_at), history_at, self.checks.next_at()];
         let next = next.into_iter().flatten().min().map_or(IDLE_MAX, |at| at.saturating_duration_since(Instant::now()));
         next.clamp(Duration::from_millis(1), IDLE_MAX)
     }
 
-    /// Publishes all that has changed, without regard to the budget.
+    /// Publishes everything that has changed, without regard to the budget.
     async fn drain(&mut self) {
         while !self.health.is_held()
             && let Some(lease) = self.lease()
         {
             let sites_done = self.publish_live(&lease, usize::MAX).await;
             self.publish_pages(&lease).await;
-            let pages_done = self.pages_round.is_empty() && !self.node.has_changed_pages();
+            let pages_done = self.pages_round.is_empty() && !self.node.changes().has_pages();
             self.publish_titles(&lease).await;
-            self.take_overflowed();
-            let sweeps_done = self.sweep_step(&lease).await == Step::Idle;
-            if sites_done && pages_done && sweeps_done {
+            self.request_overflowed();
+            let backfills_done = self.backfill_step(&lease).await == Step::Idle;
+            if sites_done && pages_done && backfills_done {
                 return;
             }
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// Calls that live traffic may take in one `LIVE_INTERVAL`, half a second.
+fn live_budget(calls_per_second: u32) -> usize {
+    usize::try_from(calls_per_second).unwrap_or(usize::MAX).div_ceil(2).max(1)
+}
+
+/// Pause after a part of a round of pages, which took `part`, or after the whole round.
+fn pages_rest(is_round_over: bool, round: Duration, part: Duration) -> Duration {
+    if is_round_over { round.clamp(PAGES_REST_MIN, PAGES_REST_MAX) } else { part }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn live_traffic_has_half_a_seconds_calls_and_at_least_one() {
+        assert_eq!([0, 1, 2, 3, 2_000].map(live_budget), [1, 1, 1, 2, 1_000]);
+    }
+
+    #[test]
+    fn pages_pause_as_long_as_they_worked_within_limits() {
+        let seconds = Duration::from_secs;
+        assert_eq!(pages_rest(true, seconds(0), seconds(0)), seconds(1));
+        assert_eq!(pages_rest(true, seconds(3), seconds(1)), seconds(3));
+        assert_eq!(pages_rest(true, seconds(60), seconds(1)), seconds(5));
+        assert_eq!(pages_rest(false, seconds(60), seconds(2)), seconds(2));
     }
 }

@@ -1,30 +1,31 @@
-//! Pages that have changed, as they are folded.
+//! Changed pages, in rounds.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::calls::Sent;
-use super::{Lease, Publisher};
-use crate::counter::{ChangedPage, Contribution, Period, RegisteredSite, Site, SiteNumber, Source};
-use crate::redis::layout;
-use crate::redis::node::Node;
-use crate::redis::raise::{MarkerMode, ROWS_MAX, Raise};
-use crate::redis::sweep::Scope;
+use chrono::{DateTime, Utc};
 
-/// Pages published at once: they belong to many sites, and each site is a call. Of one site they
-/// are two calls, since each has a day, a month and a total.
+use super::acked_state::AckedState;
+use super::backfill_plan::Scope;
+use super::calls::Sent;
+use super::merge_counts::{MarkerMode, MergeCounts, ROWS_MAX};
+use super::periods::may_publish;
+use super::{Lease, Publisher};
+use crate::clock;
+use crate::counter::{ChangedPage, Contribution, Period, Site, SiteNumber, Source};
+use crate::redis::ports::Node;
+
+/// Pages published at once. They belong to many sites, and each site is a call. Of one site they are
+/// two calls, since each page has a day, a month and a total.
 const PAGES_AT_ONCE: usize = 2 * (ROWS_MAX / 3);
-/// A key of pages that expires so soon is not raised: it could vanish under a late call, or be
-/// made anew and never expire.
-const EXPIRY_MARGIN_SECONDS: i64 = 24 * 60 * 60;
 
 impl<N: Node> Publisher<N> {
-    /// A part of the round of pages; of a new one where there is none.
-    pub(super) async fn publish_pages(&mut self, lease: &Lease) {
+    /// Publishes a part of the round of pages, and begins a round where there is none.
+    pub async fn publish_pages(&mut self, lease: &Lease) {
         if self.pages_round.is_empty() {
             self.clock.pages_round_began_at = Instant::now();
-            if self.node.has_changed_pages() {
+            if self.node.changes().has_pages() {
                 self.pages_round = self.next_round().await;
             }
         }
@@ -46,22 +47,24 @@ impl<N: Node> Publisher<N> {
         let mut waiting: Vec<_> =
             ready.into_iter().filter_map(|site| Some((by_site.remove(&site.number)?, site))).collect();
         for number in by_site.into_keys().filter(|number| sites.by_number(*number).is_some()) {
-            self.wish(number, Scope::Unpublished);
+            self.request_backfill(number, Scope::Unpublished);
         }
-        // One call of each site after the other: what of a site is not taken is found again in the file.
+        // Calls of one site follow each other. A failed call's rows are found again in the file.
+        let now = clock::now();
         while !waiting.is_empty() {
             let calls: Vec<_> = waiting
                 .iter_mut()
                 .map(|(rows, site)| {
                     let rest = rows.len().saturating_sub(ROWS_MAX);
-                    (Arc::clone(site), self.pages_raise(site, rows.drain(rest..)))
+                    let acked = self.acked_states.of(site.number);
+                    (Arc::clone(site), pages_call(&site.site, &acked, rows.drain(rest..), now))
                 })
                 .collect();
             let mut failed = HashSet::new();
-            self.raise_each(lease, calls.into_iter(), |publisher, site, sent| {
+            self.merge_each(lease, calls.into_iter(), |publisher, site, sent| {
                 if !matches!(sent, Sent::Taken { is_whole: true, .. }) {
                     failed.insert(site.number);
-                    publisher.wish(site.number, Scope::Unpublished);
+                    publisher.request_backfill(site.number, Scope::Unpublished);
                 }
             })
             .await;
@@ -69,41 +72,61 @@ impl<N: Node> Publisher<N> {
         }
     }
 
-    /// All that has changed. Made beside this thread, on which others wait for figures.
+    /// All changed pages. Sorted on another thread, since figures wait for this one.
     async fn next_round(&self) -> Vec<ChangedPage> {
         let node = Arc::clone(&self.node);
         let sorted = tokio::task::spawn_blocking(move || {
-            let mut changed = node.take_changed_pages();
-            // Sorted sets are in this order, as good as: neighbours of what was just written are in the
-            // processor's caches, which spares Redis a third of a call's time.
+            let mut changed = node.changes().take_pages();
+            // This is nearly the order of the sorted sets. Neighbours of the last write are in the
+            // processor's caches, which saves Redis a third of a call's time.
             changed.sort_unstable_by(|a, b| (a.site, a.hits[2], &a.page).cmp(&(b.site, b.hits[2], &b.page)).reverse());
             changed
         });
-        // An error would be a panic, of which the process ends.
+        // An error would be a panic, which ends the process.
         sorted.await.unwrap_or_default()
-    }
-
-    /// One call's rows, with the markers of the keys where they belong.
-    fn pages_raise(&self, site: &RegisteredSite, rows: impl Iterator<Item = Contribution>) -> Raise {
-        let rows: Vec<_> = rows.filter(|row| may_raise(&site.site, row.period)).collect();
-        let confirmed = self.witnesses.of(site.number);
-        let mut markers: Vec<(Period, Source, MarkerMode)> = Vec::new();
-        for row in &rows {
-            if !markers.iter().any(|(period, source, _)| *period == row.period && *source == row.source) {
-                // The run's first pages there, or all that it ever brought should be there.
-                let mode = match confirmed.is_marked(row.period, &row.source) {
-                    true => MarkerMode::Look,
-                    false => MarkerMode::End,
-                };
-                markers.push((row.period, row.source.clone(), mode));
-            }
-        }
-        Raise { rows, markers }
     }
 }
 
-/// Whether pages of a period may still be raised: their key doesn't expire within a day.
-pub(in crate::redis) fn may_raise(site: &Site, period: Period) -> bool {
-    let now = crate::clock::now().timestamp();
-    layout::expiry(site, period).is_none_or(|expiry| expiry > now + EXPIRY_MARGIN_SECONDS)
+/// Call with these rows and the markers of their keys.
+fn pages_call(
+    site: &Site,
+    acked: &AckedState,
+    rows: impl Iterator<Item = Contribution>,
+    now: DateTime<Utc>,
+) -> MergeCounts {
+    let rows: Vec<_> = rows.filter(|row| may_publish(site, row.period, now)).collect();
+    let mut markers: Vec<(Period, Source, MarkerMode)> = Vec::new();
+    for row in &rows {
+        if !markers.iter().any(|(period, source, _)| *period == row.period && *source == row.source) {
+            // Without an acknowledged marker these are the run's first pages of the key.
+            let mode = if acked.is_marked(row.period, &row.source) { MarkerMode::Look } else { MarkerMode::End };
+            markers.push((row.period, row.source.clone(), mode));
+        }
+    }
+    MergeCounts { rows, markers }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counter::{PageAddress, Register};
+
+    #[test]
+    fn a_key_is_marked_complete_once_then_looked_at_and_left_alone_when_it_is_about_to_expire() {
+        let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
+        let row = |period: &str| Contribution {
+            source: Source::Run(7),
+            period: period.parse().unwrap(),
+            page: Some(PageAddress::from_stored("/a")),
+            register: Register::Grown(1),
+        };
+        let now = "2024-06-17T05:00:00Z".parse().unwrap();
+        let month: Period = "2024-06".parse().unwrap();
+        let acked = AckedState { sources: Vec::new(), markers: vec![(month, Source::Run(7))] };
+        let rows = ["total", "2024-06", "total", "2020-01-01"].map(row);
+        let call = pages_call(&site, &acked, rows.into_iter(), now);
+        assert_eq!(call.rows.len(), 3, "all but the old day");
+        let total = (Period::Total, Source::Run(7), MarkerMode::End);
+        assert_eq!(call.markers, [total, (month, Source::Run(7), MarkerMode::Look)]);
+    }
 }

@@ -1,16 +1,15 @@
--- Merges sketches into a site's, and notes how many visitors its days have had. The layout is
--- described in layout.rs.
+-- Merges sketches into a site's, and writes estimates of its days' visitors. keys.rs describes the
+-- keys.
 --
 -- KEYS[1]   the site's meta
--- KEYS[2]   where a sketch is put to be merged
+-- KEYS[2]   place of a sketch while it is merged
 -- KEYS[3]   the site's hash of estimates
 -- KEYS[4..] sketches
--- ARGV      the nodes' agreement on the site's time zone; for each sketch: what to merge into it, its
---           expiry (Unix seconds), and the day that it is of, or nothing; then pairs of days and
---           estimates
--- Reply     1, or 0 where the site is published under another time zone, whose days are others
+-- ARGV      the site's time zone; for each sketch: the sketch to merge, its expiry (Unix seconds), and
+--           its day, or nothing; then pairs of days and estimates
+-- Reply     1, or 0 where the site is published under another time zone, which has other days
 --
--- All of it may be repeated, reordered and broken off anywhere: sketches and estimates only grow.
+-- Calls may be repeated, reordered and broken off anywhere: sketches and estimates only grow.
 
 local META, MERGING, ESTIMATES, FIRST = 1, 2, 3, 4
 

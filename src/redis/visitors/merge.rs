@@ -2,16 +2,16 @@
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, RedisResult, Script, ServerErrorKind};
+use redis::RedisResult;
 
 use crate::counter::{Day, Site, Sketch, Window};
-use crate::redis::connection::Link;
-use crate::redis::layout::Keys;
+use crate::redis::client::link::Link;
+use crate::redis::client::script::Scripted;
+use crate::redis::keys::Keys;
 
-static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(SCRIPT_TEXT));
-const SCRIPT_TEXT: &str = include_str!("merge.lua");
+static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!("merge.lua")));
 
-/// What a site's sketches and estimates are raised by.
+/// Sketches and estimates to merge into a site's.
 pub struct Merge {
     pub sketches: Vec<(Window, Sketch)>,
     pub estimates: Vec<(Day, u64)>,
@@ -30,17 +30,7 @@ impl Merge {
         for (day, estimate) in &self.estimates {
             arguments.extend([day.to_string().into_bytes(), estimate.to_string().into_bytes()]);
         }
-        let command = |name: &str, script: &str| {
-            let mut command = Cmd::new();
-            command.arg(name).arg(script).arg(key_names.len()).arg(&key_names).arg(&arguments);
-            command
-        };
-        // Of another time zone (0), publication of the counts has said so.
-        match link.query(&command("EVALSHA", SCRIPT.get_hash())).await {
-            Err(error) if error.kind() == ServerErrorKind::NoScript.into() => {
-                link.query(&command("EVAL", SCRIPT_TEXT)).await.map(drop)
-            }
-            answer => answer.map(drop),
-        }
+        // The reply is 0 for another time zone, of which publication of the counts complains.
+        SCRIPT.run(link, &key_names, &arguments).await.map(drop)
     }
 }

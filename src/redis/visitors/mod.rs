@@ -1,13 +1,12 @@
-//! Visitors: their sketches and salts in Redis.
+//! Visitors in Redis: sketches, estimates and salts.
 //!
-//! A node hands Redis whole sketches, which Redis merges into the site's, and reads the site's back
-//! into its own. So every node comes to know all visitors, and each brings back what Redis forgets.
+//! A node sends whole sketches, which Redis merges into the site's, and merges the site's into its own.
+//! So every node knows all visitors, and brings back sketches that Redis forgets.
 
 mod merge;
 mod salts;
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,59 +14,29 @@ use redis::{RedisError, Value};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::connection::{Connections, Fault, Link, fault_of, reason_of};
-use super::health::Health;
-use super::layout::Keys;
-use super::node;
-use crate::counter::{Day, RegisteredSite, Salt, SiteNumber, Sketch, Window};
+use super::client::connection::Connections;
+use super::client::health::Health;
+use super::client::link::Link;
+use super::client::reply::{Fault, fault_of, reason_of};
+use super::keys::Keys;
+use crate::counter::{RegisteredSite, SiteNumber, Sketch};
+use crate::redis::ports::VisitorNode;
 use merge::Merge;
 
-pub use salts::{SaltWish, serve as serve_salts};
+pub use salts::{SaltRequest, serve as serve_salts};
 
-/// Between two publications of a site's visitors, at least.
+/// Time between publications of a site's visitors.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// Sites published in a round at most: the rest waits for the next.
+/// Sites of a round; the others wait for the next.
 const SITES_MAX: usize = 1_000;
-/// Sites whose past estimates are brought in a round: history comes after live traffic.
+/// Sites whose past estimates are published in a round: history comes after live traffic.
 const HISTORIES_MAX: usize = 50;
-/// Sketches of one call: of a site that is read day by day there are two and a few minutes.
+/// Sketches of one call. A site usually has those of two days and a few minutes.
 const SKETCHES_MAX: usize = 16;
 const ESTIMATES_MAX: usize = 500;
 
-/// What this asks of the node beside what publication does.
-pub trait Node: node::Node {
-    /// Takes up to `limit` sites of whose visitors Redis may lack some.
-    fn take_changed_visitors(&self, limit: usize) -> Vec<SiteNumber>;
-
-    /// The site's sketches that Redis may lack, all of whose visitors are durable; from then on Redis
-    /// is thought to have them.
-    fn take_sketches(&self, site: SiteNumber) -> Vec<(Window, Sketch)>;
-
-    /// Redis has not got them.
-    fn put_back_sketches(&self, site: SiteNumber, windows: &[Window]);
-
-    /// Redis may have forgotten all of them.
-    fn publish_all_visitors_again(&self);
-
-    /// How many visitors the site's days had, of those days that the file knows.
-    fn visitor_estimates(&self, site: SiteNumber) -> impl Future<Output = Result<Vec<(Day, u64)>, String>> + Send;
-
-    /// Of which sketches the site's figures are made now; brought into memory. Empty if it counts none.
-    fn shown_windows(&self, site: &RegisteredSite) -> impl Future<Output = Vec<Window>> + Send;
-
-    /// What Redis has of one of them.
-    fn saw_visitors(&self, site: SiteNumber, window: Window, sketch: &Sketch);
-
-    /// Days of which a salt is known that other nodes may not have, and days ahead that need one.
-    fn salts_to_share(&self) -> Vec<(SiteNumber, Day)>;
-
-    fn salt(&self, site: SiteNumber, day: Day) -> Option<Salt>;
-
-    fn keep_shared_salt(&self, site: SiteNumber, day: Day, salt: Salt) -> impl Future<Output = ()> + Send;
-}
-
-/// Brings what Redis has of a site's visitors into memory.
-pub async fn read<N: Node>(link: &Link, site: SiteNumber, node: &N, keys: &Keys) -> Result<(), RedisError> {
+/// Reads a site's sketches from Redis into memory.
+pub async fn read<N: VisitorNode>(link: &Link, site: SiteNumber, node: &N, keys: &Keys) -> Result<(), RedisError> {
     let sites = node.sites();
     let Some(registered) = sites.by_number(site).filter(|site| site.site.counts_visitors()) else { return Ok(()) };
     let windows = node.shown_windows(registered).await;
@@ -82,38 +51,38 @@ pub async fn read<N: Node>(link: &Link, site: SiteNumber, node: &N, keys: &Keys)
     for (window, text) in windows.into_iter().zip(texts) {
         let sketch = match text {
             Value::BulkString(text) => Sketch::from_redis(&text).ok(),
-            // What Redis has lost is brought again.
+            // A sketch that Redis lost is published again.
             Value::Nil => Some(Sketch::default()),
             _ => None,
         };
-        // Whatever else stands there, memory knows better.
+        // Any other value is ignored: memory has its own sketch.
         if let Some(sketch) = sketch {
-            node.saw_visitors(site, window, &sketch);
+            node.apply_remote_visitors(site, window, &sketch);
         }
     }
     Ok(())
 }
 
-/// Brings the node's visitors to Redis, and agrees with other nodes on salts.
+/// Publishes the node's visitors, and agrees with other nodes on salts.
 pub struct Publisher<N> {
     node: Arc<N>,
     keys: Keys,
     connections: Arc<Connections>,
     health: Arc<Health>,
-    /// The connection on which everything was published.
+    /// Number of the connection on which everything was published.
     known: u64,
     /// Sites whose past estimates Redis may lack.
     histories: VecDeque<SiteNumber>,
-    /// What Redis refused in this round.
-    refusal: Option<String>,
+    /// Error of Redis in this round.
+    error: Option<String>,
 }
 
-impl<N: Node> Publisher<N> {
+impl<N: VisitorNode> Publisher<N> {
     pub fn new(node: Arc<N>, keys: Keys, connections: Arc<Connections>, health: Arc<Health>) -> Self {
-        Self { node, keys, connections, health, known: 0, histories: VecDeque::new(), refusal: None }
+        Self { node, keys, connections, health, known: 0, histories: VecDeque::new(), error: None }
     }
 
-    /// Publishes until told to stop, then all that has changed once more, until the deadline.
+    /// Publishes until told to stop, then publishes the last changes until the deadline.
     pub async fn run(mut self, mut stop: watch::Receiver<Option<std::time::Instant>>) {
         let mut current = self.connections.watch();
         loop {
@@ -134,13 +103,13 @@ impl<N: Node> Publisher<N> {
 
     async fn round(&mut self) -> Left {
         let Some((number, link)) = self.connections.get() else { return Left::Nothing };
-        self.refusal = None;
+        self.error = None;
         let outcome = self.publish(number, &link).await;
         let left = outcome.unwrap_or_else(|error| {
             self.connections.failed(number, &error);
             Left::Nothing
         });
-        let reason = self.refusal.take();
+        let reason = self.error.take();
         if self.health.set_visitors(reason.clone())
             && let Some(reason) = reason
         {
@@ -149,36 +118,36 @@ impl<N: Node> Publisher<N> {
         left
     }
 
-    /// Passes on what concerns the connection; what Redis refuses is told, and no reason to stop.
-    fn note_refusal(&mut self, site: Option<&RegisteredSite>, error: RedisError) -> Result<(), RedisError> {
+    /// Reports an error. Only an error of the connection ends the round.
+    fn note_error(&mut self, site: Option<&RegisteredSite>, error: RedisError) -> Result<(), RedisError> {
         if fault_of(&error) == Fault::Link {
             return Err(error);
         }
         let of = site.map(|site| format!(" of {}", site.site.id)).unwrap_or_default();
-        self.refusal = Some(format!("visitors{of} are not shared with other nodes: {}", reason_of(&error)));
+        self.error = Some(format!("visitors{of} are not shared with other nodes: {}", reason_of(&error)));
         Ok(())
     }
 
     async fn publish(&mut self, number: u64, link: &Link) -> Result<Left, RedisError> {
-        // Writes nothing that counts: also where nothing may be published, nodes share salts.
+        // Salts are shared even while nothing may be published: they are no counts.
         if let Err(error) = salts::share_all(self.node.as_ref(), &self.keys, link).await {
-            self.note_refusal(None, error)?;
+            self.note_error(None, error)?;
         }
         if self.health.is_held() {
             return Ok(Left::Nothing);
         }
         if number != self.known {
-            // It may be another Redis, or have lost everything.
+            // This may be another Redis, or one that lost everything.
             self.known = number;
             self.node.publish_all_visitors_again();
             let sites = self.node.sites();
             self.histories = sites.iter().filter(|site| site.site.counts_visitors()).map(|site| site.number).collect();
         }
-        let changed = self.node.take_changed_visitors(SITES_MAX);
+        let changed = self.node.changes().take_visitors(SITES_MAX);
         let is_full = changed.len() == SITES_MAX;
         for (at, site) in changed.iter().enumerate() {
             if let Err(error) = self.publish_site(link, *site).await {
-                // The others are not tried on what failed.
+                // The other sites would fail on the same connection.
                 changed[at..].iter().for_each(|site| self.node.put_back_sketches(*site, &[]));
                 return Err(error);
             }
@@ -203,7 +172,7 @@ impl<N: Node> Publisher<N> {
             let merge = Merge { sketches, estimates: Vec::new() };
             if let Err(error) = merge.send(link, &self.keys, &registered.site).await {
                 self.node.put_back_sketches(site, &windows);
-                return self.note_refusal(Some(registered), error);
+                return self.note_error(Some(registered), error);
             }
             sketches = rest;
         }
@@ -216,21 +185,21 @@ impl<N: Node> Publisher<N> {
         let estimates = match self.node.visitor_estimates(site).await {
             Ok(estimates) => estimates,
             Err(error) => {
-                tracing::debug!(site = %registered.site.id, "its past visitors were not read: {error}");
+                tracing::debug!(site = %registered.site.id, "can't read its past visitors: {error}");
                 return Ok(());
             }
         };
         for chunk in estimates.chunks(ESTIMATES_MAX) {
             let merge = Merge { sketches: Vec::new(), estimates: chunk.to_vec() };
             if let Err(error) = merge.send(link, &self.keys, &registered.site).await {
-                self.note_refusal(Some(registered), error)?;
+                self.note_error(Some(registered), error)?;
             }
         }
         Ok(())
     }
 }
 
-/// Whether a round has left something to do at once.
+/// Work that a round left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Left {
     More,

@@ -1,35 +1,36 @@
-//! Salts that nodes share, so that a visitor is the same one on each: the first node to draw a day's
-//! salt draws it for all.
+//! Shared salts, by which a visitor is the same one on every node: the first node to write a day's salt
+//! decides.
 
 use std::sync::Arc;
 
 use redis::{RedisError, Value};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Node;
 use crate::counter::{Day, Salt, Site, SiteNumber, visitor};
-use crate::redis::connection::{Connections, Link};
-use crate::redis::layout::Keys;
-use crate::redis::raise::text;
+use crate::redis::client::connection::Connections;
+use crate::redis::client::link::Link;
+use crate::redis::client::reply::text;
+use crate::redis::keys::Keys;
+use crate::redis::ports::VisitorNode;
 
-/// Salts shared in a round at most.
+/// Salts shared in a round.
 const SHARED_MAX: usize = 1_000;
 
-/// A salt that is wanted now, what to take if there is none, and who waits for it.
-pub type SaltWish = (SiteNumber, Day, Salt, oneshot::Sender<Salt>);
+/// Request for a day's salt: the salt to write if there is none, and the sender of the agreed one.
+pub type SaltRequest = (SiteNumber, Day, Salt, oneshot::Sender<Salt>);
 
-/// Agrees on what is wanted at once. Never returns.
-pub async fn serve<N: Node>(
+/// Serves requests. Never returns.
+pub async fn serve<N: VisitorNode>(
     node: Arc<N>,
     keys: Keys,
     connections: Arc<Connections>,
-    mut wishes: mpsc::Receiver<SaltWish>,
+    mut requests: mpsc::Receiver<SaltRequest>,
 ) {
-    while let Some((site, day, drawn, done)) = wishes.recv().await {
+    while let Some((site, day, drawn, done)) = requests.recv().await {
         let sites = node.sites();
         let (Some(registered), Some((number, link))) = (sites.by_number(site), connections.get()) else { continue };
         match agree(&link, &keys, &registered.site, day, drawn).await {
-            // Who has gone needs no answer.
+            // A caller that has gone needs no answer.
             Ok(Some(salt)) => drop(done.send(salt)),
             Ok(None) => {}
             Err(error) => connections.failed(number, &error),
@@ -38,8 +39,8 @@ pub async fn serve<N: Node>(
     std::future::pending().await
 }
 
-/// Shares those that this node drew while Redis was away, and agrees on tomorrow's.
-pub async fn share_all<N: Node>(node: &N, keys: &Keys, link: &Link) -> Result<(), RedisError> {
+/// Shares salts that this node drew while Redis was away, and agrees on tomorrow's.
+pub async fn share_all<N: VisitorNode>(node: &N, keys: &Keys, link: &Link) -> Result<(), RedisError> {
     let sites = node.sites();
     for (site, day) in node.salts_to_share().into_iter().take(SHARED_MAX) {
         let Some(registered) = sites.by_number(site) else { continue };
@@ -51,7 +52,7 @@ pub async fn share_all<N: Node>(node: &N, keys: &Keys, link: &Link) -> Result<()
     Ok(())
 }
 
-/// The salt that all nodes use: `own`, if none was there. None: what is there is no salt.
+/// Salt that all nodes use: `own` if there was none. None if the value in Redis is no salt.
 async fn agree(link: &Link, keys: &Keys, site: &Site, day: Day, own: Salt) -> Result<Option<Salt>, RedisError> {
     let key = keys.salt(&site.id, day);
     let expiry = visitor::salt_expiry(day, site.time_zone);

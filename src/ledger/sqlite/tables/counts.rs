@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::sources::{SourceNumber, source_at};
-use crate::counter::{Contribution, Day, PageAddress, Period, Register, SiteNumber, Source};
+use crate::counter::{Contribution, Day, PageAddress, Period, Register, RowKey, SiteNumber, Source};
 
 /// The page number of the site itself.
 pub const SITE_ITSELF: i64 = 0;
@@ -123,9 +123,6 @@ pub fn last_generation(connection: &Connection, site: SiteNumber, source: Source
         .map(|generation| u64::try_from(generation).unwrap_or(0))
 }
 
-/// The key of a row within a site: period, page, source.
-pub type RowKey = (u32, i64, i64);
-
 /// A row in the form in which it is published, with its key.
 pub type PublishedRow = (RowKey, Contribution);
 
@@ -147,7 +144,14 @@ pub fn rows_after(
              ORDER BY c.period, c.page, c.source LIMIT ?5",
         )?
         .query_map(
-            params![site.0, after.0, after.1, after.2, i64::try_from(limit).unwrap_or(i64::MAX), unpublished_only],
+            params![
+                site.0,
+                after.period,
+                after.page,
+                after.source,
+                i64::try_from(limit).unwrap_or(i64::MAX),
+                unpublished_only
+            ],
             |row| {
                 let address: Option<String> = row.get(6)?;
                 let contribution = Contribution {
@@ -156,10 +160,14 @@ pub fn rows_after(
                     page: address.as_deref().map(PageAddress::from_stored),
                     register: register_at(row, 3)?,
                 };
-                Ok(((row.get(0)?, row.get(1)?, row.get(2)?), contribution))
+                Ok((row_key_at(row)?, contribution))
             },
         )?
         .collect()
+}
+
+fn row_key_at(row: &Row<'_>) -> rusqlite::Result<RowKey> {
+    Ok(RowKey { period: row.get(0)?, page: row.get(1)?, source: row.get(2)? })
 }
 
 pub fn period_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Period> {
@@ -193,8 +201,16 @@ pub fn expired(
              ORDER BY period, page, source LIMIT ?7",
         )?
         .query_map(
-            params![site.0, after.0, after.1, after.2, day, month, i64::try_from(limit).unwrap_or(i64::MAX)],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            params![
+                site.0,
+                after.period,
+                after.page,
+                after.source,
+                day,
+                month,
+                i64::try_from(limit).unwrap_or(i64::MAX)
+            ],
+            row_key_at,
         )?
         .collect()
 }
@@ -203,7 +219,7 @@ pub fn expired(
 pub fn delete(connection: &Connection, site: SiteNumber, rows: &[RowKey]) -> rusqlite::Result<()> {
     let mut delete = connection
         .prepare_cached("DELETE FROM counts WHERE site = ? AND period = ? AND page = ? AND source = ? AND page > 0")?;
-    for (period, page, source) in rows {
+    for RowKey { period, page, source } in rows {
         delete.execute(params![site.0, period, page, source])?;
     }
     Ok(())

@@ -1,25 +1,27 @@
-//! Bringing titles to Redis. A title that doesn't get there is found lacking when it is to be shown.
+//! Publishing titles. A title that fails to reach Redis is found missing when it is next shown.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::connection;
-use super::node::{ChangedTitle, Node};
-use super::publish::{Lease, Publisher};
-use super::script::Scripted;
+use super::{Lease, Publisher};
+use crate::counter::ChangedTitle;
 use crate::counter::SiteNumber;
+use crate::redis::client::reply::reason_of;
+use crate::redis::client::script::Scripted;
+use crate::redis::ports::Node;
 
 /// Titles of one call.
 const TITLES_MAX: usize = 200;
-/// Titles taken at once: they belong to many sites, and each site is a call.
+/// Titles taken at once. They belong to many sites, and each site is a call.
 const TAKEN_MAX: usize = 1_000;
 
 static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!("titles.lua")));
 
 impl<N: Node> Publisher<N> {
-    pub(super) async fn publish_titles(&mut self, lease: &Lease) {
+    /// Publishes changed titles.
+    pub async fn publish_titles(&mut self, lease: &Lease) {
         let mut by_site: HashMap<SiteNumber, Vec<ChangedTitle>> = HashMap::new();
-        for title in self.node.take_changed_titles(TAKEN_MAX) {
+        for title in self.node.changes().take_titles(TAKEN_MAX) {
             by_site.entry(title.site).or_default().push(title);
         }
         let sites = self.node.sites();
@@ -35,8 +37,8 @@ impl<N: Node> Publisher<N> {
                 let arguments: Vec<_> = fields.collect();
                 let key = [self.keys.titles(&site.site.id)];
                 if let Err(error) = SCRIPT.run(&lease.link, &key, &arguments).await {
-                    let reason = connection::reason_of(&error);
-                    tracing::debug!(site = %site.site.id, %reason, "could not bring titles to Redis");
+                    let reason = reason_of(&error);
+                    tracing::debug!(site = %site.site.id, %reason, "can't publish titles");
                     self.connections.failed(lease.number, &error);
                 }
             }

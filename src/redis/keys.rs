@@ -1,14 +1,14 @@
-//! What stands in Redis, and under which names. `{site}` in braces is the hash tag: all keys of a
-//! site live in one slot, so that one script call can touch them.
+//! Keys in Redis and their contents. `{SITE}` in braces is the hash tag: all keys of a site live in one
+//! slot, so that one script call can touch them.
 //!
-//! **`PREFIX:{SITE}:hits`**, a hash: the site's own counters and what they were made from, in one
-//! key, so that no loss of a key can part them.
+//! **`PREFIX:{SITE}:hits`**, a hash: the site's own counters and their contributions, in one key, so that
+//! no loss of a key can part them.
 //!
 //! | field | value |
 //! |---|---|
 //! | `PERIOD` | the shared counter: the sum of the contributions below |
-//! | `PERIOD SOURCE` | what a source contributed: `HITS` of a run, `GENERATION HITS` of an import |
-//! | `writes SOURCE` | how many calls have changed anything of the source in this site, pages too |
+//! | `PERIOD SOURCE` | a source's contribution: `HITS` of a run, `GENERATION HITS` of an import |
+//! | `writes SOURCE` | number of calls that changed anything of the source in this site, pages too |
 //!
 //! **`PREFIX:{SITE}:pages:PERIOD`**, a sorted set for days, months and `total`; days and months
 //! expire.
@@ -16,39 +16,39 @@
 //! | member | score |
 //! |---|---|
 //! | a page's address | the shared counter |
-//! | `\x01SOURCE\x01PAGEID` | minus what a source contributed |
-//! | `\x01SOURCE\x01PAGEID\x01g` | minus the generation of that, for imports |
-//! | `\x01SOURCE\x01` | the marker: all that the source has for this key is in it (-1), or is being brought (-2) |
+//! | `\x01SOURCE\x01PAGEID` | minus a source's contribution |
+//! | `\x01SOURCE\x01PAGEID\x01g` | minus the contribution's generation, for imports |
+//! | `\x01SOURCE\x01` | the marker: all of the source's pages of this key are in it (-1), or are being brought (-2) |
 //!
-//! Scores of what is no page are negative, so that the highest scores are pages; only an import's
-//! negative count makes a positive one. `\x01` begins no page's address.
+//! Scores of other members than pages are negative, so that the highest scores are pages'. Only an
+//! import's negative count makes a positive one. `\x01` begins no page's address.
 //!
-//! Why `writes` and markers: they tell whether Redis forgot something. A Redis that goes back to an
-//! earlier state goes back in `writes` too, whichever key the last call changed; a key that is lost
-//! alone takes its markers along.
+//! `writes` and markers show whether Redis forgot something. A Redis that goes back to an earlier state
+//! goes back in `writes` too, whichever key the last call changed. A key that is lost alone takes its
+//! markers along.
 //!
-//! **`PREFIX:{SITE}:titles`**, a hash: a page's address → `MILLISECONDS TITLE`, what the page called
-//! itself last, and when. Of several the latest holds. It is no count: a title that is lost is
-//! brought again by the page's next reader.
+//! **`PREFIX:{SITE}:titles`**, a hash: a page's address → `MILLISECONDS TITLE`, the page's last title and
+//! its time. Of several the latest holds. A title that is lost comes again with the page's next reader.
 //!
 //! **`PREFIX:{SITE}:visitors:DAY`**, **`PREFIX:{SITE}:online:MINUTE`**, HyperLogLogs of the visitors
 //! of a day, and of a minute since 1970-01-01T00:00Z, merged from all nodes' (see `visitors/merge.lua`). In
 //! a day's first minutes there is also `…:online:MINUTE:DAY` of the day before: its visitors under
-//! that day's salt. A day's expires when it is no longer yesterday, plus a day; a minute's soon.
+//! that day's salt. A day's sketch expires a day after it is no longer yesterday's; a minute's soon.
 //!
-//! **`PREFIX:{SITE}:visitors`**, a hash: day → how many visitors it had, about; kept for ever. Nodes
-//! write it by the maximum.
+//! **`PREFIX:{SITE}:visitors`**, a hash: day → estimate of its visitors, kept for ever. Of several the
+//! greatest holds.
 //!
-//! **`PREFIX:{SITE}:salt:DAY`**, a string: the salt of visitors' keys, in 32 hexadecimal digits, of
-//! whichever node was first; expires a few minutes after the day. Agreed on a day ahead.
+//! **`PREFIX:{SITE}:salt:DAY`**, a string: the salt of visitors' keys, in 32 hexadecimal digits. The first
+//! node to write it decides, a day ahead. It expires a few minutes after the day.
 //!
-//! **`PREFIX:{SITE}:meta`**, a hash: what nodes must agree on before they count into the same keys.
+//! **`PREFIX:{SITE}:meta`**, a hash: settings on which nodes must agree before they count into the same
+//! keys.
 
 use crate::counter::{
     Contribution, Day, Minute, PageAddress, PageTitle, Period, Register, Site, SiteId, Source, Window,
 };
 
-/// Changes with every change of this file that an older program would misread.
+/// Version of the layout: changes with every change that an older program would misread.
 pub const VERSION: u32 = 1;
 
 /// Numbers in Lua and scores are doubles: integers are exact up to here.
@@ -65,6 +65,10 @@ impl Keys {
         Self { prefix: prefix.to_owned() }
     }
 
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     pub fn hits(&self, site: &SiteId) -> String {
         format!("{}:{{{site}}}:hits", self.prefix)
     }
@@ -77,7 +81,7 @@ impl Keys {
         format!("{}:{{{site}}}:titles", self.prefix)
     }
 
-    /// Written and deleted again by those who want to know whether they may.
+    /// Key on which preflight tries commands; it is gone afterwards.
     pub fn probe(&self) -> String {
         format!("{}:{{check}}:probe", self.prefix)
     }
@@ -94,7 +98,7 @@ impl Keys {
         }
     }
 
-    /// Where a sketch stands while it is merged; no other client ever sees it.
+    /// Place of a sketch while it is merged; no other client ever sees it.
     pub fn merging(&self, site: &SiteId) -> String {
         format!("{}:{{{site}}}:visitors:merging", self.prefix)
     }
@@ -132,8 +136,8 @@ pub fn generation_member(source: &Source, page: &PageAddress) -> String {
     format!("\x01{source}\x01{}\x01g", page.id())
 }
 
-/// A contribution out of the hash of hits; none for any other field, and for what nobody of this
-/// version wrote.
+/// Contribution in the hash of hits; none for any other field, and for values that this version never
+/// writes.
 pub fn contribution(field: &str, value: &str) -> Option<Contribution> {
     let (period, source) = field.split_once(' ')?;
     let source: Source = source.parse().ok()?;
@@ -159,25 +163,25 @@ pub fn register_text(register: Register) -> String {
     }
 }
 
-/// A title, and the millisecond in which it was given.
+/// Title, and the millisecond in which it was given.
 pub fn title(value: &str) -> Option<(i64, PageTitle)> {
     let (given, title) = value.split_once(' ')?;
     Some((integer(given)?, PageTitle::of(title)?))
 }
 
-/// A whole number that is exact in Redis.
+/// Whole number that is exact in Redis.
 pub fn integer(text: &str) -> Option<i64> {
     text.parse::<i64>().ok().filter(|number| number.unsigned_abs() <= EXACT_MAX.unsigned_abs())
 }
 
-/// The Unix second at which the pages' key of a period expires: the same whoever sets it. None for
-/// the total, which is kept for ever.
+/// Unix second at which the pages' key of a period expires, the same on every node. None for the total,
+/// which is kept for ever.
 pub fn expiry(site: &Site, period: Period) -> Option<i64> {
     let last_day = site.page_retention.last_day_kept(period)?;
     Some(last_day.ends_at(site.time_zone).timestamp())
 }
 
-/// What every node that publishes a site must agree on, as fields of its `meta`.
+/// Settings on which all nodes of a site must agree, as fields of its `meta`.
 pub fn agreement(site: &Site) -> [(&'static str, String); 4] {
     [
         ("layout", VERSION.to_string()),
@@ -201,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_contribution_is_passed_over() {
+    fn fields_that_are_no_contributions_are_passed_over() {
         for (field, value) in [
             ("2024-06-17", "42"),
             ("writes 00000000000000ff", "42"),
@@ -222,5 +226,48 @@ mod tests {
         // Kept up to 27 July: gone at 28 July 00:00 in Vietnam.
         assert_eq!(expiry(&site, "2024-06-17".parse().unwrap()), Some(1_722_099_600));
         assert_eq!(expiry(&site, Period::Total), None);
+    }
+
+    #[test]
+    fn all_keys_of_a_site_have_its_hash_tag_and_their_published_names() {
+        let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
+        let day = Day::from_ymd(2024, 6, 17).unwrap();
+        let keys = Keys::new("p");
+        let names = [
+            keys.hits(&site.id),
+            keys.pages(&site.id, Period::Total),
+            keys.pages(&site.id, day.month()),
+            keys.titles(&site.id),
+            keys.sketch(&site, Window { day, minute: None }),
+            keys.estimates(&site.id),
+            keys.salt(&site.id, day),
+            keys.meta(&site.id),
+        ];
+        let ends = [
+            "hits",
+            "pages:total",
+            "pages:2024-06",
+            "titles",
+            "visitors:2024-06-17",
+            "visitors",
+            "salt:2024-06-17",
+            "meta",
+        ];
+        assert_eq!(names, ends.map(|end| format!("p:{{demo}}:{end}")));
+        assert_eq!(keys.probe(), "p:{check}:probe");
+        let source = Source::Run(255);
+        let page = PageAddress::from_stored("/a");
+        assert_eq!(writes_field(&source), "writes 00000000000000ff");
+        assert_eq!(marker(&source), "\x0100000000000000ff\x01");
+        assert_eq!(contribution_member(&source, &page), format!("\x0100000000000000ff\x01{}", page.id()));
+        assert_eq!(generation_member(&source, &page), format!("\x0100000000000000ff\x01{}\x01g", page.id()));
+    }
+
+    #[test]
+    fn a_title_keeps_its_spaces_and_needs_its_time() {
+        let (given_ms, text) = title("1718600000000 Tin tức mới").unwrap();
+        assert_eq!((given_ms, text.as_str()), (1_718_600_000_000, "Tin tức mới"));
+        assert_eq!(title("Tin tức"), None);
+        assert_eq!(title("1718600000000"), None);
     }
 }

@@ -28,7 +28,9 @@ impl Stand {
     fn load(&self) {
         let plan = Plan { pages: 20, ..Plan::default() };
         let doors = [self.host.door()];
-        Load::during(&self.book, &doors, &plan, &mut dice("poison"), || std::thread::sleep(Duration::from_millis(300)));
+        Load::during(&self.book, &doors, &plan, &mut dice("wrong_type"), || {
+            std::thread::sleep(Duration::from_millis(300))
+        });
     }
 
     fn is_right(&self, sites: &[&str]) {
@@ -38,7 +40,7 @@ impl Stand {
     fn reports(&self, what: &str) {
         until(&format!("/readyz names {what}"), PATIENCE, || self.host.ready().contains(what));
         println!("reported: {}", self.host.ready());
-        assert_eq!(self.host.node().admin_get("/readyz").status, 200, "poison takes no node out of service");
+        assert_eq!(self.host.node().admin_get("/readyz").status, 200, "a wrong type takes no node out of service");
     }
 
     fn gets_well(mut self) {

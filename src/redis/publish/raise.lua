@@ -1,5 +1,5 @@
--- Raises what sources contributed to a site's counters, and the counters by the difference. The
--- layout is described in layout.rs.
+-- Merges sources' contributions into a site's, and raises the counters by the difference. keys.rs
+-- describes the keys.
 --
 -- KEYS[1]   the site's hash of hits
 -- KEYS[2..] sorted sets of pages
@@ -13,9 +13,9 @@
 --           {markers: as found (0 absent, 1 begun, 2 complete), ...}
 --           {per source: writes before, writes after, ...}
 --
--- Lua does not roll back, so everything is read and checked before the first write, and each key is
--- written by a single command: whatever stops the script, a counter and its contributions agree.
--- The hash comes last, so that `writes` never tells of pages that are not there.
+-- Lua does not roll back: everything is read and checked before the first write, and a single command
+-- writes each key. Whatever stops the script, a counter and its contributions agree.
+-- The hash comes last, so that `writes` never counts pages that are not there.
 
 local EXACT_MAX = 9007199254740991
 
@@ -27,7 +27,7 @@ end
 
 local wrong
 local function refuse(key, reason)
-  wrong = wrong or redis.error_reply('POISON ' .. KEYS[key] .. ' ' .. reason)
+  wrong = wrong or redis.error_reply('WRONGTYPE ' .. KEYS[key] .. ' ' .. reason)
 end
 
 local expiries = {}
@@ -40,7 +40,7 @@ for index = 1, tonumber(take()) do
   sources[index] = take()
 end
 
--- What each key holds under the names that matter here (false: nothing), and what is to be written.
+-- Values of each key under the names of this call (false: nothing), and the values to write.
 local held, asked, written, is_written = {}, {}, {}, {}
 for key = 1, #KEYS do
   held[key], asked[key], written[key], is_written[key] = {}, {}, {}, {}
@@ -59,8 +59,7 @@ local function ask(key, name)
   end
 end
 
--- A call has hundreds of rows: what is done for each is done at once, and its table has its size
--- from the beginning.
+-- A call has hundreds of rows: one pass, and tables that have their size from the beginning.
 local rows = {}
 for index = 1, tonumber(take()) do
   local key, source, name = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3]
@@ -108,7 +107,7 @@ local function plain(name)
   return (string.gsub(name, '%c', '|'))
 end
 
--- The whole number held under a name, 0 where there is none.
+-- Whole number under a name, 0 where there is none.
 local function number(key, name)
   local value = held[key][name]
   if not value then return 0 end
@@ -121,7 +120,7 @@ local function number(key, name)
   return result
 end
 
--- A contribution: hits and generation (nil for a run); nothing where there is none.
+-- Contribution: hits and generation (nil for a run); nothing where there is none.
 local function register(row)
   local value = held[row.key][row.register]
   if not value then return nil end
@@ -139,7 +138,7 @@ local function register(row)
   return hits, generation
 end
 
--- No "-0": that is a score of its own kind.
+-- Redis keeps "-0" apart from "0" as a score.
 local function text(value)
   if value == 0 then return '0' end
   return string.format('%.0f', value)
@@ -191,14 +190,14 @@ local found_markers = {}
 for index, marker in ipairs(markers) do
   local score = number(marker.key, marker.name)
   found_markers[index] = score == 0 and 0 or (score == -1 and 2 or 1)
-  local wished = score
+  local wanted = score
   if marker.mode == 'end' then
-    wished = -1
+    wanted = -1
   elseif marker.mode == 'begin' and score == 0 then
-    wished = -2
+    wanted = -2
   end
-  if wished ~= score then
-    write(marker.key, marker.name, text(wished))
+  if wanted ~= score then
+    write(marker.key, marker.name, text(wanted))
     changed[marker.source] = true
   end
 end

@@ -1,50 +1,50 @@
-//! One key of counters and what they were made from, read as a whole: the site's hash, or a sorted set
-//! of pages. The layout is described in `layout.rs`.
+//! Audit of one key of counters: the site's hash, or a sorted set of pages. `keys.rs` describes them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use redis::{Cmd, RedisResult, Value};
 
-use super::connection::Link;
-use super::layout::{self, Keys};
-use super::raise::{text, unexpected};
 use crate::counter::{PageAddress, Period, Site, Source};
+use crate::redis::client::link::Link;
+use crate::redis::client::reply::{text, unexpected};
+use crate::redis::keys::{self, Keys};
 
 const SCANNED_AT_ONCE: usize = 1_000;
 const READ_AT_ONCE: usize = 5_000;
-/// A counter is wrong if it is found so as often in a row: between two reads a new source may come.
-const LOOKS: usize = 3;
-/// Wrong counters that are looked at closely; a repair takes the next ones when it is run again.
+/// Reads in a row in which a counter must be wrong: between two reads a new source may come.
+const READS: usize = 3;
+/// Wrong counters that are read closely; the next repair takes the others.
 const SUSPECTS_MAX: usize = 10_000;
 
-/// A key of counters.
-pub struct Sheet {
+/// Key of counters.
+pub struct KeyAudit {
     pub key: String,
-    /// None: the site's own counters, a hash.
+    /// Period of a set of pages; none for the hash of the site's own counters.
     pub pages_of: Option<Period>,
 }
 
-/// What a name in the key stands for.
+/// Meaning of a name in the key.
+#[derive(Debug, PartialEq, Eq)]
 enum Name {
-    /// A counter.
+    /// Counter.
     Total(CounterId),
-    /// What a source contributed to it.
+    /// Contribution of a source.
     Part(CounterId, Source),
     Other,
 }
 
-/// A period, or a page's id.
+/// Period, or a page's id.
 type CounterId = String;
 
-/// A counter that is not the sum of its parts.
+/// Counter that is not the sum of its contributions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imbalance {
     pub id: CounterId,
-    /// None: the counter itself is gone, and its parts name only the page's id.
+    /// None if the counter itself is gone: its contributions name only the page's id.
     pub name: Option<String>,
     pub total: i64,
     pub parts: Vec<Part>,
-    /// How many names the key had.
+    /// Number of names in the key.
     pub cardinality: i64,
 }
 
@@ -53,7 +53,7 @@ pub struct Part {
     pub name: String,
     pub source: Source,
     pub hits: i64,
-    /// As it stands there.
+    /// Value in Redis.
     pub text: String,
 }
 
@@ -63,16 +63,16 @@ impl Imbalance {
     }
 }
 
-/// What a whole reading has shown.
+/// Result of reading a key.
 #[derive(Debug, Default)]
-pub struct Reading {
+pub struct KeyReport {
     pub counters: u64,
     pub imbalances: Vec<Imbalance>,
-    /// Names with what stands there and is no count.
+    /// Names with values that are no counts.
     pub unreadable: Vec<(String, String)>,
 }
 
-impl Sheet {
+impl KeyAudit {
     pub fn of_site(keys: &Keys, site: &Site) -> Self {
         Self { key: keys.hits(&site.id), pages_of: None }
     }
@@ -87,7 +87,7 @@ impl Sheet {
         command
     }
 
-    /// Every name with its value, at least once, in pieces.
+    /// Reads every name with its value at least once, in pieces.
     async fn scan(&self, link: &Link, mut each: impl FnMut(&str, &str)) -> RedisResult<()> {
         let mut cursor = "0".to_owned();
         loop {
@@ -109,7 +109,7 @@ impl Sheet {
         }
     }
 
-    /// What stands under these names: one moment's state where they are no more than `READ_AT_ONCE`.
+    /// Values of these names: of one moment where they are no more than `READ_AT_ONCE`.
     pub async fn read(&self, link: &Link, names: &[String]) -> RedisResult<Vec<Option<String>>> {
         let mut values = Vec::with_capacity(names.len());
         for names in names.chunks(READ_AT_ONCE) {
@@ -146,7 +146,7 @@ impl Sheet {
         }
     }
 
-    /// The hits that stand there; none: that is no count.
+    /// Hits of a value; none if it is no count.
     fn hits(&self, source: Option<&Source>, text: &str) -> Option<i64> {
         if self.pages_of.is_some() {
             let score: f64 = text.parse().ok()?;
@@ -156,19 +156,19 @@ impl Sheet {
             return is_whole.then_some(if source.is_some() { -hits } else { hits });
         }
         match source {
-            None => layout::integer(text),
-            Some(source) => layout::register(source, text).map(crate::counter::Register::hits),
+            None => keys::integer(text),
+            Some(source) => keys::register(source, text).map(crate::counter::Register::hits),
         }
     }
 
-    /// Reads all of it and says which counters are not the sum of their parts.
-    pub async fn look(&self, link: &Link) -> RedisResult<Reading> {
-        let mut reading = Reading::default();
-        // By a hash of the counter's id: a number for each page, not its text.
+    /// Reads the whole key, and finds counters that are not the sum of their contributions.
+    pub async fn read_all(&self, link: &Link) -> RedisResult<KeyReport> {
+        let mut report = KeyReport::default();
+        // Keyed by a hash of the counter's id, which saves each page's text.
         let hasher = std::hash::RandomState::new();
         let hash = |id: &str| std::hash::BuildHasher::hash_one(&hasher, id);
         let mut balances: HashMap<u64, i64> = HashMap::new();
-        let mut spoilt: BTreeSet<u64> = BTreeSet::new();
+        let mut unreadable: BTreeSet<u64> = BTreeSet::new();
         self.scan(link, |name, value| {
             let (id, source) = match self.name(name) {
                 Name::Total(id) => (id, None),
@@ -177,11 +177,11 @@ impl Sheet {
             };
             match self.hits(source.as_ref(), value) {
                 None => {
-                    spoilt.insert(hash(&id));
-                    reading.unreadable.push((name.to_owned(), value.to_owned()));
+                    unreadable.insert(hash(&id));
+                    report.unreadable.push((name.to_owned(), value.to_owned()));
                 }
                 Some(hits) => {
-                    reading.counters += u64::from(source.is_none());
+                    report.counters += u64::from(source.is_none());
                     *balances.entry(hash(&id)).or_default() += if source.is_none() { hits } else { -hits };
                 }
             }
@@ -189,22 +189,22 @@ impl Sheet {
         .await?;
         let mut suspects: BTreeSet<u64> = balances
             .into_iter()
-            .filter(|(id, balance)| *balance != 0 && !spoilt.contains(id))
+            .filter(|(id, balance)| *balance != 0 && !unreadable.contains(id))
             .map(|(id, _)| id)
             .take(SUSPECTS_MAX)
             .collect();
-        for _ in 0..LOOKS {
+        for _ in 0..READS {
             if suspects.is_empty() {
-                return Ok(reading);
+                return Ok(report);
             }
-            reading.imbalances = self.look_closely(link, |id| suspects.contains(&hash(id))).await?;
-            suspects = reading.imbalances.iter().map(|imbalance| hash(&imbalance.id)).collect();
+            report.imbalances = self.read_closely(link, |id| suspects.contains(&hash(id))).await?;
+            suspects = report.imbalances.iter().map(|imbalance| hash(&imbalance.id)).collect();
         }
-        Ok(reading)
+        Ok(report)
     }
 
-    /// Of the counters asked for, those that are not the sum of their parts, each read in one go.
-    pub async fn look_closely(&self, link: &Link, is_asked_for: impl Fn(&str) -> bool) -> RedisResult<Vec<Imbalance>> {
+    /// Counters among those asked for that are not the sum of their contributions, each read in one go.
+    pub async fn read_closely(&self, link: &Link, is_asked_for: impl Fn(&str) -> bool) -> RedisResult<Vec<Imbalance>> {
         let mut found: BTreeMap<CounterId, (Option<String>, BTreeMap<String, Source>)> = BTreeMap::new();
         self.scan(link, |name, _| match self.name(name) {
             Name::Total(id) if is_asked_for(&id) => found.entry(id).or_default().0 = Some(name.to_owned()),
@@ -214,7 +214,7 @@ impl Sheet {
             _ => {}
         })
         .await?;
-        // Before the values: what comes in between makes it another number.
+        // Read before the values: a name that comes in between changes the number.
         let cardinality = match link.query(&self.command("HLEN", "ZCARD")).await? {
             Value::Int(number) => number,
             _ => return Err(unexpected("no length")),
@@ -244,10 +244,53 @@ impl Sheet {
     }
 }
 
-/// A value as text; a score may come as a number of its own kind.
+/// Value as text; RESP3 sends a score as a double.
 fn number_text(value: &Value) -> Option<String> {
     match value {
         Value::Double(score) => Some(score.to_string()),
         value => text(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(pages_of: Option<Period>) -> KeyAudit {
+        KeyAudit { key: "k".to_owned(), pages_of }
+    }
+
+    #[test]
+    fn names_of_the_hash_are_counters_contributions_or_neither() {
+        let name = |text: &str| key(None).name(text);
+        assert_eq!(name("2024-06"), Name::Total("2024-06".to_owned()));
+        assert_eq!(name("total 00000000000000ff"), Name::Part("total".to_owned(), Source::Run(255)));
+        assert_eq!(name("writes 00000000000000ff"), Name::Other);
+        assert_eq!(name("total someone"), Name::Other);
+    }
+
+    #[test]
+    fn members_of_the_set_are_pages_contributions_or_neither() {
+        let name = |text: &str| key(Some(Period::Total)).name(text);
+        let id = PageAddress::from_stored("/a").id();
+        assert_eq!(name("/a"), Name::Total(id.clone()));
+        assert_eq!(name(&format!("\x0100000000000000ff\x01{id}")), Name::Part(id.clone(), Source::Run(255)));
+        // A marker, and a generation.
+        assert_eq!(name("\x0100000000000000ff\x01"), Name::Other);
+        assert_eq!(name(&format!("\x01import:old\x01{id}\x01g")), Name::Other);
+    }
+
+    #[test]
+    fn hits_are_read_as_each_kind_of_key_writes_them() {
+        let import: Source = "import:old".parse().unwrap();
+        let (hash, set) = (key(None), key(Some(Period::Total)));
+        assert_eq!(hash.hits(None, "42"), Some(42));
+        assert_eq!(hash.hits(Some(&Source::Run(1)), "42"), Some(42));
+        assert_eq!(hash.hits(Some(&import), "7 -3"), Some(-3));
+        assert_eq!(hash.hits(Some(&import), "42"), None);
+        assert_eq!(hash.hits(None, "4.5"), None);
+        assert_eq!(set.hits(None, "42"), Some(42));
+        assert_eq!(set.hits(Some(&Source::Run(1)), "-42"), Some(42), "contributions are negative scores");
+        assert_eq!((set.hits(None, "4.5"), set.hits(None, "1e17"), set.hits(None, "x")), (None, None, None));
     }
 }

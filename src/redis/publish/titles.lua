@@ -5,7 +5,7 @@
 
 local found = redis.call('TYPE', KEYS[1])['ok']
 if found ~= 'none' and found ~= 'hash' then
-  return redis.error_reply('POISON ' .. KEYS[1] .. ' is a ' .. found .. ' where a hash was expected')
+  return redis.error_reply('WRONGTYPE ' .. KEYS[1] .. ' is a ' .. found .. ' where a hash was expected')
 end
 local written = {}
 for at = 1, #ARGV, 3 do

@@ -1,34 +1,47 @@
-//! Reading from Redis what strangers ask for now and then: pages, titles, history. Unlike a site's
-//! totals, which every page view shows, these are not read ahead.
+//! Queries for pages, titles and history: read for each request, unlike a site's totals, which every
+//! page view shows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
+use tokio::sync::Semaphore;
 
-use super::Publication;
-use super::layout;
-use super::raise::text;
 use crate::counter::{Known, PageAddress, PageTitle, Period, Register, Site, Source};
+use crate::redis::client::connection::Connections;
+use crate::redis::client::reply::text;
+use crate::redis::keys::{self, Keys};
 
-/// How long an answer is worth waiting for; then the node's own counts are shown.
+/// Limit of a query; then the node shows its own counts, and the answer is stale.
 const WAIT_MAX: Duration = Duration::from_millis(500);
-/// Hits that may wait at once to be told whether their pages are known.
-pub(super) const PAGE_QUESTIONS_MAX: usize = 64;
-/// Fields asked for in one command.
+/// Hits that may wait at once for the answer whether their pages are known.
+const PAGE_QUESTIONS_MAX: usize = 64;
+/// Fields of one command.
 const FIELDS_MAX: usize = 500;
-/// Members read at once of a list of the most read, beside those wished for: imports with negative
-/// counts stand among the pages.
+/// Members read beyond those of a list: contributions of imports with negative counts stand among the
+/// pages.
 const MEMBERS_MORE: usize = 20;
 const MEMBERS_MAX: usize = 2_000;
 
-impl Publication {
-    /// The figures that these counters of the site come to with Redis's; none if it doesn't answer.
+/// Queries over the shared connection.
+pub struct Queries {
+    keys: Keys,
+    connections: Arc<Connections>,
+    page_questions: Semaphore,
+}
+
+impl Queries {
+    pub fn new(keys: Keys, connections: Arc<Connections>) -> Self {
+        Self { keys, connections, page_questions: Semaphore::new(PAGE_QUESTIONS_MAX) }
+    }
+
+    /// Figures of these site counters together with Redis's; none if the read fails.
     pub async fn site_figures(&self, site: &Site, counters: &[(Period, Known)]) -> Option<Vec<i64>> {
         let key = self.keys.hits(&site.id);
         let mut fields = Vec::new();
         for (period, known) in counters {
             fields.push(period.to_string());
-            fields.extend(known.unpublished.iter().map(|(source, _)| layout::contribution_field(*period, source)));
+            fields.extend(known.unpublished.iter().map(|(source, _)| keys::contribution_field(*period, source)));
         }
         let values = self.fields("HMGET", &key, &fields).await?;
         let mut values = values.into_iter();
@@ -37,17 +50,17 @@ impl Publication {
             .map(|(_, known)| {
                 let total = values.next()?;
                 let there: Vec<_> =
-                    known.unpublished.iter().map(|(source, _)| layout::register(source, &values.next()??)).collect();
+                    known.unpublished.iter().map(|(source, _)| keys::register(source, &values.next()??)).collect();
                 let total = match total {
                     None => 0,
-                    Some(total) => layout::integer(&total)?,
+                    Some(total) => keys::integer(&total)?,
                 };
                 Some(known.with(total, &there))
             })
             .collect()
     }
 
-    /// The same of pages' counters.
+    /// Figures of these pages' counters together with Redis's; none if the read fails.
     pub async fn page_figures(&self, site: &Site, counters: &[(Period, PageAddress, Known)]) -> Option<Vec<i64>> {
         let mut figures = vec![0; counters.len()];
         let mut periods: Vec<_> = counters.iter().map(|(period, ..)| *period).collect();
@@ -59,9 +72,9 @@ impl Publication {
             for (_, (_, page, known)) in &of_period {
                 members.push(page.to_string());
                 for (source, _) in &known.unpublished {
-                    members.push(layout::contribution_member(source, page));
+                    members.push(keys::contribution_member(source, page));
                     if matches!(source, Source::Import(_)) {
-                        members.push(layout::generation_member(source, page));
+                        members.push(keys::generation_member(source, page));
                     }
                 }
             }
@@ -86,24 +99,21 @@ impl Publication {
         Some(figures)
     }
 
-    /// The pages with the highest counts in a period, the most read first, and of as many the one whose
-    /// address comes first.
+    /// Most read pages of a period, those of equal counts by their addresses; none if a read fails.
     pub async fn top_pages(&self, site: &Site, period: Period, limit: usize) -> Option<Vec<PageAddress>> {
         let key = self.keys.pages(&site.id, period);
         let mut pages = self.highest(&key, limit).await?;
         if pages.len() >= limit
             && let Some((_, least)) = pages.last().cloned()
         {
-            // Redis comes to pages with as many from the last address on: those cut off come first.
+            // Redis lists equal counts from the last address on: the limit cuts off the first ones.
             let first = self.first_with(&key, least, limit).await?;
-            pages.retain(|(_, score)| *score > least);
-            pages.extend(first.into_iter().map(|page| (page, least)));
-            pages.truncate(limit);
+            pages = with_first(pages, least, first, limit);
         }
         Some(pages.into_iter().map(|(page, _)| page).collect())
     }
 
-    /// Up to `limit` pages with their scores, from the highest down.
+    /// Up to `limit` pages with their scores, the highest first.
     async fn highest(&self, key: &str, limit: usize) -> Option<Vec<(PageAddress, i64)>> {
         let mut pages = Vec::new();
         let mut from = 0;
@@ -111,14 +121,14 @@ impl Publication {
             let to = from + limit + MEMBERS_MORE;
             let mut command = redis::cmd("ZREVRANGE");
             command.arg(key).arg(from).arg(to - 1).arg("WITHSCORES");
-            let Value::Array(values) = self.ask(&command).await? else { return None };
+            let Value::Array(values) = self.query(&command).await? else { return None };
             let found = values.len() / 2;
             for pair in values.chunks_exact(2) {
                 let [member, score] = pair else { continue };
                 let (Some(page), Some(score)) = (page_of(member), text(score).as_deref().and_then(score_of)) else {
                     continue;
                 };
-                // Scores fall: from there on there are only contributions.
+                // Scores fall: only contributions are left.
                 if score > 0 {
                     pages.push((page, score));
                 }
@@ -132,7 +142,7 @@ impl Publication {
         Some(pages)
     }
 
-    /// Up to `limit` pages with this very score, by their addresses.
+    /// Up to `limit` pages with this score, by their addresses.
     async fn first_with(&self, key: &str, score: i64, limit: usize) -> Option<Vec<PageAddress>> {
         let mut pages = Vec::new();
         let mut from = 0;
@@ -140,7 +150,7 @@ impl Publication {
             let count = limit + MEMBERS_MORE;
             let mut command = redis::cmd("ZRANGEBYSCORE");
             command.arg(key).arg(score).arg(score).arg("LIMIT").arg(from).arg(count);
-            let Value::Array(members) = self.ask(&command).await? else { return None };
+            let Value::Array(members) = self.query(&command).await? else { return None };
             pages.extend(members.iter().filter_map(page_of));
             if members.len() < count {
                 break;
@@ -150,29 +160,29 @@ impl Publication {
         Some(pages)
     }
 
-    /// Whether any node has ever brought this page here; none where Redis can't be asked, or too many ask.
+    /// True if any node has published this page; none if the read fails, or too many hits ask.
     pub async fn knows_page(&self, site: &Site, page: &PageAddress) -> Option<bool> {
-        let _turn = self.page_questions.try_acquire().ok()?;
+        let _permit = self.page_questions.try_acquire().ok()?;
         let mut command = redis::cmd("ZSCORE");
         command.arg(self.keys.pages(&site.id, Period::Total)).arg(page.as_str());
-        Some(!matches!(self.ask(&command).await?, Value::Nil))
+        Some(!matches!(self.query(&command).await?, Value::Nil))
     }
 
-    /// Titles with the Unix millisecond at which each was given.
+    /// Titles with the Unix millisecond of each; none if the read fails.
     pub async fn titles(&self, site: &Site, pages: &[PageAddress]) -> Option<Vec<Option<(i64, PageTitle)>>> {
         let fields: Vec<_> = pages.iter().map(ToString::to_string).collect();
         let values = self.fields("HMGET", &self.keys.titles(&site.id), &fields).await?;
-        let title = |value: Option<String>| layout::title(&value?);
+        let title = |value: Option<String>| keys::title(&value?);
         Some(values.into_iter().map(title).collect())
     }
 
-    /// The values of fields or members of a key, in their order.
+    /// Values of fields or members of a key, in their order.
     async fn fields(&self, command: &str, key: &str, fields: &[String]) -> Option<Vec<Option<String>>> {
         let mut values = Vec::with_capacity(fields.len());
         for chunk in fields.chunks(FIELDS_MAX) {
             let mut command = redis::cmd(command);
             command.arg(key).arg(chunk);
-            let Value::Array(answer) = self.ask(&command).await? else { return None };
+            let Value::Array(answer) = self.query(&command).await? else { return None };
             if answer.len() != chunk.len() {
                 return None;
             }
@@ -181,9 +191,9 @@ impl Publication {
         Some(values)
     }
 
-    async fn ask(&self, command: &Cmd) -> Option<Value> {
+    async fn query(&self, command: &Cmd) -> Option<Value> {
         let (number, link) = self.connections.get()?;
-        // Where that takes too long, the connection is judged by those who can wait.
+        // A slow reply is no verdict on the connection: publication waits longer, and decides.
         match tokio::time::timeout(WAIT_MAX, link.query(command)).await.ok()? {
             Ok(value) => Some(value),
             Err(error) => {
@@ -194,15 +204,71 @@ impl Publication {
     }
 }
 
-/// The page that a member of a key of pages stands for, if it does for one.
+/// List whose tail of pages with the `least` count is replaced by the `first` pages with that count.
+fn with_first(
+    mut pages: Vec<(PageAddress, i64)>,
+    least: i64,
+    first: Vec<PageAddress>,
+    limit: usize,
+) -> Vec<(PageAddress, i64)> {
+    pages.retain(|(_, score)| *score > least);
+    pages.extend(first.into_iter().map(|page| (page, least)));
+    pages.truncate(limit);
+    pages
+}
+
+/// Page that a member of a key of pages names, if it names one.
 fn page_of(member: &Value) -> Option<PageAddress> {
     let page = text(member).filter(|member| !member.starts_with('\x01'))?;
     Some(PageAddress::from_stored(&page)).filter(|page| !page.is_other())
 }
 
-/// A whole number that was kept as a score.
+/// Whole number that was kept as a score.
 fn score_of(text: &str) -> Option<i64> {
     let score =
         text.parse::<f64>().ok().filter(|score| score.fract() == 0.0 && score.abs() < 9_007_199_254_740_992.0)?;
     Some(score as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(path: &str) -> PageAddress {
+        PageAddress::from_stored(path)
+    }
+
+    #[test]
+    fn of_pages_with_the_least_count_those_whose_addresses_come_first_are_listed() {
+        let listed = vec![(page("/x"), 9), (page("/z"), 2), (page("/y"), 2)];
+        let first = ["/a", "/b", "/c"].map(page).to_vec();
+        let pages = with_first(listed, 2, first, 3);
+        assert_eq!(pages, [(page("/x"), 9), (page("/a"), 2), (page("/b"), 2)]);
+    }
+
+    #[test]
+    fn a_member_is_a_page_unless_it_is_a_contribution_or_stands_for_other_pages() {
+        let member = |text: &str| page_of(&Value::BulkString(text.as_bytes().to_vec()));
+        assert_eq!(member("/a"), Some(page("/a")));
+        assert_eq!(member("\x0100000000000000ff\x01abc"), None);
+        assert_eq!(member(PageAddress::other().as_str()), None);
+        assert_eq!(page_of(&Value::Nil), None);
+    }
+
+    #[test]
+    fn a_score_is_a_whole_number_below_2_to_the_53() {
+        for (text, score) in [
+            ("3", Some(3)),
+            ("-3", Some(-3)),
+            ("1e3", Some(1_000)),
+            ("9007199254740991", Some((1 << 53) - 1)),
+            ("9007199254740992", None),
+            ("1.5", None),
+            ("inf", None),
+            ("nan", None),
+            ("x", None),
+        ] {
+            assert_eq!(score_of(text), score, "{text}");
+        }
+    }
 }

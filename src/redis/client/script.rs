@@ -1,10 +1,10 @@
-//! Running a script on Redis, which may or may not have it already.
+//! Running a script that Redis may not have yet.
 
-use redis::{Cmd, RedisResult, Script, ServerErrorKind, Value};
+use redis::{Cmd, RedisResult, Script, ServerErrorKind, ToRedisArgs, Value};
 
-use super::connection::Link;
+use super::link::Link;
 
-/// A script and its hash.
+/// Script and its hash.
 pub struct Scripted {
     text: &'static str,
     script: Script,
@@ -15,14 +15,19 @@ impl Scripted {
         Self { text, script: Script::new(text) }
     }
 
-    pub async fn run(&self, link: &Link, keys: &[String], arguments: &[String]) -> RedisResult<Value> {
+    pub async fn run(
+        &self,
+        link: &Link,
+        keys: &[String],
+        arguments: &[impl ToRedisArgs + Send + Sync],
+    ) -> RedisResult<Value> {
         let command = |name: &str, script: &str| {
             let mut command = Cmd::new();
             command.arg(name).arg(script).arg(keys.len()).arg(keys).arg(arguments);
             command
         };
         match link.query(&command("EVALSHA", self.script.get_hash())).await {
-            // By key, not SCRIPT LOAD: in a cluster that would need every node to be up.
+            // Not SCRIPT LOAD: in a cluster it would need every server to be up.
             Err(error) if error.kind() == ServerErrorKind::NoScript.into() => {
                 link.query(&command("EVAL", self.text)).await
             }

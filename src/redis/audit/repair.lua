@@ -1,13 +1,13 @@
--- Writes counts only if all that was looked at before is still as it was: compare and set.
+-- Writes counts only if everything that was read before is unchanged: compare and set.
 --
 -- KEYS[1] a hash or a sorted set
--- ARGV    how many names it had; then for each name that matters: name, what stood there (empty:
---         nothing), what is to stand there (empty: as it is)
--- Reply   1: written; 0: something has changed meanwhile, and nothing was written
+-- ARGV    number of names in the key; then for each name: name, expected value (empty: none), new
+--         value (empty: unchanged)
+-- Reply   1: written; 0: something has changed, and nothing was written
 
 local is_hash = redis.call('TYPE', KEYS[1])['ok'] == 'hash'
 
--- A name that has come may be a part that nobody has looked at.
+-- A new name may be a contribution that nobody has read.
 if redis.call(is_hash and 'HLEN' or 'ZCARD', KEYS[1]) ~= tonumber(ARGV[1]) then
   return 0
 end

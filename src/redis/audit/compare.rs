@@ -1,0 +1,355 @@
+//! Comparison of a site's counts in Redis with the node's file.
+//!
+//! A counter and its contributions change in one command, so that a counter which is not their sum is
+//! wrong at any moment. Counts that Redis lacks and never had may be on their way: they are read again
+//! for a while. A backfill brings what Redis lacks. It doesn't touch a counter that is not the sum of its
+//! contributions: `repair.lua` sets that one.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use redis::{RedisError, Value};
+
+use super::key_audit::{Imbalance, KeyAudit};
+use crate::clock;
+use crate::counter::RowKey;
+use crate::counter::verification::{Findings, Kind, Verification};
+use crate::counter::{Contribution, PageAddress, Period, Register, RegisteredSite, Source};
+use crate::redis::client::link::Link;
+use crate::redis::client::reply::{reason_of, text};
+use crate::redis::keys::{self, Keys};
+use crate::redis::publish::merge_counts::ROWS_MAX;
+use crate::redis::publish::periods::{may_publish, page_periods};
+
+/// Interval at which missing counts that may still come are read again.
+const READ_INTERVAL: Duration = Duration::from_millis(500);
+/// Missing counts that are kept; of the others only the number.
+const MISSING_MAX: usize = 10_000;
+/// Reason why a comparison failed.
+#[derive(Debug)]
+pub enum AuditError {
+    Redis(RedisError),
+    File(String),
+}
+
+impl From<RedisError> for AuditError {
+    fn from(error: RedisError) -> Self {
+        Self::Redis(error)
+    }
+}
+
+impl std::fmt::Display for AuditError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Redis(error) => write!(f, "Redis: {}", reason_of(error)),
+            Self::File(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// Sources as the node's file knows them.
+#[derive(Debug, Clone, Default)]
+pub struct KnownSources {
+    /// Runs and imports whose counts are wholly in the file.
+    pub own: Vec<Source>,
+    /// Current run.
+    pub current: Option<Source>,
+    /// Sources that the file marks as published.
+    pub published: Vec<Source>,
+}
+
+/// Comparison of one site's counts.
+pub struct Comparison<'a> {
+    pub link: &'a Link,
+    pub keys: &'a Keys,
+    pub site: &'a RegisteredSite,
+    pub known: &'a KnownSources,
+}
+
+/// Place of a count in Redis: the key's period of pages, the counter's id, the source.
+pub type CounterKey = (Option<Period>, String, Source);
+
+/// Result of a comparison.
+#[derive(Default)]
+pub struct Found {
+    findings: Findings,
+    compared: u64,
+    summed: u64,
+    pub imbalances: Vec<(Option<Period>, Imbalance)>,
+    missing: Vec<Contribution>,
+    missing_more: u64,
+    /// The file's registers of this node's frozen runs of which Redis has more.
+    pub beyond: BTreeMap<CounterKey, Register>,
+}
+
+/// Reader of the node's file: up to so many rows after one.
+pub trait Rows: AsyncFn(Option<RowKey>, usize) -> Result<Vec<(RowKey, Contribution)>, String> {}
+impl<F: AsyncFn(Option<RowKey>, usize) -> Result<Vec<(RowKey, Contribution)>, String>> Rows for F {}
+
+impl Comparison<'_> {
+    /// Reports differences. Counts that Redis lacks and never had may come until `wait_max`.
+    pub async fn verify(&self, rows: &impl Rows, wait_max: Duration) -> Result<Verification, AuditError> {
+        let mut found = self.compare(rows).await?;
+        let begun = Instant::now();
+        let (lost, mut awaited): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut found.missing).into_iter().partition(|row| self.known.published.contains(&row.source));
+        while !awaited.is_empty() && begun.elapsed() < wait_max {
+            tokio::time::sleep(READ_INTERVAL).await;
+            for chunk in std::mem::take(&mut awaited).chunks(ROWS_MAX) {
+                self.compare_rows(chunk, &mut found).await?;
+            }
+            awaited = std::mem::take(&mut found.missing);
+        }
+        let mut findings = found.findings;
+        for (period, imbalance) in &found.imbalances {
+            findings.add(Kind::NoSum, imbalance_words(*period, imbalance));
+        }
+        for row in lost.iter().chain(&awaited) {
+            findings.add(Kind::Lacking, format!("Redis lacks of {}", words(row)));
+        }
+        findings.more += found.missing_more;
+        Ok(Verification {
+            agrees: findings.is_empty(),
+            compared: found.compared,
+            summed: found.summed,
+            with_redis: true,
+            findings,
+        })
+    }
+
+    pub async fn compare(&self, rows: &impl Rows) -> Result<Found, AuditError> {
+        let mut found = Found::default();
+        let site = &self.site.site;
+        let meta = self.keys.meta(&site.id);
+        let ours = keys::agreement(site);
+        let mut command = redis::cmd("HMGET");
+        command.arg(&meta).arg(ours.iter().map(|(field, _)| *field).collect::<Vec<_>>());
+        if let Value::Array(theirs) = self.link.query(&command).await? {
+            for ((field, ours), theirs) in ours.iter().zip(theirs.iter().map(text)) {
+                if let Some(theirs) = theirs.filter(|theirs| theirs != ours) {
+                    let what = format!(
+                        "`{meta}` says {field} = {theirs}, and here it is {ours}: nothing is published; configure all nodes alike"
+                    );
+                    found.findings.add(Kind::Disagreement, what);
+                }
+            }
+        }
+        self.check_sums(&mut found).await?;
+        let mut after = None;
+        loop {
+            let chunk = rows(after, ROWS_MAX).await.map_err(AuditError::File)?;
+            let Some((last, _)) = chunk.last() else { return Ok(found) };
+            after = Some(*last);
+            let chunk: Vec<_> = chunk.into_iter().map(|(_, row)| row).collect();
+            self.name_pages(&chunk, &mut found);
+            found.compared += chunk.len() as u64;
+            self.compare_rows(&chunk, &mut found).await?;
+        }
+    }
+
+    /// Compares every counter in Redis with the sum of its contributions.
+    async fn check_sums(&self, found: &mut Found) -> Result<(), AuditError> {
+        let site = &self.site.site;
+        let pages =
+            page_periods(site, clock::now()).into_iter().map(|period| KeyAudit::of_pages(self.keys, site, period));
+        for key in std::iter::once(KeyAudit::of_site(self.keys, site)).chain(pages) {
+            let report = match key.read_all(self.link).await {
+                Err(error) if error.code() == Some("WRONGTYPE") => {
+                    let what = format!("Redis: {} is of the wrong type; move what is there away", key.key);
+                    found.findings.add(Kind::Unreadable, what);
+                    continue;
+                }
+                other => other?,
+            };
+            found.summed += report.counters;
+            for (name, value) in report.unreadable {
+                let (command, name) = (if key.pages_of.is_none() { "HDEL" } else { "ZREM" }, plain(&name));
+                let what = format!(
+                    "Redis: {} holds {} at `{name}`, which is no count; remove it ({command}), and repair",
+                    key.key,
+                    plain(&value)
+                );
+                found.findings.add(Kind::Unreadable, what);
+            }
+            found.imbalances.extend(report.imbalances.into_iter().map(|imbalance| (key.pages_of, imbalance)));
+        }
+        Ok(())
+    }
+
+    /// Names pages whose counters are gone: Redis knows only their ids, the file their addresses.
+    fn name_pages(&self, rows: &[Contribution], found: &mut Found) {
+        let mut nameless = found.imbalances.iter_mut().filter(|(_, imbalance)| imbalance.name.is_none()).peekable();
+        if nameless.peek().is_none() {
+            return;
+        }
+        let ids: BTreeMap<_, _> =
+            rows.iter().filter_map(|row| row.page.as_ref()).map(|page| (page.id(), page.to_string())).collect();
+        for (period, imbalance) in nameless {
+            imbalance.name = match period {
+                None => Some(imbalance.id.clone()),
+                Some(_) => ids.get(&imbalance.id).cloned(),
+            };
+        }
+    }
+
+    /// Compares rows of the file with Redis's contributions.
+    async fn compare_rows(&self, rows: &[Contribution], found: &mut Found) -> Result<(), AuditError> {
+        let site = &self.site.site;
+        let now = clock::now();
+        let mut by_key: BTreeMap<Option<Period>, Vec<&Contribution>> = BTreeMap::new();
+        for row in rows {
+            if row.page.is_none() || may_publish(site, row.period, now) {
+                by_key.entry(row.page.as_ref().map(|_| row.period)).or_default().push(row);
+            }
+        }
+        for (period, rows) in by_key {
+            let there = match self.registers(period, &rows).await {
+                // Reported already, for the whole key.
+                Err(error) if error.code() == Some("WRONGTYPE") => continue,
+                other => other?,
+            };
+            for (row, there) in rows.into_iter().zip(there) {
+                match verdict(row, there, self.is_frozen_here(&row.source)) {
+                    Verdict::Agrees => {}
+                    Verdict::Missing => found.note_missing(row),
+                    Verdict::Beyond(hits) => {
+                        let what = format!(
+                            "Redis has {hits} of {}: this file is an older copy, or someone has changed Redis",
+                            words(row)
+                        );
+                        let id = row.page.as_ref().map_or_else(|| row.period.to_string(), PageAddress::id);
+                        found.beyond.insert((period, id, row.source.clone()), row.register);
+                        found.findings.add(Kind::Beyond, what);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_frozen_here(&self, source: &Source) -> bool {
+        matches!(source, Source::Run(_))
+            && self.known.current.as_ref() != Some(source)
+            && self.known.own.contains(source)
+    }
+
+    /// Redis's contributions to these rows, all of one key.
+    async fn registers(
+        &self,
+        period: Option<Period>,
+        rows: &[&Contribution],
+    ) -> Result<Vec<Option<Register>>, RedisError> {
+        let site = &self.site.site;
+        let Some(period) = period else {
+            let names: Vec<_> = rows.iter().map(|row| keys::contribution_field(row.period, &row.source)).collect();
+            let values = KeyAudit::of_site(self.keys, site).read(self.link, &names).await?;
+            let registers = rows.iter().zip(values).map(|(row, value)| keys::register(&row.source, &value?));
+            return Ok(registers.collect());
+        };
+        let mut names = Vec::with_capacity(rows.len() * 2);
+        for (row, page) in rows.iter().filter_map(|row| Some((row, row.page.as_ref()?))) {
+            names.push(keys::contribution_member(&row.source, page));
+            names.push(keys::generation_member(&row.source, page));
+        }
+        let values = KeyAudit::of_pages(self.keys, site, period).read(self.link, &names).await?;
+        let number = |value: &Option<String>| value.as_ref().and_then(|text| text.parse::<f64>().ok());
+        #[expect(clippy::cast_possible_truncation, reason = "numbers that Lua has checked to be below 2^53")]
+        let registers = rows.iter().zip(values.chunks_exact(2)).map(|(row, values)| {
+            let hits = -number(values.first()?)? as i64;
+            Some(match row.source {
+                Source::Run(_) => Register::Grown(hits),
+                Source::Import(_) => {
+                    let generation = values.get(1).and_then(number).map_or(0, |score| -score as i64);
+                    Register::Written { generation: u64::try_from(generation).unwrap_or(0), hits }
+                }
+            })
+        });
+        Ok(registers.collect())
+    }
+}
+
+impl Found {
+    fn note_missing(&mut self, row: &Contribution) {
+        if self.missing.len() < MISSING_MAX {
+            self.missing.push(row.clone());
+        } else {
+            self.missing_more += 1;
+        }
+    }
+}
+
+/// Result of comparing one row with Redis.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Agrees,
+    /// Redis has nothing, or less.
+    Missing,
+    /// Redis has more hits of a frozen run of this node, which is impossible.
+    Beyond(i64),
+}
+
+fn verdict(row: &Contribution, there: Option<Register>, is_frozen_here: bool) -> Verdict {
+    match there {
+        // A run without hits is never published.
+        None if row.register == Register::Grown(0) => Verdict::Agrees,
+        None => Verdict::Missing,
+        Some(there) if there.merge(row.register) != there => Verdict::Missing,
+        Some(there) if there != row.register && is_frozen_here => Verdict::Beyond(there.hits()),
+        Some(_) => Verdict::Agrees,
+    }
+}
+
+/// Imbalance in words.
+fn imbalance_words(period: Option<Period>, imbalance: &Imbalance) -> String {
+    let Imbalance { id, name, total, .. } = imbalance;
+    let sum = imbalance.sum();
+    match period {
+        None => format!("Redis: {id}: the counter is {total}, the sum of its sources {sum}"),
+        Some(period) => {
+            let page = name.clone().unwrap_or_else(|| format!("whose id is {id}"));
+            format!("Redis: {period}, page {page}: the counter is {total}, the sum of its sources {sum}")
+        }
+    }
+}
+
+/// Row in words.
+fn words(row: &Contribution) -> String {
+    let Contribution { source, period, page, register } = row;
+    let hits = register.hits();
+    match page {
+        None => format!("{source}, {period}: {hits} here"),
+        Some(page) => format!("{source}, {period}, page {page}: {hits} here"),
+    }
+}
+
+/// Text without control characters, cut.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '|' } else { c }).take(60).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redis_may_have_more_than_the_file_except_of_a_frozen_run_of_this_node() {
+        let row = |register| Contribution { source: Source::Run(1), period: Period::Total, page: None, register };
+        let grown = |hits| Some(Register::Grown(hits));
+        let five = row(Register::Grown(5));
+        assert_eq!(verdict(&five, grown(5), true), Verdict::Agrees);
+        assert_eq!(verdict(&five, grown(4), true), Verdict::Missing);
+        assert_eq!(verdict(&five, None, true), Verdict::Missing);
+        assert_eq!(verdict(&five, grown(6), true), Verdict::Beyond(6));
+        assert_eq!(verdict(&five, grown(6), false), Verdict::Agrees);
+        assert_eq!(verdict(&row(Register::Grown(0)), None, true), Verdict::Agrees);
+        let written = |generation, hits| Register::Written { generation, hits };
+        assert_eq!(verdict(&row(written(2, 1)), Some(written(3, 0)), false), Verdict::Agrees);
+        assert_eq!(verdict(&row(written(2, 1)), Some(written(1, 9)), false), Verdict::Missing);
+    }
+
+    #[test]
+    fn names_are_shown_without_control_characters_and_cut() {
+        assert_eq!(plain("\x01run\x01id"), "|run|id");
+        assert_eq!(plain(&"a".repeat(100)).len(), 60);
+    }
+}

@@ -1,0 +1,131 @@
+//! Complaints about Redis, in words for an operator.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Sites named one by one; of the rest only the number is given.
+const SITES_NAMED_MAX: usize = 10;
+
+/// Current complaints; `/readyz` shows them.
+#[derive(Default)]
+pub struct Health {
+    complaints: Mutex<Complaints>,
+}
+
+#[derive(Default)]
+struct Complaints {
+    /// False until Redis has named its policy: until then nothing is published.
+    policy_is_known: bool,
+    /// Reason why nothing is published although Redis answers.
+    policy: Option<String>,
+    /// Commands that this node's user may not run.
+    rights: Option<String>,
+    /// Reason why visitors are not shared with other nodes although hits are.
+    visitors: Option<String>,
+    /// Reasons by site id.
+    sites: BTreeMap<String, String>,
+}
+
+impl Health {
+    /// True while nothing may be published.
+    pub fn is_held(&self) -> bool {
+        let complaints = self.lock();
+        complaints.policy.is_some() || !complaints.policy_is_known
+    }
+
+    /// Returns whether that is news.
+    pub fn set_policy(&self, reason: Option<String>) -> bool {
+        let mut complaints = self.lock();
+        let is_news = complaints.policy != reason;
+        complaints.policy = reason;
+        complaints.policy_is_known = true;
+        is_news
+    }
+
+    /// Returns whether that is news.
+    pub fn set_rights(&self, reason: Option<String>) -> bool {
+        let mut complaints = self.lock();
+        let is_news = complaints.rights != reason;
+        complaints.rights = reason;
+        is_news
+    }
+
+    /// Returns whether that is news.
+    pub fn set_visitors(&self, reason: Option<String>) -> bool {
+        let mut complaints = self.lock();
+        let is_news = complaints.visitors != reason;
+        complaints.visitors = reason;
+        is_news
+    }
+
+    /// Returns whether that is news.
+    pub fn set_site(&self, site: &str, reason: Option<String>) -> bool {
+        let mut complaints = self.lock();
+        match reason {
+            Some(reason) => complaints.sites.insert(site.to_owned(), reason.clone()) != Some(reason),
+            None => complaints.sites.remove(site).is_some(),
+        }
+    }
+
+    /// Drops complaints of sites that are no longer configured.
+    pub fn retain_sites(&self, is_configured: impl Fn(&str) -> bool) {
+        self.lock().sites.retain(|site, _| is_configured(site));
+    }
+
+    /// Number of sites with a complaint.
+    pub fn troubled_sites(&self) -> usize {
+        self.lock().sites.len()
+    }
+
+    pub fn complaints(&self) -> Vec<(&'static str, String)> {
+        let complaints = self.lock();
+        let policy = complaints.policy.iter().map(|reason| ("redis_policy", reason.clone()));
+        let rights = complaints.rights.iter().map(|reason| ("redis_rights", reason.clone()));
+        let visitors = complaints.visitors.iter().map(|reason| ("redis_visitors", reason.clone()));
+        let sites = complaints
+            .sites
+            .iter()
+            .take(SITES_NAMED_MAX)
+            .map(|(site, reason)| ("redis_site", format!("{site}: {reason}")));
+        let more = complaints.sites.len().saturating_sub(SITES_NAMED_MAX);
+        let rest = (more > 0).then(|| ("redis_site", format!("and {more} more sites")));
+        policy.chain(rights).chain(visitors).chain(sites).chain(rest).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Complaints> {
+        self.complaints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_is_news_once_and_gone_when_it_is_withdrawn() {
+        let health = Health::default();
+        let reason = || Some("its key is of a wrong type".to_owned());
+        assert!(health.set_site("a", reason()));
+        assert!(!health.set_site("a", reason()));
+        assert!(!health.set_site("b", None));
+        assert!(health.set_rights(Some("lacks ZADD".to_owned())));
+        assert_eq!(health.troubled_sites(), 1);
+        let complaints = health.complaints();
+        assert_eq!(complaints[0], ("redis_rights", "lacks ZADD".to_owned()));
+        assert_eq!(complaints[1], ("redis_site", "a: its key is of a wrong type".to_owned()));
+        health.retain_sites(|id| id != "a");
+        assert!(health.set_rights(None));
+        assert_eq!(health.complaints(), []);
+    }
+
+    #[test]
+    fn of_many_sites_ten_are_named_and_the_rest_are_counted() {
+        let health = Health::default();
+        for number in 0..13 {
+            health.set_site(&format!("site-{number:02}"), Some("x".to_owned()));
+        }
+        let complaints = health.complaints();
+        assert_eq!(complaints.len(), SITES_NAMED_MAX + 1);
+        assert_eq!(complaints.last().unwrap().1, "and 3 more sites");
+    }
+}

@@ -1,0 +1,94 @@
+//! Eviction policy: a Redis that evicts would delete counters when its memory is full.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connection::Connections;
+use super::health::Health;
+use super::reply::{Fault, fault_of, text};
+
+const INTERVAL: Duration = Duration::from_secs(10);
+const WANTED: &str = "noeviction";
+
+/// Reads the policy on each connection and every 10 s, and holds publication while it is wrong.
+/// Never returns.
+pub async fn run(connections: Arc<Connections>, health: Arc<Health>, allow_eviction: bool) {
+    let mut current = connections.watch();
+    loop {
+        // Closed only with the connections.
+        let _ = current.wait_for(|number| *number != 0).await;
+        if let Some((number, link)) = connections.get() {
+            // From INFO, since CONFIG is often denied.
+            match link.query_primaries(redis::cmd("INFO").arg("memory")).await {
+                Ok(answers) => {
+                    let policies: Vec<String> =
+                        answers.iter().filter_map(text).filter_map(|info| policy_in(&info)).collect();
+                    apply(&health, &policies, allow_eviction);
+                }
+                Err(error) if fault_of(&error) == Fault::Site => apply(&health, &[], allow_eviction),
+                Err(error) => connections.failed(number, &error),
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            _ = current.changed() => {}
+        }
+    }
+}
+
+fn apply(health: &Health, policies: &[String], allow_eviction: bool) {
+    let evicting = policies.iter().find_map(|policy| danger(policy)).filter(|_| !allow_eviction);
+    let reason =
+        evicting.map(|danger| format!("nothing is published: {danger}, or allow eviction in the configuration"));
+    if health.set_policy(reason.clone()) {
+        match reason {
+            Some(reason) => tracing::warn!("{reason}"),
+            None => tracing::info!("Redis evicts no counters; publishing"),
+        }
+    }
+}
+
+/// Effect of a policy on counters, and what to do about it; none if it keeps them.
+pub fn danger(policy: &str) -> Option<String> {
+    (policy != WANTED).then(|| {
+        format!(
+            "Redis's maxmemory-policy is {policy}, under which it deletes counters when its memory is full; set it to {WANTED}"
+        )
+    })
+}
+
+/// Policy that `INFO memory` names.
+pub fn policy_in(info: &str) -> Option<String> {
+    info.lines().find_map(|line| line.trim().strip_prefix("maxmemory_policy:")).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_is_read_from_info_and_only_noeviction_is_safe() {
+        let info = "# Memory\r\nused_memory:1\r\nmaxmemory_policy:allkeys-lru\r\n";
+        assert_eq!(policy_in(info).as_deref(), Some("allkeys-lru"));
+        assert_eq!(policy_in("used_memory:1\r\n"), None);
+        assert_eq!(danger("noeviction"), None);
+        // Counters without expiry are safe from it, keys of pages are not.
+        assert!(danger("volatile-ttl").unwrap().contains("maxmemory-policy is volatile-ttl"));
+    }
+
+    #[test]
+    fn one_evicting_server_holds_publication_unless_eviction_is_allowed() {
+        let health = Health::default();
+        assert!(health.is_held(), "nothing is published before the policy is known");
+        let policies = ["noeviction".to_owned(), "allkeys-lru".to_owned()];
+        apply(&health, &policies, false);
+        assert!(health.is_held());
+        apply(&health, &policies, true);
+        assert!(!health.is_held());
+        apply(&health, &policies[..1], false);
+        assert!(!health.is_held());
+        // A server that may not be asked is trusted.
+        apply(&health, &[], false);
+        assert!(!health.is_held());
+    }
+}

@@ -1,0 +1,225 @@
+//! Redis commands that a node sends: the one list from which preflight, the probe of a running node,
+//! `deploy/redis/users.acl` and the documentation take a Redis user's rights.
+//!
+//! Tests compare it with the sources, with the ACL file and with the documentation. To send another
+//! command, add it here and paste the rights that the failing test prints.
+
+use std::fmt::Write as _;
+
+/// One command.
+#[derive(Debug)]
+pub struct Command {
+    /// Upper case; a subcommand follows after a space.
+    pub name: &'static str,
+    pub access: Access,
+    pub senders: &'static [Sender],
+    /// Purpose, in words that fit after "to ".
+    pub why: &'static str,
+    /// Arguments after the key with which preflight tries the command; none: it isn't tried.
+    pub probe: Option<(Kind, &'static [&'static str])>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Of the server or the connection, not of a key.
+    Server,
+    Read,
+    Write,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sender {
+    /// A sub-room, from Rust.
+    Rust(&'static str),
+    /// A script that lies in a sub-room.
+    Lua(&'static str),
+    /// The Redis library.
+    Library,
+}
+
+/// Type of key that a probe needs or makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Any,
+    Hash,
+    SortedSet,
+    Text,
+}
+
+use Access::{Read, Server, Write};
+use Kind::{Any, Hash, SortedSet, Text};
+use Sender::{Library, Lua, Rust};
+
+const fn command(
+    name: &'static str,
+    access: Access,
+    senders: &'static [Sender],
+    why: &'static str,
+    probe: Option<(Kind, &'static [&'static str])>,
+) -> Command {
+    Command { name, access, senders, why, probe }
+}
+
+/// All of them, in the order in which preflight tries them: those of a kind of key together. The first
+/// write must be one that a full Redis refuses: after a write, Redis lets a script use more memory.
+#[rustfmt::skip]
+pub const COMMANDS: &[Command] = &[
+    command("INFO", Server, &[Rust("client")], "read the role, the version and the eviction policy", None),
+    command("EVAL", Server, &[Rust("audit"), Rust("client")], "run a script that Redis does not have yet", None),
+    command("EVALSHA", Server, &[Rust("client")], "run a script that Redis has", None),
+    command("TYPE", Read, &[Lua("audit"), Lua("publish")], "refuse a key of a wrong type before writing", Some((Any, &[]))),
+    command("TTL", Read, &[Lua("publish")], "see whether a key has its expiry", Some((Any, &[]))),
+    command("HSET", Write, &[Lua("audit"), Lua("publish"), Lua("visitors")], "write a site's counters, titles and estimates", Some((Hash, &["probe", "1"]))),
+    command("HSETNX", Write, &[Rust("publish")], "write down what the nodes of a site agree on", Some((Hash, &["probe", "1"]))),
+    command("HGET", Read, &[Rust("read"), Lua("audit"), Lua("publish"), Lua("visitors")], "read one field of a site", Some((Hash, &["probe"]))),
+    command("HMGET", Read, &[Rust("audit"), Rust("publish"), Rust("read"), Lua("publish")], "read a site's counters and titles", Some((Hash, &["probe"]))),
+    command("HLEN", Read, &[Rust("audit"), Lua("audit")], "see whether a site's counters changed during a repair", Some((Hash, &[]))),
+    command("HSCAN", Read, &[Rust("audit"), Rust("read")], "read all counters of a site in pieces", Some((Hash, &["0"]))),
+    command("EXPIREAT", Write, &[Lua("client"), Lua("publish"), Lua("visitors")], "let the pages and visitors of old periods expire", Some((Hash, &["1"]))),
+    command("ZADD", Write, &[Lua("audit"), Lua("publish")], "write the counters of pages", Some((SortedSet, &["1", "probe"]))),
+    command("ZSCORE", Read, &[Rust("publish"), Rust("read"), Lua("audit")], "read one page's counter", Some((SortedSet, &["probe"]))),
+    command("ZMSCORE", Read, &[Rust("audit"), Rust("read"), Lua("publish")], "read the counters of pages", Some((SortedSet, &["probe"]))),
+    command("ZREVRANGE", Read, &[Rust("read")], "list the most read pages", Some((SortedSet, &["0", "0"]))),
+    command("ZRANGEBYSCORE", Read, &[Rust("read")], "list the most read pages that share the last count", Some((SortedSet, &["0", "1"]))),
+    command("ZCARD", Read, &[Rust("audit"), Lua("audit")], "see whether the counters of pages changed during a repair", Some((SortedSet, &[]))),
+    command("ZSCAN", Read, &[Rust("audit")], "read all counters of pages in pieces", Some((SortedSet, &["0"]))),
+    command("SET", Write, &[Rust("visitors"), Lua("visitors")], "share a day's salt and hand over a sketch", Some((Text, &["probe"]))),
+    command("GET", Read, &[Rust("visitors")], "read a day's salt", Some((Text, &[]))),
+    command("MGET", Read, &[Rust("visitors")], "read the sketches of a site's visitors", Some((Text, &[]))),
+    command("DEL", Write, &[Lua("visitors")], "delete a sketch that was merged", Some((Text, &[]))),
+    command("PFMERGE", Write, &[Lua("visitors")], "merge sketches of visitors", Some((Text, &[]))),
+    command("PFCOUNT", Read, &[Lua("visitors")], "estimate the visitors of a day", Some((Text, &[]))),
+    command("CLUSTER SLOTS", Server, &[Library], "find the shards of a cluster", None),
+    command("PING", Server, &[Library], "test a connection of a cluster", None),
+    command("ASKING", Server, &[Library], "follow a key of a cluster that is being moved", None),
+    command("SELECT", Server, &[Library], "choose the database that an address names", None),
+    command("ROLE", Server, &[Library], "see whether a server that Sentinel named is the primary", None),
+];
+
+impl Command {
+    /// Sent only for sites that count visitors.
+    pub fn is_for_visitors(&self) -> bool {
+        self.senders.iter().all(|sender| matches!(sender, Rust("visitors") | Lua("visitors")))
+    }
+
+    /// Right as an ACL names it.
+    pub fn right(&self) -> String {
+        format!("+{}", self.name.to_ascii_lowercase().replace(' ', "|"))
+    }
+}
+
+/// Rights that a node's user needs, as `ACL SETUSER` takes them.
+pub fn rights(prefix: &str) -> String {
+    let mut rights = format!("~{prefix}:*");
+    for command in COMMANDS {
+        // Writing to a string never fails.
+        let _ = write!(rights, " {}", command.right());
+    }
+    rights
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// Words in capitals in the sources that are no commands: arguments, error codes, encodings.
+    const NO_COMMANDS: [&str; 14] = [
+        "WITHSCORES",
+        "LIMIT",
+        "COUNT",
+        "NX",
+        "EXAT",
+        "WRONGTYPE",
+        "NOAUTH",
+        "WRONGPASS",
+        "NOREPLICAS",
+        "MISCONF",
+        "BUSY",
+        "NOPERM",
+        "HDEL",
+        "ZREM",
+    ];
+
+    fn files_under(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { files_under(&path, found) } else { found.push(path) }
+        }
+    }
+
+    /// Literals of nothing but capitals.
+    fn capitals(text: &str, quote: char) -> BTreeSet<String> {
+        let is_word = |word: &&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+        text.lines()
+            .filter(|line| !line.trim_start().starts_with("//") && !line.trim_start().starts_with("--"))
+            .flat_map(|line| line.split(quote).skip(1).step_by(2))
+            .filter(is_word)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn the_list_names_every_command_that_is_sent_and_no_other() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/redis");
+        let mut files = Vec::new();
+        files_under(&root, &mut files);
+        let mut sent: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for file in files.iter().filter(|file| !file.ends_with("commands.rs")) {
+            let text = std::fs::read_to_string(file).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            let room = file.strip_prefix(&root).unwrap().components().next().unwrap().as_os_str().to_string_lossy();
+            let is_lua = file.extension().is_some_and(|extension| extension == "lua");
+            let (quote, language) = if is_lua { ('\'', "Lua") } else { ('"', "Rust") };
+            for word in capitals(code, quote) {
+                if !NO_COMMANDS.contains(&word.as_str()) {
+                    sent.entry(word).or_default().insert(format!("{language}({room:?})"));
+                }
+            }
+        }
+        let from_here = |command: &&Command| !command.senders.contains(&Library);
+        let senders = |command: &Command| command.senders.iter().map(|sender| format!("{sender:?}")).collect();
+        let listed: BTreeMap<String, BTreeSet<String>> =
+            COMMANDS.iter().filter(from_here).map(|command| (command.name.to_owned(), senders(command))).collect();
+        for (name, senders) in &sent {
+            assert_eq!(listed.get(name), Some(senders), "{name}: left: listed, right: sent");
+        }
+        assert_eq!(sent.len(), listed.len(), "listed and never sent");
+    }
+
+    #[test]
+    fn the_acl_file_and_the_documents_give_the_rights_of_the_list() {
+        let expected = rights("thongke");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut files = vec![root.join("README.md"), root.join("deploy/redis/users.acl")];
+        files_under(&root.join("docs"), &mut files);
+        let mut documents = 0;
+        for file in files.iter().filter(|file| file.extension().is_some_and(|end| end == "md" || end == "acl")) {
+            let text = std::fs::read_to_string(file).unwrap();
+            for (at, _) in text.match_indices("~thongke:* +") {
+                let found = text[at..].split(['`', '\n']).next().unwrap().trim_end();
+                assert_eq!(found, expected, "{}: expected {expected}", file.display());
+                documents += usize::from(file.extension().is_some_and(|end| end == "md"));
+            }
+        }
+        let acl = std::fs::read_to_string(root.join("deploy/redis/users.acl")).unwrap();
+        assert!(acl.contains(&expected), "users.acl: expected {expected}");
+        assert!(documents > 0, "no document says what rights a user needs: {expected}");
+    }
+
+    #[test]
+    fn every_command_on_a_key_is_tried_by_preflight_and_no_other() {
+        for command in COMMANDS {
+            assert_eq!(command.probe.is_some(), command.access != Server, "{}", command.name);
+        }
+    }
+
+    #[test]
+    fn commands_of_one_kind_of_key_stand_together() {
+        let mut kinds: Vec<_> = COMMANDS.iter().filter_map(|command| Some(command.probe?.0)).collect();
+        kinds.dedup();
+        assert_eq!(kinds, [Any, Hash, SortedSet, Text]);
+    }
+}

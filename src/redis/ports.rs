@@ -1,0 +1,90 @@
+//! Ports: what `redis` needs of the node whose counts it publishes. `app` implements them.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::change_feed::ChangeFeed;
+use crate::counter::{
+    Contribution, Day, Period, RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Window,
+};
+
+/// Node, as publication of its counts sees it.
+pub trait Node: Send + Sync + 'static {
+    fn sites(&self) -> Arc<Sites>;
+
+    /// Changes that wait to be published.
+    fn changes(&self) -> &ChangeFeed;
+
+    /// The current run's site counters that may have changed lately, from memory: a handful of periods,
+    /// `total` last. Empty if the run has no hit of the site.
+    fn recent(&self, site: SiteNumber) -> Vec<Contribution>;
+
+    /// Source of the current run.
+    fn run(&self) -> &Source;
+
+    /// Up to `limit` rows of the node's file for a site, in the file's order after `after`: pages and site
+    /// counters, runs and imports. With `unpublished_only`, only of sources that the file doesn't mark as
+    /// published, the current run among them.
+    fn rows(
+        &self,
+        site: SiteNumber,
+        after: Option<RowKey>,
+        limit: usize,
+        unpublished_only: bool,
+    ) -> impl Future<Output = Result<Vec<(RowKey, Contribution)>, String>> + Send;
+
+    /// Sites that have unpublished sources, the current run apart.
+    fn unpublished_sites(&self) -> impl Future<Output = Result<Vec<SiteNumber>, String>> + Send;
+
+    /// Up to `limit` sources that the file marks as published: imports first, then the newest runs.
+    fn published_sources(
+        &self,
+        site: SiteNumber,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Source>, String>> + Send;
+
+    /// Sources whose counts of the site are wholly in this node's file, the current run among them.
+    fn own_sources(&self, site: SiteNumber) -> impl Future<Output = Result<Vec<Source>, String>> + Send;
+
+    /// Marks these frozen sources of the site as published, durably.
+    fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) -> impl Future<Output = ()> + Send;
+
+    /// Site counters in memory that figures need from Redis: each period with the sources of which this
+    /// node may know more than Redis.
+    fn counters_to_read(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)>;
+
+    /// Applies Redis's totals and the contributions of these sources to them, read atomically.
+    fn apply_remote(&self, site: SiteNumber, counters: Vec<RemoteCounter>);
+
+    /// Stores other sources' counters of the site, read from Redis, in the node's file.
+    fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) -> impl Future<Output = ()> + Send;
+}
+
+/// Node, as publication of its visitors sees it.
+pub trait VisitorNode: Node {
+    /// Takes the site's sketches that Redis may lack, all of whose visitors are durable.
+    fn take_sketches(&self, site: SiteNumber) -> Vec<(Window, Sketch)>;
+
+    /// Returns taken sketches whose publication failed.
+    fn put_back_sketches(&self, site: SiteNumber, windows: &[Window]);
+
+    /// Marks all visitors as changed: Redis may have forgotten them.
+    fn publish_all_visitors_again(&self);
+
+    /// Visitors of each of the site's days that the file knows.
+    fn visitor_estimates(&self, site: SiteNumber) -> impl Future<Output = Result<Vec<(Day, u64)>, String>> + Send;
+
+    /// Windows whose sketches make up the site's figures now, brought into memory. Empty if the site counts
+    /// no visitors.
+    fn shown_windows(&self, site: &RegisteredSite) -> impl Future<Output = Vec<Window>> + Send;
+
+    /// Applies a sketch that was read from Redis.
+    fn apply_remote_visitors(&self, site: SiteNumber, window: Window, sketch: &Sketch);
+
+    /// Days whose salt other nodes may lack, and days ahead that need one.
+    fn salts_to_share(&self) -> Vec<(SiteNumber, Day)>;
+
+    fn salt(&self, site: SiteNumber, day: Day) -> Option<Salt>;
+
+    fn keep_shared_salt(&self, site: SiteNumber, day: Day, salt: Salt) -> impl Future<Output = ()> + Send;
+}

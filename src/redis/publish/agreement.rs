@@ -1,0 +1,167 @@
+//! Agreement of the nodes on a site's settings, in its `meta`.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+
+use super::backfill_plan::Scope;
+use super::{Agreement, CALLS_AT_ONCE, Lease, Publisher};
+use crate::counter::RegisteredSite;
+use crate::redis::client::link::Link;
+use crate::redis::client::reply::{connection_lost, text};
+use crate::redis::keys::{self, Keys};
+use crate::redis::ports::Node;
+
+/// Sites after the question whether they may be published. Those that differ, or that Redis refused,
+/// are in neither list.
+pub struct SitesAsked {
+    pub ready: Vec<Arc<RegisteredSite>>,
+    /// Unknown, since the connection is lost.
+    pub lost: Vec<Arc<RegisteredSite>>,
+}
+
+impl<N: Node> Publisher<N> {
+    /// True if the site may be published. Redis is asked only where that isn't known.
+    pub async fn agree_once(&mut self, lease: &Lease, site: &Arc<RegisteredSite>) -> bool {
+        !self.agree_on(lease, vec![Arc::clone(site)]).await.ready.is_empty()
+    }
+
+    /// Sorts out the sites that may be published.
+    pub async fn agree_on(&mut self, lease: &Lease, sites: Vec<Arc<RegisteredSite>>) -> SitesAsked {
+        let agreement =
+            |publisher: &mut Self, site: &RegisteredSite| publisher.progress.entry(site.number).or_default().agreement;
+        let (mut ready, mut lost, mut unknown) = (Vec::with_capacity(sites.len()), Vec::new(), Vec::new());
+        for site in sites {
+            match agreement(self, &site) {
+                Agreement::Agreed => ready.push(site),
+                Agreement::Differs => {}
+                Agreement::Unknown => unknown.push(site),
+            }
+        }
+        let keys = self.keys.clone();
+        let connections = Arc::clone(&self.connections);
+        let asked = futures_util::stream::iter(unknown).map(|site| {
+            let (keys, connections) = (&keys, &connections);
+            async move {
+                let answer = match lease.is_current(connections) {
+                    true => difference(&lease.link, keys, &site).await,
+                    false => Err(connection_lost()),
+                };
+                (site, answer)
+            }
+        });
+        let mut answers = pin!(asked.buffer_unordered(CALLS_AT_ONCE));
+        while let Some((site, answer)) = answers.next().await {
+            match answer {
+                Ok(difference) => {
+                    self.connections.succeeded();
+                    self.note_agreement(&site, difference);
+                    if agreement(self, &site) == Agreement::Agreed {
+                        ready.push(site);
+                    }
+                }
+                Err(error) if self.failed(lease, &site, &error) => self.wait(site.number),
+                Err(_) => lost.push(site),
+            }
+        }
+        SitesAsked { ready, lost }
+    }
+
+    /// Records how the site's `meta` differs from this node's; none: it agrees.
+    pub fn note_agreement(&mut self, site: &RegisteredSite, difference: Option<String>) {
+        let agreement = if difference.is_none() { Agreement::Agreed } else { Agreement::Differs };
+        let progress = self.progress.entry(site.number).or_default();
+        let before = std::mem::replace(&mut progress.agreement, agreement);
+        if let Some(reason) = difference {
+            if self.health.set_site(site.site.id.as_str(), Some(reason.clone())) {
+                tracing::warn!(site = %site.site.id, "{reason}");
+            }
+        } else if before == Agreement::Differs {
+            self.health.set_site(site.site.id.as_str(), None);
+            self.request_backfill(site.number, Scope::All);
+        }
+    }
+}
+
+/// Compares the site's `meta` with this node's settings, and writes fields that are missing there.
+pub async fn difference(link: &Link, keys: &Keys, site: &RegisteredSite) -> RedisResult<Option<String>> {
+    let key = keys.meta(&site.site.id);
+    let ours = keys::agreement(&site.site);
+    let mut read = redis::cmd("HMGET");
+    read.arg(&key);
+    ours.iter().for_each(|(field, _)| {
+        read.arg(*field);
+    });
+    let named = |error| at_key(error, &key);
+    let mut theirs = texts(link.query(&read).await.map_err(named)?);
+    if theirs.iter().any(Option::is_none) {
+        let writes = ours.iter().map(|(field, value)| {
+            let mut write = redis::cmd("HSETNX");
+            write.arg(&key).arg(*field).arg(value);
+            write
+        });
+        let writes: Vec<Cmd> = writes.collect();
+        for written in join_all(writes.iter().map(|write| link.query(write))).await {
+            written?;
+        }
+        theirs = texts(link.query(&read).await?);
+    }
+    Ok(first_difference(&key, &ours, &theirs))
+}
+
+/// First field that differs, in words.
+fn first_difference(key: &str, ours: &[(&'static str, String)], theirs: &[Option<String>]) -> Option<String> {
+    let mut fields = ours.iter().zip(theirs);
+    let ((field, ours), theirs) = fields.find(|((_, ours), theirs)| theirs.as_ref() != Some(ours))?;
+    let theirs: String = theirs.as_deref().unwrap_or("nothing").chars().take(60).collect();
+    Some(format!(
+        "not published: `{key}` says {field} = {theirs}, and here it is {ours}; configure all nodes alike, or, if all \
+         are, correct Redis: HSET {key} {field} {ours}"
+    ))
+}
+
+/// Adds the key's name, which Redis leaves out of its error.
+fn at_key(error: RedisError, key: &str) -> RedisError {
+    if error.code() != Some("WRONGTYPE") {
+        return error;
+    }
+    let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
+    (kind, "wrong type", format!("{key} is not a hash; move what is there away")).into()
+}
+
+fn texts(answer: Value) -> Vec<Option<String>> {
+    match answer {
+        Value::Array(values) => values.iter().map(text).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_field_that_differs_is_named_with_both_values_and_a_remedy() {
+        let ours = [("layout", "1".to_owned()), ("time_zone", "Asia/Ho_Chi_Minh".to_owned())];
+        let theirs = |zone: Option<&str>| [Some("1".to_owned()), zone.map(str::to_owned)];
+        assert_eq!(first_difference("k", &ours, &theirs(Some("Asia/Ho_Chi_Minh"))), None);
+        let reason = first_difference("k", &ours, &theirs(Some("UTC"))).unwrap();
+        assert!(reason.contains("`k` says time_zone = UTC, and here it is Asia/Ho_Chi_Minh"), "{reason}");
+        assert!(reason.ends_with("HSET k time_zone Asia/Ho_Chi_Minh"), "{reason}");
+        assert!(first_difference("k", &ours, &theirs(None)).unwrap().contains("time_zone = nothing"));
+    }
+
+    #[test]
+    fn a_wrong_type_is_reported_with_its_key_and_other_errors_stay() {
+        let error = |text: &str| {
+            let value = redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap();
+            value.extract_error().unwrap_err()
+        };
+        let named = at_key(error("WRONGTYPE Operation against a key"), "p:{a}:meta");
+        assert!(named.to_string().contains("p:{a}:meta is not a hash"), "{named}");
+        assert_eq!(at_key(error("NOPERM no"), "p:{a}:meta").code(), Some("NOPERM"));
+    }
+}
