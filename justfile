@@ -1,6 +1,6 @@
 # Each recipe is one line, which works without `just` as well.
 
-# Format, lints and unit tests: under a minute when warm.
+# Format, lints and unit tests.
 quick:
     cargo fmt --check && cargo clippy --all-targets -- -D warnings && cargo test --lib --bins
 
