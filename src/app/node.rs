@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use crate::bots::{CensusRow, Kind as SparedKind};
+use crate::bots::{Kind as UncountedKind, UncountedRow};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
@@ -21,7 +21,7 @@ use crate::server;
 use crate::server::node::{Counts, Read, Readiness, TopPage, Unavailable};
 use crate::server::repeats::Repeats;
 
-use super::spared::Spared;
+use super::uncounted::UncountedFile;
 
 /// A counting node.
 pub struct Node {
@@ -30,18 +30,18 @@ pub struct Node {
     /// Set once, at start, where Redis is configured.
     publication: OnceLock<Publication>,
     repeats: Repeats,
-    spared: Spared,
+    uncounted: UncountedFile,
     now: fn() -> DateTime<Utc>,
 }
 
 impl Node {
-    pub fn new(ledger: Ledger, sites: Sites, spared: Spared, now: fn() -> DateTime<Utc>) -> Self {
+    pub fn new(ledger: Ledger, sites: Sites, uncounted: UncountedFile, now: fn() -> DateTime<Utc>) -> Self {
         Self {
             ledger,
             sites: RwLock::new(Arc::new(sites)),
             publication: OnceLock::new(),
             repeats: Repeats::default(),
-            spared,
+            uncounted,
             now,
         }
     }
@@ -55,8 +55,8 @@ impl Node {
     }
 
     /// Writes down which hits were not counted, where any have come.
-    pub fn write_spared(&self) {
-        self.spared.write_changes();
+    pub fn write_uncounted(&self) {
+        self.uncounted.write_changes();
     }
 
     pub fn publish_through(&self, publication: Publication) {
@@ -316,12 +316,12 @@ impl server::node::Node for Node {
         &self.repeats
     }
 
-    fn spare(&self, site: &RegisteredSite, day: Day, kind: SparedKind) {
-        self.spared.note(&site.site.id, day, kind);
+    fn spare(&self, site: &RegisteredSite, day: Day, kind: UncountedKind) {
+        self.uncounted.note(&site.site.id, day, kind);
     }
 
-    fn spared(&self, site: &RegisteredSite) -> Vec<CensusRow> {
-        self.spared.rows(&site.site.id)
+    fn uncounted(&self, site: &RegisteredSite) -> Vec<UncountedRow> {
+        self.uncounted.rows(&site.site.id)
     }
 
     fn readiness(&self) -> Readiness {

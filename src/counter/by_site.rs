@@ -1,4 +1,4 @@
-//! What is kept of each of some sites.
+//! A map from site numbers to values.
 
 use super::SiteNumber;
 

@@ -1,4 +1,4 @@
-//! `thongke check`: whether what the configuration names can be used, and what an expert would change.
+//! `thongke check`: tries everything that the configuration names, and gives an expert's warnings.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -11,12 +11,12 @@ use crate::config::{Config, PublicAddress, is_of_this_machine};
 use crate::ledger::{DirectoryLock, Holder};
 use crate::redis;
 
-/// So many sites are shown; the rest is counted.
+/// Most sites that are shown; the rest is counted.
 const SITES_SHOWN_MAX: usize = 100;
-/// So many warnings of one kind are shown.
+/// Most warnings of one kind that are shown.
 const WARNINGS_SHOWN_MAX: usize = 20;
 
-/// What was found, each on a line of its own.
+/// Findings, printed one a line.
 #[derive(Default)]
 struct Report {
     problems: usize,
@@ -37,12 +37,12 @@ impl Report {
     }
 }
 
-/// A reader who goes away early doesn't change what is found.
+/// Prints a line, and goes on even if the reading program has ended.
 fn say(kind: &str, what: &str) {
     let _ = writeln!(std::io::stdout(), "{kind}: {what}");
 }
 
-/// Says all that it finds; an error if anything doesn't work.
+/// Prints all findings; fails if anything doesn't work.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     let mut report = Report::default();
     data_directory(config, &mut report);
@@ -75,7 +75,7 @@ fn data_directory(config: &Config, report: &mut Report) {
     }
 }
 
-/// What the directory's filesystem may do to counts.
+/// Danger that the directory's filesystem poses to counts.
 fn danger_of_filesystem(directory: &Path) -> Option<&'static str> {
     // Numbers of linux/magic.h.
     match rustix::fs::statfs(directory).ok()?.f_type {
@@ -92,13 +92,14 @@ fn danger_of_filesystem(directory: &Path) -> Option<&'static str> {
     }
 }
 
-/// A clock that is off puts hits into the wrong day, for good.
+/// A wrong clock puts hits into the wrong day, for ever.
 fn clock(report: &Report) {
-    // Where systemd does not watch over the clock, nothing is known of it.
-    let Ok(told) = Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]).output() else {
+    // Without systemd's time service nothing is known of the clock.
+    let Ok(output) = Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]).output()
+    else {
         return;
     };
-    match String::from_utf8_lossy(&told.stdout).trim() {
+    match String::from_utf8_lossy(&output.stdout).trim() {
         "yes" => report.fine("the clock is synchronised"),
         "no" => report.warn(
             "the clock is not synchronised, and it decides a hit's day: install chrony, or `timedatectl set-ntp true`",
@@ -107,7 +108,7 @@ fn clock(report: &Report) {
     }
 }
 
-/// What tells that a proxy stands in front, though none is believed.
+/// Sign of a proxy in front, although none is trusted.
 fn sign_of_a_proxy(config: &Config) -> Option<&'static str> {
     let PublicAddress::Tcp(address) = config.listen else { return None };
     if !config.trusted_proxies.networks.is_empty() {
@@ -125,7 +126,7 @@ fn sign_of_a_proxy(config: &Config) -> Option<&'static str> {
 }
 
 fn listeners(config: &Config, report: &mut Report) {
-    // A running node has them itself.
+    // A running node holds them itself.
     if DirectoryLock::holder(&config.data_dir).is_none() {
         let mut bindable = |setting, address| match TcpListener::bind(address) {
             Ok(_) => report.fine(&format!("--{setting} {address} is free")),
@@ -169,7 +170,7 @@ fn secrets(config: &Config, report: &Report) {
              redis_password_file, or the address into THONGKE_REDIS",
         );
     }
-    for file in &config.secrets_for_all {
+    for file in &config.exposed_secret_files {
         report.warn(&format!(
             "the secret in {file} can be read by everyone on this machine; chmod o= {file}",
             file = file.display()
@@ -178,7 +179,7 @@ fn secrets(config: &Config, report: &Report) {
 }
 
 fn redis_server(config: &Config, report: &mut Report) -> anyhow::Result<()> {
-    // Read before, with the configuration; only a password makes a difference.
+    // The addresses were checked with the configuration; a password file may still be wrong.
     let Some(target) = config.redis_target()? else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let found = runtime.block_on(redis::examine(&target, &config.redis_prefix, config.redis_allow_eviction));

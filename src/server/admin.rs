@@ -94,7 +94,7 @@ impl<N: Node> Admin<N> {
             Operation::Sources => Ok(json(&self.node.sources(&site).await?)),
             Operation::Verify => Ok(json(&self.node.verify(&site).await?)),
             Operation::Repair => Ok(json(&self.node.repair(&site).await?)),
-            Operation::Bots => Ok(json(&self.node.spared(&site))),
+            Operation::Bots => Ok(json(&self.node.uncounted(&site))),
             Operation::Figures => {
                 self.node.refresh(&site).await;
                 let rendered = self.figures.rendered(&*self.node, &site, None).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::bots::{CensusRow, Kind};
+use crate::bots::{Kind, UncountedRow};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
@@ -129,7 +129,7 @@ pub trait Node: Send + Sync + 'static {
     fn spare(&self, site: &RegisteredSite, day: Day, kind: Kind);
 
     /// The hits that this node has not counted, by day and kind.
-    fn spared(&self, site: &RegisteredSite) -> Vec<CensusRow>;
+    fn uncounted(&self, site: &RegisteredSite) -> Vec<UncountedRow>;
 
     fn readiness(&self) -> Readiness;
 }

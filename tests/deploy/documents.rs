@@ -131,7 +131,7 @@ fn the_warnings_of_check_are_explained_as_they_are_said() {
 #[test]
 fn manual_pages_name_every_command_and_completions_can_be_read() {
     let folder = TempDir::new().unwrap();
-    run(Command::new(project("deploy/debian/manual")).args([PROGRAM.as_ref(), folder.path().as_os_str()]));
+    run(Command::new(project("deploy/debian/manual")).arg(folder.path()));
     let made =
         set(std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()));
     for command in column("Command line", 1) {

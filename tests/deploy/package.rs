@@ -15,7 +15,7 @@ fn build(folder: &Path, version: &str) -> PathBuf {
     let release = folder.join("target/release");
     std::fs::create_dir_all(&release).unwrap();
     std::fs::copy(PROGRAM, release.join("thongke")).unwrap();
-    run(Command::new(project("deploy/debian/manual")).args([Path::new(PROGRAM), &release.join("manual")]));
+    run(Command::new(project("deploy/debian/manual")).arg(release.join("manual")));
     let package = folder.join(format!("{version}.deb"));
     run(Command::new(env!("CARGO"))
         .args([
