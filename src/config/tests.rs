@@ -350,6 +350,43 @@ fn a_password_is_never_printed() {
     }
 }
 
+#[test]
+fn the_help_names_the_defaults() {
+    use clap::CommandFactory as _;
+    let help = crate::command_line::CommandLine::command().render_long_help().to_string();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for default in [DEFAULT_LISTEN.to_string(), DEFAULT_ADMIN_LISTEN.to_string(), format!("./{DEFAULT_DATA_DIR}")] {
+        assert!(help.contains(&format!("[default: {default}]")), "{default}: {help}");
+    }
+}
+
+#[test]
+fn the_documented_defaults_are_those_of_the_program() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let pages = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let pages = pages.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let text: String = pages.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let code = |cell: &str| cell.trim().strip_prefix('`')?.strip_suffix('`').map(str::to_owned);
+    let rows = text.lines().filter_map(|line| {
+        let mut cells = line.split('|').skip(1);
+        Some((code(cells.next()?)?, code(cells.next()?)?))
+    });
+    let rows: Vec<_> = rows.collect();
+    let mut documented = 0;
+    let [(_, root), (_, site), (_, limits)] = keys();
+    let mut settings = |keys: &[&str]| {
+        let rows = rows.iter().filter(|(key, _)| *key != "data_dir" && keys.contains(&key.as_str()));
+        let lines = rows.map(|(key, default)| {
+            documented += 1;
+            format!("{key} = {default}\n")
+        });
+        lines.collect::<String>()
+    };
+    let text = format!("{}{SITE}{}[limits]\n{}", settings(root), settings(site), settings(limits));
+    assert_eq!(load_text(&text), load_text(SITE), "{text}");
+    assert!(documented > 25, "only {documented} defaults are documented");
+}
+
 const EVERY_KEY: &str = r#"
 listen = "0.0.0.0:8080"
 admin_listen = "127.0.0.1:8081"

@@ -64,7 +64,7 @@ fn data_directory(config: &Config, report: &mut Report) {
         Some(Holder { admin_address: Some(admin), .. }) => {
             report.fine(&format!("a node runs on {shown}; its admin listener is {admin}"));
         }
-        Some(Holder { process, .. }) => report.warn(&format!("process {process} is at work on {shown}")),
+        Some(Holder { process, .. }) => report.warn(&format!("process {process} uses the data directory {shown}")),
         None => match DirectoryLock::take(&config.data_dir) {
             Ok(_) => report.fine(&format!("the data directory {shown} can be used")),
             Err(error) => return report.wrong(&error.to_string()),
@@ -80,10 +80,10 @@ fn danger_of_filesystem(directory: &Path) -> Option<&'static str> {
     // Numbers of linux/magic.h.
     match rustix::fs::statfs(directory).ok()?.f_type {
         0x0102_1994 | 0x8584_58f6 => {
-            Some("is in memory (tmpfs): its counts are gone at the next boot; put it on a disk")
+            Some("is in memory (tmpfs): its counts are lost at the next boot; put it on a disk")
         }
         0x794c_7630 => Some(
-            "is in a container's own layer (overlay): its counts are gone with the container; mount a volume there",
+            "is in a container's own layer (overlay): its counts are lost with the container; mount a volume there",
         ),
         0x6969 | 0x517b | 0xff53_4d42 | 0xfe53_4d42 => {
             Some("is on a network filesystem, whose locks and syncs SQLite can't rely on; put it on a local disk")
@@ -145,12 +145,12 @@ fn listeners(config: &Config, report: &mut Report) {
     }
     if matches!(config.listen, PublicAddress::Unix(_)) && !config.trusted_proxies.unix_socket {
         report.warn(
-            "a proxy on the unix socket is not believed, so all clients look like one; add \"unix:\" to trusted_proxies",
+            "the proxy on the unix socket is not trusted, so all clients look like one; add \"unix:\" to trusted_proxies",
         );
     }
     if let Some(sign) = sign_of_a_proxy(config) {
         report.warn(&format!(
-            "{sign}, so a proxy passes the readers' requests on, but none is believed and all readers look like one; \
+            "{sign}, so a proxy passes the readers' requests on, but none is trusted and all readers look like one; \
              name it in trusted_proxies"
         ));
     }
