@@ -52,6 +52,7 @@ fn routes(document: &serde_json::Value) -> BTreeSet<String> {
     let paths = document["paths"].as_object().unwrap().iter();
     let methods = paths.flat_map(|(path, operations)| {
         let methods = operations.as_object().unwrap().keys().filter(|key| *key != "parameters");
+        let path = path.replace(env!("CARGO_PKG_VERSION"), "VERSION");
         methods.map(move |method| format!("{} {path}", method.to_uppercase()))
     });
     methods.collect()
