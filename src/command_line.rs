@@ -1,4 +1,4 @@
-//! The commands, with the words that `--help` shows.
+//! The command line: its doc comments are the help texts.
 
 use std::path::PathBuf;
 
@@ -20,24 +20,24 @@ pub struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Count and serve; what `thongke` alone does
+    /// Count and serve; `thongke` alone does the same
     Serve,
-    /// Check the configuration, and whether what it names can be used; 0: yes, perhaps with warnings,
+    /// Check the configuration and everything it names; exit 0: all works, perhaps with warnings,
     /// 1: something doesn't work, 2: the configuration is wrong
     Check,
-    /// Whether a running node counts: exit 0 or 1, for container engines and scripts
+    /// Check that a running node counts: exit 0 or 1, for container engines and scripts
     Health,
-    /// Copy the node's counts into a new file, while it runs or not; the copy is checked
+    /// Copy the counts of a running or stopped node into a new file, and check the copy
     Backup {
         /// The file to write; it must not exist
         file: PathBuf,
     },
-    /// Take over old counts from a CSV file (`period,hits` or `period,page,hits`)
+    /// Import old counts from a CSV file (`period,hits` or `period,page,hits`)
     Import {
         site: SiteId,
         /// The file; `-` reads standard input
         file: PathBuf,
-        /// A name for where the counts come from; importing under it again replaces them
+        /// Name of the import; importing again under the same name replaces its counts
         #[arg(long, value_name = "NAME")]
         source: ImportName,
     },
@@ -46,33 +46,33 @@ pub enum Command {
     /// Show a site's figures as its pages show them
     Figures {
         site: SiteId,
-        /// Write them as JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Show who contributed what to a site's counts
+    /// Show the sources of a site's counts: runs of this node, imports, other nodes
     Sources {
         site: SiteId,
-        /// Write them as a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Show how many hits of a site were not counted, by day and kind: bots, prefetches, repeats
+    /// Show a site's uncounted hits by day and kind: bots, prefetches, repeats
     Bots {
         site: SiteId,
-        /// Write them as a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Compare what the node's file, Redis and the other nodes there know of sites; 0: all agrees,
+    /// Compare the counts in the node's file, in Redis and of other nodes; exit 0: all agree,
     /// 1: something differs
     Verify {
         /// The site; without one, all sites
         site: Option<SiteId>,
-        /// Bring all that the file has to Redis again, and make counters there the sum of their sources
+        /// Publish all counts of the file again, and set each counter in Redis to the sum of its sources
         #[arg(long)]
         repair: bool,
-        /// Write what was found as a JSON object, by site
+        /// Print a JSON object with the findings of each site
         #[arg(long)]
         json: bool,
     },
@@ -83,14 +83,9 @@ pub enum Command {
         #[arg(long, value_name = "NAME", value_parser = import_name)]
         source: ImportName,
     },
-    /// Write what a shell needs to complete this command line
-    Completions { shell: clap_complete::Shell },
-    /// Write the manual pages into a folder
-    #[command(hide = true)]
-    Manual { folder: PathBuf },
 }
 
-/// `NAME`, or `import:NAME` as `sources` shows it.
+/// Parses `NAME`, or `import:NAME` as `sources` shows it.
 fn import_name(text: &str) -> Result<ImportName, crate::counter::source::SourceError> {
     text.strip_prefix("import:").unwrap_or(text).parse()
 }

@@ -18,7 +18,6 @@
 //! redis                   publication of the file's counts, and the other nodes' counts from there
 //! server                  HTTP: the public and the admin listener
 //! web                     the widget script and the demo page
-//! manual                  manual pages and shell completions
 //! metrics                 what a node measures of itself
 //! ```
 //! Dependencies go one way. `counter` does no I/O, reads no clock, waits for nothing, and knows none
@@ -71,7 +70,6 @@ pub mod command_line;
 pub mod config;
 pub mod counter;
 pub mod ledger;
-pub mod manual;
 pub mod metrics;
 pub mod operate;
 pub mod redis;

@@ -1,19 +1,19 @@
-//! Log lines to standard error, and how many of them: that can change while the node runs.
+//! Log lines to standard error; their level of detail can change while the node runs.
 
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::{Registry, reload};
 
 use thongke::config::{Config, LogFormat};
 
-/// Changes what is logged.
+/// Changes the level of detail.
 pub struct Log {
     filter: reload::Handle<EnvFilter, Registry>,
     configured: String,
-    /// Steps beyond what is configured.
-    more: usize,
+    /// Steps beyond the configured filter.
+    steps: usize,
 }
 
-/// What each SIGUSR1 adds.
+/// Filters that SIGUSR1 adds, one at a time.
 const STEPS: [&str; 2] = ["thongke=debug", "thongke=trace"];
 
 impl Log {
@@ -29,27 +29,27 @@ impl Log {
             }
             LogFormat::Json => registry.with(lines.json()).init(),
         }
-        Self { filter: handle, configured: config.log_filter.clone(), more: 0 }
+        Self { filter: handle, configured: config.log_filter.clone(), steps: 0 }
     }
 
-    /// One step more detail, up to all there is.
-    pub fn say_more(&mut self) {
-        self.more = (self.more + 1).min(STEPS.len());
+    /// Adds one step of detail, up to the last.
+    pub fn raise(&mut self) {
+        self.steps = (self.steps + 1).min(STEPS.len());
         self.apply();
     }
 
-    /// As the configuration says again.
-    pub fn say_as_configured(&mut self) {
-        self.more = 0;
+    /// Returns to the configured filter.
+    pub fn reset(&mut self) {
+        self.steps = 0;
         self.apply();
     }
 
     fn apply(&self) {
-        let step = self.more.checked_sub(1).and_then(|step| STEPS.get(step));
+        let step = self.steps.checked_sub(1).and_then(|step| STEPS.get(step));
         let filter = step.map_or_else(|| self.configured.clone(), |step| format!("{},{step}", self.configured));
         match self.filter.reload(EnvFilter::new(&filter)) {
-            Ok(()) => tracing::info!("log lines are now filtered by `{filter}`"),
-            Err(error) => tracing::error!("the log's filter can't be changed: {error}"),
+            Ok(()) => tracing::info!("log filter is now `{filter}`"),
+            Err(error) => tracing::error!("can't change the log filter: {error}"),
         }
     }
 }

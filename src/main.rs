@@ -1,39 +1,31 @@
-//! The program: reads the command line, and runs the command until it is done or told to stop.
+//! The program: parses the command line, loads the configuration, runs the command.
 
 #![forbid(unsafe_code)]
 // A panic would abort the node and every hit in flight; the clock and queues: clippy.toml.
 
 mod log;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Parser as _;
-use thongke::app::{self, Inherited, service_manager};
+use thongke::app::{self, ActivatedSockets, service_manager};
 use thongke::command_line::{Command, CommandLine};
 use thongke::config::{Config, Environment, PublicAddress};
-use thongke::{manual, operate};
+use thongke::operate;
 
 use log::Log;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// A hit allocates a little; this allocator does it in the least time.
+/// The fastest allocator for the small allocations of a hit.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The usage or the configuration is wrong, or a port or directory can't be used.
+/// Exit code for wrong usage, a wrong configuration, or a port or directory that can't be used.
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     let command = command_line.command.unwrap_or(Command::Serve);
-    // These need no configuration, and must work beside a wrong one.
-    match &command {
-        Command::Completions { shell } => return exit(print(&manual::completions(*shell))),
-        Command::Manual { folder } => return exit(manual::write_pages(folder).map_err(anyhow::Error::from)),
-        _ => {}
-    }
     let config = match Config::load(&command_line.flags, &Environment::of_process()) {
         Ok(config) => config,
         Err(error) => {
@@ -46,7 +38,6 @@ fn main() -> ExitCode {
             let log = Log::to_stderr(&config);
             return serve(config, &command_line.flags, log);
         }
-        Command::Completions { .. } | Command::Manual { .. } => Ok(()),
         Command::Check => operate::check(&config),
         Command::Health => operate::health(&config),
         Command::Backup { file } => operate::backup(&config, file),
@@ -60,29 +51,25 @@ fn main() -> ExitCode {
     })
 }
 
-fn print(text: &[u8]) -> anyhow::Result<()> {
-    std::io::stdout().write_all(text).context("can't write to standard output")
-}
-
 fn exit(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("thongke: {}", in_words(&error));
+            eprintln!("thongke: {}", with_causes(&error));
             ExitCode::FAILURE
         }
     }
 }
 
-/// An error with its causes, each said once: some name theirs themselves.
-fn in_words(error: &anyhow::Error) -> String {
+/// The error with its causes. Some errors name their cause themselves; it is not repeated.
+fn with_causes(error: &anyhow::Error) -> String {
     error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |words, cause| {
         if words.contains(&cause) { words } else { format!("{words}: {cause}") }
     })
 }
 
 fn serve(config: Config, flags: &thongke::config::Flags, log: Log) -> ExitCode {
-    // Before anything else: a signal that comes early must end the node well too.
+    // First of all: an early signal must end the node well too.
     let listening = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
         let signals = runtime.block_on(async { Signals::listen() })?;
         Ok((runtime, signals))
@@ -96,10 +83,10 @@ fn serve(config: Config, flags: &thongke::config::Flags, log: Log) -> ExitCode {
     };
     raise_descriptor_limit();
     let (is_demo, path_prefix) = (config.is_demo, config.path_prefix.clone());
-    let running = match Inherited::take().and_then(|inherited| app::start_on(config, &inherited)) {
+    let running = match ActivatedSockets::take().and_then(|sockets| app::start_on(config, &sockets)) {
         Ok(running) => running,
         Err(error) => {
-            eprintln!("thongke: {}", in_words(&error));
+            eprintln!("thongke: {}", with_causes(&error));
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -112,21 +99,21 @@ fn serve(config: Config, flags: &thongke::config::Flags, log: Log) -> ExitCode {
     service_manager::ready(&format!("counting on http://{}{path_prefix}/", running.public_address));
     runtime.block_on(async {
         tokio::select! {
-            () = until_told_to_stop(signals, &running, flags, log) => {}
+            () = run_until_stopped(signals, &running, flags, log) => {}
             () = service_manager::feed_watchdog(&running) => {}
         }
     });
     service_manager::stopping();
-    tracing::info!("stopping: finishing what is in flight");
+    tracing::info!("stopping: finishing open requests");
     running.shutdown();
     ExitCode::SUCCESS
 }
 
-/// Each connection takes a descriptor, and the usual soft limit is from a time of 1,024 of them.
+/// Raises the soft limit to the hard one: each connection takes a descriptor, and the usual limit is 1,024.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Refused only by a sandbox, which then has its reasons.
+    // Only a sandbox refuses this; the node works with fewer connections then.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
@@ -134,8 +121,8 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
-    more: Signal,
-    as_configured: Signal,
+    more_logs: Signal,
+    usual_logs: Signal,
 }
 
 impl Signals {
@@ -144,30 +131,25 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
-            more: signal(SignalKind::user_defined1())?,
-            as_configured: signal(SignalKind::user_defined2())?,
+            more_logs: signal(SignalKind::user_defined1())?,
+            usual_logs: signal(SignalKind::user_defined2())?,
         })
     }
 }
 
 /// Returns at SIGTERM or SIGINT; reads the sites again at SIGHUP; logs more at SIGUSR1, as configured
 /// at SIGUSR2.
-async fn until_told_to_stop(
-    mut signals: Signals,
-    running: &app::Running,
-    flags: &thongke::config::Flags,
-    mut log: Log,
-) {
+async fn run_until_stopped(mut signals: Signals, running: &app::Running, flags: &thongke::config::Flags, mut log: Log) {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
-            _ = signals.more.recv() => {
-                log.say_more();
+            _ = signals.more_logs.recv() => {
+                log.raise();
                 continue;
             }
-            _ = signals.as_configured.recv() => {
-                log.say_as_configured();
+            _ = signals.usual_logs.recv() => {
+                log.reset();
                 continue;
             }
             _ = signals.hangup.recv() => {}
@@ -178,8 +160,8 @@ async fn until_told_to_stop(
             Err(error) => Err(error.into()),
         };
         match reloaded {
-            Ok(()) => tracing::info!("sites read again; other settings need a restart"),
-            Err(error) => tracing::error!("the configuration is left as it was: {}", in_words(&error)),
+            Ok(()) => tracing::info!("sites reloaded; other settings need a restart"),
+            Err(error) => tracing::error!("reload failed, the configuration stays as it was: {}", with_causes(&error)),
         }
         service_manager::ready(&format!("counting on http://{}", running.public_address));
     }

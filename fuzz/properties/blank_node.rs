@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use thongke::bots::{CensusRow, Kind};
+use thongke::bots::{Kind, UncountedRow};
 use thongke::counter::account::{ImportReport, SourceAccount};
 use thongke::counter::csv::Row;
 use thongke::counter::source::ImportName;
@@ -116,7 +116,7 @@ impl Node for BlankNode {
 
     fn note_uncounted(&self, _: &RegisteredSite, _: Day, _: Kind) {}
 
-    fn uncounted(&self, _: &RegisteredSite) -> Vec<CensusRow> {
+    fn uncounted(&self, _: &RegisteredSite) -> Vec<UncountedRow> {
         Vec::new()
     }
 

@@ -1,5 +1,5 @@
-//! What a node does by itself now and then: what is kept no longer goes, page counts and the salts of
-//! visitors' keys, and hits that were not counted are written down.
+//! Regular work of a node: it deletes page counts and visitors' salts that are over, and writes the
+//! numbers of uncounted hits.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use crate::server::ports::Node as _;
 
 use super::Node;
 
-/// Days end at most so long before their pages' counts go.
+/// Longest time between a page count's end and its deletion.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(3_600);
-/// So soon after its time a salt goes.
+/// Longest time between a salt's end and its deletion.
 const VISITORS_INTERVAL: Duration = Duration::from_secs(10);
-/// A crash forgets at most so much of what was not counted.
-const SPARED_INTERVAL: Duration = Duration::from_secs(60);
+/// Longest time of uncounted hits that a crash loses.
+const UNCOUNTED_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Never returns.
 pub async fn run(node: &Node) {
-    futures_util::future::join3(expire_pages(node), forget_visitors(node), keep_spared(node)).await;
+    futures_util::future::join3(expire_pages(node), forget_visitors(node), write_uncounted(node)).await;
 }
 
-/// Looks through all sites again and again.
+/// Goes through all sites, again and again.
 async fn expire_pages(node: &Node) {
     loop {
         for site in node.sites().iter() {
@@ -45,9 +45,9 @@ async fn forget_visitors(node: &Node) {
     }
 }
 
-async fn keep_spared(node: &Node) {
+async fn write_uncounted(node: &Node) {
     loop {
-        tokio::time::sleep(SPARED_INTERVAL).await;
-        node.write_spared();
+        tokio::time::sleep(UNCOUNTED_INTERVAL).await;
+        node.write_uncounted();
     }
 }

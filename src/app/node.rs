@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 
-use crate::bots::{CensusRow, Kind as SparedKind};
+use crate::bots::{Kind as UncountedKind, UncountedRow};
 use crate::change_feed::ChangeFeed;
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
@@ -19,7 +19,7 @@ use crate::redis::{self, Publication};
 use crate::server;
 use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
 
-use super::spared::Spared;
+use super::uncounted::UncountedFile;
 
 /// A counting node.
 pub struct Node {
@@ -27,13 +27,13 @@ pub struct Node {
     sites: RwLock<Arc<Sites>>,
     /// Set once, at start, where Redis is configured.
     publication: OnceLock<Publication>,
-    spared: Spared,
+    uncounted: UncountedFile,
     now: fn() -> DateTime<Utc>,
 }
 
 impl Node {
-    pub fn new(ledger: Ledger, sites: Sites, spared: Spared, now: fn() -> DateTime<Utc>) -> Self {
-        Self { ledger, sites: RwLock::new(Arc::new(sites)), publication: OnceLock::new(), spared, now }
+    pub fn new(ledger: Ledger, sites: Sites, uncounted: UncountedFile, now: fn() -> DateTime<Utc>) -> Self {
+        Self { ledger, sites: RwLock::new(Arc::new(sites)), publication: OnceLock::new(), uncounted, now }
     }
 
     pub fn ledger(&self) -> &Ledger {
@@ -45,8 +45,8 @@ impl Node {
     }
 
     /// Writes down which hits were not counted, where any have come.
-    pub fn write_spared(&self) {
-        self.spared.write_changes();
+    pub fn write_uncounted(&self) {
+        self.uncounted.write_changes();
     }
 
     pub fn publish_through(&self, publication: Publication) {
@@ -311,12 +311,12 @@ impl server::ports::Node for Node {
         }
     }
 
-    fn note_uncounted(&self, site: &RegisteredSite, day: Day, kind: SparedKind) {
-        self.spared.note(&site.site.id, day, kind);
+    fn note_uncounted(&self, site: &RegisteredSite, day: Day, kind: UncountedKind) {
+        self.uncounted.note(&site.site.id, day, kind);
     }
 
-    fn uncounted(&self, site: &RegisteredSite) -> Vec<CensusRow> {
-        self.spared.rows(&site.site.id)
+    fn uncounted(&self, site: &RegisteredSite) -> Vec<UncountedRow> {
+        self.uncounted.rows(&site.site.id)
     }
 
     fn readiness(&self) -> Readiness {

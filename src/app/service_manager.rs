@@ -1,4 +1,4 @@
-//! What systemd is told of this process, where it asks (`Type=notify`); without systemd, nothing.
+//! Notifications to systemd (`Type=notify`); without systemd, nothing happens.
 
 use std::time::Duration;
 
@@ -6,39 +6,39 @@ use sd_notify::NotifyState;
 
 use super::Running;
 
-/// The node counts.
+/// Reports that the node counts.
 pub fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The configuration is being read again; `ready` follows.
+/// Reports that the configuration is being read again; `ready` follows.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!("systemd is not told of the reload: {error}"),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!("can't notify systemd of the reload: {error}"),
     }
 }
 
 pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
-/// Tells the watchdog that the node lives, as often as it wants and as long as it is so; never returns.
+/// Feeds systemd's watchdog while all threads answer; never returns.
 pub async fn feed_watchdog(running: &Running) {
     let Some(timeout) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
-    // Three chances before the process is killed: a machine that stutters is no reason.
+    // Three chances before the process is killed: a slow machine is no reason.
     let interval = (timeout / 3).max(Duration::from_millis(1));
     loop {
         match tokio::time::timeout(interval, running.lives()).await {
-            Ok(()) => tell(&[NotifyState::Watchdog]),
+            Ok(()) => notify(&[NotifyState::Watchdog]),
             Err(_) => tracing::error!("a thread of this process has not answered for {interval:?}"),
         }
         tokio::time::sleep(interval).await;
     }
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!("systemd can't be told how this process is: {error}");
+        tracing::warn!("can't notify systemd: {error}");
     }
 }

@@ -1,10 +1,9 @@
-//! What tells a program's User-Agent from a person's browser's where no list knows its name.
+//! Recognition of a program's User-Agent that is in no list.
 
 use regex::bytes::Regex;
 
-/// Browsers, engines, systems, and makers of devices, old phones' among them, as patterns. A text in
-/// which none is found is a program's: no browser calls itself by something else alone. `Mozilla`
-/// is not among them, since everyone claims to be that.
+/// Patterns of browsers, engines, systems and makers of devices. A User-Agent with none of them is a
+/// program's. `Mozilla` is missing since every program claims it.
 #[rustfmt::skip]
 const NAMES: &[&str] = &[
     // Browsers and engines.
@@ -26,14 +25,13 @@ const NAMES: &[&str] = &[
     "danger hiptop", "polycom", "ps vita", "wininet", "winhttp", "frontpage", "idsc/", "gogg", "alamofire",
 ];
 
-/// How browsers' texts begin; those of old phones begin otherwise, but hold no `PROGRAM`.
+/// Beginning of a browser's User-Agent. Old phones begin otherwise, but hold no `PROGRAM`.
 const BROWSER: &str = r"(?i)^\W*(?:user-?agent:? ?)?(?:mozilla|opera)";
 
-/// Words for what programs do, and for what they are written in.
+/// Words for a program's purpose or its language.
 const PROGRAM: &str = r"(?i)crawl|download|extract|feed|grab|harvest|http|index|\blib|mirror|monitor|perl|python|ruby|scan|site|url|valid|check";
 
-/// Who is to be told if it is a nuisance: a host's name or a mailbox. Not one within a longer name, since
-/// browsers' extras hold such.
+/// A contact: a host's name or a mailbox. Not within a longer name, since browsers' extras hold such.
 const ADDRESS: &str = r"(?i)(?:^|[ (+,])(?:www\.[a-z]|[a-z0-9-]{3,}\.(?:com|org|net|io|de|fr|ru|co|info|eu)(?:[ ),]|$))|[\w.]@[a-z][\w-]*\.[a-z]";
 
 #[derive(Debug)]

@@ -1,11 +1,11 @@
-//! What a page view can be other than a reader's new one.
+//! Kinds of uncounted hits.
 
 use serde::Serialize;
 
-/// What the answer and the metrics call hits of most kinds.
+/// Result of most kinds in answers and metrics.
 pub const BOT: &str = "bot";
 
-/// Why a hit is not counted. Kinds that several patterns name are told apart in this order.
+/// The reason why a hit is not counted. If several patterns match, the first in this order wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -21,17 +21,17 @@ pub enum Kind {
     Scanner,
     BrowserAutomation,
     HttpLibrary,
-    /// By the list that names no kinds.
+    /// From the list that names no kinds.
     Other,
-    /// By the bearing of its User-Agent: it names no browser, device or system, or says what programs say.
+    /// The User-Agent names no browser, device or system, or holds a program's words.
     NoBrowser,
     /// No User-Agent, or an empty one.
     NoUserAgent,
-    /// The beacon's address was opened as if it were a page.
+    /// The beacon's URL was opened as a page.
     Navigation,
-    /// The script says that a program steers the browser.
+    /// The script reports that a program steers the browser.
     Webdriver,
-    /// Fetched ahead, by a browser that may never show it.
+    /// The browser fetched the page ahead and may never show it.
     Prefetch,
     /// A visitor's reload.
     Repeat,
@@ -88,7 +88,7 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// What the answer and the metrics call it.
+    /// The result in answers and metrics.
     pub fn result(self) -> &'static str {
         match self {
             Self::Prefetch => "prefetch",
@@ -97,7 +97,7 @@ impl Kind {
         }
     }
 
-    /// Whether it is what a developer tries a page or an interface with.
+    /// True for tools with which developers try a page or an interface.
     pub fn is_tool(self) -> bool {
         matches!(
             self,

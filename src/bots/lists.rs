@@ -1,4 +1,4 @@
-//! Bots by their User-Agent, as public lists know them.
+//! Recognition of bots by public lists of User-Agents.
 //!
 //! Nine patterns in ten are plain texts, which one automaton finds in a single pass; the others go
 //! to the linear regex engine. So no User-Agent can make a question slow, and it is cut first. What
@@ -15,13 +15,13 @@ use regex_syntax::hir::{HirKind, Look};
 use super::Kind;
 use super::browser::Bearing;
 
-/// By line: kind, `i` where case doesn't matter, pattern.
+/// A line each: kind, `i` if case doesn't matter, pattern.
 const LISTS: &str = include_str!("lists.tsv");
 
 /// More than any browser's; what stands beyond it is not read.
 pub const USER_AGENT_BYTES_MAX: usize = 512;
 
-/// People's browsers of which a part reads like a bot: that part is left out.
+/// Parts of people's User-Agents that look like a bot's name; they are left out.
 const NO_BOTS: &str = r"(?i)\bcu-?bot(?:[ _/-]|\b)";
 
 /// A regex's memory limit.
@@ -30,7 +30,7 @@ const BYTES_MAX: usize = 8 << 20;
 #[derive(Debug)]
 pub struct Lists {
     texts: AhoCorasick,
-    /// Of each of `texts`.
+    /// Readings of `texts`, in the same order.
     readings: Vec<Reading>,
     /// One of all that are no plain texts, in the order of `kinds`.
     patterns: RegexSet,
@@ -39,7 +39,7 @@ pub struct Lists {
     bearing: Bearing,
 }
 
-/// A plain text, and how it is meant.
+/// A plain text with its meaning.
 #[derive(Debug)]
 struct Reading {
     text: Box<[u8]>,
@@ -57,7 +57,7 @@ struct Row {
 static LISTS_COMPILED: LazyLock<Lists> = LazyLock::new(Lists::compile);
 
 impl Lists {
-    /// The lists of this program, compiled by whoever asks first.
+    /// The program's lists, compiled at the first call.
     pub fn get() -> &'static Self {
         &LISTS_COMPILED
     }
@@ -88,7 +88,7 @@ impl Lists {
         }
     }
 
-    /// Whose (not empty) User-Agent it is; none: a reader's, as far as the lists know.
+    /// The kind of a User-Agent that is not empty; None for a reader's.
     pub fn recognise(&self, user_agent: &str) -> Option<Kind> {
         let text = self.no_bots.replace_all(cut(user_agent).as_bytes(), &b""[..]);
         let by_text = self.texts.find_overlapping_iter(&*text).filter_map(|found| {
@@ -128,7 +128,7 @@ fn rows() -> impl Iterator<Item = Row> {
     })
 }
 
-/// As much of a User-Agent as is looked at.
+/// The beginning of a User-Agent that the lists read.
 pub fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(USER_AGENT_BYTES_MAX)).unwrap_or_default()
 }

@@ -1,13 +1,12 @@
-//! Hits that are no reader's: how they are recognised, and how many of which kind there were.
+//! Bots and other uncounted hits: the lists of User-Agents, the kinds, and the numbers by kind.
 //!
-//! Pure: no I/O, no clock. What a request says of itself is `server`'s to read; it then names a
-//! [`Kind`] all the same.
+//! Pure: no I/O, no clock. `server` reads the request's other signs, and names a [`Kind`] for them too.
 
 mod browser;
-mod census;
 mod kind;
 mod lists;
+mod uncounted;
 
-pub use census::{CENSUS_FILE, Census, CensusRow};
 pub use kind::{BOT, Kind};
 pub use lists::{Lists, cut};
+pub use uncounted::{UNCOUNTED_FILE, Uncounted, UncountedRow};

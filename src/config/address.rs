@@ -4,11 +4,11 @@ use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
-/// Where the public listener listens.
+/// The public listener's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublicAddress {
     Tcp(SocketAddr),
-    /// For a proxy on this machine.
+    /// Path of a socket for a proxy on this machine.
     Unix(PathBuf),
 }
 
@@ -22,12 +22,12 @@ impl fmt::Display for PublicAddress {
 }
 
 const UNIX: &str = "unix:";
-/// What the kernel takes.
+/// Longest path that the kernel takes.
 const UNIX_PATH_BYTES_MAX: usize = 107;
 
 const EXPECTED: &str = "expected an address and a port such as `127.0.0.1:8080` or `[::]:8080`";
 
-/// Whether `text` is written as an address and a port; else what is wrong and would be right.
+/// Checks that `text` is written as an address and a port; fails with what would be right.
 pub fn check(text: &str) -> Result<(), String> {
     if text.parse::<SocketAddr>().is_ok() {
         return Ok(());
@@ -48,7 +48,7 @@ pub fn check(text: &str) -> Result<(), String> {
     }
 }
 
-/// Likewise, or as a unix socket.
+/// Checks an address and a port, or a unix socket.
 pub fn check_public(text: &str) -> Result<(), String> {
     let Some(path) = text.strip_prefix(UNIX) else { return check(text) };
     if !Path::new(path).is_absolute() || path.ends_with('/') {
@@ -75,12 +75,12 @@ pub fn resolve(text: &str) -> Result<SocketAddr, String> {
     addresses.next().ok_or_else(|| format!("is a name that has no address; {EXPECTED}"))
 }
 
-/// Whether a connection to one could reach the other.
+/// True if a connection to one could reach the other.
 pub fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
 }
 
-/// Whether only this machine can reach it.
+/// True if only this machine can reach it.
 pub fn is_of_this_machine(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }

@@ -1,34 +1,42 @@
-//! The environment variables that thongke knows.
+//! Environment variables.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use clap::Args as _;
+
+use super::flags::Flags;
 use super::problem::Problems;
 use super::suggest;
 
 const PREFIX: &str = "THONGKE_";
-const KNOWN: [&str; 8] = [
-    "THONGKE_CONFIG",
-    "THONGKE_LISTEN",
-    "THONGKE_ADMIN_LISTEN",
-    "THONGKE_ADMIN_OPEN",
-    "THONGKE_DATA_DIR",
-    "THONGKE_REDIS",
-    "THONGKE_LOG_FORMAT",
-    "THONGKE_LOG",
-];
+
+/// Variables without a flag: keys of the file, and the filter of log lines.
+const WITHOUT_FLAG: [&str; 2] = ["admin_open", "log"];
+
+/// The variable that stands for a flag or a key.
+pub fn variable_of(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_uppercase())
+}
+
+/// The variables that thongke reads: one for each flag, and those without.
+pub fn variables() -> Vec<String> {
+    let flags = Flags::augment_args(clap::Command::default());
+    let keys = flags.get_arguments().map(|flag| flag.get_id().as_str()).chain(WITHOUT_FLAG);
+    keys.map(variable_of).collect()
+}
 
 /// All variables that begin with `THONGKE_`.
 #[derive(Debug, Clone, Default)]
 pub struct Environment(BTreeMap<String, OsString>);
 
 impl Environment {
-    /// This process's.
+    /// The environment of this process.
     pub fn of_process() -> Self {
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect()
     }
 
-    /// A variable that means nothing when it is empty: then it is a mistake.
+    /// A variable that must not be empty.
     pub fn get(&self, name: &str, problems: &mut Problems) -> Option<String> {
         let value = self.get_or_empty(name, problems)?;
         if value.is_empty() {
@@ -38,7 +46,7 @@ impl Environment {
         Some(value)
     }
 
-    /// A variable that says yes or no.
+    /// A variable that is `true` or `false`.
     pub fn get_boolean(&self, name: &str, problems: &mut Problems) -> Option<bool> {
         let text = self.get(name, problems)?;
         let value = text.parse().ok();
@@ -48,7 +56,7 @@ impl Environment {
         value
     }
 
-    /// A variable that says something when it is empty.
+    /// A variable that may be empty.
     pub fn get_or_empty(&self, name: &str, problems: &mut Problems) -> Option<String> {
         match self.0.get(name)?.clone().into_string() {
             Ok(value) => Some(value),
@@ -59,11 +67,13 @@ impl Environment {
         }
     }
 
-    /// Notes variables that would have no effect: most are misspelt.
+    /// Notes variables without effect: most are misspelt.
     pub fn refuse_unknown(&self, problems: &mut Problems) {
-        for name in self.0.keys().filter(|name| !KNOWN.contains(&name.as_str()) && !is_of_a_service(name)) {
+        let variables = variables();
+        let known: Vec<_> = variables.iter().map(String::as_str).collect();
+        for name in self.0.keys().filter(|name| !known.contains(&name.as_str()) && !is_of_a_service(name)) {
             let shown: String = name.chars().take(80).collect();
-            problems.add(format!("unknown environment variable {shown}; {}", suggest::nearest_or_all(name, &KNOWN)));
+            problems.add(format!("unknown environment variable {shown}; {}", suggest::nearest_or_all(name, &known)));
         }
     }
 }
@@ -74,7 +84,7 @@ impl FromIterator<(String, OsString)> for Environment {
     }
 }
 
-/// Kubernetes sets these for every service whose name begins with `thongke`, wanted or not:
+/// True for a variable that Kubernetes sets for each service whose name begins with `thongke`:
 /// `…_SERVICE_HOST`, `…_SERVICE_PORT`, `…_SERVICE_PORT_NAME`, `…_PORT`, `…_PORT_8080_TCP…`.
 fn is_of_a_service(name: &str) -> bool {
     // The service may be called `thongke` itself.

@@ -1,57 +1,58 @@
-//! The TOML file.
+//! The TOML file: the keys that serde reads, and their checked values.
 
 use std::io::ErrorKind;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::limits::{self, Limits};
-use super::network::{self, TrustedProxies, UNIX_SOCKET};
-use super::problem::{Findings, Place, Problems};
-use super::reader::{Reader, Text};
+use super::limits::{Limits, RawLimits};
+use super::network::{ForwardedField, Proxy, TrustedProxies};
+use super::problem::{Faults, Place, Problems};
 use super::secret::{self, RedisUrl, Secret};
-use super::{address, identity, site, suggest, syntax};
+use super::site::{RawSite, RawSites};
+use super::value::{Field, List, Value, keys_of};
+use super::{address, site, suggest};
 use crate::counter::Site;
 use crate::redis::Identity;
 
-/// Keys that name files which are secret.
-const SECRET_FILES: [&str; 4] = ["redis_password_file", identity::KEY, "admin_token_file", "admin_read_token_file"];
+/// The keys at the top of the file.
+#[derive(Deserialize)]
+struct RawFile {
+    listen: Option<Field<RawAddress>>,
+    admin_listen: Option<Field<RawAddress>>,
+    data_dir: Option<Field<String>>,
+    redis: Option<Field<List<RedisAddress>>>,
+    redis_password_file: Option<Field<String>>,
+    redis_tls_certificate_file: Option<Field<String>>,
+    redis_tls_key_file: Option<Field<String>>,
+    redis_prefix: Option<Field<String>>,
+    redis_allow_eviction: Option<Field<bool>>,
+    admin_token_file: Option<Field<String>>,
+    admin_read_token_file: Option<Field<String>>,
+    admin_open: Option<Field<bool>>,
+    path_prefix: Option<Field<String>>,
+    trusted_proxies: Option<Field<List<Proxy>>>,
+    trusted_proxies_field: Option<Field<ForwardedField>>,
+    sites: Option<Field<RawSites>>,
+    limits: Option<Field<RawLimits>>,
+}
 
-const KEYS: [&str; 17] = [
-    "listen",
-    "admin_listen",
-    "data_dir",
-    "redis",
-    "redis_password_file",
-    identity::CERTIFICATE,
-    identity::KEY,
-    "redis_prefix",
-    "redis_allow_eviction",
-    "admin_token_file",
-    "admin_read_token_file",
-    "admin_open",
-    "path_prefix",
-    "trusted_proxies",
-    "trusted_proxies_field",
-    "sites",
-    "limits",
-];
-
-/// A value, and where it stands.
+/// A value, and its place in the file.
 #[derive(Debug)]
 pub struct Placed<T> {
     pub value: T,
     pub place: Place,
 }
 
-/// The file's keys, each checked for what can be checked by itself.
+/// The file's settings, each checked for what can be checked by itself.
 #[derive(Debug, Default)]
 pub struct File {
     pub listen: Option<Placed<String>>,
     pub admin_listen: Option<Placed<String>>,
     pub data_dir: Option<PathBuf>,
-    pub redis: Option<Placed<Vec<String>>>,
+    pub redis: Vec<RedisUrl>,
     pub redis_password: Option<Secret>,
     pub redis_identity: Option<Identity>,
     pub redis_prefix: Option<String>,
@@ -63,20 +64,25 @@ pub struct File {
     pub trusted_proxies: TrustedProxies,
     pub limits: Limits,
     pub sites: Vec<Site>,
-    /// Those of the files with secrets that every user of the machine may read.
-    pub secrets_for_all: Vec<PathBuf>,
+    /// Files with secrets that every user of the machine may read.
+    pub exposed_secret_files: Vec<PathBuf>,
 }
 
-/// Reads the file, and notes all that is wrong with it.
+/// Keys of the three kinds of table: top of the file, a site, limits.
+pub fn keys() -> [(&'static str, &'static [&'static str]); 3] {
+    [("", keys_of::<RawFile>()), ("sites", keys_of::<RawSite>()), ("limits", keys_of::<RawLimits>())]
+}
+
+/// Reads the file, and notes all faults.
 pub fn read(path: &Path, problems: &mut Problems) -> File {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
-            let what = match error.kind() {
+            let reason = match error.kind() {
                 ErrorKind::IsADirectory => "it is a folder; expected a file such as `thongke.toml` in it".to_owned(),
                 _ => error.to_string(),
             };
-            problems.add(format!("can't read the configuration {}: {what}", path.display()));
+            problems.add(format!("can't read the configuration {}: {reason}", path.display()));
             return File::default();
         }
     };
@@ -89,188 +95,283 @@ pub fn read(path: &Path, problems: &mut Problems) -> File {
             return File::default();
         }
     };
-    let mut findings = Findings::new(path, text);
-    let file = parse(path, text, &mut findings);
-    findings.into_problems(problems);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut broken_line = None;
+    for error in &errors {
+        let at = error.span().unwrap_or_default().start;
+        let line = text.get(..at).unwrap_or_default().matches('\n').count();
+        // Further errors of a line follow from its first.
+        if broken_line.replace(line) == Some(line) {
+            continue;
+        }
+        problems.add_at(Place::of(path, text, at), syntax_problem(text, at, error.message()));
+    }
+    // The other lines may mean something else once these are right.
+    if !errors.is_empty() {
+        return File::default();
+    }
+    let mut faults = unknown_keys(table.get_ref());
+    let mut found = Faults::default();
+    let file = match RawFile::deserialize(toml::de::Deserializer::from(table)) {
+        Ok(raw) => raw.check(path, text, &mut found),
+        // Not reached: a field that can't be read holds the reason.
+        Err(error) => {
+            found.wrong(&error.span().unwrap_or_default(), error.message());
+            File::default()
+        }
+    };
+    faults.append(found);
+    faults.into_problems(path, text, problems);
     file
 }
 
-fn parse(path: &Path, text: &str, findings: &mut Findings<'_>) -> File {
-    let (table, errors) = DeTable::parse_recoverable(text);
-    let rest_is_sound = syntax::note(&errors, findings);
-    if !rest_is_sound {
-        return File::default();
+/// The parser's message, with a hint for the commonest slips.
+fn syntax_problem(text: &str, at: usize, message: &str) -> String {
+    let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
+    let line = text.get(start..).unwrap_or_default().lines().next().unwrap_or_default();
+    // Never the value: it may be a secret.
+    let key = line.split([':', '=', ' ']).next().unwrap_or_default();
+    let after_key = line.get(key.len()..).unwrap_or_default().trim_start();
+    let value = after_key.strip_prefix('=').unwrap_or_default().split('#').next().unwrap_or_default().trim();
+    let hint = match value.to_ascii_lowercase().as_str() {
+        _ if line.starts_with('[') => None,
+        _ if !after_key.starts_with('=') => Some(format!("`{key} = …`")),
+        "" => Some("a value after `=`, or no such line".to_owned()),
+        "yes" | "on" | "true" => Some("`true`, in lower case".to_owned()),
+        "no" | "off" | "false" => Some("`false`, in lower case".to_owned()),
+        word if !word.starts_with(['"', '\'', '[', '{']) => Some(format!("text in straight quotes: `{key} = \"…\"`")),
+        _ if value.contains('\\') => Some(format!("text with a backslash in single quotes: `{key} = '…'`")),
+        _ => None,
+    };
+    match hint {
+        Some(hint) => format!("{message}; expected for example {hint}"),
+        None => message.to_owned(),
     }
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut reader = Reader::new(table.get_ref(), findings);
-    reader.refuse_unknown(&KEYS, |key, value| match value {
+}
+
+/// Notes each key that nothing reads.
+fn unknown_keys(root: &DeTable<'_>) -> Faults {
+    let mut faults = Faults::default();
+    let mut check = |table: &DeTable<'_>, known: &[&str], explain: &dyn Fn(&str, &DeValue<'_>) -> String| {
+        for (key, value) in table {
+            if !known.contains(&key.get_ref().as_ref()) {
+                let shown: String = key.get_ref().chars().take(80).collect();
+                let reason = explain(key.get_ref(), value.get_ref());
+                faults.wrong(&key.span(), format!("unknown key `{shown}`; {reason}"));
+            }
+        }
+    };
+    let (root_keys, site_keys, limit_keys) = (keys_of::<RawFile>(), keys_of::<RawSite>(), keys_of::<RawLimits>());
+    check(root, root_keys, &|key, value| match value {
         DeValue::Table(_) => match suggest::nearest(key, ["sites", "limits"]) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("a site's table begins with `[sites.{key}]`"),
         },
-        _ if site::KEYS.contains(&key) => {
+        _ if site_keys.contains(&key) => {
             "it belongs to a site: put it below a line such as `[sites.my-portal]`".to_owned()
         }
-        _ => suggest::nearest_or_all(key, &KEYS),
+        _ => suggest::nearest_or_all(key, root_keys),
     });
-    File {
-        listen: listen(&mut reader, "listen", table.get_ref()),
-        admin_listen: listen(&mut reader, "admin_listen", table.get_ref()),
-        data_dir: data_dir(&mut reader, folder),
-        redis: redis(&mut reader),
-        redis_password: secret_file(&mut reader, "redis_password_file", folder),
-        redis_identity: identity::read(&mut reader, folder),
-        redis_prefix: redis_prefix(&mut reader),
-        redis_allow_eviction: reader.boolean("redis_allow_eviction").unwrap_or(false),
-        admin_token: secret_file(&mut reader, "admin_token_file", folder),
-        admin_read_token: read_token(&mut reader, folder, table.get_ref()),
-        admin_open: reader.boolean("admin_open").unwrap_or(false),
-        path_prefix: path_prefix(&mut reader),
-        trusted_proxies: trusted_proxies(&mut reader),
-        limits: limits::read(&mut reader),
-        sites: sites(&mut reader, table.get_ref()),
-        secrets_for_all: secrets_for_all(path, table.get_ref()),
+    let table_of = |key: &str| root.get(key).and_then(|value| value.get_ref().as_table());
+    if let Some(limits) = table_of("limits") {
+        check(limits, limit_keys, &|key, _| suggest::nearest_or_all(key, limit_keys));
     }
-}
-
-fn secrets_for_all(path: &Path, table: &DeTable<'_>) -> Vec<PathBuf> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let named = SECRET_FILES.iter().filter_map(|key| table.get(*key)?.get_ref().as_str().map(|text| folder.join(text)));
-    let addresses = table.get("redis").and_then(|value| value.get_ref().as_array());
-    let mut addresses = addresses.into_iter().flatten().filter_map(|address| address.get_ref().as_str());
-    let own = addresses.any(|address| RedisUrl::new(address).has_password()).then(|| path.to_owned());
-    named.chain(own).filter(|file| secret::is_for_all(file)).collect()
-}
-
-fn listen(reader: &mut Reader<'_, '_, '_>, key: &str, table: &DeTable<'_>) -> Option<Placed<String>> {
-    // A bare port is what most people try first.
-    let port = table.get(key).and_then(|value| value.get_ref().as_integer()).map(ToString::to_string);
-    let port = port.filter(|port| port.parse::<u16>().is_ok());
-    let default = if key == "listen" { "8080" } else { "8081" };
-    let example = format!("\"127.0.0.1:{}\"", port.as_deref().unwrap_or(default));
-    let Text { text, span } = reader.string(key, &example)?;
-    let checked = if key == "listen" { address::check_public(text) } else { address::check(text) };
-    if let Err(reason) = checked {
-        reader.findings().wrong(&span, format!("{key} `{text}` {reason}"));
-        return None;
-    }
-    Some(Placed { value: text.to_owned(), place: reader.findings().place(&span) })
-}
-
-fn data_dir(reader: &mut Reader<'_, '_, '_>, folder: &Path) -> Option<PathBuf> {
-    let Text { text, span } = reader.string("data_dir", r#""/var/lib/thongke""#)?;
-    if text.is_empty() {
-        reader.findings().wrong(&span, "data_dir is empty; expected a folder, such as `/var/lib/thongke`");
-        return None;
-    }
-    Some(folder.join(text))
-}
-
-fn redis(reader: &mut Reader<'_, '_, '_>) -> Option<Placed<Vec<String>>> {
-    let addresses = reader.strings("redis", r#"["redis://127.0.0.1:6379"]"#)?;
-    let mut all_are_right = true;
-    for Text { text, span } in &addresses.texts {
-        if let Err(error) = crate::redis::parse(&[(*text).to_owned()], None) {
-            reader.findings().wrong(span, format!("the Redis address {error}"));
-            all_are_right = false;
-        }
-    }
-    let value: Vec<_> = addresses.texts.iter().map(|address| address.text.to_owned()).collect();
-    if all_are_right
-        && !value.is_empty()
-        && let Err(error) = crate::redis::parse(&value, None)
-    {
-        reader.findings().wrong(&addresses.span, format!("the Redis address {error}"));
-    }
-    Some(Placed { value, place: reader.findings().place(&addresses.span) })
-}
-
-fn redis_prefix(reader: &mut Reader<'_, '_, '_>) -> Option<String> {
-    let Text { text, span } = reader.string("redis_prefix", r#""thongke""#)?;
-    if text.is_empty() || text.contains(['{', '}']) {
-        let reason = format!(
-            "redis_prefix is `{text}`; expected a name such as `thongke`, neither empty nor with braces, which mark a key's slot"
-        );
-        reader.findings().wrong(&span, reason);
-    }
-    Some(text.to_owned())
-}
-
-fn secret_file(reader: &mut Reader<'_, '_, '_>, key: &str, folder: &Path) -> Option<Secret> {
-    let Text { text, span } = reader.string(key, r#""/etc/thongke/secret""#)?;
-    if text.is_empty() {
-        reader.findings().wrong(&span, format!("{key} is empty; expected a file, or no such line"));
-        return None;
-    }
-    match secret::read(&folder.join(text)) {
-        Ok(secret) => Some(secret),
-        Err(reason) => {
-            reader.findings().wrong(&span, format!("{key}: {reason}"));
-            None
-        }
-    }
-}
-
-fn read_token(reader: &mut Reader<'_, '_, '_>, folder: &Path, table: &DeTable<'_>) -> Option<Secret> {
-    const KEY: &str = "admin_read_token_file";
-    let secret = secret_file(reader, KEY, folder)?;
-    if !table.contains_key("admin_token_file")
-        && let Some(Text { span, .. }) = reader.string(KEY, "")
-    {
-        reader
-            .findings()
-            .wrong(&span, "admin_read_token_file is only for reading; admin_token_file must say who may do more");
-    }
-    Some(secret)
-}
-
-fn path_prefix(reader: &mut Reader<'_, '_, '_>) -> String {
-    let Some(Text { text, span }) = reader.string("path_prefix", r#""/tk""#) else { return String::new() };
-    let is_right =
-        text.is_empty() || (text.starts_with('/') && !text.ends_with('/') && !text.contains(['?', '#', ' ']));
-    if !is_right {
-        let inner = text.split(['?', '#', ' ']).next().unwrap_or_default().trim_matches('/');
-        let meant = if inner.is_empty() { String::new() } else { format!("; did you mean `/{inner}`?") };
-        let reason = format!(
-            "path_prefix is `{text}`; expected nothing, or a path such as `/tk` with a slash before it and none after it{meant}"
-        );
-        reader.findings().wrong(&span, reason);
-    }
-    text.to_owned()
-}
-
-fn trusted_proxies(reader: &mut Reader<'_, '_, '_>) -> TrustedProxies {
-    let mut trusted = TrustedProxies::default();
-    if let Some(proxies) = reader.strings("trusted_proxies", r#"["10.0.0.0/8"]"#) {
-        for Text { text, span } in &proxies.texts {
-            match network::parse(text) {
-                _ if *text == UNIX_SOCKET => trusted.unix_socket = true,
-                Ok(network) => trusted.networks.push(network),
-                Err(reason) => reader.findings().wrong(span, format!("trusted_proxies: `{text}` {reason}")),
+    for (id, site) in table_of("sites").into_iter().flatten() {
+        let Some(site) = site.get_ref().as_table() else { continue };
+        check(site, site_keys, &|key, value| match value {
+            DeValue::Table(_) if suggest::nearest(key, site_keys.iter().copied()).is_none() => {
+                let joined = suggest::site_id(&format!("{}-{key}", id.get_ref())).unwrap_or_default();
+                format!("a site id has no dots: `[sites.{joined}]`?")
             }
-        }
+            _ if root_keys.contains(&key) => {
+                "it is not a site's: put it at the top of the file, above the first line in brackets".to_owned()
+            }
+            _ => suggest::nearest_or_all(key, site_keys),
+        });
     }
-    if let Some(Text { text, span }) = reader.string("trusted_proxies_field", r#""X-Forwarded-For""#) {
-        match network::parse_field(text) {
-            Ok(field) => trusted.field = field,
-            Err(reason) => reader.findings().wrong(&span, format!("trusted_proxies_field: `{text}` {reason}")),
-        }
-    }
-    trusted
+    faults
 }
 
-fn sites(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>) -> Vec<Site> {
-    let lacks = "there is no site; add one as `[sites.my-portal]` with its `origins`";
-    let Some((sites, span)) = reader.table("sites", "[sites.my-portal]") else {
-        if !table.contains_key("sites") {
-            // At the end, where one is added.
-            let end = reader.findings().text().trim_end().len();
-            reader.findings().missing(&Range { start: end, end }, lacks);
+impl RawFile {
+    fn check(self, path: &Path, text: &str, faults: &mut Faults) -> File {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut secrets = SecretFiles { folder, exposed: Vec::new() };
+        let listen = |field, check: fn(&str) -> Result<(), String>, faults: &mut Faults| {
+            let (span, RawAddress(address)) = parts(faults.spanned(field)?);
+            match check(&address) {
+                Ok(()) => Some(Placed { value: address, place: Place::of(path, text, span.start) }),
+                Err(reason) => {
+                    faults.wrong(&span, format!("`{address}` {reason}"));
+                    None
+                }
+            }
+        };
+        let file = File {
+            listen: listen(self.listen, address::check_public, faults),
+            admin_listen: listen(self.admin_listen, address::check, faults),
+            data_dir: file_name(self.data_dir, faults).map(|name| folder.join(name.get_ref())),
+            redis: redis(self.redis, faults),
+            redis_password: secrets.read(self.redis_password_file, faults),
+            redis_identity: secrets.identity(self.redis_tls_certificate_file, self.redis_tls_key_file, faults),
+            redis_prefix: redis_prefix(self.redis_prefix, faults),
+            redis_allow_eviction: faults.take(self.redis_allow_eviction).unwrap_or_default(),
+            admin_read_token: match (&self.admin_token_file, self.admin_read_token_file) {
+                (None, Some(Field(read))) => {
+                    faults.wrong(&read.span(), "it grants reading only; set admin_token_file as well");
+                    None
+                }
+                (_, field) => secrets.read(field, faults),
+            },
+            admin_token: secrets.read(self.admin_token_file, faults),
+            admin_open: faults.take(self.admin_open).unwrap_or_default(),
+            path_prefix: path_prefix(self.path_prefix, faults),
+            trusted_proxies: TrustedProxies::new(
+                faults.list(self.trusted_proxies).map(Spanned::into_inner).unwrap_or_default(),
+                faults.take(self.trusted_proxies_field).unwrap_or_default(),
+            ),
+            limits: faults.take(self.limits).map(|raw| raw.check(faults)).unwrap_or_default(),
+            sites: site::check(self.sites, text.trim_end().len(), faults),
+            exposed_secret_files: Vec::new(),
+        };
+        if file.redis.iter().any(RedisUrl::has_password) {
+            secrets.note_if_exposed(path.to_owned());
         }
-        return Vec::new();
-    };
-    if sites.is_empty() {
-        reader.findings().missing(&span, lacks);
+        File { exposed_secret_files: secrets.exposed, ..file }
     }
-    site::read_all(sites, &KEYS, reader.findings())
+}
+
+/// An address to listen on, as written.
+#[derive(Debug)]
+struct RawAddress(String);
+
+impl Value for RawAddress {
+    const EXAMPLE: &'static str = r#""127.0.0.1:8080""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok(Self(text.to_owned()))
+    }
+
+    // A bare port is what most people try first.
+    fn from_integer(port: i128) -> Result<Self, String> {
+        Err(format!("expected an address and a port such as `\"127.0.0.1:{port}\"`, found a whole number"))
+    }
+}
+
+/// The address of a Redis server.
+struct RedisAddress(String);
+
+impl Value for RedisAddress {
+    const EXAMPLE: &'static str = r#""redis://127.0.0.1:6379""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        match crate::redis::parse(&[text.to_owned()], None) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(error) => Err(format!("the Redis address {error}")),
+        }
+    }
+}
+
+fn redis(field: Option<Field<List<RedisAddress>>>, faults: &mut Faults) -> Vec<RedisUrl> {
+    let Some((span, addresses)) = faults.list(field).map(parts) else { return Vec::new() };
+    let addresses: Vec<_> = addresses.into_iter().map(|address| address.into_inner().0).collect();
+    if !addresses.is_empty()
+        && let Err(error) = crate::redis::parse(&addresses, None)
+    {
+        faults.wrong(&span, format!("the Redis address {error}"));
+    }
+    addresses.into_iter().map(RedisUrl::new).collect()
+}
+
+fn redis_prefix(field: Option<Field<String>>, faults: &mut Faults) -> Option<String> {
+    let (span, prefix) = parts(faults.spanned(field)?);
+    if prefix.is_empty() || prefix.contains(['{', '}']) {
+        let expected = "expected a name such as `thongke`, neither empty nor with braces, which mark a key's slot";
+        faults.wrong(&span, format!("found `{prefix}`; {expected}"));
+    }
+    Some(prefix)
+}
+
+fn path_prefix(field: Option<Field<String>>, faults: &mut Faults) -> String {
+    let Some((span, prefix)) = faults.spanned(field).map(parts) else { return String::new() };
+    let is_right =
+        prefix.is_empty() || (prefix.starts_with('/') && !prefix.ends_with('/') && !prefix.contains(['?', '#', ' ']));
+    if !is_right {
+        let inner = prefix.split(['?', '#', ' ']).next().unwrap_or_default().trim_matches('/');
+        let meant = if inner.is_empty() { String::new() } else { format!("; did you mean `/{inner}`?") };
+        let expected = "expected nothing, or a path such as `/tk` with a slash before it and none after it";
+        faults.wrong(&span, format!("found `{prefix}`; {expected}{meant}"));
+    }
+    prefix
+}
+
+fn file_name(field: Option<Field<String>>, faults: &mut Faults) -> Option<Spanned<String>> {
+    let name = faults.spanned(field)?;
+    if name.get_ref().is_empty() {
+        faults.wrong(&name.span(), "expected the path of a file or folder, or no such line; found an empty string");
+        return None;
+    }
+    Some(name)
+}
+
+/// Files with secrets, relative to the folder of the configuration.
+struct SecretFiles<'f> {
+    folder: &'f Path,
+    exposed: Vec<PathBuf>,
+}
+
+impl SecretFiles<'_> {
+    fn note_if_exposed(&mut self, path: PathBuf) {
+        if secret::is_readable_by_all(&path) {
+            self.exposed.push(path);
+        }
+    }
+
+    fn read(&mut self, field: Option<Field<String>>, faults: &mut Faults) -> Option<Secret> {
+        let (span, name) = parts(file_name(field, faults)?);
+        let path = self.folder.join(name);
+        let secret = secret::read(&path).map_err(|reason| faults.wrong(&span, reason)).ok();
+        self.note_if_exposed(path);
+        secret
+    }
+
+    /// Certificate and key of the node as a client of Redis: both or neither.
+    fn identity(
+        &mut self,
+        certificate: Option<Field<String>>,
+        key: Option<Field<String>>,
+        faults: &mut Faults,
+    ) -> Option<Identity> {
+        match (&certificate, &key) {
+            (Some(Field(only)), None) => {
+                faults.wrong(&only.span(), "needs the certificate's key: set redis_tls_key_file as well");
+            }
+            (None, Some(Field(only))) => {
+                faults.wrong(&only.span(), "needs the key's certificate: set redis_tls_certificate_file as well");
+            }
+            _ => {}
+        }
+        let mut pem = |field, is_secret| {
+            let (span, name) = parts(file_name(field, faults)?);
+            let path = self.folder.join(name);
+            let read = std::fs::read_to_string(&path);
+            let reason = match read {
+                Ok(pem) if pem.contains("-----BEGIN ") => {
+                    if is_secret {
+                        self.note_if_exposed(path);
+                    }
+                    return Some(pem.into_bytes());
+                }
+                Ok(_) => format!("{} holds nothing in PEM format", path.display()),
+                Err(error) => format!("can't read {}: {error}", path.display()),
+            };
+            faults.wrong(&span, reason);
+            None
+        };
+        let (certificate, key) = (pem(certificate, false), pem(key, true));
+        Some(Identity { certificate: certificate?, key: key? })
+    }
+}
+
+fn parts<T>(value: Spanned<T>) -> (std::ops::Range<usize>, T) {
+    (value.span(), value.into_inner())
 }

@@ -1,9 +1,8 @@
-//! What the command line may say about the configuration, with the words that `--help` shows.
+//! Flags that override the configuration file; the doc comments are their help texts.
 
 use std::path::PathBuf;
 
-/// The flags that every command takes. Each is stronger than its environment variable, which is
-/// stronger than the file.
+/// Flags of every command. A flag overrides its environment variable, which overrides the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct Flags {
     /// The configuration file (TOML) that names your sites; without one, thongke serves a demo site
@@ -11,12 +10,12 @@ pub struct Flags {
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Where pages reach the counter: an address and a port [default: 127.0.0.1:8080] [env:
+    /// Public address and port, for pages [default: 127.0.0.1:8080] [env:
     /// THONGKE_LISTEN]
     #[arg(long, global = true, value_name = "ADDR")]
     pub listen: Option<String>,
 
-    /// Where you reach it: metrics, health, import and export; keep it off the internet [default:
+    /// Address and port for metrics, health, import and export; keep it off the internet [default:
     /// 127.0.0.1:8081] [env: THONGKE_ADMIN_LISTEN]
     #[arg(long, global = true, value_name = "ADDR")]
     pub admin_listen: Option<String>,
@@ -30,14 +29,14 @@ pub struct Flags {
     #[arg(long, global = true, value_name = "URL")]
     pub redis: Vec<String>,
 
-    /// How log lines are written [default: text] [env: THONGKE_LOG_FORMAT]
+    /// Format of log lines [default: text] [env: THONGKE_LOG_FORMAT]
     #[arg(long, global = true, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Lines for people.
     #[default]
     Text,
     /// One JSON object a line, for a log collector.

@@ -4,36 +4,55 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::reader::{Reader, Text};
-use super::suggest;
+use serde::Deserialize;
+use serde::de::MapAccess;
 
-const KEYS: [&str; 14] = [
-    "enabled",
-    "address_rate",
-    "address_burst",
-    "page_rate",
-    "page_burst",
-    "site_rate",
-    "site_burst",
-    "when_exceeded",
-    "connections",
-    "connections_per_address",
-    "header_timeout",
-    "body_timeout",
-    "write_timeout",
-    "idle_timeout",
-];
+use super::problem::Faults;
+use super::value::{Field, Value, Whole, read_table};
+
+#[derive(Deserialize)]
+pub struct RawLimits {
+    enabled: Option<Field<bool>>,
+    address_rate: Option<Field<RawRate>>,
+    address_burst: Option<Field<Amount>>,
+    page_rate: Option<Field<RawRate>>,
+    page_burst: Option<Field<Amount>>,
+    site_rate: Option<Field<RawRate>>,
+    site_burst: Option<Field<Amount>>,
+    when_exceeded: Option<Field<WhenExceeded>>,
+    connections: Option<Field<Amount>>,
+    connections_per_address: Option<Field<Amount>>,
+    header_timeout: Option<Field<Timeout>>,
+    body_timeout: Option<Field<Timeout>>,
+    write_timeout: Option<Field<Timeout>>,
+    idle_timeout: Option<Field<Timeout>>,
+}
+
+const AMOUNT_MAX: u32 = 1_000_000;
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
+
+type Amount = Whole<1, AMOUNT_MAX>;
+/// Zero is no limit.
+type RawRate = Whole<0, AMOUNT_MAX>;
+
+struct Timeout(Duration);
+
+enum WhenExceeded {
+    Refuse,
+    Ignore,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Hits of one address (or IPv6 /64), of one address for one page, of all for one site; none
-    /// where there is no such limit.
+    /// Hits of one address (or IPv6 /64); None is no limit.
     pub address: Option<Rate>,
+    /// Hits of one address for one page.
     pub page: Option<Rate>,
+    /// Hits of all addresses for one site.
     pub site: Option<Rate>,
-    /// A client may bring only its part of a day's new pages.
+    /// A client may bring only a part of a day's new pages.
     pub new_pages: bool,
-    /// A hit over a limit is answered like any other, though not counted, rather than with 429.
+    /// A hit over a limit is answered as usual and not counted, instead of with 429.
     pub ignores_excess: bool,
     pub connections: u32,
     pub connections_per_address: u32,
@@ -44,14 +63,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// No limits of how much a client may send; those of how long it may take stay.
+    /// Lifts the limits of how much a client may send; the time-outs stay.
     pub fn turn_off_rates(&mut self) {
         (self.address, self.page, self.site) = (None, None, None);
         self.new_pages = false;
     }
 }
 
-/// So many a second for ever, and so many more at once after a rest.
+/// A lasting rate, and the number that may come at once after a rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     pub per_second: NonZeroU32,
@@ -68,7 +87,7 @@ impl Rate {
 }
 
 impl Default for Limits {
-    /// A school or a ministry behind one address comes through, be it all on one page.
+    /// Wide enough for a school or a ministry behind one address, even if all open one page.
     fn default() -> Self {
         Self {
             address: Rate::new(100, 1_000),
@@ -86,66 +105,81 @@ impl Default for Limits {
     }
 }
 
-const RATE_MAX: u32 = 1_000_000;
-const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
-
-pub fn read(reader: &mut Reader<'_, '_, '_>) -> Limits {
-    let mut limits = Limits::default();
-    let Some((table, _)) = reader.table("limits", "{ enabled = true }") else { return limits };
-    let mut reader = Reader::new(table, reader.findings());
-    reader.refuse_unknown(&KEYS, |key, _| suggest::nearest_or_all(key, &KEYS));
-    rate(&mut reader, "address_rate", "address_burst", &mut limits.address);
-    rate(&mut reader, "page_rate", "page_burst", &mut limits.page);
-    rate(&mut reader, "site_rate", "site_burst", &mut limits.site);
-    if reader.boolean("enabled") == Some(false) {
-        limits.turn_off_rates();
-    }
-    if let Some(Text { text, span }) = reader.string("when_exceeded", r#""refuse""#) {
-        match text {
-            "refuse" => limits.ignores_excess = false,
-            "ignore" => limits.ignores_excess = true,
-            _ => reader.findings().wrong(
-                &span,
-                format!(
-                    "when_exceeded is `{text}`; expected `refuse` (429) or `ignore` (answered like any other, not counted)"
-                ),
-            ),
+impl RawLimits {
+    pub fn check(self, faults: &mut Faults) -> Limits {
+        let mut limits = Limits::default();
+        rate(&mut limits.address, self.address_rate, self.address_burst, faults);
+        rate(&mut limits.page, self.page_rate, self.page_burst, faults);
+        rate(&mut limits.site, self.site_rate, self.site_burst, faults);
+        if faults.take(self.enabled) == Some(false) {
+            limits.turn_off_rates();
         }
+        limits.ignores_excess = matches!(faults.take(self.when_exceeded), Some(WhenExceeded::Ignore));
+        for (limit, field) in [
+            (&mut limits.connections, self.connections),
+            (&mut limits.connections_per_address, self.connections_per_address),
+        ] {
+            *limit = faults.take(field).map_or(*limit, |Whole(amount)| amount);
+        }
+        for (timeout, field) in [
+            (&mut limits.header_timeout, self.header_timeout),
+            (&mut limits.body_timeout, self.body_timeout),
+            (&mut limits.write_timeout, self.write_timeout),
+            (&mut limits.idle_timeout, self.idle_timeout),
+        ] {
+            *timeout = faults.take(field).map_or(*timeout, |Timeout(duration)| duration);
+        }
+        limits
     }
-    for (key, value) in
-        [("connections", &mut limits.connections), ("connections_per_address", &mut limits.connections_per_address)]
-    {
-        *value = reader.whole_number(key, 1..=RATE_MAX, "4096").unwrap_or(*value);
-    }
-    for (key, value) in [
-        ("header_timeout", &mut limits.header_timeout),
-        ("body_timeout", &mut limits.body_timeout),
-        ("write_timeout", &mut limits.write_timeout),
-        ("idle_timeout", &mut limits.idle_timeout),
-    ] {
-        *value = timeout(&mut reader, key).unwrap_or(*value);
-    }
-    limits
 }
 
-/// Changes what is set of a rate; a rate of 0 is none.
-fn rate(reader: &mut Reader<'_, '_, '_>, rate_key: &str, burst_key: &str, rate: &mut Option<Rate>) {
-    let per_second = reader.whole_number(rate_key, 0..=RATE_MAX, "100");
-    let burst = reader.whole_number(burst_key, 1..=RATE_MAX, "1000");
-    let Some(Rate { per_second: usual, burst: usual_burst }) = *rate else { return };
-    let per_second = per_second.unwrap_or(usual.get());
+fn rate(
+    rate: &mut Option<Rate>,
+    per_second: Option<Field<RawRate>>,
+    burst: Option<Field<Amount>>,
+    faults: &mut Faults,
+) {
+    let (per_second, burst) = (faults.take(per_second), faults.take(burst));
+    let Some(default) = *rate else { return };
+    let per_second = per_second.map_or(default.per_second.get(), |Whole(per_second)| per_second);
     // A rate that is raised alone must not leave a burst behind that is shorter than a second.
-    *rate = Rate::new(per_second, burst.unwrap_or(usual_burst.get().max(per_second)));
+    let burst = burst.map_or(default.burst.get().max(per_second), |Whole(burst)| burst);
+    *rate = Rate::new(per_second, burst);
 }
 
-fn timeout(reader: &mut Reader<'_, '_, '_>, key: &str) -> Option<Duration> {
-    let Text { text, span } = reader.string(key, r#""5s""#)?;
-    match humantime::parse_duration(text) {
-        Ok(duration) if TIMEOUTS.contains(&duration) => Some(duration),
-        _ => {
-            let reason = format!("{key} is `{text}`; expected a duration from `1s` to `1h`, such as `5s`");
-            reader.findings().wrong(&span, reason);
-            None
+impl Value for RawLimits {
+    const EXAMPLE: &'static str = "{ enabled = true }";
+
+    fn expected() -> String {
+        format!("a table such as `{}`", Self::EXAMPLE)
+    }
+
+    fn from_table<'de, A: MapAccess<'de>>(entries: A) -> Result<Result<Self, String>, A::Error> {
+        read_table(entries)
+    }
+}
+
+impl Value for WhenExceeded {
+    const EXAMPLE: &'static str = r#""refuse""#;
+
+    fn expected() -> String {
+        "`\"refuse\"` (answer 429) or `\"ignore\"` (answer as usual, don't count)".to_owned()
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "refuse" => Ok(Self::Refuse),
+            "ignore" => Ok(Self::Ignore),
+            _ => Err(format!("expected {}, found \"{text}\"", Self::expected())),
         }
+    }
+}
+
+impl Value for Timeout {
+    const EXAMPLE: &'static str = r#""5s""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let read = humantime::parse_duration(text).ok().filter(|duration| TIMEOUTS.contains(duration));
+        read.map(Self).ok_or_else(|| format!("expected a duration from `1s` to `1h`, such as `5s`; found `{text}`"))
     }
 }

@@ -1,21 +1,21 @@
 //! The configuration: defaults, a TOML file, the environment, flags; the later the stronger.
 //!
-//! The environment is an argument. What comes out is checked: every site can be served as it is.
-//! What is wrong is told all at once, each with its place and with what would be right.
+//! Serde reads the file into raw structs (`RawFile`, `RawSite`, `RawLimits`), whose fields keep their
+//! places. Each raw struct becomes a checked type in one function, so that every site can be served as it
+//! is. All faults are reported at once, each with its place and with what would be right.
+//! The environment is an argument.
 
 mod address;
 mod environment;
 mod file;
 mod flags;
-mod identity;
 mod limits;
 mod network;
 mod problem;
-mod reader;
 mod secret;
 mod site;
 mod suggest;
-mod syntax;
+mod value;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
@@ -27,14 +27,15 @@ use crate::redis::{Identity, Target, TargetError};
 use problem::{Place, Problems};
 
 pub use address::{PublicAddress, is_of_this_machine};
-pub use environment::Environment;
+pub use environment::{Environment, variables};
+pub use file::keys;
 pub use flags::{Flags, LogFormat};
 pub use limits::{Limits, Rate};
 pub use network::{ForwardedField, TrustedProxies};
 pub use problem::ConfigError;
 pub use secret::{RedisUrl, Secret};
 
-/// Everything a node is told.
+/// All settings of a node, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub listen: PublicAddress,
@@ -42,14 +43,14 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub redis: Vec<RedisUrl>,
     pub redis_password: Option<Secret>,
-    /// What a `rediss://` server is shown, if it asks.
+    /// Client certificate for a `rediss://` server that asks for one.
     pub redis_identity: Option<Identity>,
     pub redis_prefix: String,
-    /// Publish to a Redis that may evict counters all the same.
+    /// Publish even to a Redis that may evict counters.
     pub redis_allow_eviction: bool,
-    /// For everything at the admin listener.
+    /// Grants everything at the admin listener.
     pub admin_token: Option<Secret>,
-    /// For reading there.
+    /// Grants reading there.
     pub admin_read_token: Option<Secret>,
     /// Served under another path, for example `/tk`.
     pub path_prefix: String,
@@ -59,19 +60,23 @@ pub struct Config {
     /// No file was given: the one site is the built-in demo.
     pub is_demo: bool,
     pub log_format: LogFormat,
-    /// Which log lines are written, as `tracing` filters them.
+    /// Filter of log lines, in the notation of `tracing`.
     pub log_filter: String,
     /// Files with secrets that every user of the machine may read.
-    pub secrets_for_all: Vec<PathBuf>,
-    /// A flag has a password, which every user reads in the list of processes.
+    pub exposed_secret_files: Vec<PathBuf>,
+    /// A flag holds a password, which every user can read in the list of processes.
     pub password_in_flag: bool,
 }
 
-const DEFAULT_LISTEN: PublicAddress = PublicAddress::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080)));
-const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8081));
+pub const DEFAULT_LISTEN: PublicAddress =
+    PublicAddress::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080)));
+pub const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8081));
+pub const DEFAULT_DATA_DIR: &str = "data";
+pub const DEFAULT_REDIS_PREFIX: &str = "thongke";
+const DEFAULT_LOG_FILTER: &str = "info";
 
 impl Config {
-    /// Reads the configuration, or says all that is wrong with it.
+    /// Reads and checks the configuration; fails with all its faults.
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
         environment.refuse_unknown(&mut problems);
@@ -79,17 +84,11 @@ impl Config {
         let file = path.as_deref().map(|path| file::read(path, &mut problems));
         let is_demo = file.is_none();
         let mut file = file.unwrap_or_default();
-        let listen = Listen::find(&flags.listen, "listen", "THONGKE_LISTEN", environment, file.listen, &mut problems)
+        let listen = Listen::find("listen", &flags.listen, environment, file.listen, &mut problems)
             .map_or(Some(DEFAULT_LISTEN), |listen| listen.resolve(address::resolve_public, &mut problems));
-        let admin_listen = Listen::find(
-            &flags.admin_listen,
-            "admin-listen",
-            "THONGKE_ADMIN_LISTEN",
-            environment,
-            file.admin_listen,
-            &mut problems,
-        )
-        .map_or(Some(DEFAULT_ADMIN_LISTEN), |listen| listen.resolve(address::resolve, &mut problems));
+        let admin_listen =
+            Listen::find("admin_listen", &flags.admin_listen, environment, file.admin_listen, &mut problems)
+                .map_or(Some(DEFAULT_ADMIN_LISTEN), |listen| listen.resolve(address::resolve, &mut problems));
         let data_dir = flags
             .data_dir
             .clone()
@@ -121,17 +120,17 @@ impl Config {
         problems.into_result()?;
         if is_demo {
             file.sites = vec![demo()];
-            // Whoever tries it loads it from this machine.
+            // Load tests of the demo come from one address.
             file.limits.turn_off_rates();
         }
         Ok(Self {
             listen: listen.unwrap_or(DEFAULT_LISTEN),
             admin_listen: admin_listen.unwrap_or(DEFAULT_ADMIN_LISTEN),
-            data_dir: data_dir.unwrap_or_else(|| PathBuf::from("data")),
+            data_dir: data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
             redis,
             redis_password: file.redis_password,
             redis_identity: file.redis_identity,
-            redis_prefix: file.redis_prefix.unwrap_or_else(|| "thongke".to_owned()),
+            redis_prefix: file.redis_prefix.unwrap_or_else(|| DEFAULT_REDIS_PREFIX.to_owned()),
             redis_allow_eviction: file.redis_allow_eviction,
             admin_token: file.admin_token,
             admin_read_token: file.admin_read_token,
@@ -142,12 +141,12 @@ impl Config {
             is_demo,
             log_format,
             log_filter,
-            secrets_for_all: file.secrets_for_all,
+            exposed_secret_files: file.exposed_secret_files,
             password_in_flag,
         })
     }
 
-    /// Where Redis is, or none.
+    /// The Redis to connect to; None without one.
     pub fn redis_target(&self) -> Result<Option<Target>, TargetError> {
         if self.redis.is_empty() {
             return Ok(None);
@@ -158,8 +157,8 @@ impl Config {
     }
 }
 
-/// The site that is there without a configuration, for pages of this machine. It is there to be
-/// tried, so it counts the tools by which that is done.
+/// The site of a node without a configuration file, for pages of this machine. People try it with tools
+/// such as curl, so it counts them.
 fn demo() -> Site {
     let id = crate::counter::SiteId::demo();
     Site {
@@ -169,36 +168,35 @@ fn demo() -> Site {
     }
 }
 
-/// An address to listen on, and who said it.
+/// An address to listen on, and the setting that names it.
 struct Listen {
     text: String,
-    said_by: SaidBy,
+    set_by: SetBy,
 }
 
-enum SaidBy {
+enum SetBy {
     /// A flag or a variable, by its name.
     Name(String),
     File(Place),
 }
 
 impl Listen {
-    /// The strongest that is said.
+    /// The strongest setting of `key`: flag, variable or file.
     fn find(
+        key: &str,
         flag: &Option<String>,
-        flag_name: &str,
-        variable: &str,
         environment: &Environment,
         in_file: Option<file::Placed<String>>,
         problems: &mut Problems,
     ) -> Option<Self> {
-        let by_name = |name: String, text: String| Self { text, said_by: SaidBy::Name(name) };
-        if let Some(text) = flag {
-            return Some(by_name(format!("--{flag_name}"), text.clone()));
+        if let Some(text) = flag.clone() {
+            return Some(Self { text, set_by: SetBy::Name(format!("--{}", key.replace('_', "-"))) });
         }
-        if let Some(text) = environment.get(variable, problems) {
-            return Some(by_name(variable.to_owned(), text));
+        let variable = environment::variable_of(key);
+        if let Some(text) = environment.get(&variable, problems) {
+            return Some(Self { text, set_by: SetBy::Name(variable) });
         }
-        in_file.map(|placed| Self { text: placed.value, said_by: SaidBy::File(placed.place) })
+        in_file.map(|placed| Self { text: placed.value, set_by: SetBy::File(placed.place) })
     }
 
     fn resolve<T>(self, resolve: fn(&str) -> Result<T, String>, problems: &mut Problems) -> Option<T> {
@@ -207,9 +205,9 @@ impl Listen {
             Err(reason) => reason,
         };
         let text = self.text;
-        match self.said_by {
-            SaidBy::Name(name) => problems.add(format!("{name} `{text}` {reason}")),
-            SaidBy::File(place) => problems.add_at(place, format!("`{text}` {reason}")),
+        match self.set_by {
+            SetBy::Name(name) => problems.add(format!("{name} `{text}` {reason}")),
+            SetBy::File(place) => problems.add_at(place, format!("`{text}` {reason}")),
         }
         None
     }
@@ -218,12 +216,12 @@ impl Listen {
 fn redis(
     flags: &Flags,
     environment: &Environment,
-    in_file: Option<file::Placed<Vec<String>>>,
+    in_file: Vec<RedisUrl>,
     password: Option<&Secret>,
     problems: &mut Problems,
 ) -> Vec<RedisUrl> {
     let password = password.map(Secret::expose);
-    // Empty means none, so that a node can be told to do without the file's Redis.
+    // An empty variable overrides the file's Redis with none.
     let variable = environment.get_or_empty("THONGKE_REDIS", problems);
     let (name, addresses) = if !flags.redis.is_empty() {
         ("--redis", flags.redis.clone())
@@ -231,8 +229,8 @@ fn redis(
         let addresses = addresses.split(',').map(str::trim).filter(|address| !address.is_empty());
         ("THONGKE_REDIS", addresses.map(str::to_owned).collect())
     } else {
-        // Checked where it stands.
-        return in_file.map_or_else(Vec::new, |placed| placed.value.into_iter().map(RedisUrl::new).collect());
+        // Checked with the file.
+        return in_file;
     };
     if !addresses.is_empty()
         && let Err(error) = crate::redis::parse(&addresses, password)
@@ -256,7 +254,7 @@ fn log_format(flags: &Flags, environment: &Environment, problems: &mut Problems)
 }
 
 fn log_filter(environment: &Environment, problems: &mut Problems) -> String {
-    let filter = environment.get("THONGKE_LOG", problems).unwrap_or_else(|| "info".to_owned());
+    let filter = environment.get("THONGKE_LOG", problems).unwrap_or_else(|| DEFAULT_LOG_FILTER.to_owned());
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter) {
         problems.add(format!("THONGKE_LOG is `{filter}`: {error}; expected for example info or thongke=debug"));
     }

@@ -1,19 +1,22 @@
-//! Networks of the proxies that are believed.
+//! Trusted proxies.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
+use toml::Spanned;
 
-/// Whose word is taken for who the client is.
+use super::value::Value;
+
+/// Proxies whose forwarding header names the client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     pub networks: Vec<IpNet>,
-    /// Whoever reaches the unix socket that the node listens on.
+    /// Everyone who can reach the unix socket that the node listens on.
     pub unix_socket: bool,
     pub field: ForwardedField,
 }
 
-/// The header field in which the proxies say for whom they ask.
+/// The request header in which the proxies name the client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ForwardedField {
     #[default]
@@ -21,11 +24,57 @@ pub enum ForwardedField {
     Forwarded,
 }
 
-/// How the unix socket is named among networks.
-pub const UNIX_SOCKET: &str = "unix:";
+/// The unix socket's name among networks.
+const UNIX_SOCKET: &str = "unix:";
 
-/// The network that an address or CIDR notation stands for; else what would be right.
-pub fn parse(text: &str) -> Result<IpNet, String> {
+/// An item of the list of trusted proxies.
+#[derive(Debug)]
+pub enum Proxy {
+    UnixSocket,
+    Network(IpNet),
+}
+
+impl TrustedProxies {
+    pub fn new(proxies: Vec<Spanned<Proxy>>, field: ForwardedField) -> Self {
+        let mut trusted = Self { field, ..Self::default() };
+        for proxy in proxies {
+            match proxy.into_inner() {
+                Proxy::UnixSocket => trusted.unix_socket = true,
+                Proxy::Network(network) => trusted.networks.push(network),
+            }
+        }
+        trusted
+    }
+}
+
+impl Value for Proxy {
+    const EXAMPLE: &'static str = r#""10.0.0.0/8""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text == UNIX_SOCKET {
+            return Ok(Self::UnixSocket);
+        }
+        parse(text).map(Self::Network).map_err(|reason| format!("`{text}` {reason}"))
+    }
+}
+
+impl Value for ForwardedField {
+    const EXAMPLE: &'static str = r#""X-Forwarded-For""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("X-Forwarded-For") {
+            Ok(Self::XForwardedFor)
+        } else if text.eq_ignore_ascii_case("Forwarded") {
+            Ok(Self::Forwarded)
+        } else {
+            let expected = "expected `X-Forwarded-For` or `Forwarded`, whichever your proxies write";
+            Err(format!("`{text}` is no header that can be read; {expected}"))
+        }
+    }
+}
+
+/// Parses an address or a network in CIDR notation.
+fn parse(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(address.to_canonical().into());
     }
@@ -43,21 +92,10 @@ pub fn parse(text: &str) -> Result<IpNet, String> {
     }
 }
 
-/// An IPv4 network that is written as one of mapped addresses is one: addresses are compared as such.
+/// Turns a network of IPv4-mapped addresses into the IPv4 network, as addresses are compared.
 fn canonical(network: IpNet) -> IpNet {
     let IpNet::V6(v6) = network else { return network };
     let v4 = |address: Ipv6Addr| address.to_ipv4_mapped();
     let mapped = v4(v6.addr()).zip(v6.prefix_len().checked_sub(96));
     mapped.and_then(|(address, length)| Ipv4Net::new(address, length).ok()).map_or(network, IpNet::V4)
-}
-
-pub fn parse_field(text: &str) -> Result<ForwardedField, String> {
-    if text.eq_ignore_ascii_case("X-Forwarded-For") {
-        Ok(ForwardedField::XForwardedFor)
-    } else if text.eq_ignore_ascii_case("Forwarded") {
-        Ok(ForwardedField::Forwarded)
-    } else {
-        Err("is no field that is read; expected `X-Forwarded-For` or `Forwarded`, whichever your proxies write"
-            .to_owned())
-    }
 }

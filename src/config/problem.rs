@@ -1,23 +1,27 @@
-//! What is wrong with a configuration, all of it, each with its place.
+//! Faults of a configuration, each with its place.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Everything that is wrong with a configuration: where, what, and what would be right.
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::value::{Field, List};
+
+/// All faults of a configuration: each says where, what, and what would be right.
 #[derive(Debug, thiserror::Error)]
 pub struct ConfigError {
     problems: Vec<String>,
-    /// How many more were found than are told.
-    untold: usize,
-    /// There may be more than were looked for.
+    /// Number of faults that were found and are not reported.
+    omitted: usize,
+    /// The search ended early: there may be more.
     is_cut: bool,
 }
 
-/// How many problems are told: more than a screen of them helps nobody.
-const TOLD_MAX: usize = 20;
-/// How many are looked for: a file with a hundred thousand sites may be wrong in each.
+/// Most faults that are reported: more than a screen of them helps nobody.
+const REPORTED_MAX: usize = 20;
+/// Most faults that are collected: a file with a hundred thousand sites may be wrong in each.
 const FOUND_MAX: usize = 1_000;
 
 /// Problems as they are found, in any order.
@@ -26,7 +30,7 @@ pub struct Problems(Vec<Problem>);
 
 #[derive(Debug)]
 struct Problem {
-    /// Where in the file; none for a flag, a variable, or a file as a whole.
+    /// None for a flag, a variable, or a file as a whole.
     place: Option<Place>,
     text: String,
 }
@@ -40,7 +44,7 @@ pub struct Place {
 }
 
 impl Problems {
-    /// Something wrong that is not in a file; `text` begins with what it is about.
+    /// A fault that is not in a file; `text` begins with its subject.
     pub fn add(&mut self, text: impl Into<String>) {
         self.0.push(Problem { place: None, text: text.into() });
     }
@@ -49,7 +53,7 @@ impl Problems {
         self.0.push(Problem { place: Some(place), text: text.into() });
     }
 
-    /// Whether there are none; else the error that tells them, those of the file in its order.
+    /// Fails if there is a fault; those of the file are in its order.
     pub fn into_result(mut self) -> Result<(), ConfigError> {
         if self.0.is_empty() {
             return Ok(());
@@ -57,9 +61,9 @@ impl Problems {
         // Stable: problems at one place stay in the order in which they were found.
         self.0.sort_by_key(|problem| problem.place.as_ref().map(|place| (place.line, place.column)));
         let is_cut = self.0.len() >= FOUND_MAX;
-        let untold = self.0.len().saturating_sub(TOLD_MAX);
-        let problems = self.0.into_iter().take(TOLD_MAX).map(|problem| problem.to_string()).collect();
-        Err(ConfigError { problems, untold, is_cut })
+        let omitted = self.0.len().saturating_sub(REPORTED_MAX);
+        let problems = self.0.into_iter().take(REPORTED_MAX).map(|problem| problem.to_string()).collect();
+        Err(ConfigError { problems, omitted, is_cut })
     }
 }
 
@@ -73,16 +77,16 @@ impl fmt::Display for Problem {
 }
 
 impl fmt::Display for ConfigError {
-    /// One problem as it is; several below one another, each on a line that begins with its place.
+    /// A single fault stands alone; several follow a heading, one a line, each after its place.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let ([only], 0) = (self.problems.as_slice(), self.untold) {
+        if let ([only], 0) = (self.problems.as_slice(), self.omitted) {
             return f.write_str(only);
         }
         write!(f, "the configuration can't be used:")?;
         for problem in &self.problems {
             write!(f, "\n{problem}")?;
         }
-        match self.untold {
+        match self.omitted {
             0 => Ok(()),
             more if self.is_cut => write!(f, "\nand at least {more} more"),
             more => write!(f, "\nand {more} more"),
@@ -107,66 +111,103 @@ impl fmt::Display for Place {
     }
 }
 
-/// The problems of one file, found by byte.
+/// Faults of the file, by byte.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<Fault>);
+
 #[derive(Debug)]
-pub struct Findings<'t> {
-    file: &'t Path,
-    text: &'t str,
-    found: Vec<(usize, String)>,
-    /// Lines with a syntax error, by their first byte: what else seems wrong there follows from it.
-    broken_lines: HashSet<usize>,
+struct Fault {
+    at: usize,
+    text: String,
+    /// A key is absent. It may be there misspelt, as an unknown key.
+    is_missing: bool,
 }
 
-impl<'t> Findings<'t> {
-    pub fn new(file: &'t Path, text: &'t str) -> Self {
-        Self { file, text, found: Vec::new(), broken_lines: HashSet::new() }
+impl Faults {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    pub fn text(&self) -> &'t str {
-        self.text
-    }
-
-    pub fn place(&self, span: &Range<usize>) -> Place {
-        Place::of(self.file, self.text, span.start)
-    }
-
-    pub fn is_full(&self) -> bool {
-        self.found.len() >= FOUND_MAX
-    }
-
-    /// What can't be read as TOML; the first of a line is told.
-    pub fn syntax(&mut self, span: &Range<usize>, text: impl Into<String>) {
-        let line = self.line_start(span.start);
-        if !self.is_full() && self.broken_lines.insert(line) {
-            self.found.push((span.start, text.into()));
-        }
-    }
-
-    /// A key or value that TOML can read, and that can't be right.
+    /// Something that is there and wrong.
     pub fn wrong(&mut self, span: &Range<usize>, text: impl Into<String>) {
-        let follows = !self.broken_lines.is_empty() && self.broken_lines.contains(&self.line_start(span.start));
-        if !follows && !self.is_full() {
-            self.found.push((span.start, text.into()));
-        }
+        self.push(Fault { at: span.start, text: text.into(), is_missing: false });
     }
 
-    /// Something that isn't there; after a syntax error it may well be.
+    /// Something that isn't there.
     pub fn missing(&mut self, span: &Range<usize>, text: impl Into<String>) {
-        if self.broken_lines.is_empty() {
-            self.wrong(span, text);
+        self.push(Fault { at: span.start, text: text.into(), is_missing: true });
+    }
+
+    /// Adds the faults of a part of the file. Absences count only while nothing else is known to be wrong:
+    /// an unknown key may be the absent one.
+    pub fn append(&mut self, part: Self) {
+        let is_first = self.is_empty();
+        for fault in part.0.into_iter().filter(|fault| is_first || !fault.is_missing) {
+            self.push(fault);
         }
     }
 
-    pub fn into_problems(self, problems: &mut Problems) {
-        let mut found = self.found;
-        found.sort_by_key(|(at, _)| *at);
-        for (at, text) in found {
-            problems.add_at(Place::of(self.file, self.text, at), text);
+    /// Adds all faults of a part.
+    pub fn extend(&mut self, part: Self) {
+        part.0.into_iter().for_each(|fault| self.push(fault));
+    }
+
+    /// The value of a field with its place, if it is there and right.
+    pub fn spanned<T>(&mut self, field: Option<Field<T>>) -> Option<Spanned<T>> {
+        let Field(read) = field?;
+        let span = read.span();
+        match read.into_inner() {
+            Ok(value) => Some(Spanned::new(span, value)),
+            Err(reason) => {
+                self.wrong(&span, reason);
+                None
+            }
         }
     }
 
-    fn line_start(&self, at: usize) -> usize {
-        let before = self.text.get(..at.min(self.text.len())).unwrap_or(self.text);
-        before.rfind('\n').map_or(0, |newline| newline + 1)
+    /// The value of a field, if it is there and right.
+    pub fn take<T>(&mut self, field: Option<Field<T>>) -> Option<T> {
+        self.spanned(field).map(Spanned::into_inner)
+    }
+
+    /// The right items of a list, each with its place, and the list's place.
+    pub fn list<T>(&mut self, field: Option<Field<List<T>>>) -> Option<Spanned<Vec<Spanned<T>>>> {
+        let list = self.spanned(field)?;
+        let span = list.span();
+        let items = list.into_inner().0.into_iter().filter_map(|item| self.spanned(Some(item)));
+        Some(Spanned::new(span, items.collect()))
+    }
+
+    /// Turns byte offsets into lines and columns, and names the key of each wrong value.
+    pub fn into_problems(self, file: &Path, text: &str, problems: &mut Problems) {
+        if self.is_empty() {
+            return;
+        }
+        let (table, _) = DeTable::parse_recoverable(text);
+        let mut values = Vec::new();
+        collect_values(table.get_ref(), &mut values);
+        values.sort_by_key(|(span, _)| span.start);
+        for Fault { at, text: reason, .. } in self.0 {
+            let before = values.partition_point(|(span, _)| span.start <= at);
+            let value = before.checked_sub(1).and_then(|index| values.get(index)).filter(|(span, _)| at < span.end);
+            let reason = value.map_or_else(|| reason.clone(), |(_, key)| format!("{key}: {reason}"));
+            problems.add_at(Place::of(file, text, at), reason);
+        }
+    }
+
+    fn push(&mut self, fault: Fault) {
+        if self.0.len() < FOUND_MAX {
+            self.0.push(fault);
+        }
+    }
+}
+
+/// Places and keys of all values that are not tables.
+fn collect_values<'t>(table: &'t DeTable<'_>, values: &mut Vec<(Range<usize>, &'t str)>) {
+    for (key, value) in table {
+        match value.get_ref() {
+            DeValue::Table(table) => collect_values(table, values),
+            _ => values.push((value.span(), key.get_ref())),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Values that are never shown, whoever prints them.
+//! Secrets: printing one never shows it.
 
 use std::fmt;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,7 +14,7 @@ pub struct RedisUrl(String);
 
 const HIDDEN: &str = "(hidden)";
 
-/// Reads a secret from a file, or says what is wrong with it.
+/// Reads a secret from a file of one line.
 pub fn read(path: &Path) -> Result<Secret, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("can't read the secret in {}: {error}", path.display()))?;
@@ -25,8 +25,8 @@ pub fn read(path: &Path) -> Result<Secret, String> {
     }
 }
 
-/// Whether every user of the machine may read a file.
-pub fn is_for_all(path: &Path) -> bool {
+/// True if every user of the machine may read a file.
+pub fn is_readable_by_all(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for RedisUrl {
             Some((scheme, rest)) => (scheme, rest),
             None => ("", self.0.as_str()),
         };
-        // A parameter may carry one too (`?password=`); nothing after `?` helps to recognise a server.
+        // A parameter may hold one too (`?password=`); nothing after `?` helps to recognise a server.
         let rest = rest.split('?').next().unwrap_or_default();
         // The last `@`: a password that was not percent-encoded may hold one.
         let (credentials, server) = match rest.rsplit_once('@') {

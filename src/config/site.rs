@@ -1,193 +1,232 @@
 //! A site's table in the file.
 
 use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use toml::de::{DeTable, DeValue};
+use chrono_tz::Tz;
+use serde::Deserialize;
+use serde::de::MapAccess;
+use toml::Spanned;
 
-use super::problem::Findings;
-use super::reader::{Reader, Text, a_kind_of};
+use super::problem::Faults;
 use super::suggest;
+use super::value::{Field, List, Value, Whole, read_table};
+use crate::counter::label::Language;
 use crate::counter::site::{PageRetention, Screening};
 use crate::counter::{FigureKey, LabelStyle, Origin, Site, SiteId};
-
-pub const KEYS: [&str; 14] = [
-    "name",
-    "origins",
-    "time_zone",
-    "language",
-    "figures",
-    "label_style",
-    "labels",
-    "page_params",
-    "page_cap",
-    "page_days",
-    "page_months",
-    "bots",
-    "repeat_window",
-    "visitors",
-];
 
 /// Longest keeping of page figures, in days and months: a hundred years.
 const PAGE_DAYS_MAX: u32 = 36_525;
 const PAGE_MONTHS_MAX: u32 = 1_200;
-/// Beyond it a visitor is another one: their key lives for a day.
+/// A visitor's key lives for a day; beyond it nobody is recognised.
 const REPEAT_WINDOW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Among the labels, the heading's.
+/// The heading's key among the labels.
 const TITLE: &str = "title";
 
-const ORIGINS: &str = r#"["https://portal.example.vn"]"#;
-
-/// Reads all sites.
-pub fn read_all(sites: &DeTable<'_>, root_keys: &[&str], findings: &mut Findings<'_>) -> Vec<Site> {
-    let mut read = Vec::with_capacity(sites.len());
-    for (id, value) in sites.iter() {
-        if findings.is_full() {
-            break;
-        }
-        let id = Text { text: id.get_ref(), span: id.span() };
-        match value.get_ref() {
-            DeValue::Table(table) => read.extend(read_site(&id, table, root_keys, findings)),
-            other => {
-                let reason = format!(
-                    "site `{}` is {}; expected a table that begins with `[sites.{0}]`",
-                    id.text,
-                    a_kind_of(other)
-                );
-                findings.wrong(&id.span, reason);
-            }
-        }
-    }
-    read
+#[derive(Deserialize)]
+pub struct RawSite {
+    name: Option<Field<String>>,
+    origins: Option<Field<List<Origin>>>,
+    time_zone: Option<Field<Tz>>,
+    language: Option<Field<Language>>,
+    figures: Option<Field<List<FigureKey>>>,
+    label_style: Option<Field<LabelStyle>>,
+    labels: Option<Field<RawLabels>>,
+    page_params: Option<Field<List<String>>>,
+    page_cap: Option<Field<Whole<1, { u32::MAX }>>>,
+    page_days: Option<Field<Whole<1, PAGE_DAYS_MAX>>>,
+    page_months: Option<Field<Whole<1, PAGE_MONTHS_MAX>>>,
+    bots: Option<Field<Screening>>,
+    repeat_window: Option<Field<RepeatWindow>>,
+    visitors: Option<Field<bool>>,
 }
 
-fn read_site(id: &Text<'_>, table: &DeTable<'_>, root_keys: &[&str], findings: &mut Findings<'_>) -> Option<Site> {
-    let site_id = id.read::<SiteId>(findings, suggest::site_id);
-    let mut reader = Reader::new(table, findings);
-    reader.refuse_unknown(&KEYS, |key, value| match value {
-        DeValue::Table(_) if !KEYS.iter().any(|known| suggest::nearest(key, [*known]).is_some()) => {
-            let joined = suggest::site_id(&format!("{}-{key}", id.text)).unwrap_or_default();
-            format!("a site id has no dots: `[sites.{joined}]`?")
-        }
-        _ if root_keys.contains(&key) => {
-            "it is not a site's: put it at the top of the file, above the first line in brackets".to_owned()
-        }
-        _ => suggest::nearest_or_all(key, &KEYS),
-    });
-    // With a wrong id the rest is checked all the same; the site is then not used.
-    let mut site = Site::with_defaults(site_id.clone().unwrap_or_else(SiteId::demo), Vec::new());
-    if let Some(name) = reader.string("name", r#""Huyện Vị Xuyên""#) {
-        name.text.clone_into(&mut site.name);
-    }
-    site.origins = origins(&mut reader, table, id);
-    if let Some(zone) = reader.string("time_zone", r#""Asia/Ho_Chi_Minh""#) {
-        match zone.text.parse() {
-            Ok(read) => site.time_zone = read,
-            Err(_) => {
-                let meant = suggest::time_zone(zone.text);
-                let reason = format!("`{}` is not an IANA time zone; did you mean `{meant}`?", zone.text);
-                reader.findings().wrong(&zone.span, reason);
-            }
-        }
-    }
-    if let Some(language) = reader.string("language", r#""vi""#) {
-        let read = language.read(reader.findings(), |text| {
-            let text = text.to_lowercase();
-            ["vi", "en"].into_iter().find(|language| text.starts_with(language)).map(str::to_owned)
-        });
-        site.language = read.unwrap_or(site.language);
-    }
-    if let Some(figures) = reader.strings("figures", r#"["today", "month"]"#) {
-        refuse_repeats("figures", &figures.texts, reader.findings());
-        if figures.texts.is_empty() {
-            // The script takes an answer without figures for none, and leaves the page as it was.
-            let lacks =
-                r#"`figures` is empty; name those that the box shows, for example `figures = ["today", "month"]`"#;
-            reader.findings().missing(&figures.span, lacks);
-        }
-        site.figures = figures.texts.iter().filter_map(|key| figure(key, reader.findings())).collect();
-    }
-    if let Some(style) = reader.string("label_style", r#""dated""#) {
-        let read = style.read::<LabelStyle>(reader.findings(), |text| {
-            suggest::nearest(text, LabelStyle::ALL.map(LabelStyle::as_str)).map(str::to_owned)
-        });
-        site.label_style = read.unwrap_or(site.label_style);
-    }
-    labels(&mut reader, &mut site);
-    if let Some(params) = reader.strings("page_params", r#"["id"]"#) {
-        refuse_repeats("page_params", &params.texts, reader.findings());
-        for param in params.texts.iter().filter(|param| param.text.is_empty()) {
-            reader.findings().wrong(&param.span, "`page_params` holds an empty name; expected names such as `\"id\"`");
-        }
-        site.page_params = params.texts.iter().map(|param| param.text.to_owned()).collect::<Arc<[String]>>();
-    }
-    let PageRetention { days, months } = site.page_retention;
-    site.page_retention = PageRetention {
-        days: reader.whole_number("page_days", 1..=PAGE_DAYS_MAX, "40").unwrap_or(days),
-        months: reader.whole_number("page_months", 1..=PAGE_MONTHS_MAX, "24").unwrap_or(months),
-    };
-    if let Some(visitors) = reader.boolean("visitors") {
-        site.visitors = visitors;
-        if let Some(figure) = site.figures.iter().find(|key| !visitors && key.is_of_visitors())
-            && let Some(value) = table.get("visitors")
-        {
-            let figure = figure.as_str();
-            let reason = format!(
-                "`visitors` is false, but `figures` names `{figure}`, a number of visitors: leave one of them out"
-            );
-            reader.findings().wrong(&value.span(), reason);
-        }
-    }
-    site.page_cap = reader.whole_number("page_cap", 1..=u32::MAX, "100000").unwrap_or(site.page_cap);
-    site.screening = screening(&mut reader, table).unwrap_or(site.screening);
-    if let Some(window) = reader.string("repeat_window", r#""30m""#) {
-        site.repeat_window = repeat_window(&window, reader.findings()).unwrap_or(site.repeat_window);
-    }
-    site_id.map(|_| site)
+/// All sites. Each is checked as it is read: a hundred thousand raw ones would take much memory.
+pub struct RawSites {
+    sites: Vec<Site>,
+    faults: Faults,
+    is_empty: bool,
 }
 
-fn screening(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>) -> Option<Screening> {
-    if table.get("bots")?.get_ref().as_bool().is_some() {
-        return reader.boolean("bots").map(|all| if all { Screening::All } else { Screening::None });
-    }
-    let word = reader.string("bots", r#""all""#)?;
-    match word.text {
-        "crawlers" => Some(Screening::ButTools),
-        "all" => Some(Screening::All),
-        "none" => Some(Screening::None),
-        _ => {
-            let reason = format!(
-                "`bots` is \"{}\"; expected \"all\" (whatever is no reader is not counted), \"crawlers\" (but tools such as curl and steered browsers are) or \"none\"",
-                word.text
-            );
-            reader.findings().wrong(&word.span, reason);
-            None
-        }
-    }
-}
+struct RawLabels(Vec<(Spanned<String>, Field<String>)>);
 
-fn origins(reader: &mut Reader<'_, '_, '_>, table: &DeTable<'_>, id: &Text<'_>) -> Vec<Origin> {
-    let lacks =
-        format!("site `{}` has no origins; name those of its pages, for example `origins = {ORIGINS}`", id.text);
-    let Some(origins) = reader.strings("origins", ORIGINS) else {
-        // A misspelt one is told already.
-        let is_misspelt = table.keys().any(|key| suggest::nearest(key.get_ref(), KEYS) == Some("origins"));
-        if !is_misspelt {
-            reader.findings().missing(&id.span, lacks);
-        }
+struct RepeatWindow(Duration);
+
+/// The checked sites; `end` is where one would be added.
+pub fn check(field: Option<Field<RawSites>>, end: usize, faults: &mut Faults) -> Vec<Site> {
+    let lacks = "there is no site; add one as `[sites.my-portal]` with its `origins`";
+    let Some(field) = field else {
+        faults.missing(&(end..end), lacks);
         return Vec::new();
     };
-    if origins.texts.is_empty() {
-        reader.findings().missing(&origins.span, lacks);
+    let Some(raw) = faults.spanned(Some(field)) else { return Vec::new() };
+    if raw.get_ref().is_empty {
+        faults.missing(&raw.span(), lacks);
     }
-    let mut read: Vec<_> =
-        origins.texts.iter().filter_map(|origin| origin.read(reader.findings(), meant_origin)).collect();
+    let RawSites { sites, faults: found, .. } = raw.into_inner();
+    faults.extend(found);
+    sites
+}
+
+impl RawSite {
+    fn check(self, id: &Spanned<String>, faults: &mut Faults) -> Option<Site> {
+        let site_id = id.get_ref().parse::<SiteId>().map_err(|error| {
+            faults.wrong(&id.span(), with_hint(error, suggest::site_id(id.get_ref())));
+        });
+        // With a wrong id the rest is checked all the same; the site is then not used.
+        let mut site = Site::with_defaults(site_id.clone().unwrap_or_else(|()| SiteId::demo()), Vec::new());
+        site.origins = origins(self.origins, id, faults);
+        set(&mut site.name, faults.take(self.name));
+        set(&mut site.time_zone, faults.take(self.time_zone));
+        set(&mut site.language, faults.take(self.language));
+        if let Some(figures) = faults.list(self.figures) {
+            if figures.get_ref().is_empty() {
+                // The script takes an answer without figures for none, and leaves the page as it was.
+                faults.wrong(&figures.span(), r#"it is empty; name the box's figures, such as `["today", "month"]`"#);
+            }
+            site.figures = distinct(figures, |key| key.as_str(), faults).into();
+        }
+        set(&mut site.label_style, faults.take(self.label_style));
+        if let Some(labels) = faults.take(self.labels) {
+            labels.check(&mut site, faults);
+        }
+        if let Some(params) = faults.list(self.page_params) {
+            for param in params.get_ref().iter().filter(|param| param.get_ref().is_empty()) {
+                faults.wrong(&param.span(), "a name is empty; expected names such as `\"id\"`");
+            }
+            site.page_params = distinct(params, |param| param, faults).into_iter().collect::<Arc<[String]>>();
+        }
+        let PageRetention { days, months } = &mut site.page_retention;
+        set(days, faults.take(self.page_days).map(|Whole(days)| days));
+        set(months, faults.take(self.page_months).map(|Whole(months)| months));
+        set(&mut site.page_cap, faults.take(self.page_cap).map(|Whole(cap)| cap));
+        set(&mut site.screening, faults.take(self.bots));
+        set(&mut site.repeat_window, faults.take(self.repeat_window).map(|RepeatWindow(window)| window));
+        if let Some(visitors) = faults.spanned(self.visitors) {
+            site.visitors = *visitors.get_ref();
+            if let Some(figure) = site.figures.iter().find(|key| !site.visitors && key.is_of_visitors()) {
+                let figure = figure.as_str();
+                let reason =
+                    format!("false, but `figures` names `{figure}`, a number of visitors: leave one of them out");
+                faults.wrong(&visitors.span(), reason);
+            }
+        }
+        site_id.ok().map(|_| site)
+    }
+}
+
+fn set<T>(setting: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *setting = value;
+    }
+}
+
+fn origins(field: Option<Field<List<Origin>>>, id: &Spanned<String>, faults: &mut Faults) -> Vec<Origin> {
+    let lacks = format!(
+        "site `{}` has no origins; name those of its pages, for example `origins = [{}]`",
+        id.get_ref(),
+        Origin::EXAMPLE
+    );
+    let Some(Field(read)) = field else {
+        faults.missing(&id.span(), lacks);
+        return Vec::new();
+    };
+    if read.get_ref().as_ref().is_ok_and(|List(items)| items.is_empty()) {
+        faults.wrong(&read.span(), lacks);
+    }
+    let read = faults.list(Some(Field(read))).map(Spanned::into_inner).unwrap_or_default();
+    let mut origins: Vec<_> = read.into_iter().map(Spanned::into_inner).collect();
     // They stay for as long as the node runs.
-    read.shrink_to_fit();
-    read
+    origins.shrink_to_fit();
+    origins
+}
+
+fn distinct<T>(list: Spanned<Vec<Spanned<T>>>, name: impl Fn(&T) -> &str, faults: &mut Faults) -> Vec<T> {
+    let items = list.into_inner();
+    let mut seen = HashSet::new();
+    for item in &items {
+        let name = name(item.get_ref());
+        if !seen.insert(name) {
+            faults.wrong(&item.span(), format!("`{name}` is named twice; once is enough"));
+        }
+    }
+    items.into_iter().map(Spanned::into_inner).collect()
+}
+
+impl RawLabels {
+    fn check(self, site: &mut Site, faults: &mut Faults) {
+        for (key, label) in self.0 {
+            if key.get_ref() == TITLE {
+                site.own_title = faults.take(Some(label));
+                continue;
+            }
+            match FigureKey::from_text(key.get_ref()) {
+                Ok(figure) => {
+                    if let Some(label) = faults.take(Some(label)) {
+                        site.labels.insert(figure, label);
+                    }
+                }
+                Err(reason) => faults.wrong(&key.span(), reason),
+            }
+        }
+    }
+}
+
+impl Value for RawSites {
+    const EXAMPLE: &'static str = "[sites.my-portal]";
+
+    fn expected() -> String {
+        format!("tables such as `{}`", Self::EXAMPLE)
+    }
+
+    fn from_table<'de, A: MapAccess<'de>>(mut entries: A) -> Result<Result<Self, String>, A::Error> {
+        let mut read = Self { sites: Vec::new(), faults: Faults::default(), is_empty: true };
+        while let Some((id, site)) = entries.next_entry::<Spanned<String>, Field<RawSite>>()? {
+            read.is_empty = false;
+            if let Some(site) = read.faults.take(Some(site)) {
+                read.sites.extend(site.check(&id, &mut read.faults));
+            }
+        }
+        Ok(Ok(read))
+    }
+}
+
+impl Value for RawSite {
+    const EXAMPLE: &'static str = "[sites.my-portal]";
+
+    fn expected() -> String {
+        format!("a table that begins with a line such as `{}`", Self::EXAMPLE)
+    }
+
+    fn from_table<'de, A: MapAccess<'de>>(entries: A) -> Result<Result<Self, String>, A::Error> {
+        read_table(entries)
+    }
+}
+
+impl Value for RawLabels {
+    const EXAMPLE: &'static str = r#"{ month = "Tháng này" }"#;
+
+    fn expected() -> String {
+        format!("a table such as `{}`", Self::EXAMPLE)
+    }
+
+    fn from_table<'de, A: MapAccess<'de>>(mut entries: A) -> Result<Result<Self, String>, A::Error> {
+        let mut labels = Vec::new();
+        while let Some(label) = entries.next_entry()? {
+            labels.push(label);
+        }
+        Ok(Ok(Self(labels)))
+    }
+}
+
+impl Value for Origin {
+    const EXAMPLE: &'static str = r#""https://portal.example.vn""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error| with_hint(error, meant_origin(text)))
+    }
 }
 
 /// The origin in an address, or of a bare host.
@@ -199,45 +238,87 @@ fn meant_origin(text: &str) -> Option<String> {
     (meant != text && meant.parse::<Origin>().is_ok()).then_some(meant)
 }
 
-fn labels(reader: &mut Reader<'_, '_, '_>, site: &mut Site) {
-    let Some((table, _)) = reader.table("labels", r#"{ month = "Tháng này" }"#) else { return };
-    let mut labels = Reader::new(table, reader.findings());
-    for (key, _) in table.iter() {
-        let key = Text { text: key.get_ref(), span: key.span() };
-        if key.text == TITLE {
-            site.own_title = labels.string(TITLE, r#""Thống kê truy cập""#).map(|title| title.text.to_owned());
-        } else if let Some(figure) = figure(&key, labels.findings())
-            && let Some(label) = labels.string(key.text, r#""Tháng này""#)
-        {
-            site.labels.insert(figure, label.text.to_owned());
-        }
+impl Value for Tz {
+    const EXAMPLE: &'static str = r#""Asia/Ho_Chi_Minh""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| {
+            with_hint(format!("`{text}` is not an IANA time zone"), Some(suggest::time_zone(text).to_owned()))
+        })
     }
 }
 
-fn figure(key: &Text<'_>, findings: &mut Findings<'_>) -> Option<FigureKey> {
-    let known = FigureKey::ALL.map(FigureKey::as_str);
-    key.read(findings, |text| suggest::nearest(text, known).map(str::to_owned))
-}
+impl Value for Language {
+    const EXAMPLE: &'static str = r#""vi""#;
 
-fn refuse_repeats(key: &str, texts: &[Text<'_>], findings: &mut Findings<'_>) {
-    let mut seen = HashSet::new();
-    for Text { text, span } in texts {
-        if !seen.insert(*text) {
-            findings.wrong(span, format!("`{key}` names `{text}` twice; once is enough"));
-        }
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error| {
+            let lower = text.to_lowercase();
+            let meant = ["vi", "en"].into_iter().find(|language| lower.starts_with(language));
+            with_hint(error, meant.map(str::to_owned))
+        })
     }
 }
 
-fn repeat_window(window: &Text<'_>, findings: &mut Findings<'_>) -> Option<Duration> {
-    let reason = match humantime::parse_duration(window.text) {
-        Ok(duration) if duration <= REPEAT_WINDOW_MAX => return Some(duration),
-        Ok(_) => "is longer than a day, for which a visitor is known; expected at most `24h`".to_owned(),
-        Err(_) if window.text.trim().parse::<u32>().is_ok() => {
-            format!("has no unit; did you mean `{}s` (seconds) or `{0}m` (minutes)?", window.text.trim())
+impl Value for FigureKey {
+    const EXAMPLE: &'static str = r#""today", "month""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.map(Self::as_str);
+        text.parse().map_err(|error| with_hint(error, suggest::nearest(text, known).map(str::to_owned)))
+    }
+}
+
+impl Value for LabelStyle {
+    const EXAMPLE: &'static str = r#""dated""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.map(Self::as_str);
+        text.parse().map_err(|error| with_hint(error, suggest::nearest(text, known).map(str::to_owned)))
+    }
+}
+
+fn with_hint(error: impl std::fmt::Display, meant: Option<String>) -> String {
+    match meant {
+        Some(meant) => format!("{error}; did you mean `{meant}`?"),
+        None => error.to_string(),
+    }
+}
+
+impl Value for Screening {
+    const EXAMPLE: &'static str = r#""all""#;
+
+    fn expected() -> String {
+        "\"all\" (counts readers only), \"crawlers\" (counts tools such as curl as well) or \"none\" (counts bots too)"
+            .to_owned()
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "crawlers" => Ok(Self::ButTools),
+            "all" => Ok(Self::All),
+            "none" => Ok(Self::None),
+            _ => Err(format!("expected {}, found \"{text}\"", Self::expected())),
         }
-        Err(_) => "is not a duration; expected one such as `30m`, `12h`, or `0s` for none".to_owned(),
-    };
-    let shown: Range<usize> = window.span.clone();
-    findings.wrong(&shown, format!("repeat_window `{}` {reason}", window.text));
-    None
+    }
+
+    fn from_boolean(all: bool) -> Result<Self, String> {
+        Ok(if all { Self::All } else { Self::None })
+    }
+}
+
+impl Value for RepeatWindow {
+    const EXAMPLE: &'static str = r#""30m""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let reason = match humantime::parse_duration(text) {
+            Ok(duration) if duration <= REPEAT_WINDOW_MAX => return Ok(Self(duration)),
+            Ok(_) => "is longer than a day, for which a visitor is known; expected at most `24h`".to_owned(),
+            Err(_) if text.trim().parse::<u32>().is_ok() => {
+                format!("has no unit; did you mean `{0}s` (seconds) or `{0}m` (minutes)?", text.trim())
+            }
+            Err(_) => "is not a duration; expected one such as `30m`, `12h`, or `0s` for none".to_owned(),
+        };
+        Err(format!("`{text}` {reason}"))
+    }
 }

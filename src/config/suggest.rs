@@ -1,4 +1,4 @@
-//! What was probably meant.
+//! Suggestions for misspelt names.
 
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -14,7 +14,7 @@ pub fn nearest<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// A question after the nearest, or all that there is.
+/// The nearest name as a question, or a list of all names.
 pub fn nearest_or_all(text: &str, known: &[&str]) -> String {
     match nearest(text, known.iter().copied()) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
@@ -22,12 +22,12 @@ pub fn nearest_or_all(text: &str, known: &[&str]) -> String {
     }
 }
 
-/// Case and the kind of dash are the commonest mistakes, and count for nothing.
+/// Folds case and dashes, which are the commonest mistakes.
 fn plain(text: &str) -> String {
     text.chars().take(64).flat_map(char::to_lowercase).map(|c| if c == '-' || c == ' ' { '_' } else { c }).collect()
 }
 
-/// A site id that says what `text` does: `Vị_Xuyên` is `vi-xuyen`. None if nothing is left of it.
+/// A site id made of `text`: `vi-xuyen` of `Vị_Xuyên`. None if nothing is left of it.
 pub fn site_id(text: &str) -> Option<String> {
     let mut id = String::new();
     for c in text.nfd().filter(|c| !unicode_normalization::char::is_combining_mark(*c)) {
@@ -45,7 +45,7 @@ pub fn site_id(text: &str) -> Option<String> {
     (!id.is_empty()).then(|| id.to_owned())
 }
 
-/// Which IANA time zone was meant.
+/// The IANA time zone that was probably meant.
 pub fn time_zone(text: &str) -> &'static str {
     // Vietnam's zone has one name, and its capital none.
     if ["hanoi", "vietnam", "ho_chi_minh", "hcm", "+07", "+7"].iter().any(|word| plain(text).contains(word)) {

@@ -1,10 +1,10 @@
-//! What a node tells an operator about where a site's counts came from.
+//! Reports to the operator about the sources of a site's counts.
 
 use serde::{Deserialize, Serialize};
 
 use super::Day;
 
-/// What one source contributed to one site.
+/// One source's contribution to one site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceAccount {
     /// A run's 16 hexadecimal digits, or `import:NAME`.
@@ -18,12 +18,12 @@ pub struct SourceAccount {
     /// First and last day with a count of the site's own, if any.
     pub first_day: Option<String>,
     pub last_day: Option<String>,
-    /// How many counters of the site it contributes to, and of pages.
+    /// Number of site counters that it contributes to; below, of page counters.
     pub site_rows: u64,
     pub page_rows: u64,
 }
 
-/// What an import did.
+/// Result of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportReport {
     pub source: String,

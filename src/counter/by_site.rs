@@ -1,4 +1,4 @@
-//! What is kept of each of some sites.
+//! A map from site numbers to values.
 
 /// A site's number in the node's file, given when the site is first seen there and kept for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

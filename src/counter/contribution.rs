@@ -1,4 +1,4 @@
-//! What one source says of one counter, in the form in which it is published and merged.
+//! One source's contribution to one counter, as it is published and merged.
 
 use super::{Day, PageAddress, Period, SiteNumber, Source};
 
@@ -38,7 +38,7 @@ impl ChangedPage {
     }
 }
 
-/// How two statements of the same source about the same counter merge.
+/// Merge rule for two states of one source's contribution to one counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Register {
     /// A run's count only grows: the greater one is the later one.

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::{Day, Period};
 
-/// What a history has one line for.
+/// The period of one line of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
     Day,
@@ -39,7 +39,7 @@ impl Step {
         }
     }
 
-    /// How many a history has if nobody says.
+    /// Default number of lines.
     pub fn usual_count(self) -> usize {
         match self {
             Self::Day => 30,

@@ -1,4 +1,4 @@
-//! What a node knows of a counter by itself, and what that comes to with what Redis says.
+//! A node's own knowledge of a counter, and its sum with the counts from Redis.
 
 use super::{Register, Source};
 

@@ -1,4 +1,4 @@
-//! The words beside the figures, and how numbers are written in a site's language.
+//! Labels of the figures, and numbers in a site's language.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -26,15 +26,15 @@ pub enum FigureKey {
     VisitorsYesterday,
 }
 
-/// How portals name the same figures.
+/// Styles in which portals name the same figures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum LabelStyle {
     /// By the calendar: `Tháng 06`.
     #[default]
     Dated,
-    /// As people say it: `Tháng này`.
+    /// Everyday words: `Tháng này`.
     Relative,
-    /// As some systems' blocks do: `Tháng hiện tại`.
+    /// Words of some systems' blocks: `Tháng hiện tại`.
     Current,
 }
 
@@ -95,7 +95,7 @@ impl FigureKey {
         }
     }
 
-    /// What the figure counts over, seen on `today`.
+    /// The time that the figure covers, seen on `today`.
     pub fn span(self, today: Day) -> Span {
         let before = |period: Period| Span::Period(period.previous().unwrap_or(period));
         match self {
@@ -111,7 +111,7 @@ impl FigureKey {
         }
     }
 
-    /// Whether it is a number of visitors, not of hits.
+    /// True for a number of visitors, false for one of hits.
     pub fn is_of_visitors(self) -> bool {
         matches!(self, Self::Online | Self::VisitorsToday | Self::VisitorsYesterday)
     }
@@ -207,7 +207,7 @@ impl Language {
         }
     }
 
-    /// As HTML and SVG name it.
+    /// Language tag for HTML and SVG.
     pub fn tag(self) -> &'static str {
         match self {
             Self::Vietnamese => "vi",
@@ -215,7 +215,7 @@ impl Language {
         }
     }
 
-    /// What stands beside a page's count.
+    /// Label of a page's count.
     pub fn page_label(self) -> &'static str {
         match self {
             Self::Vietnamese => "Lượt xem",

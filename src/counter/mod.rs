@@ -1,4 +1,4 @@
-//! The pure core: what a hit is, who its visitor is (as little as can be), and what its figures are.
+//! The pure core: sites, periods, pages, hits, visitors and figures.
 //!
 //! Nothing here does I/O, reads a clock, or waits: time and configuration come in as arguments.
 

@@ -55,12 +55,12 @@ impl Origin {
         Self { scheme: Scheme::Either, host: HostPattern::Loopback, port: PortPattern::Any }
     }
 
-    /// Whether its pages come unencrypted over a network.
+    /// True if its pages come unencrypted over a network.
     pub fn is_unencrypted(&self) -> bool {
         self.scheme == Scheme::Http && !self.is_of_this_machine()
     }
 
-    /// Whether only this machine's own browsers see its pages.
+    /// True if only this machine's own browsers see its pages.
     pub fn is_of_this_machine(&self) -> bool {
         match &self.host {
             HostPattern::Loopback => true,
@@ -72,7 +72,7 @@ impl Origin {
         }
     }
 
-    /// Whether a page at `url`, or one whose `Origin` header parses as `url`, belongs to it.
+    /// True if a page at `url`, or one whose `Origin` header parses as `url`, belongs to it.
     pub fn covers(&self, url: &Url) -> bool {
         self.is_reached_by(url.scheme(), url.port_or_known_default()) && self.host.covers(url)
     }
@@ -105,7 +105,7 @@ impl HostPattern {
         }
     }
 
-    /// As the URL standard writes it.
+    /// True if a host, written as in the URL standard, is covered.
     fn covers_name(&self, name: &str) -> bool {
         match self {
             Self::Exact(host) => name == host,

@@ -25,7 +25,7 @@ const ADDRESS_BYTES_MAX: usize = 512;
 /// Bytes of SHA-256 that tell two long addresses, or two members of a Redis key, apart: 128 bits,
 /// so that not even someone who tries finds two that collide.
 const HASH_BYTES: usize = 16;
-/// As base64 writes them.
+/// Length of the hash in base64.
 const HASH_CHARS: usize = (HASH_BYTES * 8).div_ceil(6);
 
 /// A page's address by the rule above, for example `/tin-tuc/bài-1` or `/?nv=news&id=7`.
@@ -37,7 +37,7 @@ pub struct PageAddress {
     hash: u64,
 }
 
-/// Where hits go that would be one distinct page too many.
+/// Page of all hits beyond the cap on distinct pages.
 const OTHER: &str = "(other)";
 
 impl PageAddress {
@@ -100,12 +100,12 @@ impl PageAddress {
         &self.text
     }
 
-    /// Whether it stands for many pages.
+    /// True for the page that stands for many.
     pub fn is_other(&self) -> bool {
         &*self.text == OTHER
     }
 
-    /// Whether it is the start of a longer one, so that no link leads there.
+    /// True for a shortened address, which no link can use.
     pub fn is_cut(&self) -> bool {
         is_cut(&self.text)
     }
@@ -170,7 +170,7 @@ fn path_of(raw: &str) -> String {
     without_index(&path).to_owned()
 }
 
-/// Until nothing changes, so that an address is its own address: `/a/index.html/index.php/` is `/a`.
+/// Repeats until nothing changes, so that normalising twice is the same as once: `/a/index.html/index.php/` is `/a`.
 fn without_index(mut path: &str) -> &str {
     loop {
         let shorter = path.trim_end_matches('/');
@@ -182,15 +182,15 @@ fn without_index(mut path: &str) -> &str {
     }
 }
 
-/// `index.html`, `index.php`, …: what a server shows for the folder itself.
+/// True for `index.html`, `index.php`, …: the page that a server shows for the folder.
 fn is_index(name: &str) -> bool {
     name.strip_prefix("index.").is_some_and(|extension| {
         (1..=5).contains(&extension.len()) && extension.bytes().all(|b| b.is_ascii_alphanumeric())
     })
 }
 
-/// Decodes what reads the same decoded; keeps encoded what would change the address's structure
-/// (`%2F` is no separator) or can't be seen. What was not valid UTF-8 stays encoded too.
+/// Decodes a segment. Characters that would change the address's structure (`%2F`), that can't be seen, or
+/// that are not valid UTF-8 stay encoded.
 fn decode_segment(to: &mut String, raw: &str) {
     // As nearly all are.
     if raw.bytes().all(is_safe_byte) {
@@ -214,7 +214,7 @@ fn encode_query(to: &mut String, text: &str) {
     }
 }
 
-/// What stands in an address as it is.
+/// True for characters that an address holds unencoded.
 fn is_safe(c: char) -> bool {
     match u8::try_from(c) {
         Ok(byte) if c.is_ascii() => is_safe_byte(byte),
@@ -251,7 +251,7 @@ fn bounded(mut address: String) -> String {
     address
 }
 
-/// Whether it is what [`bounded`] leaves of a longer address.
+/// True for an address that [`bounded`] has shortened.
 fn is_cut(text: &str) -> bool {
     // A cut goes back by up to three bytes to where a character begins.
     let is_as_long = (ADDRESS_BYTES_MAX - 3..=ADDRESS_BYTES_MAX).contains(&text.len());

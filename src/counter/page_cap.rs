@@ -1,13 +1,12 @@
-//! How many distinct pages a site may have in a day, and who may bring new ones.
+//! The cap on a site's distinct pages of a day, and each client's part of it.
 //!
 //! A page is cheap to count and costs rows in files and Redis for years, and anyone can make up
 //! addresses. So there is a cap on a day's distinct pages, and a part of it for each client, and for
 //! each network that one client may have: pages beyond count as `(other)`. Pages that are known from
 //! before never do.
 //!
-//! Who has brought how many is in memory alone, since no address may be on disk. After a start in the
-//! middle of a day nobody knows it any more; then everyone has a part of what the day has left: a start
-//! doesn't give an attacker as much again.
+//! The numbers of each client are only in memory, since no address may be on disk. After a restart they are
+//! lost. Then each client has a part of the day's remainder, so that a restart gives an attacker nothing.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -32,7 +31,7 @@ fn network(client: ClientPrefix) -> Option<Network> {
     (!client.is_ipv4()).then_some(Network(client.number() >> 16))
 }
 
-/// How much of a day's pages one of many may bring.
+/// One client's share of a day's pages.
 #[derive(Debug, Clone, Copy)]
 struct Part {
     /// One in so many.
@@ -43,7 +42,7 @@ struct Part {
 
 const CLIENTS: Part = Part { of: 20, min: 20 };
 const NETWORKS: Part = Part { of: 10, min: 40 };
-/// Pages beyond the cap that count because nobody could tell whether they are known.
+/// Pages beyond the cap that count because their state is unknown.
 const UNKNOWABLE: Part = Part { of: 10, min: 40 };
 
 impl Part {
@@ -72,7 +71,7 @@ enum Pages {
     Many(FxHashSet<u64>),
 }
 
-/// As many as take hardly more than the table itself.
+/// Most pages whose list takes no more room than an empty table.
 const FEW: usize = 4;
 
 impl Default for Pages {
@@ -116,7 +115,7 @@ impl Pages {
     }
 }
 
-/// Bringers of pages that may be new. Each table has at most an entry a page.
+/// Numbers of new pages by client and network. A table has at most one entry a page.
 #[derive(Debug, Default)]
 struct Bringers {
     pages: FxHashMap<u64, ClientPrefix>,
@@ -151,7 +150,7 @@ impl Bringers {
     }
 }
 
-/// What is to become of a hit's page.
+/// Decision on a hit's page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Counts,
@@ -159,7 +158,7 @@ pub enum Verdict {
     IfKnown(Excess),
 }
 
-/// Why a page is one too many.
+/// Limit that a page exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Excess {
     /// The site has had its pages for the day.
@@ -225,7 +224,7 @@ impl PagesOfDay {
         counts
     }
 
-    /// Whether a client or its network has brought so much that it matters what the day had before.
+    /// True if the client or its network has so many pages that the day's earlier pages matter.
     pub fn has_brought_much(&self, client: ClientPrefix) -> bool {
         self.bringers.as_ref().is_some_and(|bringers| {
             bringers.brought_by(client) >= CLIENTS.min || bringers.brought_by_network(client) >= NETWORKS.min
@@ -321,7 +320,7 @@ mod tests {
         assert_eq!(day.admit(6_001, one, 2_000), Verdict::IfKnown(Excess::Client));
     }
 
-    /// How many of `pages` count, each brought by the next of `clients`.
+    /// The number of `pages` that count, each from the next of `clients`.
     fn brought<'a>(day: &mut PagesOfDay, pages: std::ops::Range<u64>, clients: impl Iterator<Item = &'a str>) -> usize {
         pages.zip(clients).filter(|(page, by)| day.admit(*page, client(by), 2_000) == Verdict::Counts).count()
     }

@@ -15,10 +15,10 @@ use chrono_tz::Tz;
 pub struct Day(NaiveDate);
 
 impl Day {
-    /// The first and last day that have a place in the node's file and in a page's figures.
-    pub(super) const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
+    /// Years of the days that the node's file and figures can hold.
+    pub const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
 
-    /// The day it is at `now` in `time_zone`.
+    /// The day of `now` in `time_zone`.
     pub fn at(now: DateTime<Utc>, time_zone: Tz) -> Self {
         Self(now.with_timezone(&time_zone).date_naive())
     }
@@ -62,7 +62,7 @@ impl Day {
         self.0
     }
 
-    /// For dates worked out from a day.
+    /// The day of a date that was derived from another day.
     pub fn from_date(date: NaiveDate) -> Self {
         Self(date)
     }
@@ -101,9 +101,9 @@ impl fmt::Display for Day {
     }
 }
 
-/// What a counter counts over: a day, a month, a year, or for ever.
+/// The time that a counter covers: a day, a month, a year, or all time.
 ///
-/// Ordered as its number is, which is how the node's file sorts.
+/// Ordered by its number, as in the node's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Period {
     Day(Day),
@@ -262,6 +262,17 @@ mod tests {
         for text in ["2024", "2024-06", "2024-06-17", "total", "2024-02-29", "1970-01-01"] {
             assert_eq!(period(text).to_string(), text);
             assert_eq!(Period::from_number(period(text).number()), Some(period(text)));
+        }
+    }
+
+    #[test]
+    fn periods_sort_as_their_numbers_and_the_total_before_all_others() {
+        let sorted = ["total", "2023-12-31", "2024", "2024-01", "2024-01-01", "2024-02"].map(period);
+        for (at, earlier) in sorted.iter().enumerate() {
+            for later in &sorted[at + 1..] {
+                assert_eq!(earlier.cmp(later), std::cmp::Ordering::Less, "{earlier} {later}");
+                assert_eq!(later.partial_cmp(earlier), Some(std::cmp::Ordering::Greater), "{earlier} {later}");
+            }
         }
     }
 

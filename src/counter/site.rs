@@ -1,4 +1,4 @@
-//! A site: what is counted together, and how its figures are shown.
+//! Sites: their settings, and the set of all of them.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -25,16 +25,16 @@ pub struct SiteIdError(String);
 
 /// A site as configured.
 ///
-/// What a hit asks for comes first, in few cache lines: with 100,000 sites, each is a look at memory.
+/// Fields of the hit path come first, in few cache lines: with 100,000 sites, each line is a cache miss.
 #[derive(Debug, Clone, PartialEq)]
 #[repr(C)]
 pub struct Site {
     pub id: SiteId,
     pub origins: Vec<Origin>,
     pub figures: Arc<[FigureKey]>,
-    /// Within it a visitor's reload of a page counts once; zero for every time.
+    /// Time within which a visitor's reload of a page isn't counted again; zero counts each.
     pub repeat_window: Duration,
-    /// Distinct pages a day and node that are counted each under its own address.
+    /// Most distinct pages a day that a node counts under their own addresses.
     pub page_cap: u32,
     pub time_zone: Tz,
     pub screening: Screening,
@@ -45,28 +45,28 @@ pub struct Site {
     pub page_retention: PageRetention,
     /// Query parameters that name an article, in the order in which they stand in its address.
     pub page_params: Arc<[String]>,
-    /// What people call it; empty if nobody said.
+    /// Name for people; may be empty.
     pub name: String,
     pub labels: Labels,
     /// The box's heading, if the site has its own.
     pub own_title: Option<String>,
 }
 
-/// Whose hits are kept from the figures.
+/// Classes of hits that are kept out of the figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Screening {
-    /// Nobody's: the bot lists are not even loaded.
+    /// None: the bot lists are not even loaded.
     None,
-    /// Those of bots that name themselves, but not those of the tools by which developers try things:
-    /// libraries, command-line clients, steered browsers.
+    /// Bots that name themselves, but not developers' tools: libraries, command-line clients, steered
+    /// browsers.
     ButTools,
-    /// Tools' as well: who shows figures to the public wants readers' only.
+    /// Bots and tools: public figures are of readers only.
     All,
 }
 
 pub const PAGE_CAP_DEFAULT: u32 = 100_000;
 
-/// How long a page's figures are kept; the site's own are kept for ever.
+/// Retention of a page's figures; the site's own are kept for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageRetention {
     pub days: u32,
@@ -80,10 +80,10 @@ pub const PAGE_RETENTION_DEFAULT: PageRetention = PageRetention { days: 40, mont
 pub const PAGE_PARAMS_DEFAULT: [&str; 12] =
     ["nv", "op", "id", "p", "page_id", "option", "view", "catid", "tabid", "mid", "ItemID", "articleId"];
 
-/// Those of every site that names none of its own: a hundred thousand sites hold one list.
+/// Default parameters, one list shared by a hundred thousand sites.
 static SHARED_PAGE_PARAMS: LazyLock<Arc<[String]>> = LazyLock::new(|| PAGE_PARAMS_DEFAULT.map(str::to_owned).into());
 
-/// The same of the figures shown.
+/// Default figures, one shared list.
 static SHARED_FIGURES: LazyLock<Arc<[FigureKey]>> =
     LazyLock::new(|| [FigureKey::Today, FigureKey::Yesterday, FigureKey::Month, FigureKey::Year].into());
 
@@ -161,7 +161,7 @@ impl FromIterator<RegisteredSite> for Sites {
 }
 
 impl SiteId {
-    /// The site that is there without a configuration.
+    /// Id of the demo site.
     pub fn demo() -> Self {
         Self(SmolStr::new_static("demo"))
     }
@@ -172,7 +172,7 @@ impl SiteId {
 }
 
 impl Site {
-    /// A site of which only what can't be guessed is said.
+    /// A site with defaults for everything that has one.
     pub fn with_defaults(id: SiteId, origins: Vec<Origin>) -> Self {
         Self {
             id,
@@ -193,7 +193,7 @@ impl Site {
         }
     }
 
-    /// Whether it is worth knowing which of its visitors are new.
+    /// True if the site counts visitors.
     pub fn counts_visitors(&self) -> bool {
         self.visitors || self.figures.iter().any(|key| key.is_of_visitors())
     }
@@ -203,7 +203,7 @@ impl Site {
         self.own_title.clone().unwrap_or_else(|| self.language.title(self.label_style).to_owned())
     }
 
-    /// Whether `url` lies on one of the site's origins.
+    /// True if `url` lies on one of the site's origins.
     pub fn covers(&self, url: &Url) -> bool {
         self.origins.iter().any(|origin| origin.covers(url))
     }

@@ -1,4 +1,4 @@
-//! Who contributed a count.
+//! Sources of counts: runs and imports.
 
 use std::fmt;
 use std::str::FromStr;

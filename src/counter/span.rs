@@ -1,4 +1,4 @@
-//! What figures and ranges are asked for by: a counter's period, or a week.
+//! Spans of time for figures and ranges: a counter's period, or a week.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What a page calls itself.
+//! Page titles.
 
 use std::sync::Arc;
 

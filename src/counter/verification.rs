@@ -1,11 +1,11 @@
-//! What a comparison of all places that know a site's counts has found.
+//! Results of comparing a site's counts in all places.
 
 use serde::{Deserialize, Serialize};
 
 /// Findings that are named; the rest is a number.
 const NAMED_MAX: usize = 100;
 
-/// What kind of difference it is.
+/// Kinds of differences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -36,7 +36,7 @@ pub struct Finding {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
     pub named: Vec<Finding>,
-    /// How many more there are.
+    /// Number of findings that are not listed.
     pub more: u64,
 }
 
@@ -59,7 +59,7 @@ impl Findings {
     }
 }
 
-/// What is known of a site where, and where that differs.
+/// Result of comparing one site's counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
     pub agrees: bool,
@@ -72,7 +72,7 @@ pub struct Verification {
     pub findings: Findings,
 }
 
-/// What a repair has done.
+/// Result of a repair.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repair {
     /// Counters of Redis that are the sum of their parts again, each in words.

@@ -23,10 +23,10 @@ use super::{ClientPrefix, Day, FigureKey, Site, SiteId};
 /// Online: seen in this minute or the four before it.
 pub const ONLINE_MINUTES: u32 = 5;
 
-/// How much of a User-Agent tells visitors apart.
+/// Bytes of a User-Agent that distinguish visitors.
 const USER_AGENT_BYTES_MAX: usize = 512;
 
-/// How long past their use keys in Redis stay, for nodes whose clocks differ.
+/// Extra lifetime of keys in Redis, for nodes whose clocks differ.
 const EXPIRY_SLACK_S: i64 = 60;
 
 /// The key of a day's visitor keys.
@@ -37,14 +37,14 @@ pub struct Salt([u8; 16]);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Minute(u32);
 
-/// What is counted together: the visitors of a day, or those of a minute noted under a day's salt.
+/// A group of visitors counted together: those of a day, or of a minute under a day's salt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Window {
     pub day: Day,
     pub minute: Option<Minute>,
 }
 
-/// What a hit says of who made it.
+/// A hit's marks of its visitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Visit {
     pub trace: Trace,
@@ -206,14 +206,14 @@ impl Visit {
     }
 }
 
-/// What the figures of a site's visitors are made of at `now`.
+/// Windows that make up a site's visitor figures at `now`.
 pub fn shown_windows(site: &Site, now: DateTime<Utc>) -> Vec<Window> {
     let today = Day::at(now, site.time_zone);
     let days = [today, today.previous()].map(Window::of_day);
     days.into_iter().chain(Window::online(now, site.time_zone)).collect()
 }
 
-/// Whether a salt of `day` is of no more use at `now`.
+/// True if a salt of `day` is no longer needed at `now`.
 pub fn is_salt_over(day: Day, now: DateTime<Utc>, site: &Site) -> bool {
     day < Minute::at(now).window_day(site.time_zone)
 }
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(format!("{:?}", Salt::new(*b"0123456789abcdef")), "Salt(…)");
     }
 
-    /// Whoever was seen within the last five minutes, before midnight or after, is in the window
+    /// Anyone seen within the last five minutes, before midnight or after, is in the window
     /// once, under one salt.
     #[test]
     fn a_window_over_midnight_finds_every_visit_under_one_salt() {

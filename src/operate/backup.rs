@@ -1,4 +1,4 @@
-//! A copy of the node's file, whether the node runs or not.
+//! `thongke backup`: a copy of the node's file, of a running node or a stopped one.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `thongke check`: whether what the configuration names can be used, and what an expert would change.
+//! `thongke check`: tries everything that the configuration names, and gives an expert's warnings.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -11,12 +11,12 @@ use crate::config::{Config, PublicAddress, is_of_this_machine};
 use crate::ledger::{DirectoryLock, Holder};
 use crate::redis;
 
-/// So many sites are shown; the rest is counted.
+/// Most sites that are shown; the rest is counted.
 const SITES_SHOWN_MAX: usize = 100;
-/// So many warnings of one kind are shown.
+/// Most warnings of one kind that are shown.
 const WARNINGS_SHOWN_MAX: usize = 20;
 
-/// What was found, each on a line of its own.
+/// Findings, printed one a line.
 #[derive(Default)]
 struct Report {
     problems: usize,
@@ -37,12 +37,12 @@ impl Report {
     }
 }
 
-/// A reader who goes away early doesn't change what is found.
+/// Prints a line, and goes on even if the reading program has ended.
 fn say(kind: &str, what: &str) {
     let _ = writeln!(std::io::stdout(), "{kind}: {what}");
 }
 
-/// Says all that it finds; an error if anything doesn't work.
+/// Prints all findings; fails if anything doesn't work.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     let mut report = Report::default();
     data_directory(config, &mut report);
@@ -64,7 +64,7 @@ fn data_directory(config: &Config, report: &mut Report) {
         Some(Holder { admin_address: Some(admin), .. }) => {
             report.fine(&format!("a node runs on {shown}; its admin listener is {admin}"));
         }
-        Some(Holder { process, .. }) => report.warn(&format!("process {process} is at work on {shown}")),
+        Some(Holder { process, .. }) => report.warn(&format!("process {process} uses the data directory {shown}")),
         None => match DirectoryLock::take(&config.data_dir) {
             Ok(_) => report.fine(&format!("the data directory {shown} can be used")),
             Err(error) => return report.wrong(&error.to_string()),
@@ -75,15 +75,15 @@ fn data_directory(config: &Config, report: &mut Report) {
     }
 }
 
-/// What the directory's filesystem may do to counts.
+/// Danger that the directory's filesystem poses to counts.
 fn danger_of_filesystem(directory: &Path) -> Option<&'static str> {
     // Numbers of linux/magic.h.
     match rustix::fs::statfs(directory).ok()?.f_type {
         0x0102_1994 | 0x8584_58f6 => {
-            Some("is in memory (tmpfs): its counts are gone at the next boot; put it on a disk")
+            Some("is in memory (tmpfs): its counts are lost at the next boot; put it on a disk")
         }
         0x794c_7630 => Some(
-            "is in a container's own layer (overlay): its counts are gone with the container; mount a volume there",
+            "is in a container's own layer (overlay): its counts are lost with the container; mount a volume there",
         ),
         0x6969 | 0x517b | 0xff53_4d42 | 0xfe53_4d42 => {
             Some("is on a network filesystem, whose locks and syncs SQLite can't rely on; put it on a local disk")
@@ -92,13 +92,14 @@ fn danger_of_filesystem(directory: &Path) -> Option<&'static str> {
     }
 }
 
-/// A clock that is off puts hits into the wrong day, for good.
+/// A wrong clock puts hits into the wrong day, for ever.
 fn clock(report: &Report) {
-    // Where systemd does not watch over the clock, nothing is known of it.
-    let Ok(told) = Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]).output() else {
+    // Without systemd's time service nothing is known of the clock.
+    let Ok(output) = Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]).output()
+    else {
         return;
     };
-    match String::from_utf8_lossy(&told.stdout).trim() {
+    match String::from_utf8_lossy(&output.stdout).trim() {
         "yes" => report.fine("the clock is synchronised"),
         "no" => report.warn(
             "the clock is not synchronised, and it decides a hit's day: install chrony, or `timedatectl set-ntp true`",
@@ -107,7 +108,7 @@ fn clock(report: &Report) {
     }
 }
 
-/// What tells that a proxy stands in front, though none is believed.
+/// Sign of a proxy in front, although none is trusted.
 fn sign_of_a_proxy(config: &Config) -> Option<&'static str> {
     let PublicAddress::Tcp(address) = config.listen else { return None };
     if !config.trusted_proxies.networks.is_empty() {
@@ -125,7 +126,7 @@ fn sign_of_a_proxy(config: &Config) -> Option<&'static str> {
 }
 
 fn listeners(config: &Config, report: &mut Report) {
-    // A running node has them itself.
+    // A running node holds them itself.
     if DirectoryLock::holder(&config.data_dir).is_none() {
         let mut bindable = |setting, address| match TcpListener::bind(address) {
             Ok(_) => report.fine(&format!("--{setting} {address} is free")),
@@ -144,12 +145,12 @@ fn listeners(config: &Config, report: &mut Report) {
     }
     if matches!(config.listen, PublicAddress::Unix(_)) && !config.trusted_proxies.unix_socket {
         report.warn(
-            "a proxy on the unix socket is not believed, so all clients look like one; add \"unix:\" to trusted_proxies",
+            "the proxy on the unix socket is not trusted, so all clients look like one; add \"unix:\" to trusted_proxies",
         );
     }
     if let Some(sign) = sign_of_a_proxy(config) {
         report.warn(&format!(
-            "{sign}, so a proxy passes the readers' requests on, but none is believed and all readers look like one; \
+            "{sign}, so a proxy passes the readers' requests on, but none is trusted and all readers look like one; \
              name it in trusted_proxies"
         ));
     }
@@ -169,7 +170,7 @@ fn secrets(config: &Config, report: &Report) {
              redis_password_file, or the address into THONGKE_REDIS",
         );
     }
-    for file in &config.secrets_for_all {
+    for file in &config.exposed_secret_files {
         report.warn(&format!(
             "the secret in {file} can be read by everyone on this machine; chmod o= {file}",
             file = file.display()
@@ -178,7 +179,7 @@ fn secrets(config: &Config, report: &Report) {
 }
 
 fn redis_server(config: &Config, report: &mut Report) -> anyhow::Result<()> {
-    // Read before, with the configuration; only a password makes a difference.
+    // The addresses were checked with the configuration; a password file may still be wrong.
     let Some(target) = config.redis_target()? else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let found = runtime.block_on(redis::preflight(&target, &config.redis_prefix, config.redis_allow_eviction));

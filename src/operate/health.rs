@@ -1,4 +1,4 @@
-//! Whether the node of this data directory counts, for container engines and scripts.
+//! `thongke health`: checks that the node of this data directory counts, for container engines and scripts.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::ledger::DirectoryLock;
 use super::ask;
 use crate::server::routes::{Admin, admin_path};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks the running node's `/readyz`.
 pub fn health(config: &Config) -> anyhow::Result<()> {
@@ -22,12 +22,9 @@ pub fn health(config: &Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime
         .block_on(async {
-            tokio::time::timeout(
-                PATIENCE,
-                ask(config, &admin, Method::GET, &admin_path(Admin::Ready, ""), Bytes::new()),
-            )
-            .await
+            let path = admin_path(Admin::Ready, "");
+            tokio::time::timeout(TIMEOUT, ask(config, &admin, Method::GET, &path, Bytes::new())).await
         })
-        .with_context(|| format!("the node on {admin} has not answered within {PATIENCE:?}"))?;
+        .with_context(|| format!("the node on {admin} has not answered within {TIMEOUT:?}"))?;
     super::print(&String::from_utf8_lossy(&answer.context("the node can't make hits durable")?))
 }

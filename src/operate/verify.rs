@@ -1,4 +1,4 @@
-//! `thongke verify`: whether all places that know a site's counts agree, and mending them.
+//! `thongke verify`: compares a site's counts wherever they are kept, and repairs differences.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,20 +17,20 @@ use crate::server::routes::{Admin, admin_path};
 
 use super::{Place, ask, on_the_node, print};
 
-/// How long a running node may take to bring what a repair has asked for.
-const REPAIR_PATIENCE: Duration = Duration::from_secs(300);
+/// Longest wait for a running node to publish what a repair has asked for.
+const REPAIR_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Says where they differ; an error if they do in the end.
+/// Prints all differences; fails if any is left.
 pub fn verify(config: &Config, site: Option<&SiteId>, repair: bool, as_json: bool) -> anyhow::Result<()> {
     let all: Vec<_> = config.sites.iter().map(|site| &site.id).collect();
     let mut found = BTreeMap::new();
     for site in site.map_or(all, |site| vec![site]) {
         let mut verification = of_site(config, site)?;
         if repair && !verification.agrees && verification.with_redis {
-            let done = mend(config, site)?;
+            let done = repair_site(config, site)?;
             if !as_json {
                 say(site, &verification)?;
-                done.mended.iter().try_for_each(|line| print(&format!("{site}: mended: {line}")))?;
+                done.mended.iter().try_for_each(|line| print(&format!("{site}: repaired: {line}")))?;
             }
             verification = after_repair(config, site)?;
         }
@@ -46,7 +46,7 @@ pub fn verify(config: &Config, site: Option<&SiteId>, repair: bool, as_json: boo
     if differing.is_empty() {
         return Ok(());
     }
-    let hint = if repair { "" } else { "; `--repair` mends what can be mended" };
+    let hint = if repair { "" } else { "; `--repair` repairs what can be repaired" };
     bail!("something differs at {}{hint}", differing.join(", "))
 }
 
@@ -79,7 +79,7 @@ fn of_site(config: &Config, site: &SiteId) -> anyhow::Result<Verification> {
     })
 }
 
-fn mend(config: &Config, site: &SiteId) -> anyhow::Result<Repair> {
+fn repair_site(config: &Config, site: &SiteId) -> anyhow::Result<Repair> {
     let target = config.redis_target()?;
     on_the_node(config, site, async |place| match place {
         Place::Running(admin) => {
@@ -98,13 +98,13 @@ fn mend(config: &Config, site: &SiteId) -> anyhow::Result<Repair> {
     })
 }
 
-/// What a running node brings is there in a while; what it can't mend stays.
+/// Waits until a running node has published the repair; other differences stay.
 fn after_repair(config: &Config, site: &SiteId) -> anyhow::Result<Verification> {
     let begun = Instant::now();
     loop {
         let verification = of_site(config, site)?;
         let may_be_on_its_way = verification.findings.named.iter().all(|finding| finding.kind == Kind::Lacking);
-        if verification.agrees || !may_be_on_its_way || begun.elapsed() > REPAIR_PATIENCE {
+        if verification.agrees || !may_be_on_its_way || begun.elapsed() > REPAIR_TIMEOUT {
             return Ok(verification);
         }
         std::thread::sleep(Duration::from_secs(1));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::bots::{CensusRow, Kind};
+use crate::bots::{Kind, UncountedRow};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
@@ -122,8 +122,8 @@ pub trait Node: Send + Sync + 'static {
     /// Records a hit that is not counted.
     fn note_uncounted(&self, site: &RegisteredSite, day: Day, kind: Kind);
 
-    /// The hits that this node did not count, by day and kind.
-    fn uncounted(&self, site: &RegisteredSite) -> Vec<CensusRow>;
+    /// Hits that this node did not count, by day and kind.
+    fn uncounted(&self, site: &RegisteredSite) -> Vec<UncountedRow>;
 
     fn readiness(&self) -> Readiness;
 }

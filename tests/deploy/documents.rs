@@ -37,23 +37,9 @@ fn set(names: impl IntoIterator<Item = impl Into<String>>) -> BTreeSet<String> {
     names.into_iter().map(Into::into).collect()
 }
 
-/// The words that a list in the source names; where it names constants, their values.
-fn listed(path: &str, constant: &str) -> BTreeSet<String> {
-    let source = page(path);
-    let list = source.split(&format!("const {constant}: [&str")).nth(1).unwrap();
-    let list = list.split("= [").nth(1).unwrap().split("];").next().unwrap();
-    set(list.split('"').skip(1).step_by(2))
-}
-
 #[test]
 fn the_reference_names_every_key_of_the_configuration_and_no_other() {
-    let mut keys = listed("src/config/file.rs", "KEYS");
-    keys.extend(listed("src/config/site.rs", "KEYS"));
-    keys.extend(listed("src/config/limits.rs", "KEYS"));
-    let identity = page("src/config/identity.rs");
-    keys.extend(
-        identity.lines().filter_map(|line| Some(line.strip_prefix("pub const ")?.split('"').nth(1)?.to_owned())),
-    );
+    let keys = set(thongke::config::keys().into_iter().flat_map(|(_, keys)| keys).copied());
     assert_eq!(column("Configuration file", 1), keys);
 }
 
@@ -67,7 +53,7 @@ fn the_reference_names_every_command_flag_and_variable_and_no_other() {
     let flags =
         help.split_whitespace().filter(|word| word.starts_with("--") && !["--help", "--version"].contains(word));
     assert_eq!(column("Flags and environment", 1), set(flags));
-    assert_eq!(column("Flags and environment", 2), listed("src/config/environment.rs", "KNOWN"));
+    assert_eq!(column("Flags and environment", 2), set(thongke::config::variables()));
 }
 
 #[test]
@@ -129,7 +115,7 @@ fn the_warnings_of_check_are_explained_as_they_are_said() {
 #[test]
 fn manual_pages_name_every_command_and_completions_can_be_read() {
     let folder = TempDir::new().unwrap();
-    run(Command::new(project("deploy/debian/manual")).args([PROGRAM.as_ref(), folder.path().as_os_str()]));
+    run(Command::new(project("deploy/debian/manual")).arg(folder.path()));
     let made =
         set(std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()));
     for command in column("Command line", 1) {

@@ -13,7 +13,7 @@ const DATA: &str = "/var/lib/thongke";
 /// A package of this program.
 fn build(folder: &Path, version: &str) -> PathBuf {
     let manual = folder.join("manual");
-    run(Command::new(project("deploy/debian/manual")).args([Path::new(PROGRAM), &manual]));
+    run(Command::new(project("deploy/debian/manual")).arg(&manual));
     let package = folder.join(format!("{version}.deb"));
     run(Command::new(project("deploy/debian/package")).arg(PROGRAM).args([&manual, &package]).arg(version));
     package

@@ -3,7 +3,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::Rng as _;
+use rand::RngExt as _;
 
 use crate::book::{Book, Counted};
 use crate::host::{Host, PATIENCE, SITE_IDS, until_right};

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::Rng as _;
+use rand::RngExt as _;
 
 use crate::book::{Book, sum, without_pages};
 use crate::host::{Host, PATIENCE, SITE_IDS, until_right};

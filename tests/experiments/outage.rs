@@ -54,7 +54,6 @@ fn while_redis_is_away_hits_go_on_figures_are_marked_memory_is_flat_and_all_is_p
 
 #[test]
 fn any_key_that_is_deleted_expires_or_is_evicted_and_any_flush_is_healed() {
-    let dice = dice("lost keys");
     let mut redis = RedisServer::start();
     let mut host = Host::new(Some(&redis.url()));
     let book: Arc<Book> = Arc::default();
@@ -65,7 +64,7 @@ fn any_key_that_is_deleted_expires_or_is_evicted_and_any_flush_is_healed() {
     host.start();
     let right = |what: &str| until_right(what, PATIENCE, || book.faults(&SITE_IDS, &redis.counted()));
     let load = || {
-        Load::during(&book, &[host.door()], &Plan::default(), &mut dice.clone(), || {
+        Load::during(&book, &[host.door()], &Plan::default(), &mut dice("lost keys"), || {
             std::thread::sleep(Duration::from_millis(500))
         })
     };

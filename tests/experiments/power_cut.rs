@@ -1,7 +1,7 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use rand::Rng as _;
+use rand::RngExt as _;
 use rand::seq::IndexedRandom as _;
 
 use crate::book::Counter;
@@ -55,7 +55,7 @@ fn after_a_power_cut_at_any_sync_each_answered_hit_is_there_once() {
     let syncs: Vec<usize> = (0..lines.len()).filter(|at| is_sync(&lines[*at])).collect();
     // In the short form some of the syncs, and the last ones, which fold and copy the log.
     let chosen: std::collections::HashSet<usize> = match either(Some(18), None) {
-        Some(some) => syncs.choose_multiple(&mut dice, some).chain(syncs.iter().rev().take(7)).copied().collect(),
+        Some(some) => syncs.sample(&mut dice, some).chain(syncs.iter().rev().take(7)).copied().collect(),
         None => syncs.iter().copied().collect(),
     };
     let mut disk = Disk::default();

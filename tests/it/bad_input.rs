@@ -1,4 +1,4 @@
-//! What the public listener refuses. Each refusal names what was wrong, none is counted, and the
+//! Requests that the public listener refuses. Each refusal names its reason, none is counted, and the
 //! node lives on.
 
 use std::io::{Read as _, Write as _};

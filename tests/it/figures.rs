@@ -70,7 +70,7 @@ fn top(node: &Node, query: &str) -> Vec<(String, Option<String>, i64)> {
         .collect()
 }
 
-/// What every arrangement of nodes that count together must show.
+/// Figures that every arrangement of nodes must show.
 fn story(nodes: &[Node], keys: impl Fn() -> Vec<String>) {
     let first = &nodes[0];
     let last = nodes.last().unwrap();

@@ -14,6 +14,8 @@ mod clock;
 mod config;
 /// Connections: how many, and how long they may wait.
 mod connections;
+/// Names that users rely on: routes, flags, keys, metrics.
+mod contract;
 /// The demo page: for everybody to use, and steady.
 mod demo_page;
 /// Starts browsers for the others.

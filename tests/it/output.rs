@@ -1,4 +1,4 @@
-//! What answers say of themselves to a browser, and what a log line may hold.
+//! Security headers of replies, and the content of log lines.
 
 use std::time::Duration;
 

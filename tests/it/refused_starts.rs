@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::node::{Node, PROGRAM};
 
-/// What the program says while it refuses to start.
+/// Messages of a program that refuses to start.
 fn refusal(command: &mut Command) -> String {
     let output = command.args(["--admin-listen", "127.0.0.1:0"]).output().unwrap();
     let says = String::from_utf8(output.stderr).unwrap();

@@ -1,4 +1,4 @@
-//! How many hits of which kind a site was spared, by day.
+//! Numbers of uncounted hits, by site, day and kind.
 
 use std::collections::BTreeMap;
 
@@ -8,31 +8,31 @@ use serde::{Deserialize, Serialize};
 use super::Kind;
 use crate::counter::{Day, Period, SiteId};
 
-/// Where a node keeps it, in its data directory.
-pub const CENSUS_FILE: &str = "spared.csv";
+/// Name in the data directory; older versions wrote the same file.
+pub const UNCOUNTED_FILE: &str = "spared.csv";
 
-/// Days of a site that are kept: the newest.
+/// Newest days of a site that are kept.
 const DAYS_MAX: usize = 40;
 
-/// Sites that are kept; the hits of further ones stand in the metrics only. With all days of all of
-/// them under 64 MB, and 160 bytes for a site's day.
+/// Most sites that are kept; further ones are in the metrics only. A site's day takes 160 bytes, so all
+/// take less than 64 MB.
 const SITES_MAX: usize = 10_000;
 
-/// Hits that were not counted, by site, day and kind.
+/// Numbers of uncounted hits.
 #[derive(Debug, Default)]
-pub struct Census {
+pub struct Uncounted {
     sites: FxHashMap<SiteId, BTreeMap<Day, [u64; Kind::ALL.len()]>>,
 }
 
-/// A row of a site's census.
+/// Number of a day's uncounted hits of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CensusRow {
+pub struct UncountedRow {
     pub day: String,
     pub kind: String,
     pub hits: u64,
 }
 
-impl Census {
+impl Uncounted {
     pub fn note(&mut self, site: &SiteId, day: Day, kind: Kind) {
         self.add(site, day, kind, 1);
     }
@@ -53,13 +53,13 @@ impl Census {
         }
     }
 
-    /// What a site was spared, the newest day first, in each the most frequent kind first.
-    pub fn rows(&self, site: &SiteId) -> Vec<CensusRow> {
+    /// A site's numbers: the newest day first, and the most frequent kind of a day first.
+    pub fn rows(&self, site: &SiteId) -> Vec<UncountedRow> {
         let mut rows = Vec::new();
         for (day, counts) in self.sites.get(site).into_iter().flatten().rev() {
             let mut kinds: Vec<_> = Kind::ALL.into_iter().zip(*counts).filter(|(_, hits)| *hits > 0).collect();
             kinds.sort_by_key(|(_, hits)| std::cmp::Reverse(*hits));
-            rows.extend(kinds.into_iter().map(|(kind, hits)| CensusRow {
+            rows.extend(kinds.into_iter().map(|(kind, hits)| UncountedRow {
                 day: day.to_string(),
                 kind: kind.as_str().to_owned(),
                 hits,
@@ -68,29 +68,29 @@ impl Census {
         rows
     }
 
-    /// All of it as lines `site,day,kind,hits`.
+    /// Lines `site,day,kind,hits`.
     pub fn to_lines(&self) -> String {
         let mut text = String::new();
         for site in self.sites.keys() {
-            for CensusRow { day, kind, hits } in self.rows(site) {
+            for UncountedRow { day, kind, hits } in self.rows(site) {
                 text.push_str(&format!("{site},{day},{kind},{hits}\n"));
             }
         }
         text
     }
 
-    /// What such lines say; one that this version can't read says nothing.
+    /// Reads such lines, and skips those that this version can't read.
     pub fn from_lines(text: &str) -> Self {
-        let mut census = Self::default();
+        let mut uncounted = Self::default();
         for line in text.lines() {
             let mut fields = line.split(',');
             let mut field = || fields.next().unwrap_or_default();
             let (site, day, kind, hits) = (field().parse(), field().parse(), Kind::named(field()), field().parse());
             if let (Ok(site), Ok(Period::Day(day)), Some(kind), Ok(hits)) = (site, day, kind, hits) {
-                census.add(&site, day, kind, hits);
+                uncounted.add(&site, day, kind, hits);
             }
         }
-        census
+        uncounted
     }
 }
 
@@ -111,49 +111,49 @@ mod tests {
 
     #[test]
     fn a_census_is_read_as_it_was_written_and_damage_costs_a_line() {
-        let mut census = Census::default();
+        let mut uncounted = Uncounted::default();
         for kind in Kind::ALL {
-            census.note(&id("a"), day("2024-06-17"), kind);
-            census.note(&id("b"), day("2024-06-18"), kind);
-            census.note(&id("b"), day("2024-06-18"), kind);
+            uncounted.note(&id("a"), day("2024-06-17"), kind);
+            uncounted.note(&id("b"), day("2024-06-18"), kind);
+            uncounted.note(&id("b"), day("2024-06-18"), kind);
         }
-        let text = census.to_lines();
-        let read = Census::from_lines(&text);
+        let text = uncounted.to_lines();
+        let read = Uncounted::from_lines(&text);
         for site in ["a", "b"] {
-            assert_eq!(read.rows(&id(site)), census.rows(&id(site)));
+            assert_eq!(read.rows(&id(site)), uncounted.rows(&id(site)));
         }
         let damaged = format!(
             "a,2024-06-17,seo\n,,\nA!,2024-06-17,seo,1\na,2024-02-30,seo,1\na,2024-06-17,new-kind,1\n{text}a,20"
         );
-        assert_eq!(Census::from_lines(&damaged).rows(&id("a")), census.rows(&id("a")));
+        assert_eq!(Uncounted::from_lines(&damaged).rows(&id("a")), uncounted.rows(&id("a")));
     }
 
     #[test]
     fn a_site_sees_its_own_by_day_and_kind() {
         let (site, other) = (id("a"), id("b"));
-        let mut census = Census::default();
-        census.note(&site, day("2024-06-17"), Kind::Seo);
-        census.note(&site, day("2024-06-17"), Kind::SearchEngine);
-        census.note(&site, day("2024-06-17"), Kind::Seo);
-        census.note(&site, day("2024-06-18"), Kind::Repeat);
-        census.note(&other, day("2024-06-18"), Kind::Webdriver);
+        let mut uncounted = Uncounted::default();
+        uncounted.note(&site, day("2024-06-17"), Kind::Seo);
+        uncounted.note(&site, day("2024-06-17"), Kind::SearchEngine);
+        uncounted.note(&site, day("2024-06-17"), Kind::Seo);
+        uncounted.note(&site, day("2024-06-18"), Kind::Repeat);
+        uncounted.note(&other, day("2024-06-18"), Kind::Webdriver);
         let rows: Vec<_> =
-            census.rows(&site).into_iter().map(|row| format!("{} {} {}", row.day, row.kind, row.hits)).collect();
+            uncounted.rows(&site).into_iter().map(|row| format!("{} {} {}", row.day, row.kind, row.hits)).collect();
         assert_eq!(rows, ["2024-06-18 repeat 1", "2024-06-17 seo 2", "2024-06-17 search-engine 1"]);
     }
 
     #[test]
     fn the_newest_days_stay_and_sites_are_bounded() {
-        let mut census = Census::default();
+        let mut uncounted = Uncounted::default();
         for at in 0..100 {
             let month = 1 + at / 25;
-            census.note(&id("a"), day(&format!("2024-{month:02}-{:02}", 1 + at % 25)), Kind::Seo);
+            uncounted.note(&id("a"), day(&format!("2024-{month:02}-{:02}", 1 + at % 25)), Kind::Seo);
         }
-        let rows = census.rows(&id("a"));
+        let rows = uncounted.rows(&id("a"));
         assert_eq!((rows.len(), rows[0].day.as_str()), (DAYS_MAX, "2024-04-25"));
         for site in 0..2 * SITES_MAX {
-            census.note(&id(&format!("s{site}")), day("2024-06-17"), Kind::Seo);
+            uncounted.note(&id(&format!("s{site}")), day("2024-06-17"), Kind::Seo);
         }
-        assert_eq!(census.sites.len(), SITES_MAX);
+        assert_eq!(uncounted.sites.len(), SITES_MAX);
     }
 }

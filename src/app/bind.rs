@@ -1,0 +1,76 @@
+//! Listening sockets: those passed by the service manager, or new ones on the configured addresses.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+use anyhow::Context as _;
+
+use super::socket_activation;
+use crate::config::PublicAddress;
+use crate::server::{self, Listener};
+
+/// The public listener's address, and a socket for each worker.
+pub fn bind_public(
+    activated: &[TcpListener],
+    address: &PublicAddress,
+    workers: usize,
+) -> anyhow::Result<(PublicAddress, Vec<Listener>)> {
+    let tcp = match address {
+        PublicAddress::Unix(path) if activated.is_empty() => {
+            let sockets = server::bind_unix(path, workers).with_context(|| {
+                format!("can't listen on {address}: its folder must be there and writable, and no other program listen there")
+            })?;
+            return Ok((address.clone(), sockets.into_iter().map(Listener::from).collect()));
+        }
+        PublicAddress::Tcp(tcp) if activated.is_empty() => {
+            server::bind(*tcp, workers).with_context(|| refused("listen", tcp))?
+        }
+        _ => share(activated, workers)?,
+    };
+    Ok((PublicAddress::Tcp(address_of(&tcp)?), tcp.into_iter().map(Listener::from).collect()))
+}
+
+pub fn address_of(sockets: &[TcpListener]) -> anyhow::Result<SocketAddr> {
+    sockets.first().context("no socket was bound")?.local_addr().context("a bound socket has no address")
+}
+
+pub fn bind_admin(activated: &[TcpListener], address: SocketAddr) -> anyhow::Result<Vec<TcpListener>> {
+    if activated.is_empty() {
+        return server::bind(address, 1).with_context(|| refused("admin-listen", address));
+    }
+    share(activated, 1)
+}
+
+fn share(activated: &[TcpListener], workers: usize) -> anyhow::Result<Vec<TcpListener>> {
+    socket_activation::spread(activated, workers).context("can't share a socket passed by the service manager")
+}
+
+fn refused(setting: &str, address: impl std::fmt::Display) -> String {
+    format!("can't listen on {address}: is another program using the port? choose another with --{setting}")
+}
+
+/// The address at which this machine reaches a listener on all its addresses.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_by_the_loopback() {
+        for (listens, reached) in [
+            ("0.0.0.0:81", "127.0.0.1:81"),
+            ("[::]:81", "[::1]:81"),
+            ("10.0.0.5:81", "10.0.0.5:81"),
+            ("127.0.0.1:81", "127.0.0.1:81"),
+        ] {
+            assert_eq!(reachable(listens.parse().unwrap()).to_string(), reached);
+        }
+    }
+}

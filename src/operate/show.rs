@@ -1,0 +1,106 @@
+//! `thongke figures`, `sources` and `bots`, as text or as the JSON of the node's answer.
+
+use bytes::Bytes;
+use hyper::Method;
+
+use crate::bots::{UNCOUNTED_FILE, Uncounted, UncountedRow};
+use crate::clock;
+use crate::config::Config;
+use crate::counter::account::SourceAccount;
+use crate::counter::{Day, Figures, SiteId, figures};
+use crate::server::routes::{Admin, admin_path};
+
+use super::{Place, ask, on_the_node, print};
+
+pub fn figures(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
+    let text: String = on_the_node(config, site, async |place| match place {
+        Place::Running(admin) => {
+            let answer =
+                ask(config, &admin, Method::GET, &admin_path(Admin::Figures, site.as_str()), Bytes::new()).await?;
+            Ok(String::from_utf8(answer.to_vec())?)
+        }
+        Place::Stopped(ledger, site) => {
+            let now = clock::now();
+            let today = Day::at(now, site.site.time_zone);
+            let periods = figures::periods(&site.site.figures, today);
+            let hits = ledger.hits(site.number, &periods).await;
+            let visitors = ledger.visitors(&site, now).await;
+            ledger.close();
+            let (hits, (visitors, _)) = (hits?.hits, visitors?);
+            let hits = |period| {
+                periods.iter().position(|wanted| *wanted == period).and_then(|at| hits.get(at)).copied().unwrap_or(0)
+            };
+            let figures = Figures::compose(&site.site, &site.site.figures, now, false, hits, visitors);
+            Ok(serde_json::to_string(&figures)?)
+        }
+    })?;
+    if as_json {
+        return print(text.trim_end());
+    }
+    let json: serde_json::Value = serde_json::from_str(&text)?;
+    println!("{}", json["title"].as_str().unwrap_or_default());
+    for figure in json["figures"].as_array().into_iter().flatten() {
+        println!("{} : {}", figure["label"].as_str().unwrap_or_default(), figure["text"].as_str().unwrap_or_default());
+    }
+    Ok(())
+}
+
+pub fn sources(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
+    let sources: Vec<SourceAccount> = on_the_node(config, site, async |place| match place {
+        Place::Running(admin) => {
+            let answer =
+                ask(config, &admin, Method::GET, &admin_path(Admin::Sources, site.as_str()), Bytes::new()).await?;
+            Ok(serde_json::from_slice(&answer)?)
+        }
+        Place::Stopped(ledger, site) => {
+            let sources = ledger.sources(site.number).await;
+            ledger.close();
+            Ok(sources?)
+        }
+    })?;
+    if as_json {
+        return print(&serde_json::to_string(&sources)?);
+    }
+    println!(
+        "{:<24} {:>12}  {:<10}  {:<10}  {:>10}  {:>10}  note",
+        "source", "total", "first day", "last day", "counters", "pages"
+    );
+    for source in sources {
+        let note = match (source.current, source.remote) {
+            (true, _) => "runs now",
+            (_, true) => "another node's",
+            _ => "",
+        };
+        let day = |day: &Option<String>| day.clone().unwrap_or_else(|| "-".to_owned());
+        println!(
+            "{:<24} {:>12}  {:<10}  {:<10}  {:>10}  {:>10}  {note}",
+            source.source,
+            source.total,
+            day(&source.first_day),
+            day(&source.last_day),
+            source.site_rows,
+            source.page_rows
+        );
+    }
+    Ok(())
+}
+
+pub fn bots(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
+    let rows: Vec<UncountedRow> = on_the_node(config, site, async |place| match place {
+        Place::Running(admin) => {
+            let answer =
+                ask(config, &admin, Method::GET, &admin_path(Admin::Bots, site.as_str()), Bytes::new()).await?;
+            Ok(serde_json::from_slice(&answer)?)
+        }
+        Place::Stopped(ledger, site) => {
+            ledger.close();
+            let text = std::fs::read_to_string(config.data_dir.join(UNCOUNTED_FILE)).unwrap_or_default();
+            Ok(Uncounted::from_lines(&text).rows(&site.site.id))
+        }
+    })?;
+    if as_json {
+        return print(&serde_json::to_string(&rows)?);
+    }
+    print(&format!("{:<10}  {:<18}  {:>12}", "day", "kind", "not counted"))?;
+    rows.iter().try_for_each(|row| print(&format!("{:<10}  {:<18}  {:>12}", row.day, row.kind, row.hits)))
+}
