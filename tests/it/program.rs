@@ -86,7 +86,7 @@ fn each_answer_follows_a_completed_sync() {
 fn a_fresh_node_has_every_series_of_a_fixed_label_set_at_0() {
     let directory = TempDir::new().unwrap();
     let config = directory.path().join("thongke.toml");
-    let sites: String = (0..1_001).map(|n| format!("[sites.s{n}]\norigins = [\"https://s{n}.vn\"]\n")).collect();
+    let sites: String = (0..1_001).map(|n| format!("[sites.s{n:04}]\norigins = [\"https://s{n}.vn\"]\n")).collect();
     std::fs::write(&config, &sites).unwrap();
     let node = Node::start(&directory.path().join("data"), &["--config", config.to_str().unwrap()]);
     let metrics = node.admin_get("/metrics").body;
@@ -96,7 +96,7 @@ fn a_fresh_node_has_every_series_of_a_fixed_label_set_at_0() {
     };
     let results = ["counted", "bot", "prefetch", "repeat", "limited"];
     for result in results {
-        for site in ["s0", "s999", "(other)"] {
+        for site in ["s0000", "s0999", "(other)"] {
             at_0(&metrics, "thongke_hits_total", &format!("result=\"{result}\",site=\"{site}\""));
         }
     }
