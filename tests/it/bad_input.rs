@@ -86,10 +86,10 @@ fn addresses_that_are_not_the_sites_are_refused() {
         ("file:///etc/passwd", 400, "not an http or https"),
         ("http://u:p@localhost/", 400, "password"),
         ("http://u@localhost/", 400, "user name"),
-        ("https://evil.example/", 403, "`origins` say which pages may count"),
-        ("http://localhost.evil.example/", 403, "origin of site `demo`"),
-        ("http://evil.example/?http://localhost/", 403, "origin of site `demo`"),
-        (r"http://evil.example\\@localhost/", 403, "origin of site `demo`"),
+        ("https://evil.example/", 403, "add it to `origins`"),
+        ("http://localhost.evil.example/", 403, "is not allowed for site `demo`"),
+        ("http://evil.example/?http://localhost/", 403, "is not allowed for site `demo`"),
+        (r"http://evil.example\\@localhost/", 403, "is not allowed for site `demo`"),
     ] {
         let detail = node.hit_with(&[], format!(r#"{{"site":"demo","url":"{url}"}}"#)).problem(status);
         assert!(detail.contains(says), "{url}: {detail}");
@@ -98,7 +98,7 @@ fn addresses_that_are_not_the_sites_are_refused() {
 }
 
 #[test]
-fn an_unknown_site_is_refused_and_a_misspelt_one_is_told_its_name() {
+fn an_unknown_site_is_refused_and_a_misspelt_one_is_suggested() {
     let (_directory, node) = node();
     let refused = |site: &str| {
         let by_hit = node.hit_with(&[], format!(r#"{{"site":"{site}","url":"http://localhost/"}}"#)).problem(404);

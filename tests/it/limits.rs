@@ -1,4 +1,4 @@
-//! Rate limits: who may count how much.
+//! Rate limits of hits.
 
 use std::path::Path;
 use std::time::Duration;
@@ -41,7 +41,7 @@ fn over_the_limit_a_hit_is_refused_with_the_time_to_come_back_and_not_counted() 
         counted += 1;
     };
     assert!(counted >= 100, "{counted}");
-    assert!(refused.problem(429).contains("this address for this page may send; try again in 1 s"), "{}", refused.body);
+    assert!(refused.problem(429).contains("from this client for this page; try again in 1 s"), "{}", refused.body);
     assert_eq!((refused.header("retry-after"), refused.header("thongke-hit")), (Some("1"), Some("limited")));
     assert_eq!(refused.header("access-control-allow-origin"), Some("*"));
     assert_eq!(node.total("a"), counted);

@@ -4,7 +4,7 @@
 mod admin;
 /// Attacks that worked on other counters.
 mod attacks;
-/// Requests that are refused, each with its reason.
+/// Bad requests, each with its error.
 mod bad_input;
 /// The box on a portal's page, in a real browser.
 mod browser;
@@ -32,7 +32,7 @@ mod framing;
 mod http;
 /// What the node's file promises: acknowledged hits survive, nothing is counted twice.
 mod ledger;
-/// Rate limits: who may count how much.
+/// Rate limits of hits.
 mod limits;
 /// Bots, prefetches and reloads, which are not counted.
 mod machines;
@@ -61,7 +61,7 @@ mod redis;
 mod refused_starts;
 /// Two nodes and Redis through whatever happens to them.
 mod restarts;
-/// Which room may know which.
+/// Directions of the rooms, and circles among files.
 mod rooms;
 /// What one node knows of what others have done.
 mod several;
