@@ -182,7 +182,7 @@ impl Node {
 
     async fn rows(&self, site: usize) -> Vec<Contribution> {
         self.ledger.fold().await.unwrap();
-        let rows = self.ledger.publication().rows(self.sites[site].number, (0, -1, -1), 100_000, false).await.unwrap();
+        let rows = self.ledger.publication().rows(self.sites[site].number, None, 100_000, false).await.unwrap();
         rows.into_iter().map(|(_, row)| row).collect()
     }
 

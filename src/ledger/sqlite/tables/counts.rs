@@ -265,12 +265,13 @@ mod tests {
             }
         }
         let expired = |after, limit| expired(&file, SITE, after, (20_240_616, 20_240_600), limit).unwrap();
-        let all = expired((0, -1, -1), 9);
-        assert_eq!(all, [(20_240_500, 1, 1), (20_240_615, 1, 1)]);
-        assert_eq!(expired((0, -1, -1), 1), all[..1]);
+        let key = |period, page| RowKey { period, page, source: 1 };
+        let all = expired(RowKey::START, 9);
+        assert_eq!(all, [key(20_240_500, 1), key(20_240_615, 1)]);
+        assert_eq!(expired(RowKey::START, 1), all[..1]);
         assert_eq!(expired(all[0], 9), all[1..]);
         // The site's own counts stay, whatever keys are named.
-        delete(&file, SITE, &[all[0], all[1], (20_240_615, SITE_ITSELF, 1)]).unwrap();
+        delete(&file, SITE, &[all[0], all[1], key(20_240_615, SITE_ITSELF)]).unwrap();
         let left = periods(&file);
         assert_eq!(left.len(), 10);
         assert!(left.contains(&(20_240_615, SITE_ITSELF)) && !left.contains(&(20_240_615, 1)));
