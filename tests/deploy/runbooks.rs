@@ -207,6 +207,7 @@ fn a_hit_leaves_no_line_and_the_log_can_say_more_for_a_while() {
     machine.follow("log more");
     until("the log says so", PATIENCE, || {
         let log = machine.log();
-        log.contains("filtered by `info,thongke=debug`") && log.trim_end().ends_with("filtered by `info`")
+        log.contains("log filter is now `info,thongke=debug`")
+            && log.trim_end().ends_with("log filter is now `info`")
     });
 }
