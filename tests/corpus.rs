@@ -1,4 +1,4 @@
-//! What the fuzzing targets have found, replayed in the same properties (`fuzz/README.md`).
+//! Findings of the fuzzing targets, replayed in the same properties (`fuzz/README.md`).
 
 #[path = "../fuzz/properties/mod.rs"]
 mod properties;
@@ -6,7 +6,7 @@ mod properties;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// Every file that a target has in its corpus, and every one that once broke it.
+/// Every file of a target's corpus, and every one that once broke it.
 fn replay(target: &str, holds: fn(&[u8])) {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     for (folder, at_least) in [("corpus", 5), ("regressions", 0)] {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::drive;
 
-/// The program of that name, or else of that commit, built as that commit released it.
+/// Builds or finds the program: a path, or a commit, built as that commit released it.
 pub fn program(base: &str) -> PathBuf {
     let given = PathBuf::from(base);
     if given.is_file() {
@@ -17,7 +17,7 @@ pub fn program(base: &str) -> PathBuf {
     if !sources.exists() {
         run(Command::new("git").args(["worktree", "add", "--quiet", "--force", "--detach"]).arg(&sources).arg(&commit));
     }
-    // Before there was a profile `dist`, `release` was what it is.
+    // Before the profile `dist` existed, `release` took its place.
     let manifest = std::fs::read_to_string(sources.join("Cargo.toml")).expect("the commit has a Cargo.toml");
     let profile = if manifest.contains("[profile.dist]") { "dist" } else { "release" };
     let target = folder.join("target");

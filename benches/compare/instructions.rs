@@ -1,5 +1,5 @@
-//! Instructions per request, by callgrind: what a node executes for twice as many requests, less what it
-//! executes for them. Its start and its end are in both.
+//! Instructions per request, by callgrind: a node's count for twice as many requests minus its count for
+//! them. Start and end cancel out.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::drive::cores::Cores;
 use crate::rows::Row;
 use crate::{CONNECTIONS, Cost};
 
-/// Per row the counts on base and on new.
+/// Counts per row on base and on new.
 pub fn count(rows: &[Row], programs: &[PathBuf; 2], requests: usize, cores: Cores, directory: &Path) -> Vec<[Cost; 2]> {
     if Command::new("valgrind").arg("--version").output().is_err() {
         eprintln!("valgrind is missing: apt-get install valgrind");

@@ -1,16 +1,16 @@
 //! `cargo bench --bench compare`: this program beside an earlier one, in CPU time or in instructions.
 //!
 //! * `-- --base COMMIT`: builds that commit as it was released, under `target/bench/base`. A path instead
-//!   names a program that exists already.
-//! * `-- --instructions`: counts instructions per request with callgrind, which noise does not reach.
+//!   names an existing program.
+//! * `-- --instructions`: counts instructions per request with callgrind, free of noise.
 //! * `-- hit pixel`: only rows with one of these in their name.
 //!
-//! Both programs run side by side, each with files and a Redis of its own. Rounds drive every row on one
-//! and on the other in turn, so that the machine's moods meet both. A ratio is the median over the rounds
-//! of new to base within a round. The CPU of a row includes folding and publishing what it counted.
+//! Both programs run side by side, each with files and a Redis of its own. Rounds drive every row on one and
+//! on the other in turn, so that the machine's noise hits both. A ratio is the median over the rounds of new
+//! to base within a round. A row's CPU includes folding and publishing its counts.
 //!
-//! The second table is the worth of the fast path: the same requests, as long, in a form that it leaves
-//! to hyper.
+//! The second table shows the gain of the fast path: the same requests, as long, in a form that it leaves to
+//! hyper.
 
 mod base;
 mod instructions;
@@ -47,13 +47,13 @@ struct Arguments {
     program: Option<PathBuf>,
     #[arg(long, default_value_t = 10)]
     rounds: usize,
-    /// Time that each row is driven in a round, on each program
+    /// Time per row, round and program
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// Counts instructions with callgrind instead
     #[arg(long)]
     instructions: bool,
-    /// Instructions are counted over so many requests
+    /// Number of requests over which instructions are counted
     #[arg(long, default_value_t = 4_000)]
     requests: usize,
     /// The argument that `cargo bench` adds
@@ -61,11 +61,11 @@ struct Arguments {
     bench: bool,
 }
 
-/// The highest ratio that a change may cost.
+/// The highest accepted ratio of a change.
 const RATIO_MAX: f64 = 1.05;
 const CONNECTIONS: usize = 64;
 
-/// Costs of a request: of the node, and of Redis.
+/// Costs of a request in the node and in Redis.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     node: f64,
@@ -95,7 +95,7 @@ fn main() {
     println!("{}", worth_of_the_fast_path(&rows, &rounds, unit));
 }
 
-/// A round holds per row the costs on base and on new.
+/// A round: the costs per row on base and on new.
 fn drive_rounds(
     arguments: &Arguments,
     rows: &[Row],
@@ -114,7 +114,7 @@ fn drive_rounds(
     let both = |row: &Row, turn: usize, duration| {
         let pair = if row.has_redis { &with_redis } else { &alone };
         let mut costs = [Cost { node: 0.0, redis: 0.0 }; 2];
-        // Neither is always the first.
+        // The programs take turns at being first.
         for at in [turn % 2, (turn + 1) % 2] {
             costs[at] = drive(row, &pair[at], duration);
         }

@@ -1,10 +1,10 @@
-//! The servers to compare with, built like ours: hyper on a single-threaded runtime, and the least
-//! that can stand behind it.
+//! Baseline servers, built like ours: hyper on a single-threaded runtime, and the least that can stand behind
+//! it.
 //!
 //! * `POST /empty`: 204, nothing done. The floor.
 //! * `/bytes/N`: 200 and so many bytes, made once.
 //! * `POST /increments`: the usual design, three `INCR`s awaited per hit. Nothing durable on this side.
-//! * `POST /synced`: 204 once a block that all who wait share is on disk. What syncing first costs such a server.
+//! * `POST /synced`: 204 once a shared block is on disk. The cost of syncing first for such a server.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -28,7 +28,7 @@ use super::process::Process;
 /// The argument that makes a bench a baseline server.
 pub const ARGUMENT: &str = "--as-baseline";
 
-/// Starts this very program as a baseline server.
+/// Starts this program as a baseline server.
 pub fn start(directory: &Path, redis: Option<&str>) -> (Process, SocketAddr) {
     let mut command = Command::new(std::env::current_exe().expect("this program's file"));
     command.arg(ARGUMENT).arg(directory).args(redis);
@@ -52,14 +52,14 @@ pub fn serve_if_asked() {
 
 type Done = oneshot::Sender<()>;
 
-/// One sync for all who have come while the last was under way.
+/// One sync for all requests that arrived during the last one.
 fn sync_for(waiting: &mpsc::Receiver<Done>, mut blocks: Blocks) {
     while let Ok(first) = waiting.recv() {
         let batch: Vec<Done> = std::iter::once(first).chain(waiting.try_iter()).collect();
         blocks.write();
         blocks.sync();
         for done in batch {
-            // A client that goes away is no news.
+            // A client that goes away is no error.
             let _ = done.send(());
         }
     }
@@ -83,7 +83,7 @@ async fn serve(redis: Option<String>, syncs: mpsc::Sender<Done>) {
         let (redis, syncs) = (redis.clone(), syncs.clone());
         tokio::task::spawn_local(async move {
             let answering = service_fn(move |request| answer(request, redis.clone(), syncs.clone()));
-            // A client that goes away is no news.
+            // A client that goes away is no error.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answering).await;
         });
     }

@@ -1,6 +1,6 @@
-//! A closed loop: each connection sends its next request when it has the answer to the last.
+//! A closed loop: each connection sends its next request after the answer to the last.
 //!
-//! One thread and one epoll, so that the client takes far less of its core than the server of its.
+//! One thread and one epoll: the client takes far less of its core than the server of its own.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -18,11 +18,11 @@ use super::stats;
 pub struct Drove {
     pub requests: u64,
     pub elapsed: Duration,
-    /// From writing a request to having its answer.
+    /// Times from writing a request to its complete answer.
     pub nanos: Vec<u32>,
 }
 
-/// Connections that wait for requests to send.
+/// Idle connections.
 pub struct ClosedLoop {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
@@ -49,13 +49,13 @@ impl ClosedLoop {
         this
     }
 
-    /// Sends requests on all connections until the time is over, and takes all answers in.
+    /// Sends requests on all connections until the time is over, and reads all answers.
     pub fn drive(&mut self, requests: &mut Requests, duration: Duration) -> Drove {
         let deadline = Instant::now() + duration;
         self.drive_while(requests, |now, _| now < deadline)
     }
 
-    /// Sends so many requests (one per connection at least), and takes all answers in.
+    /// Sends so many requests (one per connection at least), and reads all answers.
     pub fn drive_count(&mut self, requests: &mut Requests, count: usize) -> Drove {
         self.drive_while(requests, |_, sent| sent < count)
     }
@@ -116,12 +116,12 @@ impl Connection {
 
     fn send_at(&mut self, request: &[u8], now: Instant) {
         self.sent = now;
-        // Nothing else is on its way: a kernel that takes only a part of it is out of memory.
+        // The socket buffer is empty: a kernel that accepts only a part is out of memory.
         let written = self.stream.write(request).expect("the server takes requests");
         assert_eq!(written, request.len(), "the kernel took a part of a request");
     }
 
-    /// True: the whole answer is here.
+    /// Reads an answer's bytes. True: it is complete.
     pub fn receive(&mut self, keep_alive: bool) -> bool {
         let mut buffer = [0; 8192];
         match self.stream.read(&mut buffer) {
@@ -132,7 +132,7 @@ impl Connection {
             }
             Ok(read) => {
                 let is_complete = self.answer.take(&buffer[..read]);
-                // A connection that serves one request is done when the server has closed it.
+                // A connection that serves one request ends when the server closes it.
                 if is_complete && keep_alive {
                     self.answer = Answer::default();
                 }
@@ -144,10 +144,10 @@ impl Connection {
     }
 }
 
-/// An answer as far as it has come.
+/// The received part of an answer.
 #[derive(Default)]
 struct Answer {
-    /// Of an answer that comes in parts.
+    /// State of a chunked answer.
     bytes: Vec<u8>,
     is_complete: bool,
 }
@@ -167,7 +167,7 @@ impl Answer {
     }
 }
 
-/// True: the bytes are all of one answer. Panics unless the answer is a success.
+/// Parses an answer. True: the bytes are complete. Panics unless the answer is a success.
 fn is_complete(bytes: &[u8]) -> bool {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);

@@ -1,4 +1,4 @@
-//! A server under measurement, with a Redis of its own where it has one, and its costs.
+//! A server under measurement, optionally with a Redis of its own, and its costs.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub struct Account {
 }
 
 impl Contestant {
-    /// Starts a node (`program` runs it) or a baseline, with a Redis of its own or with none.
+    /// Starts a node (`program` runs it) or a baseline, with a Redis of its own or without.
     pub fn start(directory: &Path, cores: Cores, program: Option<Command>, has_redis: bool) -> Self {
         std::fs::create_dir_all(directory).expect("a directory for a server");
         let redis = has_redis.then(|| on_core(cores.redis, || RedisServer::start(directory)));
@@ -46,7 +46,7 @@ impl Contestant {
         Self { program, redis }
     }
 
-    /// Ends the server and waits for it, so that it writes what it writes at its end.
+    /// Stops the server and waits for its last writes.
     pub fn stop(self) {
         match self.program {
             Program::Baseline(process, _) => process.stop(),
@@ -79,14 +79,14 @@ impl Contestant {
         }
     }
 
-    /// Waits until all that was counted is folded and, where there is Redis, published.
+    /// Waits until all counts are folded and, where there is Redis, published.
     pub fn settle(&self) {
         self.node().into_iter().for_each(Node::fold);
         RedisServer::rest(&self.redis);
     }
 
     pub fn account(&self) -> Account {
-        // The CPU last: asking costs some.
+        // CPU last: the other queries cost some.
         let commits = self.node().map_or(0, Node::commits);
         let redis_commands = self.redis.as_ref().map_or(0, RedisServer::commands);
         let redis_cpu = self.redis.as_ref().map_or(Duration::ZERO, |redis| redis.process.cpu());

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Of the cores this process may use: the first is the server's, the last the client's, and what is
-/// between, or else the client's, Redis's.
+/// Cores of this process: the first is the server's and the last the client's. Redis has one between them, or
+/// else shares the client's.
 #[derive(Debug, Clone, Copy)]
 pub struct Cores {
     pub server: usize,
@@ -32,7 +32,7 @@ pub fn stay_on(core: usize) {
     sched_setaffinity(None, &set).expect("a thread may be kept on a core");
 }
 
-/// Runs `work` on a core, on which the processes that it starts stay, and returns to the cores of before.
+/// Runs `work` on a core and returns to the former cores; processes that it starts stay there.
 pub fn on_core<T>(core: usize, work: impl FnOnce() -> T) -> T {
     let before = sched_getaffinity(None).expect("the cores of the thread");
     stay_on(core);

@@ -1,4 +1,4 @@
-//! The cost of one sync here: the least that a durable hit can wait for.
+//! The cost of one sync here: the least wait of a durable hit.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -10,7 +10,7 @@ use super::stats;
 const BLOCK: [u8; 4096] = [7; 4096];
 const BLOCKS: u64 = 1024;
 
-/// A file that has its blocks already, which are written in turn, again and again.
+/// A preallocated file, whose blocks are overwritten in turn.
 pub struct Blocks {
     file: File,
     next: u64,
@@ -35,7 +35,7 @@ impl Blocks {
     }
 }
 
-/// The times of `fdatasync`, each after a block is written.
+/// Times of `fdatasync`, each after one block's write.
 pub fn syncs(directory: &Path, duration: Duration) -> Vec<u32> {
     let mut blocks = Blocks::in_directory(directory);
     let mut nanos = Vec::new();

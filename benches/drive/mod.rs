@@ -19,8 +19,8 @@ pub mod table;
 
 use std::path::PathBuf;
 
-/// The folder of the servers' files and of results: on the disk that `target` is on, since
-/// a file system in memory syncs for nothing.
+/// The folder of servers' files and results. It is on the disk of `target`, since a file system in memory
+/// syncs for nothing.
 pub fn directory() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     let directory = target.join("bench");
@@ -28,7 +28,7 @@ pub fn directory() -> PathBuf {
     directory
 }
 
-/// The commit that is measured, where the sources are a Git checkout.
+/// The measured commit, where the sources are a Git checkout.
 pub fn commit() -> Option<String> {
     let git = |arguments: &[&str]| {
         let output = std::process::Command::new("git").args(arguments).output().ok()?;

@@ -1,4 +1,4 @@
-//! Our own server, as it is released.
+//! Our own server, as released.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ impl Node {
         Self::start_by(Command::new(PROGRAM), directory, sites, redis)
     }
 
-    /// The same by another program, or by one that runs it.
+    /// Starts a node by another program, or by one that runs it.
     pub fn start_by(mut command: Command, directory: &Path, sites: u32, redis: &[String]) -> Self {
         std::fs::create_dir_all(directory).expect("a directory for a node");
         let config = directory.join("thongke.toml");
@@ -63,13 +63,13 @@ impl Node {
         self.metric("thongke_hits_total") as u64
     }
 
-    /// Makes it fold all that it has journalled: an export begins with that.
+    /// Makes the node fold its whole journal: an export begins with that.
     pub fn fold(&self) {
         exchange::get(self.admin, &format!("/sites/{QUIET}/export"));
     }
 }
 
-/// A site that nobody visits, so that its export is empty.
+/// A site without visits, so that its export is empty.
 const QUIET: &str = "quiet";
 
 fn configuration(sites: u32) -> String {

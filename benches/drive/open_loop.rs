@@ -1,6 +1,5 @@
-//! An open loop: requests are due at fixed times, whether or not the last have been answered, and a
-//! request's latency counts from when it was due. What a server delays delays nobody's arrival, as
-//! it is with page views.
+//! An open loop: requests are due at fixed times, whether or not the last ones are answered. A latency counts
+//! from the due time. A slow server delays no arrival, as with page views.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -16,12 +15,12 @@ use super::stats;
 /// The client's record of the requests that were due after its warm-up.
 #[derive(Debug, Default)]
 pub struct OpenDrove {
-    /// From when a request was due to having its answer.
+    /// Times from a request's due time to its answer.
     pub nanos: Vec<u32>,
-    /// From when it was due to sending it: above a few microseconds the client, or the lack of a
-    /// free connection, is a part of what is measured.
+    /// Times from the due time to sending. Above a few microseconds the client, or a lack of free
+    /// connections, is a part of the measurement.
     pub late: Vec<u32>,
-    /// All that were sent.
+    /// Number of sent requests.
     pub requests: u64,
 }
 
@@ -52,7 +51,7 @@ pub fn drive(
     let mut number = 0;
     loop {
         let now = Instant::now();
-        // Where no connection is free a request waits for one, and its time runs.
+        // Without a free connection a request waits for one, and its time runs.
         while due(number) <= now.min(end)
             && let Some(at) = free.pop_front()
         {
@@ -71,7 +70,7 @@ pub fn drive(
             None
         } else {
             let wait = due(number).saturating_duration_since(Instant::now());
-            // So close to the next request it looks again and again, but lets others of its core run.
+            // This close to the next request the client polls, and yields to others on its core.
             let sleep = wait.checked_sub(SLEEP_MIN).unwrap_or_else(|| {
                 std::thread::yield_now();
                 Duration::ZERO

@@ -1,4 +1,4 @@
-//! A process that is measured, and ended with the bench.
+//! A measured process, which ends with the bench.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
@@ -10,7 +10,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` and waits for the first line of its output in which `is_ready` finds something.
+    /// Starts `command` and waits for the first line of its output that `is_ready` accepts.
     pub fn start<T>(mut command: Command, is_ready: impl FnMut(&str) -> Option<T>) -> (Self, T) {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut process = Self::spawn(command);
@@ -19,7 +19,7 @@ impl Process {
         (process, found)
     }
 
-    /// The same for a program that writes to stderr.
+    /// Starts a program that writes to stderr.
     pub fn start_by_log<T>(mut command: Command, is_ready: impl FnMut(&str) -> Option<T>) -> (Self, T) {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = Self::spawn(command);
@@ -41,7 +41,7 @@ impl Process {
             let read = output.read_line(&mut said).unwrap_or(0);
             assert!(read > 0, "a server ended at its start: {said}");
             if let Some(found) = is_ready(&said[start..]) {
-                // Read on, so that the server never blocks on a full pipe.
+                // The thread reads on, so that the server never blocks on a full pipe.
                 std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
                 return found;
             }
@@ -52,7 +52,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Time that its threads have spent on a processor, in user and in kernel mode.
+    /// CPU time of its threads, in user and in kernel mode.
     ///
     /// `schedstat` counts nanoseconds, `stat` only ticks. Servers under measurement end no threads.
     pub fn cpu(&self) -> Duration {
@@ -64,14 +64,14 @@ impl Process {
         Duration::from_nanos(nanos.sum())
     }
 
-    /// Bytes of memory that are its own or mapped and in use.
+    /// Resident memory in bytes, private and mapped.
     pub fn resident(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the process runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
     }
 
-    /// Asks it to end, and waits.
+    /// Stops the process and waits.
     pub fn stop(mut self) {
         let id = rustix::process::Pid::from_child(&self.child);
         let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);

@@ -1,4 +1,4 @@
-//! A redis-server of a contestant's own, so that nobody's late publications are another's cost.
+//! A redis-server per contestant, so that late publications are nobody else's cost.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -54,7 +54,7 @@ impl RedisServer {
         format!("redis://{}", self.address)
     }
 
-    /// Waits until nothing is published any more. Nodes go on reading, to see that nothing is lost.
+    /// Waits until publication is over. Nodes go on reading for their audits.
     pub fn rest<'a>(servers: impl IntoIterator<Item = &'a Self> + Clone) {
         // Pages are published once a second.
         const INTERVAL: Duration = Duration::from_millis(1_500);
@@ -74,7 +74,7 @@ impl RedisServer {
         }
     }
 
-    /// Commands carried out so far, those of scripts included, this one's own questions not.
+    /// Commands executed so far, including those of scripts, without this one's own.
     pub fn commands(&self) -> u64 {
         self.calls_of(|command| command != "info")
     }
@@ -99,7 +99,7 @@ impl RedisServer {
         self.ask(&["INFO", section])
     }
 
-    /// The answer to a command: a text, or a number as one.
+    /// The reply to a command: a text, or a number as one.
     pub fn ask(&self, words: &[&str]) -> String {
         let mut stream = TcpStream::connect(self.address).expect("Redis listens");
         let mut request = format!("*{}\r\n", words.len());
@@ -117,7 +117,7 @@ impl RedisServer {
     }
 }
 
-/// A port that nobody has at the moment.
+/// A port that is free at the moment.
 pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }

@@ -1,4 +1,4 @@
-//! The requests of a run: a browser's, each for a page of its own choosing.
+//! The requests of a run: a browser's, each for one of the pages.
 
 use std::net::SocketAddr;
 
@@ -22,16 +22,16 @@ pub enum Ask {
 /// The sites and pages of requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pages {
-    /// In turn, on the first site.
+    /// Pages in turn, on the first site.
     InTurn(u32),
-    /// By Zipf's law, on the first site: the second page half as often as the first, and so on.
+    /// Pages by Zipf's law, on the first site: the second page half as often as the first, and so on.
     Zipf(u32),
     /// One page on each of the sites, in turn.
     Sites(u32),
 }
 
 impl Pages {
-    /// The same, each in turn, and how many there are.
+    /// Sites or pages in turn, and their number.
     pub fn each(self) -> (Self, u32) {
         match self {
             Self::InTurn(count) | Self::Zipf(count) => (Self::InTurn(count), count),
@@ -41,7 +41,7 @@ impl Pages {
 }
 
 pub const ORIGIN: &str = "https://portal.example.gov.vn";
-/// Drawn pages after which the drawing starts over.
+/// Number of drawn pages before the sequence repeats.
 const DRAWN: usize = 1 << 20;
 const DIGITS: usize = 7;
 const SITE_MARK: &str = "SITEMRK";
@@ -51,7 +51,7 @@ pub fn site_id(number: u32) -> String {
     format!("s{number:0DIGITS$}")
 }
 
-/// Makes one request after the other, in place.
+/// Writes one request after the other, in place.
 pub struct Requests {
     bytes: Vec<u8>,
     site_at: Option<usize>,
@@ -68,7 +68,7 @@ impl Requests {
         let drawn = match pages {
             Pages::Zipf(count) => {
                 let zipf = rand_distr::Zipf::new(f64::from(count), 1.0).expect("a distribution over some pages");
-                // The same pages in every run, in which only the program should differ.
+                // The same pages in every run: only the program should differ.
                 let mut random = rand::rngs::StdRng::seed_from_u64(4);
                 (0..DRAWN).map(|_| zipf.sample(&mut random) as u32 - 1).collect()
             }
@@ -77,8 +77,8 @@ impl Requests {
         Self { site_at: find(SITE_MARK), page_at: find(PAGE_MARK), bytes, pages, drawn, next: 0 }
     }
 
-    /// The same requests, as long, in a form that the fast path leaves to hyper: `Connection` names
-    /// an option that nobody knows.
+    /// The same requests, as long, in a form that the fast path leaves to hyper: `Connection` names an
+    /// unknown option.
     pub fn through_hyper(mut self) -> Self {
         let option = self.bytes.windows(10).position(|window| window == b"keep-alive").expect("a kept connection");
         self.bytes[option..option + 10].copy_from_slice(b"persistent");

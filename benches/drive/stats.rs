@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// A duration in a latency record; four seconds and more are one and the same.
+/// A duration in a latency record; four seconds and more are one value.
 pub fn nanos(duration: Duration) -> u32 {
     u32::try_from(duration.as_nanos()).unwrap_or(u32::MAX)
 }
 
-/// The value that `percent` of a hundred lie at or below, in milliseconds; sorts what it looks at.
+/// The percentile, in milliseconds; sorts its input.
 pub fn percentile_ms(nanos: &mut [u32], percent: f64) -> f64 {
     if nanos.is_empty() {
         return f64::NAN;
@@ -16,7 +16,7 @@ pub fn percentile_ms(nanos: &mut [u32], percent: f64) -> f64 {
     f64::from(*nanos.select_nth_unstable(at).1) / 1e6
 }
 
-/// NaN of nothing.
+/// The median; NaN for no values.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {

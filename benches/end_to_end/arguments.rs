@@ -11,10 +11,10 @@ pub struct Arguments {
     /// Under a minute: fewer and shorter rounds, without the rows that need long ones
     #[arg(long)]
     pub quick: bool,
-    /// How often each row is driven [default: 7, with --quick 3]
+    /// Rounds per row [default: 7, with --quick 3]
     #[arg(long)]
     rounds: Option<usize>,
-    /// How long each row is driven in a round [default: 3, with --quick 0.5]
+    /// Seconds per row and round [default: 3, with --quick 0.5]
     #[arg(long)]
     seconds: Option<f64>,
     /// Only the closed loop
@@ -41,7 +41,7 @@ impl Arguments {
         !self.closed && (self.open || self.rows.is_empty())
     }
 
-    /// Rounds of the open loop, and how long each of its rows is driven in one.
+    /// Number of the open loop's rounds, and time of each row in one.
     pub fn open_rounds(&self) -> (usize, Duration) {
         let (rounds, seconds) = if self.quick { (1, 1.0) } else { (5, 5.0) };
         (self.rounds.unwrap_or(rounds), Duration::from_secs_f64(self.seconds.unwrap_or(seconds)))

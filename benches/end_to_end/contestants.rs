@@ -1,4 +1,4 @@
-//! The servers that are driven, all running for the whole of a bench.
+//! The driven servers, all running for the whole of a bench.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,8 +13,8 @@ use crate::rows::{Row, Server, What};
 
 pub struct Contestants {
     servers: BTreeMap<Server, Contestant>,
-    /// Lengths of a body that makes a bare server's answer as long as ours to a hit with figures, and to a
-    /// query of them.
+    /// Body lengths that make a bare server's answer as long as ours: to a hit with figures, and to a query
+    /// of them.
     hit_bytes: usize,
     figures_bytes: usize,
 }

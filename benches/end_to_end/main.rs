@@ -1,11 +1,11 @@
 //! `cargo bench --bench end_to_end`: our server beside baselines on loopback.
 //!
-//! Rows are driven in turn, round after round, so that what the machine does meanwhile happens to
-//! all of them. A ratio is the median over the rounds of the two rows' ratio within a round. The
-//! figure to trust is CPU time per request: it is far steadier than requests per second.
+//! Rows are driven in turn, round after round, so that the machine's noise reaches all of them. A ratio is
+//! the median over the rounds of the two rows' ratio within a round. CPU time per request is the figure to
+//! trust: it is far steadier than requests per second.
 //!
-//! `-- --quick` takes under a minute, `-- hit` only rows with `hit` in their name (and those that
-//! they are compared with), `-- --help` says the rest.
+//! `-- --quick` takes under a minute. `-- hit` drives only rows with `hit` in their name and the rows that
+//! they are compared with. `-- --help` lists the rest.
 
 mod arguments;
 mod contestants;

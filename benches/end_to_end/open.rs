@@ -1,4 +1,4 @@
-//! The open loop: latencies at fixed rates, beside what a bare sync takes in the same round.
+//! The open loop: latencies at fixed rates, beside a bare sync's in the same round.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,28 +18,28 @@ use crate::rows::Server;
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct OpenSample {
     pub name: &'static str,
-    /// 0: not a server.
+    /// Requests per second; 0: not a server.
     pub rate: u32,
     pub p50_ms: f64,
     pub p99_ms: f64,
-    /// Delay of the client in sending them, which is a part of their latency.
+    /// The client's delay in sending, which is a part of the latency.
     pub late_p50_ms: f64,
-    /// Of the server's process, for each request.
+    /// CPU time of the server's process per request.
     pub cpu_us: f64,
 }
 
 pub const SYNC: &str = "fdatasync";
-/// A page after the other, so that there is always much to fold.
+/// Pages in turn, so that there is always much to fold.
 pub const FOLDING: &str = "hit, folding";
-/// The same while an operator takes one export after the other, each of which folds everything first.
+/// The same during one export after the other, each of which folds everything first.
 const EXPORTING: &str = "hit, exporting";
 const FOLDED_PAGES: Pages = Pages::InTurn(100_000);
 pub const FOLDING_RATE: u32 = 10_000;
-/// At that rate a node has gathered enough to fold every three seconds or so.
+/// At that rate a node folds every three seconds or so.
 const FOLDING_TIME: Duration = Duration::from_secs(7);
 const ROWS: [(&str, Server, Ask); 5] = [
     ("empty", Server::Bare, Ask::Hit("/empty")),
-    // The same behind a sync that all who wait share: what a server that syncs first can hope for.
+    // The same behind a shared sync: the best case of a server that syncs first.
     ("empty, synced", Server::Bare, Ask::Hit("/synced")),
     ("three INCRs", Server::Increments, Ask::Hit("/increments")),
     ("hit", Server::Ours, Ask::Hit("/v1/hit?figures=0")),
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments, contestants: &Contestants, cores: Cores, direc
     let (rounds, duration) = arguments.open_rounds();
     (1..=rounds)
         .map(|round| {
-            // What other rows have left in the kernel's cache would be written in the midst of these.
+            // The kernel would write other rows' leftovers during these.
             rustix::fs::sync();
             let syncs = on_core(cores.server, || disk::syncs(directory, duration.min(Duration::from_secs(1))));
             let syncs = OpenDrove { nanos: syncs, ..OpenDrove::default() };
@@ -86,7 +86,7 @@ pub fn run(arguments: &Arguments, contestants: &Contestants, cores: Cores, direc
         .collect()
 }
 
-/// Runs `work`; while it runs, another thread takes exports of the node if `is_exporting`.
+/// Runs `work`; meanwhile another thread exports if `is_exporting`.
 fn while_exporting<T>(node: &Node, is_exporting: bool, work: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(!is_exporting);
     std::thread::scope(|scope| {

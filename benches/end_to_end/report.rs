@@ -1,4 +1,4 @@
-//! The tables on the terminal, and the numbers behind them as JSON.
+//! Tables on the terminal, and their numbers as JSON.
 
 use serde_json::json;
 

@@ -32,7 +32,7 @@ impl Results<'_> {
         Some(self.median(self.place(name, connections)?, value))
     }
 
-    /// The median over the rounds of what `value` makes of each.
+    /// The median over the rounds of each sample's `value`.
     pub fn open(&self, value: impl Fn(&[OpenSample]) -> Option<f64>) -> Option<f64> {
         let values: Vec<_> = self.open.iter().filter_map(|round| value(round)).collect();
         (!values.is_empty()).then(|| stats::median(values))

@@ -12,7 +12,7 @@ pub enum Server {
     Increments,
     Ours,
     OursWithRedis,
-    /// The same, for 100,000 pages: their folding must not burden the rows with few.
+    /// Our server for 100,000 pages: their folding must not burden the rows with few.
     OursZipf,
     OursZipfWithRedis,
 }
@@ -27,7 +27,7 @@ impl Server {
     }
 }
 
-/// A request; the bytes to match are known only when our server has answered.
+/// A request; the bytes to match are known only after our server's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     Ask(Ask),
@@ -43,9 +43,9 @@ pub struct Row {
     pub pages: Pages,
     pub connections: usize,
     pub keep_alive: bool,
-    /// The row it is compared with, at as many connections.
+    /// The row of comparison, at as many connections.
     pub base: &'static str,
-    /// Driven longer, and waited for until folding and publishing have caught up.
+    /// Driven longer, until folding and publishing have caught up.
     pub is_long: bool,
 }
 
@@ -60,7 +60,7 @@ const MANY: Pages = Pages::Zipf(100_000);
 const HIT: What = What::Ask(Ask::Hit("/v1/hit?figures=0"));
 const HIT_WITH_FIGURES: What = What::Ask(Ask::Hit("/v1/hit"));
 
-/// Name, server, what, base.
+/// Name, server, request, base.
 type Short = (&'static str, Server, What, &'static str);
 
 const EVERYWHERE: [Short; 8] = [
@@ -105,7 +105,7 @@ fn all() -> Vec<Row> {
     rows
 }
 
-/// The rows that the command line asks for, and those that they are compared with.
+/// Rows named by the command line, and the rows that they are compared with.
 pub fn chosen(arguments: &Arguments) -> Vec<Row> {
     if arguments.open {
         return Vec::new();

@@ -15,15 +15,15 @@ pub struct Sample {
     pub requests_per_second: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
-    /// Of the server, in user and in kernel mode.
+    /// CPU time of the server, in user and in kernel mode.
     pub cpu_us: f64,
     pub redis_cpu_us: f64,
-    /// Of this client, to see that it is not what is measured.
+    /// CPU time of this client: it must not be the limit.
     pub client_cpu_us: f64,
     pub syncs_per_1000: f64,
     pub redis_commands_per_1000: f64,
     pub resident_bytes: u64,
-    /// Cores that were busy with something else: above a few hundredths, wall-clock figures are off.
+    /// Cores busy with other work: above a few hundredths, wall-clock figures are off.
     pub cores_of_others: f64,
 }
 
@@ -33,12 +33,12 @@ impl Sample {
     }
 }
 
-/// A long row is driven at least so long, since folding and publishing go in intervals of seconds.
+/// A long row's least time, since folding and publishing run at intervals of seconds.
 const LONG: Duration = Duration::from_secs(10);
-/// Before the first round.
+/// Warm-up before the first round.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// A round holds a sample per row, in the rows' order.
+/// A round: a sample per row, in the rows' order.
 pub fn closed_loop(arguments: &Arguments, contestants: &Contestants, rows: &[Row]) -> Vec<Vec<Sample>> {
     let duration = arguments.drive_time();
     for row in rows {

@@ -1,4 +1,4 @@
-//! Targets, and whether these rows meet them.
+//! Targets, compared with these rows.
 
 use crate::drive::table::Table;
 use crate::open::{FOLDING, FOLDING_RATE, OpenSample, SYNC};
@@ -9,7 +9,7 @@ use crate::run::Sample;
 pub struct Verdict {
     pub target: &'static str,
     pub at_most: f64,
-    /// None: the rows were not driven.
+    /// The target's result. None: the rows were not driven.
     pub measured: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! From a request's body and header to a hit that may be counted.
+//! Admission of a hit: from a request's body and header to the counting.
 
 use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
@@ -60,7 +60,7 @@ pub fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A node at which a hit has come as far as this bench looks.
+/// A node at which a hit stops where this bench ends.
 fn admitting(screening: Screening, repeat_window: Duration) -> BlankNode {
     let origins = vec![ORIGIN.parse().expect("an origin")];
     let site = Site::with_defaults("portal".parse().expect("a site"), origins);

@@ -1,7 +1,7 @@
-//! `cargo bench --bench parts`: what each part costs by itself.
+//! `cargo bench --bench parts`: the cost of each part by itself.
 //!
-//! The end-to-end bench says what a hit costs, this one where it goes. `-- commit` measures only
-//! what has `commit` in its name; criterion compares with its last run.
+//! The end-to-end bench shows a hit's cost, this one its shares. `-- commit` measures only names with
+//! `commit` in them; criterion compares with its last run.
 
 mod admission;
 #[path = "../../fuzz/properties/blank_node.rs"]
@@ -18,7 +18,7 @@ mod drive;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 
-/// As the program allocates.
+/// The program's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,4 +1,4 @@
-//! The call that publishes, on a real redis-server: to and fro, one at a time.
+//! The call that publishes, on a real redis-server: one round trip at a time.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub fn bench(criterion: &mut Criterion) {
     let hits = Cell::new(0);
 
     let mut group = criterion.benchmark_group("raise");
-    // The site's own counters, and them with pages.
+    // Calls with the site's own counters only, and with pages.
     for pages in [0, 50, 496] {
         let raise = || {
             hits.set(hits.get() + 1);

@@ -1,4 +1,4 @@
-//! Opening what a crash has left: the file as it is while hits wait to be folded.
+//! Opening a crashed file: hits in the journal wait for their fold.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::ledger::{count, directory, open, runtime};
 use crate::tally::hits;
 
-/// Hits that share a commit.
+/// Hits per commit.
 const BATCH: usize = 32;
 
 pub fn bench(criterion: &mut Criterion) {
@@ -39,7 +39,7 @@ pub fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A copy of what the disk holds at this moment.
+/// A copy of the files' present state.
 fn copy(from: &Path) -> TempDir {
     let to = directory();
     for file in ["thongke.db", "thongke.db-wal"] {

@@ -9,7 +9,7 @@ use thongke::counter::{Day, Hit, PageAddress, SiteNumber, Tally};
 
 pub const SITE: SiteNumber = SiteNumber(1);
 
-/// Hits of one day for so many pages by Zipf's law; the same at each call.
+/// Hits of one day on so many pages by Zipf's law; the same at each call.
 pub fn hits(count: usize, pages: u32) -> Vec<Hit> {
     let zipf = rand_distr::Zipf::new(f64::from(pages), 1.0).expect("a distribution over some pages");
     let mut random = rand::rngs::StdRng::seed_from_u64(4);

@@ -19,7 +19,7 @@ pub fn bench(criterion: &mut Criterion) {
         let mut next = size;
         group.bench_function(BenchmarkId::new("a visitor more, and the estimate", size), |bencher| {
             bencher.iter(|| {
-                // Mostly known ones, as in a day's traffic.
+                // Mostly known visitors, as in a day's traffic.
                 next = (next + 1) % (size + 1);
                 sketch.add(Trace::of(&next.to_le_bytes()));
                 sketch.estimate()

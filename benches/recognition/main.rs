@@ -1,19 +1,19 @@
-//! Guards the bot lists: what share of real crawlers they catch, of real browsers they refuse, and
-//! what a question costs. `tests/refresh-bots --measure` brings the User-Agents and runs it.
+//! Guards the bot lists: the share of real crawlers that they catch, of real browsers that they refuse, and
+//! the cost of a lookup. `tests/refresh-bots --measure` downloads the User-Agents and runs it.
 //!
-//! Each argument but flags is a folder with `crawlers-NAME.txt` and `browsers-NAME.txt`, one
-//! User-Agent a line. Exits with 1 if an aim is missed over all lists together.
+//! Each argument but flags is a folder with `crawlers-NAME.txt` and `browsers-NAME.txt`, one User-Agent a
+//! line. Exits with 1 if a target is missed over all lists together.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use thongke::bots::Lists;
 
-/// Of real crawlers caught, at least; of real browsers refused, at most.
+/// Targets: the least share of real crawlers caught, the greatest of real browsers refused.
 const CAUGHT_MIN: f64 = 0.96;
 const REFUSED_MAX: f64 = 0.001;
 
-/// Refused browsers that are shown.
+/// Number of refused browsers to show.
 const SHOWN_MAX: usize = 20;
 
 fn main() {
@@ -39,7 +39,7 @@ fn main() {
     std::process::exit(i32::from(missed));
 }
 
-/// The share that is recognised over all lists of one sort.
+/// The recognised share over all lists of one sort.
 fn measure(folder: &Path, sort: &str, lists: &Lists) -> f64 {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .expect("the folder can be read")

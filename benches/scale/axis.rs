@@ -1,4 +1,4 @@
-//! A curve: its points measured in turn, and what is shown of them.
+//! A curve: its points measured in turn, and their table and pictures.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,17 +22,17 @@ pub struct Effort {
     pub rounds: usize,
     pub drive_time: Duration,
     folding: Folding,
-    /// Where not all are wanted.
+    /// The chosen sizes, if not all.
     only: &'static [u32],
 }
 
-/// Ways to count folding in.
+/// Ways to include folding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Folding {
-    /// All that a round has brought is folded at its end.
+    /// The end of each round folds its hits.
     Forced,
-    /// A round is so long that a node folds once in it of its own accord, every 30 s, and is given time
-    /// to end what it has begun: what a fold costs goes by what has gathered until then.
+    /// A round spans the node's own fold, every 30 s, and its end. A fold's cost depends on the hits gathered
+    /// until then.
     OfItself,
 }
 
@@ -51,7 +51,7 @@ impl Effort {
         }
     }
 
-    /// As folding is in operation.
+    /// Includes folding as it happens in operation.
     pub fn through_a_fold(self) -> Self {
         match self.quick {
             true => self,
@@ -59,7 +59,7 @@ impl Effort {
         }
     }
 
-    /// The sizes to measure: small ones if it shall be quick.
+    /// The sizes to measure: small ones for a quick run.
     pub fn sizes(self, all: &[u32], quick_max: u32) -> Vec<u32> {
         let is_wanted = |size: u32| match self.only {
             [] => !self.quick || size <= quick_max,
@@ -71,7 +71,7 @@ impl Effort {
     }
 }
 
-/// A size, with the servers that have it.
+/// A size, with its servers.
 pub struct Point {
     pub size: u32,
     pub nodes: Vec<Node>,
@@ -83,7 +83,7 @@ pub struct Point {
     pub more: Vec<(&'static str, f64)>,
 }
 
-/// Columns by name, a line per size: what an axis comes to.
+/// An axis's results: columns by name, a line per size.
 pub struct Value {
     pub title: String,
     pub size_name: &'static str,
@@ -108,7 +108,7 @@ impl Point {
         self.redis.iter().map(|redis| redis.process.cpu()).sum()
     }
 
-    /// Brings each page and site to the node's file.
+    /// Brings each page and site into the node's file.
     fn visit_all(&self) {
         let (pages, count) = self.pages.each();
         for node in &self.nodes {
@@ -123,8 +123,8 @@ impl Point {
         RedisServer::rest(&self.redis);
     }
 
-    /// How old the oldest hit is that Redis lacks, three times during a drive that is so long that a node
-    /// which falls behind shows it: the budget of publication takes 50 s for 100,000 sites.
+    /// Publication lag, three times during a drive long enough to show a node that falls behind. The budget
+    /// of publication takes 50 s for 100,000 sites.
     pub fn lags(&self, effort: Effort) -> [f64; 3] {
         let third = Duration::from_secs(if effort.quick { 1 } else { 45 });
         let node = self.nodes.first().expect("a point has a node");
@@ -146,7 +146,7 @@ impl Point {
         self.nodes.iter().map(|node| node.metric("thongke_redis_publish_lag_seconds")).fold(0.0, f64::max)
     }
 
-    /// Drives all nodes at once, then waits until what they counted is folded and published.
+    /// Drives all nodes at once, then waits until their counts are folded and published.
     fn drive(&self, effort: Effort) -> [f64; 6] {
         let duration = effort.drive_time;
         let (cpu, redis_cpu) = (self.cpu(), self.redis_cpu());
@@ -211,7 +211,7 @@ pub fn measure(title: &str, size_name: &'static str, points: &[Point], effort: E
 }
 
 impl Value {
-    /// Puts a further column to the right.
+    /// Adds a column at the right.
     pub fn add_column(&mut self, name: &'static str, values: impl IntoIterator<Item = f64>) {
         self.columns.push(name);
         self.lines.iter_mut().zip(values).for_each(|((_, line), value)| line.push(value));
@@ -231,7 +231,7 @@ impl Value {
         json!({ "size": self.size_name, "columns": self.columns, "lines": self.lines })
     }
 
-    /// A picture each for cost and memory, where there is a curve.
+    /// Draws cost and memory, where there is a curve.
     pub fn draw(&self, directory: &Path, name: &str) {
         if self.lines.len() < 2 {
             return;

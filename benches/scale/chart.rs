@@ -33,7 +33,7 @@ struct DrawnCurve {
     points: Vec<(f64, f64)>,
 }
 
-/// Draws sizes on a logarithmic scale, values on a linear one from zero, so that flat looks flat.
+/// Draws sizes on a logarithmic scale, and values on a linear one from zero, so that flat looks flat.
 pub fn draw(file: &Path, title: &str, size_name: &str, unit: &str, curves: &[Curve]) {
     let sizes = || curves.iter().flat_map(|(_, points)| points.iter().map(|(size, _)| *size));
     let values = curves.iter().flat_map(|(_, points)| points.iter().map(|(_, value)| *value));

@@ -1,4 +1,4 @@
-//! From ten connections to ten thousand: what a hit costs on them, and what one takes while idle.
+//! From ten connections to ten thousand: a hit's cost on them, and an idle one's memory.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub fn measure(directory: &Path, effort: Effort) -> Value {
     axis::measure("Connections", "connections", &points, effort)
 }
 
-/// Of connections that have sent a hit each and are kept: what the node takes more than with one.
+/// Extra memory for idle connections that have sent a hit each, compared with one.
 fn idle_kib(node: &Node, connections: u32) -> f64 {
     let drive_once = |connections: u32| {
         let mut client = ClosedLoop::connect(node.public, connections as usize, true);

@@ -1,8 +1,8 @@
-//! `cargo bench --bench scale`: how cost and memory grow.
+//! `cargo bench --bench scale`: growth of cost and memory.
 //!
-//! Each axis starts a server per point of its curve and drives all in turn, round after round; a
-//! round's folding and publishing is waited for and counted in. Curves go to `docs/performance`,
-//! with `-- --quick` (small sizes) to `target/bench`. `-- sites pages` measures only these axes.
+//! Each axis starts a server per point of its curve and drives all in turn, round after round. Folding and
+//! publishing count into a round. Curves go to `docs/performance`, with `-- --quick` (small sizes) to
+//! `target/bench`. `-- sites pages` measures only these axes.
 
 mod axis;
 mod chart;
@@ -32,7 +32,7 @@ struct Arguments {
     /// Small sizes and short rounds
     #[arg(long)]
     quick: bool,
-    /// How often each size is driven [default: 5, with --quick 2]
+    /// Rounds per size [default: 5, with --quick 2]
     #[arg(long)]
     rounds: Option<usize>,
     /// Of sites, sites-redis, pages, days and connections, only sizes such as 1,100000; the curves then go to

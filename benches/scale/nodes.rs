@@ -1,7 +1,7 @@
-//! One to three nodes that meet in a Redis Cluster of three primaries.
+//! One to three nodes that share a Redis Cluster of three primaries.
 //!
-//! They share the server's core, so what counts is the CPU time that a hit takes in all of them and
-//! in Redis: if it is flat, nodes add up.
+//! They share the server's core, so the measure is a hit's CPU time in all of them and in Redis. Flat means
+//! that nodes add up.
 
 use std::path::Path;
 

@@ -30,20 +30,20 @@ pub fn measure(directory: &Path, effort: Effort) -> Value {
     value
 }
 
-/// The number of page counters in a stopped node's file, and its size.
+/// Number of page counters in a stopped node's file, and its size.
 fn of_file(directory: &Path) -> (f64, f64) {
     let file = directory.join("data/thongke.db");
     let connection = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a node's file");
     let count = |sql| connection.query_row(sql, [], |row| row.get::<_, f64>(0)).expect("a node's file");
     let counters = count("SELECT count(*) + 0.0 FROM counts WHERE page > 0");
-    // What is free will be used again.
+    // Free pages are reused.
     let in_use = count(
         "SELECT (page_count - freelist_count) * page_size + 0.0 FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
     );
     (counters, in_use)
 }
 
-/// Bytes that a page counter takes in Redis, with one source.
+/// Bytes of a page counter in Redis, with one source.
 pub fn measure_bytes_in_redis(directory: &Path, effort: Effort) -> Value {
     let pages = if effort.quick { 500 } else { 10_000 };
     let redis = on_core(effort.cores.redis, || RedisServer::start(directory));
@@ -54,7 +54,7 @@ pub fn measure_bytes_in_redis(directory: &Path, effort: Effort) -> Value {
     let redis = &point.redis[0];
     let keys = redis.ask(&["EVAL", "return table.concat(redis.call('KEYS', '*:pages:*'), ' ')", "0"]);
     let members = keys.split(' ').map(|key| redis.ask(&["ZCARD", key]).parse::<f64>().unwrap_or(0.0)).sum::<f64>();
-    // A page, and what the source has contributed to it.
+    // A page, and its source's contribution.
     let counters = members / 2.0;
     value.add_column("page counters", [counters]);
     value.add_column("Redis bytes each", [(redis.memory() as f64 - before) / counters]);

@@ -1,5 +1,5 @@
-//! Hits while a long history is brought to a Redis that was emptied, beside hits while nothing else
-//! goes on: at half of what the node can take, from when each was due.
+//! Hits while a long history is published again to an emptied Redis, beside hits at rest. The rate is half of
+//! the node's capacity; latency counts from the due time.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! From one site to as many as a country has, a page each.
+//! From one site to a country's number, a page each.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::drive::redis_server::RedisServer;
 use crate::drive::requests::Pages;
 
 const SIZES: [u32; 6] = [1, 10, 100, 1_000, 10_000, 100_000];
-/// Fewer, since each is driven for minutes.
+/// Fewer sizes, since each is driven for minutes.
 const SIZES_WITH_REDIS: [u32; 3] = [1, 1_000, 100_000];
 
 pub fn measure(directory: &Path, effort: Effort) -> Value {

@@ -1,8 +1,8 @@
-//! `cargo bench --bench slow_clients`: how long legitimate hits take while slow ones hold connections.
+//! `cargo bench --bench slow_clients`: latency of legitimate hits while slow clients hold connections.
 //!
-//! Debian's `slowhttptest` opens 2,000 connections that send their heads slowly, then their bodies,
-//! then take their answers slowly. Meanwhile readers count on connections of their own: kept ones,
-//! at a steady rate, and a new one for each hit. For nobody to wait is what timers and caps are for.
+//! Debian's `slowhttptest` opens 2,000 connections that send their heads slowly, then their bodies, then read
+//! their answers slowly. Meanwhile readers count: on kept connections at a steady rate, and on a new one for
+//! each hit. Timers and limits must keep all of them fast.
 
 #[path = "../drive/mod.rs"]
 mod drive;
@@ -18,17 +18,17 @@ use drive::table::Table;
 use drive::{directory, open_loop};
 
 const SLOW_CONNECTIONS: u32 = 2_000;
-/// Of legitimate hits, on kept connections, so many a second.
+/// Legitimate hits per second on kept connections.
 const RATE: u32 = 200;
 const KEPT: usize = 16;
-/// The tool opens each connection once, and the node's timers end them after five seconds: what is
-/// measured lies before that, again and again.
+/// The tool opens each connection once, and the node's timers end them after five seconds. The bench measures
+/// before that, repeatedly.
 const WAVES: usize = 4;
 const ROUND: Duration = Duration::from_secs(2);
-/// Until the slow ones have come.
+/// Time until the slow connections are open.
 const ARRIVAL: Duration = Duration::from_millis(2_500);
 
-/// The attack's name, and how the tool is asked for it.
+/// The attack's name, and the tool's options for it.
 const ATTACKS: [(&str, &[&str]); 3] = [
     ("slow heads", &["-H"]),
     ("slow bodies", &["-B", "-s", "4096"]),

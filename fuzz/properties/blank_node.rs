@@ -1,4 +1,4 @@
-//! A node that has a count for whatever a query names, and no file.
+//! A node that has a count for every name in a query, and no file.
 
 use std::sync::Arc;
 

@@ -27,8 +27,8 @@ pub fn holds(file: &[u8]) {
     assert_eq!(parse(&export, &page_params).as_ref(), Ok(&rows), "an export is an import");
 }
 
-/// Cells as a spreadsheet opens them: it takes for a formula what begins with `=`, `+`, `@`, a tab,
-/// or a minus before anything but a number.
+/// Cells as a spreadsheet opens them: `=`, `+`, `@`, a tab, or a minus before anything but a number begins a
+/// formula.
 fn holds_no_formula(export: &[u8]) {
     for record in csv::Reader::from_reader(export).records() {
         for cell in &record.unwrap() {

@@ -1,4 +1,4 @@
-//! Fast path: it parses a request as hyper does, or leaves it to hyper.
+//! The fast path parses a request as hyper does, or leaves it to hyper.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -35,7 +35,7 @@ const FIELDS: [Field; 15] = [
 ];
 
 pub fn holds(bytes: &[u8]) {
-    // Any other request goes to hyper, every byte of it.
+    // Any other request goes to hyper with every byte.
     let Some(request) = PlainRequest::of(bytes, "") else { return };
     assert!(request.length <= bytes.len());
     let (whole, _) = bytes.split_at(request.length);
@@ -43,11 +43,11 @@ pub fn holds(bytes: &[u8]) {
     let [(head, body)] = &*read.requests else { panic!("hyper reads {} requests", read.requests.len()) };
     same(&request, head, body);
     assert_eq!(read.is_last, request.is_last, "the connection ends with it, or not");
-    // Not a byte too much: without its last one it is no request.
+    // Not a byte too much: without its last byte it is no request.
     let cut = whole.split_last().map_or(whole, |(_, rest)| rest);
     assert!(PlainRequest::of(cut, "").is_none());
     assert!(read_by_hyper(cut).requests.is_empty(), "hyper sees its end earlier");
-    // Nor does what comes behind it change what it is.
+    // The bytes behind it don't change it either.
     let read = read_by_hyper(bytes);
     let Some((head, body)) = read.requests.first() else { panic!("hyper reads no request") };
     same(&request, head, body);
@@ -77,7 +77,7 @@ fn same(request: &PlainRequest<'_>, head: &Parts, body: &Bytes) {
 struct ReadByHyper {
     /// Requests whose bodies are complete.
     requests: Vec<(Parts, Bytes)>,
-    /// The first answer closes the connection.
+    /// True: the first answer closes the connection.
     is_last: bool,
 }
 
@@ -95,7 +95,7 @@ fn read_by_hyper(bytes: &[u8]) -> ReadByHyper {
         });
         let mut connection = pin!(protocol().serve_connection(InMemory { sent: bytes, answers: &answers }, service));
         let mut context = Context::from_waker(Waker::noop());
-        // Nothing is waited for: all bytes are there, and then the end. hyper yields now and then.
+        // Nothing waits: all bytes are there, and then the end. hyper yields now and then.
         let has_ended = (0..1_000).any(|_| connection.as_mut().poll(&mut context).is_ready());
         assert!(has_ended, "hyper waits for something");
     }

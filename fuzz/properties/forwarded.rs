@@ -31,17 +31,17 @@ pub fn holds(input: &[u8]) {
             if let Some((last, others)) = lines.split_last() {
                 let joined = [last.as_bytes(), b", ", written(field, seen).as_bytes()].concat();
                 let mut appended = others.to_vec();
-                // A line that is no text is no list: it ends the walk at the proxy.
+                // A line that is not text is no list: it ends the walk at the proxy.
                 let expected = if last.to_str().is_ok() { alone } else { proxy };
                 appended.push(HeaderValue::from_bytes(&joined).unwrap());
                 assert_eq!(client(&appended, &proxies), expected, "a client has changed its address");
             }
         }
-        // Where everyone is trusted, some client is found.
+        // If everyone is trusted, some client is found.
         assert!(client(&lines, &trusting(field, &["0.0.0.0/0", "::/0"])).is_some());
-        // Where nobody is, the client is the peer.
+        // If nobody is trusted, the client is the peer.
         assert_eq!(client(&lines, &TrustedProxies::default()), proxy);
-        // A field that the proxies don't write has no meaning.
+        // A field that the proxies don't write is ignored.
         let other = match field {
             ForwardedField::XForwardedFor => ForwardedField::Forwarded,
             ForwardedField::Forwarded => ForwardedField::XForwardedFor,

@@ -3,7 +3,7 @@
 use thongke::counter::PageTitle;
 use thongke::server::hit::payload::Payload;
 
-/// An error is read by people, and stands in logs and answers.
+/// Asserts that an error is readable: people see it in logs and answers.
 const DETAIL_BYTES_MAX: usize = 1_024;
 
 pub fn holds(body: &[u8]) {

@@ -4,7 +4,7 @@ use thongke::counter::Tally;
 
 pub fn holds(bytes: &[u8]) {
     one(bytes);
-    // A checksum that is right: nothing else keeps such bytes from the reader.
+    // A correct checksum: nothing else keeps such bytes from the reader.
     let mut row = bytes.to_vec();
     row.extend_from_slice(&crc32fast::hash(bytes).to_le_bytes());
     one(&row);
@@ -18,7 +18,7 @@ fn one(row: &[u8]) {
     let mut again = Vec::new();
     Tally::decode(&written).unwrap().encode(&mut again);
     assert_eq!(again.len(), written.len());
-    // Whoever was told of twice is one visitor, and hits of nobody else are added.
+    // A visitor named twice is one visitor, and hits without a visitor are added.
     let mut merged = Tally::default();
     merged.merge(tally.clone());
     assert_eq!(merged, tally);

@@ -1,7 +1,7 @@
-//! What must hold of every reader of what strangers send, for whatever bytes.
+//! Properties of every parser of untrusted input, for arbitrary bytes.
 //!
-//! Said once: the targets beside this folder try to break it, and `tests/corpus.rs` replays in it
-//! what they have found.
+//! Each stands here once: the targets beside this folder try to break it, and `tests/corpus.rs` replays their
+//! findings.
 
 mod blank_node;
 pub mod csv_import;

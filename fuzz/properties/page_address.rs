@@ -9,7 +9,7 @@ const ADDRESS_BYTES_MAX: usize = 512;
 pub fn holds(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let site = site();
-    // As it is, and as the rest of an address that is one of the site's.
+    // The input as it is, and as the rest of one of the site's addresses.
     for text in [text.to_owned(), format!("https://a.vn{text}"), format!("https://a.vn/{text}")] {
         match page_of(&site, &text) {
             Ok(page) => {
@@ -27,7 +27,7 @@ pub fn holds(input: &[u8]) {
     }
 }
 
-/// Bounded, visible, and its own address: what is exported can be imported.
+/// Asserts that an address is bounded, visible and canonical: an export can be imported again.
 pub fn is_an_address(page: &PageAddress, site: &Site) {
     let address = page.as_str();
     assert!(address.starts_with('/') && address.len() <= ADDRESS_BYTES_MAX, "{address}");
@@ -35,7 +35,7 @@ pub fn is_an_address(page: &PageAddress, site: &Site) {
     assert!(!address.contains(['<', '>', '"', '\\', '#', '\u{202e}', '\u{200b}']), "{address:?}");
     assert_eq!(PageAddress::from_import(address, &site.page_params).as_ref(), Some(page), "{address}");
     if address.len() >= ADDRESS_BYTES_MAX - 3 {
-        // It ends in a hash, and is no page's that could be followed.
+        // It ends in a hash: no link can lead to it.
         return;
     }
     let link = format!("https://a.vn{address}");

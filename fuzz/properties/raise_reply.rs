@@ -1,4 +1,4 @@
-//! The answer of Redis to `raise.lua`, as it comes over the wire.
+//! The reply of Redis to `raise.lua`, as its bytes arrive.
 
 use thongke::counter::contribution::HITS_MAX;
 use thongke::counter::{Contribution, PageAddress, Period, Register};
@@ -10,7 +10,7 @@ const EXACT_MAX: u64 = 1 << 53;
 pub fn holds(reply: &[u8]) {
     let Ok(value) = redis::parse_redis_value(reply) else { return };
     let call = call();
-    // None: an answer of another shape, after which the call is made again.
+    // None: a reply of another shape; the call is repeated.
     let Some(merged) = call.decode(value) else { return };
     assert_eq!(merged.rows.len(), call.rows.len());
     for (row, asked) in merged.rows.iter().zip(&call.rows) {
@@ -30,12 +30,12 @@ pub fn holds(reply: &[u8]) {
     for ((period, source, _), asked) in merged.markers.iter().zip(&call.markers) {
         assert_eq!((period, source), (&asked.0, &asked.1));
     }
-    // Two sources are named, in the order in which they were first named.
+    // Both sources appear, in the order of their first mention.
     assert_eq!(merged.writes.len(), 2);
     assert_eq!(merged.writes[0].source, call.rows[0].source);
 }
 
-/// A call that has everything in it: a run's and an import's counts, of the site and of a page.
+/// A call with every part: a run's and an import's counts, of the site and of a page.
 fn call() -> MergeCounts {
     let (run, import) = ("00000000000000ff".parse().unwrap(), "import:old".parse().unwrap());
     let day: Period = "2024-06-17".parse().unwrap();

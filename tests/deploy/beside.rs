@@ -8,7 +8,7 @@ use crate::process::kill_with_all_it_started;
 pub struct Beside(Child);
 
 impl Beside {
-    /// Starts it with its output in `log`, so that a failing test can show it.
+    /// Starts a command with its output in `log`, so that a failing test can show it.
     pub fn start(command: &mut Command, log: &Path) -> Self {
         Self::start_with_input(command, Stdio::null(), log)
     }
@@ -47,7 +47,7 @@ pub fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Runs a command to its end; fails with what it said if it does.
+/// Runs a command to its end; fails with its output unless it succeeds.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -55,7 +55,7 @@ pub fn run(command: &mut Command) -> String {
     said
 }
 
-/// A Redis server, or one that speaks as it does.
+/// A Redis server, or one of a compatible program.
 pub struct Redis {
     pub port: u16,
     _process: Beside,
@@ -66,12 +66,12 @@ impl Redis {
         Self::start_with_file(Command::new("redis-server"), directory, "", more)
     }
 
-    /// Starts it with a configuration file and settings that are stronger.
+    /// Starts it with a configuration file and overriding settings.
     pub fn start_with_file(mut command: Command, directory: &Path, file: &str, more: &[&str]) -> Self {
         let port = free_port();
         let copy = directory.join(format!("redis-{port}.conf"));
         if !file.is_empty() {
-            // Sentinels have a server write its configuration back.
+            // Sentinels make a server write its configuration back.
             std::fs::copy(file, &copy).unwrap();
             command.arg(&copy);
         }
@@ -79,7 +79,7 @@ impl Redis {
         Self::start_at(command, directory, port)
     }
 
-    /// Starts it with a configuration file that says its port.
+    /// Starts it with a configuration file that names its port.
     pub fn start_on(mut command: Command, directory: &Path, file: &str, port: u16) -> Self {
         command.arg(file);
         Self::start_at(command, directory, port)

@@ -23,7 +23,7 @@ fn delivered(path: &str) -> String {
 #[test]
 fn the_image_is_empty_but_for_the_program_and_runs_without_root() {
     let text = delivered("deploy/docker/Dockerfile");
-    // The parser does not know HEALTHCHECK, so that line is read here.
+    // The parser does not know HEALTHCHECK; the test parses that line itself.
     let (health, rest): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with("HEALTHCHECK"));
     assert!(health.len() == 1 && health[0].ends_with(r#"CMD ["/thongke", "health"]"#), "{health:?}");
     let directory = TempDir::new().unwrap();
@@ -36,14 +36,14 @@ fn the_image_is_empty_but_for_the_program_and_runs_without_root() {
     let mut user = None;
     for instruction in image {
         match instruction {
-            // In an empty image there is nothing that could run these.
+            // An empty image has no program to run these.
             Instruction::Run { .. } | Instruction::Shell(_) => panic!("{instruction:?}"),
             Instruction::User { user: name, .. } => user = Some(name.clone()),
             _ => {}
         }
     }
     assert_eq!(user.as_deref(), Some(USER.to_string().as_str()));
-    // All that the build copies is there.
+    // All that the build copies exists.
     for instruction in build {
         if let Instruction::Copy { sources, .. } = instruction {
             sources.iter().for_each(|source| assert!(project(source).exists(), "{source}"));
@@ -65,7 +65,7 @@ fn the_composition_is_valid_and_what_it_mounts_is_there() {
     for (path, _) in mounted {
         assert!(project("deploy/docker").join(format!(".{path}")).exists(), ".{path}");
     }
-    // What differs from the files for machines is an address.
+    // Only addresses differ from the files for machines.
     let upstream =
         delivered("deploy/nginx/thongke-upstream.conf").replace("server 127.0.0.1:8080;", "server thongke:8080;");
     assert_eq!(delivered("deploy/docker/thongke-upstream.conf"), upstream);
@@ -73,7 +73,7 @@ fn the_composition_is_valid_and_what_it_mounts_is_there() {
     assert!(prometheus.starts_with(&delivered("deploy/docker/prometheus.yml")));
 }
 
-/// A folder that is to the program what the image is: itself, what it is linked to, and nothing else.
+/// A folder with the image's content: the program, its libraries, and nothing else.
 struct Image {
     root: PathBuf,
     data: PathBuf,
@@ -88,7 +88,7 @@ impl Image {
         std::fs::create_dir(&data).unwrap();
         chown(&data, Some(USER), Some(USER)).unwrap();
         std::fs::copy(PROGRAM, root.join("thongke")).unwrap();
-        // The image's program is linked to nothing; this one is, to a few.
+        // The image's program is static; this one links a few libraries.
         for library in run(Command::new("ldd").arg(PROGRAM)).split_whitespace().filter(|word| word.starts_with('/')) {
             let copy = root.join(&library[1..]);
             std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
@@ -100,7 +100,8 @@ impl Image {
         Self { root, data }
     }
 
-    /// The program in it: read-only but for its data, no capability, the image's user and environment.
+    /// The program in the folder: read-only except for its data, no capability, the image's user and
+    /// environment.
     fn command(&self, arguments: &[&str], listen: &str, admin: &str) -> Command {
         let (root, data) = (self.root.display(), self.data.display());
         let script = format!(
@@ -122,8 +123,8 @@ impl Image {
     }
 }
 
-/// No engine runs where these tests run: so the processes of `compose.yaml` are started in its
-/// arrangement, with its files, and the node in a folder that holds what its image does.
+/// No container engine runs here. The processes of `compose.yaml` run in its arrangement with its files, and
+/// the node in a folder with the image's content.
 #[test]
 fn the_composition_counts_when_its_processes_are_started_by_hand() {
     if !rustix::process::geteuid().is_root() {
@@ -204,7 +205,7 @@ fn the_composition_counts_when_its_processes_are_started_by_hand() {
             answer.status == 200 && answer.body.contains(&format!("\"{counted}\""))
         }
     });
-    // What the engine does to stop it; then the check fails.
+    // The engine's stop signal; the health check fails then.
     node.signal("TERM");
     assert!(node.wait().success());
     assert!(!health().status.success());

@@ -11,12 +11,12 @@ fn page(path: &str) -> String {
     std::fs::read_to_string(project(path)).unwrap()
 }
 
-/// The pages that name every key, command, flag, variable, route and metric.
+/// Pages that name every key, command, flag, variable, route and metric.
 fn reference() -> String {
     ["configuration", "command-line", "api", "metrics"].map(|name| page(&format!("docs/{name}.md"))).concat()
 }
 
-/// The names in backticks at the beginning of the cells of one column, in all tables of a section.
+/// Names in backticks at the beginning of one column's cells, in all tables of a section.
 fn column(section: &str, column: usize) -> BTreeSet<String> {
     let reference = reference();
     let begin = format!("\n## {section}\n");
@@ -59,7 +59,7 @@ fn the_reference_names_every_command_flag_and_variable_and_no_other() {
 #[test]
 fn the_reference_names_every_route_and_metric() {
     let directory = TempDir::new().unwrap();
-    // Nobody is there: the metrics of Redis are, all the same.
+    // No Redis runs there; its metrics exist all the same.
     let node = Node::start(directory.path(), &["--redis", "redis://127.0.0.1:1"]);
     assert_eq!(node.hit("/a").status, 200);
     assert_eq!(node.get("/nothing").status, 404);
@@ -80,7 +80,7 @@ fn the_reference_names_every_route_and_metric() {
     node.stop();
 }
 
-/// Each warning has its row, and each row a warning that the program can still say.
+/// Asserts that each warning has its row, and each row a warning in the program.
 #[test]
 fn the_warnings_of_check_are_explained_as_they_are_said() {
     let said = ["src/operate/check.rs", "src/redis/client/preflight.rs", "src/redis/client/policy.rs"]
@@ -96,13 +96,13 @@ fn the_warnings_of_check_are_explained_as_they_are_said() {
     for phrase in &phrases {
         assert!(said.contains(phrase), "`{phrase}` is not what the program says");
     }
-    // What the program warns of: the literal after each call.
+    // Warnings of the program: the literal after each call.
     let calls =
         regex::Regex::new(r#"(?s)(?:\.warn\(|warnings\.push\()\s*(?:&?format!\()?\s*"((?:[^"\\]|\\.)*)""#).unwrap();
     let mut warnings = 0;
     for call in calls.captures_iter(&said) {
         let warning = &call[1];
-        // What is said by other words, and the rest of a list.
+        // Warnings in other words, and the rest of a list.
         if warning.ends_with("{danger}") || warning.ends_with("{warning}") || warning.starts_with("{more} more") {
             continue;
         }
@@ -128,7 +128,7 @@ fn manual_pages_name_every_command_and_completions_can_be_read() {
     run(Command::new("bash").arg("-n").arg(folder.path().join("thongke.bash")));
 }
 
-/// What a heading is called in a link, where pages are shown.
+/// A heading's name in links, as hosts of pages generate it.
 fn anchor(heading: &str) -> String {
     let words = heading.trim_start_matches('#').trim().to_lowercase();
     words
@@ -138,8 +138,8 @@ fn anchor(heading: &str) -> String {
         .collect()
 }
 
-/// Files that the package has at the same place below its documents as the repository: lines of
-/// `deploy/debian/package` whose folder is the same on both sides.
+/// Files that the package keeps at the repository's place, below its documents: lines of
+/// `deploy/debian/package` with one folder on both sides.
 fn packaged() -> BTreeSet<PathBuf> {
     let script = page("deploy/debian/package");
     let lines = script.lines().filter_map(|line| line.strip_prefix("put 644 $doc")?.split_once(' '));
@@ -162,7 +162,7 @@ fn packaged() -> BTreeSet<PathBuf> {
     files
 }
 
-/// In the repository, and in the package as well.
+/// Links hold in the repository and in the package.
 #[test]
 fn links_between_pages_lead_somewhere() {
     let packaged = packaged();
@@ -194,7 +194,7 @@ fn links_between_pages_lead_somewhere() {
     assert!(page("CHANGELOG.md").contains(&format!("\n## {}\n", version.trim().rsplit(' ').next().unwrap())));
 }
 
-/// The tags that webmasters paste, on a node that serves them as the pages say.
+/// Tags that webmasters paste, on a node that serves them as the pages say.
 #[test]
 fn the_tags_of_the_pages_for_webmasters_count() {
     let pages = [page("docs/cai-dat.md"), page("docs/install.md")];
@@ -215,7 +215,7 @@ fn the_tags_of_the_pages_for_webmasters_count() {
     let addresses: BTreeSet<_> = addresses.collect();
     assert!(addresses.len() >= 2, "{addresses:?}");
     for path in addresses {
-        // A browser says on which page the picture stands.
+        // The browser's Referer names the page of the picture.
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {USER_AGENT}\r\n\
              Referer: https://vixuyen.example.gov.vn/\r\nConnection: close\r\n\r\n"

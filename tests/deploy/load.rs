@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use crate::node::USER_AGENT;
 
-/// What a client does with its connection.
+/// A client's use of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connections {
-    /// Each request on a new one.
+    /// A new connection for each request.
     New,
-    /// One for all requests, until the server says that an answer is its last.
+    /// One connection for all requests, until the server marks an answer as its last.
     Kept,
 }
 
-/// Clients that hit a page until they are stopped. An outcome other than a counted hit is a failure.
+/// Clients that hit a page until they are stopped. Any outcome but a counted hit is a failure.
 pub struct Load {
     stop: Arc<AtomicBool>,
     counted: Arc<AtomicU64>,
@@ -40,7 +40,7 @@ impl Load {
                             Err(failure) => {
                                 kept = None;
                                 failures.push(failure);
-                                // A server that is gone must not fill the memory.
+                                // A pause: failures of a stopped server must not fill the memory.
                                 std::thread::sleep(Duration::from_millis(10));
                             }
                         }
@@ -62,7 +62,7 @@ impl Load {
         super::node::until("the load goes on", Duration::from_secs(60), || self.counted() >= goal);
     }
 
-    /// Hits that were counted; fails if one was not.
+    /// The number of counted hits; fails if one was not counted.
     pub fn stop(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         let failures: Vec<_> = self.clients.into_iter().flat_map(|client| client.join().unwrap()).collect();

@@ -1,13 +1,12 @@
-//! Tests of what an operator is given: the files in `deploy/` and the pages in `docs/`, each put to
-//! its real use.
+//! Tests of the operator's files: everything in `deploy/` and the pages in `docs/`, each in real use.
 
 /// Servers that a test runs beside the program.
 mod beside;
 /// The image and the composition.
 mod containers;
-/// What is written about the program, held against it.
+/// Documents compared with the program.
 mod documents;
-/// Steady load over HTTP that knows what was answered.
+/// Steady load over HTTP that records every answer.
 mod load;
 /// Starts the program.
 #[path = "../it/node.rs"]
@@ -20,22 +19,22 @@ mod package;
 /// Ports for servers.
 #[path = "../it/port.rs"]
 mod port;
-/// Ends processes with all that they have started.
+/// Ends processes with all their descendants.
 #[path = "../it/process.rs"]
 mod process;
 /// Behind nginx, Caddy and Apache.
 mod proxied;
-/// Each advised arrangement of Redis.
+/// Each recommended arrangement of Redis.
 mod redis_guides;
-/// Sees what passes between a proxy and a node.
+/// A relay that records the traffic between a proxy and a node.
 mod relay;
-/// What docs/operations.md tells to do, done.
+/// The runbooks of docs/operations.md, carried out.
 mod runbooks;
 /// The tutorial of several nodes.
 mod scale_out;
-/// Under systemd: sockets handed over, word sent back, the units.
+/// Under systemd: socket activation, notifications, the units.
 mod systemd;
 /// Files and Redis layouts of other versions.
 mod versions;
-/// What Prometheus and Grafana see.
+/// Prometheus and Grafana: rules and dashboard.
 mod watched;

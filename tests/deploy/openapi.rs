@@ -1,5 +1,5 @@
-//! The OpenAPI documents, put to use: a validator reads them, and Schemathesis tries on a node all
-//! that they say, and all that they say is not so.
+//! The OpenAPI documents in use: a validator reads them, and Schemathesis sends a node valid and invalid
+//! requests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::node::Node;
 
-/// What `tests/run` installs.
+/// A tool that `tests/run` installs.
 fn installed(program: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/schemathesis/bin").join(program);
     assert!(path.exists(), "{} is missing: `tests/run` installs it", path.display());

@@ -59,7 +59,7 @@ fn the_package_is_installed_upgraded_and_purged() {
     assert_ne!(owner, 0);
     assert!(Path::new("/usr/lib/systemd/system/thongke.socket").exists());
     assert!(run(Command::new("zcat").arg("/usr/share/man/man1/thongke.1.gz")).contains("thongke"));
-    // Ports of this machine may be in use, so they are free ones.
+    // Free ports: the usual ones may be in use.
     let free = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
     as_user(&[&["check"], &free[..]].concat());
     let import = folder.path().join("old.csv");
@@ -68,7 +68,7 @@ fn the_package_is_installed_upgraded_and_purged() {
     as_user(&["import", "demo", import.to_str().unwrap(), "--source", "old"]);
     back_up_as_the_unit_does();
 
-    // What the operator wrote stays, as do the counts.
+    // The operator's changes stay, as do the counts.
     let own = std::fs::read_to_string(CONFIG).unwrap() + "\n# ours\n[sites.ours]\norigins = [\"http://localhost:*\"]\n";
     std::fs::write(CONFIG, &own).unwrap();
     dpkg(&["--install", now.to_str().unwrap()]);
@@ -77,13 +77,13 @@ fn the_package_is_installed_upgraded_and_purged() {
     assert!(as_user(&["export", "demo"]).contains("2023,,1234"));
     assert!(as_user(&["export", "ours"]).starts_with("period,page,hits"));
 
-    // Counts that exist nowhere else outlive even a purge.
+    // The only copy of the counts outlives even a purge.
     dpkg(&["--remove", "thongke"]);
     assert!(!Path::new("/usr/bin/thongke").exists() && Path::new(CONFIG).exists());
     assert!(dpkg(&["--purge", "thongke"]).contains(DATA));
     assert!(!Path::new("/etc/thongke").exists() && Path::new(DATA).join("thongke.db").exists() && user_exists());
 
-    // Where there are none, nothing is left.
+    // Without counts, nothing is left.
     std::fs::remove_dir_all(DATA).unwrap();
     std::fs::remove_dir_all("/var/backups/thongke").unwrap();
     dpkg(&["--install", now.to_str().unwrap()]);
@@ -91,7 +91,7 @@ fn the_package_is_installed_upgraded_and_purged() {
     assert!(!Path::new(DATA).exists() && !Path::new("/etc/thongke").exists() && !user_exists());
 }
 
-/// Runs the line of the installed backup unit, with the words that systemd would put in.
+/// Runs the line of the installed backup unit, with systemd's specifiers replaced.
 fn back_up_as_the_unit_does() {
     let unit = std::fs::read_to_string("/usr/lib/systemd/system/thongke-backup.service").unwrap();
     let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/bin/sh -c '")?.strip_suffix('\'')).unwrap();
@@ -106,7 +106,7 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Leaves the machine as it was, also when the test fails.
+/// Restores the machine's state, also when the test fails.
 struct Purged;
 
 impl Drop for Purged {

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const CLIENTS: usize = 8;
 const HITS: u64 = 400;
 
-/// A node at `/tk`, and a relay that sees what a proxy does with it.
+/// A node at `/tk`, and a relay that records a proxy's traffic to it.
 struct Behind {
     node: Node,
     relay: Relay,
@@ -35,7 +35,7 @@ impl Behind {
         Self { node, relay, directory }
     }
 
-    /// What must hold behind every proxy.
+    /// Checks that hold behind every proxy.
     fn is_served_well_by(&self, proxy: &str) {
         until("the proxy passes requests on", PATIENCE, || {
             std::net::TcpStream::connect(proxy).is_ok() && get(proxy, "/tk/v1/sites/demo/figures").status == 200
@@ -51,7 +51,7 @@ impl Behind {
             assert!(addresses.iter().all(|line| *line == "x-forwarded-for: 127.0.0.1"), "{addresses:?}");
             !addresses.is_empty()
         });
-        // Each question its own answer, whatever is remembered.
+        // Each query has its own answer, whatever is cached.
         let labels = |query: &str| get(proxy, &format!("/tk/v1/sites/demo/figures{query}")).body;
         for _ in 0..2 {
             assert!(labels("").contains("Hôm nay") && labels("?language=en").contains("Today"));
@@ -68,7 +68,7 @@ impl Behind {
         let gif = get(proxy, "/tk/v1/hit.gif?site=demo&url=http://localhost/a");
         assert!(gif.status == 200 && gif.head.contains("thongke-hit: counted"), "{}", gif.head);
         assert_eq!(self.today(), counted + 1);
-        // A body that no hit has is refused, and counts nothing.
+        // A body longer than any hit's is refused, and counts nothing.
         let body = format!("{{\"site\":\"demo\",\"url\":\"http://localhost/{}\"}}", "a".repeat(5_000));
         let length = body.len();
         let large = format!(
@@ -89,7 +89,7 @@ fn get(address: &str, path: &str) -> crate::node::Answer {
     exchange(address, format!("GET {path} HTTP/1.1\r\n{fields}\r\n\r\n").as_bytes())
 }
 
-/// A delivered file with some of its words replaced, each of which it must have.
+/// A delivered file with some words replaced; fails if one is missing.
 fn delivered(path: &str, replaced: &[(&str, &str)]) -> String {
     let mut text = std::fs::read_to_string(project(path)).unwrap();
     for (from, to) in replaced {
@@ -174,7 +174,7 @@ fn nginx_passes_the_right_address_once_over_kept_connections() {
     let nginx = nginx(behind.directory.path(), &format!("server {};", behind.relay.address));
     behind.is_served_well_by(&nginx.plain);
 
-    // Figures come from its cache, however many ask.
+    // The cache answers figures, however many clients ask.
     behind.relay.take_asked();
     let mut cached = 0;
     for _ in 0..100 {
@@ -183,7 +183,7 @@ fn nginx_passes_the_right_address_once_over_kept_connections() {
         cached += usize::from(figures.head.contains("x-cache: hit") || figures.head.contains("x-cache: updating"));
     }
     assert!(cached > 50, "{cached} of 100 answers came from the cache");
-    // A hit is never answered from it.
+    // The cache never answers a hit.
     let today = behind.today();
     assert_eq!(exchange(&nginx.plain, hit().as_bytes()).figure("today"), i64::try_from(today).unwrap() + 1);
 
@@ -196,7 +196,7 @@ fn nginx_passes_the_right_address_once_over_kept_connections() {
         .arg(format!("https://counter.example.gov.vn:{}/tk/v1/hit", nginx.tls_port)));
     assert!(answer.contains("\"figures\""), "{answer}");
 
-    // A reload, as after a new certificate, fails nobody.
+    // A reload, as after a new certificate, fails no request.
     let load = Load::start(&nginx.plain, "/tk/v1/hit", 4, Connections::New);
     for _ in 0..3 {
         load.go_on_for(30);
@@ -209,11 +209,11 @@ fn nginx_passes_the_right_address_once_over_kept_connections() {
     behind.node.stop();
 }
 
-/// What broke off may have been counted: it must not be asked of the next node.
+/// An interrupted hit may have been counted: it must not be sent to the next node.
 #[test]
 fn nginx_repeats_no_hit_on_another_node() {
     let behind = Behind::start();
-    // Takes requests, passes them to the node, and swallows the answers.
+    // Accepts requests, passes them to the node, and swallows the answers.
     let swallowing = crate::relay::swallowing(&behind.node.public);
     let upstream = format!("server {swallowing} max_fails=0; server {} max_fails=0;", behind.node.public);
     let nginx = nginx(behind.directory.path(), &upstream);
@@ -228,7 +228,7 @@ fn nginx_repeats_no_hit_on_another_node() {
         answered[usize::from(answer.status == 200)] += 1;
     }
     assert!(answered[0] > 0 && answered[1] > 0, "{answered:?}");
-    // Those without an answer were counted as well, but nothing twice.
+    // Unanswered hits were counted as well, and none twice.
     assert_eq!(behind.today(), 20);
 }
 

@@ -27,7 +27,8 @@ fn config(directory: &Path, redis: &str, more: &str) -> PathBuf {
     path
 }
 
-/// Checks as an operator does, counts under load, and returns what must be in Redis when all is published.
+/// Checks as an operator does, counts under load, and returns the expected content of Redis after
+/// publication.
 fn counts(directory: &Path, config: &Path, environment: &[(&str, &str)]) -> u64 {
     let config = config.to_str().unwrap();
     let said = run(Command::new(PROGRAM)
@@ -84,7 +85,7 @@ fn valkey_serves_with_the_same_configuration() {
     assert!(cli(&["-p", &port, "INFO", "server"]).contains("valkey_version:"));
 }
 
-/// `tests/run` puts it there.
+/// The folder in which `tests/run` installs Valkey.
 fn valkey() -> PathBuf {
     let libraries = std::fs::read_dir(project("target/valkey/lib")).expect("no target/valkey: run tests/run once");
     libraries
@@ -96,7 +97,7 @@ fn valkey() -> PathBuf {
         .expect("target/valkey holds no valkey-server for this machine")
 }
 
-/// The user has each right that a node uses, and no other.
+/// Asserts that the user has each right that a node uses, and no other.
 #[test]
 fn the_advised_user_can_do_all_that_is_needed_and_nothing_else() {
     let directory = TempDir::new().unwrap();
@@ -109,7 +110,7 @@ fn the_advised_user_can_do_all_that_is_needed_and_nothing_else() {
     let port = redis.port.to_string();
     let operator = ["-p", port.as_str(), "--user", "operator", "--pass", "change-this-too"];
     assert_eq!(total(&operator), counted);
-    // A second run finds the first one's counts there, and looks after them.
+    // A second run finds the first one's counts there, and audits them.
     let node = Node::start(&directory.path().join("data"), &["--config", config.to_str().unwrap()]);
     assert_eq!(node.hit("/tin-tuc/bai-1").status, 200);
     let titled = r#"{"site":"demo","url":"http://localhost/tin-tuc/bai-2","title":"Tin"}"#;
@@ -122,7 +123,7 @@ fn the_advised_user_can_do_all_that_is_needed_and_nothing_else() {
     until("the second run publishes", PATIENCE, || total(&operator) == counted + 2);
     assert_eq!(cli(&[&operator[..], &["ACL", "LOG"]].concat()), "", "a node was denied something");
     node.stop();
-    // Other keys are not its business.
+    // Other keys are out of its reach.
     let denied = Command::new("redis-cli")
         .args(["-p", &port, "--no-auth-warning", "--user", "thongke", "--pass", PASSWORD, "HGET", "other", "a"])
         .output()
@@ -130,7 +131,7 @@ fn the_advised_user_can_do_all_that_is_needed_and_nothing_else() {
     assert!(String::from_utf8_lossy(&denied.stdout).contains("NOPERM"), "{denied:?}");
 }
 
-/// An authority, and a certificate of its for server and client.
+/// An authority, and its certificate for server and client.
 fn certificates(directory: &Path) {
     let openssl = |arguments: &str| {
         run(Command::new("openssl").args(arguments.split(' ')).current_dir(directory));
@@ -187,7 +188,7 @@ fn tls_with_client_certificates_serves_those_who_have_one() {
     .into();
     assert_eq!(total(&cli.iter().map(String::as_str).collect::<Vec<_>>()), counted);
 
-    // Without one, the operator is told.
+    // Without one, the operator gets a message.
     let without = config(directory.path(), &address, "");
     let check = Command::new(PROGRAM)
         .args(["--config", without.to_str().unwrap(), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
@@ -198,7 +199,7 @@ fn tls_with_client_certificates_serves_those_who_have_one() {
     assert_eq!(check.status.code(), Some(1), "{check:?}");
 }
 
-/// Three sentinels, a primary that ends, a replica that takes its place.
+/// Three sentinels: the primary ends, and a replica takes its place.
 #[test]
 fn sentinels_move_the_node_to_the_new_primary() {
     let directory = TempDir::new().unwrap();
@@ -283,7 +284,7 @@ fn a_cluster_serves_with_the_advised_user() {
     for port in &ports {
         assert_eq!(cli(&[&operator[..], &["-p", port, "ACL", "LOG"]].concat()), "", "a node was denied something");
     }
-    // One member is asked for the cluster's slots.
+    // One member lists the cluster's slots.
     let stats: String =
         ports.iter().map(|port| cli(&[&operator[..], &["-p", port, "INFO", "commandstats"]].concat())).collect();
     assert!(stats.contains("cmdstat_cluster|slots:") && stats.contains("cmdstat_ping:"), "{stats}");

@@ -3,7 +3,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Stands before a node, passes everything on, and remembers connections and what was asked.
+/// A relay before a node: passes everything on, and records connections and requests.
 pub struct Relay {
     pub address: String,
     connections: Arc<AtomicUsize>,
@@ -29,12 +29,12 @@ impl Relay {
         Self { address, connections, asked }
     }
 
-    /// Connections that were opened to the node.
+    /// Number of connections that were opened to the node.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// All that the node was asked, in lower case; forgotten now.
+    /// All requests since the last call, in lower case.
     pub fn take_asked(&self) -> String {
         String::from_utf8_lossy(&std::mem::take(&mut *self.asked.lock().unwrap())).to_ascii_lowercase()
     }
@@ -52,7 +52,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, mut see: impl FnMut(&[u8])) {
     let _ = to.shutdown(std::net::Shutdown::Write);
 }
 
-/// Passes requests on, and ends the connection when the answer is there, without giving it.
+/// Passes requests on, and closes the connection in place of each answer.
 pub fn swallowing(node: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

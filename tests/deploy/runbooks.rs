@@ -12,7 +12,7 @@ use crate::port::free_port;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A machine in a folder: where the runbooks' paths are, and a `systemctl` for one program.
+/// A machine in a folder: the runbooks' paths, and a `systemctl` for one program.
 struct Machine {
     directory: TempDir,
     public: String,
@@ -66,7 +66,7 @@ impl Machine {
         until("the node is up", PATIENCE, || std::net::TcpStream::connect(&self.public).is_ok());
     }
 
-    /// Runs a runbook of the page, word for word but for where its folders are.
+    /// Runs a runbook of the page, verbatim except for its folders.
     fn follow(&self, name: &str) -> String {
         let page = std::fs::read_to_string(project("docs/operations.md")).unwrap();
         let begin = format!("```sh\n# runbook: {name}\n");
@@ -113,7 +113,7 @@ impl Drop for Machine {
     }
 }
 
-/// The figures of a backup, read by a program that is given nothing else.
+/// Figures of a backup, read by a program that has nothing else.
 fn total_in(backup: &Path) -> u64 {
     let directory = TempDir::new().unwrap();
     std::fs::copy(backup, directory.path().join("thongke.db")).unwrap();
@@ -178,13 +178,13 @@ fn a_lost_disk_and_a_lost_redis_are_made_good() {
     machine.is_up();
     machine.hit(2);
     until("the figures are whole", PATIENCE, || machine.today() == 9);
-    // The node has learned what only Redis knew; now Redis forgets it.
+    // The node has a copy of these counts from Redis; now Redis loses them.
     until("the other run is in the file", PATIENCE, || machine.follow("is it well").contains("another node's"));
     let port = machine.redis.as_ref().unwrap().port.to_string();
     run(Command::new("redis-cli").args(["-p", &port, "FLUSHALL"]));
     machine.hit(1);
     until("Redis has it all again", PATIENCE, || machine.redis_total() == 10);
-    // The figures are read from there at most once a second.
+    // The node reads the figures from Redis at most once a second.
     until("the figures are whole again", PATIENCE, || machine.today() == 10);
 }
 

@@ -3,10 +3,10 @@ use std::process::Command;
 use crate::beside::{project, run};
 use crate::node::PROGRAM;
 
-/// The tutorial checks itself: it ends with success only if all counts are exact and no request failed.
+/// The tutorial checks itself: it succeeds only if all counts are exact and no request failed.
 #[test]
 fn three_nodes_on_a_cluster_lose_a_node_and_a_primary_and_nothing_else() {
-    // Above this binary's other ports; a cluster's own are 10,000 higher, still below the kernel's.
+    // Above this binary's other ports; a cluster's bus is 10,000 higher, still below the kernel's.
     let base = 19_000 + (std::process::id() % 30) * 100;
     let said =
         run(Command::new(project("deploy/scale-out/run")).env("THONGKE", PROGRAM).env("BASE_PORT", base.to_string()));

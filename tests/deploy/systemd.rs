@@ -14,8 +14,7 @@ use crate::node::{PROGRAM, exchange, until};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What systemd does for a service with a socket: keeps the socket, hands it over, hears what the
-/// service says.
+/// systemd's side of a service with a socket: keeps the socket, passes it on, and receives notifications.
 struct Manager {
     socket: TcpListener,
     words: UnixDatagram,
@@ -34,7 +33,7 @@ impl Manager {
         self.socket.local_addr().unwrap().to_string()
     }
 
-    /// A shell puts the socket where the protocol wants it, and becomes the program.
+    /// A shell that puts the socket where the protocol requires it, and becomes the program.
     fn start(&self, watchdog: Option<Duration>) -> Beside {
         let mut command = Command::new("sh");
         command
@@ -55,7 +54,7 @@ impl Manager {
         self.directory.path().join("log")
     }
 
-    /// The next word that contains `wanted`.
+    /// The next notification that contains `wanted`.
     fn hears(&self, wanted: &str) -> String {
         let mut buffer = [0; 4096];
         loop {
@@ -76,8 +75,7 @@ impl Manager {
     }
 }
 
-/// Three restarts, as an upgrade does them, under load from clients that connect anew and from
-/// clients that keep their connections.
+/// Three restarts, as by upgrades, under load from clients with new and with kept connections.
 #[test]
 fn a_restart_behind_a_handed_over_socket_fails_no_request_and_loses_no_hit() {
     let manager = Manager::new();
@@ -115,7 +113,7 @@ fn systemd_hears_of_start_reload_and_end_and_the_watchdog_is_fed() {
     assert!(node.wait().success());
 }
 
-/// A stuck thread is what a watchdog is for: here the committer is held by a debugger's means.
+/// A watchdog is for stuck threads: here a debugger's means stop the committer.
 #[test]
 fn the_watchdog_is_not_fed_while_a_thread_is_stuck() {
     let manager = Manager::new();
@@ -157,7 +155,7 @@ fn systemds_own_activation_starts_the_node_at_the_first_connection() {
             .arg(directory.path().join("data")),
         &directory.path().join("log"),
     );
-    // Connecting is what starts it, so only a first connection may be refused.
+    // A connection starts the program, so only a first connection may be refused.
     until("the activator listens", PATIENCE, || std::net::TcpStream::connect(&address).is_ok());
     let load = Load::start(&address, "/v1/hit", 1, Connections::New);
     load.go_on_for(5);
@@ -179,13 +177,13 @@ fn the_units_are_right_and_expose_little() {
     let backup = units.path().join("thongke-backup.timer");
     let said = run(Command::new("systemd-analyze").args(["verify", "--man=no"]).args([&service, &backup]));
     assert_eq!(said, "", "systemd-analyze has something to say of the units");
-    // Exposure is given in tenths; with a higher one it ends with an error.
+    // systemd takes exposure in tenths, and fails above the limit.
     run(Command::new("systemd-analyze")
         .args(["security", "--offline=true", "--no-pager", "--threshold=15"])
         .arg(&service));
 }
 
-/// Under the unit's filter a system call that is not allowed would fail; here none is made.
+/// A forbidden system call would fail under the unit's filter; this node makes none.
 #[test]
 fn the_unit_allows_every_system_call_that_the_node_makes() {
     let directory = TempDir::new().unwrap();
@@ -202,7 +200,7 @@ fn the_unit_allows_every_system_call_that_the_node_makes() {
     let allowed = allowed_calls();
     until("the trace is whole", PATIENCE, || std::fs::read_to_string(&trace).unwrap().contains("exit_group"));
     let mut made = calls_in(&trace);
-    // SQLite hands its files to their owner only as root, which the unit is not.
+    // SQLite changes its files' owner only as root, which the unit is not.
     made.remove("fchown");
     assert!(made.contains("fdatasync") && made.contains("accept4"), "{made:?}");
     let denied: Vec<_> = made.difference(&allowed).collect();
@@ -218,7 +216,7 @@ fn calls_in(trace: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// What the unit's `SystemCallFilter=` lines come to, as systemd itself resolves their groups.
+/// System calls of the unit's `SystemCallFilter=` lines, with the groups as systemd resolves them.
 fn allowed_calls() -> BTreeSet<String> {
     let unit = std::fs::read_to_string(project("deploy/systemd/thongke.service")).unwrap();
     let mut allowed = BTreeSet::new();
@@ -232,7 +230,7 @@ fn allowed_calls() -> BTreeSet<String> {
             };
         }
     }
-    // systemd allows these whatever a filter says; @system-service names them too.
+    // systemd always allows these; @system-service names them too.
     allowed.extend(members("@default"));
     allowed
 }

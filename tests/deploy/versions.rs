@@ -8,8 +8,8 @@ use crate::node::{Node, PROGRAM, until};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A file as version 0.1.0 left it, with counts, an import, and three hits that are only journalled.
-/// Every later version must read it.
+/// A file as version 0.1.0 left it: counts, an import, and three unfolded hits. Every later version must read
+/// it.
 #[test]
 fn a_file_of_format_1_is_read_whole() {
     let directory = TempDir::new().unwrap();

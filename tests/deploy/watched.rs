@@ -45,7 +45,7 @@ impl Prometheus {
         prometheus
     }
 
-    /// How many series a query finds now, and whether all of them are numbers.
+    /// Number of series that a query finds now; false if one is not a number.
     fn series(&self, query: &str) -> Result<usize, String> {
         let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
         let request =
@@ -60,7 +60,7 @@ impl Prometheus {
     }
 }
 
-/// Every query of the dashboard, with the panel's title, for all nodes and sites.
+/// Queries of the dashboard, each with its panel's title, for all nodes and sites.
 fn queries() -> Vec<(String, String)> {
     let text = std::fs::read_to_string(project("deploy/grafana/thongke.json")).unwrap();
     let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -84,7 +84,7 @@ fn queries() -> Vec<(String, String)> {
 fn every_panel_of_the_dashboard_shows_something_of_a_node_at_work() {
     let directory = TempDir::new().unwrap();
     let redis = Redis::start(directory.path(), &[]);
-    // More hits than a client may send.
+    // More hits than one client may send.
     let config = directory.path().join("thongke.toml");
     std::fs::write(
         &config,
@@ -100,10 +100,10 @@ fn every_panel_of_the_dashboard_shows_something_of_a_node_at_work() {
     for (title, query) in queries {
         let mut found = Ok(0);
         until(&format!("panel `{title}` shows something: {query}"), PATIENCE, || {
-            // Refusals are part of what is shown.
+            // The dashboard shows refusals too.
             assert_eq!(node.get("/nothing").status, 404);
             found = prometheus.series(&query);
-            // A wrong query is never right.
+            // A wrong query never succeeds.
             found.clone().unwrap_or_else(|error| panic!("{title}: {query}: {error}")) > 0
         });
     }
@@ -127,7 +127,7 @@ fn each_alert_is_tested_to_fire_and_to_keep_silent() {
     }
 }
 
-/// A rule whose metric no node has would keep silent for ever.
+/// A rule on a metric that no node has would never fire.
 #[test]
 fn every_metric_that_rules_and_panels_name_exists() {
     let directory = TempDir::new().unwrap();

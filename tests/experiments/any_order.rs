@@ -1,5 +1,5 @@
-//! Whatever happens in whatever order, on real files and a real Redis, against a model: hits are
-//! added up, the last word of each import is added to them.
+//! Random events in random order on real files and a real Redis, against a model: the sum of all hits and of
+//! each import's last form.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ const NODES_MAX: usize = 4;
 
 #[derive(Debug, Clone)]
 enum Event {
-    /// So many hits, in one commit or some.
+    /// Hits, in one commit or several.
     Hits {
         node: usize,
         site: usize,
@@ -40,23 +40,23 @@ enum Event {
         hits: u8,
     },
     Fold(usize),
-    /// Some or all of what a node may say reaches Redis.
+    /// Some or all of a node's publishable rows reach Redis.
     Publish {
         node: usize,
         what: What,
         rows: usize,
     },
-    /// A node takes over what Redis knows.
+    /// A node applies the state of Redis.
     Learn(usize),
-    /// What the files are at this moment is all that is left.
+    /// The node crashes: only the files' present state is left.
     Crash(usize),
     Restart(usize),
-    /// Its files, as they are, are run beside it.
+    /// A copy of a node's files runs beside it.
     Copy(usize),
     Backup(usize),
-    /// The last backup is run beside the others.
+    /// The last backup runs beside the others.
     Restore,
-    /// A new import, or the node's last one in a corrected form.
+    /// A new import, or a corrected form of the node's last one.
     Import {
         node: usize,
         site: usize,
@@ -75,7 +75,7 @@ enum Event {
 
 #[derive(Debug, Clone, Copy)]
 enum What {
-    /// What memory has of the current run.
+    /// The current run's counts in memory.
     Recent,
     FileForwards,
     FileBackwards,
@@ -107,7 +107,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(event, 1..30)
 }
 
-/// What should have been counted.
+/// The model: the counts that every place must show.
 #[derive(Default)]
 struct Model {
     hits: Counted,
@@ -141,7 +141,7 @@ fn site(id: &str) -> Site {
     Site::with_defaults(id.parse().unwrap(), vec!["https://a.example".parse().unwrap()])
 }
 
-/// The keys of a site: its own, and those of its pages.
+/// A site's keys: its own, and those of its pages.
 const KEYS: usize = SITES.len() * (2 + DAYS);
 
 fn key(number: usize) -> String {
@@ -157,7 +157,7 @@ struct Node {
     files: TempDir,
     ledger: Ledger,
     sites: Vec<Arc<RegisteredSite>>,
-    /// Imports that it has made, by site: a copy has made none.
+    /// Imports that the node has made, by site; a copy has made none.
     imports: Vec<(usize, String)>,
 }
 
@@ -170,7 +170,7 @@ impl Node {
         Self { files, ledger, sites, imports: Vec::new() }
     }
 
-    /// The files as a crash at this moment would leave them.
+    /// Copies the files as a crash now would leave them.
     fn left(&self) -> TempDir {
         let copy = TempDir::new().unwrap();
         for entry in std::fs::read_dir(self.files.path()).unwrap() {
@@ -332,7 +332,7 @@ impl World {
                         node.imports.push((*site, format!("import-{at}")));
                         node.imports.last().unwrap().clone()
                     });
-                    // Of two rows for a counter, the later.
+                    // The later of two rows for a counter.
                     let rows: BTreeMap<_, _> = rows.iter().map(|(day, page, hits)| ((*day, *page), *hits)).collect();
                     let address = |page: usize| PageAddress::from_stored(PAGES[page]);
                     let row = |((on, page), hits): (&(usize, Option<usize>), &i64)| Row {
@@ -371,7 +371,7 @@ impl World {
         self.is_right(&nodes, &model, events).await;
     }
 
-    /// All have said all they know.
+    /// Asserts that every node has published everything and that all counts are right.
     async fn is_right(&self, nodes: &[Node], model: &Model, events: &[Event]) {
         let expected = model.sum();
         assert_eq!(self.counted().await, expected, "Redis, after {events:#?}");
@@ -420,12 +420,12 @@ impl World {
     }
 }
 
-/// Later with each event, whatever the clock does.
+/// The time of an event: later with each one, whatever the clock does.
 fn now(at: usize) -> DateTime<Utc> {
     Utc::now() + chrono::Duration::seconds(i64::try_from(at).unwrap())
 }
 
-/// One world for all cases: a flushed Redis is a new one.
+/// Runs work in the one world of all cases: a flushed Redis is a new one.
 fn in_a_world<T>(work: impl AsyncFnOnce(&World) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
     runtime.block_on(async { work(&World::new().await).await })
@@ -448,7 +448,7 @@ fn whatever_happens_in_whatever_order_each_hit_is_counted_once() {
     outcome.unwrap();
 }
 
-// Orders in which something was once lost or counted twice, here or in a design that was given up.
+// Orders in which something was once lost or counted twice, here or in an abandoned design.
 
 fn hits(node: usize, hits: u8) -> Event {
     Event::Hits { node, site: 0, day: 0, page: 0, hits }
@@ -458,21 +458,21 @@ fn play(events: &[Event]) {
     in_a_world(async |world| world.play(events).await);
 }
 
-/// With a lasting id for a node, what original and copy counted after the copy was one of the two.
+/// With a lasting id for a node, the counts of original and copy after the copying replaced each other.
 #[test]
 fn a_copy_and_its_original_go_on_counting_the_same_page() {
     let publish = |node| Event::Publish { node, what: What::FileForwards, rows: 40 };
     play(&[hits(0, 3), Event::Copy(0), hits(0, 2), hits(2, 2), publish(0), publish(2), hits(0, 1), publish(0)]);
 }
 
-/// A backup that is restored knows less of its last run than Redis; what it learns is no damage.
+/// A restored backup knows less of its last run than Redis; applying the rest is no damage.
 #[test]
 fn a_restored_backup_learns_the_rest_of_its_own_last_run() {
     let publish = Event::Publish { node: 0, what: What::FileForwards, rows: 40 };
     play(&[hits(0, 3), Event::Backup(0), hits(0, 2), publish, Event::Restore, Event::Learn(2), hits(2, 1)]);
 }
 
-/// With totals and contributions in different keys, the loss of one parted them for ever.
+/// With totals and contributions in different keys, the loss of one separated them for ever.
 #[test]
 fn each_key_is_lost_between_two_publications_of_the_same_run() {
     for lost in 0..KEYS {
@@ -481,7 +481,7 @@ fn each_key_is_lost_between_two_publications_of_the_same_run() {
     }
 }
 
-/// Rolled back to before an import was corrected, Redis has the old rows that are 0 now.
+/// A Redis rolled back to before an import's correction has old rows that are now 0.
 #[test]
 fn a_rolled_back_redis_has_rows_of_an_import_that_were_taken_back() {
     let import = |again, rows| Event::Import { node: 0, site: 0, again, rows };

@@ -18,12 +18,12 @@ use crate::traced::traced;
 
 const RESTARTED: &str = "the files after a restart";
 
-/// Hits are refused, the node is not ready, and it has said why.
+/// Asserts that hits are refused, the node is not ready, and its log says why.
 fn has_failed(host: &Host, book: &Book) -> bool {
     book.results().refused > 0 && host.node().admin_get("/readyz").status == 503
 }
 
-/// Loads anew after all answers are in: one from before a failure may be read late.
+/// Starts a new load once all answers are in: a late read could still see an answer from before the failure.
 fn go_on_loading(book: &Arc<Book>, host: &Host, dice: &mut StdRng, time: Duration) {
     Load::during(book, &[host.door()], &Plan::default(), dice, || std::thread::sleep(time));
 }
@@ -35,7 +35,7 @@ fn after_a_failed_write_or_sync_no_hit_is_acknowledged_and_all_acknowledged_ones
         ["fsync,fdatasync:error=EIO", "pwrite64:error=EIO", "pwrite64:error=ENOSPC", "fsync,fdatasync:error=ENOSPC"];
     for round in 0..either(kinds.len(), 40) {
         let kind = kinds[round % kinds.len()];
-        // Later than the start's own calls. Once, or from then on: one failure is enough.
+        // After the start's own calls; once, or from then on: one failure is enough.
         let first = if kind.starts_with("fsync") { dice.random_range(20..40) } else { dice.random_range(70..200) };
         let mut host = Host::new(None);
         let book: Arc<Book> = Arc::default();
@@ -121,7 +121,7 @@ impl SmallDisk {
         self.0.path()
     }
 
-    /// Leaves a MiB free.
+    /// Fills the disk, except for one MiB.
     fn fill(&self, filler: &Path) {
         let mut file = File::create(filler).unwrap();
         let filled = std::iter::repeat_with(|| file.write_all(&[1; 64 << 10])).position(|written| written.is_err());

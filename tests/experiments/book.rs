@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use thongke::counter::{Day, Period};
 
-/// What a client knows of a hit that it sent.
+/// The outcome of a sent hit, as its client knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Acknowledged,
@@ -22,11 +22,11 @@ pub struct Counter {
     pub page: Option<String>,
 }
 
-/// What some place says that was counted.
+/// Counts from one place: an export or Redis.
 pub type Counted = BTreeMap<Counter, i64>;
 
-/// Hits by site, page, and the days on which they may have been taken: the client's day when it was
-/// sent and when it was answered, which differ for a hit across midnight.
+/// Hits by site, page, and possible days: the client's day when the hit was sent and when it was answered.
+/// The two differ across midnight.
 type Entries = BTreeMap<(String, String, Day, Day), Results>;
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -37,13 +37,13 @@ pub struct Results {
 }
 
 impl Results {
-    /// Answered 503 or not at all: counted or not, both are right.
+    /// Hits answered 503 or not at all: counted or not, both are right.
     pub fn doubtful(&self) -> i64 {
         self.refused + self.unanswered
     }
 }
 
-/// Every hit that clients have sent.
+/// A record of every hit that clients have sent.
 #[derive(Debug, Default)]
 pub struct Book(Mutex<Entries>);
 
@@ -69,7 +69,7 @@ impl Book {
         sum
     }
 
-    /// For each counter the least and the most that it may hold.
+    /// The least and the most that each counter may hold.
     fn bounds(&self) -> BTreeMap<Counter, (i64, i64)> {
         let mut bounds: BTreeMap<Counter, (i64, i64)> = BTreeMap::new();
         for ((site, page, sent, done), results) in self.0.lock().unwrap().iter() {
@@ -89,7 +89,7 @@ impl Book {
         bounds
     }
 
-    /// What is wrong with these counts of these sites: too little, or too much.
+    /// Counters of these sites that hold too little or too much.
     pub fn faults(&self, sites: &[&str], counted: &Counted) -> Vec<String> {
         let mut bounds = self.bounds();
         bounds.retain(|counter, _| sites.contains(&counter.site.as_str()));
@@ -116,7 +116,7 @@ impl Book {
         counted.iter().filter(|(counter, hits)| **hits > most(counter)).map(|(counter, _)| counter.clone()).collect()
     }
 
-    /// Fails unless acknowledged ≤ counted ≤ acknowledged + unanswered + answered 503, in each counter.
+    /// Asserts acknowledged ≤ counted ≤ acknowledged + unanswered + answered 503, in each counter.
     pub fn holds_in(&self, place: &str, sites: &[&str], counted: &Counted) {
         let faults = self.faults(sites, counted);
         let shown = faults.iter().take(12).map(|fault| format!("\n  {fault}")).collect::<String>();
@@ -129,7 +129,7 @@ fn names(periods: &[Period], page: Option<&str>) -> Vec<(String, Option<String>)
     periods.iter().map(|period| (period.to_string(), page.map(str::to_owned))).collect()
 }
 
-/// The counts in an export of one site; zeros are no counts.
+/// Counts in an export of one site, without zeros.
 pub fn of_csv(site: &str, text: &str) -> Counted {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let rows = reader.records().map(|record| {
@@ -140,7 +140,7 @@ pub fn of_csv(site: &str, text: &str) -> Counted {
     rows.filter(|(_, hits)| *hits != 0).collect()
 }
 
-/// Adds up what several places have counted.
+/// Sums the counts of several places.
 pub fn sum(all: impl IntoIterator<Item = Counted>) -> Counted {
     let mut sum = Counted::new();
     for (counter, hits) in all.into_iter().flatten() {
@@ -149,7 +149,7 @@ pub fn sum(all: impl IntoIterator<Item = Counted>) -> Counted {
     sum
 }
 
-/// Only the sites' own counters.
+/// The sites' own counters only.
 pub fn without_pages(counted: Counted) -> Counted {
     counted.into_iter().filter(|(counter, _)| counter.page.is_none()).collect()
 }

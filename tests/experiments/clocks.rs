@@ -17,11 +17,11 @@ use crate::redis_server::RedisServer;
 /// Longer than a test takes.
 const NEVER: Duration = Duration::from_secs(3_600);
 
-/// A node with a clock of its own, which can be set while it runs.
+/// A node with a clock of its own, which a test can set while it runs.
 struct Clocked {
     host: Host,
     setting: PathBuf,
-    /// How long the program goes by a setting before it looks at it again.
+    /// Time that the program uses a setting before it reads it again.
     reread_after: Duration,
     book: Arc<Book>,
     ahead: TimeDelta,
@@ -48,9 +48,9 @@ impl Clocked {
             .map(|entry| entry.unwrap().path().join("faketime/libfaketime.so.1"))
             .find(|path| path.exists())
             .expect("libfaketime, of Debian's package faketime");
-        // Not by the `faketime` command, to which signals would go. The setting is read again
-        // seldom and not each time: while one thread reads it, another may be told the real time, and
-        // a hit then belongs to the real day.
+        // The `faketime` command would take the node's signals, so the library is preloaded.
+        // The program rereads the setting seldom. While one thread rereads it, another may get the real time,
+        // and its hit the real day.
         let mut command = Command::new(PROGRAM);
         command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &self.setting);
         command
@@ -66,7 +66,7 @@ impl Clocked {
         std::fs::rename(&unfinished, &self.setting).unwrap();
     }
 
-    /// The node goes by what its clock was set to.
+    /// Waits until the node uses the time that its clock was set to.
     fn is_told(&self) -> bool {
         let figures = self.host.node().get("/v1/sites/a/figures").json();
         let told: DateTime<chrono::FixedOffset> = figures["as_of"].as_str().unwrap().parse().unwrap();
@@ -106,7 +106,7 @@ fn each_hit_belongs_to_the_local_day_of_its_moment_at_the_ends_of_days_months_ye
     let before = |moment: &str| (moment.parse::<DateTime<Utc>>().unwrap() - two).to_rfc3339();
     let mut all: Vec<_> = moments.iter().map(|(what, moment)| (what, Clocked::at(&before(moment), NEVER))).collect();
     let loads: Vec<_> = all.iter().map(|(_, clocked)| clocked.load(&mut dice)).collect();
-    // Each was some moments from its end when the last was started; all are well past it now.
+    // Each was some moments from its end at the last start; all are well past it now.
     std::thread::sleep(Duration::from_secs(5));
     loads.into_iter().for_each(Load::stop);
     for (what, clocked) in &mut all {
@@ -117,8 +117,7 @@ fn each_hit_belongs_to_the_local_day_of_its_moment_at_the_ends_of_days_months_ye
 #[test]
 fn hits_of_before_midnight_that_are_published_after_it_belong_to_their_day() {
     let mut dice = dice("published after midnight");
-    // Ha Noi's last midnight: by Redis's clock, which is the real one, nothing of the day before has
-    // expired.
+    // Ha Noi's last midnight. Redis's clock is the real one, so nothing of the day before has expired.
     let (_, zone) = SITES[0];
     let today = Day::at(Utc::now(), zone);
     let midnight = (1..=24 * 60).map(|minutes| Utc::now() - TimeDelta::minutes(minutes));
@@ -157,8 +156,8 @@ fn a_clock_that_jumps_back_or_ahead_takes_hits_where_it_stands_and_loses_none() 
     ];
     for jump in jumps {
         clocked.set(clocked.ahead + jump);
-        // By then it looks again, and it is asked for its time before hits come, since those who ask while it
-        // looks may be told the old one.
+        // The program rereads the setting by then. The test asks for the time before hits arrive: a thread
+        // that asks during the rereading may get the old one.
         std::thread::sleep(2 * clocked.reread_after);
         until("the node goes by its new clock", PATIENCE, || clocked.is_told());
         let load = clocked.load(&mut dice);

@@ -54,12 +54,12 @@ impl Cluster {
         format!("redis+cluster://127.0.0.1:{}", self.servers[0].port)
     }
 
-    /// Nothing while a shard is away.
+    /// The total in all shards; none while a shard is away.
     fn counted(&self) -> Option<Counted> {
         let mut all = Counted::new();
         for site in SITE_IDS {
             let key = format!("thongke:{{{site}}}:hits");
-            // KEYS, by which pages are found, asks one server: the one that has the site.
+            // KEYS, which finds the pages, asks one server: the site's.
             let key_slot = &["CLUSTER", "KEYSLOT", &key];
             let owner = self.owner(self.live()?.ask(key_slot))?;
             all.extend(counted(&[site], &mut owner.connect().ok()?).ok()?);
@@ -71,7 +71,7 @@ impl Cluster {
         self.servers.iter().find(|server| server.connect().is_ok())
     }
 
-    /// Who serves a slot, as all but the dead see it.
+    /// The server of a slot, as all living members see it.
     fn owner(&self, slot: u16) -> Option<&RedisServer> {
         let shard = self.slots()?.into_iter().find(|shard| shard.slots.contains(&slot))?;
         self.servers.iter().find(|server| server.port == shard.primary)
@@ -98,7 +98,7 @@ fn a_cluster_whose_primaries_are_killed_and_whose_slots_are_away_for_a_time_ends
     let book: Arc<Book> = Arc::default();
     let load = Load::start(&book, &[host.door()], &Plan::default(), &mut dice);
     std::thread::sleep(seconds(1, 10));
-    // The primary that has site a's keys, so that the failover matters.
+    // The primary of site a's keys, so that the failover matters.
     let slot: u16 = cluster.servers[0].ask(&["CLUSTER", "KEYSLOT", "thongke:{a}:hits"]);
     let killed = cluster.owner(slot).unwrap().port;
     let killed = cluster.servers.iter().position(|server| server.port == killed).unwrap();
@@ -108,7 +108,7 @@ fn a_cluster_whose_primaries_are_killed_and_whose_slots_are_away_for_a_time_ends
     until("a replica has taken over", PATIENCE, others);
     println!("failover after {:?}", begun.elapsed());
     std::thread::sleep(seconds(1, 10));
-    // Now its successor too: the slot is away until one of them is back.
+    // Its successor too: the slot is away until one of them is back.
     let successor = cluster.owner(slot).unwrap().port;
     let successor = cluster.servers.iter().position(|server| server.port == successor).unwrap();
     cluster.servers[successor].signal("STOP");
@@ -128,7 +128,7 @@ fn a_cluster_whose_primaries_are_killed_and_whose_slots_are_away_for_a_time_ends
 }
 
 impl Cluster {
-    /// Moves a slot with its keys, some at a time, as an operator's tool does.
+    /// Moves a slot with its keys in batches, as an operator's tool does.
     fn move_slot(&self, slot: u16, to: &RedisServer) {
         let from = self.owner(slot).unwrap();
         if from.port == to.port {
@@ -138,7 +138,7 @@ impl Cluster {
         let (slot, old, new, port) = (slot.to_string(), id(from), id(to), to.port.to_string());
         to.ask::<()>(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &old]);
         from.ask::<()>(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &new]);
-        // Split between two servers for a while, which a script over several keys can't have.
+        // The slot is split between two servers for a while; a script over several keys fails then.
         loop {
             let keys: Vec<String> = from.ask(&["CLUSTER", "GETKEYSINSLOT", &slot, "1"]);
             let Some(key) = keys.first() else { break };

@@ -12,17 +12,17 @@ use crate::load::{Load, Plan, exchange};
 use crate::node::until;
 use crate::traced::traced;
 
-/// Calls by which the files change, each with how many of its first ones are crash points.
+/// Calls that change the files, each with the number of its first calls that are crash points.
 const CALLS: [(&str, u32); 4] = [("pwrite64", 200), ("fsync,fdatasync", 70), ("unlink", 2), ("ftruncate", 6)];
 
-/// Starts the node, which dies at a point; if it comes to serve, it is loaded, made to fold, and
-/// stopped. What it has acknowledged must be in the files then. True: it died at the point.
+/// Starts a node that dies at a crash point. If it serves first, loads it, makes it fold, and stops it.
+/// Asserts that the files hold everything acknowledged. True: it died at the point.
 fn die_at(point: &str, host: &mut Host, book: &Arc<Book>, dice: &mut StdRng) -> bool {
     let mut died = true;
     if host.try_start_as(traced(&[&format!("{point}:signal=KILL")])).is_ok() {
         let plan = Plan { clients: 3, pause: Duration::from_millis(1), pages: 100, ..Plan::default() };
         let load = Load::start(book, &[host.door()], &plan, dice);
-        // So many hits, not so long: on a slow machine it comes as far.
+        // A number of hits instead of a duration: a slow machine gets as far.
         let until_stop = book.results().acknowledged + dice.random_range(20..400);
         until("it has died or taken some hits", PATIENCE, || {
             fold(&host.node().admin);
@@ -41,7 +41,7 @@ fn die_at(point: &str, host: &mut Host, book: &Arc<Book>, dice: &mut StdRng) -> 
     died
 }
 
-/// An export makes the node fold, if it still lives.
+/// Makes the node fold by an export, if it still lives.
 fn fold(admin: &str) {
     if let Ok(mut stream) = TcpStream::connect(admin) {
         let _ = exchange(&mut stream, &format!("GET /sites/a/export HTTP/1.1\r\nHost: {admin}\r\n\r\n"));

@@ -35,7 +35,7 @@ const DAMAGES: [Damage; 7] = [
 ];
 
 impl Damage {
-    /// None: what is damaged does not exist.
+    /// Damages a file. None: the part to damage does not exist.
     fn inflict(self, file: &Path, dice: &mut StdRng) -> Option<String> {
         let mut bytes = std::fs::read(file).ok()?;
         let length = bytes.len().max(1);
@@ -66,13 +66,13 @@ impl Damage {
 enum Result {
     /// All counts are right.
     Harmless,
-    /// It does not start, or not on that part, and says what to do.
+    /// The node refuses to start, or ignores the damaged part, and advises.
     Refused,
-    /// It starts, and soon says that its file is damaged, and what to do.
+    /// The node starts, soon reports its file as damaged, and advises.
     Reported,
-    /// It starts, and some of the last hits are gone.
+    /// The node starts; some of the last hits are gone.
     Fewer,
-    /// It starts, and shows what was never so.
+    /// The node starts and shows counts that never were.
     Wrong,
 }
 
@@ -101,7 +101,7 @@ fn result(host: &mut Host, book: &Book) -> std::result::Result<(Result, String),
         host.stop();
         return Ok((Result::Harmless, String::new()));
     }
-    // The check of the whole file, after the start.
+    // The background check of the whole file follows the start.
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(5) {
         let ready = host.ready();

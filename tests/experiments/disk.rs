@@ -6,7 +6,7 @@ use std::path::Path;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-/// Files with what is synced and what is only written.
+/// Files with their synced and their merely written content.
 #[derive(Debug, Default)]
 pub struct Disk {
     files: BTreeMap<String, File>,
@@ -17,7 +17,7 @@ pub struct Disk {
 #[derive(Debug, Default)]
 struct File {
     synced: Vec<u8>,
-    /// Since the last sync, in order.
+    /// Writes since the last sync, in order.
     pending: Vec<Change>,
 }
 
@@ -42,21 +42,21 @@ impl Change {
     }
 }
 
-/// What a line of the trace means here.
+/// The effect of a line of the trace.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     Synced,
-    /// These bytes went to a socket, or a pipe, or the log.
+    /// These bytes went to a socket, a pipe or the log.
     Sent(Vec<u8>),
 }
 
 impl Disk {
-    /// Takes in one line of a trace (`strace -f -y -x`); paths are those under `folder`.
+    /// Applies one line of a trace (`strace -f -y -x`); paths are those under `folder`.
     pub fn play(&mut self, line: &str, folder: &Path) -> Option<Event> {
         let (thread, line) = line.split_once(' ')?;
         let line = line.trim_start();
-        // What was begun before and is finished here was taken where it began, but a sync, which
-        // holds only when it has returned.
+        // An interrupted call takes effect at its begin, except for a sync, which holds only once it has
+        // returned.
         if line.starts_with("<... ") {
             return self.syncing.remove(thread).and_then(|path| self.sync(&path));
         }
@@ -88,7 +88,7 @@ impl Disk {
                 }
                 self.sync(&path)
             }
-            // What happens to names is taken to last from the moment that it is done.
+            // A change of names counts as lasting from the moment of the call.
             "rename" => {
                 let mut names = arguments.split('"').skip(1).step_by(2);
                 let name = |path: &str| Path::new(path).file_name().unwrap().to_str().unwrap().to_owned();
@@ -113,8 +113,8 @@ impl Disk {
         Some(Event::Synced)
     }
 
-    /// Writes what a power cut may leave: all that was synced, and with dice some of the rest, in no
-    /// order, the last of it torn.
+    /// Writes a state that a power cut may leave: everything synced, and with dice some unsynced writes,
+    /// unordered, the last one torn.
     pub fn leave(&self, folder: &Path, mut dice: Option<&mut StdRng>) {
         std::fs::create_dir_all(folder).unwrap();
         for (name, file) in self.files.iter().filter(|(name, _)| !name.ends_with("-shm")) {
@@ -155,7 +155,7 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
                     let digits = [rest.next()?, rest.next()?];
                     u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
                 }
-                // NUL and other octals do not occur: a string with such bytes is all in hexadecimal.
+                // NUL and other octals do not occur: the trace prints such strings in hexadecimal.
                 other => other,
             }),
             byte => bytes.push(byte),

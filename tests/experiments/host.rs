@@ -14,7 +14,7 @@ use crate::book::{Book, Counted, Outcome, of_csv, sum};
 use crate::load::Door;
 use crate::node::{Node, PROGRAM};
 
-/// The sites of all experiments, and where their midnight is.
+/// The sites of all experiments, with their time zones.
 pub const SITES: [(&str, Tz); 2] = [("a", Tz::Asia__Ho_Chi_Minh), ("b", Tz::Europe__Berlin)];
 pub const SITE_IDS: [&str; 2] = [SITES[0].0, SITES[1].0];
 
@@ -24,7 +24,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A node's data directory and configuration, and the node while it is up.
 pub struct Host {
     files: TempDir,
-    /// Beside `files` unless the data must be elsewhere.
+    /// Data directory: beside `files` unless the data must be elsewhere.
     data: PathBuf,
     door: Door,
     node: Option<Node>,
@@ -43,7 +43,7 @@ impl Host {
         host
     }
 
-    /// Writes the configuration; for the next start.
+    /// Writes the configuration for the next start.
     pub fn configure(&self, redis: Option<&str>) {
         let mut text = redis.map_or(String::new(), |redis| format!("redis = [{redis:?}]\n"));
         text.push_str("[limits]\nenabled = false\n");
@@ -58,7 +58,7 @@ impl Host {
         self.files.path().join("thongke.toml")
     }
 
-    /// A copy of the data directory as it is, for a host of its own.
+    /// Copies the data directory as it is, for a host of its own.
     pub fn copy(&self, redis: Option<&str>) -> Self {
         let copy = Self::new(redis);
         std::fs::create_dir_all(copy.data()).unwrap();
@@ -69,7 +69,7 @@ impl Host {
         copy
     }
 
-    /// Hits of a day that is over, by a run that is over, to some pages of their own.
+    /// Counts hits of a past day, by a finished run, to some pages of their own.
     pub fn counted_before(&self, ago: TimeDelta, pages: usize, book: &Book) {
         let sites = SITES.map(|(site, zone)| {
             let origins = vec![format!("http://{site}.example").parse().unwrap()];
@@ -111,7 +111,7 @@ impl Host {
         self.try_start_as(command).unwrap_or_else(|said| panic!("the node does not start: {said}"));
     }
 
-    /// Starts `command`, which runs the program; the error is what it said before it ended.
+    /// Starts `command`, which runs the program, or returns its messages if it ends first.
     pub fn try_start_as(&mut self, mut command: Command) -> Result<(), String> {
         command.arg("--config").arg(self.configuration());
         let node = Node::try_start_as(command, &self.data)?;
@@ -145,8 +145,8 @@ impl Host {
         }
     }
 
-    /// What `thongke export` says of all sites, on the running node or on the files.
-    /// Nothing where a first start was cut off before it had a file: there the program refuses.
+    /// Counts by `thongke export` of all sites, from the running node or its files. Empty where a first start
+    /// ended before it had a file: there the program refuses.
     pub fn export(&self) -> Counted {
         if !self.data.join("thongke.db").exists() {
             return Counted::new();
@@ -154,7 +154,7 @@ impl Host {
         sum(SITE_IDS.map(|site| of_csv(site, &self.command(&["export", site]))))
     }
 
-    /// What a command of the program says.
+    /// A command's output.
     pub fn command(&self, arguments: &[&str]) -> String {
         self.try_command(arguments).unwrap_or_else(|said| panic!("{arguments:?}: {said}"))
     }
@@ -167,20 +167,20 @@ impl Host {
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 
-    /// The value of a metric of the running node.
+    /// A metric of the running node.
     pub fn metric(&self, name: &str) -> f64 {
         let text = self.node().admin_get("/metrics").body;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("there is no metric {name}")).parse().unwrap()
     }
 
-    /// What is wrong, and why, as `/readyz` has it.
+    /// Faults and their reasons, as `/readyz` shows them.
     pub fn ready(&self) -> String {
         self.node().admin_get("/readyz").body
     }
 }
 
-/// Waits until counts agree with the book; says what does not after the limit.
+/// Waits until counts agree with the book; reports the difference after the limit.
 pub fn until_right(what: &str, limit: Duration, mut faults: impl FnMut() -> Vec<String>) -> Duration {
     let started = Instant::now();
     loop {

@@ -10,7 +10,7 @@ use crate::length::{dice, seconds};
 use crate::load::{Load, Plan, exchange, request};
 use crate::redis_server::RedisServer;
 
-/// Kills what is due, again and again, until the time is over.
+/// Kills the given processes at random times until the time is over.
 fn kill_in_turns(node: &mut Host, mut redis: Option<&mut RedisServer>, lasting: Duration, dice: &mut StdRng) -> i64 {
     let mut around =
         |milliseconds: u64| Duration::from_millis(dice.random_range(milliseconds / 2..milliseconds * 3 / 2));
@@ -57,7 +57,7 @@ fn a_node_that_is_killed_again_and_again_counts_each_hit_once() {
     is_sharp(&book, &plan, kills);
 }
 
-/// A client has at most one hit open when the node is killed: more doubt would hide losses.
+/// A client has at most one open hit at a kill: more doubt would hide losses.
 fn is_sharp(book: &Book, plan: &Plan, kills: i64) {
     let results = book.results();
     println!("{kills} kills, {results:?}");
@@ -86,7 +86,7 @@ fn a_node_and_a_redis_that_are_killed_again_and_again_count_each_hit_once() {
     is_sharp(&book, &plan, kills);
 }
 
-/// A million counted pages, written as the program would have over years.
+/// Writes a million counted pages, as the program would over years.
 fn a_million_pages(file: &std::path::Path) {
     let connection = rusqlite::Connection::open(file).unwrap();
     let text = "
@@ -113,7 +113,7 @@ fn a_start_takes_no_longer_with_a_million_counted_pages_on_disk() {
         host.kill();
         took
     };
-    // The quickest of some, since the machine does other things too.
+    // The quickest of several: the machine runs other programs too.
     let quickest = |host: &mut Host| (0..5).map(|_| first_hit(host)).min().unwrap();
     let (mut empty, mut full) = (Host::new(None), Host::new(None));
     full.start();

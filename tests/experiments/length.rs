@@ -16,7 +16,7 @@ pub fn seconds(short: u64, long: u64) -> Duration {
     Duration::from_secs(either(short, long))
 }
 
-/// What all of an experiment's dice are thrown with; printed, and taken from `EXPERIMENT_SEED`.
+/// The seed of all of an experiment's dice; printed, and read from `EXPERIMENT_SEED`.
 pub fn seed() -> u64 {
     static SEED: OnceLock<u64> = OnceLock::new();
     *SEED.get_or_init(|| match std::env::var("EXPERIMENT_SEED") {
@@ -25,7 +25,7 @@ pub fn seed() -> u64 {
     })
 }
 
-/// The dice of one experiment, or of one part of it.
+/// Dice of one experiment, or of one part of it.
 pub fn dice(part: &str) -> StdRng {
     let seed = seed();
     println!("{part}: EXPERIMENT_SEED={seed}");

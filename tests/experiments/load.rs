@@ -12,7 +12,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use crate::book::{Book, Outcome};
 use crate::host::SITES;
 
-/// Where a node can be reached; empty while it is down.
+/// A node's address; empty while it is down.
 pub type Door = Arc<RwLock<Option<String>>>;
 
 #[derive(Debug, Clone)]
@@ -20,9 +20,9 @@ pub struct Plan {
     pub clients: u64,
     /// Each client's pause between two hits.
     pub pause: Duration,
-    /// Different pages, the first ones hit most.
+    /// Number of pages; the first ones are hit most.
     pub pages: u32,
-    /// How far the nodes' clock is ahead of the real one.
+    /// The nodes' clock minus the real one.
     pub ahead: TimeDelta,
 }
 
@@ -32,7 +32,7 @@ impl Default for Plan {
     }
 }
 
-/// Clients that send hits until they are told to stop.
+/// Clients that send hits until they are stopped.
 pub struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<()>>,
@@ -54,7 +54,7 @@ impl Load {
         Self { clients: clients.collect(), stop }
     }
 
-    /// For as long as the experiment's other parts take, or as a plain load of some length.
+    /// Loads for as long as the experiment's other parts take, or for some time.
     pub fn during<T>(book: &Arc<Book>, doors: &[Door], plan: &Plan, dice: &mut StdRng, work: impl FnOnce() -> T) -> T {
         let load = Self::start(book, doors, plan, dice);
         let value = work();
@@ -97,7 +97,7 @@ impl Client {
         Some(stream)
     }
 
-    /// Sends one hit and notes what became of it; the connection, if it can be used again.
+    /// Sends one hit and notes its outcome. Returns the connection if it can be used again.
     fn hit(&mut self, mut stream: TcpStream) -> Option<TcpStream> {
         let (site, zone) = SITES[self.dice.random_range(0..SITES.len())];
         let rank = f64::from(self.plan.pages).powf(self.dice.random::<f64>());
@@ -130,7 +130,7 @@ pub fn request(site: &str, page: &str, query: &str) -> String {
     )
 }
 
-/// One request and its whole answer: status and head. An error: no answer, or not all of it.
+/// Sends one request; returns the answer's status and head. An error means no complete answer.
 pub fn exchange(stream: &mut TcpStream, request: &str) -> std::io::Result<(u16, String)> {
     stream.write_all(request.as_bytes())?;
     let mut reader = BufReader::new(stream);

@@ -1,12 +1,12 @@
-//! Experiments: the program is run as its users run it, something breaks, and what was counted is
-//! held against what was acknowledged, counter by counter.
+//! Experiments: the program runs as its users run it, something breaks, and the counts are compared with the
+//! acknowledged hits, counter by counter.
 //!
-//! Each has a short form, for every run of the tests, and a long one:
-//! `EXPERIMENT_LONG=1 EXPERIMENT_SEED=7 cargo test --test experiments` (or `tests/run --long --seed 7`).
+//! Each has a short form, for every run of the tests, and a long one: `EXPERIMENT_LONG=1 EXPERIMENT_SEED=7
+//! cargo test --test experiments` (or `tests/run --long --seed 7`).
 
-/// The clients' own book of every hit, and how counts are held against it.
+/// The clients' own book of every hit, and the comparison of counts with it.
 mod book;
-/// Where a node runs: directory, configuration, and the node while it is up.
+/// A node's directory and configuration, and the node while it is up.
 mod host;
 /// Short or long, and the seed.
 mod length;
@@ -33,7 +33,7 @@ mod cluster;
 mod crash_points;
 /// 8: truncated, flipped, swapped, removed.
 mod damage;
-/// What a power cut leaves of a node's files.
+/// A power cut's effect on a node's files.
 mod disk;
 /// 1: node and Redis killed under load; how long a start takes.
 mod kills;
@@ -43,9 +43,9 @@ mod nodes;
 mod outage;
 /// 6: the power is cut at each sync.
 mod power_cut;
-/// A proxy that loses, delays and swallows what passes.
+/// A proxy that loses, delays and swallows traffic.
 mod proxy;
-/// 2: what the network does to replies.
+/// 2: replies that the network loses or delays.
 mod replies;
 /// 3: a failover that forgets.
 mod sentinel;

@@ -27,7 +27,7 @@ fn three_nodes_killed_paused_and_stopped_at_random_count_each_hit_once() {
         let chosen = dice.random_range(0..hosts.len());
         let is_paused = paused.is_some_and(|(host, _)| host == chosen);
         match dice.random_range(0..10) {
-            // A paused one can be killed too.
+            // A paused node can be killed too.
             0..4 => {
                 hosts[chosen].kill();
                 hosts[chosen].start();
@@ -59,7 +59,7 @@ fn three_nodes_killed_paused_and_stopped_at_random_count_each_hit_once() {
     until_right("Redis", PATIENCE, || book.faults(&SITE_IDS, &redis.counted()));
     hosts.iter_mut().for_each(Host::stop);
     book.holds_in("Redis after all have stopped", &SITE_IDS, &redis.counted());
-    // Page figures are each node's own; site figures may have been learned from the others.
+    // Page figures are each node's own; site figures may include the others' published counts.
     let pages = sum(hosts.iter().map(Host::export)).into_iter().filter(|(counter, _)| counter.page.is_some());
     let own = without_pages(redis.counted());
     book.holds_in("the three files together", &SITE_IDS, &own.into_iter().chain(pages).collect());
@@ -84,7 +84,7 @@ fn a_copied_directory_and_a_restored_backup_beside_the_original_lose_and_repeat_
     original.start();
     load(&book, &[&original], seconds(1, 20));
     original.kill();
-    // Of a crashed node: with a journal that is not folded, which both will fold.
+    // A crashed node: both will fold its journal.
     let mut copy = original.copy(Some(&url));
     original.start();
     copy.start();
@@ -113,7 +113,7 @@ fn a_retired_nodes_site_figures_survive_an_empty_redis() {
     book.holds_in("Redis", &SITE_IDS, &redis.counted());
     drop(retired);
     stays.start();
-    // It has learned the other's figures when its own export shows them.
+    // A node has the other's figures once its own export shows them.
     let own =
         |host: &Host| book.faults(&SITE_IDS, &host.export()).into_iter().filter(|fault| fault.contains("(itself)"));
     until_right("what the other node learned", PATIENCE, || own(&stays).collect());

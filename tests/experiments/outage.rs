@@ -34,7 +34,7 @@ fn while_redis_is_away_hits_go_on_figures_are_marked_memory_is_flat_and_all_is_p
     let (after, memory_after) = (book.results().acknowledged, memory(&host));
     println!("{} hits without Redis; memory {memory_before} KiB, then {memory_after} KiB", after - before);
     assert!(after - before > 100, "hits go on");
-    // What is remembered of a hit that waits would show: some 100 bytes each, or much more.
+    // A record per waiting hit would show: some 100 bytes each, or much more.
     assert!(memory_after < memory_before + 32 * 1024, "memory grew from {memory_before} to {memory_after} KiB");
     let ready = host.node().admin_get("/readyz");
     assert!(ready.status == 200 && ready.body.contains("redis"), "{}", ready.body);
@@ -57,7 +57,7 @@ fn any_key_that_is_deleted_expires_or_is_evicted_and_any_flush_is_healed() {
     let mut redis = RedisServer::start();
     let mut host = Host::new(Some(&redis.url()));
     let book: Arc<Book> = Arc::default();
-    // By a run that is over: days and pages that nothing touches any more.
+    // Counted by a finished run: days and pages that nothing touches any more.
     for days in either(&[30][..], &[1, 2, 30]) {
         host.counted_before(TimeDelta::days(*days), 3, &book);
     }
@@ -73,7 +73,7 @@ fn any_key_that_is_deleted_expires_or_is_evicted_and_any_flush_is_healed() {
     let mut keys: Vec<String> = redis.ask(&["KEYS", "thongke:*"]);
     keys.sort();
     assert!(keys.len() >= 10, "{keys:?}");
-    // All of one kind at a time, one site's and then the other's: each loss is one key's own.
+    // All keys of one kind at a time, one site's and then the other's: each loss is one key's own.
     let chosen = keys.iter().filter(|key| !key.ends_with(":meta"));
     for (number, key) in chosen.enumerate() {
         let loss: &[&str] = if number % 2 == 0 { &["DEL", key] } else { &["PEXPIRE", key, "1"] };
@@ -82,7 +82,7 @@ fn any_key_that_is_deleted_expires_or_is_evicted_and_any_flush_is_healed() {
         let took = right(key);
         println!("{loss:?}: healed after {took:?}");
     }
-    // Until one is gone, whichever Redis likes.
+    // Until Redis has evicted one, of its own choice.
     redis.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
     redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
     until("a key is evicted", PATIENCE, || {

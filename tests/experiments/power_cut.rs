@@ -15,7 +15,7 @@ use crate::traced::recorded;
 /// Enough for a fold of several steps, and for a checkpoint.
 const HITS: u32 = 1_300;
 
-/// The hits of a power cut's leavings: which pages were counted, and how often.
+/// Hits in the files that a power cut leaves: the counted pages, and their counts.
 fn pages_in(disk: &Disk, dice: Option<&mut rand::rngs::StdRng>) -> Vec<(u32, i64)> {
     let left = Host::new(None);
     disk.leave(left.data(), dice);
@@ -37,8 +37,8 @@ fn after_a_power_cut_at_any_sync_each_answered_hit_is_there_once() {
     let mut host = Host::new(None);
     let trace = host.data().with_extension("trace");
     host.start_as(recorded(&trace));
-    // Each hit has a page of its own, and its answer is awaited before the next is sent: the number
-    // of answers says which hits must be there.
+    // Each hit has a page of its own and is sent after the former answer. The number of answers says which
+    // hits must be there.
     let mut stream = TcpStream::connect(&host.node().public).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     for page in 1..=HITS {
@@ -53,7 +53,7 @@ fn after_a_power_cut_at_any_sync_each_answered_hit_is_there_once() {
     let lines: Vec<String> = read().lines().map(str::to_owned).collect();
     let is_sync = |line: &String| line.contains(" fsync(") || line.contains(" fdatasync(");
     let syncs: Vec<usize> = (0..lines.len()).filter(|at| is_sync(&lines[*at])).collect();
-    // In the short form some of the syncs, and the last ones, which fold and copy the log.
+    // The short form cuts at some of the syncs, and at the last ones, which fold and copy the log.
     let chosen: std::collections::HashSet<usize> = match either(Some(18), None) {
         Some(some) => syncs.sample(&mut dice, some).chain(syncs.iter().rev().take(7)).copied().collect(),
         None => syncs.iter().copied().collect(),

@@ -6,12 +6,12 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// What happens to what passes; chances are for each piece that is read from a socket.
+/// Faults of the proxy; chances are for each piece read from a socket.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Weather {
-    /// The connection is closed and the piece, a request or a reply, is gone.
+    /// The connection is closed and the piece, a request or a reply, is lost.
     pub cut: f64,
-    /// Requests go on to the server, but this reply and all later ones on the connection are gone.
+    /// Requests still reach the server; this reply and all later ones on the connection are lost.
     pub swallow: f64,
     /// The piece waits up to `delay_max`.
     pub delay: f64,
@@ -33,7 +33,7 @@ enum Way {
 }
 
 impl Proxy {
-    /// Ends with the process.
+    /// The thread ends with the process.
     pub fn before(server: u16, dice: &mut StdRng) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

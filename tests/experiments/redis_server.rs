@@ -82,7 +82,7 @@ impl RedisServer {
         self.counted_of(&SITE_IDS)
     }
 
-    /// Where another site's keys may be spoilt.
+    /// A Redis in which another site's keys may be damaged.
     pub fn counted_of(&self, sites: &[&str]) -> Counted {
         counted(sites, &mut self.connect().unwrap()).unwrap()
     }
@@ -94,8 +94,8 @@ impl Drop for RedisServer {
     }
 }
 
-/// The counters of sites in Redis. Fails where a counter is not the sum of its contributions:
-/// that would be wrong at any moment, since both change in one command.
+/// Counters of sites in Redis. Fails where a counter is not the sum of its contributions, which change in one
+/// command.
 pub fn counted(sites: &[&str], connection: &mut impl redis::ConnectionLike) -> redis::RedisResult<Counted> {
     let mut all = Counted::new();
     for site in sites {

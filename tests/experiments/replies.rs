@@ -29,7 +29,7 @@ fn cut_delayed_and_swallowed_replies_and_scripts_that_run_late_change_no_count()
         });
         std::thread::sleep(Duration::from_millis(1_200));
         if round % 3 == 1 {
-            // Calls that time out meanwhile run when it goes on.
+            // Calls that time out meanwhile run once it continues.
             redis.signal("STOP");
             std::thread::sleep(Duration::from_secs(3));
             redis.signal("CONT");
@@ -42,7 +42,7 @@ fn cut_delayed_and_swallowed_replies_and_scripts_that_run_late_change_no_count()
     println!("Redis is right {took:?} after the last hit and the last fault; {:?}", book.results());
     let results = book.results();
     assert!(results.acknowledged > 100 && results.doubtful() == 0, "Redis is not in a hit's way: {results:?}");
-    // Redis has forgotten nothing, and nothing that arrives twice or late may look as if it had.
+    // Redis has lost nothing; a repeated or late call must not look like a loss.
     assert!((node.metric("thongke_redis_regressions_total") - 0.0).abs() < 0.5);
     book.holds_in("the node", &SITE_IDS, &node.export());
     node.stop();

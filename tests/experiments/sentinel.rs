@@ -69,7 +69,7 @@ fn a_promoted_replica_that_is_behind_is_brought_up_to_date() {
     let book: Arc<Book> = Arc::default();
     let load = Load::start(&book, &[host.door()], &Plan::default(), &mut dice);
     std::thread::sleep(seconds(1, 10));
-    // What is confirmed from here on never reaches the replica: it may not follow any more.
+    // The replica stops following: later confirmations never reach it.
     primary.ask::<()>(&["ACL", "SETUSER", "default", "-psync", "-sync"]);
     primary.ask::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
     std::thread::sleep(seconds(2, 3));

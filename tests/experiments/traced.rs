@@ -3,11 +3,11 @@ use std::process::Command;
 
 use crate::node::PROGRAM;
 
-/// The program under the system call tracer, which injects into its calls. Calls are counted by
-/// thread and by call.
+/// The program under the system call tracer, which injects faults. The tracer counts calls by thread and by
+/// name.
 pub fn traced(injections: &[&str]) -> Command {
     let mut command = Command::new("strace");
-    // -D: the program is the child and the tracer hangs on to it, so that signals reach the program.
+    // -D: the program is the child and the tracer a grandchild, so that signals reach the program.
     command.args(["-D", "-f", "-qq", "-o", "/dev/null"]);
     for injection in injections {
         command.args(["-e", &format!("inject={injection}")]);
@@ -16,7 +16,7 @@ pub fn traced(injections: &[&str]) -> Command {
     command
 }
 
-/// The program, with all that it writes, syncs and sends in a trace.
+/// The program, with a trace of all its writes, syncs and sends.
 pub fn recorded(to: &Path) -> Command {
     let mut command = Command::new("strace");
     let calls = "trace=pwrite64,write,writev,sendto,sendmsg,fsync,fdatasync,ftruncate,rename,unlink";

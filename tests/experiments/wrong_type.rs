@@ -54,7 +54,7 @@ impl Stand {
     }
 }
 
-/// One of site a's keys is spoilt so; site b stays exact, a is reported, and heals when mended.
+/// Damages one of site a's keys: site b stays exact, a is reported, and recovers after the repair.
 fn spoilt_by(key: &str, spoil: &[&[&str]]) {
     let stand = Stand::new();
     for command in spoil {
@@ -84,7 +84,7 @@ fn a_key_of_a_wrong_type_and_counters_that_are_no_numbers_leave_other_sites_exac
     });
 }
 
-/// All of Redis is spoilt so; it is reported, and caught up with when mended.
+/// Damages all of Redis: the node reports it, and catches up after the repair.
 fn redis_spoilt_by(spoil: &[&str], reported: &str, mend: &[&str]) {
     let stand = Stand::new();
     stand.redis.ask::<redis::Value>(spoil);

@@ -1,4 +1,4 @@
-//! The admin listener: who may do what, CSV that is refused, and a Prometheus that scrapes it.
+//! The admin listener: permissions, refused CSV, and a scraping Prometheus.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,8 +16,8 @@ const READ_TOKEN: &str = "another-token-for-reading";
 const CSV: &str = "period,hits\n2024-06-17,851\n";
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Every route that needs a token, with its method. `the_table_has_every_route` compares it with the
-/// program's own list.
+/// Routes that need a token, each with its method. `the_table_has_every_route` compares them with the
+/// program's list.
 const GUARDED: [(&str, &str); 9] = [
     ("GET", "/sites/demo/export"),
     ("GET", "/sites/demo/sources"),
@@ -30,7 +30,7 @@ const GUARDED: [(&str, &str); 9] = [
     ("GET", "/openapi.json"),
 ];
 
-/// What a probe or Prometheus asks, without a token.
+/// Routes of probes and Prometheus, without a token.
 const FREE: [&str; 3] = ["/metrics", "/healthz", "/readyz"];
 
 fn guarded_node(directory: &Path) -> Node {
@@ -43,7 +43,7 @@ fn guarded_node(directory: &Path) -> Node {
     Node::start(&directory.join("data"), &["--config", config.to_str().unwrap()])
 }
 
-/// A node with a token for everything and one for reading.
+/// A node with a full token and a read token.
 fn node_with_both_tokens(directory: &Path) -> Node {
     let (config, write, read) =
         (directory.join("thongke.toml"), directory.join("write-token"), directory.join("read-token"));
@@ -85,7 +85,7 @@ fn with_a_token_file_everything_but_metrics_and_probes_wants_the_token() {
     }
     assert!(sources(&node).contains("import:old"));
     assert_eq!(request(&node, "DELETE", GUARDED[4].1, &[&with_token]).status, 200);
-    // The operator's command finds the token in the same configuration.
+    // The operator's command takes the token from the same configuration.
     let output = Command::new(crate::node::PROGRAM)
         .args(["sources", "demo", "--config"])
         .arg(directory.path().join("thongke.toml"))
@@ -180,7 +180,7 @@ fn a_foreign_host_reaches_nothing_that_a_web_page_could_misuse() {
     for host in [format!("Host: {}", node.admin), format!("Host: localhost:{port}"), "Host: localhost".to_owned()] {
         for (method, path) in GUARDED {
             let answer = request(&node, method, path, &[&host]);
-            // The import to be forgotten was made just before.
+            // Forget the import made above.
             assert_eq!(answer.status, 200, "{method} {path} {host}: {}", answer.body);
         }
     }
@@ -246,7 +246,7 @@ fn of_a_file_with_a_bad_line_nothing_is_taken() {
     node.stop();
 }
 
-/// What `/metrics` says is valid and complete to those who read it.
+/// `/metrics` is valid and complete for its readers.
 fn promtool_has_nothing_to_say(node: &Node) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), node.admin_get("/metrics").body).unwrap();
@@ -290,7 +290,7 @@ fn a_prometheus_scrapes_a_node_with_redis_and_promtool_has_nothing_to_say() {
     reads("thongke_redis_up", "1");
     reads("thongke_redis_unpublished_hits", "0");
     reads("thongke_http_request_duration_seconds_count%7Broute=%22/v1/hit%22,status=%22200%22%7D", "3");
-    // Each hit's answer has seen a commit end.
+    // A hit's answer follows the end of its commit.
     until("commits are measured", LIMIT, || value("thongke_commit_duration_seconds_count").is_some_and(|n| n != "0"));
     assert_eq!(node.hit("/a").status, 200);
     reads("sum(thongke_hits_total)", "4");

@@ -1,5 +1,4 @@
-//! Attacks that worked on other counters. Those on framing, limits and the admin listener have files
-//! of their own.
+//! Attacks that worked on other counters. Framing, limits and the admin listener have files of their own.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -40,7 +39,7 @@ fn a_script_in_whatever_is_sent_is_text_wherever_it_is_shown() {
     let fields: Vec<_> = fields.iter().map(String::as_str).collect();
     assert_eq!(node.hit_with(&fields, &body).status, 200);
     let sites = |what: &str| node.get(&format!("/v1/sites/demo/{what}"));
-    // JSON may hold it as text: the headers say that it is JSON, and forbid the browser to guess otherwise.
+    // JSON may hold it as text: the headers declare JSON and forbid sniffing.
     let top = sites("pages");
     assert_eq!(top.header("content-type"), Some("application/json"));
     assert_eq!(top.json()["pages"][0]["title"], SCRIPT);
@@ -62,7 +61,7 @@ fn a_spreadsheet_finds_no_formula_in_an_export() {
     {
         assert_eq!(node.hit_with(&[], hit(page)).status, 200, "{page}");
     }
-    // To an HTTP/1.0 client it is not sent in chunks.
+    // An HTTP/1.0 client gets no chunks.
     let ask = b"GET /sites/demo/export HTTP/1.0\r\nHost: localhost\r\n\r\n";
     let export = crate::node::exchange(&node.admin, ask).body;
     let mut reader = csv::Reader::from_reader(export.as_bytes());
@@ -176,8 +175,8 @@ fn a_callback_is_no_parameter() {
     node.stop();
 }
 
-/// All the invented things that a stranger can name, and what they leave behind: twenty thousand of
-/// them, a million where there is time (`tests/run --long`).
+/// Everything a stranger can invent, and its traces: twenty thousand each, or a million with `tests/run
+/// --long`.
 #[test]
 fn what_is_invented_leaves_nothing_to_grow_and_real_pages_go_on_counting() {
     const PAGES_MAX: usize = 500;
@@ -191,7 +190,7 @@ fn what_is_invented_leaves_nothing_to_grow_and_real_pages_go_on_counting() {
     let node = node_of(directory.path(), &settings, &["--redis", &redis.url()]);
     let real = |number: i64| assert!(node.hit_with(&[], hit("/real")).figure("today") > number);
     real(0);
-    // A read of what is not there, before it is looked at what there is.
+    // Reads of absent names, before the memory is measured.
     for number in 0..2_000 {
         assert_eq!(node.get(&format!("/v1/sites/invented-{number}/figures")).status, 404);
         if number % 500 == 0 {
@@ -210,14 +209,14 @@ fn what_is_invented_leaves_nothing_to_grow_and_real_pages_go_on_counting() {
     assert!(!metrics.contains("invented") && !metrics.contains("203.0.113"), "{metrics}");
     let export = node.admin_get("/sites/demo/export").body;
     let pages = export.lines().filter(|line| line.contains(",/invented-")).count();
-    // Of each page a row for its day, its month and its year, or so.
+    // A page has about one row each for its day, month and year.
     assert!(pages <= 5 * PAGES_MAX, "{pages} rows of invented pages");
     let on_disk: u64 = std::fs::read_dir(directory.path().join("data"))
         .unwrap()
         .map(|file| file.unwrap().metadata().unwrap().len())
         .sum();
     assert!(on_disk < 32 << 20, "{on_disk} bytes on disk");
-    // Of the site its hash and its day's, month's and total pages, each page with what this run gave it.
+    // The site has its hash and the pages of day, month and total; a page has this run's share.
     let keys = redis.cli(&["KEYS", "*"]);
     for key in keys.lines().filter(|key| key.contains(":pages:")) {
         let members: usize = redis.cli(&["ZCARD", key]).parse().unwrap();
@@ -231,7 +230,7 @@ fn what_is_invented_leaves_nothing_to_grow_and_real_pages_go_on_counting() {
 
 /// Hits of invented pages, sites and origins, from invented addresses with invented header fields.
 fn flood(node: &Node, invented: usize) {
-    // A connection's hits are answered one after the other: several share a sync.
+    // A connection's hits are answered in turn: several share a sync.
     const CONNECTIONS: usize = 32;
     let share = invented.div_ceil(CONNECTIONS);
     std::thread::scope(|scope| {
@@ -318,7 +317,7 @@ fn a_read_creates_no_key() {
     node.stop();
 }
 
-/// Every route of the admin listener with every method and credential.
+/// Every route of the admin listener, with every method and credential.
 #[test]
 fn who_may_do_what_at_the_admin_listener() {
     let directory = TempDir::new().unwrap();
@@ -356,7 +355,7 @@ fn who_may_do_what_at_the_admin_listener() {
         basic(&format!("admin:{ADMIN_TOKEN}")),
         basic(ADMIN_TOKEN),
     ];
-    // A route, its method, and what the read token gets there; free ones are everyone's.
+    // A route, its method, and the read token's status; free routes are everyone's.
     let table = [
         ("GET", "/sites/demo/export", 200),
         ("HEAD", "/sites/demo/export", 200),
@@ -383,7 +382,7 @@ fn who_may_do_what_at_the_admin_listener() {
             assert_eq!(status(method, path, ""), right, "{method} {path}");
         }
     }
-    // No GET changes anything, whatever its path and query say.
+    // No GET changes anything, whatever its path and query.
     status("POST", "/sites/demo/import?source=old", &admin);
     let before = ask(&node.admin, "GET", "/sites/demo/sources", &[&format!("Authorization: {admin}")], "").body;
     assert!(before.contains("import:old"));
@@ -399,7 +398,7 @@ fn who_may_do_what_at_the_admin_listener() {
     }
     let after = ask(&node.admin, "GET", "/sites/demo/sources", &[&format!("Authorization: {admin}")], "").body;
     assert_eq!(after, before);
-    // The tokens are nowhere to be read.
+    // No answer or log line holds a token.
     let command_line = std::fs::read_to_string(format!("/proc/{}/cmdline", node.id())).unwrap();
     for text in [node.log(), command_line, node.admin_get("/metrics").body] {
         assert!(!text.contains(ADMIN_TOKEN) && !text.contains(READ_TOKEN), "{text}");

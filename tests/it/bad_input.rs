@@ -1,5 +1,5 @@
-//! Requests that the public listener refuses. Each refusal names its reason, none is counted, and the
-//! node lives on.
+//! Requests that the public listener refuses. Each refusal names its reason, counts nothing, and leaves the
+//! node running.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ fn node() -> (TempDir, Node) {
     (directory, node)
 }
 
-/// Nothing was counted, a good hit still is, and the program ends well.
+/// Asserts that nothing was counted, a good hit still counts, and the program ends well.
 fn has_counted(node: Node, hits: i64) {
     assert_eq!(node.figures().figure("today"), hits);
     assert_eq!(node.hit("/still-alive").figure("today"), hits + 1);
@@ -127,13 +127,13 @@ fn wrong_methods_are_told_the_right_ones() {
                 assert_ne!(answer.status, 405, "{method} {path}");
             } else {
                 assert_eq!((answer.status, answer.header("allow")), (405, Some(allow)), "{method} {path}");
-                // The answer to HEAD has no body by definition.
+                // An answer to HEAD has no body.
                 assert!(method == "HEAD" || answer.problem(405).contains(allow), "{}", answer.body);
             }
         }
     }
     assert!(node.get("/nothing/here").problem(404).contains("nothing at this path"));
-    // One GET of the pixel was among them.
+    // One GET of the pixel is among them.
     has_counted(node, 1);
 }
 
@@ -148,7 +148,7 @@ fn a_body_of_4096_bytes_is_taken_and_one_byte_more_is_not() {
     assert_eq!(node.hit_with(&[], of_length(4096)).status, 200);
     let refused = node.hit_with(&[], of_length(4097));
     assert!(refused.problem(413).contains("4096 bytes"), "{}", refused.body);
-    // Chunked, so that no field says beforehand how long it is.
+    // Chunked: no header field announces the length.
     let body = of_length(4097);
     let chunks: String = body
         .as_bytes()
@@ -157,7 +157,7 @@ fn a_body_of_4096_bytes_is_taken_and_one_byte_more_is_not() {
         .collect();
     let head = "POST /v1/hit HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     exchange(&node.public, format!("{head}{chunks}0\r\n\r\n").as_bytes()).problem(413);
-    // A body that is only announced is not waited for.
+    // The node refuses an announced body without waiting for it.
     let announced = "POST /v1/hit HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n";
     exchange(&node.public, announced.as_bytes()).problem(413);
     has_counted(node, 1);
@@ -189,7 +189,7 @@ fn addresses_and_heads_that_are_too_long_are_refused_as_what_they_are() {
     has_counted(node, 0);
 }
 
-/// The longest line of a kept connection is that of its own request, not the first's.
+/// A kept connection's limit applies to each request's own line, not to the first one's.
 #[test]
 fn a_later_request_on_a_connection_is_refused_like_a_first_one() {
     let (_directory, node) = node();
@@ -228,8 +228,8 @@ fn invalid_utf8_and_percent_escapes_reach_no_count() {
     }
     assert_eq!(node.get("/v1/sites/%ff/figures").status, 404);
     assert_eq!(node.get("/%zz").status, 404);
-    // In JSON the address is the page's own: bytes that are not text stay escaped, and a `%` that
-    // escapes nothing is one itself.
+    // In JSON the address is the page's own. Bytes that are not text stay escaped; a `%` that escapes nothing
+    // stays a `%`.
     let kept = node.hit_with(&[], r#"{"site":"demo","url":"http://localhost/%ff%zz/%2"}"#);
     assert_eq!(kept.status, 200, "{}", kept.body);
     let export = ask(&node.admin, "GET", "/sites/demo/export", &[&format!("Host: {}", node.admin)], "").body;

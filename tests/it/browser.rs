@@ -1,4 +1,4 @@
-//! The box on a portal's page, in a real browser: what it moves, and which views it counts.
+//! The box on a portal's page, in a real browser: layout shifts, and the views that count.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -14,11 +14,11 @@ use crate::node::{Node, until};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A portal on an origin of its own, whose pages are what `page` makes of a path.
+/// A portal on its own origin; `page` makes the page of a path.
 fn portal(page: impl Fn(&str) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://localhost:{}", listener.local_addr().unwrap().port());
-    // Ends with the test's process.
+    // The thread ends with the test's process.
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -38,20 +38,20 @@ fn tag(node: &str) -> String {
     format!(r#"<script async src="http://{node}/thongke.js" data-site="demo"></script>"#)
 }
 
-/// The README's first tag, word for word but for the address and the site.
+/// The README's first tag, verbatim except for address and site.
 fn readme_tag(node: &str) -> String {
     let readme = include_str!("../../README.md");
     let tag = readme.lines().find(|line| line.starts_with("<script async") && line.ends_with("</script>")).unwrap();
     tag.replace("https://HOST", &format!("http://{node}")).replace("vixuyen", "demo")
 }
 
-/// Stands before a node and counts the connections on which something is asked.
+/// A relay before a node; counts the connections that carry a request.
 fn counting(node: &str) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (node, count) = (node.to_owned(), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&count);
-    // Ends with the test's process.
+    // The thread ends with the test's process.
     std::thread::spawn(move || {
         for browser in listener.incoming().map_while(Result::ok) {
             let node = TcpStream::connect(&node).unwrap();
@@ -92,7 +92,7 @@ async fn truth(browser: &Client, script: &str) -> serde_json::Value {
     browser.execute(&format!("return {script}"), Vec::new()).await.unwrap()
 }
 
-/// The longer tag of the page for webmasters, word for word.
+/// The webmaster page's longer tag, verbatim.
 fn box_with_rows() -> String {
     let page = include_str!("../../docs/cai-dat.md");
     let start = page.find("<div data-thongke>\n").unwrap();
@@ -106,7 +106,7 @@ fn a_box_that_holds_its_rows_already_moves_nothing_when_the_figures_arrive() {
         let address = node.public.clone();
         let portal = portal(move |path| {
             let rows = if path == "/rows" { box_with_rows() } else { "<div data-thongke></div>".to_owned() };
-            // The script comes when all has long been painted.
+            // The script arrives long after the first paint.
             format!(
                 "<!DOCTYPE html><html lang=vi><title>x</title><body>{rows}<p style='height:200px;background:silver'>text</p>\
                  <script>setTimeout(function () {{ document.body.appendChild(document.createRange()\
@@ -187,7 +187,7 @@ fn a_prerendered_page_counts_when_it_is_seen() {
             )
         });
         browser.goto(&format!("{portal}/")).await.unwrap();
-        // Long enough to count, if it did.
+        // Long enough for a wrong count to show.
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert_eq!(node.total("demo"), 0);
         browser.find(Locator::Css("a")).await.unwrap().click().await.unwrap();

@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::process::Command;
 
-/// A program with the clock starting at a moment. Not through the `faketime` command: signals
-/// would reach that instead of the program.
+/// A program whose clock starts at a moment. The `faketime` command would take its signals, so the library is
+/// preloaded.
 pub fn at(moment: &str, program: impl AsRef<OsStr>) -> Command {
     let library = std::fs::read_dir("/usr/lib")
         .unwrap()
@@ -13,8 +13,8 @@ pub fn at(moment: &str, program: impl AsRef<OsStr>) -> Command {
         .expect("libfaketime, of Debian's package faketime");
     let mut command = Command::new(program);
     command
-        // libc before a program's own allocator: one that asks for the time while the library sets
-        // itself up (redis-server's does) ends in a circle.
+        // libc comes before the program's own allocator: redis-server's asks for the time while the library
+        // starts, and would recurse.
         .env("LD_PRELOAD", format!("{}:libc.so.6", library.display()))
         .env("FAKETIME", moment)
         .env("TZ", "Asia/Ho_Chi_Minh")

@@ -1,4 +1,4 @@
-//! The program on right and wrong configurations: what it says, and how it exits.
+//! The program on right and wrong configurations: its messages and exit codes.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -16,7 +16,7 @@ const SITE: &str = "[sites.a]\norigins = [\"https://a.vn\"]\n";
 
 struct Outcome {
     code: i32,
-    /// Standard output, then what was said of errors.
+    /// Standard output, then the error messages.
     says: String,
 }
 
@@ -41,7 +41,7 @@ impl Outcome {
     }
 }
 
-/// `thongke check` on free ports and a data directory of its own.
+/// `thongke check` on free ports, with a data directory of its own.
 fn check(more: &[&str]) -> Outcome {
     let directory = TempDir::new().unwrap();
     check_in(directory.path(), more)
@@ -61,7 +61,7 @@ fn check_command(directory: &Path, more: &[&str]) -> Command {
     command
 }
 
-/// Like `check`, with a configuration file of this text.
+/// `check` with a configuration file of this text.
 fn check_file(text: &str) -> Outcome {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("thongke.toml");
@@ -147,7 +147,7 @@ fn check_warns_of_a_proxy_that_is_not_believed() {
         (format!("{loopback}trusted_proxies = [\"127.0.0.1\"]\n"), None),
         (everywhere.to_owned(), None),
     ] {
-        // The flags of `check_file` would say where to listen.
+        // The flags of `check_file` would set the addresses.
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("thongke.toml");
         std::fs::write(&path, format!("{settings}{site}")).unwrap();
@@ -162,7 +162,7 @@ fn check_warns_of_a_proxy_that_is_not_believed() {
 #[test]
 fn check_warns_of_a_clock_that_nobody_sets() {
     use std::os::unix::fs::PermissionsExt as _;
-    // What the system's own tool says can't be had otherwise: here it is said in its place.
+    // The system's message can't be triggered otherwise; a stand-in prints it.
     let directory = TempDir::new().unwrap();
     let tool = directory.path().join("timedatectl");
     for (told, said) in [("no", "warning: the clock is not synchronised"), ("yes", "ok: the clock is synchronised")] {
@@ -261,19 +261,19 @@ fn check_says_that_a_password_is_missing_wrong_or_right() {
 fn check_refuses_a_redis_that_takes_no_writes() {
     let redis = Redis::start();
     let url = redis.url();
-    // A user who may look and not write.
+    // A user who may read but not write.
     redis.cli(&["ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@read", "+@connection", "+info", "+eval"]);
     let reader = format!("redis://reader:pw@127.0.0.1:{}", redis.port);
     check(&["--redis", &reader]).expect(1, &["error: Redis at ", "it takes no counts"]);
-    // One who may write and not look.
+    // A user who may write but not read.
     redis.cli(&["ACL", "SETUSER", "writer", "on", ">pw", "~thongke:*", "+@all", "-info"]);
     let writer = format!("redis://writer:pw@127.0.0.1:{}", redis.port);
     check(&["--redis", &writer]).expect(0, &["it doesn't say how it is set up", "can be counted into"]);
-    // One whose memory is full.
+    // A server whose memory is full.
     redis.cli(&["CONFIG", "SET", "maxmemory", "1"]);
     check(&["--redis", &url]).expect(1, &["it takes no counts", "OOM", "bytes of maxmemory are in use"]);
     redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
-    // A replica, of a primary that need not be there.
+    // A replica; its primary need not exist.
     redis.cli(&["REPLICAOF", "127.0.0.1", "1"]);
     check(&["--redis", &url]).expect(1, &["error: Redis at ", "read-only replica"]);
     drop(redis);

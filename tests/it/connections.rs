@@ -1,4 +1,4 @@
-//! Connections: how many there may be, and how long they may wait.
+//! Connections: their limit and their timeouts.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -27,7 +27,7 @@ fn connect(node: &Node) -> TcpStream {
     stream
 }
 
-/// What the node says before it ends the connection.
+/// Bytes that the node sends before it closes the connection.
 fn last_words(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
@@ -40,7 +40,7 @@ fn a_client_with_too_many_connections_is_refused_another_until_it_closes_one() {
     let node = node_of(directory.path(), "connections_per_address = 8\n");
     let mut open: Vec<_> = (0..8)
         .map(|_| {
-            // Once it has been answered, it has been counted.
+            // An answered connection is a counted one.
             let mut stream = connect(&node);
             stream.write_all(b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
             assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
@@ -64,10 +64,10 @@ fn a_client_with_too_many_connections_is_refused_another_until_it_closes_one() {
 #[test]
 fn when_all_places_are_taken_those_who_keep_waiting_make_room() {
     let directory = TempDir::new().unwrap();
-    // An hour each: nobody leaves for lack of time.
+    // An hour each: no timeout closes a connection.
     let timeouts = "header_timeout = \"1h\"\nbody_timeout = \"1h\"\nidle_timeout = \"1h\"\n";
     let node = node_of(directory.path(), &format!("connections = 64\n{timeouts}"));
-    // All that is possible of each kind: silent, half a head, half a body.
+    // Every stalled state: silent, half a head, half a body.
     let beginnings =
         ["", "GET / HTTP/1.1\r\nHost: loc", "POST /v1/hit HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{"];
     let slow: Vec<_> = (0..200)
@@ -91,7 +91,7 @@ fn each_phase_has_its_time() {
     let node = node_of(directory.path(), limits);
     let answered = "GET /v1/sites/demo/figures HTTP/1.1\r\nHost: a\r\n\r\n";
     for (beginning, end) in [
-        // Nothing is said to those who have asked for nothing.
+        // A connection without a request gets no answer.
         ("", ""),
         ("GET / HTTP/1.1\r\nHost: loc", "HTTP/1.1 408"),
         ("POST /v1/hit HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{", "HTTP/1.1 408"),
@@ -117,7 +117,7 @@ fn each_phase_has_its_time() {
     node.stop();
 }
 
-/// A client that asks and asks, and takes what it is answered a byte at a time.
+/// A client that keeps sending requests and reads its answers a byte at a time.
 #[test]
 fn a_client_that_takes_its_answers_too_slowly_is_cut_off() {
     let directory = TempDir::new().unwrap();
@@ -127,7 +127,7 @@ fn a_client_that_takes_its_answers_too_slowly_is_cut_off() {
     let ask = "GET /thongke.js HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
     let started = Instant::now();
     let mut byte = [0];
-    // Writing fails once the node has cut it off; until then it blocks, since nobody reads at its end.
+    // A write fails once the node has closed; until then it blocks, since nobody reads.
     loop {
         match stream.write_all(ask.as_bytes()) {
             Err(error) if !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {

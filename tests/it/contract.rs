@@ -14,7 +14,7 @@ type Names = BTreeMap<String, BTreeSet<String>>;
 
 const SITE: &str = "[sites.demo]\norigins = [\"http://localhost\"]\nvisitors = true\n";
 
-/// Each part of the contract that `found` holds is as listed.
+/// Asserts that `found` holds exactly the names that the list gives this part of the contract.
 #[track_caller]
 fn compare(found: &Names) {
     let listed: Names = toml::from_str(include_str!("../contract.toml")).unwrap();
@@ -72,7 +72,7 @@ fn routes_metrics_and_keys_in_redis_are_as_listed() {
     let node = Node::start(directory.path(), &["--config", file.to_str().unwrap(), "--redis", &redis.url()]);
     let hit = r#"{"site":"demo","url":"http://localhost/a","title":"A"}"#;
     assert_eq!(node.hit_with(&[], hit).status, 200);
-    // A refusal, so that its counter is there.
+    // A refusal, so that its counter exists.
     assert_eq!(node.hit_with(&[], "{").status, 400);
     let patterns = [
         (r"\d{4}-\d\d-\d\d", "DAY"),

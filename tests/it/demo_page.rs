@@ -1,5 +1,4 @@
-//! The demo page, which shows all that the counter has: axe finds nothing that would keep anybody from
-//! using it, and nothing on it moves when the figures come.
+//! The demo page, which shows every feature: axe finds no barrier, and nothing moves when the figures arrive.
 
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use crate::node::{Node, exchange, until};
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// Read more than the demo's article, with titles of one and two lines.
+/// Pages read more than the demo's article, with titles of one and two lines.
 const PAGES: [(&str, &str); 4] = [
     ("/a", "Lịch tiếp dân tháng này của lãnh đạo xã Suối Mây và các phòng"),
     ("/b", "Đăng ký khai sinh: giấy tờ cần có"),
@@ -20,17 +19,17 @@ const PAGES: [(&str, &str); 4] = [
     ("/d", "Thôn Bản Giàng có nước sạch"),
 ];
 
-/// What a reader may have set, as Chromium's options, and a script that tells whether it holds.
+/// Reader preferences: Chromium's options, and a script that checks that one is in force.
 const SCHEMES: [(&str, &str); 2] = [
     ("--blink-settings=preferredColorScheme=1", "return matchMedia('(prefers-color-scheme: light)').matches"),
     ("--blink-settings=preferredColorScheme=0", "return matchMedia('(prefers-color-scheme: dark)').matches"),
 ];
 
-/// What a reader does with the tools above the article.
+/// Uses of the tools above the article.
 const SETTINGS: [(&str, &str); 4] =
     [("", ""), ("data-size", "200"), ("data-contrast", "more"), ("data-contrast", "less")];
 
-/// A node whose demo page has something to show.
+/// A node whose demo page has figures to show.
 fn node(directory: &TempDir) -> Node {
     let node = Node::start(directory.path(), &[]);
     let admin = &node.admin;
@@ -54,7 +53,7 @@ fn node(directory: &TempDir) -> Node {
     node
 }
 
-/// Opens the page and waits for all that comes to it later.
+/// Opens the page and waits until all late content is there.
 async fn open(browser: &Client, node: &Node) {
     browser.goto(&format!("http://{}/", node.public)).await.unwrap();
     for what in
@@ -69,7 +68,7 @@ async fn open(browser: &Client, node: &Node) {
     }
 }
 
-/// What axe finds wrong: each rule with what breaks it.
+/// Violations found by axe: each rule with the elements that break it.
 async fn findings(browser: &Client) -> Vec<String> {
     let script = "const done = arguments[0]; axe.run(document).then(found => done(found.violations), error => done(String(error)))";
     let found = browser.execute_async(script, Vec::new()).await.unwrap();
@@ -113,7 +112,7 @@ fn axe_finds_nothing_in_both_languages_light_and_dark() {
                     }
                 }
             }
-            // It would have said so.
+            // A failed load would show here.
             browser.execute("document.querySelector('.canvas img').removeAttribute('alt')", Vec::new()).await.unwrap();
             assert!(findings(&browser).await.concat().contains("image-alt"));
             browser.close().await.unwrap();

@@ -32,7 +32,7 @@ impl Driver {
         self.persons_browser().await
     }
 
-    /// As a person's: nothing in it says that a program steers it.
+    /// A browser like a person's: nothing reveals that a program drives it.
     pub async fn persons_browser(&self) -> Client {
         self.persons_browser_with(&[]).await
     }
@@ -67,7 +67,7 @@ impl Driver {
     }
 }
 
-/// The lines of the box on a page, once it has its figures.
+/// Lines of the box on a page, once its figures are there.
 pub async fn box_of(browser: &Client, page: &str) -> Vec<String> {
     browser.goto(page).await.unwrap();
     let found = browser.wait().for_element(Locator::Css("[data-thongke] .thongke-value")).await.unwrap();
@@ -76,7 +76,7 @@ pub async fn box_of(browser: &Client, page: &str) -> Vec<String> {
     text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
 }
 
-/// What WebDriver has no word for: a command of Chromium's developer tools.
+/// A command of Chromium's developer tools that WebDriver lacks.
 #[derive(Debug)]
 pub struct DevTools {
     pub command: &'static str,

@@ -1,5 +1,5 @@
-//! What goes wrong around a running node: every hit is counted all the same, `/readyz` says what is
-//! wrong, and all is right again when the fault is gone.
+//! Faults around a running node: every hit still counts, `/readyz` names the fault, and the node recovers
+//! when it is gone.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -14,9 +14,8 @@ use crate::redis::Redis;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Waits until `/readyz` says that `part` is degraded, by a reason with one of `says` in it
-/// (alternatives are separated by `|`). It must say so
-/// without taking the node out of service.
+/// Waits until `/readyz` reports `part` as degraded, for a reason that contains one of `says`. A `|`
+/// separates alternatives. The node stays in service.
 fn is_reported(node: &Node, part: &str, says: &str) {
     let report = || {
         let ready = node.admin_get("/readyz");
@@ -96,7 +95,7 @@ fn a_replica_that_takes_no_writes_is_reported_and_used_once_it_is_promoted() {
     node.stop();
 }
 
-/// A connection that was good turns bad when its server is demoted, as a failover does.
+/// A failover demotes the server of a good connection.
 #[test]
 fn a_primary_that_becomes_a_replica_loses_nothing() {
     let (first, second) = (Redis::start(), Redis::start());
@@ -142,7 +141,7 @@ fn a_key_of_the_wrong_type_stops_its_own_site_only() {
     let page = |site: &str| redis.cli(&["ZSCORE", &format!("thongke:{{{site}}}:pages:total"), "/a"]);
     until("the sound site is published", LIMIT, || total("four") == "3");
     until("its pages too", LIMIT, || page("four") == "3");
-    // Each is named: an operator must not find the second fault only after mending the first.
+    // Every fault is named: an operator must not find the second only after repairing the first.
     for key in ["thongke:{one}:hits", "thongke:{two}:pages:total", "thongke:{three}:meta"] {
         is_reported(&node, "redis_site", key);
     }
@@ -156,8 +155,8 @@ fn a_key_of_the_wrong_type_stops_its_own_site_only() {
     node.stop();
 }
 
-/// Sends hits on one connection until the node ends it; gives how many were acknowledged, and how
-/// many were sent and never answered.
+/// Sends hits on one connection until the node closes it. Returns the numbers of acknowledged and of
+/// unanswered hits.
 fn load(address: &str, acknowledged: &AtomicU64, unanswered: &AtomicU64) {
     let body = r#"{"site":"demo","url":"http://localhost/a"}"#;
     let request =

@@ -1,5 +1,4 @@
-//! Figures, pages, titles, history: the same whether a node counts alone, with a Redis, or with a
-//! cluster.
+//! Figures, pages, titles, history: the same from a node alone, with a Redis, or with a cluster.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +14,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 const SITE: &str = "[sites.demo]\norigins = [\"http://localhost:*\"]\n";
 
-/// Starts a node with a site's further lines, and other options.
+/// Starts a node with further lines for its site, and other options.
 fn start(directory: &Path, site: &str, more: &[&str]) -> Node {
     let file = directory.join("thongke.toml");
     std::fs::write(&file, site).unwrap();
@@ -49,13 +48,13 @@ fn figure(node: &Node, key: &str) -> i64 {
     get(node, &format!("figures?figures={key}"))["figures"][0]["value"].as_i64().unwrap()
 }
 
-/// The first figure of a page.
+/// A page's first figure.
 fn views(node: &Node, page: &str, key: &str) -> i64 {
     let pages = get(node, &format!("pages/figures?figures={key}&url=http://localhost{page}"));
     pages["pages"][0]["figures"][0]["value"].as_i64().unwrap()
 }
 
-/// Page, title and hits of the most read.
+/// The most read pages: page, title and hits.
 fn top(node: &Node, query: &str) -> Vec<(String, Option<String>, i64)> {
     let pages = get(node, &format!("pages?{query}"));
     let pages = pages["pages"].as_array().unwrap().iter();
@@ -85,7 +84,7 @@ fn story(nodes: &[Node], keys: impl Fn() -> Vec<String>) {
     for day in 0..7 {
         old.push_str(&format!("{},,{}\n", in_last_week(day), 100 + day));
     }
-    // Its period may stand among the days already: months and years stand by themselves.
+    // Months and years stand by themselves; their periods may overlap the days above.
     old.push_str(&format!("{},,40000\n{last_year},,500000\ntotal,,900000\n", month(1)));
     old.push_str(&format!("total,/cu,7\n{},/cu,5\n{},/am,-3\n", month(0), month(0)));
     import(first, "old", &old);
@@ -109,7 +108,7 @@ fn story(nodes: &[Node], keys: impl Fn() -> Vec<String>) {
             until(&format!("{key} is {value}"), LONG, || figure(node, key) == value);
         }
         until("the week has today's hits", LONG, || figure(node, "week") == hits);
-        // One question may name any, in any order.
+        // One query may name any figures, in any order.
         let figures = get(node, "figures?figures=last_year,week,today");
         let shown: Vec<_> = figures["figures"].as_array().unwrap().iter().map(|figure| figure["key"].clone()).collect();
         assert_eq!(shown, ["last_year", "week", "today"]);
@@ -133,7 +132,7 @@ fn story(nodes: &[Node], keys: impl Fn() -> Vec<String>) {
         assert_eq!(top(node, "period=1999-01"), []);
     }
 
-    // What was never there is nothing, and stays nothing.
+    // An unknown page reads as zero and creates no key.
     let before = keys();
     for node in nodes {
         let never = get(
@@ -147,7 +146,7 @@ fn story(nodes: &[Node], keys: impl Fn() -> Vec<String>) {
     }
     assert_eq!(keys(), before);
 
-    // A title that comes later is the one that holds, whichever node it came to.
+    // The latest title holds, whichever node received it.
     std::thread::sleep(Duration::from_millis(5));
     assert_eq!(titled(last, "/tin-tuc/bài-2", "Mới").status, 200);
     for node in nodes {
@@ -203,7 +202,7 @@ fn two_nodes_with_one_redis_show_every_figure() {
         keys
     };
     story(&nodes, keys);
-    // A Redis that forgot everything gets the counts and, when they are looked for, the titles again.
+    // A Redis that lost everything receives the counts again, and the titles once they are requested.
     redis.cli(&["FLUSHALL"]);
     let titles = || {
         nodes.each_ref().map(|node| {
@@ -214,7 +213,7 @@ fn two_nodes_with_one_redis_show_every_figure() {
     until("titles and views come back", LONG * 2, || {
         titles().iter().all(|found| found.as_ref().is_some_and(|(title, hits)| title == "Mới" && *hits == 3))
     });
-    // While Redis is away each shows what it knows by itself, and says so.
+    // Without Redis each node shows its own counts, and marks them stale.
     drop(redis);
     for node in &nodes {
         until("it is stale", LONG, || get(node, "pages/figures?url=http://localhost/tin-tuc/bai-1")["stale"] == true);
@@ -234,7 +233,7 @@ fn two_nodes_with_a_cluster_show_every_figure() {
     nodes.into_iter().for_each(Node::stop);
 }
 
-/// Each hit on a connection of its own, so on whichever worker the kernel chooses.
+/// One connection per hit: the kernel chooses the worker.
 #[test]
 fn the_latest_title_holds_whichever_worker_it_came_to() {
     let directory = TempDir::new().unwrap();
@@ -248,7 +247,7 @@ fn the_latest_title_holds_whichever_worker_it_came_to() {
     node.stop();
 }
 
-/// More pages with as many hits than any list holds, come upon from the last to the first.
+/// More pages with equal hits than any list holds, registered from last to first.
 #[test]
 fn pages_read_as_often_stand_by_address_with_and_without_redis_wherever_the_list_ends() {
     let redis = Redis::start();
@@ -267,7 +266,7 @@ fn pages_read_as_often_stand_by_address_with_and_without_redis_wherever_the_list
         for _ in 0..2 {
             assert_eq!(node.hit("/nhieu").status, 200);
         }
-        // What has no page is no page.
+        // An address without a page has no figures.
         import(&node, "old", "period,page,hits\ntotal,/am,-1\n");
         node.stop();
     }
@@ -353,7 +352,7 @@ fn questions_that_make_no_sense_are_refused_with_what_would() {
         assert_eq!(node.get(&format!("/v1/sites/nobody/{what}")).status, 404, "{what}");
         assert_eq!(node.post(&format!("/v1/sites/demo/{what}"), "").status, 405, "{what}");
     }
-    // A hit is counted whatever it wishes for, and told what is wrong with that.
+    // A hit counts whatever its query; the answer names the query's error.
     let hit = r#"{"site":"demo","url":"http://localhost/a"}"#;
     for (wish, field) in [
         ("figures=tomorrow", "figures"),
@@ -366,7 +365,7 @@ fn questions_that_make_no_sense_are_refused_with_what_would() {
         assert_eq!(told.header("thongke-hit"), Some("counted"), "{}", told.head);
         assert!(told.header("access-control-expose-headers").unwrap().contains("Thongke-Hit"), "{}", told.head);
     }
-    // One that is refused for itself has not counted, whatever it wishes for.
+    // A hit that is itself refused does not count, whatever its query.
     let nobody = node.post("/v1/hit?figures=tomorrow", r#"{"site":"nobody","url":"http://localhost/a"}"#);
     assert_eq!((nobody.status, nobody.header("thongke-hit")), (404, None), "{}", nobody.head);
     assert_eq!(node.post("/v1/hit", r#"{"site":"demo","url":"http://localhost/a","title":null}"#).status, 200);
@@ -375,9 +374,9 @@ fn questions_that_make_no_sense_are_refused_with_what_would() {
     let long = titled(&node, "/a", &"ả".repeat(1_000));
     assert_eq!(long.status, 200);
     assert_eq!(top(&node, "limit=1")[0].1.as_ref().unwrap().chars().count(), 200);
-    // History by year over a century is short enough, and nobody counted anything then.
+    // A century by year is within the limit; all its years are zero.
     assert_eq!(get(&node, "history?by=year&from=1970&to=2069")["history"].as_array().unwrap().len(), 100);
-    // A chart shows what a history of the same query lists.
+    // A chart shows the history of the same query.
     for (query, first, last) in [
         ("from=2024-02&to=2024-W10", "2024-02-01", "2024-03-10"),
         ("by=month&from=2023-12-31&to=2024-02", "2023-12", "2024-02"),
@@ -430,7 +429,7 @@ fn a_client_that_has_the_answer_in_other_words_does_not_have_it() {
     let directory = TempDir::new().unwrap();
     let node = start(directory.path(), SITE, &[]);
     assert_eq!(node.hit("/a").status, 200);
-    // Counted long ago, so that no answer changes while it is asked for.
+    // Counted long ago, so that no answer changes between requests.
     for question in [
         "figures?figures=last_year",
         "pages?period=2024-06",
@@ -477,7 +476,7 @@ fn the_box_speaks_as_the_portal_does() {
     node.stop();
 }
 
-/// The exported hits of a page in all.
+/// Exported hits of a page, over all periods.
 fn exported(node: &Node, page: &str) -> i64 {
     let export = node.admin_get("/sites/demo/export");
     let line = export.body.lines().find_map(|line| line.strip_prefix(&format!("total,{page},")).map(str::to_owned));
@@ -508,7 +507,7 @@ fn pages_beyond_the_days_cap_count_as_others_and_known_ones_never_do() {
     assert_eq!((exported(&node, "(other)"), exported(&node, "/page-35")), (11, 0));
     assert_eq!((folded(&node, "site"), folded(&node, "client")), (11, 0));
     assert!(top(&node, "limit=100").iter().all(|(page, ..)| page != "(other)"));
-    // A new start is no new day.
+    // A restart begins no new day.
     node.kill();
     let node = start(directory.path(), &site, &[]);
     for page in 0..50 {
@@ -535,11 +534,11 @@ fn a_page_that_another_node_has_counted_is_a_known_one() {
     }
     assert_eq!(two.hit("/known").status, 200);
     assert_eq!(exported(&two, "/known"), 1);
-    // Where Redis takes long to say that it doesn't know a page, that is one of which nobody can tell.
+    // Redis answers slowly that it doesn't know a page; until then the page is unknown.
     let folded_before = folded(&two, "site");
     assert!((1..=10).contains(&folded_before), "{folded_before}");
     assert_eq!(exported(&two, "(other)"), i64::try_from(folded_before).unwrap());
-    // Of those a few count, and of no more without Redis.
+    // A few unknown pages count; without Redis no further one does.
     drop(redis);
     for page in 100..200 {
         assert_eq!(two.hit(&format!("/page-{page}")).status, 200);
@@ -578,7 +577,7 @@ fn a_restart_gives_no_client_its_whole_part_again() {
     let node = start(directory.path(), &site, &[]);
     assert_eq!(bring(&node, 0..100), 50);
     node.kill();
-    // The day has had these, and `(other)`: a twentieth of what is left.
+    // These pages and `(other)` used up part of the day's cap: a twentieth of the rest.
     let node = start(directory.path(), &site, &[]);
     assert_eq!(bring(&node, 100..200), (1_000 - 51) / 20);
     assert_eq!(bring(&node, 0..50), 50);

@@ -1,5 +1,5 @@
-//! A crash amid a fold: what is in the counts already is a position in the journal's entries, and the
-//! next start must find the same one.
+//! Crashes amid a fold. The folded part is a position in the journal's entries; the next start must find the
+//! same position.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,7 +48,7 @@ async fn reload(ledger: &Ledger, visitor: u32) {
     ledger.reload(SITE, day(), visit).await.unwrap();
 }
 
-/// Hits by page on the day; the site's own, under an empty address.
+/// The day's hits by page; the site's own under an empty address.
 async fn counted(ledger: &Ledger) -> BTreeMap<String, i64> {
     let rows = ledger.export(SITE, None, 100_000).await.unwrap().into_iter();
     let of_day = rows.filter(|row| row.period == Period::Day(day()));
@@ -61,8 +61,7 @@ fn is_amid_a_fold(file: &Path) -> bool {
     done.unwrap() > 0
 }
 
-/// Folds, and meanwhile, when the time has come, takes what a crash at that moment would leave: a backup
-/// is one moment's state.
+/// Folds; at a given time during it, takes a backup. A backup holds one moment's state, as a crash leaves it.
 async fn crash_amid_fold(
     ledger: &Ledger,
     directory: &Path,
@@ -80,7 +79,7 @@ async fn crash_amid_fold(
     left
 }
 
-/// A fold's position counts the entries of its own run's rows; a run of reloads before it has none.
+/// A fold's position counts the entries of its own run's rows. A run of reloads before it has none.
 #[test]
 fn a_crash_amid_the_first_fold_after_a_run_of_reloads_loses_nothing() {
     const PAGES: usize = 20_000;
@@ -111,13 +110,13 @@ fn a_crash_amid_the_first_fold_after_a_run_of_reloads_loses_nothing() {
     });
 }
 
-/// What one run does before it crashes.
+/// Hits of one run before it crashes.
 #[derive(Debug, Clone)]
 struct Run {
     reloads: u32,
     first_page: usize,
     pages: usize,
-    /// From the fold's begin to the crash.
+    /// Time from the fold's begin to the crash.
     after: Duration,
 }
 

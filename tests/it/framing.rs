@@ -1,5 +1,5 @@
-//! HTTP/1.1 as RFC 9112 has it, and where two readers could see different requests in the same
-//! bytes. Each case is one connection; what it counts is looked up after it.
+//! HTTP/1.1 by RFC 9112, and bytes that two parsers could split differently. Each case is one connection,
+//! followed by a check of its counts.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -11,15 +11,15 @@ use crate::http::versioned_script;
 use crate::node::Node;
 
 const BODY: &str = r#"{"site":"demo","url":"http://localhost/a"}"#;
-/// A request that must never be taken for one: it would be counted.
+/// A smuggled request: it would count if a parser accepted it.
 const SMUGGLED: &str = "GET /v1/hit.gif?site=demo&url=http://localhost/smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// A hit whose head has these lines.
+/// A hit with these head lines.
 fn hit(lines: &str, body: &str) -> String {
     format!("POST /v1/hit?figures=0 HTTP/1.1\r\n{lines}\r\n{body}")
 }
 
-/// A good hit, with these lines more.
+/// A good hit with these further lines.
 fn good_with(lines: &str) -> String {
     hit(&format!("Host: localhost\r\n{lines}Content-Length: {}\r\n", BODY.len()), BODY)
 }
@@ -32,11 +32,11 @@ fn one_chunk(end: &str) -> String {
     format!("{:x}\r\n{BODY}\r\n{end}", BODY.len())
 }
 
-/// Sends the bytes, says that it is all, and gives the statuses of what is answered.
+/// Sends the bytes, half-closes, and returns the statuses of all answers.
 fn converse(node: &Node, bytes: &[u8]) -> Vec<u16> {
     let mut stream = TcpStream::connect(&node.public).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    // It may be cut off while it still sends.
+    // The node may close while the client still sends.
     let _ = stream.write_all(bytes);
     let _ = stream.shutdown(Shutdown::Write);
     let mut answers = Vec::new();
@@ -66,10 +66,10 @@ fn node() -> (TempDir, Node) {
     (directory, node)
 }
 
-/// A case's name, what is sent, what is answered, and how many hits that is.
+/// A case: name, bytes, statuses, and counted hits.
 type Case = (&'static str, String, &'static [u16], i64);
 
-/// What all cases send.
+/// Bytes of all cases.
 pub fn everything_sent() -> impl Iterator<Item = String> {
     let cases = [allowed(), lengths(), bodies(), hosts(), heads(), kinds()];
     cases.into_iter().flatten().map(|(_, sent, ..)| sent)
@@ -108,12 +108,13 @@ fn reply(node: &Node, request: &str) -> (Vec<String>, String) {
     (lines, body.to_owned())
 }
 
-/// Sends a request by the fast path and, with a header that only hyper handles, around it. It ends with its head.
+/// Sends a request by the fast path, and again with a header that only hyper handles. The request ends with
+/// its head.
 fn same_reply(node: &Node, request: &str) -> (Vec<String>, String) {
     let around = request.replacen("\r\n\r\n", "\r\nTrailer: none\r\n\r\n", 1);
     for _ in 0..5 {
         let (fast, hyper) = (reply(node, request), reply(node, &around));
-        // Another second may have begun between them, or another day.
+        // A second or a day may have passed between the two.
         if fast == hyper {
             return fast;
         }
@@ -137,7 +138,7 @@ fn all_but_hits_is_answered_alike_whichever_way_it_is_asked_for() {
             assert_eq!(lines.iter().any(|line| line == "connection: close"), connection.contains("close"), "{path}");
             (status, body)
         };
-        // The pixel has changed them since the last time.
+        // The pixel has changed the figures since.
         let tag = node.get(figures).header("etag").unwrap().to_owned();
         for known in [tag.clone(), format!("\"a\"\r\nIf-None-Match: b , {tag}"), "*".to_owned()] {
             assert_eq!(ask(figures, &format!("If-None-Match: {known}\r\n")), (304, String::new()), "{known}");
@@ -189,7 +190,7 @@ fn all_but_hits_is_answered_alike_whichever_way_it_is_asked_for() {
     node.stop();
 }
 
-/// What is kept open answers whatever comes, in its order, and the rest is hyper's from where it must be.
+/// A kept connection answers every request in order; hyper takes over where it must.
 #[test]
 fn requests_of_all_kinds_may_follow_one_another_at_once() {
     run(&kinds());
@@ -359,7 +360,7 @@ fn bodies() -> Vec<Case> {
         ("chunks that break off", chunked(&one_chunk("")), &[400], 0),
         ("chunks without their end", chunked(&one_chunk("0\r\n")), &[400], 0),
         ("a body without a length", hit("Host: a\r\n", BODY), &[400, 400], 0),
-        // The rest is a request of its own, and none.
+        // The rest is parsed as a request of its own, and is none.
         ("a body that is longer", good_with("") + "more\r\n\r\n", &[204, 400], 1),
     ];
     let size = format!("{:x}", BODY.len());
@@ -368,7 +369,7 @@ fn bodies() -> Vec<Case> {
         cases.push(("a chunk's size that is none", chunked(&chunks), &[400], 0));
     }
     for chunks in [
-        // The size too small and too large, and line ends that are none.
+        // The size too small and too large, and wrong line ends.
         format!("29\r\n{BODY}\r\n0\r\n\r\n"),
         format!("2b\r\n{BODY}\r\n0\r\n\r\n"),
         format!("{size}\n{BODY}\r\n0\r\n\r\n"),
@@ -422,7 +423,7 @@ fn heads() -> Vec<Case> {
     let kept = good_with("");
     let many: String = (0..80).map(|number| format!("X-{number}: 1\r\n")).collect();
     let mut cases: Vec<Case> = vec![
-        // The connection just ends, which its clients take for a no.
+        // The connection closes without a reply, which its clients take for a refusal.
         ("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), &[], 0),
         ("HTTP/0.9", "GET /v1/hit.gif?site=demo&url=http://localhost/a\r\n\r\n".to_owned(), &[400], 0),
         ("TLS", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n".to_owned(), &[400], 0),

@@ -1,4 +1,4 @@
-//! What the public listener answers, beside the counting itself: caching, CORS, assets, the prefix.
+//! Answers of the public listener besides counting: caching, CORS, assets, the prefix.
 
 use std::path::Path;
 
@@ -60,7 +60,7 @@ fn figures_are_not_sent_again_while_they_are_the_same() {
         assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
         assert_eq!(answer.header("cache-control"), Some("public, max-age=1"));
     }
-    // `as_of` moves on; the tag is over the figures.
+    // `as_of` moves on; the tag covers the figures only.
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     let later = node.get(FIGURES);
     assert_ne!(later.json()["as_of"], first.json()["as_of"]);
@@ -184,8 +184,8 @@ fn the_script_has_an_address_that_never_changes() {
     node.stop();
 }
 
-/// `docs/embedding.md` gives a page the hash that pins the script; a script that changed under the
-/// same version would no longer load there.
+/// `docs/embedding.md` pins the script by this hash. A script that changed within a version would no longer
+/// load there.
 #[test]
 fn the_documents_give_the_versioned_scripts_hash() {
     use base64::Engine as _;
@@ -217,7 +217,7 @@ fn under_a_prefix_everything_is_there_and_nothing_beside_it() {
         (FIGURES, 404),
         ("/thongke.js", 404),
         ("/tkthongke.js", 404),
-        // The demo page belongs to the built-in site, which a file replaces.
+        // The demo page belongs to the built-in site, which a configuration file replaces.
         ("/tk/", 404),
     ] {
         assert_eq!(node.get(path).status, status, "{path}");
@@ -226,7 +226,7 @@ fn under_a_prefix_everything_is_there_and_nothing_beside_it() {
     node.stop();
 }
 
-/// Runs the commands of `docs/api.md`, word for word.
+/// Runs the commands of `docs/api.md` verbatim.
 #[test]
 fn the_curl_commands_of_the_documents_work() {
     let (_directory, node) = node();
@@ -243,7 +243,7 @@ fn the_curl_commands_of_the_documents_work() {
         let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(answer["site"], "demo", "{command}: {answer}");
         if command.contains("period=") {
-            // Of a month long ago.
+            // A month long ago.
             assert_eq!(answer["pages"], serde_json::json!([]), "{command}: {answer}");
             continue;
         }

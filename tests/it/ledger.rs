@@ -107,7 +107,7 @@ fn a_hit_acknowledged_before_a_restart_is_counted_after_it() {
 #[test]
 fn days_far_apart_in_one_commit_are_each_shown_whole() {
     let directory = TempDir::new().unwrap();
-    // A clock that was set: more than what figures show lies between.
+    // The clock was set: the gap is longer than the figures' range.
     let pairs = (1..=8).map(|early| (early, early + 20));
     run(async {
         let ledger = open(directory.path());
@@ -130,7 +130,7 @@ fn days_far_apart_in_one_commit_are_each_shown_whole() {
 #[test]
 fn the_log_begins_anew_while_hits_arrive() {
     let directory = TempDir::new().unwrap();
-    // SQLite's "WAL file format": the third word of the log's head counts how often it has begun.
+    // SQLite's WAL file format: the header's third word counts the log's restarts.
     let begun = || std::fs::read(directory.path().join("thongke.db-wal")).unwrap()[12..16].to_owned();
     run(async {
         let ledger = open(directory.path());
@@ -144,7 +144,7 @@ fn the_log_begins_anew_while_hits_arrive() {
     });
 }
 
-/// Copies the files of a running node: what a crash at that moment leaves on disk.
+/// Copies a running node's files: the state that a crash now would leave.
 fn crash(of: &Path) -> TempDir {
     let copy = TempDir::new().unwrap();
     for name in ["thongke.db", "thongke.db-wal"] {
@@ -181,7 +181,7 @@ fn a_second_node_on_the_directory_is_refused_and_told_who_is_there() {
     assert_eq!(holder.admin_address.as_deref(), Some("127.0.0.1:8081"));
     drop(lock);
     assert_eq!(DirectoryLock::holder(directory.path()), None);
-    // A command at work on the files is no node that can be asked, whoever was there before.
+    // A command at work on the files replaces the address of an earlier node.
     let _lock = DirectoryLock::take(directory.path()).unwrap();
     assert_eq!(DirectoryLock::holder(directory.path()).unwrap().admin_address, None);
 }
@@ -277,7 +277,7 @@ fn page_counts_go_when_their_time_is_over_and_a_sites_own_stay() {
         let left = exported(&ledger, A).await;
         assert_eq!((rows(&left, "2024-06,/"), rows(&left, "2024-06,,301"), rows(&left, "total,/")), (0, 1, 301));
         assert_eq!(rows(&exported(&ledger, B).await, "2024-06-16,/x,1"), 1);
-        // A page that was counted long ago is known for ever.
+        // A page that was counted long ago stays known.
         assert_eq!(total(&ledger, A).await, 301);
         ledger.close();
     });
@@ -296,7 +296,7 @@ fn a_pages_count_is_right_while_it_moves_from_the_journal_to_the_counts() {
             known[0].sum
         };
         for round in 1..=20 {
-            // Many other pages, so that folding takes several steps and reads meet it on its way.
+            // Many other pages: folding takes several steps, and reads fall between them.
             let others = (0..300).map(|other| hit(A, 17, &format!("/{round}/{other}")));
             count(&ledger, others.chain([hit(A, 17, "/x")])).await;
             assert_eq!(views().await, round);
@@ -329,11 +329,11 @@ fn a_log_that_was_removed_emptied_or_cut_off_is_no_older_state_and_is_refused() 
             }
             let said = try_open(left.path()).map(|_| ()).unwrap_err().to_string();
             assert!(said.contains("row 20 was written") && said.contains("restore a backup"), "{length:?}: {said}");
-            // Who wants what is left says so.
+            // A reader that needs the unfolded rest says so.
             std::fs::remove_file(left.path().join("thongke.reached")).unwrap();
             open(left.path()).close();
         }
-        // So are imports, which have no journal rows.
+        // Imports are read the same way; they have no journal rows.
         ledger.import(A, "old".parse().unwrap(), vec![row("2024-06-16", 7)], Utc::now()).await.unwrap();
         let left = crash(directory.path());
         std::fs::copy(directory.path().join("thongke.reached"), left.path().join("thongke.reached")).unwrap();
@@ -381,7 +381,7 @@ fn pages_that_are_being_deleted_for_their_age_are_no_damage() {
         let ledger = open(directory.path());
         let many = |on| (0..300).map(move |page| hit(A, on, &format!("/p{page}")));
         count(&ledger, many(16).chain(many(17))).await;
-        // What the current run has counted is looked at when it is over.
+        // The current run's counts are verified when it is over.
         ledger.close();
         drop(ledger);
         let (ledger, sites) = try_open(directory.path()).unwrap();
@@ -394,7 +394,7 @@ fn pages_that_are_being_deleted_for_their_age_are_no_damage() {
         };
         assert_eq!(left().await, 300);
         assert_eq!(ledger.faults(site, now).await, Ok(Vec::new()));
-        // Broken off after the first step.
+        // Interrupted after the first step.
         let step = std::time::Duration::from_millis(1);
         while left().await == 300 {
             let _ = tokio::time::timeout(step, ledger.expire_pages(site, today)).await;

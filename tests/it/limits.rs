@@ -13,7 +13,7 @@ fn node_of(directory: &Path, settings: &str) -> Node {
     let file = directory.join("thongke.toml");
     let site = |id| format!("[sites.{id}]\norigins = [\"http://localhost:*\"]\nbots = false\n");
     let sites = site("a") + &site("b");
-    // What stands before the first table belongs to none.
+    // Lines before the first table belong to none.
     let (top, tables) = settings.split_once("[limits]").map_or((settings, ""), |(top, limits)| (top, limits));
     std::fs::write(&file, format!("{top}\n{sites}[limits]\n{tables}")).unwrap();
     Node::start(&directory.join("data"), &["--config", file.to_str().unwrap()])
@@ -23,7 +23,7 @@ fn hit(node: &Node, site: &str, page: &str, fields: &[&str]) -> Answer {
     node.hit_with(fields, format!(r#"{{"site":"{site}","url":"http://localhost{page}"}}"#))
 }
 
-/// A budget that is not refilled while a test runs, on the slowest machine either.
+/// A budget that refills no hit within a test, on the slowest machine either.
 const THREE: &str = "[limits]\naddress_rate = 1\naddress_burst = 3\n";
 
 #[test]
@@ -56,7 +56,7 @@ fn over_the_limit_a_hit_is_refused_with_the_time_to_come_back_and_not_counted() 
     node.stop();
 }
 
-/// The answers to ten hits of one client each, whose headers `fields` makes of their number.
+/// Statuses of ten hits of one client; `fields` makes each one's headers from its number.
 fn ten_hits(node: &Node, site: &str, fields: impl Fn(u32) -> Vec<String>) -> usize {
     let admitted = (0..10).filter(|number| {
         let fields = fields(*number);
@@ -69,7 +69,7 @@ fn ten_hits(node: &Node, site: &str, fields: impl Fn(u32) -> Vec<String>) -> usi
 #[test]
 fn nothing_that_a_client_writes_makes_it_another() {
     let directory = TempDir::new().unwrap();
-    // 0 would be none: one a second it is, so a slow machine may let a few more through.
+    // A rate of 0 means no limit. At one a second, a slow machine may admit a few more.
     let node = node_of(directory.path(), THREE);
     let mut admitted = 0;
     for name in ["User-Agent", "X-Forwarded-For", "Forwarded", "X-Real-IP", "CF-Connecting-IP", "Cookie", "Via"] {
@@ -81,7 +81,7 @@ fn nothing_that_a_client_writes_makes_it_another() {
     node.stop();
 }
 
-/// An operator behind a proxy hears of it with the first reader, not when readers are refused.
+/// An operator behind a proxy learns of it from the first reader, not from refusals.
 #[test]
 fn an_untrusted_proxy_is_logged_once_at_the_first_hit_through_it() {
     const WARNING: &str = "add it to `trusted_proxies`";
@@ -117,10 +117,10 @@ fn behind_a_trusted_proxy_each_client_has_a_budget_of_its_own() {
     let directory = TempDir::new().unwrap();
     let node = node_of(directory.path(), &format!("{PROXIES}{THREE}"));
     assert_eq!(ten_hits(&node, "a", |number| vec![format!("X-Forwarded-For: 192.0.2.{number}")]), 10);
-    // What a client says of itself stands to the left of what the proxy saw.
+    // A client's own claim stands left of the address that the proxy saw.
     let spoofed = |number| vec![format!("X-Forwarded-For: 198.51.100.{number}, 192.0.2.100")];
     assert!(ten_hits(&node, "a", spoofed) < 10);
-    // One client prefix, and one client by its two notations.
+    // One client prefix; and one client in two notations.
     let neighbour = |number| vec![format!("X-Forwarded-For: 2001:db8:1:2::{number}")];
     assert!(ten_hits(&node, "a", neighbour) < 10);
     let mapped = |number: u32| {

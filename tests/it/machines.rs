@@ -1,4 +1,4 @@
-//! Hits that are no reader's, and reloads: answered, never counted, and to be seen by the operator.
+//! Hits of machines, and reloads: answered, never counted, and visible to the operator.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,7 @@ const CHROME: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
 const GOOGLEBOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 
-/// A node with one site `a`, of which `settings` says more.
+/// A node with one site `a` and these further settings.
 struct Portal {
     directory: TempDir,
     config: PathBuf,
@@ -67,7 +67,7 @@ impl Portal {
     }
 }
 
-/// What `Thongke-Hit` says.
+/// The value of `Thongke-Hit`.
 fn outcome(answer: &Answer) -> String {
     let field = answer.head.lines().find_map(|line| line.strip_prefix("thongke-hit: "));
     format!("{} {}", answer.status, field.unwrap_or("-"))
@@ -81,7 +81,7 @@ fn a_machines_hit_is_answered_and_stands_in_the_metrics_but_not_in_the_figures()
     let refused = portal.hit("/a", &[("User-Agent", GOOGLEBOT)]);
     assert_eq!(says(&refused), "200 bot");
     assert_eq!(refused.header("thongke-hit-kind"), Some("search-engine"));
-    // With the figures, since a page may show them all the same.
+    // The answer holds the figures, since a page may show them all the same.
     assert_eq!(refused.figure("total"), 1);
     for (fields, expected) in [
         (&[][..], "200 bot"),
@@ -102,7 +102,7 @@ fn a_machines_hit_is_answered_and_stands_in_the_metrics_but_not_in_the_figures()
     assert_eq!(says(&portal.send("/v1/hit", steered, &[("User-Agent", CHROME)])), "200 bot");
     let form = "site=a&url=http://localhost/a&webdriver=true";
     assert_eq!(says(&portal.send("/v1/hit?figures=0", form, &[("User-Agent", CHROME)])), "204 bot");
-    // A newer script may say more there than this version knows.
+    // A newer script may send values that this version doesn't know.
     for hint in ["false", "null", "{\"by\":[\"x\"]}", "\"true\"", "1", "[]"] {
         let body = format!(r#"{{"site":"a","url":"http://localhost/a","webdriver":{hint}}}"#);
         assert_eq!(says(&portal.send("/v1/hit", &body, &[("User-Agent", CHROME)])), "200 counted", "{hint}");
@@ -146,7 +146,7 @@ fn the_operator_sees_what_was_not_counted_by_day_and_kind_also_after_a_restart()
     assert_eq!(kinds(&portal.census()), ["search-engine 4", "repeat 2", "http-library 1"]);
     let Portal { directory, config, node } = portal;
     node.stop();
-    // On the files of a node that does not run.
+    // The files of a stopped node.
     let output = Command::new(PROGRAM)
         .args(["bots", "a", "--json", "--data-dir"])
         .arg(directory.path().join("data"))
@@ -184,14 +184,14 @@ fn a_reload_within_the_window_counts_once_on_every_worker() {
     let portal = Portal::start("repeat_window = \"30m\"");
     let chrome = [("User-Agent", CHROME)];
     assert_eq!(outcome(&portal.hit("/a", &chrome)), "200 counted");
-    // Each on a connection of its own, so on whichever worker the kernel chooses.
+    // One connection each: the kernel chooses the worker.
     for _ in 0..20 {
         assert_eq!(outcome(&portal.hit("/a", &chrome)), "200 repeat");
     }
     assert_eq!(outcome(&portal.hit("/a/?utm_source=zalo#comments", &chrome)), "200 repeat");
     assert_eq!(outcome(&portal.hit("/b", &chrome)), "200 counted");
     assert_eq!(outcome(&portal.hit("/a", &[("User-Agent", &CHROME.replace("126", "127"))])), "200 counted");
-    // No key is made of a reader who does not want to be followed.
+    // A reader who opts out of tracking gets no visitor key.
     for refusal in [("DNT", "1"), ("Sec-GPC", "1")] {
         assert_eq!(outcome(&portal.hit("/a", &[chrome[0], refusal])), "200 counted");
     }
@@ -235,7 +235,7 @@ fn who_reloads_is_online_and_no_second_hit() {
     assert_eq!(outcome(&reloaded), "200 repeat");
     let figures = ["online", "today", "visitors_today"].map(|key| reloaded.figure(key));
     assert_eq!(figures, [1, 1, 1]);
-    // What is no reader's is nobody's visit.
+    // A machine's hit is nobody's visit.
     until("five more are over", LONG, || online() == 0);
     assert_eq!(portal.hit("/a", &[("User-Agent", GOOGLEBOT)]).figure("online"), 0);
     portal.node.stop();

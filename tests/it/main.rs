@@ -1,6 +1,6 @@
 //! Tests against real parts: the node's file, the program, a Redis server, a browser.
 
-/// The admin listener: who may do what, and a Prometheus that scrapes it.
+/// The admin listener: permissions, and a scraping Prometheus.
 mod admin;
 /// Attacks that worked on other counters.
 mod attacks;
@@ -10,27 +10,27 @@ mod bad_input;
 mod browser;
 /// Programs whose clock starts at a known moment.
 mod clock;
-/// What is said of a configuration, and of what it names.
+/// Messages about a configuration and the files that it names.
 mod config;
-/// Connections: how many, and how long they may wait.
+/// Connections: their limit and their timeouts.
 mod connections;
 /// Names that users rely on: routes, flags, keys, metrics.
 mod contract;
-/// The demo page: for everybody to use, and steady.
+/// The demo page: accessible and steady.
 mod demo_page;
 /// Starts browsers for the others.
 mod driver;
-/// What goes wrong around a running node.
+/// Faults around a running node.
 mod faults;
 /// Every figure, from every arrangement of nodes.
 mod figures;
-/// A crash amid a fold.
+/// Crashes amid a fold.
 mod folds;
-/// HTTP/1.1 and the ways to misread it.
+/// HTTP/1.1 and bytes that parsers could split differently.
 mod framing;
 /// The public listener's answers: caching, CORS, assets, prefix.
 mod http;
-/// What the node's file promises: acknowledged hits survive, nothing is counted twice.
+/// Promises of the node's file: acknowledged hits survive, nothing counts twice.
 mod ledger;
 /// Rate limits of hits.
 mod limits;
@@ -41,9 +41,9 @@ mod machines;
 mod node;
 /// Taking over an old counter, as a citizen sees it.
 mod old_counter;
-/// What answers say of themselves to a browser.
+/// Security headers of replies, and log lines.
 mod output;
-/// What a page goes through in a reader's browser, and how often that counts.
+/// A page's life in a reader's browser, and its number of counts.
 mod page_life;
 /// Ports for other programs.
 mod port;
@@ -51,23 +51,23 @@ mod port;
 mod process;
 /// The program as its users start it.
 mod program;
-/// Proxies in front of a node: who the client is, and what reaches the node at all.
+/// Proxies in front of a node: the client's address, and the requests that reach the node.
 mod proxies;
-/// The script that publishes, whatever happens around it.
+/// The script that publishes, under repeats, losses and deletions.
 mod raise;
 /// Nodes and a real Redis.
 mod redis;
 /// Starts that are refused.
 mod refused_starts;
-/// Two nodes and Redis through whatever happens to them.
+/// Two nodes and Redis through random kills and losses.
 mod restarts;
-/// Directions of the rooms, and circles among files.
+/// Directions of the rooms, and cycles among files.
 mod rooms;
-/// What one node knows of what others have done.
+/// One node's view of the others' work.
 mod several;
 /// Visitors in the node's file.
 mod sketches;
-/// Differences between file and Redis that are found, and mended.
+/// Differences between file and Redis: found and repaired.
 mod verify;
 /// Visitors and who is online.
 mod visitors;

@@ -1,4 +1,4 @@
-//! The program itself, started on ports of its own and stopped at the end of the test.
+//! The program, started on ports of its own and stopped at the end of the test.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -27,13 +27,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A header field, as it was sent.
+    /// A header field, as sent.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut fields = self.fields.lines().filter_map(|line| line.split_once(": "));
         fields.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// A refusal in the one shape that all of them have; gives its detail.
+    /// Asserts that an answer is an error in the one shape that all have; returns its detail.
     pub fn problem(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{} {}", self.head, self.body);
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.head);
@@ -67,7 +67,7 @@ impl Node {
         Self::try_start_as(command, directory).unwrap_or_else(|log| panic!("the program ended: {log}"))
     }
 
-    /// The error is what the program said before it ended.
+    /// Starts the program, or returns its messages if it ends first.
     pub fn try_start_as(mut command: Command, directory: &Path) -> Result<Self, String> {
         if !command.get_args().any(|argument| argument == "--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
@@ -88,7 +88,7 @@ impl Node {
             let _ = child.wait();
             return Err(said);
         };
-        // Read on, so that the program never blocks on a full pipe.
+        // The thread reads on, so that the program never blocks on a full pipe.
         let log = Arc::new(Mutex::new(said));
         let kept = Arc::clone(&log);
         std::thread::spawn(move || {
@@ -99,12 +99,12 @@ impl Node {
         Ok(Self { child, public, admin, log })
     }
 
-    /// What the program has said.
+    /// The program's messages so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// How the program has ended; none while it runs.
+    /// The program's exit status; none while it runs.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
@@ -121,7 +121,7 @@ impl Node {
         ask(&self.public, "POST", path, &[], body)
     }
 
-    /// A hit with header fields of the test's choice.
+    /// A hit with the test's header fields.
     pub fn hit_with(&self, fields: &[&str], body: impl AsRef<[u8]>) -> Answer {
         ask(&self.public, "POST", "/v1/hit", fields, body)
     }
@@ -134,7 +134,7 @@ impl Node {
         get(&self.admin, path)
     }
 
-    /// All hits of a site, whatever the day.
+    /// All hits of a site, over all days.
     pub fn total(&self, site: &str) -> u64 {
         let export = self.admin_get(&format!("/sites/{site}/export")).body;
         let total = export.lines().find_map(|line| line.strip_prefix("total,,"));
@@ -150,7 +150,7 @@ impl Node {
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM; the program must end by itself, with success.
+    /// Sends SIGTERM; the program must end by itself, with success.
     pub fn stop(mut self) {
         self.signal("TERM");
         let started = Instant::now();
@@ -201,8 +201,8 @@ fn get(address: &str, path: &str) -> Answer {
 /// A reader's browser.
 pub const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
-/// One request on a connection of its own. `Host` is localhost, and `User-Agent` a browser's,
-/// where `fields` don't say otherwise.
+/// Sends one request on a connection of its own. Unless `fields` differ, `Host` is localhost and `User-Agent`
+/// a browser's.
 pub fn ask(address: &str, method: &str, path: &str, fields: &[&str], body: impl AsRef<[u8]>) -> Answer {
     let body = body.as_ref();
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
@@ -237,7 +237,7 @@ pub fn exchange_on(mut stream: impl Read + Write, request: &[u8]) -> Answer {
     stream.write_all(request).unwrap();
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
-        // Some servers end a connection hard once they have answered.
+        // Some servers reset a connection once they have answered.
         Err(error) if error.kind() == ErrorKind::ConnectionReset && !bytes.is_empty() => {}
         ended => drop(ended.unwrap()),
     }
@@ -247,7 +247,7 @@ pub fn exchange_on(mut stream: impl Read + Write, request: &[u8]) -> Answer {
     Answer { status, head: head.to_ascii_lowercase(), fields: head.to_owned(), body: body.to_owned() }
 }
 
-/// Waits until something is so; fails with `what` after `limit`.
+/// Waits until a condition holds; fails with `what` after `limit`.
 pub fn until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {

@@ -1,5 +1,5 @@
-//! Taking over an old counter, as a citizen sees it: the old counts from a file, the clock at a known
-//! day, a real browser.
+//! Taking over an old counter, as a citizen sees it: the old counts from a file, the clock at a known day, a
+//! real browser.
 
 use std::path::Path;
 use std::process::Command;
@@ -28,7 +28,7 @@ fn run(data: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The figures as the box would show them, read without counting.
+/// Figures as the box would show them, read without counting.
 fn lines(node: &Node) -> Vec<String> {
     let json = node.figures().json();
     let figures = json["figures"].as_array().unwrap().iter();
@@ -55,7 +55,7 @@ fn node_at(moment: &str, data: &Path, redis: Option<&Redis>) -> Node {
     Node::start_as(command, data)
 }
 
-/// With the old counts in the node's file, and perhaps with Redis, at 17 June 2024.
+/// Runs a test on 17 June 2024, with the old counts in the node's file and optionally with Redis.
 fn the_old_counts_go_on(with_redis: bool) {
     let directory = TempDir::new().unwrap();
     let data = directory.path().join("data");
@@ -67,7 +67,7 @@ fn the_old_counts_go_on(with_redis: bool) {
         let redis = with_redis.then(|| redis_at("@2024-06-17 10:15:00"));
         let node = node_at("@2024-06-17 10:15:00", &data, redis.as_ref());
         assert_eq!(lines(&node), expected(["851", "2.455", "49.817", "462.203"]));
-        // The page view that shows the figures is counted too.
+        // The page view that shows the figures counts too.
         let page = format!("http://{}/", node.public);
         assert_eq!(box_of(&browser, &page).await, expected(["852", "2.455", "49.818", "462.204"]));
         if let Some(redis) = &redis {
@@ -80,7 +80,7 @@ fn the_old_counts_go_on(with_redis: bool) {
         node.stop();
         drop(redis);
 
-        // Another Redis, which knows nothing yet.
+        // An empty second Redis.
         let redis = with_redis.then(|| redis_at("@2024-06-17 23:59:50"));
         let node = node_at("@2024-06-17 23:59:50", &data, redis.as_ref());
         until("midnight", LIMIT, || node.figures().json()["figures"][0]["period"] == "2024-06-18");
@@ -92,7 +92,7 @@ fn the_old_counts_go_on(with_redis: bool) {
             assert_eq!(redis.hits("2024-06-17"), "852");
         }
 
-        // A corrected file with lower numbers replaces the first, on the running node.
+        // A corrected file with lower numbers replaces the first on the running node.
         import(&data, "period,hits\n2024-06-17,100\n2024,200\n");
         assert!(run(&data, &["sources", "demo"]).contains("import:old"));
         let corrected = expected(["1", "101", "2", "202"]);

@@ -22,8 +22,7 @@ fn a_browser_is_told_to_run_nothing_and_to_guess_nothing() {
     let admin =
         ["/metrics", "/healthz", "/readyz", "/sites/demo/export", "/sites/demo/sources", "/sites/nowhere/export"];
     let admin = admin.iter().map(|path| (path, node.admin_get(path), "same-origin"));
-    // The fast path writes a hit's headers, as those of the hot endpoints above; a refused
-    // one's are not.
+    // The fast path writes a hit's headers as it does those of the hot endpoints above; refusals differ.
     let hit = r#"{"site":"demo","url":"http://localhost/bai-1"}"#;
     let hits = [("a hit", hit, "cross-origin"), ("a bad hit", "{", "same-origin")];
     let hits = hits.iter().map(|(what, body, readers)| (what, node.hit_with(&[], body), *readers));
@@ -50,7 +49,7 @@ fn a_browser_is_told_to_run_nothing_and_to_guess_nothing() {
 fn log_lines_are_json_without_control_characters_addresses_or_user_agents() {
     let directory = TempDir::new().unwrap();
     let node = Node::start(directory.path(), &["--log-format", "json"]);
-    // All detail that there is: step by step, for two signals that come at once are one.
+    // Full detail needs two steps: two signals at once merge into one.
     for step in ["thongke=debug", "thongke=trace"] {
         node.signal("USR1");
         until("more is logged", Duration::from_secs(60), || node.log().contains(step));
@@ -98,7 +97,7 @@ fn a_refusals_answer_and_its_log_line_carry_the_same_id_and_hits_carry_none() {
         let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         lines.filter(|line| line["fields"]["request_id"] == id).collect::<Vec<_>>()
     };
-    // A proxy's own, if it is one.
+    // A proxy's own id, if it is one.
     let refused = ask(&node.public, "GET", "/nothing", &["X-Request-Id: proxy-1/7f3a"], "");
     assert_eq!((refused.status, refused.header("x-request-id")), (404, Some("proxy-1/7f3a")));
     until("it is logged", Duration::from_secs(60), || logged("proxy-1/7f3a").len() == 1);
@@ -107,12 +106,12 @@ fn a_refusals_answer_and_its_log_line_carry_the_same_id_and_hits_carry_none() {
     let drawn = refused.header("x-request-id").unwrap().to_owned();
     assert_eq!(drawn.len(), 16);
     until("it is logged", Duration::from_secs(60), || logged(&drawn).len() == 1);
-    // What is answered well has nothing to be looked up.
+    // A successful answer needs no request id.
     assert_eq!(node.hit("/bai-1").header("x-request-id"), None);
     assert_eq!(node.get("/v1/sites/demo/figures").header("x-request-id"), None);
     let pixel = node.get("/v1/hit.gif?site=nowhere&url=http://localhost/a");
     assert!((pixel.status, pixel.header("x-request-id").is_some()) == (404, true));
-    // The operator's listener always says it; a change leaves a line, a look none.
+    // The operator's listener always sends the id. A change is logged, a read is not.
     let looked = ask(&node.admin, "GET", "/sites/demo/sources", &["X-Request-Id: look"], "");
     assert_eq!((looked.status, looked.header("x-request-id")), (200, Some("look")));
     let fields = ["X-Request-Id: change", "Content-Type: text/csv"];

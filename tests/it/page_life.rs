@@ -1,4 +1,4 @@
-//! What a page goes through in a reader's browser: each counts exactly once, or not at all.
+//! A page's life in a reader's browser: each counts exactly once, or not at all.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -24,13 +24,12 @@ struct Portal {
 
 struct Pages {
     port: u16,
-    /// Path → what was asked for it, each as its header.
+    /// Path → requests for it, each as its head.
     asked: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Portal {
-    /// `SCRIPT` in a page stands for the script's address, `SERVICE` for the node's, `PORT` for the
-    /// portal's own.
+    /// Placeholders in a page: `SCRIPT` is the script's address, `SERVICE` the node's, `PORT` the portal's.
     fn start(pages: &[(&'static str, &str)]) -> Self {
         let directory = TempDir::new().unwrap();
         let config = directory.path().join("thongke.toml");
@@ -57,7 +56,7 @@ impl Portal {
         self.node.get("/v1/sites/a/figures").figure("total")
     }
 
-    /// Waits for each page's views, of which an answer may be a second old.
+    /// Waits for each page's views; an answer may be a second old.
     fn read(&self, expected: &[(&str, i64)]) {
         for (path, views) in expected {
             let asked = format!("/v1/sites/a/pages/figures?url={}", self.url(path));
@@ -66,14 +65,14 @@ impl Portal {
         }
     }
 
-    /// Hits that came, whatever became of them.
+    /// Hits that arrived, counted or not.
     fn received(&self) -> f64 {
         let metrics = self.node.admin_get("/metrics").body;
         let hits = metrics.lines().filter(|line| line.starts_with("thongke_hits_total{"));
         hits.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
-    /// So many are counted, and no further ones come.
+    /// Asserts that so many hits are counted and no further ones arrive.
     async fn counts(&self, hits: i64) {
         until(&format!("{hits} are counted, not {}", self.total()), LONG, || self.total() >= hits);
         tokio::time::sleep(Duration::from_millis(400)).await;
@@ -99,7 +98,7 @@ impl Pages {
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (pages, log) = (Arc::clone(&pages), Arc::clone(&log));
-                // A browser opens connections ahead that it may never use.
+                // A browser opens connections that it may never use.
                 std::thread::spawn(move || Self::answer(stream, &pages, &log));
             }
         });
@@ -145,7 +144,7 @@ fn one_view_counts_once_and_the_way_back_from_the_browsers_cache_once_more() {
         portal.counts(1).await;
         browser.back().await.unwrap();
         portal.counts(2).await;
-        // The very same page, not a new load: else this shows nothing of the cache.
+        // The very same page, not a new load: otherwise the test shows nothing about the cache.
         assert_eq!(browser.execute("return window.kept", Vec::new()).await.unwrap(), true);
     });
 }
@@ -166,7 +165,7 @@ fn two_tags_or_a_frame_of_the_same_portal_are_one_view() {
 
 #[test]
 fn a_frame_that_is_there_first_leaves_the_view_to_the_page_around_it() {
-    // The page's own tag comes only when the frame has run its.
+    // The page's own tag arrives after the frame has run its tag.
     let late = r#"<!DOCTYPE html><title>Bài</title><body><div data-thongke></div>
         <iframe src="/con" onload="
             var tag = document.createElement('script');
@@ -255,7 +254,7 @@ fn a_tab_in_the_background_counts_when_it_is_looked_at() {
         let tab = browser.new_window(true).await.unwrap().handle;
         browser.switch_to_window(tab.clone()).await.unwrap();
         browser.goto(&portal.url("/trong")).await.unwrap();
-        // Loaded after the reader has turned to the first tab again.
+        // Loaded after the reader has returned to the first tab.
         let later = "const link = arguments[0]; document.addEventListener('visibilitychange', () => { if (document.hidden) location.href = link; });";
         browser.execute(later, vec![portal.url("/bai").into()]).await.unwrap();
         browser.switch_to_window(first).await.unwrap();
@@ -269,7 +268,7 @@ fn a_tab_in_the_background_counts_when_it_is_looked_at() {
     });
 }
 
-/// A screenshot brings a tab to the front, as a reader's click on it does.
+/// A screenshot brings a tab to the front, as a reader's click does.
 async fn bring_to_front(browser: &Client) {
     browser.screenshot().await.unwrap();
 }
@@ -277,7 +276,7 @@ async fn bring_to_front(browser: &Client) {
 const SINGLE: &str = r#"<!DOCTYPE html><title>Một trang</title><body>BEFORE<div data-thongke></div>
     <script async src="SCRIPT" data-site="a" data-spa></script>"#;
 
-/// What a single-page site does, and how many views that adds.
+/// Navigation of a single-page site, and the views that it adds.
 const MOVES: [(&str, i64); 6] = [
     ("history.pushState(null, '', '/bai-2')", 1),
     ("history.pushState(null, '', '/bai-2#binh-luan')", 0),
@@ -294,7 +293,7 @@ async fn goes_through(portal: &Portal, browser: &Client) {
     for (script, more) in MOVES {
         browser.execute(script, Vec::new()).await.unwrap();
         hits += more;
-        // Longer than a new page's title is waited for.
+        // Longer than the script waits for a new page's title.
         tokio::time::sleep(Duration::from_millis(700)).await;
         portal.counts(hits).await;
     }
@@ -316,7 +315,7 @@ fn a_single_page_site_in_the_background_counts_the_page_that_the_reader_comes_ba
         browser.switch_to_window(tab.clone()).await.unwrap();
         browser.goto(&portal.url("/mot")).await.unwrap();
         portal.counts(1).await;
-        // It goes on by itself while the reader looks elsewhere.
+        // The application navigates by itself in a hidden tab.
         let later = "document.addEventListener('visibilitychange', () => { if (document.hidden) { \
             history.pushState(null, '', '/hai'); history.pushState(null, '', '/ba'); document.title = 'Ba'; } });";
         browser.execute(later, Vec::new()).await.unwrap();
@@ -333,7 +332,7 @@ fn a_single_page_site_in_the_background_counts_the_page_that_the_reader_comes_ba
 
 #[test]
 fn an_older_browser_counts_and_shows_all_the_same() {
-    // What came to browsers since 2018, as far as a page can take it away again.
+    // Browser features since 2018, removed as far as a page can remove them.
     let without = "<script>
         ['navigation', 'globalThis', 'queueMicrotask', 'structuredClone', 'AbortController', 'BigInt', 'WeakRef',
             'scheduler', 'cookieStore', 'URLPattern'].forEach(
@@ -355,7 +354,7 @@ fn an_older_browser_counts_and_shows_all_the_same() {
 
 #[test]
 fn a_new_page_of_a_single_page_site_has_its_own_title_or_none() {
-    // An application's own page has one title for all addresses, until it knows which article it shows.
+    // An application's page has one title for all addresses until it knows its article.
     let application =
         "<script>addEventListener('pageshow', () => setTimeout(() => document.title = 'Bài bốn'))</script>";
     let portal =
@@ -363,7 +362,7 @@ fn a_new_page_of_a_single_page_site_has_its_own_title_or_none() {
     portal.run(async |portal, browser| {
         browser.goto(&portal.url("/mot")).await.unwrap();
         portal.counts(1).await;
-        // When it gets its title, in ms after its address.
+        // Delay of the title after the address, in ms.
         let moves = [("/som", Some(50)), ("/muon", Some(200)), ("/khong", None), ("/qua-muon", Some(1_000)), ("/sau", None)];
         for (at, (path, after)) in moves.into_iter().enumerate() {
             let script = "const [path, after] = arguments; history.pushState(null, '', path); \
@@ -372,7 +371,7 @@ fn a_new_page_of_a_single_page_site_has_its_own_title_or_none() {
             portal.counts(at as i64 + 2).await;
             tokio::time::sleep(Duration::from_millis(after.unwrap_or(0))).await;
         }
-        // Titles are told when their hits are folded, which one fold may do for some of them only.
+        // A fold reports the titles of its own hits; one fold may cover only some.
         let titles = || {
             let top = portal.node.get("/v1/sites/a/pages?period=total").json();
             let title = |page: &serde_json::Value| (page["page"].as_str().unwrap().to_owned(), page["title"].clone());
@@ -380,14 +379,14 @@ fn a_new_page_of_a_single_page_site_has_its_own_title_or_none() {
         };
         browser.goto(&portal.url("/bon")).await.unwrap();
         portal.counts(moves.len() as i64 + 2).await;
-        // The last that comes by itself.
+        // The last title arrives by itself.
         browser.goto(&portal.url("/mot?cuoi")).await.unwrap();
         browser.execute("history.pushState(null, '', '/cuoi'); document.title = 'Cuối'", Vec::new()).await.unwrap();
         let expected = serde_json::json!({
             "/mot": "Một trang", "/som": "Bài /som", "/muon": "Bài /muon", "/khong": null, "/qua-muon": null, "/sau": null,
             "/bon": "Bài bốn", "/cuoi": "Cuối",
         });
-        // Of two workers, one may answer with what it has read up to a second ago.
+        // One of two workers may answer from a copy up to a second old.
         let told = || serde_json::to_value(titles()).unwrap();
         until(&format!("the titles are {expected}"), LONG * 2, || told() == expected);
     });
@@ -420,7 +419,7 @@ fn where_the_service_fails_the_page_stays_as_it_was() {
             "{EMPTY}<body>{content}<script>window.errors = []; onerror = e => errors.push(e); onunhandledrejection = e => errors.push(e.reason)</script><script src=\"{script}\" data-site=\"a\"></script>"
         )
     };
-    // The script comes from a service that then goes away, answers nonsense, or refuses.
+    // The script's service disappears, answers nonsense, or refuses.
     let broken = |replacement: &str| {
         format!(
             "{EMPTY}<body>{content}<script>window.errors = []; onerror = e => errors.push(e); onunhandledrejection = e => errors.push(e.reason); window.fetch = () => {replacement}</script><script src=\"SCRIPT\" data-site=\"a\"></script>"
@@ -431,7 +430,7 @@ fn where_the_service_fails_the_page_stays_as_it_was() {
         ("/mat-mang", broken("Promise.reject(new TypeError('Failed to fetch'))")),
         ("/vo-nghia", broken("Promise.resolve(new Response('<html>'))")),
         ("/la", broken("Promise.resolve(new Response('{\"figures\":[]}'))")),
-        // Before the page has been read to its end.
+        // Before the page is parsed to its end.
         ("/la-som", broken("Promise.resolve({json: () => ({figures: []})})")),
         ("/tu-choi", broken("Promise.resolve(new Response('{\"status\":503}', {status: 503}))")),
     ];
@@ -457,7 +456,7 @@ fn a_steered_browser_says_so_and_is_not_counted() {
     runtime.block_on(async {
         let headless = portal.driver.browser_with(&[]).await;
         headless.goto(&portal.url("/bai")).await.unwrap();
-        // It sees the figures all the same.
+        // The reader sees the figures all the same.
         assert_eq!(shown(&headless).await, "0");
         headless.close().await.unwrap();
         let disguised = portal.driver.browser_with(&["--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"]).await;
@@ -496,14 +495,14 @@ fn views_of_many_pages_the_most_read_and_a_chart_come_to_a_list_page() {
     let portal = Portal::start(&[("/a", &marked), ("/b", &plain), ("/tin", LIST)]);
     portal.run(async |portal, browser| {
         for (at, path) in ["/a?id=1&utm_source=x", "/b", "/a?id=1#cuoi"].into_iter().enumerate() {
-            // Else a new fragment alone would load nothing.
+            // A new fragment alone would load nothing.
             browser.goto("about:blank").await.unwrap();
             browser.goto(&portal.url(path)).await.unwrap();
             portal.counts(at as i64 + 1).await;
         }
         let own = browser.wait().at_most(LONG).for_element(Locator::XPath("//span[@class='own'][.='2']")).await;
         own.expect("the article shows its views");
-        // A title is told from when its hit is folded on.
+        // A title is reported once its hit is folded.
         let top = || portal.node.get("/v1/sites/a/pages?limit=2").json()["pages"].clone();
         until("titles are known", LONG * 2, || top()[0]["title"].is_string() && top()[1]["title"].is_string());
         browser.goto(&portal.url("/tin")).await.unwrap();
@@ -530,7 +529,7 @@ fn views_of_many_pages_the_most_read_and_a_chart_come_to_a_list_page() {
     });
 }
 
-/// A reader's hit that no browser has to bring.
+/// A reader's hit, sent without a browser.
 fn read_elsewhere(portal: &Portal, page: &str) {
     let reader = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
     let hit = serde_json::json!({"site": "a", "url": portal.url(page)}).to_string();
@@ -549,7 +548,7 @@ fn a_long_list_of_long_addresses_is_filled_whatever_stands_among_them() {
     list[63] = ("ngan?id=1&amp;x=%23".to_owned(), "1");
     list[64] = ("/c%E9".to_owned(), "1");
     list[65] = ("/a+b%2Fc%2541".to_owned(), "1");
-    // Beyond what any address can hold.
+    // Longer than any address may be.
     list[66] = (format!("/{}", "x".repeat(7_000)), "–");
     let spans: Vec<_> = list.iter().map(|(page, _)| format!("<span data-thongke-page=\"{page}\">–</span>")).collect();
     let script = r#"<script async src="SCRIPT" data-site="a"></script>"#;
@@ -617,7 +616,7 @@ fn a_page_in_another_language_asks_for_its_words_with_its_hit() {
         assert_eq!(text.lines().collect::<Vec<_>>(), ["Visit statistics", "Total : 1"]);
         let requests = "return performance.getEntriesByType('resource').filter(entry => /v1/.test(entry.name)).length";
         assert_eq!(browser.execute(requests, Vec::new()).await.unwrap(), 1);
-        // A language that there is not: the view is counted, and the page is left alone.
+        // An unknown language: the view counts, and the page stays unchanged.
         browser.goto(&portal.url("/fr")).await.unwrap();
         portal.counts(2).await;
         assert_eq!(browser.find(Locator::Css("body")).await.unwrap().text().await.unwrap(), "");
@@ -672,7 +671,7 @@ fn where_the_reader_blocks_the_service_nothing_is_counted_and_the_page_stays() {
             assert_eq!(state, serde_json::json!(["<div data-thongke=\"\"></div>", 0]), "{blocked}");
         }
         assert_eq!(portal.received(), 0.0);
-        // It was the blocking.
+        // The blocking was the cause.
         let parameters = serde_json::json!({"urls": []});
         browser.issue_cmd(DevTools { command: "Network.setBlockedURLs", parameters }).await.unwrap();
         browser.goto(&portal.url("/bai")).await.unwrap();

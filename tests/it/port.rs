@@ -2,13 +2,13 @@ use std::collections::HashSet;
 use std::net::TcpListener;
 use std::sync::Mutex;
 
-/// How much higher than its port a Redis Cluster's node talks to the others.
+/// Offset of a Redis Cluster node's bus port.
 const BUS: u16 = 10_000;
 
-/// A port for a server of another program, that no other test is given.
+/// A port for a server of another program; no other test gets it.
 ///
-/// It and its bus lie below the ports that the kernel gives to outgoing connections: another test's
-/// client could have it when the server starts, or starts again. No port is another's bus.
+/// The port and its bus lie below the kernel's ports for outgoing connections: another test's client could
+/// take those before a start. No port is another's bus.
 pub fn free_port() -> u16 {
     static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
     let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();

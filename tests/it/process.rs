@@ -1,10 +1,10 @@
-//! Other programs that a test starts, and ends.
+//! Other programs that a test starts and ends.
 
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal};
 
-/// Ends with its test, however that ends.
+/// A process that ends with its test, however that ends.
 pub struct Process(pub Child);
 
 impl Process {
@@ -12,7 +12,7 @@ impl Process {
         Self::start_logging(command, Stdio::null())
     }
 
-    /// What it says goes to `log`.
+    /// Starts a program with its output in `log`.
     pub fn start_logging(command: &mut Command, log: impl Into<Stdio>) -> Self {
         let quiet = command.stdin(Stdio::null()).stdout(log).stderr(Stdio::null());
         Self(quiet.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; tests/run installs it")))
@@ -25,23 +25,23 @@ impl Drop for Process {
     }
 }
 
-/// nginx's workers and a driver's browser outlive the kill of the process that started them.
+/// Kills a process and its descendants: nginx's workers and a driver's browser outlive their parent.
 ///
-/// Not by process group: a driver gives its browser one of its own, and who interrupts the tests at a
-/// terminal interrupts the terminal's group only.
+/// A process group would not do. A driver gives its browser a group of its own, and Ctrl-C reaches only the
+/// terminal's.
 pub fn kill_with_all_it_started(child: &mut Child) {
     let started = descendants(child.id());
     let _ = child.kill();
     let _ = child.wait();
     for id in started {
         if let Some(id) = Pid::from_raw(id.cast_signed()) {
-            // It may have ended with what started it.
+            // The child may have ended with its parent.
             let _ = rustix::process::kill_process(id, Signal::KILL);
         }
     }
 }
 
-/// The processes that this one has started, and those that they have.
+/// Processes that this one has started, and their descendants.
 fn descendants(of: u32) -> Vec<u32> {
     let all: Vec<_> = processes().into_iter().filter(|process| !process.has_ended).collect();
     let mut found = vec![of];
@@ -63,7 +63,7 @@ fn processes() -> Vec<Running> {
     let running = |entry: std::io::Result<std::fs::DirEntry>| {
         let id = entry.ok()?.file_name().to_str()?.parse().ok()?;
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        // After the name, which may hold anything: state and parent.
+        // State and parent follow the name, which may hold anything.
         let mut words = stat.rsplit_once(')')?.1.split_whitespace();
         let has_ended = matches!(words.next()?, "Z" | "X");
         Some(Running { id, parent: words.next()?.parse().ok()?, has_ended })

@@ -38,15 +38,15 @@ fn a_hit_answered_before_kill_9_is_counted_after_it() {
     }
 }
 
-/// The page cache survives a kill, so that test alone would pass without any sync: here the
-/// kernel's own record must show a completed sync between each request and its answer.
+/// The page cache survives a kill, so the test above would pass without any sync. The kernel's record must
+/// show a completed sync between each request and its answer.
 #[test]
 fn each_answer_follows_a_completed_sync() {
     let directory = TempDir::new().unwrap();
     let trace = directory.path().join("trace");
     let mut command = Command::new("strace");
     command.args([
-        // The program is the child, so that the test ends it and not only its tracer.
+        // The program is the child, so that the test ends it together with its tracer.
         "-D",
         "-f",
         "-qq",

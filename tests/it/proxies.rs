@@ -1,4 +1,4 @@
-//! Proxies in front of a node: who the client is, and what reaches the node at all.
+//! Proxies in front of a node: the client's address, and the requests that reach the node.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -15,11 +15,11 @@ use crate::process::Process;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A proxy in front of a node, and what it says that it sent there.
+/// A proxy in front of a node, and its log of forwarded requests.
 struct Proxy {
     address: String,
     log: PathBuf,
-    /// What a line of the log has that is of a hit which the node has answered well.
+    /// A pattern of log lines of hits that the node answered well.
     counted: fn(&str) -> bool,
     _process: Process,
 }
@@ -54,7 +54,7 @@ impl Proxy {
         );
         std::fs::write(&file, config).unwrap();
         let process = Process::start(Command::new("/usr/sbin/nginx").arg("-p").arg(directory).arg("-c").arg(&file));
-        // `204 POST …`; a hit that was tried twice would have two statuses.
+        // `204 POST …`; a retried hit would have two statuses.
         Self::listening(port, log, |line| line.starts_with("204 ") || line.starts_with("200 "), process)
     }
 
@@ -86,7 +86,7 @@ impl Proxy {
         let mut command = Command::new("/usr/sbin/haproxy");
         command.args(["-db", "-f"]).arg(&file);
         let process = Process::start_logging(&mut command, output);
-        // Its own refusals have `<NOSRV>` or their own status.
+        // The proxy's own refusals have `<NOSRV>` or their own status.
         Self::listening(port, log, |line| line.starts_with("node 204 ") || line.starts_with("node 200 "), process)
     }
 
@@ -96,14 +96,14 @@ impl Proxy {
         Self { address, log, counted, _process: process }
     }
 
-    /// Hits that the proxy says it has sent and seen answered; a refused one's picture has another status.
+    /// Hits that the proxy's log shows as sent and answered; a refused one's picture has another status.
     fn sent(&self) -> u64 {
         let log = std::fs::read(&self.log).unwrap();
         let lines = String::from_utf8_lossy(&log).into_owned();
         lines.lines().filter(|line| (self.counted)(line) && line.contains("/v1/hit")).count() as u64
     }
 
-    /// Sends bytes that may be no HTTP, and waits a little for whatever comes.
+    /// Sends bytes that may be no HTTP, and waits a little for any reply.
     fn send(&self, bytes: &[u8]) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -112,7 +112,7 @@ impl Proxy {
         let _ = stream.read_to_end(&mut answers);
     }
 
-    /// A hit of a client at an address of this machine's.
+    /// A hit of a client at one of this machine's addresses.
     fn hit_from(&self, client: [u8; 4], field: &str) -> u16 {
         let body = r#"{"site":"demo","url":"http://localhost/a"}"#;
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -127,7 +127,7 @@ impl Proxy {
     }
 }
 
-/// A node with these settings, told apart by how it listens.
+/// A node with these settings, named by how it listens.
 fn node_of(directory: &Path, listen: &str, settings: &str) -> Node {
     let file = directory.join("thongke.toml");
     let demo = "[sites.demo]\norigins = [\"http://localhost:*\"]\nbots = false\n";
@@ -143,7 +143,7 @@ fn nothing_is_counted_that_the_proxy_did_not_send(node: Node, proxy: &Proxy) {
         cases += 1;
     }
     assert!(cases > 100, "{cases}");
-    // What was cut off above may still be under way.
+    // Hits cut off above may still be under way.
     until("the node has counted what the proxy has sent", PATIENCE, || node.total("demo") == proxy.sent());
     assert_eq!(proxy.hit_from([127, 0, 0, 1], "X: a"), 204);
     until("and still so", PATIENCE, || node.total("demo") == proxy.sent());
@@ -168,7 +168,7 @@ fn behind_haproxy_nothing_is_counted_that_it_did_not_send() {
     nothing_is_counted_that_the_proxy_did_not_send(node, &proxy);
 }
 
-/// Both append what they saw to what the client sent: one to its line, one on a line of its own.
+/// Both append the peer's address to the client's claim: one to its line, one on a line of its own.
 #[test]
 fn behind_nginx_and_haproxy_a_client_is_who_the_proxy_says_and_not_who_it_says_itself() {
     let directory = TempDir::new().unwrap();
@@ -210,7 +210,7 @@ fn a_unix_socket_serves_a_proxy_and_one_left_by_a_crash_is_no_hindrance() {
     assert!(socket.exists());
     let node = start();
     assert_eq!(node.hit("/bai-1").figure("today"), 2);
-    // Another node must not take the socket from one that listens on it.
+    // Another node must not take the socket from a listening one.
     let other = std::process::Command::new(crate::node::PROGRAM)
         .args(["--listen", &listen, "--admin-listen", "127.0.0.1:0", "--data-dir"])
         .arg(directory.path().join("other"))

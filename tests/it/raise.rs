@@ -1,6 +1,5 @@
-//! The shipped script on a real redis-server against a model of a few lines: whatever is repeated,
-//! reordered, lost, deleted, rolled back or flushed, the totals are right once each source has said
-//! its last word.
+//! The shipped script on a real redis-server against a small model. Repeats, reordering, losses, deletions,
+//! rollbacks and flushes leave the totals right once each source has sent its last state.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +24,7 @@ const KEYS: [&str; 2] = ["thongke:{a}:hits", "thongke:{a}:pages:total"];
 
 #[derive(Debug, Clone)]
 enum Event {
-    /// A source states its count; with `false` the call is lost on the way.
+    /// A source sends its count; with `false` the call is lost on the way.
     Run {
         run: u64,
         place: usize,
@@ -38,7 +37,7 @@ enum Event {
         hits: i64,
         arrives: bool,
     },
-    /// An earlier statement arrives, again or late.
+    /// An earlier call arrives, again or late.
     Again(prop::sample::Index),
     Delete(usize),
     FlushAll,
@@ -148,7 +147,7 @@ impl Bench {
                 }
             }
         }
-        // The model: each source's last word on each counter.
+        // The model: each source's last count of each counter.
         let mut last: BTreeMap<(usize, Source), Register> = BTreeMap::new();
         for (source, place, register) in said {
             last.entry((place, source)).and_modify(|known| *known = known.merge(register)).or_insert(register);

@@ -1,4 +1,4 @@
-//! Nodes that meet in a real redis-server.
+//! Nodes that share a real redis-server.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -255,7 +255,7 @@ fn counts_reach_a_redis_behind_tls_if_its_certificate_is_trusted_and_are_kept_if
     node.stop();
 }
 
-/// Rights of the shipped user, but for some, on a server whose default user stays.
+/// Some rights removed from the shipped user, on a server whose default user stays.
 fn grant(redis: &Redis, without: &str) -> String {
     let acl = include_str!("../../deploy/redis/users.acl");
     let rights = acl.lines().find_map(|line| line.strip_prefix("user thongke on >change-this-password ")).unwrap();
@@ -285,7 +285,7 @@ fn a_list_that_the_shipped_user_may_read_is_whole_and_one_that_it_may_not_is_sta
         [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat()
     };
     let degraded = |node: &Node| node.admin_get("/readyz").json()["degraded"].clone();
-    // As many as asked for, with equal counts: both commands of the list are sent.
+    // A full list with equal counts: both commands of the list are sent.
     let list = |node: &Node| node.get("/v1/sites/demo/pages?period=total&limit=1").json();
 
     let said = check();
@@ -311,7 +311,7 @@ fn a_list_that_the_shipped_user_may_read_is_whole_and_one_that_it_may_not_is_sta
         assert_eq!(list(&node)["pages"][0]["page"], "/a");
         node.stop();
     }
-    // Titles are a read of their own.
+    // Titles take a read of their own.
     grant(&redis, "+hmget");
     let node = Node::start(reader, &["--redis", &url]);
     until("the right is missed", SOON, || degraded(&node).to_string().contains("redis_rights"));

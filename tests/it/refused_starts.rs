@@ -1,4 +1,4 @@
-//! Starts that are refused, with exit 2, the reason, and nothing written.
+//! Refused starts: exit 2, the reason, and nothing written.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn refusal(command: &mut Command) -> String {
     let says = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{command:?}: {says}");
     assert!(!says.contains("panicked"), "{says}");
-    // Each cause is said once.
+    // Each cause appears once.
     assert!(says.matches("os error").count() <= 1, "{says}");
     says
 }
@@ -62,7 +62,7 @@ fn a_data_directory_that_cannot_be_written_is_named() {
     std::fs::create_dir(&locked).unwrap();
     std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o555)).unwrap();
     let is_root = std::fs::write(locked.join("probe"), "").is_ok();
-    // Not the directory alone: also one that would have to be made in it.
+    // The directory may also have to be created inside it.
     for data in [locked.clone(), locked.join("data")] {
         let mut command = on("127.0.0.1:0", &data);
         if is_root {
@@ -108,7 +108,7 @@ fn a_wrong_configuration_is_refused_with_its_line_and_what_would_be_right() {
     assert!(!data.exists(), "a refused start left a data directory");
 }
 
-/// Zeroes read out of the wrong folder would be believed.
+/// A wrong --data-dir would silently report zeros.
 #[test]
 fn a_folder_in_which_nothing_was_counted_is_not_read_as_one_with_no_hits() {
     let directory = TempDir::new().unwrap();

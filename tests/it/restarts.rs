@@ -1,8 +1,8 @@
-//! Two nodes on one Redis through random hits, kills, restarts and losses: at the end every total is
-//! exact, in Redis and at each node.
+//! Two nodes on one Redis through random hits, kills, restarts and losses. At the end every total is exact,
+//! in Redis and at each node.
 //!
-//! A story of some ten steps by default; `THONGKE_STORY_SECONDS=600` tells one after another for
-//! that long. Each prints its seed; `THONGKE_STORY_SEED` tells one again.
+//! The default is one story of some ten steps. `THONGKE_STORY_SECONDS=600` runs one after another for that
+//! long. Each prints its seed; `THONGKE_STORY_SEED` repeats one.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -104,7 +104,7 @@ impl Story {
             }
             Step::StartNode => self.start(at),
             Step::CopyDirectory => {
-                // A third node at most, begun from another's files as a kill left them.
+                // At most a third node, begun from a copy of a killed node's files.
                 if self.seats.len() > 2 {
                     return;
                 }
@@ -121,7 +121,7 @@ impl Story {
                 self.start(at);
                 self.start(self.seats.len() - 1);
             }
-            // It keeps nothing: the next one starts empty.
+            // This Redis keeps nothing: the next one starts empty.
             Step::StopRedis => self.redis = None,
             Step::StartRedis => {
                 let port = self.port;
@@ -139,7 +139,7 @@ impl Story {
         }
     }
 
-    /// All that was stopped is started; then every total must become what was acknowledged.
+    /// Starts everything that was stopped; every total must then equal the acknowledged hits.
     fn end(mut self) {
         self.tell(Step::StartRedis);
         self.start_all();
@@ -153,7 +153,7 @@ impl Story {
             wait(&format!("Redis's total of {page} is {hits}"), || score() == hits.to_string(), score);
         }
         for node in nodes {
-            // Stories may be told over midnight.
+            // A story may run over midnight.
             let year = || node.figures().figure("year");
             wait(&format!("the figures say {hits}"), || year() == hits.cast_signed(), year);
             node.stop();

@@ -1,9 +1,9 @@
-//! Rooms of the source: their directions, and the absence of circles among their files.
+//! Rooms of the source: their directions, and the absence of cycles among their files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Top-level rooms, each with those that it may import.
+/// Top-level rooms, each with the rooms that it may import.
 const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("clock", &[]),
     ("counter", &[]),
@@ -18,8 +18,8 @@ const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("operate", &["bots", "clock", "config", "counter", "ledger", "metrics", "redis", "server"]),
 ];
 
-/// Sub-rooms of a room, from the lowest level to the highest. A sub-room may import its own level and
-/// lower ones. A sub-room that does not exist yet is skipped.
+/// Sub-rooms of a room, from the lowest level to the highest. A sub-room may import its own level and lower
+/// ones.
 const LEVELS: [(&str, &[&[&str]]); 3] = [
     (
         "server",
@@ -42,20 +42,20 @@ const LEVELS: [(&str, &[&[&str]]); 3] = [
 /// A path in the source, as its segments; also a module's name.
 type Segments = Vec<String>;
 
-/// Imports of a source tree, and the modules that it has.
+/// Imports of a source tree, and its modules.
 #[derive(Default)]
 struct Tree {
-    /// The paths that each module names.
+    /// Paths that each module names.
     named: BTreeMap<Segments, Vec<Segments>>,
-    /// All modules, those without a file of their own too.
+    /// All modules, including those without a file of their own.
     modules: BTreeSet<Segments>,
-    /// By module and name: the path that a `pub use` gives that name.
+    /// Path that a `pub use` gives a name, by module and name.
     reexports: BTreeMap<(Segments, String), Segments>,
-    /// Each folder is a crate of its own, as in `benches`.
+    /// True: each folder is a crate of its own, as in `benches`.
     has_crates: bool,
 }
 
-/// The text's words and signs, without comments, strings and lifetimes.
+/// Words and signs of the text, without comments, strings and lifetimes.
 fn tokens(text: &str) -> Vec<String> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let (mut rest, mut tokens) = (text, Vec::new());
@@ -93,7 +93,7 @@ fn tokens(text: &str) -> Vec<String> {
     tokens
 }
 
-/// Reads a tree of `use` from `at` on: each path with the name that it gets.
+/// Parses a tree of `use` from `at` on: each path with its local name.
 fn read_use(tokens: &[String], at: &mut usize, prefix: &[String], found: &mut Vec<(Segments, String)>) {
     let mut path = prefix.to_vec();
     loop {
@@ -157,7 +157,7 @@ impl Tree {
         self.named.insert(module, named);
     }
 
-    /// Adds all files of a folder. `with_tests`: also what stands below `#[cfg(test)]`.
+    /// Adds all files of a folder. `with_tests` includes the parts below `#[cfg(test)]`.
     fn add_folder(&mut self, folder: &Path, module: &[String], with_tests: bool) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -216,7 +216,7 @@ impl Tree {
         Some(at)
     }
 
-    /// Each module with those that it imports, itself, its parent and its children apart.
+    /// Each module with its imports, except itself, its parent and its children.
     fn imports(&self) -> BTreeMap<Segments, BTreeSet<Segments>> {
         let is_parent = |parent: &[String], child: &[String]| child.split_last().is_some_and(|(_, of)| of == parent);
         let mut imports = BTreeMap::<_, BTreeSet<_>>::new();
@@ -230,7 +230,7 @@ impl Tree {
     }
 }
 
-/// A circle, if there is one.
+/// A cycle, if there is one.
 fn circle<N: Ord + Clone>(imports: &BTreeMap<N, BTreeSet<N>>) -> Option<Vec<N>> {
     fn visit<N: Ord + Clone>(
         node: &N,

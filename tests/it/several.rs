@@ -1,4 +1,4 @@
-//! What one node knows of what others have done.
+//! One node's view of the others' work.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use crate::redis::Redis;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs an operator's command on the node of a data directory; what it prints.
+/// Runs an operator's command on the node of a data directory; returns its output.
 fn command(directory: &TempDir, arguments: &[&str], input: &str) -> String {
     let mut child = Command::new(PROGRAM)
         .arg("--data-dir")

@@ -1,5 +1,5 @@
-//! Visitors in the node's file: every acknowledged one is in the sketch once, whatever crashes, and
-//! a salt that is over is nowhere.
+//! Visitors in the node's file: every acknowledged one is in the sketch once after any crash, and an expired
+//! salt is nowhere.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -51,11 +51,11 @@ fn arrival(visitor: u32, now: DateTime<Utc>) -> Arrival {
 #[derive(Debug, Clone)]
 enum Step {
     Visitors(Vec<u32>),
-    /// Who reload, whether they have been seen before or not.
+    /// Visitors who reload, seen before or not.
     Reloads(Vec<u32>),
     MinutesPass(i64),
     Fold,
-    /// Goes on with what is on disk at the moment.
+    /// Continues from the state on disk.
     Crash,
     Restart,
     Forget,
@@ -154,7 +154,7 @@ proptest! {
     }
 }
 
-/// Its first view may have been lost in the crash that left it.
+/// The crash may have lost the first view.
 #[test]
 fn a_reload_may_be_all_that_a_file_has() {
     let mut directory = TempDir::new().unwrap();
@@ -169,7 +169,7 @@ fn a_reload_may_be_all_that_a_file_has() {
             assert_eq!(ledger.visitors(&site, noon()).await.unwrap().0.today, 1);
             assert_eq!(ledger.hits(SITE, &[Period::Total]).await.unwrap().hits, [hits]);
             ledger.count(arrival(1, noon())).await.unwrap();
-            // A crash, before anything is folded.
+            // A crash before anything is folded.
             directory = copy(directory.path());
             ledger.close();
         }
@@ -211,7 +211,7 @@ fn a_salt_that_is_over_is_in_no_file_and_counts_stay() {
         let day = Day::at(noon(), site.site.time_zone);
         assert_eq!(ledger.keep_salt(SITE, day, Salt::new(old), false).await.unwrap(), Salt::new(old));
         assert_eq!(ledger.keep_salt(SITE, day.next(), Salt::new(new), false).await.unwrap(), Salt::new(new));
-        // The first counts, until one is agreed on.
+        // The first salt holds until the nodes agree on one.
         assert_eq!(ledger.keep_salt(SITE, day, Salt::new([7; 16]), false).await.unwrap(), Salt::new(old));
         ledger.count(arrival(1, noon())).await.unwrap();
         let holds = |salt: &[u8; 16]| {
@@ -234,7 +234,7 @@ fn a_salt_that_is_over_is_in_no_file_and_counts_stay() {
         assert_eq!(ledger.salt(SITE, day.next()), Some(Salt::new(new)));
         let (counts, _) = ledger.visitors(&site, midnight).await.unwrap();
         assert_eq!((counts.today, counts.yesterday), (0, 1));
-        // Long after, the estimate is all that is left of the day.
+        // Days later only the estimate is left.
         ledger.fold().await.unwrap();
         ledger.forget_visitors(&sites, midnight + TimeDelta::days(4)).await.unwrap();
         assert_eq!(ledger.publication().visitor_estimates(SITE).await.unwrap(), [(day, 1)]);
@@ -264,7 +264,7 @@ fn an_agreed_salt_takes_the_place_of_a_nodes_own_and_survives_a_restart() {
     });
 }
 
-/// A file as the first version left it, crashed: with rows in the journal that are not folded.
+/// A crashed file of the first version, with unfolded rows in its journal.
 #[test]
 fn a_file_of_the_first_format_is_taken_over_with_its_journal() {
     let directory = TempDir::new().unwrap();

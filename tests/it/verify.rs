@@ -13,7 +13,7 @@ const HITS: &str = "thongke:{demo}:hits";
 const PAGES: &str = "thongke:{demo}:pages:total";
 const IMPORT: &str = "total import:old";
 
-/// How `thongke verify demo` ends, and what it says.
+/// Exit code and output of `thongke verify demo`.
 fn verify(directory: &Path, redis: &Redis, more: &[&str]) -> (i32, String) {
     let output = Command::new(PROGRAM)
         .args(["verify", "demo", "--redis", &redis.url(), "--data-dir"])
@@ -62,7 +62,7 @@ impl Scene {
         (Self { frozen, ..scene }, node)
     }
 
-    /// What someone did to Redis, in the words of redis-cli, and what `verify` must say of it.
+    /// Damage to Redis as redis-cli commands, and the finding that `verify` must report.
     fn sabotages(&self) -> Vec<(Vec<String>, &'static str)> {
         let own = format!("total {}", self.frozen);
         let page = format!("\x01{}\x01{}", self.frozen, PageAddress::from_stored("/a").id());
@@ -90,7 +90,7 @@ impl Scene {
         assert_eq!(self.redis.cli(&["ZSCORE", PAGES, "/b"]), "2");
     }
 
-    /// Each is found, said in words, and mended.
+    /// Each difference is found, reported and repaired.
     fn mends_all(&self, how: &str) {
         let (code, said) = verify(self.directory.path(), &self.redis, &[]);
         assert!(code == 0 && said.contains("is sound, Redis has its"), "{how}: {said}");
@@ -98,14 +98,14 @@ impl Scene {
         for (words, says) in self.sabotages() {
             self.redis.cli(&words.iter().map(String::as_str).collect::<Vec<_>>());
             let (code, said) = verify(self.directory.path(), &self.redis, &[]);
-            // A running node brings again what is lost, perhaps before it is asked; the counter stays wrong.
+            // A running node may publish a lost key again before the check; the counter stays wrong.
             let is_said = said.contains(says) || how == "running" && said.contains("the sum of its sources");
             assert!(code == 1 && is_said, "{how}, after {words:?}, exit {code}: {said}");
             let (code, said) = verify(self.directory.path(), &self.redis, &["--repair"]);
             assert_eq!(code, 0, "{how}, repair after {words:?}: {said}");
             self.is_right();
         }
-        // What nobody can decide is told.
+        // An undecidable difference is reported.
         let own = format!("total {}", self.frozen);
         self.redis.cli(&["HSET", HITS, &own, "many"]);
         let (code, said) = verify(self.directory.path(), &self.redis, &["--repair"]);

@@ -1,4 +1,4 @@
-//! Visitors and who is online: nodes, crashes, outages, midnight, and what is kept of whom.
+//! Visitors and who is online: nodes, crashes, outages, midnight, and the personal data that is kept.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +20,7 @@ origins = ["http://localhost"]
 figures = ["online", "today", "visitors_today", "visitors_yesterday"]
 "#;
 
-/// Registers that two visitors share make a sketch of a few dozen count one less, at times two.
+/// Registers shared by two visitors. They make a sketch of a few dozen count one less, at times two.
 fn is_about(value: i64, expected: i64) -> bool {
     (value - expected).abs() <= 2
 }
@@ -43,7 +43,7 @@ fn start_as(mut command: Command, directory: &TempDir, redis: Option<&Redis>) ->
     Node::start_as(command, directory.path())
 }
 
-/// A hit of the `number`th of a test's visitors.
+/// A hit of a test's visitor `number`.
 fn visit(node: &Node, number: u32) -> Answer {
     let reader = format!("Mozilla/5.0 (visited-secretly; rv:{number}.0) Gecko/20100101 Firefox/{number}.0");
     visit_with(node, &reader, &[])
@@ -67,8 +67,8 @@ fn key_of_today(redis: &Redis) -> String {
     keys
 }
 
-/// Some two of 99 share one of the 16,384 registers in a quarter of all cases; that two pairs do, which
-/// makes the count off by two, happens in one of thirty.
+/// In a quarter of all cases some two of 99 share one of the 16,384 registers. In one of thirty two pairs do,
+/// and the count is off by two.
 #[test]
 fn fewer_than_a_hundred_visitors_are_counted_right_to_one_nearly_always() {
     let rounds = 1_000;
@@ -112,7 +112,7 @@ fn redis_counts_what_a_node_counts_to_the_last_digit() {
         let theirs = count("theirs");
         assert_eq!(own.estimate(), theirs, "of {size}");
         assert!(theirs.abs_diff(size) <= size.max(100) / 20, "{theirs} of {size}");
-        // What the node writes is Redis's own, and what Redis writes is the node's.
+        // The node's sketches are in Redis's own format, and the reverse.
         ::redis::cmd("SET").arg("ours").arg(own.to_redis()).exec(&mut connection).unwrap();
         let mut count = |key: &str| ::redis::cmd("PFCOUNT").arg(key).query::<u64>(&mut connection).unwrap();
         assert_eq!(count("ours"), theirs, "of {size}");
@@ -130,7 +130,7 @@ fn three_nodes_and_redis_show_the_same_visitors() {
     let redis = Redis::start();
     let directories = [(); 3].map(|()| TempDir::new().unwrap());
     let nodes = directories.each_ref().map(|directory| start(directory, Some(&redis)));
-    // 10 of its own each, and 10 who come to all.
+    // 10 of its own each, and 10 who visit all.
     for (at, node) in (0..).zip(&nodes) {
         for visitor in (0..10).chain(100 * (at + 1)..100 * (at + 1) + 10) {
             visit(node, visitor);
@@ -195,7 +195,7 @@ fn crashes_and_outages_lose_and_double_no_visitor() {
     (0..10).for_each(|visitor| drop(visit(&second, visitor)));
     until("both show ten", LIMIT, || is_about(today(&first), 10) && is_about(today(&second), 10));
     drop(redis);
-    // New ones and known ones, on a node whose Redis is away and which crashes.
+    // New and known visitors, on a node that crashes while its Redis is away.
     (0..20).for_each(|visitor| drop(visit(&first, visitor)));
     first.kill();
     let first = start(&directories[0], None);
@@ -204,7 +204,7 @@ fn crashes_and_outages_lose_and_double_no_visitor() {
     (0..20).for_each(|visitor| drop(visit(&first, visitor)));
     assert!(is_about(today(&first), 20), "{}", first.figures().body);
     first.kill();
-    // A Redis that knows nothing.
+    // An empty Redis.
     let redis = Redis::start_on(port);
     let first = start(&directories[0], Some(&redis));
     until("the other node hears of them", LIMIT, || is_about(today(&second), 20));
@@ -212,10 +212,10 @@ fn crashes_and_outages_lose_and_double_no_visitor() {
     for node in [&first, &second] {
         until("nobody is twice", LIMIT, || is_about(today(node), 20));
     }
-    // One that forgets while it is connected.
+    // A Redis that loses its data while connected.
     redis.cli(&["FLUSHALL"]);
     until("what it forgot is brought again", LIMIT, || {
-        // Whoever asks for figures brings it about.
+        // A query of the figures triggers it.
         let shown = today(&first);
         redis.cli(&["PFCOUNT", &key_or_none(&redis)]) == shown.to_string()
     });
@@ -271,7 +271,7 @@ fn nothing_that_is_kept_names_a_visitor() {
     }
 }
 
-/// At midnight a visitor who stays is today's anew, and online once.
+/// At midnight a staying visitor counts for today again, and is online once.
 #[test]
 fn at_midnight_visitors_begin_anew_and_nobody_is_online_twice() {
     let moment = "@2024-06-17 23:59:50";
@@ -302,7 +302,7 @@ fn at_midnight_visitors_begin_anew_and_nobody_is_online_twice() {
     let figures = first.figures();
     assert!(is_about(figures.figure("online"), 20), "{}", figures.body);
     assert!(is_about(figures.figure("visitors_today"), 20), "{}", figures.body);
-    // Once the window has left the old day behind, it needs the new salt only.
+    // Once the window has left the old day, it needs only the new salt.
     first.kill();
     let first = start_as(at("@2024-06-18 00:04:30", PROGRAM), &directories[0], Some(&redis));
     (0..20).for_each(|visitor| drop(visit(&first, visitor)));
