@@ -91,7 +91,7 @@ fn per_request(address: SocketAddr, expected: &str, request: impl Fn(usize) -> S
 }
 
 #[test]
-fn what_is_asked_most_allocates_a_small_fixed_number_of_times() {
+fn hot_endpoints_allocate_a_small_fixed_number_of_times() {
     let directory = TempDir::new().unwrap();
     let flags = Flags {
         listen: Some("127.0.0.1:0".to_owned()),

@@ -19,7 +19,7 @@ fn replay(target: &str, holds: fn(&[u8])) {
             let path = file.unwrap().path();
             let input = std::fs::read(&path).unwrap();
             let outcome = catch_unwind(AssertUnwindSafe(|| holds(&input)));
-            assert!(outcome.is_ok(), "{} breaks what must hold", path.display());
+            assert!(outcome.is_ok(), "{} breaks a property", path.display());
             replayed += 1;
         }
         assert!(replayed >= at_least, "{target}: {folder} has {replayed} files");
@@ -65,7 +65,7 @@ fn imports() {
 }
 
 #[test]
-fn replies_of_raise() {
+fn replies_of_the_script() {
     replay("raise_reply", properties::raise_reply::holds);
 }
 

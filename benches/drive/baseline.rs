@@ -36,7 +36,7 @@ pub fn start(directory: &Path, redis: Option<&str>) -> (Process, SocketAddr) {
 }
 
 /// Serves until it is killed, if the command line says so.
-pub fn serve_if_asked() {
+pub fn serve_if_requested() {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() != Some(ARGUMENT) {
         return;

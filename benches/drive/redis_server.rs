@@ -44,7 +44,7 @@ impl RedisServer {
         let primaries = primaries.map(|(primary, _)| primary);
         let deadline = Instant::now() + Duration::from_secs(60);
         while !primaries.iter().all(|primary| primary.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok")) {
-            assert!(Instant::now() < deadline, "the cluster does not come together");
+            assert!(Instant::now() < deadline, "the cluster is not complete");
             std::thread::sleep(Duration::from_millis(50));
         }
         primaries
@@ -58,18 +58,18 @@ impl RedisServer {
     pub fn rest<'a>(servers: impl IntoIterator<Item = &'a Self> + Clone) {
         // Pages are published once a second.
         const INTERVAL: Duration = Duration::from_millis(1_500);
-        let raises = || -> u64 {
+        let calls = || -> u64 {
             servers.clone().into_iter().map(|server| server.calls_of(|command| command.starts_with("eval"))).sum()
         };
         let deadline = Instant::now() + Duration::from_secs(600);
-        let mut before = raises();
+        let mut before = calls();
         while servers.clone().into_iter().next().is_some() {
             std::thread::sleep(INTERVAL);
-            let now = raises();
+            let now = calls();
             if now == before {
                 return;
             }
-            assert!(Instant::now() < deadline, "publication does not come to an end");
+            assert!(Instant::now() < deadline, "publication does not end");
             before = now;
         }
     }

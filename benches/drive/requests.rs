@@ -31,7 +31,7 @@ pub enum Pages {
 }
 
 impl Pages {
-    /// Sites or pages in turn, and their number.
+    /// The same sites or pages, each in turn, and their number.
     pub fn each(self) -> (Self, u32) {
         match self {
             Self::InTurn(count) | Self::Zipf(count) => (Self::InTurn(count), count),

@@ -24,7 +24,7 @@ mod drive;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
-    drive::baseline::serve_if_asked();
+    drive::baseline::serve_if_requested();
     let arguments = <arguments::Arguments as clap::Parser>::parse();
     let cores = drive::cores::Cores::find();
     drive::cores::stay_on(cores.client);

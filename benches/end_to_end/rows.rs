@@ -111,7 +111,7 @@ pub fn chosen(arguments: &Arguments) -> Vec<Row> {
         return Vec::new();
     }
     let all = all();
-    let is_asked_for = |row: &Row| {
+    let is_selected = |row: &Row| {
         if arguments.rows.is_empty() {
             !(arguments.quick && row.is_long)
         } else {
@@ -119,7 +119,7 @@ pub fn chosen(arguments: &Arguments) -> Vec<Row> {
         }
     };
     let is_base = |row: &Row| {
-        all.iter().any(|other| is_asked_for(other) && other.base == row.name && other.connections == row.connections)
+        all.iter().any(|other| is_selected(other) && other.base == row.name && other.connections == row.connections)
     };
-    all.iter().filter(|row| is_asked_for(row) || is_base(row)).cloned().collect()
+    all.iter().filter(|row| is_selected(row) || is_base(row)).cloned().collect()
 }

@@ -8,7 +8,7 @@ mod admission;
 mod blank_node;
 mod figures;
 mod ledger;
-mod raise;
+mod merge_counts;
 mod recovery;
 mod tally;
 mod visitors;
@@ -25,7 +25,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 criterion_group! {
     name = parts;
     config = Criterion::default().sample_size(30);
-    targets = admission::bench, tally::bench, ledger::bench, figures::bench, raise::bench, recovery::bench,
+    targets = admission::bench, tally::bench, ledger::bench, figures::bench, merge_counts::bench, recovery::bench,
         visitors::bench
 }
 criterion_main!(parts);

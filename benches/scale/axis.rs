@@ -66,7 +66,7 @@ impl Effort {
             only => only.contains(&size),
         };
         let sizes: Vec<_> = all.iter().copied().filter(|size| is_wanted(*size)).collect();
-        assert!(!sizes.is_empty(), "none of the sizes asked for is among {all:?}");
+        assert!(!sizes.is_empty(), "none of the chosen sizes is among {all:?}");
         sizes
     }
 }

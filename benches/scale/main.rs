@@ -10,7 +10,7 @@ mod connections;
 mod days;
 mod nodes;
 mod pages;
-mod reraise;
+mod republish;
 mod sites;
 mod start;
 
@@ -27,7 +27,7 @@ use drive::cores::Cores;
 #[derive(Debug, clap::Parser)]
 #[command(name = "scale")]
 struct Arguments {
-    /// Only these: sites, sites-redis, pages, days, connections, nodes, redis-bytes, start, re-raise
+    /// Only these: sites, sites-redis, pages, days, connections, nodes, redis-bytes, start, republish
     axes: Vec<String>,
     /// Small sizes and short rounds
     #[arg(long)]
@@ -35,7 +35,7 @@ struct Arguments {
     /// Rounds per size [default: 5, with --quick 2]
     #[arg(long)]
     rounds: Option<usize>,
-    /// Of sites, sites-redis, pages, days and connections, only sizes such as 1,100000; the curves then go to
+    /// Only these sizes of sites, sites-redis, pages, days and connections, such as 1,100000; curves then go to
     /// `target/bench`
     #[arg(long, value_delimiter = ',')]
     sizes: Vec<u32>,
@@ -63,11 +63,11 @@ fn main() {
         ("nodes", nodes::measure),
         ("redis-bytes", pages::measure_bytes_in_redis),
         ("start", start::measure),
-        ("re-raise", reraise::measure),
+        ("republish", republish::measure),
     ];
     let mut kept = serde_json::Map::new();
     for (name, measure) in axes {
-        if !arguments.axes.is_empty() && !arguments.axes.iter().any(|asked| asked == name) {
+        if !arguments.axes.is_empty() && !arguments.axes.iter().any(|chosen| chosen == name) {
             continue;
         }
         let directory = tempfile::tempdir_in(drive::directory()).expect("a directory for the servers' files");

@@ -20,7 +20,7 @@ pub fn holds(file: &[u8]) {
     let mut export = format!("{HEADER_PAGES}\n").into_bytes();
     for row in &rows {
         assert!(row.hits.unsigned_abs() <= HITS_MAX as u64, "{row:?}");
-        assert!(counters.insert((row.period, row.page.clone())), "{row:?} stands there twice");
+        assert!(counters.insert((row.period, row.page.clone())), "{row:?} appears twice");
         write_row(&mut export, row);
     }
     holds_no_formula(&export);

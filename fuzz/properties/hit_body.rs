@@ -32,7 +32,7 @@ fn reads_the_same_however_it_is_written(payload: &Payload<'_>) {
     });
     same(payload, &json.to_string());
     json["webdriver"] = serde_json::json!("true");
-    assert!(!Payload::parse(json.to_string().as_bytes()).unwrap().webdriver, "only `true` says something");
+    assert!(!Payload::parse(json.to_string().as_bytes()).unwrap().webdriver, "only `true` counts");
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.append_pair("site", &payload.site).append_pair("url", &payload.url).append_pair("a", "{\"");
     if let Some(title) = &payload.title {

@@ -13,13 +13,13 @@ pub fn holds(reply: &[u8]) {
     // None: a reply of another shape; the call is repeated.
     let Some(merged) = call.decode(value) else { return };
     assert_eq!(merged.rows.len(), call.rows.len());
-    for (row, asked) in merged.rows.iter().zip(&call.rows) {
-        assert_eq!((&row.source, row.period, row.is_page), (&asked.source, asked.period, asked.page.is_some()));
+    for (row, sent) in merged.rows.iter().zip(&call.rows) {
+        assert_eq!((&row.source, row.period, row.is_page), (&sent.source, sent.period, sent.page.is_some()));
         assert!(row.total.unsigned_abs() < EXACT_MAX, "{row:?}");
         for register in [Some(row.now), row.before].into_iter().flatten() {
             assert!(register.hits().unsigned_abs() < EXACT_MAX, "{row:?}");
             let same_kind = matches!(
-                (register, asked.register),
+                (register, sent.register),
                 (Register::Grown(_), Register::Grown(_)) | (Register::Written { .. }, Register::Written { .. })
             );
             assert!(same_kind, "{row:?}");
@@ -27,8 +27,8 @@ pub fn holds(reply: &[u8]) {
         }
     }
     assert_eq!(merged.markers.len(), call.markers.len());
-    for ((period, source, _), asked) in merged.markers.iter().zip(&call.markers) {
-        assert_eq!((period, source), (&asked.0, &asked.1));
+    for ((period, source, _), sent) in merged.markers.iter().zip(&call.markers) {
+        assert_eq!((period, source), (&sent.0, &sent.1));
     }
     // Both sources appear, in the order of their first mention.
     assert_eq!(merged.writes.len(), 2);

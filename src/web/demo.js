@@ -1,9 +1,9 @@
-// The tools above the article. Nothing is stored: a reload starts afresh.
+// Tools above the article. They store nothing: a reload resets them.
 (function () {
   var root = document.documentElement;
   root.className = 'js';
 
-  // Per cent of the reader's own font size; demo.css has a rule for each.
+  // Percentages of the reader's own font size; demo.css has a rule for each.
   var sizes = [85, 100, 115, 130, 150, 175, 200];
   var usual = sizes.indexOf(100);
   var size = usual;
@@ -24,7 +24,7 @@
     root.setAttribute('data-size', sizes[size]);
     each('[data-size-step]', function (button) {
       var next = size + Number(button.getAttribute('data-size-step'));
-      // Not `disabled`, which would take the focus away from under the finger.
+      // `disabled` would take the focus away from the button.
       button.setAttribute('aria-disabled', String(next < 0 || next >= sizes.length));
     });
     say('Cỡ chữ ' + sizes[size] + '%');
@@ -40,7 +40,7 @@
     say({ more: 'Tương phản cao', less: 'Tương phản dịu' }[now] || 'Tương phản thường');
   }
 
-  // The way for pages that are not served over HTTPS.
+  // Copies without the clipboard API, which needs HTTPS.
   function copyBySelection(text) {
     var field = document.createElement('textarea');
     var done = false;

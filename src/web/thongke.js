@@ -1,4 +1,4 @@
-// Counts a page view, shows the figures.
+// Counts a page view and shows the figures.
 (function (page) {
   var script = page.currentScript || page.querySelector('script[data-site][src*="thongke"]');
   var site = script && script.dataset.site;
@@ -22,7 +22,7 @@
     return row;
   }
 
-  // A question, or with a body a hit. No retry: it may be counted.
+  // Sends a query, or with a body a hit. No retry: the hit may be counted.
   function ask(path, then, body) {
     fetch(new URL('v1/' + (body ? 'hit?' : 'sites/' + site + '/') + path, script.src), {
       method: body ? 'POST' : 'GET', body: body, credentials: 'omit', keepalive: true
@@ -54,7 +54,7 @@
     if (page.readyState === 'loading') return page.addEventListener('DOMContentLoaded', show.bind(page, data));
     var boxes = '[data-thongke=""],[data-thongke="' + site + '"]', views = [], urls = '';
 
-    // As many views as an address can hold.
+    // A request holds as many views as fit an address.
     function send() {
       var asked = views;
       if (urls) ask('pages/figures?' + (/language=\w+/.exec(query) || '') + urls, function (data) {
@@ -81,7 +81,7 @@
     each('[data-thongke-page]', function (view) {
       var link = page.createElement('a');
       link.href = view.dataset.thongkePage || here();
-      // As short as may be: encoded once, and a path where it is of this origin.
+      // Short: encoded once, and a path if of this origin.
       var url = '&url=' + link.href.replace(location.origin + '/', '/').replace(/[#&+]|%(?![89A-F])/gi, encodeURIComponent);
       if (views.length > 49 || (urls + url).length > 5e3) send();
       urls += url;
@@ -115,7 +115,7 @@
     count(page.title);
   }
 
-  // The address is new, the title comes a little later, or never.
+  // Navigation: the new title follows the address a little later, or never.
   function moved(event) {
     if (event.navigationType !== 'replace' && here() !== address) {
       if (wait) count(former);
@@ -127,12 +127,12 @@
   }
 
   function start() {
-    // Of several tags, also in frames, one counts; a frame's no longer when it has gone.
+    // Of several tags, also in frames, one counts. A removed frame's mark is void.
     var root = around.documentElement;
     if (root[mark] && root[mark].defaultView) return;
     root[mark] = page;
 
-    // When seen, and again from the back cache.
+    // A view counts when seen, and again from the back/forward cache.
     page.addEventListener('prerenderingchange', look);
     page.addEventListener('visibilitychange', look);
     addEventListener('pagehide', function () {
@@ -151,7 +151,7 @@
     } else look();
   }
 
-  // The view is the page's around a frame, if that has a tag.
+  // A frame's view is that of the page around it, if that page has a tag.
   try { around = top.document || page; } catch (e) {}
   around === page || around.readyState === 'complete' ? start() : top.addEventListener('load', start);
 })(document);

@@ -91,7 +91,7 @@ impl Redis {
         command.arg("--dir").arg(&home);
         let log = home.join("log");
         let mut _process = Beside::start(&mut command, &log);
-        super::node::until("Redis is there", std::time::Duration::from_secs(60), || {
+        super::node::until("Redis answers", std::time::Duration::from_secs(60), || {
             assert!(!_process.has_ended(), "{command:?}: {}", std::fs::read_to_string(&log).unwrap());
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         });

@@ -12,7 +12,7 @@ use crate::load::{Connections, Load};
 use crate::node::{PROGRAM, exchange, until};
 use crate::port::free_port;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// The image's user.
 const USER: u32 = 65532;
 
@@ -128,7 +128,7 @@ impl Image {
 #[test]
 fn the_composition_counts_when_its_processes_are_started_by_hand() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("not root: no folder can be made the root, so there is nothing to do");
+        eprintln!("skipped: chroot needs root");
         return;
     }
     let directory = TempDir::new().unwrap();
@@ -151,14 +151,14 @@ fn the_composition_counts_when_its_processes_are_started_by_hand() {
         .replace("dir /data", &format!("dir {}", directory.path().display()))
         .replace("/run/secrets/redis-password", image.root.join("run/secrets/redis-password").to_str().unwrap());
     let _redis = Beside::start(Command::new("sh").args(["-c", &line]), &directory.path().join("redis.log"));
-    until("Redis is there", PATIENCE, || std::net::TcpStream::connect(at(redis)).is_ok());
+    until("Redis answers", TIMEOUT, || std::net::TcpStream::connect(at(redis)).is_ok());
 
     let serve = ["--config", "/etc/thongke/thongke.toml"];
     let node = Beside::start(&mut image.command(&serve, &at(public), &at(admin)), &directory.path().join("node.log"));
     let health = || {
         image.command(&["--config", "/etc/thongke/thongke.toml", "health"], &at(public), &at(admin)).output().unwrap()
     };
-    until("the image's health check succeeds", PATIENCE, || health().status.success());
+    until("the image's health check succeeds", TIMEOUT, || health().status.success());
     assert!(String::from_utf8(health().stdout).unwrap().contains("ready"));
 
     let home = directory.path().join("nginx");
@@ -178,7 +178,7 @@ fn the_composition_counts_when_its_processes_are_started_by_hand() {
         Command::new("nginx").arg("-p").arg(&home).arg("-c").arg(home.join("nginx.conf")).args(["-e", "stderr"]),
         &directory.path().join("nginx.log"),
     );
-    until("nginx is there", PATIENCE, || std::net::TcpStream::connect(at(nginx)).is_ok());
+    until("nginx listens", TIMEOUT, || std::net::TcpStream::connect(at(nginx)).is_ok());
 
     let scrape = delivered("deploy/docker/prometheus.yml").replace("thongke:8081", &at(admin)).replace("15s", "1s");
     std::fs::write(directory.path().join("prometheus.yml"), scrape).unwrap();
@@ -199,7 +199,7 @@ fn the_composition_counts_when_its_processes_are_started_by_hand() {
     };
     assert_eq!(get(public, "/tk/v1/sites/demo/figures").figure("today"), i64::try_from(counted).unwrap());
     let query = "/api/v1/query?query=thongke_hits_total%20and%20on(instance)%20(thongke_redis_up%20%3D%3D%201)";
-    until("Prometheus has seen the hits", PATIENCE, || {
+    until("Prometheus has seen the hits", TIMEOUT, || {
         std::net::TcpStream::connect(at(prometheus)).is_ok() && {
             let answer = get(prometheus, query);
             answer.status == 200 && answer.body.contains(&format!("\"{counted}\""))

@@ -94,7 +94,7 @@ fn the_warnings_of_check_are_explained_as_they_are_said() {
     let phrases: Vec<&str> = cells.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
     assert!(phrases.len() > 12, "{phrases:?}");
     for phrase in &phrases {
-        assert!(said.contains(phrase), "`{phrase}` is not what the program says");
+        assert!(said.contains(phrase), "the program never says `{phrase}`");
     }
     // Warnings of the program: the literal after each call.
     let calls =
@@ -177,7 +177,7 @@ fn links_between_pages_lead_somewhere() {
             let (file, place) = link.split_once('#').unwrap_or((link, ""));
             let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
             let is_packaged = target.canonicalize().is_ok_and(|target| packaged.contains(&target));
-            assert!(is_packaged, "{}: {link} is not there, or not in the package", path.display());
+            assert!(is_packaged, "{}: {link} leads nowhere, or is not in the package", path.display());
             let is_there = || {
                 std::fs::read_to_string(&target)
                     .unwrap()

@@ -10,7 +10,7 @@ use crate::node::{Node, USER_AGENT, exchange, until};
 use crate::port::free_port;
 use crate::relay::Relay;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const CLIENTS: usize = 8;
 const HITS: u64 = 400;
 
@@ -37,17 +37,17 @@ impl Behind {
 
     /// Checks that hold behind every proxy.
     fn is_served_well_by(&self, proxy: &str) {
-        until("the proxy passes requests on", PATIENCE, || {
+        until("the proxy passes requests on", TIMEOUT, || {
             std::net::TcpStream::connect(proxy).is_ok() && get(proxy, "/tk/v1/sites/demo/figures").status == 200
         });
         // The right address, whatever the client claims.
-        self.relay.take_asked();
+        self.relay.take_requests();
         let forged = "GET /tk/v1/sites/demo/figures?forged HTTP/1.1\r\nHost: localhost\r\n\
                       X-Forwarded-For: 6.6.6.6\r\nConnection: close\r\n\r\n";
-        until("a question reaches the node", PATIENCE, || {
+        until("a question reaches the node", TIMEOUT, || {
             exchange(proxy, forged.as_bytes());
-            let asked = self.relay.take_asked();
-            let addresses: Vec<_> = asked.lines().filter(|line| line.starts_with("x-forwarded-for:")).collect();
+            let requests = self.relay.take_requests();
+            let addresses: Vec<_> = requests.lines().filter(|line| line.starts_with("x-forwarded-for:")).collect();
             assert!(addresses.iter().all(|line| *line == "x-forwarded-for: 127.0.0.1"), "{addresses:?}");
             !addresses.is_empty()
         });
@@ -175,7 +175,7 @@ fn nginx_passes_the_right_address_once_over_kept_connections() {
     behind.is_served_well_by(&nginx.plain);
 
     // The cache answers figures, however many clients ask.
-    behind.relay.take_asked();
+    behind.relay.take_requests();
     let mut cached = 0;
     for _ in 0..100 {
         let figures = get(&nginx.plain, "/tk/v1/sites/demo/figures");
@@ -217,7 +217,7 @@ fn nginx_repeats_no_hit_on_another_node() {
     let swallowing = crate::relay::swallowing(&behind.node.public);
     let upstream = format!("server {swallowing} max_fails=0; server {} max_fails=0;", behind.node.public);
     let nginx = nginx(behind.directory.path(), &upstream);
-    until("nginx is there", PATIENCE, || std::net::TcpStream::connect(&nginx.plain).is_ok());
+    until("nginx listens", TIMEOUT, || std::net::TcpStream::connect(&nginx.plain).is_ok());
     let mut answered = [0_u64, 0];
     for n in 0..20 {
         let answer = match n % 2 {

@@ -9,7 +9,7 @@ use crate::load::{Connections, Load};
 use crate::node::{Node, PROGRAM, until};
 use crate::port::free_port;
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 const PASSWORD: &str = "change-this-password";
 
 fn conf(name: &str) -> String {
@@ -51,7 +51,7 @@ fn counts(directory: &Path, config: &Path, environment: &[(&str, &str)]) -> u64 
 }
 
 fn all_is_published(node: &Node) {
-    until("all is published", PATIENCE, || {
+    until("all is published", TIMEOUT, || {
         let metrics = node.admin_get("/metrics").body;
         metrics.contains("\nthongke_redis_unpublished_hits 0\n") && metrics.contains("\nthongke_redis_up 1")
     });
@@ -120,7 +120,7 @@ fn the_advised_user_can_do_all_that_is_needed_and_nothing_else() {
         assert_eq!(node.get(&format!("/v1/sites/demo/{path}")).status, 200, "{path}");
     }
     assert_eq!(node.admin_get("/sites/demo/verify").status, 200);
-    until("the second run publishes", PATIENCE, || total(&operator) == counted + 2);
+    until("the second run publishes", TIMEOUT, || total(&operator) == counted + 2);
     assert_eq!(cli(&[&operator[..], &["ACL", "LOG"]].concat()), "", "a node was denied something");
     node.stop();
     // Other keys are out of its reach.
@@ -209,7 +209,7 @@ fn sentinels_move_the_node_to_the_new_primary() {
     let primary = start(&[]);
     let replica = start(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
     let replica_port = replica.port.to_string();
-    until("the replica follows", PATIENCE, || {
+    until("the replica follows", TIMEOUT, || {
         cli(&["-p", &replica_port, "INFO", "replication"]).contains("master_link_status:up")
     });
     let delivered = std::fs::read_to_string(conf("sentinel.conf")).unwrap();
@@ -228,7 +228,7 @@ fn sentinels_move_the_node_to_the_new_primary() {
         .collect();
     for (port, _) in &sentinels {
         let port = port.to_string();
-        until("the sentinels know one another", PATIENCE, || {
+        until("the sentinels know one another", TIMEOUT, || {
             std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_ok() && {
                 let known = cli(&["-p", &port, "SENTINEL", "MASTER", "thongke"]);
                 let field = |name: &str| known.lines().skip_while(|line| *line != name).nth(1).map(str::to_owned);
@@ -243,13 +243,13 @@ fn sentinels_move_the_node_to_the_new_primary() {
     let load = Load::start(&node.public, "/v1/hit", 2, Connections::Kept);
     load.go_on_for(50);
     drop(primary);
-    until("the replica is the primary", PATIENCE, || {
+    until("the replica is the primary", TIMEOUT, || {
         cli(&["-p", &replica_port, "INFO", "replication"]).contains("role:master")
     });
     load.go_on_for(50);
     let counted = load.stop();
     all_is_published(&node);
-    until("the new primary has it all", PATIENCE, || total(&["-p", &replica_port]) == counted);
+    until("the new primary has it all", TIMEOUT, || total(&["-p", &replica_port]) == counted);
     node.stop();
 }
 
@@ -273,7 +273,7 @@ fn a_cluster_serves_with_the_advised_user() {
     cli(&[&operator[..], &create, &["--cluster-yes"]].concat());
     let ports: Vec<_> = members.iter().map(|member| member.port.to_string()).collect();
     for port in &ports {
-        until("the cluster is whole", PATIENCE, || {
+        until("the cluster is complete", TIMEOUT, || {
             cli(&[&operator[..], &["-p", port, "CLUSTER", "INFO"]].concat()).contains("cluster_state:ok")
         });
     }

@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex};
 pub struct Relay {
     pub address: String,
     connections: Arc<AtomicUsize>,
-    asked: Arc<Mutex<Vec<u8>>>,
+    requests: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Relay {
     pub fn before(node: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (connections, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
-        let (count, memory, node) = (Arc::clone(&connections), Arc::clone(&asked), node.to_owned());
+        let (connections, requests) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let (count, memory, node) = (Arc::clone(&connections), Arc::clone(&requests), node.to_owned());
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 count.fetch_add(1, Ordering::SeqCst);
@@ -26,7 +26,7 @@ impl Relay {
                 std::thread::spawn(move || pass(server, client, |_| {}));
             }
         });
-        Self { address, connections, asked }
+        Self { address, connections, requests }
     }
 
     /// Number of connections that were opened to the node.
@@ -35,8 +35,8 @@ impl Relay {
     }
 
     /// All requests since the last call, in lower case.
-    pub fn take_asked(&self) -> String {
-        String::from_utf8_lossy(&std::mem::take(&mut *self.asked.lock().unwrap())).to_ascii_lowercase()
+    pub fn take_requests(&self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut *self.requests.lock().unwrap())).to_ascii_lowercase()
     }
 }
 

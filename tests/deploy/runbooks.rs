@@ -10,7 +10,7 @@ use crate::load::{Connections, Load};
 use crate::node::{PROGRAM, USER_AGENT, exchange, until};
 use crate::port::free_port;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A machine in a folder: the runbooks' paths, and a `systemctl` for one program.
 struct Machine {
@@ -63,7 +63,7 @@ impl Machine {
     }
 
     fn is_up(&self) {
-        until("the node is up", PATIENCE, || std::net::TcpStream::connect(&self.public).is_ok());
+        until("the node is up", TIMEOUT, || std::net::TcpStream::connect(&self.public).is_ok());
     }
 
     /// Runs a runbook of the page, verbatim except for its folders.
@@ -159,33 +159,33 @@ fn with_redis_a_restored_node_gets_back_what_its_backup_lacks() {
     machine.hit(10);
     machine.follow("back up");
     machine.hit(5);
-    until("all is published", PATIENCE, || machine.redis_total() == 15);
+    until("all is published", TIMEOUT, || machine.redis_total() == 15);
     machine.follow("restore");
     machine.is_up();
     machine.hit(1);
-    until("the figures are whole", PATIENCE, || machine.today() == 16);
-    until("Redis too", PATIENCE, || machine.redis_total() == 16);
+    until("the figures are complete", TIMEOUT, || machine.today() == 16);
+    until("Redis too", TIMEOUT, || machine.redis_total() == 16);
 }
 
 #[test]
 fn a_lost_disk_and_a_lost_redis_are_made_good() {
     let machine = Machine::new(true);
     machine.hit(7);
-    until("all is published", PATIENCE, || machine.redis_total() == 7);
+    until("all is published", TIMEOUT, || machine.redis_total() == 7);
     machine.systemctl("stop");
     std::fs::remove_dir_all(machine.path("var/lib/thongke")).unwrap();
     machine.follow("disk lost");
     machine.is_up();
     machine.hit(2);
-    until("the figures are whole", PATIENCE, || machine.today() == 9);
+    until("the figures are complete", TIMEOUT, || machine.today() == 9);
     // The node has a copy of these counts from Redis; now Redis loses them.
-    until("the other run is in the file", PATIENCE, || machine.follow("is it well").contains("another node's"));
+    until("the other run is in the file", TIMEOUT, || machine.follow("is it well").contains("another node's"));
     let port = machine.redis.as_ref().unwrap().port.to_string();
     run(Command::new("redis-cli").args(["-p", &port, "FLUSHALL"]));
     machine.hit(1);
-    until("Redis has it all again", PATIENCE, || machine.redis_total() == 10);
+    until("Redis has it all again", TIMEOUT, || machine.redis_total() == 10);
     // The node reads the figures from Redis at most once a second.
-    until("the figures are whole again", PATIENCE, || machine.today() == 10);
+    until("the figures are complete again", TIMEOUT, || machine.today() == 10);
 }
 
 #[test]
@@ -205,9 +205,8 @@ fn a_hit_leaves_no_line_and_the_log_can_say_more_for_a_while() {
     machine.hit(100);
     assert_eq!(machine.log(), before);
     machine.follow("log more");
-    until("the log says so", PATIENCE, || {
+    until("the log says so", TIMEOUT, || {
         let log = machine.log();
-        log.contains("log filter is now `info,thongke=debug`")
-            && log.trim_end().ends_with("log filter is now `info`")
+        log.contains("log filter is now `info,thongke=debug`") && log.trim_end().ends_with("log filter is now `info`")
     });
 }

@@ -12,7 +12,7 @@ use crate::beside::{Beside, project, run};
 use crate::load::{Connections, Load};
 use crate::node::{PROGRAM, exchange, until};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// systemd's side of a service with a socket: keeps the socket, passes it on, and receives notifications.
 struct Manager {
@@ -25,7 +25,7 @@ impl Manager {
     fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let words = UnixDatagram::bind(directory.path().join("notify")).unwrap();
-        words.set_read_timeout(Some(PATIENCE)).unwrap();
+        words.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self { socket: TcpListener::bind("127.0.0.1:0").unwrap(), words, directory }
     }
 
@@ -58,7 +58,8 @@ impl Manager {
     fn hears(&self, wanted: &str) -> String {
         let mut buffer = [0; 4096];
         loop {
-            let length = self.words.recv(&mut buffer).unwrap_or_else(|error| panic!("`{wanted}` is not said: {error}"));
+            let length =
+                self.words.recv(&mut buffer).unwrap_or_else(|error| panic!("no notification `{wanted}`: {error}"));
             let word = String::from_utf8_lossy(&buffer[..length]).into_owned();
             if word.contains(wanted) {
                 return word;
@@ -77,7 +78,7 @@ impl Manager {
 
 /// Three restarts, as by upgrades, under load from clients with new and with kept connections.
 #[test]
-fn a_restart_behind_a_handed_over_socket_fails_no_request_and_loses_no_hit() {
+fn a_restart_under_socket_activation_fails_no_request_and_loses_no_hit() {
     let manager = Manager::new();
     let mut node = manager.start(None);
     manager.hears("READY=1");
@@ -125,7 +126,7 @@ fn the_watchdog_is_not_fed_while_a_thread_is_stuck() {
         Command::new("strace").args(["-qq", "-p", &committer.to_string(), "-e", "inject=all:delay_enter=60s"]),
         &manager.directory.path().join("strace"),
     );
-    until("the stuck thread is noticed", PATIENCE, || {
+    until("the stuck thread is noticed", TIMEOUT, || {
         assert!(!tracer.has_ended(), "{}", std::fs::read_to_string(manager.directory.path().join("strace")).unwrap());
         std::fs::read_to_string(manager.log()).unwrap().contains("has not answered")
     });
@@ -156,7 +157,7 @@ fn systemds_own_activation_starts_the_node_at_the_first_connection() {
         &directory.path().join("log"),
     );
     // A connection starts the program, so only a first connection may be refused.
-    until("the activator listens", PATIENCE, || std::net::TcpStream::connect(&address).is_ok());
+    until("the activator listens", TIMEOUT, || std::net::TcpStream::connect(&address).is_ok());
     let load = Load::start(&address, "/v1/hit", 1, Connections::New);
     load.go_on_for(5);
     load.stop();
@@ -176,7 +177,7 @@ fn the_units_are_right_and_expose_little() {
     let service = units.path().join("thongke.service");
     let backup = units.path().join("thongke-backup.timer");
     let said = run(Command::new("systemd-analyze").args(["verify", "--man=no"]).args([&service, &backup]));
-    assert_eq!(said, "", "systemd-analyze has something to say of the units");
+    assert_eq!(said, "", "systemd-analyze reports faults of the units");
     // systemd takes exposure in tenths, and fails above the limit.
     run(Command::new("systemd-analyze")
         .args(["security", "--offline=true", "--no-pager", "--threshold=15"])
@@ -198,7 +199,7 @@ fn the_unit_allows_every_system_call_that_the_node_makes() {
     node.signal("HUP");
     node.stop();
     let allowed = allowed_calls();
-    until("the trace is whole", PATIENCE, || std::fs::read_to_string(&trace).unwrap().contains("exit_group"));
+    until("the trace is complete", TIMEOUT, || std::fs::read_to_string(&trace).unwrap().contains("exit_group"));
     let mut made = calls_in(&trace);
     // SQLite changes its files' owner only as root, which the unit is not.
     made.remove("fchown");

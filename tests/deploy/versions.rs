@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use crate::beside::{Redis, project, run};
 use crate::node::{Node, PROGRAM, until};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A file as version 0.1.0 left it: counts, an import, and three unfolded hits. Every later version must read
 /// it.
@@ -48,7 +48,7 @@ fn to_a_newer_layout_in_redis_nothing_is_published() {
     cli(&["HSET", "thongke:{demo}:meta", "layout", "2"]);
     let node = Node::start(&directory.path().join("data"), &["--redis", &redis.url()]);
     assert_eq!(node.hit("/a").status, 200);
-    until("the node says that it does not publish", PATIENCE, || {
+    until("the node says that it does not publish", TIMEOUT, || {
         let ready = node.admin_get("/readyz");
         ready.status == 200 && ready.body.contains("layout")
     });

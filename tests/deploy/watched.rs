@@ -8,7 +8,7 @@ use crate::load::{Connections, Load};
 use crate::node::{Node, exchange, until};
 use crate::port::free_port;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A Prometheus with the delivered rules that scrapes one node often.
 struct Prometheus {
@@ -36,7 +36,7 @@ impl Prometheus {
             &directory.path().join("log"),
         );
         let prometheus = Self { address, _process: process, _directory: directory };
-        until("Prometheus is ready", PATIENCE, || {
+        until("Prometheus is ready", TIMEOUT, || {
             std::net::TcpStream::connect(&prometheus.address).is_ok()
                 && exchange(&prometheus.address, b"GET /-/ready HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                     .status
@@ -99,7 +99,7 @@ fn every_panel_of_the_dashboard_shows_something_of_a_node_at_work() {
     assert!(queries.len() > 20, "{queries:?}");
     for (title, query) in queries {
         let mut found = Ok(0);
-        until(&format!("panel `{title}` shows something: {query}"), PATIENCE, || {
+        until(&format!("panel `{title}` shows something: {query}"), TIMEOUT, || {
             // The dashboard shows refusals too.
             assert_eq!(node.get("/nothing").status, 404);
             found = prometheus.series(&query);

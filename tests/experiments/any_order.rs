@@ -47,7 +47,7 @@ enum Event {
         rows: usize,
     },
     /// A node applies the state of Redis.
-    Learn(usize),
+    ApplyRemote(usize),
     /// The node crashes: only the files' present state is left.
     Crash(usize),
     Restart(usize),
@@ -90,7 +90,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
             .prop_map(|(node, site, day, page, hits)| Event::Hits { node, site, day, page, hits }),
         2 => node().prop_map(Event::Fold),
         6 => (node(), what, 1_usize..40).prop_map(|(node, what, rows)| Event::Publish { node, what, rows }),
-        2 => node().prop_map(Event::Learn),
+        2 => node().prop_map(Event::ApplyRemote),
         3 => node().prop_map(Event::Crash),
         1 => node().prop_map(Event::Restart),
         1 => node().prop_map(Event::Copy),
@@ -107,7 +107,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(event, 1..30)
 }
 
-/// The model: the counts that every place must show.
+/// The model: counts that every place must show.
 #[derive(Default)]
 struct Model {
     hits: Counted,
@@ -249,7 +249,7 @@ impl World {
         }
     }
 
-    async fn learn(&self, node: &Node) {
+    async fn apply_remote(&self, node: &Node) {
         for site in &node.sites {
             let answer = self.ask(&[b"HGETALL", self.keys.hits(&site.site.id).as_bytes()]).await;
             let fields: Vec<(String, String)> = redis::from_redis_value(answer).unwrap();
@@ -293,7 +293,7 @@ impl World {
                         self.publish(node, site, &all).await;
                     }
                 }
-                Event::Learn(node) => self.learn(&nodes[place(node)]).await,
+                Event::ApplyRemote(node) => self.apply_remote(&nodes[place(node)]).await,
                 Event::Crash(node) => {
                     let node = place(node);
                     let imports = std::mem::take(&mut nodes[node].imports);
@@ -376,7 +376,7 @@ impl World {
         let expected = model.sum();
         assert_eq!(self.counted().await, expected, "Redis, after {events:#?}");
         for node in nodes {
-            self.learn(node).await;
+            self.apply_remote(node).await;
             let own = |counted: Counted| crate::book::without_pages(counted);
             assert_eq!(own(node.counted().await), own(expected.clone()), "a node, after {events:#?}");
             for (at, site) in node.sites.iter().enumerate() {
@@ -467,9 +467,9 @@ fn a_copy_and_its_original_go_on_counting_the_same_page() {
 
 /// A restored backup knows less of its last run than Redis; applying the rest is no damage.
 #[test]
-fn a_restored_backup_learns_the_rest_of_its_own_last_run() {
+fn a_restored_backup_applies_the_rest_of_its_own_last_run() {
     let publish = Event::Publish { node: 0, what: What::FileForwards, rows: 40 };
-    play(&[hits(0, 3), Event::Backup(0), hits(0, 2), publish, Event::Restore, Event::Learn(2), hits(2, 1)]);
+    play(&[hits(0, 3), Event::Backup(0), hits(0, 2), publish, Event::Restore, Event::ApplyRemote(2), hits(2, 1)]);
 }
 
 /// With totals and contributions in different keys, the loss of one separated them for ever.
@@ -493,8 +493,8 @@ fn a_rolled_back_redis_has_rows_of_an_import_that_were_taken_back() {
         import(true, vec![(1, None, 5)]),
         publish(),
         Event::RollBack,
-        Event::Learn(0),
-        Event::Learn(1),
+        Event::ApplyRemote(0),
+        Event::ApplyRemote(1),
     ]);
 }
 

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use tempfile::TempDir;
 
 use crate::book::Book;
-use crate::host::{Host, PATIENCE, SITE_IDS};
+use crate::host::{Host, SITE_IDS, TIMEOUT};
 use crate::length::{dice, either};
 use crate::load::{Load, Plan};
 use crate::node::until;
@@ -41,7 +41,7 @@ fn after_a_failed_write_or_sync_no_hit_is_acknowledged_and_all_acknowledged_ones
         let book: Arc<Book> = Arc::default();
         host.start_as(traced(&[&format!("{kind}:when={first}+")]));
         let load = Load::start(&book, &[host.door()], &Plan::default(), &mut dice);
-        until("hits are refused", PATIENCE, || has_failed(&host, &book));
+        until("hits are refused", TIMEOUT, || has_failed(&host, &book));
         load.stop();
         let acknowledged = book.results().acknowledged;
         go_on_loading(&book, &host, &mut dice, Duration::from_millis(300));
@@ -68,7 +68,7 @@ fn after_a_single_failed_sync_nothing_is_trusted_though_the_next_sync_would_succ
     let book: Arc<Book> = Arc::default();
     host.start_as(traced(&["fsync,fdatasync:error=EIO:when=25"]));
     let load = Load::start(&book, &[host.door()], &Plan::default(), &mut dice);
-    until("hits are refused", PATIENCE, || has_failed(&host, &book));
+    until("hits are refused", TIMEOUT, || has_failed(&host, &book));
     load.stop();
     let acknowledged = book.results().acknowledged;
     go_on_loading(&book, &host, &mut dice, Duration::from_secs(1));
@@ -88,7 +88,7 @@ fn a_disk_that_stalls_for_two_seconds_delays_hits_and_loses_none() {
     let begun = Instant::now();
     let load = Load::start(&book, &[host.door()], &Plan::default(), &mut dice);
     let mut longest = (Duration::ZERO, 0, Instant::now());
-    until("it has stalled and goes on", PATIENCE, || {
+    until("it has stalled and goes on", TIMEOUT, || {
         let acknowledged = book.results().acknowledged;
         if acknowledged != longest.1 {
             longest = (longest.0.max(longest.2.elapsed()), acknowledged, Instant::now());
@@ -150,15 +150,15 @@ fn a_full_disk_refuses_hits_and_goes_on_after_space_is_freed() {
         let acknowledged = book.results().acknowledged;
         let refused = book.results().refused;
         let load = Load::start(&book, &doors, &Plan { pages: 20_000, ..Plan::default() }, &mut dice);
-        until("hits are refused", PATIENCE, || book.results().refused > refused);
-        until("it is not ready", PATIENCE, || host.node().admin_get("/readyz").status == 503);
+        until("hits are refused", TIMEOUT, || book.results().refused > refused);
+        until("it is not ready", TIMEOUT, || host.node().admin_get("/readyz").status == 503);
         load.stop();
         assert!(book.results().acknowledged > acknowledged);
         let log = host.node().log();
         assert!(log.contains("full"), "{log}");
         std::fs::remove_file(&filler).unwrap();
         let process = host.node().id();
-        until("it goes on by itself", PATIENCE, || host.node().admin_get("/readyz").status == 200);
+        until("it goes on by itself", TIMEOUT, || host.node().admin_get("/readyz").status == 200);
         assert!(host.node().log().contains("can be written again"));
         let acknowledged = book.results().acknowledged;
         go_on_loading(&book, &host, &mut dice, Duration::from_millis(200));

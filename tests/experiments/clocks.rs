@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use thongke::counter::Day;
 
 use crate::book::{Book, Counted};
-use crate::host::{Host, PATIENCE, SITE_IDS, SITES, until_right};
+use crate::host::{Host, SITE_IDS, SITES, TIMEOUT, until_right};
 use crate::length::dice;
 use crate::load::{Load, Plan};
 use crate::node::{PROGRAM, until};
@@ -67,10 +67,10 @@ impl Clocked {
     }
 
     /// Waits until the node uses the time that its clock was set to.
-    fn is_told(&self) -> bool {
+    fn shows_its_time(&self) -> bool {
         let figures = self.host.node().get("/v1/sites/a/figures").json();
-        let told: DateTime<chrono::FixedOffset> = figures["as_of"].as_str().unwrap().parse().unwrap();
-        (told.to_utc() - (Utc::now() + self.ahead)).num_seconds().abs() < 60
+        let shown: DateTime<chrono::FixedOffset> = figures["as_of"].as_str().unwrap().parse().unwrap();
+        (shown.to_utc() - (Utc::now() + self.ahead)).num_seconds().abs() < 60
     }
 
     fn load(&self, dice: &mut StdRng) -> Load {
@@ -131,11 +131,11 @@ fn hits_of_before_midnight_that_are_published_after_it_belong_to_their_day() {
     let counts = |day: Day, counted: &Counted| {
         counted.keys().any(|counter| counter.site == SITES[0].0 && counter.period == day.to_string())
     };
-    until("hits of the day before", PATIENCE, || counts(today.previous(), &clocked.host.export()));
-    until("hits of the next day", PATIENCE, || counts(today, &clocked.host.export()));
+    until("hits of the day before", TIMEOUT, || counts(today.previous(), &clocked.host.export()));
+    until("hits of the next day", TIMEOUT, || counts(today, &clocked.host.export()));
     load.stop();
     redis.start_again();
-    until_right("Redis", PATIENCE, || clocked.book.faults(&SITE_IDS, &redis.counted()));
+    until_right("Redis", TIMEOUT, || clocked.book.faults(&SITE_IDS, &redis.counted()));
     assert!(counts(today.previous(), &redis.counted()));
     clocked.holds("published after midnight");
     clocked.book.holds_in("Redis after a stop", &SITE_IDS, &redis.counted());
@@ -159,7 +159,7 @@ fn a_clock_that_jumps_back_or_ahead_takes_hits_where_it_stands_and_loses_none() 
         // The program rereads the setting by then. The test asks for the time before hits arrive: a thread
         // that asks during the rereading may get the old one.
         std::thread::sleep(2 * clocked.reread_after);
-        until("the node goes by its new clock", PATIENCE, || clocked.is_told());
+        until("the node goes by its new clock", TIMEOUT, || clocked.shows_its_time());
         let load = clocked.load(&mut dice);
         std::thread::sleep(Duration::from_millis(400));
         load.stop();

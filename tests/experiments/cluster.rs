@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt as _;
 
 use crate::book::{Book, Counted};
-use crate::host::{Host, PATIENCE, SITE_IDS, until_right};
+use crate::host::{Host, SITE_IDS, TIMEOUT, until_right};
 use crate::length::{dice, seconds};
 use crate::load::{Load, Plan};
 use crate::node::until;
@@ -40,8 +40,8 @@ impl Cluster {
             let info: String = server.ask(&["INFO", "replication"]);
             info.contains("role:slave") && info.contains("master_link_status:up")
         };
-        until("the replicas follow", PATIENCE, || cluster.servers.iter().filter(|server| follows(server)).count() == 3);
-        until("the cluster is whole", PATIENCE, || {
+        until("the replicas follow", TIMEOUT, || cluster.servers.iter().filter(|server| follows(server)).count() == 3);
+        until("the cluster is complete", TIMEOUT, || {
             cluster.servers.iter().all(|server| {
                 let info: String = server.ask(&["CLUSTER", "INFO"]);
                 info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:6")
@@ -105,7 +105,7 @@ fn a_cluster_whose_primaries_are_killed_and_whose_slots_are_away_for_a_time_ends
     cluster.servers[killed].kill();
     let begun = Instant::now();
     let others = || cluster.owner(slot).is_some_and(|owner| owner.port != cluster.servers[killed].port);
-    until("a replica has taken over", PATIENCE, others);
+    until("a replica has taken over", TIMEOUT, others);
     println!("failover after {:?}", begun.elapsed());
     std::thread::sleep(seconds(1, 10));
     // Its successor too: the slot is away until one of them is back.
@@ -117,7 +117,7 @@ fn a_cluster_whose_primaries_are_killed_and_whose_slots_are_away_for_a_time_ends
     cluster.servers[killed].start_again();
     std::thread::sleep(Duration::from_millis(dice.random_range(0..500)));
     load.stop();
-    let took = until_right("the cluster", PATIENCE * 2, || match cluster.counted() {
+    let took = until_right("the cluster", TIMEOUT * 2, || match cluster.counted() {
         Some(counted) => book.faults(&SITE_IDS, &counted),
         None => vec!["a shard is away".to_owned()],
     });
@@ -170,7 +170,7 @@ fn slots_that_move_all_the_time_while_pages_are_created_lose_and_repeat_nothing(
         }
     }
     load.stop();
-    let took = until_right("the cluster", PATIENCE * 2, || match cluster.counted() {
+    let took = until_right("the cluster", TIMEOUT * 2, || match cluster.counted() {
         Some(counted) => book.faults(&SITE_IDS, &counted),
         None => vec!["a shard is away".to_owned()],
     });

@@ -6,7 +6,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::book::Book;
-use crate::host::{Host, PATIENCE, SITE_IDS};
+use crate::host::{Host, SITE_IDS, TIMEOUT};
 use crate::length::{dice, either};
 use crate::load::{Load, Plan, exchange};
 use crate::node::until;
@@ -24,14 +24,14 @@ fn die_at(point: &str, host: &mut Host, book: &Arc<Book>, dice: &mut StdRng) -> 
         let load = Load::start(book, &[host.door()], &plan, dice);
         // A number of hits instead of a duration: a slow machine gets as far.
         let until_stop = book.results().acknowledged + dice.random_range(20..400);
-        until("it has died or taken some hits", PATIENCE, || {
+        until("it has died or taken some hits", TIMEOUT, || {
             fold(&host.node().admin);
             host.node_mut().ended().is_some() || book.results().acknowledged >= until_stop
         });
         if host.node_mut().ended().is_none() {
             host.node().signal("TERM");
         }
-        until("it has died or stopped", PATIENCE, || host.node_mut().ended().is_some());
+        until("it has died or stopped", TIMEOUT, || host.node_mut().ended().is_some());
         load.stop();
         died = !host.node_mut().ended().unwrap().success();
         host.kill();

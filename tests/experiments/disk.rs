@@ -55,7 +55,7 @@ impl Disk {
     pub fn play(&mut self, line: &str, folder: &Path) -> Option<Event> {
         let (thread, line) = line.split_once(' ')?;
         let line = line.trim_start();
-        // An interrupted call takes effect at its begin, except for a sync, which holds only once it has
+        // An interrupted call took effect at its begin, except for a sync, which holds only once it has
         // returned.
         if line.starts_with("<... ") {
             return self.syncing.remove(thread).and_then(|path| self.sync(&path));

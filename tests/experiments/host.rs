@@ -19,7 +19,7 @@ pub const SITES: [(&str, Tz); 2] = [("a", Tz::Asia__Ho_Chi_Minh), ("b", Tz::Euro
 pub const SITE_IDS: [&str; 2] = [SITES[0].0, SITES[1].0];
 
 /// Generous: for a slow machine that runs other things.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A node's data directory and configuration, and the node while it is up.
 pub struct Host {

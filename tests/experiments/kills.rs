@@ -5,12 +5,12 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::book::Book;
-use crate::host::{Host, PATIENCE, SITE_IDS, until_right};
+use crate::host::{Host, SITE_IDS, TIMEOUT, until_right};
 use crate::length::{dice, seconds};
 use crate::load::{Load, Plan, exchange, request};
 use crate::redis_server::RedisServer;
 
-/// Kills the given processes at random times until the time is over.
+/// Kills the node, and Redis if there is one, at random intervals until the time is over.
 fn kill_in_turns(node: &mut Host, mut redis: Option<&mut RedisServer>, lasting: Duration, dice: &mut StdRng) -> i64 {
     let mut around =
         |milliseconds: u64| Duration::from_millis(dice.random_range(milliseconds / 2..milliseconds * 3 / 2));
@@ -78,7 +78,7 @@ fn a_node_and_a_redis_that_are_killed_again_and_again_count_each_hit_once() {
     let kills = kill_in_turns(&mut node, Some(&mut redis), seconds(10, 60), &mut dice);
     load.stop();
     book.holds_in("the running node", &SITE_IDS, &node.export());
-    let took = until_right("Redis", PATIENCE, || book.faults(&SITE_IDS, &redis.counted()));
+    let took = until_right("Redis", TIMEOUT, || book.faults(&SITE_IDS, &redis.counted()));
     println!("Redis is right {took:?} after the last hit");
     node.stop();
     book.holds_in("Redis after a stop", &SITE_IDS, &redis.counted());

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt as _;
 
 use crate::book::{Book, sum, without_pages};
-use crate::host::{Host, PATIENCE, SITE_IDS, until_right};
+use crate::host::{Host, SITE_IDS, TIMEOUT, until_right};
 use crate::length::{dice, either, seconds};
 use crate::load::{Door, Load, Plan};
 use crate::redis_server::RedisServer;
@@ -56,7 +56,7 @@ fn three_nodes_killed_paused_and_stopped_at_random_count_each_hit_once() {
     let results = book.results();
     println!("{results:?}");
     assert!(results.acknowledged > 100, "{results:?}");
-    until_right("Redis", PATIENCE, || book.faults(&SITE_IDS, &redis.counted()));
+    until_right("Redis", TIMEOUT, || book.faults(&SITE_IDS, &redis.counted()));
     hosts.iter_mut().for_each(Host::stop);
     book.holds_in("Redis after all have stopped", &SITE_IDS, &redis.counted());
     // Page figures are each node's own; site figures may include the others' published counts.
@@ -92,10 +92,10 @@ fn a_copied_directory_and_a_restored_backup_beside_the_original_lose_and_repeat_
     load(&book, &[&original, &copy, &backup], seconds(2, 20));
     copy.kill();
     copy.start();
-    until_right("Redis", PATIENCE, || book.faults(&SITE_IDS, &redis.counted()));
+    until_right("Redis", TIMEOUT, || book.faults(&SITE_IDS, &redis.counted()));
     redis.ask::<()>(&["FLUSHALL"]);
     load(&book, &[&original, &copy, &backup], Duration::from_secs(1));
-    until_right("Redis after FLUSHALL", PATIENCE, || book.faults(&SITE_IDS, &redis.counted()));
+    until_right("Redis after FLUSHALL", TIMEOUT, || book.faults(&SITE_IDS, &redis.counted()));
     for host in [&mut original, &mut copy, &mut backup] {
         host.stop();
     }
@@ -116,10 +116,10 @@ fn a_retired_nodes_site_figures_survive_an_empty_redis() {
     // A node has the other's figures once its own export shows them.
     let own =
         |host: &Host| book.faults(&SITE_IDS, &host.export()).into_iter().filter(|fault| fault.contains("(itself)"));
-    until_right("what the other node learned", PATIENCE, || own(&stays).collect());
+    until_right("the other node's remote counts", TIMEOUT, || own(&stays).collect());
     redis.ask::<()>(&["FLUSHALL"]);
     let of_sites = |faults: Vec<String>| faults.into_iter().filter(|fault| fault.contains("(itself)")).collect();
-    until_right("an emptied Redis", PATIENCE, || of_sites(book.faults(&SITE_IDS, &redis.counted())));
+    until_right("an emptied Redis", TIMEOUT, || of_sites(book.faults(&SITE_IDS, &redis.counted())));
     stays.stop();
 }
 
@@ -141,7 +141,7 @@ fn many_restarts_cost_little_and_lose_nothing() {
         if run % 2 == 0 { host.kill() } else { host.stop() }
     }
     host.start();
-    until_right("Redis", PATIENCE, || book.faults(&SITE_IDS, &redis.counted()));
+    until_right("Redis", TIMEOUT, || book.faults(&SITE_IDS, &redis.counted()));
     let file = std::fs::metadata(host.data().join("thongke.db")).unwrap().len();
     let keys: Vec<String> = redis.ask(&["KEYS", "thongke:*"]);
     let memory_of = |key: &String| redis.ask::<Option<u64>>(&["MEMORY", "USAGE", key, "SAMPLES", "0"]).unwrap_or(0);

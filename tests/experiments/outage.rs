@@ -4,7 +4,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::book::Book;
-use crate::host::{Host, PATIENCE, SITE_IDS, until_right};
+use crate::host::{Host, SITE_IDS, TIMEOUT, until_right};
 use crate::length::{dice, either, seconds};
 use crate::load::{Load, Plan};
 use crate::node::until;
@@ -27,7 +27,7 @@ fn while_redis_is_away_hits_go_on_figures_are_marked_memory_is_flat_and_all_is_p
     let load = Load::start(&book, &[host.door()], &Plan { pause: Duration::ZERO, ..Plan::default() }, &mut dice);
     std::thread::sleep(Duration::from_secs(1));
     redis.kill();
-    until("figures are marked", PATIENCE, || host.node().get("/v1/sites/a/figures").json()["stale"] == true);
+    until("figures are marked", TIMEOUT, || host.node().get("/v1/sites/a/figures").json()["stale"] == true);
     std::thread::sleep(seconds(2, 10));
     let (before, memory_before) = (book.results().acknowledged, memory(&host));
     std::thread::sleep(seconds(3, 50));
@@ -42,10 +42,10 @@ fn while_redis_is_away_hits_go_on_figures_are_marked_memory_is_flat_and_all_is_p
     assert!(figures["as_of"].as_str().is_some_and(|time| time.contains('T')), "{figures}");
     redis.start_again();
     load.stop();
-    let took = until_right("Redis", PATIENCE, || book.faults(&SITE_IDS, &redis.counted()));
+    let took = until_right("Redis", TIMEOUT, || book.faults(&SITE_IDS, &redis.counted()));
     println!("Redis is right {took:?} after it has come back");
-    until("no longer marked", PATIENCE, || host.node().get("/v1/sites/a/figures").json()["stale"].is_null());
-    until("nothing waits", PATIENCE, || host.metric("thongke_redis_unpublished_hits") < 0.5);
+    until("no longer marked", TIMEOUT, || host.node().get("/v1/sites/a/figures").json()["stale"].is_null());
+    until("nothing waits", TIMEOUT, || host.metric("thongke_redis_unpublished_hits") < 0.5);
     let results = book.results();
     assert_eq!(results.doubtful(), 0, "{results:?}");
     host.stop();
@@ -62,7 +62,7 @@ fn any_key_that_is_deleted_expires_or_is_evicted_and_any_flush_is_healed() {
         host.counted_before(TimeDelta::days(*days), 3, &book);
     }
     host.start();
-    let right = |what: &str| until_right(what, PATIENCE, || book.faults(&SITE_IDS, &redis.counted()));
+    let right = |what: &str| until_right(what, TIMEOUT, || book.faults(&SITE_IDS, &redis.counted()));
     let load = || {
         Load::during(&book, &[host.door()], &Plan::default(), &mut dice("lost keys"), || {
             std::thread::sleep(Duration::from_millis(500))
@@ -85,7 +85,7 @@ fn any_key_that_is_deleted_expires_or_is_evicted_and_any_flush_is_healed() {
     // Until Redis has evicted one, of its own choice.
     redis.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
     redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
-    until("a key is evicted", PATIENCE, || {
+    until("a key is evicted", TIMEOUT, || {
         let info = redis.ask::<String>(&["INFO", "stats"]);
         info.lines().any(|line| line.starts_with("evicted_keys:") && line != "evicted_keys:0")
     });
@@ -100,7 +100,7 @@ fn any_key_that_is_deleted_expires_or_is_evicted_and_any_flush_is_healed() {
     redis.kill();
     redis.start_again();
     println!("an empty Redis in its place: healed after {:?}", {
-        until_right("the empty Redis", PATIENCE, || book.faults(&SITE_IDS, &redis.counted()))
+        until_right("the empty Redis", TIMEOUT, || book.faults(&SITE_IDS, &redis.counted()))
     });
     host.stop();
 }

@@ -6,7 +6,7 @@ use rand::seq::IndexedRandom as _;
 
 use crate::book::Counter;
 use crate::disk::{Disk, Event};
-use crate::host::{Host, PATIENCE};
+use crate::host::{Host, TIMEOUT};
 use crate::length::{dice, either};
 use crate::load::{exchange, request};
 use crate::node::until;
@@ -49,7 +49,7 @@ fn after_a_power_cut_at_any_sync_each_answered_hit_is_there_once() {
     let folder = std::fs::canonicalize(host.data()).unwrap();
     host.stop();
     let read = || std::fs::read_to_string(&trace).unwrap();
-    until("the tracer has ended too", PATIENCE, || read().ends_with("+++ exited with 0 +++\n"));
+    until("the tracer has ended too", TIMEOUT, || read().ends_with("+++ exited with 0 +++\n"));
     let lines: Vec<String> = read().lines().map(str::to_owned).collect();
     let is_sync = |line: &String| line.contains(" fsync(") || line.contains(" fdatasync(");
     let syncs: Vec<usize> = (0..lines.len()).filter(|at| is_sync(&lines[*at])).collect();

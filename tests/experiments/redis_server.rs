@@ -5,7 +5,7 @@ use redis::Connection;
 use tempfile::TempDir;
 
 use crate::book::{Counted, Counter};
-use crate::host::{PATIENCE, SITE_IDS};
+use crate::host::{SITE_IDS, TIMEOUT};
 use crate::node::until;
 use crate::port::free_port;
 
@@ -42,7 +42,7 @@ impl RedisServer {
             .spawn()
             .unwrap();
         self.child = Some(child);
-        until("redis answers", PATIENCE, || {
+        until("redis answers", TIMEOUT, || {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "redis-server: {}", std::fs::read_to_string(&log).unwrap());
             self.connect().is_ok_and(|mut connection| redis::cmd("PING").exec(&mut connection).is_ok())
@@ -82,7 +82,7 @@ impl RedisServer {
         self.counted_of(&SITE_IDS)
     }
 
-    /// A Redis in which another site's keys may be damaged.
+    /// Counters of these sites, where another site's keys may be damaged.
     pub fn counted_of(&self, sites: &[&str]) -> Counted {
         counted(sites, &mut self.connect().unwrap()).unwrap()
     }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::host::{Host, PATIENCE, SITE_IDS, until_right};
+use crate::host::{Host, SITE_IDS, TIMEOUT, until_right};
 use crate::length::{dice, seconds};
 use crate::load::{Load, Plan};
 use crate::proxy::{Proxy, Weather};
@@ -38,7 +38,7 @@ fn cut_delayed_and_swallowed_replies_and_scripts_that_run_late_change_no_count()
     }
     load.stop();
     proxy.set(Weather::default());
-    let took = until_right("Redis", PATIENCE, || book.faults(&SITE_IDS, &redis.counted()));
+    let took = until_right("Redis", TIMEOUT, || book.faults(&SITE_IDS, &redis.counted()));
     println!("Redis is right {took:?} after the last hit and the last fault; {:?}", book.results());
     let results = book.results();
     assert!(results.acknowledged > 100 && results.doubtful() == 0, "Redis is not in a hit's way: {results:?}");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::book::Book;
-use crate::host::{Host, PATIENCE, SITE_IDS, until_right};
+use crate::host::{Host, SITE_IDS, TIMEOUT, until_right};
 use crate::length::{dice, seconds};
 use crate::load::{Load, Plan};
 use crate::node::until;
@@ -54,7 +54,7 @@ fn a_promoted_replica_that_is_behind_is_brought_up_to_date() {
     let mut primary = RedisServer::start();
     let replica = RedisServer::start();
     replica.ask::<()>(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
-    until("the replica follows", PATIENCE, || {
+    until("the replica follows", TIMEOUT, || {
         replica.ask::<String>(&["INFO", "replication"]).contains("master_link_status:up")
     });
     let sentinel = Sentinel::watching(primary.port);
@@ -63,7 +63,7 @@ fn a_promoted_replica_that_is_behind_is_brought_up_to_date() {
             .ask(&["REPLICAS", "counts"])
             .is_ok_and(|answer| format!("{answer:?}").contains(&replica.port.to_string()))
     };
-    until("Sentinel knows the replica", PATIENCE, knows_the_replica);
+    until("Sentinel knows the replica", TIMEOUT, knows_the_replica);
     let mut host = Host::new(Some(&format!("redis+sentinel://127.0.0.1:{}/counts", sentinel.port)));
     host.start();
     let book: Arc<Book> = Arc::default();
@@ -78,14 +78,14 @@ fn a_promoted_replica_that_is_behind_is_brought_up_to_date() {
     assert!(followed < confirmed, "the replica has {followed:?} of {confirmed:?}");
     primary.kill();
     let begun = Instant::now();
-    until("the replica is promoted", PATIENCE, || {
+    until("the replica is promoted", TIMEOUT, || {
         replica.ask::<String>(&["INFO", "replication"]).contains("role:master")
     });
     let promoted = Instant::now();
     println!("promoted after {:?}", begun.elapsed());
     std::thread::sleep(Duration::from_millis(500));
     load.stop();
-    until_right("the promoted Redis", PATIENCE, || book.faults(&SITE_IDS, &replica.counted()));
+    until_right("the promoted Redis", TIMEOUT, || book.faults(&SITE_IDS, &replica.counted()));
     println!("right {:?} after promotion; {:?}", promoted.elapsed(), book.results());
     assert!(host.metric("thongke_redis_regressions_total") > 0.5, "it was noticed");
     assert_eq!(book.results().doubtful(), 0);

@@ -127,7 +127,7 @@ fn a_body_can_set_neither_its_client_nor_its_time() {
 }
 
 #[test]
-fn what_an_error_repeats_of_a_strangers_text_is_short_and_no_page() {
+fn an_error_quotes_a_strangers_text_briefly_and_never_as_a_page() {
     let directory = TempDir::new().unwrap();
     let node = node_of(directory.path(), "", &[]);
     let long = "a".repeat(2_000);
@@ -178,7 +178,7 @@ fn a_callback_is_no_parameter() {
 /// Everything a stranger can invent, and its traces: twenty thousand each, or a million with `tests/run
 /// --long`.
 #[test]
-fn what_is_invented_leaves_nothing_to_grow_and_real_pages_go_on_counting() {
+fn invented_names_grow_nothing_and_real_pages_go_on_counting() {
     const PAGES_MAX: usize = 500;
     let is_long = std::env::var("EXPERIMENT_LONG").is_ok_and(|value| !matches!(value.as_str(), "" | "0"));
     let invented = if is_long { 1_000_000 } else { 20_000 };

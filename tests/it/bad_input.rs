@@ -112,7 +112,7 @@ fn an_unknown_site_is_refused_and_a_misspelt_one_is_suggested() {
 }
 
 #[test]
-fn wrong_methods_are_told_the_right_ones() {
+fn wrong_methods_get_the_allowed_ones() {
     let (_directory, node) = node();
     for (path, allow) in [
         ("/v1/hit", "POST, OPTIONS"),
@@ -207,7 +207,7 @@ fn a_later_request_on_a_connection_is_refused_like_a_first_one() {
 }
 
 #[test]
-fn a_client_that_is_too_slow_is_told_so() {
+fn a_client_that_is_too_slow_gets_a_reply() {
     let (_directory, node) = node();
     for beginning in [
         "GET /thongke.js HTTP/1.1\r\nHost: loc",

@@ -160,7 +160,7 @@ fn a_page_that_comes_back_from_the_back_forward_cache_counts_again() {
         assert_eq!(box_of(browser, &format!("{portal}/a")).await[1], "Hôm nay : 1");
         browser.goto(&format!("{portal}/b")).await.unwrap();
         browser.back().await.unwrap();
-        assert_eq!(truth(browser, "window.kept").await, true, "the page was loaded anew");
+        assert_eq!(truth(browser, "window.kept").await, true, "the page was loaded again");
         until("the second view is counted", LIMIT, || node.total("demo") == 2);
         let shown = async || browser.find(Locator::Css("[data-thongke]")).await.unwrap().text().await.unwrap();
         while !shown().await.contains("Hôm nay : 2") {

@@ -137,7 +137,7 @@ fn check_warns_of_a_data_directory_in_memory() {
 }
 
 #[test]
-fn check_warns_of_a_proxy_that_is_not_believed() {
+fn check_warns_of_a_proxy_that_is_not_trusted() {
     let loopback = "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n";
     let everywhere = "listen = \"0.0.0.0:0\"\nadmin_listen = \"127.0.0.1:0\"\n";
     let site = "[sites.a]\norigins = [\"https://a.vn\"]\n";
@@ -165,8 +165,8 @@ fn check_warns_of_a_clock_that_nobody_sets() {
     // The system's message can't be triggered otherwise; a stand-in prints it.
     let directory = TempDir::new().unwrap();
     let tool = directory.path().join("timedatectl");
-    for (told, said) in [("no", "warning: the clock is not synchronised"), ("yes", "ok: the clock is synchronised")] {
-        std::fs::write(&tool, format!("#!/bin/sh\necho {told}\n")).unwrap();
+    for (reply, said) in [("no", "warning: the clock is not synchronised"), ("yes", "ok: the clock is synchronised")] {
+        std::fs::write(&tool, format!("#!/bin/sh\necho {reply}\n")).unwrap();
         std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
         let mut check = Command::new(PROGRAM);
         check.args(["check", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]);
@@ -362,7 +362,7 @@ fn check_looks_at_every_primary_of_a_cluster() {
     first.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
     second.cli(&["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
     first.cli(&["CLUSTER", "MEET", "127.0.0.1", &second.port.to_string()]);
-    until("the cluster is whole", LONG, || {
+    until("the cluster is complete", LONG, || {
         nodes.iter().all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
     });
     check(&["--redis", &url]).expect(0, &["ok: Redis at redis+cluster://", "can be counted into"]);

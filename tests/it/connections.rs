@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::node::{Node, exchange, until};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn node_of(directory: &Path, limits: &str) -> Node {
     let file = directory.join("thongke.toml");
@@ -23,7 +23,7 @@ fn node_of(directory: &Path, limits: &str) -> Node {
 
 fn connect(node: &Node) -> TcpStream {
     let stream = TcpStream::connect(&node.public).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream
 }
 
@@ -52,7 +52,7 @@ fn a_client_with_too_many_connections_is_refused_another_until_it_closes_one() {
     assert!(said.starts_with("HTTP/1.1 503") && said.contains("application/problem+json"), "{said}");
     assert!(said.contains("too many connections"), "{said}");
     open.truncate(7);
-    until("there is room again", PATIENCE, || {
+    until("a connection is free again", TIMEOUT, || {
         let answer = std::panic::catch_unwind(|| node.hit("/a"));
         answer.is_ok_and(|answer| answer.status == 200)
     });
@@ -109,7 +109,7 @@ fn each_phase_has_its_time() {
         let started = Instant::now();
         let mut sent = stream.write_all(drip.as_bytes());
         while sent.is_ok() {
-            assert!(started.elapsed() < PATIENCE, "{drip:?} goes on for ever");
+            assert!(started.elapsed() < TIMEOUT, "{drip:?} goes on for ever");
             std::thread::sleep(Duration::from_millis(100));
             sent = stream.write_all(b"a");
         }
@@ -133,7 +133,7 @@ fn a_client_that_takes_its_answers_too_slowly_is_cut_off() {
             Err(error) if !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
                 break;
             }
-            _ => assert!(started.elapsed() < PATIENCE, "it goes on for ever"),
+            _ => assert!(started.elapsed() < TIMEOUT, "it goes on for ever"),
         }
         let _ = stream.read(&mut byte);
     }

@@ -210,7 +210,7 @@ fn two_nodes_with_one_redis_show_every_figure() {
             found.and_then(|(_, title, hits)| title.map(|title| (title, hits)))
         })
     };
-    until("titles and views come back", LONG * 2, || {
+    until("titles and views are published again", LONG * 2, || {
         titles().iter().all(|found| found.as_ref().is_some_and(|(title, hits)| title == "Mới" && *hits == 3))
     });
     // Without Redis each node shows its own counts, and marks them stale.
@@ -282,7 +282,7 @@ fn pages_read_as_often_stand_by_address_with_and_without_redis_wherever_the_list
 }
 
 #[test]
-fn questions_that_make_no_sense_are_refused_with_what_would() {
+fn queries_that_make_no_sense_are_refused_with_a_hint() {
     let directory = TempDir::new().unwrap();
     let node = start(directory.path(), SITE, &[]);
     let many = "url=http://localhost/a&".repeat(51);
@@ -354,16 +354,16 @@ fn questions_that_make_no_sense_are_refused_with_what_would() {
     }
     // A hit counts whatever its query; the answer names the query's error.
     let hit = r#"{"site":"demo","url":"http://localhost/a"}"#;
-    for (wish, field) in [
+    for (query, field) in [
         ("figures=tomorrow", "figures"),
         ("figures=online", "figures"),
         ("language=fr", "language"),
         ("label_style=x", "label_style"),
     ] {
-        let told = node.post(&format!("/v1/hit?{wish}"), hit);
-        assert_eq!((told.status, told.json()["field"].as_str()), (400, Some(field)), "{}", told.body);
-        assert_eq!(told.header("thongke-hit"), Some("counted"), "{}", told.head);
-        assert!(told.header("access-control-expose-headers").unwrap().contains("Thongke-Hit"), "{}", told.head);
+        let answer = node.post(&format!("/v1/hit?{query}"), hit);
+        assert_eq!((answer.status, answer.json()["field"].as_str()), (400, Some(field)), "{}", answer.body);
+        assert_eq!(answer.header("thongke-hit"), Some("counted"), "{}", answer.head);
+        assert!(answer.header("access-control-expose-headers").unwrap().contains("Thongke-Hit"), "{}", answer.head);
     }
     // A hit that is itself refused does not count, whatever its query.
     let nobody = node.post("/v1/hit?figures=tomorrow", r#"{"site":"nobody","url":"http://localhost/a"}"#);
@@ -399,9 +399,9 @@ fn each_page_of_a_list_is_answered_by_itself_and_may_be_named_by_its_path() {
     for page in ["/tin-t%E1%BB%A9c/b%C3%A0i?id=7&x=1", "/c%E9", "//a", "/100%25"] {
         assert_eq!(node.hit(page).status, 200);
     }
-    let asked = "url=/tin-t%E1%BB%A9c/b%C3%A0i/?id=7%26x=2&url=http://elsewhere.example/a&url=http://localhost:1/tin-tức/bài?id=7\
+    let addresses = "url=/tin-t%E1%BB%A9c/b%C3%A0i/?id=7%26x=2&url=http://elsewhere.example/a&url=http://localhost:1/tin-tức/bài?id=7\
         &url=//a&url=/c%E9&url=/c%25E9&url=/100%2525&url=http://%5B&url=/chua-ai-doc";
-    let answer = get(&node, &format!("pages/figures?{}", asked.replace("ức/bài", "%E1%BB%A9c/b%C3%A0i")));
+    let answer = get(&node, &format!("pages/figures?{}", addresses.replace("ức/bài", "%E1%BB%A9c/b%C3%A0i")));
     let found = |page: &Value| match page["problem"]["status"].as_u64() {
         Some(status) => (status.to_string(), page["problem"]["field"] == "url" && page.get("figures").is_none()),
         None => (page["page"].as_str().unwrap().to_owned(), page["figures"][0]["value"] == 1),
@@ -454,10 +454,10 @@ fn an_address_that_was_cut_is_no_link() {
         assert_eq!(node.hit(&page).status, 200);
     }
     let pages = get(&node, "pages?period=total")["pages"].clone();
-    let told: Vec<_> =
+    let shown: Vec<_> =
         pages.as_array().unwrap().iter().map(|page| (&page["page"] == "/whole", page.get("cut"))).collect();
-    assert_eq!(told.len(), 2);
-    for (is_whole, cut) in told {
+    assert_eq!(shown.len(), 2);
+    for (is_whole, cut) in shown {
         assert_eq!(cut, (!is_whole).then_some(&Value::Bool(true)));
     }
     node.stop();
@@ -534,11 +534,11 @@ fn a_page_that_another_node_has_counted_is_a_known_one() {
     }
     assert_eq!(two.hit("/known").status, 200);
     assert_eq!(exported(&two, "/known"), 1);
-    // Redis answers slowly that it doesn't know a page; until then the page is unknown.
+    // A page that Redis is slow to deny is unverifiable.
     let folded_before = folded(&two, "site");
     assert!((1..=10).contains(&folded_before), "{folded_before}");
     assert_eq!(exported(&two, "(other)"), i64::try_from(folded_before).unwrap());
-    // A few unknown pages count; without Redis no further one does.
+    // A few unverifiable pages count; without Redis no further one does.
     drop(redis);
     for page in 100..200 {
         assert_eq!(two.hit(&format!("/page-{page}")).status, 200);
@@ -577,7 +577,7 @@ fn a_restart_gives_no_client_its_whole_part_again() {
     let node = start(directory.path(), &site, &[]);
     assert_eq!(bring(&node, 0..100), 50);
     node.kill();
-    // These pages and `(other)` used up part of the day's cap: a twentieth of the rest.
+    // A client's part is a twentieth of the day's remaining cap, without these pages and `(other)`.
     let node = start(directory.path(), &site, &[]);
     assert_eq!(bring(&node, 100..200), (1_000 - 51) / 20);
     assert_eq!(bring(&node, 0..50), 50);

@@ -124,7 +124,7 @@ fn same_reply(node: &Node, request: &str) -> (Vec<String>, String) {
 }
 
 #[test]
-fn all_but_hits_is_answered_alike_whichever_way_it_is_asked_for() {
+fn all_but_hits_is_answered_alike_on_the_fast_path_and_by_hyper() {
     let (_directory, node) = node();
     node.hit("/a");
     let figures = "/v1/sites/demo/figures";
@@ -223,7 +223,7 @@ fn kinds() -> Vec<Case> {
 }
 
 #[test]
-fn a_hit_is_answered_alike_whichever_way_it_is_read() {
+fn a_hit_is_answered_alike_on_the_fast_path_and_by_hyper() {
     let (_directory, node) = node();
     let post = |query: &str, origin: &str, body: &str, more: &str| {
         let lines = format!("Host: a\r\n{origin}{more}Content-Length: {}\r\n", body.len());

@@ -49,9 +49,9 @@ fn figures_are_not_sent_again_while_they_are_the_same() {
     let tag = first.header("etag").unwrap().to_owned();
     assert!(tag.starts_with("W/\"") && tag.ends_with('"'), "{tag}");
     assert_eq!(first.header("cache-control"), Some("public, max-age=1"));
-    let asked_with = |tag: &str| ask(&node.public, "GET", FIGURES, &[&format!("If-None-Match: {tag}")], "");
+    let with_tag = |tag: &str| ask(&node.public, "GET", FIGURES, &[&format!("If-None-Match: {tag}")], "");
     for same in [tag.clone(), format!("\"other\", {tag}"), "*".to_owned()] {
-        let answer = asked_with(&same);
+        let answer = with_tag(&same);
         assert_eq!(
             (answer.status, answer.body.as_str(), answer.header("etag")),
             (304, "", Some(tag.as_str())),
@@ -64,9 +64,9 @@ fn figures_are_not_sent_again_while_they_are_the_same() {
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     let later = node.get(FIGURES);
     assert_ne!(later.json()["as_of"], first.json()["as_of"]);
-    assert_eq!(asked_with(&tag).status, 304);
+    assert_eq!(with_tag(&tag).status, 304);
     assert_eq!(node.hit_with(&[], HIT).status, 200);
-    let changed = asked_with(&tag);
+    let changed = with_tag(&tag);
     assert_eq!((changed.status, changed.figure("today")), (200, 1));
     assert_ne!(changed.header("etag"), Some(tag.as_str()));
     node.stop();

@@ -128,7 +128,7 @@ fn days_far_apart_in_one_commit_are_each_shown_whole() {
 }
 
 #[test]
-fn the_log_begins_anew_while_hits_arrive() {
+fn the_log_restarts_while_hits_arrive() {
     let directory = TempDir::new().unwrap();
     // SQLite's WAL file format: the header's third word counts the log's restarts.
     let begun = || std::fs::read(directory.path().join("thongke.db-wal")).unwrap()[12..16].to_owned();
@@ -171,7 +171,7 @@ fn a_hit_acknowledged_before_a_crash_is_counted_after_it_and_once() {
 }
 
 #[test]
-fn a_second_node_on_the_directory_is_refused_and_told_who_is_there() {
+fn a_second_node_on_the_directory_is_refused_and_the_holder_is_named() {
     let directory = TempDir::new().unwrap();
     let mut lock = DirectoryLock::take(directory.path()).unwrap();
     lock.sign("127.0.0.1:8081").unwrap();
@@ -329,11 +329,11 @@ fn a_log_that_was_removed_emptied_or_cut_off_is_no_older_state_and_is_refused() 
             }
             let said = try_open(left.path()).map(|_| ()).unwrap_err().to_string();
             assert!(said.contains("row 20 was written") && said.contains("restore a backup"), "{length:?}: {said}");
-            // A reader that needs the unfolded rest says so.
+            // An operator who accepts the loss deletes `thongke.reached`.
             std::fs::remove_file(left.path().join("thongke.reached")).unwrap();
             open(left.path()).close();
         }
-        // Imports are read the same way; they have no journal rows.
+        // Imports are protected too; they have no journal rows.
         ledger.import(A, "old".parse().unwrap(), vec![row("2024-06-16", 7)], Utc::now()).await.unwrap();
         let left = crash(directory.path());
         std::fs::copy(directory.path().join("thongke.reached"), left.path().join("thongke.reached")).unwrap();

@@ -99,7 +99,7 @@ fn an_untrusted_proxy_is_logged_once_at_the_first_hit_through_it() {
         assert!(!node.log().contains(WARNING), "{}", node.log());
         (0..5).for_each(|_| assert_eq!(way(&node, field), 200));
         assert!(node.admin_get("/metrics").body.contains(SEEN));
-        until("the log says so", Duration::from_secs(60), || node.log().contains(WARNING));
+        until("the log has the warning", Duration::from_secs(60), || node.log().contains(WARNING));
         let log = node.log();
         assert_eq!(log.matches(WARNING).count(), 1, "{log}");
         assert!(!log.contains("192.0.2."), "{log}");

@@ -57,7 +57,7 @@ impl Portal {
         self.node.get("/v1/sites/a/figures").figure("total")
     }
 
-    fn census(&self) -> String {
+    fn uncounted(&self) -> String {
         let data = self.directory.path().join("data");
         let mut command = Command::new(PROGRAM);
         let output = command.args(["bots", "a", "--data-dir"]).arg(data).arg("--config").arg(&self.config).output();
@@ -128,12 +128,12 @@ fn the_operator_sees_what_was_not_counted_by_day_and_kind_also_after_a_restart()
         portal.hit("/a", &[("User-Agent", CHROME)]);
     }
     portal.hit("/a", &[("User-Agent", "curl/8.5.0")]);
-    let kinds = |census: &str| -> Vec<String> {
-        let lines = census.lines().skip(1);
+    let kinds = |uncounted: &str| -> Vec<String> {
+        let lines = uncounted.lines().skip(1);
         lines.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")).collect()
     };
     let expected = ["search-engine 3", "repeat 2", "http-library 1"];
-    assert_eq!(kinds(&portal.census()), expected);
+    assert_eq!(kinds(&portal.uncounted()), expected);
     let json = portal.node.admin_get("/sites/a/bots").json();
     assert_eq!((&json[0]["kind"], &json[0]["hits"]), (&"search-engine".into(), &3.into()));
     assert_eq!(portal.node.admin_get("/sites/b/bots").status, 404);
@@ -141,9 +141,9 @@ fn the_operator_sees_what_was_not_counted_by_day_and_kind_also_after_a_restart()
     node.stop();
     let node = Portal::node(directory.path(), &config);
     portal = Portal { directory, config, node };
-    assert_eq!(kinds(&portal.census()), expected);
+    assert_eq!(kinds(&portal.uncounted()), expected);
     portal.hit("/a", &[("User-Agent", GOOGLEBOT)]);
-    assert_eq!(kinds(&portal.census()), ["search-engine 4", "repeat 2", "http-library 1"]);
+    assert_eq!(kinds(&portal.uncounted()), ["search-engine 4", "repeat 2", "http-library 1"]);
     let Portal { directory, config, node } = portal;
     node.stop();
     // The files of a stopped node.

@@ -9,7 +9,7 @@ use crate::node::{Node, ask, until};
 const SCRIPT: &str = concat!("/thongke-", env!("CARGO_PKG_VERSION"), ".js");
 
 #[test]
-fn a_browser_is_told_to_run_nothing_and_to_guess_nothing() {
+fn replies_forbid_a_browser_scripts_and_sniffing() {
     let directory = TempDir::new().unwrap();
     let node = Node::start(directory.path(), &[]);
     node.hit("/bai-1");

@@ -25,7 +25,7 @@ struct Portal {
 struct Pages {
     port: u16,
     /// Path → requests for it, each as its head.
-    asked: Arc<Mutex<Vec<(String, String)>>>,
+    requests: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Portal {
@@ -59,8 +59,8 @@ impl Portal {
     /// Waits for each page's views; an answer may be a second old.
     fn read(&self, expected: &[(&str, i64)]) {
         for (path, views) in expected {
-            let asked = format!("/v1/sites/a/pages/figures?url={}", self.url(path));
-            let read = || self.node.get(&asked).json()["pages"][0]["figures"][0]["value"] == *views;
+            let query = format!("/v1/sites/a/pages/figures?url={}", self.url(path));
+            let read = || self.node.get(&query).json()["pages"][0]["figures"][0]["value"] == *views;
             until(&format!("{path} has {views} views"), LONG, read);
         }
     }
@@ -93,8 +93,8 @@ impl Portal {
 impl Pages {
     fn serve(listener: TcpListener, pages: BTreeMap<&'static str, String>) -> Self {
         let port = listener.local_addr().unwrap().port();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (pages, log) = (Arc::new(pages), Arc::clone(&asked));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (pages, log) = (Arc::new(pages), Arc::clone(&requests));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (pages, log) = (Arc::clone(&pages), Arc::clone(&log));
@@ -102,7 +102,7 @@ impl Pages {
                 std::thread::spawn(move || Self::answer(stream, &pages, &log));
             }
         });
-        Self { port, asked }
+        Self { port, requests }
     }
 
     fn answer(mut stream: TcpStream, pages: &BTreeMap<&str, String>, log: &Mutex<Vec<(String, String)>>) {
@@ -119,8 +119,8 @@ impl Pages {
         let _ = write!(stream, "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {}\r\n\r\n{html}", html.len());
     }
 
-    fn asked(&self, path: &str, field: &str) -> bool {
-        self.asked.lock().unwrap().iter().any(|(asked, head)| asked == path && head.contains(field))
+    fn was_requested(&self, path: &str, field: &str) -> bool {
+        self.requests.lock().unwrap().iter().any(|(requested, head)| requested == path && head.contains(field))
     }
 }
 
@@ -234,7 +234,7 @@ fn a_page_made_ahead_counts_when_the_reader_comes_to_it() {
     let portal = Portal::start(&[("/truoc", ahead), ("/bai", TAG)]);
     portal.run(async |portal, browser| {
         browser.goto(&portal.url("/truoc")).await.unwrap();
-        until("the page is made ahead", LONG, || portal.pages.asked("/bai", "prerender"));
+        until("the page is made ahead", LONG, || portal.pages.was_requested("/bai", "prerender"));
         // Long enough for a script that would not wait.
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(portal.received(), 0.0);
@@ -259,7 +259,7 @@ fn a_tab_in_the_background_counts_when_it_is_looked_at() {
         browser.execute(later, vec![portal.url("/bai").into()]).await.unwrap();
         browser.switch_to_window(first).await.unwrap();
         bring_to_front(browser).await;
-        until("the tab has loaded", LONG, || portal.pages.asked("/bai", ""));
+        until("the tab has loaded", LONG, || portal.pages.was_requested("/bai", ""));
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(portal.received(), 0.0);
         browser.switch_to_window(tab).await.unwrap();
@@ -315,7 +315,7 @@ fn a_single_page_site_in_the_background_counts_the_page_that_the_reader_comes_ba
         browser.switch_to_window(tab.clone()).await.unwrap();
         browser.goto(&portal.url("/mot")).await.unwrap();
         portal.counts(1).await;
-        // The application navigates by itself in a hidden tab.
+        // The application navigates by itself while the tab is hidden.
         let later = "document.addEventListener('visibilitychange', () => { if (document.hidden) { \
             history.pushState(null, '', '/hai'); history.pushState(null, '', '/ba'); document.title = 'Ba'; } });";
         browser.execute(later, Vec::new()).await.unwrap();
@@ -387,8 +387,8 @@ fn a_new_page_of_a_single_page_site_has_its_own_title_or_none() {
             "/bon": "Bài bốn", "/cuoi": "Cuối",
         });
         // One of two workers may answer from a copy up to a second old.
-        let told = || serde_json::to_value(titles()).unwrap();
-        until(&format!("the titles are {expected}"), LONG * 2, || told() == expected);
+        let shown = || serde_json::to_value(titles()).unwrap();
+        until(&format!("the titles are {expected}"), LONG * 2, || shown() == expected);
     });
 }
 
@@ -522,9 +522,9 @@ fn views_of_many_pages_the_most_read_and_a_chart_come_to_a_list_page() {
         assert_eq!(browser.execute(list, Vec::new()).await.unwrap(), serde_json::json!(expected));
         let english = browser.find(Locator::Css("#english")).await.unwrap().text().await.unwrap();
         assert_eq!(english.lines().collect::<Vec<_>>(), ["Visit statistics", "Today : 4", "Total : 4"]);
-        let asked =
+        let requests =
             "return performance.getEntriesByType('resource').filter(entry => /pages.figures/.test(entry.name)).length";
-        assert_eq!(browser.execute(asked, Vec::new()).await.unwrap(), 1);
+        assert_eq!(browser.execute(requests, Vec::new()).await.unwrap(), 1);
         portal.counts(4).await;
     });
 }
@@ -671,7 +671,7 @@ fn where_the_reader_blocks_the_service_nothing_is_counted_and_the_page_stays() {
             assert_eq!(state, serde_json::json!(["<div data-thongke=\"\"></div>", 0]), "{blocked}");
         }
         assert_eq!(portal.received(), 0.0);
-        // The blocking was the cause.
+        // Without the blocking the hit counts: the blocking was the cause.
         let parameters = serde_json::json!({"urls": []});
         browser.issue_cmd(DevTools { command: "Network.setBlockedURLs", parameters }).await.unwrap();
         browser.goto(&portal.url("/bai")).await.unwrap();

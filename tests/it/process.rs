@@ -72,7 +72,7 @@ fn processes() -> Vec<Running> {
 }
 
 #[test]
-fn what_a_process_has_started_ends_with_it() {
+fn children_of_a_process_end_with_it() {
     let shell = Process::start(Command::new("sh").args(["-c", "sh -c 'sleep 1000 & wait' & wait"]));
     let patience = std::time::Duration::from_secs(30);
     crate::node::until("both have started", patience, || descendants(shell.0.id()).len() == 2);

@@ -65,7 +65,7 @@ fn each_answer_follows_a_completed_sync() {
     // The tracer ends a little after the program.
     let read = || std::fs::read_to_string(&trace).unwrap();
     let is_whole = || read().matches("\"HTTP/1.1 200").count() == 20;
-    crate::node::until("the trace is whole", std::time::Duration::from_secs(20), is_whole);
+    crate::node::until("the trace is complete", std::time::Duration::from_secs(20), is_whole);
     let trace = read();
     let mut is_synced = true;
     let mut answers = 0;
@@ -164,7 +164,7 @@ fn sites_are_read_again_at_sighup_and_a_wrong_file_changes_nothing() {
     assert_eq!((status("one"), status("two")), (200, 404));
     std::fs::write(&file, format!("{}{}", site("one"), site("two"))).unwrap();
     node.signal("HUP");
-    crate::node::until("the new site is there", std::time::Duration::from_secs(10), || status("two") == 200);
+    crate::node::until("the new site answers", std::time::Duration::from_secs(10), || status("two") == 200);
     std::fs::write(&file, "nonsense = 1\n").unwrap();
     node.signal("HUP");
     std::thread::sleep(std::time::Duration::from_millis(200));

@@ -13,13 +13,13 @@ use crate::node::{Node, exchange_on, until};
 use crate::port::free_port;
 use crate::process::Process;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A proxy in front of a node, and its log of forwarded requests.
 struct Proxy {
     address: String,
     log: PathBuf,
-    /// A pattern of log lines of hits that the node answered well.
+    /// Matches log lines of hits that the node answered well.
     counted: fn(&str) -> bool,
     _process: Process,
 }
@@ -92,7 +92,7 @@ impl Proxy {
 
     fn listening(port: u16, log: PathBuf, counted: fn(&str) -> bool, process: Process) -> Self {
         let address = format!("127.0.0.1:{port}");
-        until("the proxy listens", PATIENCE, || TcpStream::connect(&address).is_ok());
+        until("the proxy listens", TIMEOUT, || TcpStream::connect(&address).is_ok());
         Self { address, log, counted, _process: process }
     }
 
@@ -118,7 +118,7 @@ impl Proxy {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((client, 0)).into()).unwrap();
         socket.connect(&self.address.parse::<SocketAddr>().unwrap().into()).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         let request = format!(
             "POST /v1/hit?figures=0 HTTP/1.1\r\nHost: localhost\r\n{field}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
@@ -144,9 +144,9 @@ fn nothing_is_counted_that_the_proxy_did_not_send(node: Node, proxy: &Proxy) {
     }
     assert!(cases > 100, "{cases}");
     // Hits cut off above may still be under way.
-    until("the node has counted what the proxy has sent", PATIENCE, || node.total("demo") == proxy.sent());
+    until("the node has counted what the proxy has sent", TIMEOUT, || node.total("demo") == proxy.sent());
     assert_eq!(proxy.hit_from([127, 0, 0, 1], "X: a"), 204);
-    until("and still so", PATIENCE, || node.total("demo") == proxy.sent());
+    until("and still so", TIMEOUT, || node.total("demo") == proxy.sent());
     assert!(proxy.sent() > 10, "hardly anything came through: {}", proxy.sent());
     node.stop();
 }

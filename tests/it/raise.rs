@@ -71,7 +71,7 @@ struct Bench {
 }
 
 impl Bench {
-    async fn raise(&self, row: Contribution) {
+    async fn merge(&self, row: Contribution) {
         MergeCounts { rows: vec![row], markers: Vec::new() }.send(&self.link, &self.keys, &self.site).await.unwrap();
     }
 
@@ -143,7 +143,7 @@ impl Bench {
             if let Some((source, place, register)) = statement {
                 said.push((source.clone(), place, register));
                 if arrives {
-                    self.raise(contribution(&source, PLACES[place], register)).await;
+                    self.merge(contribution(&source, PLACES[place], register)).await;
                 }
             }
         }
@@ -153,7 +153,7 @@ impl Bench {
             last.entry((place, source)).and_modify(|known| *known = known.merge(register)).or_insert(register);
         }
         for ((place, source), register) in &last {
-            self.raise(contribution(source, PLACES[*place], *register)).await;
+            self.merge(contribution(source, PLACES[*place], *register)).await;
         }
         for (at, place) in PLACES.into_iter().enumerate() {
             let expected: i64 = last.iter().filter(|((p, _), _)| *p == at).map(|(_, register)| register.hits()).sum();

@@ -87,7 +87,7 @@ impl Cluster {
         for other in &primaries[1..] {
             primaries[0].cli(&["CLUSTER", "MEET", "127.0.0.1", &other.port.to_string()]);
         }
-        until("the cluster is whole", Duration::from_secs(60), || {
+        until("the cluster is complete", Duration::from_secs(60), || {
             primaries.iter().all(|redis| {
                 let info = redis.cli(&["CLUSTER", "INFO"]);
                 info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")

@@ -26,7 +26,7 @@ fn on(listen: &str, data: &Path) -> Command {
 }
 
 #[test]
-fn a_second_node_on_a_data_directory_is_told_whose_it_is() {
+fn a_second_node_on_a_data_directory_is_refused_and_the_holder_is_named() {
     let directory = TempDir::new().unwrap();
     let node = Node::start(directory.path(), &[]);
     let says = refusal(&mut on("127.0.0.1:0", directory.path()));

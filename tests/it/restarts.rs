@@ -33,7 +33,7 @@ enum Step {
     Pause,
 }
 
-struct Seat {
+struct Member {
     data: PathBuf,
     node: Option<Node>,
 }
@@ -43,7 +43,7 @@ struct Story {
     directory: TempDir,
     port: u16,
     redis: Option<Redis>,
-    seats: Vec<Seat>,
+    members: Vec<Member>,
     /// Acknowledged hits, by page.
     hits: [u64; PAGES.len()],
 }
@@ -52,13 +52,13 @@ impl Story {
     fn begin(seed: u64) -> Self {
         let directory = TempDir::new().unwrap();
         let port = free_port();
-        let seats = ["one", "two"].map(|name| Seat { data: directory.path().join(name), node: None });
+        let members = ["one", "two"].map(|name| Member { data: directory.path().join(name), node: None });
         let mut story = Self {
             random: StdRng::seed_from_u64(seed),
             directory,
             port,
             redis: Some(Redis::start_on(port)),
-            seats: seats.into(),
+            members: members.into(),
             hits: [0; PAGES.len()],
         };
         story.start_all();
@@ -67,12 +67,12 @@ impl Story {
 
     fn start(&mut self, at: usize) {
         let url = format!("redis://127.0.0.1:{}", self.port);
-        let seat = &mut self.seats[at];
-        seat.node.get_or_insert_with(|| Node::start(&seat.data, &["--redis", &url]));
+        let member = &mut self.members[at];
+        member.node.get_or_insert_with(|| Node::start(&member.data, &["--redis", &url]));
     }
 
     fn start_all(&mut self) {
-        (0..self.seats.len()).for_each(|at| self.start(at));
+        (0..self.members.len()).for_each(|at| self.start(at));
     }
 
     fn redis_cli(&self, arguments: &[&str]) -> String {
@@ -80,46 +80,46 @@ impl Story {
     }
 
     fn tell(&mut self, step: Step) {
-        let at = self.random.random_range(0..self.seats.len());
+        let at = self.random.random_range(0..self.members.len());
         match step {
             Step::Hits => {
                 for _ in 0..self.random.random_range(1..40) {
                     let page = self.random.random_range(0..PAGES.len());
-                    let at = self.random.random_range(0..self.seats.len());
-                    if let Some(node) = &self.seats[at].node {
+                    let at = self.random.random_range(0..self.members.len());
+                    if let Some(node) = &self.members[at].node {
                         assert_eq!(node.hit(PAGES[page]).status, 200);
                         self.hits[page] += 1;
                     }
                 }
             }
             Step::Kill => {
-                if let Some(node) = self.seats[at].node.take() {
+                if let Some(node) = self.members[at].node.take() {
                     node.kill();
                 }
             }
             Step::Stop => {
-                if let Some(node) = self.seats[at].node.take() {
+                if let Some(node) = self.members[at].node.take() {
                     node.stop();
                 }
             }
             Step::StartNode => self.start(at),
             Step::CopyDirectory => {
                 // At most a third node, begun from a copy of a killed node's files.
-                if self.seats.len() > 2 {
+                if self.members.len() > 2 {
                     return;
                 }
-                if let Some(node) = self.seats[at].node.take() {
+                if let Some(node) = self.members[at].node.take() {
                     node.kill();
                 }
                 let data = self.directory.path().join("copy");
                 std::fs::create_dir(&data).unwrap();
-                for entry in std::fs::read_dir(&self.seats[at].data).unwrap() {
+                for entry in std::fs::read_dir(&self.members[at].data).unwrap() {
                     let entry = entry.unwrap();
                     std::fs::copy(entry.path(), data.join(entry.file_name())).unwrap();
                 }
-                self.seats.push(Seat { data, node: None });
+                self.members.push(Member { data, node: None });
                 self.start(at);
-                self.start(self.seats.len() - 1);
+                self.start(self.members.len() - 1);
             }
             // This Redis keeps nothing: the next one starts empty.
             Step::StopRedis => self.redis = None,
@@ -143,7 +143,7 @@ impl Story {
     fn end(mut self) {
         self.tell(Step::StartRedis);
         self.start_all();
-        let nodes: Vec<_> = self.seats.iter_mut().filter_map(|seat| seat.node.take()).collect();
+        let nodes: Vec<_> = self.members.iter_mut().filter_map(|member| member.node.take()).collect();
         let hits: u64 = self.hits.iter().sum();
         let total = || self.redis_cli(&["HGET", "thongke:{demo}:hits", "total"]);
         let expected = if hits == 0 { String::new() } else { hits.to_string() };
@@ -164,7 +164,7 @@ impl Story {
 
 fn wait<T: std::fmt::Debug>(what: &str, is_so: impl FnMut() -> bool, found: impl Fn() -> T) {
     let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| until(what, LIMIT, is_so)));
-    assert!(waited.is_ok(), "{what}, and it is {:?}", found());
+    assert!(waited.is_ok(), "expected that {what}, found {:?}", found());
 }
 
 fn tell_story(seed: u64, steps: usize) {

@@ -306,7 +306,7 @@ fn each_sub_room_knows_only_its_own_level_and_lower_ones() {
 }
 
 #[test]
-fn no_files_import_one_another_in_a_circle() {
+fn no_files_import_one_another_in_a_cycle() {
     let mut imports = tree("src", false).imports();
     let undivided = |module: &Segments| {
         module.first().is_some_and(|room| LEVELS.iter().any(|(name, _)| name == room) && !is_divided(room))
@@ -317,7 +317,7 @@ fn no_files_import_one_another_in_a_circle() {
 }
 
 #[test]
-fn a_circle_is_found_however_it_is_imported() {
+fn a_cycle_is_found_however_it_is_imported() {
     let circle_of = |files: &[(&str, &str)]| {
         let mut tree = Tree::default();
         let module = |path: &str| path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();

@@ -227,7 +227,7 @@ fn a_salt_that_is_over_is_in_no_file_and_counts_stay() {
         assert!(![old, new].iter().any(|salt| bytes.windows(16).any(|window| window == salt)), "a backup has no salts");
         let midnight: DateTime<Utc> = "2024-06-17T17:00:00Z".parse().unwrap();
         ledger.forget_visitors(&sites, midnight + TimeDelta::seconds(239)).await.unwrap();
-        assert_eq!(ledger.salt(SITE, day), Some(Salt::new(old)), "those who are online are still told apart by it");
+        assert_eq!(ledger.salt(SITE, day), Some(Salt::new(old)), "the online window still needs it");
         ledger.forget_visitors(&sites, midnight + TimeDelta::seconds(240)).await.unwrap();
         assert_eq!(ledger.salt(SITE, day), None);
         assert!(!holds(&old) && holds(&new));

@@ -91,7 +91,7 @@ impl Scene {
     }
 
     /// Each difference is found, reported and repaired.
-    fn mends_all(&self, how: &str) {
+    fn repairs_all(&self, how: &str) {
         let (code, said) = verify(self.directory.path(), &self.redis, &[]);
         assert!(code == 0 && said.contains("is sound, Redis has its"), "{how}: {said}");
         self.is_right();
@@ -118,11 +118,11 @@ impl Scene {
 }
 
 #[test]
-fn what_differs_between_file_and_redis_is_said_in_words_and_mended_running_or_stopped() {
+fn differences_between_file_and_redis_are_reported_and_repaired_running_or_stopped() {
     let (scene, node) = Scene::set();
-    scene.mends_all("running");
+    scene.repairs_all("running");
     node.stop();
-    scene.mends_all("stopped");
+    scene.repairs_all("stopped");
     // The other node's share was never lost.
     let theirs = verify(scene.elsewhere.path(), &scene.redis, &["--json"]);
     let json: serde_json::Value = serde_json::from_str(theirs.1.trim()).unwrap();

@@ -20,7 +20,7 @@ origins = ["http://localhost"]
 figures = ["online", "today", "visitors_today", "visitors_yesterday"]
 "#;
 
-/// Registers shared by two visitors. They make a sketch of a few dozen count one less, at times two.
+/// Tolerates shared registers: they make a sketch of a few dozen count one less, at times two.
 fn is_about(value: i64, expected: i64) -> bool {
     (value - expected).abs() <= 2
 }
@@ -168,7 +168,7 @@ fn visitors_meet_in_a_cluster_too() {
     let options = ["--cluster-enabled", "yes", "--cluster-config-file", file.to_str().unwrap()];
     let redis = Redis::start_with(port, &options);
     redis.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-    until("the cluster is whole", LIMIT, || redis.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
+    until("the cluster is complete", LIMIT, || redis.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
     let url = format!("redis+cluster://127.0.0.1:{port}");
     let directories = [(); 2].map(|()| TempDir::new().unwrap());
     let nodes = directories.each_ref().map(|directory| {
@@ -210,11 +210,11 @@ fn crashes_and_outages_lose_and_double_no_visitor() {
     until("the other node hears of them", LIMIT, || is_about(today(&second), 20));
     (0..20).for_each(|visitor| drop(visit(&second, visitor)));
     for node in [&first, &second] {
-        until("nobody is twice", LIMIT, || is_about(today(node), 20));
+        until("nobody counts twice", LIMIT, || is_about(today(node), 20));
     }
     // A Redis that loses its data while connected.
     redis.cli(&["FLUSHALL"]);
-    until("what it forgot is brought again", LIMIT, || {
+    until("the lost visitors are published again", LIMIT, || {
         // A query of the figures triggers it.
         let shown = today(&first);
         redis.cli(&["PFCOUNT", &key_or_none(&redis)]) == shown.to_string()
@@ -232,7 +232,7 @@ fn key_or_none(redis: &Redis) -> String {
 }
 
 #[test]
-fn who_asks_not_to_be_told_apart_is_counted_as_a_hit_only() {
+fn a_reader_who_opts_out_is_counted_as_a_hit_only() {
     let directory = TempDir::new().unwrap();
     let node = start(&directory, None);
     for field in ["DNT: 1", "Sec-GPC: 1"] {
@@ -273,7 +273,7 @@ fn nothing_that_is_kept_names_a_visitor() {
 
 /// At midnight a staying visitor counts for today again, and is online once.
 #[test]
-fn at_midnight_visitors_begin_anew_and_nobody_is_online_twice() {
+fn at_midnight_visitors_start_from_zero_and_nobody_is_online_twice() {
     let moment = "@2024-06-17 23:59:50";
     let redis = Redis::start_as(at(moment, "redis-server"), free_port(), &[]);
     let directories = [(); 2].map(|()| TempDir::new().unwrap());

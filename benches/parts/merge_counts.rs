@@ -22,17 +22,17 @@ pub fn bench(criterion: &mut Criterion) {
     let site = Site::with_defaults("a".parse().expect("a site"), Vec::new());
     let hits = Cell::new(0);
 
-    let mut group = criterion.benchmark_group("raise");
+    let mut group = criterion.benchmark_group("merge_counts");
     // Calls with the site's own counters only, and with pages.
     for pages in [0, 50, 496] {
-        let raise = || {
+        let call = || {
             hits.set(hits.get() + 1);
             MergeCounts { rows: rows(hits.get(), pages), markers: Vec::new() }
         };
-        let rows = raise().rows.len();
+        let rows = call().rows.len();
         group.throughput(Throughput::Elements(rows as u64));
         group.bench_function(BenchmarkId::new("rows", rows), |bencher| {
-            bencher.iter(|| runtime.block_on(raise().send(&link, &keys, &site)).expect("Redis takes counts"));
+            bencher.iter(|| runtime.block_on(call().send(&link, &keys, &site)).expect("Redis takes counts"));
         });
     }
     group.finish();

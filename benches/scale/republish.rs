@@ -28,7 +28,7 @@ pub fn measure(directory: &Path, effort: Effort) -> Value {
     let rate = (drove.requests as f64 / drove.elapsed.as_secs_f64() / 2.0) as u32;
     let mut p99_of = |what: &str| {
         RedisServer::rest([&redis]);
-        if what == "re-raised" {
+        if what == "republished" {
             redis.ask(&["FLUSHALL"]);
         }
         let mut drove = open_loop::drive(node.public, &mut requests, CONNECTIONS, rate, WARM_UP, effort.drive_time);
@@ -38,12 +38,12 @@ pub fn measure(directory: &Path, effort: Effort) -> Value {
     for _ in 0..effort.rounds {
         quiet.push(p99_of("quiet"));
         let begun = Instant::now();
-        busy.push(p99_of("re-raised"));
+        busy.push(p99_of("republished"));
         let key = "thongke:{site0}:pages:total".replace("site0", &crate::drive::requests::site_id(0));
         let members = || redis.ask(&["ZCARD", &key]).trim_start_matches(':').trim().parse::<u64>().unwrap_or(0);
         // A page, its source's share, and the generation of that.
         while members() < u64::from(pages) * 3 {
-            assert!(begun.elapsed() < Duration::from_secs(600), "the history does not come back");
+            assert!(begun.elapsed() < Duration::from_secs(600), "the history is not published again");
             std::thread::sleep(Duration::from_millis(200));
         }
         seconds.push(begun.elapsed().as_secs_f64());
@@ -54,7 +54,7 @@ pub fn measure(directory: &Path, effort: Effort) -> Value {
     Value {
         title: format!("Hits at half load while a history of {pages} pages is brought to an emptied Redis"),
         size_name: "pages",
-        columns: vec!["hits/s", "p99 ms quiet", "p99 ms meanwhile", "times", "s until it is there"],
+        columns: vec!["hits/s", "p99 ms quiet", "p99 ms meanwhile", "times", "s until complete"],
         lines: vec![(pages, vec![f64::from(rate), quiet, busy, busy / quiet, median(seconds)])],
     }
 }
