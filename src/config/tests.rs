@@ -352,8 +352,7 @@ fn a_password_is_never_printed() {
 
 #[test]
 fn the_help_names_the_defaults() {
-    use clap::CommandFactory as _;
-    let help = crate::command_line::CommandLine::command().render_long_help().to_string();
+    let help = <Flags as clap::Args>::augment_args(clap::Command::new("thongke")).render_long_help().to_string();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for default in [DEFAULT_LISTEN.to_string(), DEFAULT_ADMIN_LISTEN.to_string(), format!("./{DEFAULT_DATA_DIR}")] {
         assert!(help.contains(&format!("[default: {default}]")), "{default}: {help}");

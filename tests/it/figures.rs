@@ -298,7 +298,7 @@ fn queries_that_make_no_sense_are_refused_with_a_hint() {
         (
             "figures?figures=today,online",
             "figures",
-            "counts no visitors, so it has no `online`; its configuration would need `visitors = true`",
+            "counts no visitors, so it has no `online`; set `visitors = true`",
         ),
         ("figures?figures=visitors_yesterday", "figures", "counts no visitors"),
         ("figures?language=fr", "language", "expected vi or en"),
