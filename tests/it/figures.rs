@@ -295,11 +295,7 @@ fn queries_that_make_no_sense_are_refused_with_a_hint() {
         ("figures?figures=", "figures", "is not a figure"),
         ("figures?figures=today,today", "figures", "twice"),
         ("figures?figures=0", "figures", "for hits"),
-        (
-            "figures?figures=today,online",
-            "figures",
-            "counts no visitors, so it has no `online`; set `visitors = true`",
-        ),
+        ("figures?figures=today,online", "figures", "counts no visitors, so it has no `online`; set `visitors = true`"),
         ("figures?figures=visitors_yesterday", "figures", "counts no visitors"),
         ("figures?language=fr", "language", "expected vi or en"),
         ("figures?label_style=modern", "label_style", "expected dated"),

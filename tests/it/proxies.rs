@@ -186,7 +186,7 @@ fn behind_nginx_and_haproxy_a_client_is_who_the_proxy_says_and_not_who_it_says_i
         };
         let spoofed = twenty([127, 0, 0, 2], &|number| format!("X-Forwarded-For: 192.0.2.{number}"));
         assert!(spoofed.contains(&429), "{name}: {spoofed:?}");
-        // Another client's budget is whole.
+        // Another client's budget is full.
         assert_eq!(
             twenty([127, 0, 0, 3], &|number| format!("Forwarded: for=192.0.2.{number}"))[..3],
             [204; 3],

@@ -231,7 +231,7 @@ impl Tree {
 }
 
 /// A cycle, if there is one.
-fn circle<N: Ord + Clone>(imports: &BTreeMap<N, BTreeSet<N>>) -> Option<Vec<N>> {
+fn cycle<N: Ord + Clone>(imports: &BTreeMap<N, BTreeSet<N>>) -> Option<Vec<N>> {
     fn visit<N: Ord + Clone>(
         node: &N,
         imports: &BTreeMap<N, BTreeSet<N>>,
@@ -260,7 +260,7 @@ fn tree(folder: &str, with_tests: bool) -> Tree {
     tree
 }
 
-/// Rooms whose sub-rooms are still to be made have circles.
+/// Rooms without sub-rooms may still have cycles.
 fn is_divided(room: &str) -> bool {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
     let levels = LEVELS.iter().find(|(name, _)| *name == room).map_or(&[][..], |(_, levels)| levels);
@@ -301,7 +301,7 @@ fn each_sub_room_knows_only_its_own_level_and_lower_ones() {
                 between.entry(module[1].clone()).or_default().insert(known[1].clone());
             }
         }
-        assert_eq!(circle(&between), None, "the sub-rooms of `{room}` have a circle");
+        assert_eq!(cycle(&between), None, "the sub-rooms of `{room}` have a cycle");
     }
 }
 
@@ -312,22 +312,22 @@ fn no_files_import_one_another_in_a_cycle() {
         module.first().is_some_and(|room| LEVELS.iter().any(|(name, _)| name == room) && !is_divided(room))
     };
     imports.retain(|module, _| !undivided(module));
-    assert_eq!(circle(&imports), None);
-    assert_eq!(circle(&tree("benches", false).imports()), None);
+    assert_eq!(cycle(&imports), None);
+    assert_eq!(cycle(&tree("benches", false).imports()), None);
 }
 
 #[test]
 fn a_cycle_is_found_however_it_is_imported() {
-    let circle_of = |files: &[(&str, &str)]| {
+    let cycle_of = |files: &[(&str, &str)]| {
         let mut tree = Tree::default();
         let module = |path: &str| path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
         files.iter().for_each(|(path, text)| tree.add(module(path), text));
-        circle(&tree.imports())
+        cycle(&tree.imports())
     };
     let lower = "pub struct B; // use super::b::C;\nconst S: &str = \"crate::a::b\"; const C: char = '\"';";
     let without =
         [("", "mod a;"), ("a", "pub mod b; pub mod c; pub use b::B;"), ("a/b", lower), ("a/c", "use super::B;")];
-    assert_eq!(circle_of(&without), None);
+    assert_eq!(cycle_of(&without), None);
     for import in [
         "use super::c::C;",
         "use crate::a::c;",
@@ -336,6 +336,6 @@ fn a_cycle_is_found_however_it_is_imported() {
         "fn f<'a>() -> crate::a::c::C { super::c::make() }",
     ] {
         let with = [without[0], without[1], ("a/b", import), without[3]];
-        assert!(circle_of(&with).is_some(), "{import}");
+        assert!(cycle_of(&with).is_some(), "{import}");
     }
 }
