@@ -7,10 +7,11 @@ mod log;
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use thongke::app::{self, ActivatedSockets, service_manager};
 use thongke::command_line::{Command, CommandLine};
-use thongke::config::{Config, Environment, PublicAddress};
+use thongke::config::{Config, Environment, Flags, PublicAddress};
 use thongke::operate;
 
 use log::Log;
@@ -24,19 +25,21 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let command_line = CommandLine::parse();
-    let command = command_line.command.unwrap_or(Command::Serve);
-    let config = match Config::load(&command_line.flags, &Environment::of_process()) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("thongke: {error}");
-            return ExitCode::from(EXIT_USAGE);
+    match run(CommandLine::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, error)) => {
+            eprintln!("thongke: {}", with_causes(&error));
+            code
         }
-    };
-    exit(match &command {
+    }
+}
+
+fn run(CommandLine { flags, command }: CommandLine) -> Result<(), (ExitCode, anyhow::Error)> {
+    let config = Config::load(&flags, &Environment::of_process()).map_err(|error| usage(error.into()))?;
+    let done = match &command.unwrap_or(Command::Serve) {
         Command::Serve => {
             let log = Log::to_stderr(&config);
-            return serve(config, &command_line.flags, log);
+            return serve(config, &flags, log);
         }
         Command::Check => operate::check(&config),
         Command::Health => operate::health(&config),
@@ -48,17 +51,16 @@ fn main() -> ExitCode {
         Command::Bots { site, json } => operate::bots(&config, site, *json),
         Command::Verify { site, repair, json } => operate::verify(&config, site.as_ref(), *repair, *json),
         Command::Forget { site, source } => operate::forget(&config, site, source),
-    })
+    };
+    done.map_err(failure)
 }
 
-fn exit(outcome: anyhow::Result<()>) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("thongke: {}", with_causes(&error));
-            ExitCode::FAILURE
-        }
-    }
+fn usage(error: anyhow::Error) -> (ExitCode, anyhow::Error) {
+    (ExitCode::from(EXIT_USAGE), error)
+}
+
+fn failure(error: anyhow::Error) -> (ExitCode, anyhow::Error) {
+    (ExitCode::FAILURE, error)
 }
 
 /// The error with its causes. Some errors name their cause themselves; it is not repeated.
@@ -68,28 +70,17 @@ fn with_causes(error: &anyhow::Error) -> String {
     })
 }
 
-fn serve(config: Config, flags: &thongke::config::Flags, log: Log) -> ExitCode {
+fn serve(config: Config, flags: &Flags, log: Log) -> Result<(), (ExitCode, anyhow::Error)> {
     // First of all: an early signal must end the node well too.
-    let listening = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let listening = runtime.and_then(|runtime| {
         let signals = runtime.block_on(async { Signals::listen() })?;
         Ok((runtime, signals))
     });
-    let (runtime, signals) = match listening {
-        Ok(listening) => listening,
-        Err(error) => {
-            eprintln!("thongke: can't listen for signals: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let (runtime, signals) = listening.context("can't listen for signals").map_err(failure)?;
     raise_descriptor_limit();
     let (is_demo, path_prefix) = (config.is_demo, config.path_prefix.clone());
-    let running = match ActivatedSockets::take().and_then(|sockets| app::start_on(config, &sockets)) {
-        Ok(running) => running,
-        Err(error) => {
-            eprintln!("thongke: {}", with_causes(&error));
-            return ExitCode::from(EXIT_USAGE);
-        }
-    };
+    let running = ActivatedSockets::take().and_then(|sockets| app::start_on(config, &sockets)).map_err(usage)?;
     let look = if is_demo { ": open it to see a demo page count" } else { "" };
     match &running.public_address {
         PublicAddress::Tcp(address) => tracing::info!("counting on http://{address}{path_prefix}/{look}"),
@@ -106,7 +97,7 @@ fn serve(config: Config, flags: &thongke::config::Flags, log: Log) -> ExitCode {
     service_manager::stopping();
     tracing::info!("stopping: finishing open requests");
     running.shutdown();
-    ExitCode::SUCCESS
+    Ok(())
 }
 
 /// Raises the soft limit to the hard one: each connection takes a descriptor, and the usual limit is 1,024.
@@ -139,7 +130,7 @@ impl Signals {
 
 /// Returns at SIGTERM or SIGINT; reads the sites again at SIGHUP; logs more at SIGUSR1, as configured
 /// at SIGUSR2.
-async fn run_until_stopped(mut signals: Signals, running: &app::Running, flags: &thongke::config::Flags, mut log: Log) {
+async fn run_until_stopped(mut signals: Signals, running: &app::Running, flags: &Flags, mut log: Log) {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,

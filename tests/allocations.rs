@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 use thongke::app;
 use thongke::config::{Config, Environment, Flags, Limits, PublicAddress};
+use thongke::server::hit::RateLimits;
 
 struct Counting;
 
@@ -101,7 +102,7 @@ fn hot_endpoints_allocate_a_small_fixed_number_of_times() {
     };
     let loaded = Config::load(&flags, &Environment::from_iter([])).unwrap();
     // All clients are one address.
-    let limits = Limits { address: None, page: None, site: None, ..loaded.limits.clone() };
+    let limits = Limits { rates: RateLimits::default(), ..loaded.limits.clone() };
     let running = app::start(Config { limits, ..loaded }).unwrap();
     let PublicAddress::Tcp(address) = running.public_address else { panic!("the flag names a TCP address") };
     let counted = "thongke-hit: counted";

@@ -10,7 +10,7 @@ pub fn holds(body: &[u8]) {
     match Payload::parse(body) {
         Err(error) => {
             let detail = error.to_string();
-            assert!(error.status().is_client_error(), "{detail}");
+            assert!(error.status.is_client_error(), "{detail}");
             assert!(detail.len() <= DETAIL_BYTES_MAX && !detail.chars().any(char::is_control), "{detail:?}");
         }
         Ok(payload) => {

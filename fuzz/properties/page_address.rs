@@ -17,7 +17,7 @@ pub fn holds(input: &[u8]) {
                 assert!(host.as_deref().is_some_and(|host| host == "a.vn" || host.ends_with(".b.vn")), "{text}");
                 is_an_address(&page, &site.site);
             }
-            Err(error) => assert!(matches!(error.status().as_u16(), 400 | 403), "{text}: {error}"),
+            Err(error) => assert!(matches!(error.status.as_u16(), 400 | 403), "{text}: {error}"),
         }
     }
     if let Some(page) = PageAddress::from_import(text, &site.site.page_params)

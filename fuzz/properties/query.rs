@@ -23,28 +23,28 @@ pub fn holds(input: &[u8]) {
     let Ok(uri) = Uri::try_from([b"/?", input].concat()) else { return };
     let query = uri.query().unwrap_or_default();
     let site = site();
-    if let Ok(Query::Other(Overrides { figures: Some(keys), .. })) = Query::of(Some(query)) {
+    if let Ok(Query::Figures(Some(Overrides { figures: Some(keys), .. }))) = Query::of(Some(query)) {
         let names: Vec<_> = keys.iter().map(|key| key.as_str()).collect();
         assert!(!names.is_empty() && names.iter().all(|name| names.iter().filter(|n| n == &name).count() == 1));
         let written = format!("figures={}", names.join(","));
         let overrides = Overrides { figures: Some(keys), ..Overrides::default() };
-        assert_eq!(Query::of(Some(&written)), Ok(Query::Other(overrides)), "keys read as they are written");
+        assert_eq!(Query::of(Some(&written)), Ok(Query::Figures(Some(overrides))), "keys read as they are written");
     }
     if let Ok(payload) = Payload::parse_query(query, None) {
         assert!(!payload.site.contains('\u{fffd}') && !payload.url.contains('\u{fffd}'));
     }
     let node = || Arc::new(BlankNode::default());
     let figures = now(pages::figures(node(), Arc::clone(&site), query.to_owned()));
-    if let Some(answer) = json(figures.map(|rendered| rendered.body).map_err(|error| error.status())) {
+    if let Some(answer) = json(figures.map(|rendered| rendered.body).map_err(|error| error.status)) {
         let urls = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "url").count();
         assert!(urls <= 50 && answer["pages"].as_array().unwrap().len() == urls);
     }
     let most_read = now(pages::most_read(node(), Arc::clone(&site), query.to_owned()));
-    if let Some(answer) = json(most_read.map(|rendered| rendered.body).map_err(|error| error.status())) {
+    if let Some(answer) = json(most_read.map(|rendered| rendered.body).map_err(|error| error.status)) {
         assert!((1..=100).contains(&answer["pages"].as_array().unwrap().len()));
     }
     let lines = now(history::history(node(), Arc::clone(&site), query.to_owned(), Format::Json));
-    if let Some(answer) = json(lines.map(|rendered| rendered.body).map_err(|error| error.status())) {
+    if let Some(answer) = json(lines.map(|rendered| rendered.body).map_err(|error| error.status)) {
         let lines = answer["history"].as_array().unwrap();
         assert!((1..=history::LINES_MAX).contains(&lines.len()));
         let periods: Vec<_> = lines.iter().map(|line| line["period"].as_str().unwrap()).collect();
@@ -52,12 +52,12 @@ pub fn holds(input: &[u8]) {
     }
     if let Ok(format @ Format::Csv) = Format::of(query, &HeaderMap::new()) {
         let csv = now(history::history(node(), Arc::clone(&site), query.to_owned(), format));
-        if let Some(csv) = bounded(csv.map(|rendered| rendered.body).map_err(|error| error.status())) {
+        if let Some(csv) = bounded(csv.map(|rendered| rendered.body).map_err(|error| error.status)) {
             assert!(csv.starts_with(b"period,hits\n"));
         }
     }
     let chart = now(history::chart(node(), site, query.to_owned()));
-    if let Some(svg) = bounded(chart.map(|rendered| rendered.body).map_err(|error| error.status())) {
+    if let Some(svg) = bounded(chart.map(|rendered| rendered.body).map_err(|error| error.status)) {
         assert!(svg.starts_with(b"<svg"));
     }
 }

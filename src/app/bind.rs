@@ -19,14 +19,14 @@ pub fn bind_public(
             let sockets = server::bind_unix(path, workers).with_context(|| {
                 format!("can't listen on {address}: its folder must be there and writable, and no other program listen there")
             })?;
-            return Ok((address.clone(), sockets.into_iter().map(Listener::from).collect()));
+            return Ok((address.clone(), sockets.into_iter().map(Listener::Unix).collect()));
         }
         PublicAddress::Tcp(tcp) if activated.is_empty() => {
             server::bind(*tcp, workers).with_context(|| refused("listen", tcp))?
         }
         _ => share(activated, workers)?,
     };
-    Ok((PublicAddress::Tcp(address_of(&tcp)?), tcp.into_iter().map(Listener::from).collect()))
+    Ok((PublicAddress::Tcp(address_of(&tcp)?), tcp.into_iter().map(Listener::Tcp).collect()))
 }
 
 pub fn address_of(sockets: &[TcpListener]) -> anyhow::Result<SocketAddr> {

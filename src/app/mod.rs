@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::hit::dedup::Dedup;
 use crate::server::hit::rate_limit::RateLimiter;
-use crate::server::{self, AdminSettings, ConnectionLimit, PublicSettings};
+use crate::server::{self, AdminSettings, ConnectionLimit, Listener, PublicSettings};
 
 use uncounted::UncountedFile;
 
@@ -88,10 +88,10 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
         limits_new_pages: config.limits.new_pages,
-        trusted_proxies: settings::trusted_proxies(&config.trusted_proxies),
-        rate_limiter: Arc::new(RateLimiter::new(&settings::rate_limits(&config.limits))),
+        trusted_proxies: config.trusted_proxies.clone(),
+        rate_limiter: Arc::new(RateLimiter::new(&config.limits.rates)),
         dedup: Arc::new(Dedup::default()),
-        timeouts: settings::timeouts(&config.limits),
+        timeouts: config.limits.timeouts,
         connection_limit: Arc::new(settings::connection_limit(&config)),
     });
     for listener in listeners {
@@ -113,7 +113,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         probes.push(probe);
         threads.push(threads::spawn("admin", responder, move || {
             let (node, settings, metrics) = serving;
-            server::serve_admin(listener, node, settings, metrics, until)
+            server::serve_admin(Listener::Tcp(listener), node, settings, metrics, until)
         })?);
     }
     let (keeping, until) = (Arc::clone(&node), threads::until_stopped(stopped));

@@ -1,13 +1,10 @@
 //! Kinds of uncounted hits.
 
-use serde::Serialize;
-
 /// Result of most kinds in answers and metrics.
 pub const BOT: &str = "bot";
 
 /// The reason why a hit is not counted. If several patterns match, the first in this order wins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     SearchEngine,
     AiCrawler,
@@ -38,54 +35,35 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 19] = [
-        Self::SearchEngine,
-        Self::AiCrawler,
-        Self::SocialPreview,
-        Self::Seo,
-        Self::Monitoring,
-        Self::Advertising,
-        Self::FeedReader,
-        Self::Archiver,
-        Self::Academic,
-        Self::Scanner,
-        Self::BrowserAutomation,
-        Self::HttpLibrary,
-        Self::Other,
-        Self::NoBrowser,
-        Self::NoUserAgent,
-        Self::Navigation,
-        Self::Webdriver,
-        Self::Prefetch,
-        Self::Repeat,
+    /// All kinds with their names, in their order.
+    pub const ALL: [(Self, &'static str); 19] = [
+        (Self::SearchEngine, "search-engine"),
+        (Self::AiCrawler, "ai-crawler"),
+        (Self::SocialPreview, "social-preview"),
+        (Self::Seo, "seo"),
+        (Self::Monitoring, "monitoring"),
+        (Self::Advertising, "advertising"),
+        (Self::FeedReader, "feed-reader"),
+        (Self::Archiver, "archiver"),
+        (Self::Academic, "academic"),
+        (Self::Scanner, "scanner"),
+        (Self::BrowserAutomation, "browser-automation"),
+        (Self::HttpLibrary, "http-library"),
+        (Self::Other, "other"),
+        (Self::NoBrowser, "no-browser"),
+        (Self::NoUserAgent, "no-user-agent"),
+        (Self::Navigation, "navigation"),
+        (Self::Webdriver, "webdriver"),
+        (Self::Prefetch, "prefetch"),
+        (Self::Repeat, "repeat"),
     ];
 
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SearchEngine => "search-engine",
-            Self::AiCrawler => "ai-crawler",
-            Self::SocialPreview => "social-preview",
-            Self::Seo => "seo",
-            Self::Monitoring => "monitoring",
-            Self::Advertising => "advertising",
-            Self::FeedReader => "feed-reader",
-            Self::Archiver => "archiver",
-            Self::Academic => "academic",
-            Self::Scanner => "scanner",
-            Self::BrowserAutomation => "browser-automation",
-            Self::HttpLibrary => "http-library",
-            Self::Other => "other",
-            Self::NoBrowser => "no-browser",
-            Self::NoUserAgent => "no-user-agent",
-            Self::Navigation => "navigation",
-            Self::Webdriver => "webdriver",
-            Self::Prefetch => "prefetch",
-            Self::Repeat => "repeat",
-        }
+        Self::ALL.get(self as usize).map_or("", |(_, name)| name)
     }
 
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+        Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(kind, _)| kind)
     }
 
     /// The result in answers and metrics.

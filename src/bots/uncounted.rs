@@ -59,11 +59,12 @@ impl Uncounted {
         for (day, counts) in self.sites.get(site).into_iter().flatten().rev() {
             let mut kinds: Vec<_> = Kind::ALL.into_iter().zip(*counts).filter(|(_, hits)| *hits > 0).collect();
             kinds.sort_by_key(|(_, hits)| std::cmp::Reverse(*hits));
-            rows.extend(kinds.into_iter().map(|(kind, hits)| UncountedRow {
+            let row = |((_, kind), hits): ((Kind, &str), u64)| UncountedRow {
                 day: day.to_string(),
-                kind: kind.as_str().to_owned(),
+                kind: kind.to_owned(),
                 hits,
-            }));
+            };
+            rows.extend(kinds.into_iter().map(row));
         }
         rows
     }
@@ -112,7 +113,7 @@ mod tests {
     #[test]
     fn a_census_is_read_as_it_was_written_and_damage_costs_a_line() {
         let mut uncounted = Uncounted::default();
-        for kind in Kind::ALL {
+        for (kind, _) in Kind::ALL {
             uncounted.note(&id("a"), day("2024-06-17"), kind);
             uncounted.note(&id("b"), day("2024-06-18"), kind);
             uncounted.note(&id("b"), day("2024-06-18"), kind);

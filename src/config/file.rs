@@ -7,18 +7,21 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::limits::{Limits, RawLimits};
-use super::network::{ForwardedField, Proxy, TrustedProxies};
+use super::limits::RawLimits;
+use super::network::Proxy;
 use super::problem::{Faults, Place, Problems};
 use super::secret::{self, RedisUrl, Secret};
 use super::site::{RawSite, RawSites};
 use super::value::{Field, List, Value, keys_of};
-use super::{address, site, suggest};
-use crate::counter::Site;
+use super::{
+    Config, DEFAULT_ADMIN_LISTEN, DEFAULT_DATA_DIR, DEFAULT_LISTEN, DEFAULT_LOG_FILTER, DEFAULT_REDIS_PREFIX,
+    LogFormat, address, site, suggest,
+};
 use crate::redis::Identity;
+use crate::server::{ForwardedField, TrustedProxies};
 
 /// The keys at the top of the file.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct RawFile {
     listen: Option<Field<RawAddress>>,
     admin_listen: Option<Field<RawAddress>>,
@@ -39,33 +42,20 @@ struct RawFile {
     limits: Option<Field<RawLimits>>,
 }
 
-/// A value, and its place in the file.
-#[derive(Debug)]
-pub struct Placed<T> {
-    pub value: T,
-    pub place: Place,
+/// The file's settings, each checked for what can be checked by itself.
+pub struct File {
+    /// Settings with their defaults; addresses to listen on are not in it yet.
+    pub config: Config,
+    pub listen: Option<(Place, String)>,
+    pub admin_listen: Option<(Place, String)>,
+    pub admin_open: bool,
 }
 
-/// The file's settings, each checked for what can be checked by itself.
-#[derive(Debug, Default)]
-pub struct File {
-    pub listen: Option<Placed<String>>,
-    pub admin_listen: Option<Placed<String>>,
-    pub data_dir: Option<PathBuf>,
-    pub redis: Vec<RedisUrl>,
-    pub redis_password: Option<Secret>,
-    pub redis_identity: Option<Identity>,
-    pub redis_prefix: Option<String>,
-    pub redis_allow_eviction: bool,
-    pub admin_token: Option<Secret>,
-    pub admin_read_token: Option<Secret>,
-    pub admin_open: bool,
-    pub path_prefix: String,
-    pub trusted_proxies: TrustedProxies,
-    pub limits: Limits,
-    pub sites: Vec<Site>,
-    /// Files with secrets that every user of the machine may read.
-    pub exposed_secret_files: Vec<PathBuf>,
+impl Default for File {
+    /// An empty file. It lacks sites, which nobody reports.
+    fn default() -> Self {
+        RawFile::default().check(Path::new(""), "", &mut Faults::default())
+    }
 }
 
 /// Keys of the three kinds of table: top of the file, a site, limits.
@@ -199,44 +189,55 @@ impl RawFile {
         let listen = |field, check: fn(&str) -> Result<(), String>, faults: &mut Faults| {
             let (span, RawAddress(address)) = parts(faults.spanned(field)?);
             match check(&address) {
-                Ok(()) => Some(Placed { value: address, place: Place::of(path, text, span.start) }),
+                Ok(()) => Some((Place::of(path, text, span.start), address)),
                 Err(reason) => {
                     faults.wrong(&span, format!("`{address}` {reason}"));
                     None
                 }
             }
         };
-        let file = File {
-            listen: listen(self.listen, address::check_public, faults),
-            admin_listen: listen(self.admin_listen, address::check, faults),
-            data_dir: file_name(self.data_dir, faults).map(|name| folder.join(name.get_ref())),
+        let listen_public = listen(self.listen, address::check_public, faults);
+        let listen_admin = listen(self.admin_listen, address::check, faults);
+        let proxies = faults.list(self.trusted_proxies).map(Spanned::into_inner).unwrap_or_default();
+        let proxies = proxies.iter().map(|proxy| proxy.get_ref().0);
+        let mut config = Config {
+            listen: DEFAULT_LISTEN,
+            admin_listen: DEFAULT_ADMIN_LISTEN,
+            data_dir: file_name(self.data_dir, faults)
+                .map_or_else(|| DEFAULT_DATA_DIR.into(), |name| folder.join(name.get_ref())),
             redis: redis(self.redis, faults),
             redis_password: secrets.read(self.redis_password_file, faults),
             redis_identity: secrets.identity(self.redis_tls_certificate_file, self.redis_tls_key_file, faults),
-            redis_prefix: redis_prefix(self.redis_prefix, faults),
+            redis_prefix: redis_prefix(self.redis_prefix, faults).unwrap_or_else(|| DEFAULT_REDIS_PREFIX.to_owned()),
             redis_allow_eviction: faults.take(self.redis_allow_eviction).unwrap_or_default(),
             admin_read_token: match (&self.admin_token_file, self.admin_read_token_file) {
-                (None, Some(Field(read))) => {
+                (None, Some(read)) => {
                     faults.wrong(&read.span(), "it grants reading only; set admin_token_file as well");
                     None
                 }
                 (_, field) => secrets.read(field, faults),
             },
             admin_token: secrets.read(self.admin_token_file, faults),
-            admin_open: faults.take(self.admin_open).unwrap_or_default(),
             path_prefix: path_prefix(self.path_prefix, faults),
-            trusted_proxies: TrustedProxies::new(
-                faults.list(self.trusted_proxies).map(Spanned::into_inner).unwrap_or_default(),
-                faults.take(self.trusted_proxies_field).unwrap_or_default(),
-            ),
+            trusted_proxies: TrustedProxies {
+                networks: proxies.clone().flatten().collect(),
+                unix_socket: proxies.clone().any(|network| network.is_none()),
+                field: faults.take(self.trusted_proxies_field).unwrap_or_default(),
+            },
             limits: faults.take(self.limits).map(|raw| raw.check(faults)).unwrap_or_default(),
             sites: site::check(self.sites, text.trim_end().len(), faults),
+            is_demo: false,
+            log_format: LogFormat::default(),
+            log_filter: DEFAULT_LOG_FILTER.to_owned(),
             exposed_secret_files: Vec::new(),
+            password_in_flag: false,
         };
-        if file.redis.iter().any(RedisUrl::has_password) {
+        if config.redis.iter().any(RedisUrl::has_password) {
             secrets.note_if_exposed(path.to_owned());
         }
-        File { exposed_secret_files: secrets.exposed, ..file }
+        config.exposed_secret_files = secrets.exposed;
+        let admin_open = faults.take(self.admin_open).unwrap_or_default();
+        File { config, listen: listen_public, admin_listen: listen_admin, admin_open }
     }
 }
 
@@ -342,10 +343,10 @@ impl SecretFiles<'_> {
         faults: &mut Faults,
     ) -> Option<Identity> {
         match (&certificate, &key) {
-            (Some(Field(only)), None) => {
+            (Some(only), None) => {
                 faults.wrong(&only.span(), "needs the certificate's key: set redis_tls_key_file as well");
             }
-            (None, Some(Field(only))) => {
+            (None, Some(only)) => {
                 faults.wrong(&only.span(), "needs the key's certificate: set redis_tls_certificate_file as well");
             }
             _ => {}

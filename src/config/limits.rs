@@ -9,6 +9,8 @@ use serde::de::MapAccess;
 
 use super::problem::Faults;
 use super::value::{Field, Value, Whole, read_table};
+use crate::server::Timeouts;
+use crate::server::hit::{Rate, RateLimits, WhenExceeded};
 
 #[derive(Deserialize)]
 pub struct RawLimits {
@@ -37,52 +39,28 @@ type RawRate = Whole<0, AMOUNT_MAX>;
 
 struct Timeout(Duration);
 
-enum WhenExceeded {
-    Refuse,
-    Ignore,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Hits of one address (or IPv6 /64); None is no limit.
-    pub address: Option<Rate>,
-    /// Hits of one address for one page.
-    pub page: Option<Rate>,
-    /// Hits of all addresses for one site.
-    pub site: Option<Rate>,
+    pub rates: RateLimits,
     /// A client may bring only a part of a day's new pages.
     pub new_pages: bool,
-    /// A hit over a limit is answered as usual and not counted, instead of with 429.
-    pub ignores_excess: bool,
     pub connections: u32,
     pub connections_per_address: u32,
-    pub header_timeout: Duration,
-    pub body_timeout: Duration,
-    pub write_timeout: Duration,
-    pub idle_timeout: Duration,
+    pub timeouts: Timeouts,
 }
 
 impl Limits {
     /// Lifts the limits of how much a client may send; the time-outs stay.
     pub fn turn_off_rates(&mut self) {
-        (self.address, self.page, self.site) = (None, None, None);
+        self.rates = RateLimits { when_exceeded: self.rates.when_exceeded, ..RateLimits::default() };
         self.new_pages = false;
     }
 }
 
-/// A lasting rate, and the number that may come at once after a rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    pub per_second: NonZeroU32,
-    pub burst: NonZeroU32,
-}
-
-impl Rate {
-    const fn new(per_second: u32, burst: u32) -> Option<Self> {
-        match (NonZeroU32::new(per_second), NonZeroU32::new(burst)) {
-            (Some(per_second), Some(burst)) => Some(Self { per_second, burst }),
-            _ => None,
-        }
+const fn rate(per_second: u32, burst: u32) -> Option<Rate> {
+    match (NonZeroU32::new(per_second), NonZeroU32::new(burst)) {
+        (Some(per_second), Some(burst)) => Some(Rate { per_second, burst }),
+        _ => None,
     }
 }
 
@@ -90,17 +68,16 @@ impl Default for Limits {
     /// Wide enough for a school or a ministry behind one address, even if all open one page.
     fn default() -> Self {
         Self {
-            address: Rate::new(100, 1_000),
-            page: Rate::new(50, 500),
-            site: Rate::new(5_000, 50_000),
+            rates: RateLimits {
+                address: rate(100, 1_000),
+                page: rate(50, 500),
+                site: rate(5_000, 50_000),
+                when_exceeded: WhenExceeded::Refuse,
+            },
             new_pages: true,
-            ignores_excess: false,
             connections: 16_384,
             connections_per_address: 4_096,
-            header_timeout: Duration::from_secs(5),
-            body_timeout: Duration::from_secs(5),
-            write_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(60),
+            timeouts: Timeouts { body: Duration::from_secs(5), write_renews: false, ..Timeouts::of_admin() },
         }
     }
 }
@@ -108,43 +85,42 @@ impl Default for Limits {
 impl RawLimits {
     pub fn check(self, faults: &mut Faults) -> Limits {
         let mut limits = Limits::default();
-        rate(&mut limits.address, self.address_rate, self.address_burst, faults);
-        rate(&mut limits.page, self.page_rate, self.page_burst, faults);
-        rate(&mut limits.site, self.site_rate, self.site_burst, faults);
-        if faults.take(self.enabled) == Some(false) {
-            limits.turn_off_rates();
+        let Limits { rates, timeouts, .. } = &mut limits;
+        for (rate, per_second, burst) in [
+            (&mut rates.address, self.address_rate, self.address_burst),
+            (&mut rates.page, self.page_rate, self.page_burst),
+            (&mut rates.site, self.site_rate, self.site_burst),
+        ] {
+            configure(rate, faults.take(per_second), faults.take(burst));
         }
-        limits.ignores_excess = matches!(faults.take(self.when_exceeded), Some(WhenExceeded::Ignore));
+        rates.when_exceeded = faults.take(self.when_exceeded).unwrap_or_default();
+        for (timeout, field) in [
+            (&mut timeouts.head, self.header_timeout),
+            (&mut timeouts.body, self.body_timeout),
+            (&mut timeouts.write, self.write_timeout),
+            (&mut timeouts.idle, self.idle_timeout),
+        ] {
+            *timeout = faults.take(field).map_or(*timeout, |Timeout(duration)| duration);
+        }
         for (limit, field) in [
             (&mut limits.connections, self.connections),
             (&mut limits.connections_per_address, self.connections_per_address),
         ] {
             *limit = faults.take(field).map_or(*limit, |Whole(amount)| amount);
         }
-        for (timeout, field) in [
-            (&mut limits.header_timeout, self.header_timeout),
-            (&mut limits.body_timeout, self.body_timeout),
-            (&mut limits.write_timeout, self.write_timeout),
-            (&mut limits.idle_timeout, self.idle_timeout),
-        ] {
-            *timeout = faults.take(field).map_or(*timeout, |Timeout(duration)| duration);
+        if faults.take(self.enabled) == Some(false) {
+            limits.turn_off_rates();
         }
         limits
     }
 }
 
-fn rate(
-    rate: &mut Option<Rate>,
-    per_second: Option<Field<RawRate>>,
-    burst: Option<Field<Amount>>,
-    faults: &mut Faults,
-) {
-    let (per_second, burst) = (faults.take(per_second), faults.take(burst));
-    let Some(default) = *rate else { return };
+fn configure(limit: &mut Option<Rate>, per_second: Option<RawRate>, burst: Option<Amount>) {
+    let Some(default) = *limit else { return };
     let per_second = per_second.map_or(default.per_second.get(), |Whole(per_second)| per_second);
     // A rate that is raised alone must not leave a burst behind that is shorter than a second.
     let burst = burst.map_or(default.burst.get().max(per_second), |Whole(burst)| burst);
-    *rate = Rate::new(per_second, burst);
+    *limit = rate(per_second, burst);
 }
 
 impl Value for RawLimits {

@@ -20,9 +20,12 @@ mod value;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
+use clap::ValueEnum as _;
+
 use crate::counter::site::Screening;
 use crate::counter::{Origin, Site};
 use crate::redis::{Identity, Target, TargetError};
+use crate::server::TrustedProxies;
 
 use problem::{Place, Problems};
 
@@ -30,8 +33,7 @@ pub use address::{PublicAddress, is_of_this_machine};
 pub use environment::{Environment, variables};
 pub use file::keys;
 pub use flags::{Flags, LogFormat};
-pub use limits::{Limits, Rate};
-pub use network::{ForwardedField, TrustedProxies};
+pub use limits::Limits;
 pub use problem::ConfigError;
 pub use secret::{RedisUrl, Secret};
 
@@ -83,21 +85,22 @@ impl Config {
         let path = flags.config.clone().or_else(|| environment.get("THONGKE_CONFIG", &mut problems).map(PathBuf::from));
         let file = path.as_deref().map(|path| file::read(path, &mut problems));
         let is_demo = file.is_none();
-        let mut file = file.unwrap_or_default();
-        let listen = Listen::find("listen", &flags.listen, environment, file.listen, &mut problems)
-            .map_or(Some(DEFAULT_LISTEN), |listen| listen.resolve(address::resolve_public, &mut problems));
+        let file = file.unwrap_or_default();
+        let mut config = file.config;
+        let public = ("listen", DEFAULT_LISTEN);
+        let listen =
+            listen_address(public, address::resolve_public, &flags.listen, environment, file.listen, &mut problems);
+        let admin = ("admin_listen", DEFAULT_ADMIN_LISTEN);
         let admin_listen =
-            Listen::find("admin_listen", &flags.admin_listen, environment, file.admin_listen, &mut problems)
-                .map_or(Some(DEFAULT_ADMIN_LISTEN), |listen| listen.resolve(address::resolve, &mut problems));
-        let data_dir = flags
-            .data_dir
-            .clone()
-            .or_else(|| environment.get("THONGKE_DATA_DIR", &mut problems).map(PathBuf::from))
-            .or(file.data_dir);
-        let redis = redis(flags, environment, file.redis, file.redis_password.as_ref(), &mut problems);
-        let password_in_flag = !flags.redis.is_empty() && redis.iter().any(RedisUrl::has_password);
-        let log_format = log_format(flags, environment, &mut problems);
-        let log_filter = log_filter(environment, &mut problems);
+            listen_address(admin, address::resolve, &flags.admin_listen, environment, file.admin_listen, &mut problems);
+        let variable = || environment.get("THONGKE_DATA_DIR", &mut problems).map(PathBuf::from);
+        if let Some(data_dir) = flags.data_dir.clone().or_else(variable) {
+            config.data_dir = data_dir;
+        }
+        config.redis = redis(flags, environment, config.redis, config.redis_password.as_ref(), &mut problems);
+        config.password_in_flag = !flags.redis.is_empty() && config.redis.iter().any(RedisUrl::has_password);
+        config.log_format = log_format(flags, environment, &mut problems).unwrap_or_default();
+        config.log_filter = log_filter(environment, &mut problems);
         if let (Some(PublicAddress::Tcp(listen)), Some(admin_listen)) = (&listen, admin_listen)
             && address::overlap(*listen, admin_listen)
         {
@@ -109,7 +112,7 @@ impl Config {
         let is_admin_open = environment.get_boolean("THONGKE_ADMIN_OPEN", &mut problems).unwrap_or(file.admin_open);
         if let Some(address) = admin_listen
             && !address::is_of_this_machine(address)
-            && file.admin_token.is_none()
+            && config.admin_token.is_none()
             && !is_admin_open
         {
             problems.add(format!(
@@ -118,32 +121,15 @@ impl Config {
             ));
         }
         problems.into_result()?;
+        config.is_demo = is_demo;
         if is_demo {
-            file.sites = vec![demo()];
+            config.sites = vec![demo()];
             // Load tests of the demo come from one address.
-            file.limits.turn_off_rates();
+            config.limits.turn_off_rates();
         }
-        Ok(Self {
-            listen: listen.unwrap_or(DEFAULT_LISTEN),
-            admin_listen: admin_listen.unwrap_or(DEFAULT_ADMIN_LISTEN),
-            data_dir: data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
-            redis,
-            redis_password: file.redis_password,
-            redis_identity: file.redis_identity,
-            redis_prefix: file.redis_prefix.unwrap_or_else(|| DEFAULT_REDIS_PREFIX.to_owned()),
-            redis_allow_eviction: file.redis_allow_eviction,
-            admin_token: file.admin_token,
-            admin_read_token: file.admin_read_token,
-            path_prefix: file.path_prefix,
-            trusted_proxies: file.trusted_proxies,
-            limits: file.limits,
-            sites: file.sites,
-            is_demo,
-            log_format,
-            log_filter,
-            exposed_secret_files: file.exposed_secret_files,
-            password_in_flag,
-        })
+        config.listen = listen.unwrap_or(DEFAULT_LISTEN);
+        config.admin_listen = admin_listen.unwrap_or(DEFAULT_ADMIN_LISTEN);
+        Ok(config)
     }
 
     /// The Redis to connect to; None without one.
@@ -168,49 +154,26 @@ fn demo() -> Site {
     }
 }
 
-/// An address to listen on, and the setting that names it.
-struct Listen {
-    text: String,
-    set_by: SetBy,
-}
-
-enum SetBy {
-    /// A flag or a variable, by its name.
-    Name(String),
-    File(Place),
-}
-
-impl Listen {
-    /// The strongest setting of `key`: flag, variable or file.
-    fn find(
-        key: &str,
-        flag: &Option<String>,
-        environment: &Environment,
-        in_file: Option<file::Placed<String>>,
-        problems: &mut Problems,
-    ) -> Option<Self> {
-        if let Some(text) = flag.clone() {
-            return Some(Self { text, set_by: SetBy::Name(format!("--{}", key.replace('_', "-"))) });
-        }
-        let variable = environment::variable_of(key);
-        if let Some(text) = environment.get(&variable, problems) {
-            return Some(Self { text, set_by: SetBy::Name(variable) });
-        }
-        in_file.map(|placed| Self { text: placed.value, set_by: SetBy::File(placed.place) })
-    }
-
-    fn resolve<T>(self, resolve: fn(&str) -> Result<T, String>, problems: &mut Problems) -> Option<T> {
-        let reason = match resolve(&self.text) {
-            Ok(address) => return Some(address),
-            Err(reason) => reason,
-        };
-        let text = self.text;
-        match self.set_by {
-            SetBy::Name(name) => problems.add(format!("{name} `{text}` {reason}")),
-            SetBy::File(place) => problems.add_at(place, format!("`{text}` {reason}")),
-        }
-        None
-    }
+/// The address of a listener's strongest setting: flag, variable or file. None if it is wrong.
+fn listen_address<T>(
+    (key, default): (&str, T),
+    resolve: fn(&str) -> Result<T, String>,
+    flag: &Option<String>,
+    environment: &Environment,
+    in_file: Option<(Place, String)>,
+    problems: &mut Problems,
+) -> Option<T> {
+    let variable = environment::variable_of(key);
+    let (place, name, text) = if let Some(text) = flag {
+        (None, format!("--{} ", key.replace('_', "-")), text.clone())
+    } else if let Some(text) = environment.get(&variable, problems) {
+        (None, variable + " ", text)
+    } else if let Some((place, text)) = in_file {
+        (Some(place), String::new(), text)
+    } else {
+        return Some(default);
+    };
+    resolve(&text).map_err(|reason| problems.add_at(place, format!("{name}`{text}` {reason}"))).ok()
 }
 
 fn redis(
@@ -240,17 +203,13 @@ fn redis(
     addresses.into_iter().map(RedisUrl::new).collect()
 }
 
-fn log_format(flags: &Flags, environment: &Environment, problems: &mut Problems) -> LogFormat {
+fn log_format(flags: &Flags, environment: &Environment, problems: &mut Problems) -> Option<LogFormat> {
     let variable = environment.get("THONGKE_LOG_FORMAT", problems);
-    match (flags.log_format, variable.as_deref()) {
-        (Some(format), _) => format,
-        (None, None | Some("text")) => LogFormat::Text,
-        (None, Some("json")) => LogFormat::Json,
-        (None, Some(other)) => {
-            problems.add(format!("THONGKE_LOG_FORMAT is `{other}`; expected text or json"));
-            LogFormat::Text
-        }
-    }
+    flags.log_format.or_else(|| {
+        let text = variable?;
+        let wrong = |_| problems.add(format!("THONGKE_LOG_FORMAT is `{text}`; expected text or json"));
+        LogFormat::from_str(&text, false).map_err(wrong).ok()
+    })
 }
 
 fn log_filter(environment: &Environment, problems: &mut Problems) -> String {

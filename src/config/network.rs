@@ -3,58 +3,25 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
-use toml::Spanned;
 
 use super::value::Value;
-
-/// Proxies whose forwarding header names the client.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TrustedProxies {
-    pub networks: Vec<IpNet>,
-    /// Everyone who can reach the unix socket that the node listens on.
-    pub unix_socket: bool,
-    pub field: ForwardedField,
-}
-
-/// The request header in which the proxies name the client.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ForwardedField {
-    #[default]
-    XForwardedFor,
-    Forwarded,
-}
+use crate::server::ForwardedField;
 
 /// The unix socket's name among networks.
 const UNIX_SOCKET: &str = "unix:";
 
-/// An item of the list of trusted proxies.
+/// An item of the list of trusted proxies: a network, or, without one, the unix socket.
 #[derive(Debug)]
-pub enum Proxy {
-    UnixSocket,
-    Network(IpNet),
-}
-
-impl TrustedProxies {
-    pub fn new(proxies: Vec<Spanned<Proxy>>, field: ForwardedField) -> Self {
-        let mut trusted = Self { field, ..Self::default() };
-        for proxy in proxies {
-            match proxy.into_inner() {
-                Proxy::UnixSocket => trusted.unix_socket = true,
-                Proxy::Network(network) => trusted.networks.push(network),
-            }
-        }
-        trusted
-    }
-}
+pub struct Proxy(pub Option<IpNet>);
 
 impl Value for Proxy {
     const EXAMPLE: &'static str = r#""10.0.0.0/8""#;
 
     fn from_text(text: &str) -> Result<Self, String> {
         if text == UNIX_SOCKET {
-            return Ok(Self::UnixSocket);
+            return Ok(Self(None));
         }
-        parse(text).map(Self::Network).map_err(|reason| format!("`{text}` {reason}"))
+        parse(text).map(|network| Self(Some(network))).map_err(|reason| format!("`{text}` {reason}"))
     }
 }
 

@@ -26,14 +26,7 @@ const FOUND_MAX: usize = 1_000;
 
 /// Problems as they are found, in any order.
 #[derive(Debug, Default)]
-pub struct Problems(Vec<Problem>);
-
-#[derive(Debug)]
-struct Problem {
-    /// None for a flag, a variable, or a file as a whole.
-    place: Option<Place>,
-    text: String,
-}
+pub struct Problems(Vec<(Option<Place>, String)>);
 
 /// A place in a file, shown as `FILE:LINE:COLUMN`, which editors jump to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,11 +39,12 @@ pub struct Place {
 impl Problems {
     /// A fault that is not in a file; `text` begins with its subject.
     pub fn add(&mut self, text: impl Into<String>) {
-        self.0.push(Problem { place: None, text: text.into() });
+        self.add_at(None, text);
     }
 
-    pub fn add_at(&mut self, place: Place, text: impl Into<String>) {
-        self.0.push(Problem { place: Some(place), text: text.into() });
+    /// No place: a flag, a variable, or a file as a whole.
+    pub fn add_at(&mut self, place: impl Into<Option<Place>>, text: impl Into<String>) {
+        self.0.push((place.into(), text.into()));
     }
 
     /// Fails if there is a fault; those of the file are in its order.
@@ -59,20 +53,15 @@ impl Problems {
             return Ok(());
         }
         // Stable: problems at one place stay in the order in which they were found.
-        self.0.sort_by_key(|problem| problem.place.as_ref().map(|place| (place.line, place.column)));
+        self.0.sort_by_key(|(place, _)| place.as_ref().map(|place| (place.line, place.column)));
         let is_cut = self.0.len() >= FOUND_MAX;
         let omitted = self.0.len().saturating_sub(REPORTED_MAX);
-        let problems = self.0.into_iter().take(REPORTED_MAX).map(|problem| problem.to_string()).collect();
+        let words = |(place, text): (Option<Place>, String)| match place {
+            Some(place) => format!("{place}: {text}"),
+            None => text,
+        };
+        let problems = self.0.into_iter().take(REPORTED_MAX).map(words).collect();
         Err(ConfigError { problems, omitted, is_cut })
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Some(place) => write!(f, "{place}: {}", self.text),
-            None => f.write_str(&self.text),
-        }
     }
 }
 
@@ -154,9 +143,9 @@ impl Faults {
 
     /// The value of a field with its place, if it is there and right.
     pub fn spanned<T>(&mut self, field: Option<Field<T>>) -> Option<Spanned<T>> {
-        let Field(read) = field?;
-        let span = read.span();
-        match read.into_inner() {
+        let field = field?;
+        let span = field.span();
+        match field.into_inner().0 {
             Ok(value) => Some(Spanned::new(span, value)),
             Err(reason) => {
                 self.wrong(&span, reason);

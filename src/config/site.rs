@@ -129,14 +129,14 @@ fn origins(field: Option<Field<List<Origin>>>, id: &Spanned<String>, faults: &mu
         id.get_ref(),
         Origin::EXAMPLE
     );
-    let Some(Field(read)) = field else {
+    let Some(read) = field else {
         faults.missing(&id.span(), lacks);
         return Vec::new();
     };
-    if read.get_ref().as_ref().is_ok_and(|List(items)| items.is_empty()) {
+    if read.get_ref().0.as_ref().is_ok_and(|List(items)| items.is_empty()) {
         faults.wrong(&read.span(), lacks);
     }
-    let read = faults.list(Some(Field(read))).map(Spanned::into_inner).unwrap_or_default();
+    let read = faults.list(Some(read)).map(Spanned::into_inner).unwrap_or_default();
     let mut origins: Vec<_> = read.into_iter().map(Spanned::into_inner).collect();
     // They stay for as long as the node runs.
     origins.shrink_to_fit();

@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::counter::site::Screening;
+use crate::server::ForwardedField;
+use crate::server::hit::WhenExceeded;
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().map(|(name, value)| ((*name).to_owned(), value.into())).collect()
@@ -438,8 +440,11 @@ fn a_file_with_every_key_is_read() {
     assert_eq!(config.sites[0].label_style, crate::counter::LabelStyle::Relative);
     assert!(config.trusted_proxies.unix_socket && config.trusted_proxies.field == ForwardedField::Forwarded);
     let limits = config.limits;
-    assert_eq!(limits.address.map(|rate| (rate.per_second.get(), rate.burst.get())), Some((200, 2_000)));
-    assert_eq!((limits.site, limits.ignores_excess, limits.idle_timeout.as_secs()), (None, true, 120));
+    assert_eq!(limits.rates.address.map(|rate| (rate.per_second.get(), rate.burst.get())), Some((200, 2_000)));
+    assert_eq!(
+        (limits.rates.site, limits.rates.when_exceeded, limits.timeouts.idle.as_secs()),
+        (None, WhenExceeded::Ignore, 120)
+    );
     assert!(!config.is_demo);
 }
 

@@ -44,19 +44,12 @@ fn found<T: Value>(kind: &str) -> String {
     format!("expected {}, found {kind}", T::expected())
 }
 
-/// A value of the file with its place; a wrong one is the reason why.
+/// A value of the file with its place.
+pub type Field<T> = Spanned<Read<T>>;
+
+/// A value; a wrong one is the reason why.
 #[derive(Debug)]
-pub struct Field<T>(pub Spanned<Result<T, String>>);
-
-impl<'de, T: Value> Deserialize<'de> for Field<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read = Spanned::<Read<T>>::deserialize(deserializer)?;
-        let span = read.span();
-        Ok(Self(Spanned::new(span, read.into_inner().0)))
-    }
-}
-
-struct Read<T>(Result<T, String>);
+pub struct Read<T>(pub Result<T, String>);
 
 impl<'de, T: Value> Deserialize<'de> for Read<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

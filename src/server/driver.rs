@@ -15,13 +15,8 @@ use hyper_util::rt::TokioIo;
 
 use super::fast_path::parse::PlainRequest;
 use super::fast_path::write::write;
-use super::http::header_sink::HeaderSink as _;
-use super::http::headers::{Field, HeaderFields as _};
-use super::http::response::{self, CLOSE};
-use super::net::conn_state::{ConnError, ConnState, Order, Phase};
-use super::net::guarded_io::GuardedIo;
-use super::net::limits::HEAD_BYTES_MAX;
-use super::net::listener::Serve;
+use super::http::{CLOSE, Field, HeaderFields as _, HeaderSink as _, response};
+use super::net::{ConnError, ConnState, GuardedIo, HEAD_BYTES_MAX, Order, Phase, Serve};
 use super::service::Service;
 
 /// Buffer that a connection keeps between requests; a larger one is freed.
@@ -39,13 +34,6 @@ enum FastPath {
     Ended,
     /// hyper takes over, from the bytes that were put back.
     Left,
-}
-
-/// How a connection ended under hyper.
-enum Ended {
-    Expired,
-    Evicted,
-    ByProtocol(hyper::Result<()>),
 }
 
 /// hyper's settings for HTTP/1.
@@ -107,7 +95,7 @@ impl<S: Service> Driver<S> {
             // The next request is not the connection's first any more.
             conn.take_first_head();
             conn.enter(Phase::Work);
-            let reply = self.service.handle_hot(plain.route, plain.request, plain.query, &plain.headers, conn).await;
+            let reply = self.service.handle_hot(&plain, conn).await;
             let is_last = plain.is_last || conn.order() != Order::Serve || reply.closes();
             write(reply, plain.headers.first(Field::Origin), is_last, &mut out);
             let length = plain.length;
@@ -156,27 +144,25 @@ impl<S: Service> Driver<S> {
                 conn.remember_task(context);
                 match conn.order() {
                     Order::Serve | Order::CloseAfterNext => {}
-                    Order::Expire => return Poll::Ready(Ended::Expired),
-                    Order::Evict => return Poll::Ready(Ended::Evicted),
+                    Order::Expire => return Poll::Ready(Some(conn.why_expired())),
+                    Order::Evict => return Poll::Ready(None),
                     Order::Drain if is_draining => {}
                     Order::Drain => {
                         is_draining = true;
                         connection.as_mut().graceful_shutdown();
                     }
                 }
-                connection.as_mut().poll(context).map(Ended::ByProtocol)
-            });
-            match ended.await {
-                Ended::Expired => conn.why_expired(),
-                Ended::Evicted => return,
-                Ended::ByProtocol(Ok(())) => None,
-                Ended::ByProtocol(Err(error)) => {
+                let why = |error: hyper::Error| {
                     // Clients disconnect and send nonsense all day.
                     tracing::debug!(error = %error, "connection ended early");
                     conn.set_closing();
                     conn.why_unreadable(error.is_parse_too_large())
-                }
-            }
+                };
+                connection.as_mut().poll(context).map(|ended| Some(ended.err().and_then(why)))
+            });
+            // None: evicted.
+            let Some(error) = ended.await else { return };
+            error
         };
         if let Some(error) = error {
             conn.send_last(&response::to_bytes(self.service.error(error.into()))).await;

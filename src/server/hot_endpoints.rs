@@ -8,11 +8,8 @@ use bytes::Bytes;
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue, ORIGIN};
 use hyper::{Response, StatusCode};
 
-use super::hit::outcome::HitOutcome;
-use super::http::conditional::{self, Rendered};
-use super::http::cors;
-use super::http::header_sink::HeaderSink;
-use super::http::response::{self, AnswerBody, CROSS_ORIGIN, GIF, JSON, NO_STORE};
+use super::hit::HitOutcome;
+use super::http::{AnswerBody, CROSS_ORIGIN, GIF, HeaderSink, JSON, NO_STORE, Rendered, conditional, cors, response};
 use super::routes;
 
 pub const PIXEL: &[u8; 43] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
@@ -83,10 +80,7 @@ impl Reply {
     }
 
     /// Puts the header fields. `origin`: of the page that asks.
-    pub fn put_headers<V: AsRef<[u8]>>(&self, origin: Option<V>, sink: &mut impl HeaderSink)
-    where
-        HeaderValue: TryFrom<V>,
-    {
+    pub fn put_headers<V: AsRef<[u8]> + TryInto<HeaderValue>>(&self, origin: Option<V>, sink: &mut impl HeaderSink) {
         match self {
             Self::Hit { outcome, figures } => {
                 if figures.is_some() {

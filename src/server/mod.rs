@@ -39,19 +39,15 @@ use std::sync::Arc;
 
 pub use admin::AdminSettings;
 pub use admin::auth::{Token, Tokens};
-pub use http::client_ip::ClientIp;
-pub use net::bind::{bind, bind_unix};
-pub use net::connection_limit::ConnectionLimit;
-pub use net::limits::Timeouts;
-pub use net::socket::Listener;
-pub use net::trusted_proxies::{ForwardedField, TrustedProxies};
+pub use http::ClientIp;
+pub use net::{ConnectionLimit, ForwardedField, Listener, Timeouts, TrustedProxies, bind, bind_unix};
 pub use public::PublicSettings;
 #[doc(hidden)]
 pub use {
     driver::protocol,
     fast_path::parse::PlainRequest,
     hot_endpoints::Request,
-    http::headers::{Field, HeaderFields},
+    http::{Field, HeaderFields},
     public::{history, pages, query},
 };
 
@@ -63,7 +59,7 @@ use ports::Node;
 ///
 /// Runs on the current thread's local runtime.
 pub async fn serve_public<N: Node>(
-    listener: impl Into<Listener>,
+    listener: Listener,
     node: Arc<N>,
     settings: Arc<PublicSettings>,
     metrics: Arc<Metrics>,
@@ -71,12 +67,12 @@ pub async fn serve_public<N: Node>(
 ) {
     let (timeouts, limit) = (settings.timeouts, Arc::clone(&settings.connection_limit));
     let service = public::PublicService::new(node, settings, metrics);
-    net::listener::run(listener.into(), Driver::new(service), timeouts, limit, shutdown).await;
+    net::run(listener, Driver::new(service), timeouts, limit, shutdown).await;
 }
 
 /// Serves the admin listener in the same way.
 pub async fn serve_admin<N: Node>(
-    listener: impl Into<Listener>,
+    listener: Listener,
     node: Arc<N>,
     settings: Arc<AdminSettings>,
     metrics: Arc<Metrics>,
@@ -84,5 +80,5 @@ pub async fn serve_admin<N: Node>(
 ) {
     let limit = Arc::clone(&settings.connection_limit);
     let service = admin::AdminService::new(node, settings, metrics);
-    net::listener::run(listener.into(), Driver::new(service), Timeouts::of_admin(), limit, shutdown).await;
+    net::run(listener, Driver::new(service), Timeouts::of_admin(), limit, shutdown).await;
 }

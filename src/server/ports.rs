@@ -1,6 +1,5 @@
 //! Port to the node: what the server needs of it. `app` implements it.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -14,110 +13,85 @@ use crate::counter::{
     Arrival, ClientPrefix, Day, PageAddress, PageTitle, Period, RegisteredSite, Salt, Sites, Visit, VisitorCounts,
 };
 
+pub type Available<T> = Result<T, Unavailable>;
+
 /// A node, which counts hits durably and knows the figures.
+#[expect(async_fn_in_trait, reason = "a worker awaits them where it calls them: none needs to be `Send`")]
 pub trait Node: Send + Sync + 'static {
     /// The sites as configured now.
     fn sites(&self) -> Arc<Sites>;
 
     /// Counts a hit; resolves when it is on disk. Called on a worker thread, whose hits share a batch.
-    fn count(&self, arrival: Arrival) -> impl Future<Output = Result<(), Unavailable>>;
+    async fn count(&self, arrival: Arrival) -> Available<()>;
 
     /// Records the visit of a reader who reloaded a page, which is no hit; resolves when it is on disk.
-    fn reload(&self, site: &RegisteredSite, day: Day, visit: Visit) -> impl Future<Output = Result<(), Unavailable>>;
+    async fn reload(&self, site: &RegisteredSite, day: Day, visit: Visit) -> Available<()>;
 
     /// Reads the site's totals from Redis, if it is configured and they are older than a second.
     /// Resolves when they are read, or when the wait takes too long.
-    fn refresh(&self, site: &Arc<RegisteredSite>) -> impl Future<Output = ()>;
+    async fn refresh(&self, site: &Arc<RegisteredSite>);
 
     /// The version of the site's figures in memory, and true if they are stale. It equals the last one of
     /// [`Node::hits`] if nothing has changed since. None if no figures are in memory.
     fn version(&self, site: &RegisteredSite) -> Option<(u64, bool)>;
 
     /// The site's hits in each of `periods`, from memory, into which the site is loaded if need be.
-    fn hits(&self, site: &Arc<RegisteredSite>, periods: &[Period])
-    -> impl Future<Output = Result<Counts, Unavailable>>;
+    async fn hits(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Available<Counts>;
 
     /// The salt for the visitor keys of a site's day, if it is known already.
     fn salt(&self, site: &Arc<RegisteredSite>, day: Day) -> Option<Salt>;
 
     /// Draws a salt for a site's day that outlives this process and, with Redis, is shared by all nodes.
     /// None if that can't be done now.
-    fn draw_salt(&self, site: &Arc<RegisteredSite>, day: Day) -> impl Future<Output = Option<Salt>>;
+    async fn draw_salt(&self, site: &Arc<RegisteredSite>, day: Day) -> Option<Salt>;
 
     /// The site's visitors at `now`, and their version, which changes whenever they do.
-    fn visitors(
-        &self,
-        site: &Arc<RegisteredSite>,
-        now: DateTime<Utc>,
-    ) -> impl Future<Output = Result<(VisitorCounts, u64), Unavailable>>;
+    async fn visitors(&self, site: &Arc<RegisteredSite>, now: DateTime<Utc>) -> Available<(VisitorCounts, u64)>;
 
     /// The page under which a hit counts: its own, or `(other)` if its site, client or network has had its
     /// new pages of the day. `client`: none where clients have no limit.
-    fn admit_page(
+    async fn admit_page(
         &self,
         site: &Arc<RegisteredSite>,
         day: Day,
         page: PageAddress,
         client: Option<ClientPrefix>,
-    ) -> impl Future<Output = PageAddress>;
+    ) -> PageAddress;
 
     /// Records the title that came with a counted hit. As a rule it is known.
     fn note_title(&self, site: &RegisteredSite, page: &PageAddress, title: &str);
 
     /// The hits of each page in each period: first all periods of the first page.
-    fn page_hits(
+    async fn page_hits(
         &self,
         site: &Arc<RegisteredSite>,
         pages: &[PageAddress],
         periods: &[Period],
-    ) -> impl Future<Output = Result<Read<i64>, Unavailable>>;
+    ) -> Available<Read<i64>>;
 
     /// The most read pages of a period, the most read first. Equals are sorted by the bytes of their
     /// addresses.
-    fn top_pages(
-        &self,
-        site: &Arc<RegisteredSite>,
-        period: Period,
-        limit: usize,
-    ) -> impl Future<Output = Result<Read<TopPage>, Unavailable>>;
+    async fn top_pages(&self, site: &Arc<RegisteredSite>, period: Period, limit: usize) -> Available<Read<TopPage>>;
 
     /// The site's hits in each of many periods, which are not loaded into memory.
-    fn history(
-        &self,
-        site: &Arc<RegisteredSite>,
-        periods: &[Period],
-    ) -> impl Future<Output = Result<Read<i64>, Unavailable>>;
+    async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Available<Read<i64>>;
 
-    fn import(
-        &self,
-        site: &Arc<RegisteredSite>,
-        name: ImportName,
-        rows: Vec<Row>,
-    ) -> impl Future<Output = Result<ImportReport, Unavailable>>;
+    async fn import(&self, site: &Arc<RegisteredSite>, name: ImportName, rows: Vec<Row>) -> Available<ImportReport>;
 
     /// Sets all counters of an import to zero. None if there is no such import.
-    fn forget(
-        &self,
-        site: &Arc<RegisteredSite>,
-        name: ImportName,
-    ) -> impl Future<Output = Result<Option<ImportReport>, Unavailable>>;
+    async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Available<Option<ImportReport>>;
 
-    fn sources(&self, site: &Arc<RegisteredSite>) -> impl Future<Output = Result<Vec<SourceAccount>, Unavailable>>;
+    async fn sources(&self, site: &Arc<RegisteredSite>) -> Available<Vec<SourceAccount>>;
 
     /// Up to `limit` rows of the site, summed over all sources, after the row `after` in the order of
     /// period and page. Repeated calls export any size in bounded memory.
-    fn export(
-        &self,
-        site: &Arc<RegisteredSite>,
-        after: Option<Row>,
-        limit: usize,
-    ) -> impl Future<Output = Result<Vec<Row>, Unavailable>>;
+    async fn export(&self, site: &Arc<RegisteredSite>, after: Option<Row>, limit: usize) -> Available<Vec<Row>>;
 
     /// Compares all places that hold the site's counts.
-    fn verify(&self, site: &Arc<RegisteredSite>) -> impl Future<Output = Result<Verification, Unavailable>>;
+    async fn verify(&self, site: &Arc<RegisteredSite>) -> Available<Verification>;
 
     /// Repairs the site's keys in Redis, as far as the right values are known.
-    fn repair(&self, site: &Arc<RegisteredSite>) -> impl Future<Output = Result<Repair, Unavailable>>;
+    async fn repair(&self, site: &Arc<RegisteredSite>) -> Available<Repair>;
 
     /// Records a hit that is not counted.
     fn note_uncounted(&self, site: &RegisteredSite, day: Day, kind: Kind);

@@ -7,10 +7,8 @@ use crate::counter::Sites;
 use crate::counter::page_cap::Excess;
 use crate::metrics::Metrics;
 
-use super::hit::outcome::HitOutcome;
-use super::hit::rate_limit::Limit;
-use super::hit::site;
-use super::http::error::REASONS;
+use super::hit::{HitOutcome, Limit, site};
+use super::http::REASONS;
 use super::routes;
 
 /// Creates every series of a fixed label set at 0; one that exists keeps its value.
@@ -30,7 +28,7 @@ pub fn create(metrics: &Metrics, sites: &Sites) {
     let results: BTreeSet<_> = [HitOutcome::COUNTED, HitOutcome::LIMITED]
         .map(|outcome| outcome.result)
         .into_iter()
-        .chain(Kind::ALL.map(Kind::result))
+        .chain(Kind::ALL.map(|(kind, _)| kind.result()))
         .collect();
     let labels: BTreeSet<_> = sites.iter().map(|site| site::metric_label(site).0).collect();
     for label in labels {

@@ -5,12 +5,10 @@ use std::future::Future;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use super::hot_endpoints::{self, Reply};
-use super::http::error::HttpError;
-use super::http::headers::HeaderFields;
-use super::http::response::AnswerBody;
-use super::net::conn_state::ConnState;
-use super::routes::{self, Route};
+use super::fast_path::parse::PlainRequest;
+use super::hot_endpoints::Reply;
+use super::http::{AnswerBody, HttpError};
+use super::net::ConnState;
 
 pub trait Service: 'static {
     /// Prefix of the hot endpoints' paths; none where there is no fast path.
@@ -19,14 +17,7 @@ pub trait Service: 'static {
     }
 
     /// Answers a request that came by the fast path.
-    fn handle_hot<H: HeaderFields>(
-        &self,
-        route: &'static Route<routes::Public>,
-        request: hot_endpoints::Request<'_>,
-        query: Option<&str>,
-        headers: &H,
-        conn: &ConnState,
-    ) -> impl Future<Output = Reply>;
+    fn handle_hot(&self, request: &PlainRequest<'_>, conn: &ConnState) -> impl Future<Output = Reply>;
 
     /// Answers a request that came through hyper.
     fn handle(&self, request: Request<Incoming>, conn: &ConnState) -> impl Future<Output = Response<AnswerBody>>;

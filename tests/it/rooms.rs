@@ -13,7 +13,7 @@ const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("ledger", &["change_feed", "counter", "metrics"]),
     ("redis", &["change_feed", "clock", "counter", "metrics"]),
     ("server", &["bots", "clock", "counter", "metrics"]),
-    ("config", &["counter", "redis"]),
+    ("config", &["counter", "redis", "server"]),
     ("command_line", &["config", "counter"]),
     ("operate", &["bots", "clock", "config", "counter", "ledger", "metrics", "redis", "server"]),
 ];

@@ -2,14 +2,13 @@
 
 use std::net::SocketAddr;
 
-use hyper::Method;
 use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::server::http::error::HttpError;
-use crate::server::http::host::Host;
-use crate::server::net::conn_state::ConnState;
+use crate::server::http::{Host, HttpError};
+use crate::server::net::ConnState;
 use crate::server::routes::Admin;
 
 /// Configured tokens; with neither, every request is allowed.
@@ -34,6 +33,17 @@ impl Token {
     }
 }
 
+const UNAUTHORIZED: HttpError = HttpError::fixed(
+    StatusCode::UNAUTHORIZED,
+    "token",
+    "admin token missing or wrong; send it as `Authorization: Bearer TOKEN`",
+);
+const READ_ONLY: HttpError = HttpError::fixed(
+    StatusCode::FORBIDDEN,
+    "token",
+    "this token may only read; use the token of `admin_token_file` to change anything",
+);
+
 /// True for endpoints without a token: probes and metrics, which reveal no secrets.
 pub fn is_free(endpoint: Admin) -> bool {
     matches!(endpoint, Admin::Metrics | Admin::Alive | Admin::Ready)
@@ -44,7 +54,11 @@ pub fn is_free(endpoint: Admin) -> bool {
 pub fn check_host(host: Host<'_>, conn: &ConnState) -> Result<(), HttpError> {
     match is_own_name(host, conn.local_address()) {
         true => Ok(()),
-        false => Err(HttpError::HostForeign),
+        false => {
+            let expected = "use `localhost` or the listener's address";
+            let detail = format!("the `Host` header is not a name of this listener; {expected}");
+            Err(HttpError::new(StatusCode::FORBIDDEN, "host", detail))
+        }
     }
 }
 
@@ -76,7 +90,7 @@ impl Tokens {
         if !self.are_set() {
             return Ok(());
         }
-        let given = bearer(headers).map(Token::new).ok_or(HttpError::Unauthorized)?;
+        let given = bearer(headers).map(Token::new).ok_or(UNAUTHORIZED)?;
         let is = |token: &Option<Token>| token.as_ref().map_or(Choice::from(0), |token| token.is(&given));
         let (may_write, may_read) = (is(&self.write), is(&self.read));
         if bool::from(may_write) {
@@ -85,8 +99,8 @@ impl Tokens {
         let is_read = matches!(*method, Method::GET | Method::HEAD);
         match bool::from(may_read) {
             true if is_read => Ok(()),
-            true => Err(HttpError::ReadOnly),
-            false => Err(HttpError::Unauthorized),
+            true => Err(READ_ONLY),
+            false => Err(UNAUTHORIZED),
         }
     }
 }
@@ -122,14 +136,14 @@ mod tests {
         for (fields, reading, writing) in [
             (&["Bearer all"][..], None, None),
             (&["bearer  all"], None, None),
-            (&["Bearer look"], None, Some(HttpError::ReadOnly)),
-            (&["Bearer al"], Some(HttpError::Unauthorized), Some(HttpError::Unauthorized)),
-            (&["Bearer "], Some(HttpError::Unauthorized), Some(HttpError::Unauthorized)),
-            (&["Bearer"], Some(HttpError::Unauthorized), Some(HttpError::Unauthorized)),
-            (&["all"], Some(HttpError::Unauthorized), Some(HttpError::Unauthorized)),
-            (&["Basic all"], Some(HttpError::Unauthorized), Some(HttpError::Unauthorized)),
-            (&["Bearer all", "Bearer wrong"], Some(HttpError::Unauthorized), Some(HttpError::Unauthorized)),
-            (&[], Some(HttpError::Unauthorized), Some(HttpError::Unauthorized)),
+            (&["Bearer look"], None, Some(READ_ONLY)),
+            (&["Bearer al"], Some(UNAUTHORIZED), Some(UNAUTHORIZED)),
+            (&["Bearer "], Some(UNAUTHORIZED), Some(UNAUTHORIZED)),
+            (&["Bearer"], Some(UNAUTHORIZED), Some(UNAUTHORIZED)),
+            (&["all"], Some(UNAUTHORIZED), Some(UNAUTHORIZED)),
+            (&["Basic all"], Some(UNAUTHORIZED), Some(UNAUTHORIZED)),
+            (&["Bearer all", "Bearer wrong"], Some(UNAUTHORIZED), Some(UNAUTHORIZED)),
+            (&[], Some(UNAUTHORIZED), Some(UNAUTHORIZED)),
         ] {
             assert_eq!(outcome(&tokens, &Method::GET, fields), reading, "{fields:?}");
             assert_eq!(outcome(&tokens, &Method::HEAD, fields), reading, "{fields:?}");
@@ -143,7 +157,7 @@ mod tests {
     fn without_a_token_file_everything_is_open_and_with_one_nothing_else_is() {
         assert_eq!(outcome(&Tokens::default(), &Method::POST, &[]), None);
         let tokens = Tokens { write: Some(Token::new("all")), read: None };
-        assert_eq!(outcome(&tokens, &Method::GET, &[]), Some(HttpError::Unauthorized));
+        assert_eq!(outcome(&tokens, &Method::GET, &[]), Some(UNAUTHORIZED));
         assert!(!format!("{tokens:?}").contains("all"));
     }
 }

@@ -9,21 +9,17 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::transfer::{self, Imports};
 use super::{AdminSettings, auth, json, probes};
 use crate::metrics::Metrics;
+use crate::server::fast_path::parse::PlainRequest;
 use crate::server::hit::site;
-use crate::server::hot_endpoints::{self, Reply};
-use crate::server::http::conditional;
-use crate::server::http::error::HttpError;
-use crate::server::http::framing;
-use crate::server::http::header_sink::HeaderSink as _;
-use crate::server::http::headers::HeaderFields;
-use crate::server::http::host::Host;
-use crate::server::http::request_id::RequestId;
-use crate::server::http::response::{self, AnswerBody, CLOSE, JSON};
-use crate::server::net::conn_state::ConnState;
+use crate::server::hot_endpoints::Reply;
+use crate::server::http::{
+    AnswerBody, CLOSE, HeaderSink as _, Host, HttpError, JSON, RequestId, conditional, framing, response,
+};
+use crate::server::net::ConnState;
 use crate::server::openapi;
 use crate::server::ports::Node;
 use crate::server::public::figures::FiguresCache;
-use crate::server::routes::{self, Admin, Matched, Public, Route};
+use crate::server::routes::{self, Admin, Matched};
 use crate::server::service::Service;
 
 pub struct AdminService<N> {
@@ -59,50 +55,40 @@ impl<N: Node> AdminService<N> {
             auth::check_host(host, conn)?;
             self.settings.tokens.check(request.method(), request.headers())?;
         }
-        let Matched { route, site, source } = matched.ok_or(HttpError::PathUnknown)?;
+        let Matched { route, site, source } = matched.ok_or(HttpError::PATH_UNKNOWN)?;
         if !route.allows(request.method().as_str()) {
-            return Err(HttpError::Method { allow: route.methods });
+            return Err(HttpError::method(route.methods));
         }
+        let site = || site::find(&self.node.sites(), site);
         match route.endpoint {
-            Admin::Metrics => return Ok(probes::metrics(&self.metrics)),
-            Admin::Alive => return Ok(probes::alive()),
-            Admin::Ready => return Ok(probes::ready(self.node.readiness())),
+            Admin::Metrics => Ok(probes::metrics(&self.metrics)),
+            Admin::Alive => Ok(probes::alive()),
+            Admin::Ready => Ok(probes::ready(self.node.readiness())),
             Admin::OpenApi => {
                 let document = openapi::admin(self.settings.tokens.are_set());
-                return Ok(response::typed(StatusCode::OK, &JSON, document));
+                Ok(response::typed(StatusCode::OK, &JSON, document))
             }
-            _ => {}
-        }
-        let site = site::find(&self.node.sites(), site)?;
-        match route.endpoint {
-            Admin::Export => transfer::export(&self.node, site).await,
-            Admin::Import => self.imports.import(&*self.node, &site, request, conn).await,
-            Admin::Forget => transfer::forget(&*self.node, &site, source).await,
-            Admin::Sources => Ok(json(&self.node.sources(&site).await?)),
-            Admin::Verify => Ok(json(&self.node.verify(&site).await?)),
-            Admin::Repair => Ok(json(&self.node.repair(&site).await?)),
-            Admin::Bots => Ok(json(&self.node.uncounted(&site))),
+            Admin::Export => transfer::export(&self.node, site()?).await,
+            Admin::Import => self.imports.import(&*self.node, &site()?, request, conn).await,
+            Admin::Forget => transfer::forget(&*self.node, &site()?, source).await,
+            Admin::Sources => Ok(json(&self.node.sources(&site()?).await?)),
+            Admin::Verify => Ok(json(&self.node.verify(&site()?).await?)),
+            Admin::Repair => Ok(json(&self.node.repair(&site()?).await?)),
+            Admin::Bots => Ok(json(&self.node.uncounted(&*site()?))),
             Admin::Figures => {
+                let site = site()?;
                 self.node.refresh(&site).await;
                 let rendered = self.figures.rendered(&*self.node, &site, None).await?;
                 Ok(conditional::answer(HeaderMap::new(), false, &JSON, &rendered))
             }
-            Admin::Metrics | Admin::Alive | Admin::Ready | Admin::OpenApi => Err(HttpError::PathUnknown),
         }
     }
 }
 
 impl<N: Node> Service for AdminService<N> {
     /// Never called: this listener has no fast path ([`Service::fast_path_prefix`]).
-    async fn handle_hot<H: HeaderFields>(
-        &self,
-        _: &'static Route<Public>,
-        _: hot_endpoints::Request<'_>,
-        _: Option<&str>,
-        _: &H,
-        _: &ConnState,
-    ) -> Reply {
-        Reply::Other(self.error(HttpError::PathUnknown))
+    async fn handle_hot(&self, _: &PlainRequest<'_>, _: &ConnState) -> Reply {
+        Reply::Other(self.error(HttpError::PATH_UNKNOWN))
     }
 
     async fn handle(&self, request: Request<Incoming>, conn: &ConnState) -> Response<AnswerBody> {
@@ -127,7 +113,7 @@ impl<N: Node> Service for AdminService<N> {
 }
 
 fn error_response(error: &HttpError, id: RequestId) -> Response<AnswerBody> {
-    let (status, reason) = (error.status().as_u16(), error.reason());
+    let (status, reason) = (error.status.as_u16(), error.reason);
     tracing::warn!(request_id = %id, status, reason, "admin request refused");
     let mut response = error.response();
     id.put(response.headers_mut());

@@ -12,8 +12,8 @@ use serde::Serialize;
 
 pub use handler::AdminService;
 
-use super::http::response::{self, AnswerBody, JSON};
-use super::net::connection_limit::ConnectionLimit;
+use super::http::{AnswerBody, response};
+use super::net::ConnectionLimit;
 use auth::Tokens;
 
 /// Settings of the admin listener.
@@ -24,6 +24,5 @@ pub struct AdminSettings {
 }
 
 fn json(value: &impl Serialize) -> Response<AnswerBody> {
-    // Structs of strings and numbers always serialise.
-    response::typed(StatusCode::OK, &JSON, serde_json::to_vec(value).unwrap_or_default())
+    response::json(StatusCode::OK, value)
 }

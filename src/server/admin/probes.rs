@@ -6,7 +6,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::metrics::Metrics;
-use crate::server::http::response::{self, AnswerBody, JSON, PROMETHEUS_TEXT};
+use crate::server::http::{AnswerBody, JSON, PROMETHEUS_TEXT, response};
 use crate::server::ports::Readiness;
 
 #[derive(Debug, Serialize)]
@@ -26,8 +26,7 @@ pub fn alive() -> Response<AnswerBody> {
 
 pub fn ready(readiness: Readiness) -> Response<AnswerBody> {
     let (status, report) = report(readiness);
-    // A struct of strings always serialises.
-    response::typed(status, &JSON, serde_json::to_vec(&report).unwrap_or_default())
+    response::json(status, &report)
 }
 
 fn report(readiness: Readiness) -> (StatusCode, ReadyReport) {

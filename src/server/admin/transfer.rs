@@ -6,18 +6,15 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
-use hyper::{Request, Response};
-use tokio::sync::Semaphore;
+use hyper::{Request, Response, StatusCode};
+use tokio::sync::Mutex;
 
 use super::json;
 use crate::counter::RegisteredSite;
 use crate::counter::csv::{self, HEADER_PAGES, Row};
-use crate::counter::source::ImportName;
-use crate::server::http::body;
-use crate::server::http::error::HttpError;
-use crate::server::http::response::{self, AnswerBody, CSV, StreamError};
-use crate::server::net::conn_state::ConnState;
-use crate::server::net::limits::IMPORT_BYTES_MAX;
+use crate::counter::source::{ImportName, SourceError};
+use crate::server::http::{AnswerBody, CSV, HttpError, StreamError, body, response};
+use crate::server::net::{ConnState, IMPORT_BYTES_MAX};
 use crate::server::ports::Node;
 
 /// Rows that an export reads at once.
@@ -46,13 +43,8 @@ pub async fn export<N: Node>(node: &Arc<N>, site: Arc<RegisteredSite>) -> Outcom
 }
 
 /// Runs imports one at a time, since each may hold its whole file in memory.
-pub struct Imports(Semaphore);
-
-impl Default for Imports {
-    fn default() -> Self {
-        Self(Semaphore::new(1))
-    }
-}
+#[derive(Default)]
+pub struct Imports(Mutex<()>);
 
 impl Imports {
     pub async fn import<N: Node>(
@@ -68,33 +60,45 @@ impl Imports {
             .and_then(|value| value.to_str().ok())
             .is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/csv"));
         if !is_csv {
-            return Err(HttpError::NotCsv);
+            let detail = "an import needs `Content-Type: text/csv`";
+            return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "malformed", detail));
         }
         let query = request.uri().query().unwrap_or_default();
         let name = form_urlencoded::parse(query.as_bytes())
             .find(|(key, _)| key == "source")
             .map(|(_, value)| value.into_owned());
-        let name: ImportName = name.ok_or(HttpError::ImportUnnamed)?.parse().map_err(HttpError::ImportName)?;
-        let Ok(_permit) = self.0.try_acquire() else {
-            return Err(HttpError::Unavailable("another import is running; try again when it has ended".to_owned()));
+        let unnamed = || HttpError::malformed("the import has no name; add `source=NAME` to the query");
+        let name: ImportName = name.ok_or_else(unnamed)?.parse().map_err(misnamed)?;
+        let Ok(_running) = self.0.try_lock() else {
+            let detail = "another import is running; try again when it has ended";
+            return Err(HttpError::unavailable("unavailable", detail));
         };
         let text = body::collect(request.into_body(), IMPORT_BYTES_MAX, conn).await?;
         // In a thread of its own: parsing takes a while, and this one answers the probes.
         let page_params = Arc::clone(&site.site.page_params);
         let parsing = tokio::task::spawn_blocking(move || csv::parse(&text, &page_params));
-        let rows = parsing.await.map_err(|_| HttpError::BodyBroken)?.map_err(HttpError::Csv)?;
+        let unreadable = |error: csv::CsvError| {
+            let detail = format!("{error}; nothing of the file was taken");
+            HttpError { line: Some(error.line), ..HttpError::malformed(detail) }
+        };
+        let rows = parsing.await.map_err(|_| HttpError::BODY_BROKEN)?.map_err(unreadable)?;
         Ok(json(&node.import(site, name, rows).await?))
     }
 }
 
 pub async fn forget<N: Node>(node: &N, site: &Arc<RegisteredSite>, source: &str) -> Outcome {
-    let name = source.strip_prefix("import:").ok_or(HttpError::NotAnImport)?;
-    let name: ImportName = name.parse().map_err(HttpError::ImportName)?;
-    let text = name.as_str().to_owned();
+    let other = || HttpError::malformed("only imports can be forgotten; expected `import:NAME`");
+    let name = source.strip_prefix("import:").ok_or_else(other)?;
+    let name: ImportName = name.parse().map_err(misnamed)?;
+    let detail = format!("site `{}` has no import `{}`", site.site.id, name.as_str());
     match node.forget(site, name).await? {
         Some(report) => Ok(json(&report)),
-        None => Err(HttpError::ImportUnknown { site: site.site.id.to_string(), name: text }),
+        None => Err(HttpError::new(StatusCode::NOT_FOUND, "path", detail)),
     }
+}
+
+fn misnamed(error: SourceError) -> HttpError {
+    HttpError::malformed(error.to_string())
 }
 
 fn lines(rows: &[Row]) -> Bytes {

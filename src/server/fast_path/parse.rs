@@ -5,9 +5,8 @@ use std::mem::MaybeUninit;
 use httparse::{Header, Request, Status};
 
 use crate::server::hot_endpoints;
-use crate::server::http::headers::{Field, HeaderFields};
-use crate::server::http::host::Host;
-use crate::server::net::limits::{HEAD_BYTES_MAX, HEADER_FIELDS_MAX, HIT_BYTES_MAX, URI_BYTES_MAX};
+use crate::server::http::{Field, HeaderFields, Host};
+use crate::server::net::{HEAD_BYTES_MAX, HEADER_FIELDS_MAX, HIT_BYTES_MAX, URI_BYTES_MAX};
 use crate::server::routes::{self, Route};
 
 /// A whole request that can be read in one way only.

@@ -3,9 +3,7 @@
 use hyper::StatusCode;
 
 use crate::server::hot_endpoints::Reply;
-use crate::server::http::date;
-use crate::server::http::header_sink::HeaderSink as _;
-use crate::server::http::response::{self, CLOSE};
+use crate::server::http::{CLOSE, HeaderSink as _, date, response};
 
 /// Appends a reply. `origin`: of the page that asks. `is_last`: the connection ends with it.
 pub fn write(reply: Reply, origin: Option<&[u8]>, is_last: bool, out: &mut Vec<u8>) {
@@ -35,19 +33,8 @@ pub fn write(reply: Reply, origin: Option<&[u8]>, is_last: bool, out: &mut Vec<u
 }
 
 fn put_length(length: usize, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = length;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        at -= 1;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
     out.extend_from_slice(b"content-length: ");
-    out.extend_from_slice(digits.get(at..).unwrap_or_default());
+    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -60,8 +47,8 @@ mod tests {
 
     use super::*;
     use crate::bots::Kind;
-    use crate::server::hit::outcome::HitOutcome;
-    use crate::server::http::conditional::Rendered;
+    use crate::server::hit::HitOutcome;
+    use crate::server::http::Rendered;
 
     #[test]
     fn a_length_is_written_in_full() {

@@ -6,7 +6,7 @@ use crate::bots::{Kind, Lists, cut};
 use crate::counter::site::Screening;
 
 use super::text_cache::TextCache;
-use crate::server::http::headers::{Field, HeaderFields};
+use crate::server::http::{Field, HeaderFields};
 
 /// Headers in which browsers mark a prefetch: the standard's first, then older ones.
 const PURPOSES: [Field; 3] = [Field::SecPurpose, Field::Purpose, Field::XMoz];

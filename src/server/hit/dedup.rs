@@ -19,6 +19,7 @@ const SHARDS: usize = 16;
 const VIEWS_MAX: usize = 28_000;
 
 /// Recent views of this node's visitors, shared by the workers.
+#[derive(Debug)]
 pub struct Dedup {
     key: RandomState,
     started: Instant,
@@ -41,12 +42,6 @@ struct Shard {
 impl Default for Dedup {
     fn default() -> Self {
         Self { key: RandomState::new(), started: Instant::now(), shards: Default::default() }
-    }
-}
-
-impl std::fmt::Debug for Dedup {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Dedup").finish_non_exhaustive()
     }
 }
 

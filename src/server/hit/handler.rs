@@ -8,20 +8,14 @@ use prometheus::IntCounter;
 use rustc_hash::FxHashMap;
 
 use super::bot_filter::BotFilter;
-use super::dedup::{Dedup, ViewKey};
-use super::outcome::{HitOutcome, ProcessedHit};
-use super::page_url::page_of;
-use super::payload::Payload;
-use super::rate_limit::{RateLimiter, WhenExceeded};
+use super::dedup::ViewKey;
 use super::text_cache::TextCache;
-use super::{site, visitor};
+use super::{Dedup, HitOutcome, Payload, ProcessedHit, RateLimiter, WhenExceeded, page_of, site, visitor};
 use crate::bots::Kind;
 use crate::clock;
 use crate::counter::{Arrival, Day, Hit, PageAddress, RegisteredSite, SiteNumber};
 use crate::metrics::Metrics;
-use crate::server::http::client_ip::ClientIp;
-use crate::server::http::error::HttpError;
-use crate::server::http::headers::{Field, HeaderFields};
+use crate::server::http::{ClientIp, Field, HeaderFields, HttpError};
 use crate::server::ports::Node;
 
 /// One worker's handler of hits.
@@ -78,9 +72,9 @@ impl HitHandler {
         site::check_origin(&site, &payload.url, headers)?;
         let instant = Instant::now();
         if let Err(exceeded) = self.rate_limiter.take(|| client.prefix(), site.number, known.page.as_str(), instant) {
-            self.rate_limiter.note(exceeded, &self.metrics);
+            self.metrics.limited_total.with_label_values(&[exceeded.limit.as_str()]).inc();
             self.note(&site, HitOutcome::LIMITED);
-            return match self.rate_limiter.when_exceeded() {
+            return match self.rate_limiter.when_exceeded {
                 WhenExceeded::Refuse => Err(exceeded.into()),
                 WhenExceeded::Ignore => Ok(ProcessedHit { site, outcome: HitOutcome::LIMITED }),
             };

@@ -1,9 +1,9 @@
 //! Hits: reading, checking, filtering and counting them.
 
-pub mod bot_filter;
+mod bot_filter;
 pub mod dedup;
 pub mod handler;
-pub mod outcome;
+mod outcome;
 pub mod page_url;
 pub mod payload;
 pub mod rate_limit;
@@ -11,3 +11,10 @@ mod rate_table;
 pub mod site;
 mod text_cache;
 mod visitor;
+
+pub use dedup::Dedup;
+pub use handler::HitHandler;
+pub use outcome::{HitOutcome, ProcessedHit};
+pub use page_url::page_of;
+pub use payload::Payload;
+pub use rate_limit::{Limit, Rate, RateLimiter, RateLimits, WhenExceeded};

@@ -6,8 +6,7 @@ use hyper::header::HeaderValue;
 
 use crate::bots::{BOT, Kind};
 use crate::counter::RegisteredSite;
-use crate::server::http::header_sink::HeaderSink;
-use crate::server::http::response::{THONGKE_HIT, THONGKE_HIT_KIND};
+use crate::server::http::{HeaderSink, THONGKE_HIT, THONGKE_HIT_KIND};
 
 /// Outcome of a processed hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

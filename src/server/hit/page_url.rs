@@ -1,9 +1,10 @@
 //! Page of a hit: an address on one of the site's origins.
 
+use hyper::StatusCode;
 use url::Url;
 
 use crate::counter::{PageAddress, PlainUrl, RegisteredSite};
-use crate::server::http::error::{HttpError, shown};
+use crate::server::http::{HttpError, shown};
 
 pub fn page_of(site: &RegisteredSite, text: &str) -> Result<PageAddress, HttpError> {
     if let Some(url) = PlainUrl::of(text)
@@ -12,18 +13,26 @@ pub fn page_of(site: &RegisteredSite, text: &str) -> Result<PageAddress, HttpErr
     {
         return Ok(page);
     }
-    let url = Url::parse(text).map_err(|error| HttpError::UrlMalformed { reason: error.to_string() })?;
+    let url = parse(text)?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(HttpError::UrlScheme);
+        return Err(HttpError::field("url", "`url` is not an http or https address"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(HttpError::UrlCredentials);
+        return Err(HttpError::field("url", "`url` has a user name or password; send it without"));
     }
     if !site.site.covers(&url) {
         let origin = shown(&url.origin().ascii_serialization());
-        return Err(HttpError::PageForeign { origin, site: site.site.id.to_string() });
+        let detail =
+            format!("origin `{origin}` of the page is not allowed for site `{}`; add it to `origins`", site.site.id);
+        return Err(HttpError::new(StatusCode::FORBIDDEN, "origin", detail).at("url"));
     }
     Ok(PageAddress::of(&url, &site.site.page_params))
+}
+
+pub fn parse(text: &str) -> Result<Url, HttpError> {
+    let expected = "expected for example https://portal.example.vn/tin-tuc/bai-1";
+    let malformed = |error| HttpError::field("url", format!("`url` is not an address ({error}); {expected}"));
+    Url::parse(text).map_err(malformed)
 }
 
 #[cfg(test)]
@@ -39,11 +48,11 @@ mod tests {
         assert_eq!(page("https://a.vn/bai-1"), Ok("/bai-1".to_owned()));
         assert_eq!(page("HTTPS://A.vn:443/bai-1#top"), Ok("/bai-1".to_owned()));
         for (foreign, origin) in [("https://b.vn/bai-1", "https://b.vn"), ("http://A.vn:81/x", "http://a.vn:81")] {
-            let error = HttpError::PageForeign { origin: origin.to_owned(), site: "demo".to_owned() };
-            assert_eq!(page(foreign), Err(error));
+            let error = page(foreign).unwrap_err();
+            assert!(error.reason == "origin" && error.to_string().contains(origin), "{error}");
         }
-        assert_eq!(page("ftp://a.vn/"), Err(HttpError::UrlScheme));
-        assert_eq!(page("https://me:secret@a.vn/"), Err(HttpError::UrlCredentials));
-        assert!(matches!(page("bai-1"), Err(HttpError::UrlMalformed { .. })));
+        for wrong in ["ftp://a.vn/", "https://me:secret@a.vn/", "bai-1"] {
+            assert_eq!(page(wrong).unwrap_err().reason, "malformed", "{wrong}");
+        }
     }
 }

@@ -8,8 +8,7 @@ use std::borrow::Cow;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::server::http::error::HttpError;
-use crate::server::http::form;
+use crate::server::http::{HttpError, form};
 
 /// Fields of a hit. Unknown ones are a newer script's, and ignored.
 #[derive(Debug, Deserialize)]
@@ -87,22 +86,25 @@ impl<'a> Payload<'a> {
             Ok(payload) if ![&payload.site, &payload.url].iter().any(|text| form::has_invalid_utf8(text)) => {
                 Ok(payload.into_owned())
             }
-            _ => Err(HttpError::BodyNotUtf8 { at: error.valid_up_to() }),
+            _ => {
+                let at = error.valid_up_to();
+                Err(HttpError::malformed(format!("the body is not valid UTF-8 (first wrong byte at {at})")))
+            }
         }
     }
 
     fn parse_text(text: &'a str) -> Result<Self, HttpError> {
         let text = text.trim_start();
         let payload = match text.bytes().next() {
-            None => return Err(HttpError::BodyEmpty),
+            None => return Err(unreadable("empty")),
             Some(b'{') => Self::parse_json(text)?,
-            Some(b'[' | b'"') => return Err(HttpError::NeitherObjectNorForm),
+            Some(b'[' | b'"') => return Err(unreadable("neither a JSON object nor a form")),
             Some(_) => Self::parse_form(text)?,
         };
-        match (payload.site.is_empty(), payload.url.is_empty()) {
-            (true, _) => Err(HttpError::FieldEmpty { field: "site" }),
-            (_, true) => Err(HttpError::FieldEmpty { field: "url" }),
-            _ => Ok(payload),
+        let empty = [("site", &payload.site), ("url", &payload.url)].into_iter().find(|(_, text)| text.is_empty());
+        match empty {
+            Some((field, _)) => Err(HttpError::field(field, format!("`{field}` is empty"))),
+            None => Ok(payload),
         }
     }
 
@@ -115,18 +117,18 @@ impl<'a> Payload<'a> {
 
     fn parse_form(text: &'a str) -> Result<Self, HttpError> {
         if !text.contains('=') {
-            return Err(HttpError::NeitherObjectNorForm);
+            return Err(unreadable("neither a JSON object nor a form"));
         }
-        let field = |field| form::field(text, field)?.ok_or(HttpError::FieldMissing { field });
+        let field = |field| form::field(text, field)?.ok_or_else(|| missing(field));
         let webdriver = form::field(text, "webdriver")?.is_some_and(|value| value == "true");
         Ok(Self { site: field("site")?, url: field("url")?, title: form_title(text), webdriver })
     }
 
     /// Parses the pixel's query. Without a `url` in it, the page is the one that `Referer` names.
     pub fn parse_query(query: &'a str, referer: Option<&'a str>) -> Result<Self, HttpError> {
-        let site = form::field(query, "site")?.ok_or(HttpError::FieldMissing { field: "site" })?;
+        let site = form::field(query, "site")?.ok_or_else(|| missing("site"))?;
         let url = form::field(query, "url")?.or(referer.map(Cow::Borrowed));
-        let url = url.ok_or(HttpError::FieldMissing { field: "url" })?;
+        let url = url.ok_or_else(|| missing("url"))?;
         Ok(Self { site, url, title: form_title(query), webdriver: false })
     }
 
@@ -150,11 +152,11 @@ fn form_title(form: &str) -> Option<Cow<'_, str>> {
 /// Finds what is wrong with an unreadable body; a good one never gets here.
 fn diagnose(text: &str, error: &serde_json::Error) -> HttpError {
     let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else {
-        return HttpError::NotJson { reason: error.to_string() };
+        return unreadable(&format!("not JSON: {error}"));
     };
     for field in ["site", "url"] {
         let found = match value.get(field) {
-            None => return HttpError::FieldMissing { field },
+            None => return missing(field),
             Some(serde_json::Value::String(_)) => continue,
             Some(serde_json::Value::Null) => "null",
             Some(serde_json::Value::Bool(_)) => "a boolean",
@@ -162,9 +164,18 @@ fn diagnose(text: &str, error: &serde_json::Error) -> HttpError {
             Some(serde_json::Value::Array(_)) => "an array",
             Some(serde_json::Value::Object(_)) => "an object",
         };
-        return HttpError::FieldType { field, found };
+        return HttpError::field(field, format!("`{field}` is {found}; expected a string"));
     }
-    HttpError::NotJson { reason: error.to_string() }
+    unreadable(&format!("not JSON: {error}"))
+}
+
+fn missing(field: &'static str) -> HttpError {
+    HttpError::field(field, format!("`{field}` is missing; `site` and `url` are required"))
+}
+
+fn unreadable(found: &str) -> HttpError {
+    let example = r#"{"site":"demo","url":"https://portal.example.vn/tin-tuc/bai-1"}"#;
+    HttpError::malformed(format!("the body is {found}; expected for example {example}"))
 }
 
 #[cfg(test)]
@@ -231,7 +242,8 @@ mod tests {
             form(b"demo", b"http://a.vn/\xff", b"Tin"),
         ] {
             let at = body.iter().position(|byte| *byte == 0xff).unwrap();
-            assert_eq!(Payload::parse(&body).unwrap_err(), HttpError::BodyNotUtf8 { at });
+            let error = Payload::parse(&body).unwrap_err().to_string();
+            assert!(error.contains(&format!("(first wrong byte at {at})")), "{error}");
         }
     }
 
@@ -241,7 +253,8 @@ mod tests {
             r#"{"site":"demo","url":"http://a.vn/","title":"\ud8"}"#,
             r#"{"site":"demo","url":"http://a.vn/","title":1"#,
         ] {
-            assert!(matches!(Payload::parse(body.as_bytes()), Err(HttpError::NotJson { .. })), "{body}");
+            let error = Payload::parse(body.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("the body is not JSON: "), "{body}: {error}");
         }
     }
 }

@@ -8,10 +8,11 @@ use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
+use hyper::StatusCode;
+
 use super::rate_table::RateTable;
 use crate::counter::{ClientPrefix, SiteNumber};
-use crate::metrics::Metrics;
-use crate::server::http::error::HttpError;
+use crate::server::http::HttpError;
 
 /// A steady rate, and the number of hits that may come at once after a rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +77,10 @@ impl From<Exceeded> for HttpError {
             Limit::Site => "all readers of this site",
         };
         // Whole seconds, rounded up: a retry after them is never too early.
-        Self::Limited { budget, seconds: exceeded.wait.as_millis().div_ceil(1_000).max(1) as u64 }
+        let seconds = exceeded.wait.as_millis().div_ceil(1_000).max(1) as u64;
+        let detail = format!("too many hits from {budget}; try again in {seconds} s");
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "limited", detail);
+        Self { retry_after_seconds: Some(seconds), ..error }
     }
 }
 
@@ -86,15 +90,9 @@ pub struct RateLimiter {
     address: Option<RateTable>,
     page: Option<RateTable>,
     site: Option<RateTable>,
-    when_exceeded: WhenExceeded,
+    pub when_exceeded: WhenExceeded,
     started: Instant,
     secret: RandomState,
-}
-
-impl Default for RateLimiter {
-    fn default() -> Self {
-        Self::new(&RateLimits::default())
-    }
 }
 
 impl RateLimiter {
@@ -108,10 +106,6 @@ impl RateLimiter {
             started: Instant::now(),
             secret: RandomState::new(),
         }
-    }
-
-    pub fn when_exceeded(&self) -> WhenExceeded {
-        self.when_exceeded
     }
 
     /// Takes a hit from the budgets that it falls under. `client` is called only if a limit needs it;
@@ -137,10 +131,6 @@ impl RateLimiter {
     fn take_one(&self, table: &Option<RateTable>, key: impl Hash, now: Duration, limit: Limit) -> Result<(), Exceeded> {
         let Some(table) = table else { return Ok(()) };
         table.take(self.secret.hash_one(key), now).map_err(|wait| Exceeded { limit, wait })
-    }
-
-    pub fn note(&self, exceeded: Exceeded, metrics: &Metrics) {
-        metrics.limited_total.with_label_values(&[exceeded.limit.as_str()]).inc();
     }
 }
 
@@ -185,12 +175,12 @@ mod tests {
         assert_eq!(take(), Ok(()));
         let exceeded = Exceeded { limit: Limit::Address, wait: Duration::from_millis(500) };
         assert_eq!(take(), Err(exceeded));
-        assert_eq!(HttpError::from(exceeded), HttpError::Limited { budget: "this client", seconds: 1 });
+        assert_eq!(HttpError::from(exceeded).to_string(), "too many hits from this client; try again in 1 s");
     }
 
     #[test]
     fn without_limits_nobody_asks_for_the_client() {
-        let limiter = RateLimiter::default();
+        let limiter = RateLimiter::new(&RateLimits::default());
         assert_eq!(limiter.take(|| unreachable!(), SiteNumber(1), "/a", Instant::now()), Ok(()));
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use hyper::StatusCode;
 use url::Url;
 
 use crate::counter::{RegisteredSite, Sites};
-use crate::server::http::error::{HttpError, shown};
-use crate::server::http::headers::{self, Field, HeaderFields};
+use crate::server::http::{Field, HeaderFields, HttpError, headers, shown};
 
 /// Sites with series of their own in the metrics; the others share one.
 const SITES_WITH_SERIES: u32 = 1_000;
@@ -21,10 +21,12 @@ pub fn find(sites: &Sites, id: &str) -> Result<Arc<RegisteredSite>, HttpError> {
         return Ok(Arc::clone(site));
     }
     let lower = id.to_ascii_lowercase();
-    Err(match sites.get(&lower) {
-        Some(_) => HttpError::SiteMisspelt { site: shown(id), suggestion: lower },
-        None => HttpError::SiteUnknown { site: shown(id) },
-    })
+    let hint = match sites.get(&lower) {
+        Some(_) => format!("did you mean `{lower}`?"),
+        None => "use an id from the node's configuration".to_owned(),
+    };
+    let detail = format!("there is no site `{}`; {hint}", shown(id));
+    Err(HttpError::new(StatusCode::NOT_FOUND, "site", detail).at("site"))
 }
 
 /// Refuses an `Origin` header that is not of the site's page. It proves nothing: any program but a
@@ -44,10 +46,11 @@ pub fn check_origin(site: &RegisteredSite, page: &str, headers: &impl HeaderFiel
     };
     match headers.values(Field::Origin).find(|origin| !is_allowed(origin)) {
         None => Ok(()),
-        Some(origin) => Err(HttpError::OriginForeign {
-            origin: shown(&String::from_utf8_lossy(origin)),
-            site: site.site.id.to_string(),
-        }),
+        Some(origin) => {
+            let (origin, id) = (shown(&String::from_utf8_lossy(origin)), &site.site.id);
+            let detail = format!("origin `{origin}` is not allowed for site `{id}`; add it to `origins`");
+            Err(HttpError::new(StatusCode::FORBIDDEN, "origin", detail))
+        }
     }
 }
 
@@ -67,10 +70,10 @@ mod tests {
     fn a_site_is_found_by_its_id_and_a_misspelt_one_is_suggested() {
         let sites: Sites = [site()].into_iter().collect();
         assert_eq!(find(&sites, "demo").unwrap().number, SiteNumber(1));
-        let misspelt = HttpError::SiteMisspelt { site: "Demo".to_owned(), suggestion: "demo".to_owned() };
-        assert_eq!(find(&sites, "Demo").err(), Some(misspelt));
-        let long = find(&sites, &"x".repeat(1_000)).err();
-        assert_eq!(long, Some(HttpError::SiteUnknown { site: "x".repeat(80) }), "a stranger's text is cut");
+        let misspelt = find(&sites, "Demo").unwrap_err().to_string();
+        assert_eq!(misspelt, "there is no site `Demo`; did you mean `demo`?");
+        let long = find(&sites, &"x".repeat(1_000)).unwrap_err().to_string();
+        assert!(long.contains(&format!("`{}`;", "x".repeat(80))), "a stranger's text is cut");
     }
 
     #[test]
@@ -82,8 +85,8 @@ mod tests {
         assert_eq!(check(&[]), Ok(()));
         assert_eq!(check(&["https://a.vn"]), Ok(()));
         for foreign in [&["https://a.vn.evil.vn"][..], &["null"], &["https://a.vn", "https://b.vn"], &["https://"]] {
-            let origin = foreign.last().unwrap().to_string();
-            assert_eq!(check(foreign), Err(HttpError::OriginForeign { origin, site: "demo".to_owned() }));
+            let error = check(foreign).unwrap_err();
+            assert!(error.reason == "origin" && error.to_string().contains(foreign.last().unwrap()), "{error}");
         }
     }
 }

@@ -6,8 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::counter::{Day, Minute, RegisteredSite, Visit};
 
-use crate::server::http::client_ip::ClientIp;
-use crate::server::http::headers::{Field, HeaderFields};
+use crate::server::http::{ClientIp, Field, HeaderFields};
 use crate::server::ports::Node;
 
 /// The visit of a hit; none if the visitor opts out, or has no known address.

@@ -2,25 +2,26 @@
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
+use hyper::StatusCode;
 use hyper::body::{Body as _, Incoming};
 
-use super::error::HttpError;
-use crate::server::net::conn_state::{ConnState, Phase};
+use super::HttpError;
+use crate::server::net::{ConnState, Phase};
 
 /// Reads the whole body. One that arrives in one piece, as a hit's does, is not copied.
 pub async fn collect(mut body: Incoming, max: usize, conn: &ConnState) -> Result<Bytes, HttpError> {
-    let too_large = HttpError::BodyLarge { max };
+    let too_large = || HttpError::size(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {max} bytes"));
     if body.size_hint().lower() > max as u64 {
-        return Err(too_large);
+        return Err(too_large());
     }
     let mut whole = Bytes::new();
     let mut joined = BytesMut::new();
     while !body.is_end_stream() {
         let Some(frame) = body.frame().await else { break };
         // Trailers have no meaning here.
-        let Ok(data) = frame.map_err(|_| HttpError::BodyBroken)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| HttpError::BODY_BROKEN)?.into_data() else { continue };
         if joined.len() + whole.len() + data.len() > max {
-            return Err(too_large);
+            return Err(too_large());
         }
         if whole.is_empty() && joined.is_empty() {
             whole = data;

@@ -7,9 +7,9 @@
 use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
 
-use super::headers::{self, Field, HeaderFields};
+use super::{Field, HeaderFields, headers};
 use crate::counter::ClientPrefix;
-use crate::server::net::trusted_proxies::{ForwardedField, TrustedProxies};
+use crate::server::net::{ForwardedField, TrustedProxies};
 
 impl ForwardedField {
     fn field(self) -> Field {

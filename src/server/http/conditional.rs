@@ -6,10 +6,9 @@ use bytes::Bytes;
 use hyper::header::{ETAG, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::cors;
-use super::header_sink::{FixedField, HeaderSink, fixed};
-use super::headers::{self, Field, HeaderFields};
-use super::response::{self, AnswerBody, CROSS_ORIGIN, ContentType};
+use super::{
+    AnswerBody, CROSS_ORIGIN, ContentType, Field, FixedField, HeaderFields, HeaderSink, cors, fixed, headers, response,
+};
 
 static FOR_A_SECOND: FixedField = fixed!("cache-control", "public, max-age=1");
 

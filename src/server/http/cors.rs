@@ -4,8 +4,7 @@ use bytes::Bytes;
 use hyper::header::{ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::header_sink::{FixedField, HeaderSink, fixed};
-use super::response::{self, AnswerBody};
+use super::{AnswerBody, FixedField, HeaderSink, fixed, response};
 
 pub static ALLOW_ANY: FixedField = fixed!("access-control-allow-origin", "*");
 static VARY_ORIGIN: FixedField = fixed!("vary", "origin");
@@ -16,10 +15,7 @@ static ALLOW_CONTENT_TYPE: FixedField = fixed!("access-control-allow-headers", "
 static FOR_A_DAY: FixedField = fixed!("access-control-max-age", "86400");
 
 /// Lets the page that sent a hit read the answer.
-pub fn allow_origin<V: AsRef<[u8]>>(sink: &mut impl HeaderSink, origin: Option<V>)
-where
-    HeaderValue: TryFrom<V>,
-{
+pub fn allow_origin<V: AsRef<[u8]> + TryInto<HeaderValue>>(sink: &mut impl HeaderSink, origin: Option<V>) {
     if let Some(origin) = origin {
         sink.put(&ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     }

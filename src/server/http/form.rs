@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::error::HttpError;
+use super::HttpError;
 
 /// All values of a field.
 pub fn values<'a>(form: &'a str, field: &str) -> impl Iterator<Item = Cow<'a, str>> {
@@ -20,10 +20,13 @@ pub fn field<'a>(form: &'a str, field: &'static str) -> Result<Option<Cow<'a, st
     let mut values = values(form, field);
     let value = values.next();
     if values.next().is_some() {
-        return Err(HttpError::FieldTwice { field });
+        return Err(HttpError::field(field, format!("`{field}` is given more than once; send it once")));
     }
     match value {
-        Some(value) if has_invalid_utf8(&value) => Err(HttpError::FieldEncoding { field }),
+        Some(value) if has_invalid_utf8(&value) => {
+            let expected = "expected `%` and two hexadecimal digits, decoding to UTF-8";
+            Err(HttpError::field(field, format!("`{field}` is not well percent-encoded; {expected}")))
+        }
         value => Ok(value),
     }
 }

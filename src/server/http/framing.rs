@@ -5,20 +5,21 @@
 //! accepted only as its connection's first, whose head is kept, and the connection ends with it.
 //! Browsers never send one; a proxy that streams bodies opens a connection for it.
 
+use hyper::StatusCode;
 use hyper::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 
-use super::error::HttpError;
-use crate::server::net::conn_state::ConnState;
-use crate::server::net::limits::{HEADER_FIELDS_MAX, URI_BYTES_MAX};
+use super::HttpError;
+use crate::server::net::{ConnState, HEADER_FIELDS_MAX, URI_BYTES_MAX};
 
 /// Refuses a head that is too large or ambiguous. True: the answer must be the connection's last.
 pub fn check(uri: &hyper::Uri, headers: &HeaderMap, conn: &ConnState) -> Result<bool, HttpError> {
     let first_head = conn.take_first_head();
     if headers.len() > HEADER_FIELDS_MAX {
-        return Err(HttpError::FieldsMany { max: HEADER_FIELDS_MAX });
+        let detail = format!("the request has more than {HEADER_FIELDS_MAX} header fields");
+        return Err(HttpError::size(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
     }
     if uri.path().len() + uri.query().map_or(0, str::len) > URI_BYTES_MAX {
-        return Err(HttpError::UriLong { max: URI_BYTES_MAX });
+        return Err(HttpError::uri_long());
     }
     if !headers.contains_key(TRANSFER_ENCODING) {
         return Ok(false);
@@ -26,14 +27,18 @@ pub fn check(uri: &hyper::Uri, headers: &HeaderMap, conn: &ConnState) -> Result<
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
     let is_chunked = encodings.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked"));
     if encodings.next().is_some() {
-        return Err(HttpError::Framing { problem: "it has Transfer-Encoding more than once" });
+        return Err(HttpError::framing("the request's length is ambiguous: it has Transfer-Encoding more than once"));
     }
     if !is_chunked {
-        return Err(HttpError::Framing { problem: "its Transfer-Encoding is not `chunked`" });
+        return Err(HttpError::framing("the request's length is ambiguous: its Transfer-Encoding is not `chunked`"));
     }
-    let Some(head) = first_head else { return Err(HttpError::LengthRequired) };
+    let Some(head) = first_head else {
+        let detail = "a body on a reused connection needs a Content-Length";
+        return Err(HttpError::new(StatusCode::LENGTH_REQUIRED, "framing", detail).closing());
+    };
     if headers.contains_key(CONTENT_LENGTH) || names_content_length(&head) {
-        return Err(HttpError::Framing { problem: "it has both Content-Length and Transfer-Encoding" });
+        let detail = "the request's length is ambiguous: it has both Content-Length and Transfer-Encoding";
+        return Err(HttpError::framing(detail));
     }
     Ok(true)
 }

@@ -12,7 +12,7 @@ pub struct FixedField {
 /// Makes a [`FixedField`] of two literals.
 macro_rules! fixed {
     ($name:literal, $value:literal) => {
-        $crate::server::http::header_sink::FixedField {
+        $crate::server::http::FixedField {
             name: hyper::header::HeaderName::from_static($name),
             value: hyper::header::HeaderValue::from_static($value),
             line: concat!($name, ": ", $value, "\r\n").as_bytes(),
@@ -26,9 +26,7 @@ pub(crate) use fixed;
 pub trait HeaderSink {
     fn fixed(&mut self, field: &'static FixedField);
 
-    fn put<V: AsRef<[u8]>>(&mut self, name: &HeaderName, value: V)
-    where
-        HeaderValue: TryFrom<V>;
+    fn put<V: AsRef<[u8]> + TryInto<HeaderValue>>(&mut self, name: &HeaderName, value: V);
 }
 
 impl HeaderSink for HeaderMap {
@@ -36,11 +34,8 @@ impl HeaderSink for HeaderMap {
         self.insert(&field.name, field.value.clone());
     }
 
-    fn put<V: AsRef<[u8]>>(&mut self, name: &HeaderName, value: V)
-    where
-        HeaderValue: TryFrom<V>,
-    {
-        if let Ok(value) = HeaderValue::try_from(value) {
+    fn put<V: AsRef<[u8]> + TryInto<HeaderValue>>(&mut self, name: &HeaderName, value: V) {
+        if let Ok(value) = value.try_into() {
             self.insert(name, value);
         }
     }
@@ -51,10 +46,7 @@ impl HeaderSink for Vec<u8> {
         self.extend_from_slice(field.line);
     }
 
-    fn put<V: AsRef<[u8]>>(&mut self, name: &HeaderName, value: V)
-    where
-        HeaderValue: TryFrom<V>,
-    {
+    fn put<V: AsRef<[u8]> + TryInto<HeaderValue>>(&mut self, name: &HeaderName, value: V) {
         self.extend_from_slice(name.as_str().as_bytes());
         self.extend_from_slice(b": ");
         self.extend_from_slice(value.as_ref());

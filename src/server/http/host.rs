@@ -1,7 +1,8 @@
 //! The `Host` header: required, single and well-formed, which hyper does not check.
 
-use super::error::HttpError;
-use super::headers::{Field, HeaderFields};
+use hyper::StatusCode;
+
+use super::{Field, HeaderFields, HttpError};
 
 /// A valid `Host`, parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,14 +14,18 @@ pub struct Host<'a> {
 
 impl<'a> Host<'a> {
     pub fn of(headers: &'a impl HeaderFields) -> Result<Self, HttpError> {
-        let wrong = |problem| HttpError::Host { problem };
+        let wrong = |problem| {
+            let detail =
+                format!("the `Host` header {problem}; send exactly one, for example `Host: counter.example.vn`");
+            HttpError::new(StatusCode::BAD_REQUEST, "host", detail).closing()
+        };
         let mut values = headers.values(Field::Host);
-        let value = values.next().ok_or(wrong("is missing"))?;
+        let value = values.next().ok_or_else(|| wrong("is missing"))?;
         if values.next().is_some() {
             return Err(wrong("is given more than once"));
         }
         let text = std::str::from_utf8(value).map_err(|_| wrong("is not a host"))?;
-        Self::parse(text).ok_or(wrong("is not a host, or a host and a port"))
+        Self::parse(text).ok_or_else(|| wrong("is not a host, or a host and a port"))
     }
 
     fn parse(text: &'a str) -> Option<Self> {

@@ -1,17 +1,32 @@
 //! HTTP below the endpoints: reading requests, writing answers, errors.
 
 pub mod body;
-pub mod client_ip;
+mod client_ip;
 pub mod conditional;
 pub mod cors;
 pub mod date;
-pub mod error;
+mod error;
 pub mod form;
 pub mod framing;
-pub mod header_sink;
+mod header_sink;
 pub mod headers;
-pub mod host;
-pub mod latency;
-pub mod request_id;
+mod host;
+mod latency;
+mod request_id;
 pub mod response;
-pub mod single_flight;
+mod single_flight;
+
+pub use client_ip::ClientIp;
+pub use conditional::Rendered;
+pub use error::{HttpError, Problem, REASONS, shown};
+pub(crate) use header_sink::fixed;
+pub use header_sink::{FixedField, HeaderSink};
+pub use headers::{Field, HeaderFields};
+pub use host::Host;
+pub use latency::Latency;
+pub use request_id::RequestId;
+pub use response::{
+    AnswerBody, CLOSE, CROSS_ORIGIN, CSS, CSV, ContentType, GIF, HTML, JAVASCRIPT, JSON, NO_STORE, PROMETHEUS_TEXT,
+    SVG, StreamError, THONGKE_HIT, THONGKE_HIT_KIND,
+};
+pub use single_flight::SingleFlight;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::headers::{Field, HeaderFields};
+use super::{Field, HeaderFields};
 
 const X_REQUEST_ID: HeaderName = Field::XRequestId.name();
 

@@ -8,9 +8,9 @@ use futures_util::Stream;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{HeaderMap, HeaderName};
 use hyper::{Response, StatusCode};
+use serde::Serialize;
 
-use super::date;
-use super::header_sink::{FixedField, HeaderSink, fixed};
+use super::{FixedField, HeaderSink, date, fixed};
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>>;
 
@@ -112,6 +112,11 @@ pub fn typed(status: StatusCode, content_type: &'static ContentType, body: impl 
     put_type(&mut headers, content_type);
     headers.fixed(&SAME_ORIGIN);
     with_body(status, headers, body.into())
+}
+
+/// A JSON answer of a value that always serialises: of strings and numbers.
+pub fn json(status: StatusCode, value: &impl Serialize) -> Response<AnswerBody> {
+    typed(status, &JSON, serde_json::to_vec(value).unwrap_or_default())
 }
 
 pub fn stream(

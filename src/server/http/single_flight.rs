@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, Shared};
 
-use super::conditional::Rendered;
-use super::error::HttpError;
+use super::{HttpError, Rendered};
 
 const AGE_MAX: Duration = Duration::from_secs(1);
 
 /// Answers kept, the largest about 100 kB. Beyond that number, each request makes its own.
 const ANSWERS_MAX: usize = 256;
 
-type Making = Shared<LocalBoxFuture<'static, Result<Rendered, HttpError>>>;
+/// A future of an answer.
+pub type Making = Shared<LocalBoxFuture<'static, Result<Rendered, HttpError>>>;
 
 /// One worker's answers, by request.
 #[derive(Default)]
@@ -26,15 +26,7 @@ pub struct SingleFlight {
 
 impl SingleFlight {
     /// The answer of less than a second ago, finished or in the making, or else the one that `make` makes.
-    pub async fn get<F>(&self, request: String, make: impl FnOnce() -> F) -> Result<Rendered, HttpError>
-    where
-        F: Future<Output = Result<Rendered, HttpError>> + 'static,
-    {
-        let making = self.making(request, make);
-        making.await
-    }
-
-    fn making<F>(&self, request: String, make: impl FnOnce() -> F) -> Making
+    pub fn get<F>(&self, request: String, make: impl FnOnce() -> F) -> Making
     where
         F: Future<Output = Result<Rendered, HttpError>> + 'static,
     {

@@ -13,10 +13,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::limits::{HEAD_BYTES_MAX, HIT_BYTES_MAX, SWEEP, Timeouts, URI_BYTES_MAX};
-use super::socket::Stream;
+use super::{HEAD_BYTES_MAX, HIT_BYTES_MAX, SWEEP, Stream, Timeouts, URI_BYTES_MAX};
 
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,10 +103,6 @@ impl ConnState {
         }
     }
 
-    pub fn phase(&self) -> Phase {
-        self.phase.get()
-    }
-
     pub fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.since.set(self.clock.get());
@@ -165,7 +160,7 @@ impl ConnState {
 
     /// The address by which the client reached this node; a unix socket has none.
     pub fn local_address(&self) -> Option<SocketAddr> {
-        self.stream.borrow().local_address()
+        super::socket(&self.stream.borrow()).local_addr().ok()?.as_socket()
     }
 
     /// The peer's address: the client's, or the nearest proxy's. A unix socket has none.
@@ -198,7 +193,7 @@ impl ConnState {
     }
 
     /// Notes bytes that hyper reads; none mean that the client has ended its side.
-    pub fn note_read(&self, bytes: &[u8]) {
+    fn note_read(&self, bytes: &[u8]) {
         if bytes.is_empty() {
             self.set_peer_ended();
             return;
@@ -219,32 +214,6 @@ impl ConnState {
         {
             head.extend_from_slice(bytes);
         }
-    }
-
-    /// Notes a write of hyper's.
-    pub fn note_write(&self, polled: &Poll<io::Result<usize>>) {
-        match polled {
-            Poll::Ready(Ok(1..)) if self.timeouts.write_renews && self.phase.get() == Phase::Write => {
-                self.enter(Phase::Write);
-            }
-            // The client takes the answer in parts, or not at all.
-            Poll::Pending if self.phase.get() == Phase::Idle => self.enter(Phase::Write),
-            _ => {}
-        }
-    }
-
-    /// True if a write of hyper's is to be withheld: while a head is being read, hyper writes only an
-    /// empty answer to one that it can't read. The client gets a better one ([`Self::why_unreadable`]).
-    pub fn withholds_write(&self) -> bool {
-        let withholds = self.phase.get() == Phase::Head;
-        if withholds {
-            self.has_withheld.set(true);
-        }
-        withholds
-    }
-
-    pub fn has_withheld(&self) -> bool {
-        self.has_withheld.get()
     }
 
     /// Leaves received bytes to hyper, which reads them first.
@@ -308,7 +277,7 @@ impl ConnState {
     /// Sends the connection's last answer, past hyper.
     pub async fn send_last(&self, bytes: &[u8]) {
         // What doesn't fit is lost: the connection ends either way.
-        let _ = self.stream.borrow().try_write(bytes);
+        let _ = super::socket(&self.stream.borrow()).send(bytes);
         self.shut_down().await;
         self.set_closing();
     }
@@ -327,22 +296,67 @@ impl ConnState {
             return;
         }
         let drain = async {
-            // On the heap: few connections end so, and all futures would be the larger for it.
-            let mut scratch = vec![0; 4096];
-            let mut bytes = 0;
-            while bytes < BYTES_MAX {
-                let read = poll_fn(|context| {
-                    let mut buffer = ReadBuf::new(&mut scratch);
-                    let polled = Pin::new(&mut *self.stream.borrow_mut()).poll_read(context, &mut buffer);
-                    polled.map_ok(|()| buffer.filled().len())
-                });
-                match read.await {
-                    Ok(0) | Err(_) => break,
-                    Ok(read) => bytes += read,
-                }
+            let (mut received, mut bytes) = (Vec::new(), 0);
+            while bytes < BYTES_MAX && matches!(self.receive(&mut received).await, Ok(1..)) {
+                bytes += received.len();
+                received.clear();
             }
         };
         let _ = tokio::time::timeout(TIME_MAX, drain).await;
+    }
+}
+
+/// A connection as hyper reads and writes it; its state notes both.
+pub struct GuardedIo(pub Rc<ConnState>);
+
+impl AsyncRead for GuardedIo {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let filled_before = buffer.filled().len();
+        let polled = self.0.poll_read(context, buffer);
+        if let Poll::Ready(Ok(())) = polled {
+            self.0.note_read(buffer.filled().get(filled_before..).unwrap_or_default());
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for GuardedIo {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let conn = &self.0;
+        match conn.phase.get() {
+            // While a head is being read, hyper writes only an empty answer to one that it can't read. The
+            // client gets a better one ([`ConnState::why_unreadable`]).
+            Phase::Head => {
+                conn.has_withheld.set(true);
+                Poll::Ready(Ok(bytes.len()))
+            }
+            phase => {
+                let polled = conn.poll_write(context, bytes);
+                match &polled {
+                    Poll::Ready(Ok(1..)) if conn.timeouts.write_renews && phase == Phase::Write => conn.enter(phase),
+                    // The client takes the answer in parts, or not at all.
+                    Poll::Pending if phase == Phase::Idle => conn.enter(Phase::Write),
+                    _ => {}
+                }
+                polled
+            }
+        }
+    }
+
+    /// hyper flushes when it has written the whole answer.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.0.phase.get() == Phase::Write {
+            self.0.enter(Phase::Idle);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.0.has_withheld.get() {
+            // The client's answer is still to come.
+            true => Poll::Ready(Ok(())),
+            false => self.0.poll_shutdown(context),
+        }
     }
 }
 
@@ -358,7 +372,7 @@ mod tests {
         let timeouts =
             Timeouts { head: SECOND, body: 2 * SECOND, write: 3 * SECOND, write_renews: false, idle: 4 * SECOND };
         let clock = Rc::new(Cell::new(Instant::now()));
-        (ConnState::new(Stream::Unix(stream), None, timeouts, Rc::clone(&clock)), clock, client)
+        (ConnState::new(Stream::Right(stream), None, timeouts, Rc::clone(&clock)), clock, client)
     }
 
     #[tokio::test]
@@ -393,7 +407,7 @@ mod tests {
             let (conn, _, _client) = connection();
             conn.note_read(read);
             assert_eq!(conn.why_unreadable(is_too_large), None, "nothing was withheld");
-            assert!(conn.withholds_write());
+            conn.has_withheld.set(true);
             conn.why_unreadable(is_too_large)
         };
         let long = "a".repeat(HEAD_BYTES_MAX);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::trusted_proxies::TrustedProxies;
+use super::TrustedProxies;
 use crate::counter::ClientPrefix;
 
 #[derive(Debug)]
@@ -19,10 +19,6 @@ pub struct ConnectionLimit {
     /// Never more clients than connections. The hasher is keyed, since strangers choose the keys.
     per_client: Mutex<HashMap<ClientPrefix, u32>>,
 }
-
-/// The client has as many connections as it may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooManyConnections;
 
 impl ConnectionLimit {
     pub fn new(connections_max: usize, connections_per_client_max: u32, proxies: TrustedProxies) -> Self {
@@ -61,19 +57,19 @@ impl ConnectionLimit {
     }
 
     /// Counts a connection until its permit is dropped. A proxy, or a peer without an address, is
-    /// limited only by the sum.
-    pub fn permit(self: &Arc<Self>, peer: Option<IpAddr>) -> Result<Permit, TooManyConnections> {
+    /// limited only by the sum. None: the client has as many as it may have.
+    pub fn permit(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Permit> {
         let client = peer.filter(|_| !self.proxies.is_trusted(peer)).map(ClientPrefix::of);
         if let Some(client) = client {
             let mut per_client = self.per_client();
             let open = per_client.entry(client).or_default();
             if *open >= self.connections_per_client_max {
-                return Err(TooManyConnections);
+                return None;
             }
             *open += 1;
         }
         self.open.fetch_add(1, Ordering::Relaxed);
-        Ok(Permit { limit: Arc::clone(self), client })
+        Some(Permit { limit: Arc::clone(self), client })
     }
 
     fn per_client(&self) -> MutexGuard<'_, HashMap<ClientPrefix, u32>> {
@@ -116,14 +112,14 @@ mod tests {
         let proxies = TrustedProxies { networks, ..TrustedProxies::default() };
         let limit = Arc::new(ConnectionLimit::new(32, 2, proxies));
         let mut permits: Vec<_> = (1..3).map(|host| limit.permit(address(&format!("2001:db8::{host}")))).collect();
-        assert!(permits.iter().all(Result::is_ok));
+        assert!(permits.iter().all(Option::is_some));
         // The same client.
-        assert!(limit.permit(address("2001:db8::9:1")).is_err());
+        assert!(limit.permit(address("2001:db8::9:1")).is_none());
         permits.extend((0..20).map(|_| limit.permit(address("10.1.2.3"))));
         permits.extend((0..8).map(|_| limit.permit(None)));
-        assert!(permits.iter().all(Result::is_ok) && limit.is_crowded() && !limit.is_full());
+        assert!(permits.iter().all(Option::is_some) && limit.is_crowded() && !limit.is_full());
         permits.truncate(1);
-        assert!(limit.permit(address("2001:db8::3")).is_ok());
+        assert!(limit.permit(address("2001:db8::3")).is_some());
         permits.clear();
         assert!(limit.per_client().is_empty(), "a client without connections is forgotten");
         assert_eq!(limit.open.load(Ordering::Relaxed), 0);

@@ -13,10 +13,7 @@ use futures_util::FutureExt as _;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
-use super::conn_state::{CoarseClock, ConnState, Order};
-use super::connection_limit::ConnectionLimit;
-use super::limits::{DRAIN, SWEEP, Timeouts};
-use super::socket::{Listener, Stream};
+use super::{CoarseClock, ConnState, ConnectionLimit, DRAIN, Listener, Order, SWEEP, Stream, Timeouts};
 
 /// Serves the connections that a listener accepts.
 pub trait Serve: 'static {
@@ -144,9 +141,9 @@ pub async fn run<S: Serve>(
     });
     let server = Rc::new(server);
     let start = |(stream, peer): (Stream, Option<IpAddr>)| {
-        let Ok(permit) = connections.limit.permit(peer) else {
+        let Some(permit) = connections.limit.permit(peer) else {
             // An answer that doesn't fit is lost: the client has more than its share.
-            let _ = stream.write_at_once(&server.too_many_connections());
+            let _ = super::socket(&stream).send(&server.too_many_connections());
             return;
         };
         if connections.limit.is_crowded() {

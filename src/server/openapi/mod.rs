@@ -2,7 +2,7 @@
 //! HEAD beside each GET, and OPTIONS.
 
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::routes::{self, Route, SCRIPT_VERSIONED};
 
@@ -76,17 +76,14 @@ fn head(get: &Value) -> Value {
 }
 
 fn options() -> Value {
-    let mut operation = Map::new();
-    operation.insert("summary".to_owned(), json!("The path's methods, and a browser's preflight."));
-    operation.insert("security".to_owned(), json!([]));
-    operation.insert(
-        "responses".to_owned(),
-        json!({
+    json!({
+        "summary": "The path's methods, and a browser's preflight.",
+        "security": [],
+        "responses": {
             "204": { "description": "The methods are in `Allow`.", "headers": { "Allow": { "schema": { "type": "string" } } } },
             "4XX": { "$ref": "#/components/responses/Refused" },
-        }),
-    );
-    Value::Object(operation)
+        },
+    })
 }
 
 #[cfg(test)]

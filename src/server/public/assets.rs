@@ -6,10 +6,10 @@ use std::io::Write as _;
 use bytes::Bytes;
 use hyper::{Response, StatusCode};
 
-use crate::server::http::cors::ALLOW_ANY;
-use crate::server::http::header_sink::{FixedField, HeaderSink as _, fixed};
-use crate::server::http::headers::{self, Field, HeaderFields};
-use crate::server::http::response::{self, AnswerBody, CROSS_ORIGIN, CSS, ContentType, HTML, JAVASCRIPT, JSON};
+use crate::server::http::{
+    AnswerBody, CROSS_ORIGIN, CSS, ContentType, Field, FixedField, HTML, HeaderFields, HeaderSink as _, JAVASCRIPT,
+    JSON, cors::ALLOW_ANY, fixed, headers, response,
+};
 use crate::server::openapi;
 
 const SCRIPT: &str = include_str!("../../web/thongke.js");
@@ -63,22 +63,14 @@ impl Assets {
         if is_gzip {
             headers.fixed(&GZIP);
         }
-        headers.fixed(if is_versioned { &FOREVER } else { &FOR_AN_HOUR });
         headers.fixed(&VARY_ENCODING);
-        headers.fixed(&CROSS_ORIGIN);
-        headers.fixed(&ALLOW_ANY);
-        response
+        for_any_page(response, if is_versioned { &FOREVER } else { &FOR_AN_HOUR })
     }
 
     /// The OpenAPI document of the public listener.
     pub fn openapi(&self, prefix: &str) -> Response<AnswerBody> {
         let document = self.openapi.get_or_init(|| openapi::public(prefix));
-        let mut response = response::typed(StatusCode::OK, &JSON, document.clone());
-        let headers = response.headers_mut();
-        headers.fixed(&FOR_AN_HOUR);
-        headers.fixed(&CROSS_ORIGIN);
-        headers.fixed(&ALLOW_ANY);
-        response
+        for_any_page(response::typed(StatusCode::OK, &JSON, document.clone()), &FOR_AN_HOUR)
     }
 
     pub fn demo_page() -> Response<AnswerBody> {
@@ -95,6 +87,13 @@ impl Assets {
     pub fn demo_script() -> Response<AnswerBody> {
         demo(&JAVASCRIPT, include_bytes!("../../web/demo.js"))
     }
+}
+
+fn for_any_page(mut response: Response<AnswerBody>, age: &'static FixedField) -> Response<AnswerBody> {
+    for field in [age, &CROSS_ORIGIN, &ALLOW_ANY] {
+        response.headers_mut().fixed(field);
+    }
+    response
 }
 
 fn demo(content_type: &'static ContentType, bytes: &'static [u8]) -> Response<AnswerBody> {

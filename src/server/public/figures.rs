@@ -12,8 +12,7 @@ use crate::counter::{Day, Figures, RegisteredSite, SiteNumber, VisitorCounts, fi
 
 use super::query::Overrides;
 use crate::clock;
-use crate::server::http::conditional::{self, Rendered};
-use crate::server::http::error::HttpError;
+use crate::server::http::{HttpError, Rendered, conditional};
 use crate::server::ports::Node;
 
 /// One worker's rendered figures.
@@ -28,11 +27,9 @@ pub struct FiguresCache {
 /// A rendered answer, and the state that it is of.
 #[derive(Clone)]
 struct Entry {
-    version: u64,
-    /// The visitors' version, if some of the figures are of visitors.
-    visitors_version: Option<u64>,
+    /// Version of the hits, version of the visitors if some of the figures are of visitors, and staleness.
+    state: (u64, Option<u64>, bool),
     second: i64,
-    stale: bool,
     site: Arc<RegisteredSite>,
     rendered: Rc<Rendered>,
 }
@@ -62,8 +59,8 @@ impl FiguresCache {
         };
         // As a rule nothing has changed since the last rendering.
         if let Some(known) = kept()
-            && known.visitors_version.is_none()
-            && node.version(site) == Some((known.version, known.stale))
+            && let (version, None, stale) = known.state
+            && node.version(site) == Some((version, stale))
         {
             return Ok(known.rendered);
         }
@@ -77,7 +74,7 @@ impl FiguresCache {
             false => (VisitorCounts::default(), None),
         };
         let state = (counts.version, visitors_version, counts.stale);
-        if let Some(known) = kept().filter(|known| (known.version, known.visitors_version, known.stale) == state) {
+        if let Some(known) = kept().filter(|known| known.state == state) {
             return Ok(known.rendered);
         }
         let hits = |period| {
@@ -88,14 +85,7 @@ impl FiguresCache {
         // A struct of strings and numbers always serialises.
         let body = serde_json::to_vec(&figures).unwrap_or_default().into();
         let rendered = Rc::new(Rendered { body, etag: etag_of(&figures) });
-        let entry = Entry {
-            version: counts.version,
-            visitors_version,
-            second,
-            stale: counts.stale,
-            site: Arc::clone(site),
-            rendered: Rc::clone(&rendered),
-        };
+        let entry = Entry { state, second, site: Arc::clone(site), rendered: Rc::clone(&rendered) };
         match overridden {
             None => keep(&self.of_sites, SITES_MAX, site.number, entry),
             Some(key) => keep(&self.overridden, OVERRIDDEN_MAX, key, entry),

@@ -16,23 +16,16 @@ use super::query::Overrides;
 use super::{PublicSettings, history, pages};
 use crate::counter::RegisteredSite;
 use crate::metrics::Metrics;
-use crate::server::hit::handler::HitHandler;
-use crate::server::hit::site;
+use crate::server::fast_path::parse::PlainRequest;
+use crate::server::hit::{HitHandler, site};
 use crate::server::hot_endpoints::{self, Reply};
-use crate::server::http::conditional::{self, Rendered};
-use crate::server::http::error::HttpError;
-use crate::server::http::header_sink::{FixedField, HeaderSink as _, fixed};
-use crate::server::http::headers::HeaderFields;
-use crate::server::http::host::Host;
-use crate::server::http::latency::Latency;
-use crate::server::http::request_id::RequestId;
-use crate::server::http::response::{self, AnswerBody, CLOSE, CSV, ContentType, JSON, SVG};
-use crate::server::http::single_flight::SingleFlight;
-use crate::server::http::{body, cors, framing};
-use crate::server::net::conn_state::ConnState;
-use crate::server::net::limits::HIT_BYTES_MAX;
+use crate::server::http::{
+    AnswerBody, CLOSE, CSV, ContentType, FixedField, HeaderFields, HeaderSink as _, Host, HttpError, JSON, Latency,
+    Rendered, RequestId, SVG, SingleFlight, body, conditional, cors, fixed, framing, response,
+};
+use crate::server::net::{ConnState, HIT_BYTES_MAX};
 use crate::server::ports::Node;
-use crate::server::routes::{self, Matched, Public, Route};
+use crate::server::routes::{self, Matched, Public};
 use crate::server::service::Service;
 
 static VARY_ACCEPT: FixedField = fixed!("vary", "accept");
@@ -95,10 +88,10 @@ impl<N: Node> PublicService<N> {
             return Ok(cors::preflight(route.methods));
         }
         if route.endpoint == Public::Unknown {
-            return Err(HttpError::PathUnknown);
+            return Err(HttpError::PATH_UNKNOWN);
         }
         if !route.allows(head.method.as_str()) {
-            return Err(HttpError::Method { allow: route.methods });
+            return Err(HttpError::method(route.methods));
         }
         let bytes = match route.endpoint {
             Public::Hit => Some(body::collect(body, HIT_BYTES_MAX, conn).await?),
@@ -139,7 +132,7 @@ impl<N: Node> PublicService<N> {
             Public::DemoScript if is_demo => Ok(Assets::demo_script()),
             Public::OpenApi => Ok(self.assets.openapi(&self.settings.path_prefix)),
             Public::Prefix => Ok(self.to_prefix()),
-            _ => Err(HttpError::PathUnknown),
+            _ => Err(HttpError::PATH_UNKNOWN),
         }
     }
 
@@ -185,8 +178,8 @@ impl<N: Node> PublicService<N> {
 
     /// Counts an error. The log has it only at level debug, and never a stranger's text.
     pub fn note(&self, error: &HttpError, id: &RequestId) {
-        tracing::debug!(request_id = %id, status = error.status().as_u16(), reason = error.reason(), "request refused");
-        self.metrics.refusals_total.with_label_values(&[error.reason()]).inc();
+        tracing::debug!(request_id = %id, status = error.status.as_u16(), reason = error.reason, "request refused");
+        self.metrics.refusals_total.with_label_values(&[error.reason]).inc();
     }
 }
 
@@ -195,20 +188,13 @@ impl<N: Node> Service for PublicService<N> {
         Some(&self.settings.path_prefix)
     }
 
-    async fn handle_hot<H: HeaderFields>(
-        &self,
-        route: &'static Route<Public>,
-        request: hot_endpoints::Request<'_>,
-        query: Option<&str>,
-        headers: &H,
-        conn: &ConnState,
-    ) -> Reply {
+    async fn handle_hot(&self, plain: &PlainRequest<'_>, conn: &ConnState) -> Reply {
         let started = Instant::now();
-        let reply = match self.hot(request, query, headers, conn).await {
+        let reply = match self.hot(plain.request, plain.query, &plain.headers, conn).await {
             Ok(reply) => reply,
-            Err(error) => Reply::Other(self.error_response(&error, self.request_id(headers, conn))),
+            Err(error) => Reply::Other(self.error_response(&error, self.request_id(&plain.headers, conn))),
         };
-        self.latency.observe(route.label, reply.status(), started.elapsed());
+        self.latency.observe(plain.route.label, reply.status(), started.elapsed());
         reply
     }
 

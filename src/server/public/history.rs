@@ -3,21 +3,18 @@
 use std::hash::Hash as _;
 use std::sync::Arc;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use hyper::header::{ACCEPT, HeaderMap};
 use serde::Serialize;
 
 use crate::counter::csv::HEADER_SITE;
-use crate::counter::history::Step;
+use crate::counter::history::{HistoryError, Step};
 use crate::counter::{Day, Period, RegisteredSite, Span};
 
-use super::chart;
 use super::query::count;
+use super::{answer, chart};
 use crate::clock;
-use crate::server::http::conditional::{self, Rendered};
-use crate::server::http::error::HttpError;
-use crate::server::http::form;
-use crate::server::ports::{Node, Read};
+use crate::server::http::{HttpError, Rendered, conditional, form};
+use crate::server::ports::Node;
 
 /// Lines of one answer: three years of days.
 pub const LINES_MAX: usize = 1_100;
@@ -31,14 +28,9 @@ pub enum Format {
 }
 
 #[derive(Serialize)]
-struct History<'a> {
-    site: &'a str,
-    time_zone: &'a str,
-    as_of: String,
-    by: &'a str,
+struct History {
+    by: &'static str,
     history: Vec<Line>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    stale: bool,
 }
 
 #[derive(Serialize)]
@@ -54,7 +46,7 @@ impl Format {
         match form::field(query, "format")?.as_deref() {
             Some("json") => Ok(Self::Json),
             Some("csv") => Ok(Self::Csv),
-            Some(_) => Err(HttpError::query("format", "`format` is neither `json` nor `csv`".to_owned())),
+            Some(_) => Err(HttpError::field("format", "`format` is neither `json` nor `csv`")),
             None => {
                 let csv = weight(headers, "text/csv");
                 // On equal weights CSV: a client that names it has a reason, since JSON is the default.
@@ -87,15 +79,15 @@ pub async fn history<N: Node>(
     let step = step(&query)?;
     let periods = periods(&query, step, LINES_MAX, Day::at(now, site.site.time_zone))?;
     let read = node.history(&site, &periods).await?;
-    let etag = etag(&site, &periods, &read, format);
-    let body = match format {
+    Ok(match format {
         Format::Csv => {
             let mut text = format!("{HEADER_SITE}\n");
             for (period, hits) in periods.iter().zip(&read.values) {
                 // Neither a period nor a number needs quotes.
                 text.push_str(&format!("{period},{hits}\n"));
             }
-            text.into_bytes()
+            let etag = conditional::etag(|hasher| text.hash(hasher));
+            Rendered { body: text.into(), etag }
         }
         Format::Json => {
             let line = |(period, value): (&Period, i64)| Line {
@@ -103,19 +95,10 @@ pub async fn history<N: Node>(
                 value,
                 text: site.site.language.number(value),
             };
-            let history = History {
-                site: site.site.id.as_str(),
-                time_zone: site.site.time_zone.name(),
-                as_of: as_of(&site, now),
-                by: step.as_str(),
-                history: periods.iter().zip(read.values).map(line).collect(),
-                stale: read.stale,
-            };
-            // A struct of strings and numbers always serialises.
-            serde_json::to_vec(&history).unwrap_or_default()
+            let history = periods.iter().zip(read.values).map(line).collect();
+            answer::render(&site.site, now, &History { by: step.as_str(), history }, read.stale)
         }
-    };
-    Ok(Rendered { body: body.into(), etag })
+    })
 }
 
 /// Renders the chart that the query asks for.
@@ -131,9 +114,7 @@ pub async fn chart<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: Stri
 fn step(query: &str) -> Result<Step, HttpError> {
     match form::field(query, "by")? {
         None => Ok(Step::Day),
-        Some(text) => text
-            .parse()
-            .map_err(|error: crate::counter::history::HistoryError| HttpError::query("by", error.to_string())),
+        Some(text) => text.parse().map_err(|error: HistoryError| HttpError::field("by", error)),
     }
 }
 
@@ -144,29 +125,18 @@ fn periods(query: &str, step: Step, max: usize, today: Day) -> Result<Vec<Period
     match days(query, "from")? {
         None => Ok(step.last(last, last_day)),
         Some(_) if form::field(query, "last")?.is_some() => {
-            Err(HttpError::query("last", "`from` and `last` exclude each other; send one of them".to_owned()))
+            Err(HttpError::field("last", "`from` and `last` exclude each other; send one of them"))
         }
-        Some((first_day, _)) => {
-            step.between(first_day, last_day, max).map_err(|error| HttpError::query("from", error.to_string()))
-        }
+        Some((first_day, _)) => step.between(first_day, last_day, max).map_err(|error| HttpError::field("from", error)),
     }
 }
 
 /// The first and the last day of the span that the field names.
 fn days(query: &str, field: &'static str) -> Result<Option<(Day, Day)>, HttpError> {
     let Some(text) = form::field(query, field)? else { return Ok(None) };
-    let span = text.parse::<Span>().map_err(|error| HttpError::query(field, error.to_string()))?;
-    let endless = || "`total` has neither beginning nor end; expected for example `2024-06-17` or `2024-06`".to_owned();
-    span.days().map(Some).ok_or_else(|| HttpError::query(field, endless()))
-}
-
-fn etag(site: &RegisteredSite, periods: &[Period], read: &Read<i64>, format: Format) -> hyper::header::HeaderValue {
-    let language = site.site.language;
-    conditional::etag(|hasher| (periods, &read.values, read.stale, format == Format::Csv, language).hash(hasher))
-}
-
-fn as_of(site: &RegisteredSite, now: DateTime<Utc>) -> String {
-    now.with_timezone(&site.site.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false)
+    let span = text.parse::<Span>().map_err(|error| HttpError::field(field, error))?;
+    let endless = "`total` has neither beginning nor end; expected for example `2024-06-17` or `2024-06`";
+    span.days().map(Some).ok_or_else(|| HttpError::field(field, endless))
 }
 
 #[cfg(test)]

@@ -9,17 +9,12 @@ use hyper::header::HeaderValue;
 use super::handler::PublicService;
 use super::query::Query;
 use crate::counter::RegisteredSite;
-use crate::server::hit::outcome::{HitOutcome, ProcessedHit};
-use crate::server::hit::payload::Payload;
-use crate::server::hit::site;
+use crate::server::hit::{Payload, ProcessedHit, site};
 use crate::server::hot_endpoints::{self, Reply, Request};
-use crate::server::http::client_ip::ClientIp;
-use crate::server::http::conditional::{self, Rendered};
-use crate::server::http::error::HttpError;
-use crate::server::http::headers::{self, Field, HeaderFields};
-use crate::server::http::request_id::RequestId;
-use crate::server::http::response::{AnswerBody, THONGKE_HIT};
-use crate::server::net::conn_state::ConnState;
+use crate::server::http::{
+    AnswerBody, ClientIp, Field, HeaderFields, HttpError, Rendered, RequestId, THONGKE_HIT, conditional, headers,
+};
+use crate::server::net::ConnState;
 use crate::server::ports::Node;
 
 impl<N: Node> PublicService<N> {
@@ -54,7 +49,11 @@ impl<N: Node> PublicService<N> {
         // The hit is processed. An error of the figures must not read as if it were not.
         Ok(match self.figures_of_hit(&site, query).await {
             Ok(figures) => Reply::Hit { outcome, figures },
-            Err(error) => Reply::Other(self.error_after_hit(&error, outcome, self.request_id(headers, conn))),
+            Err(error) => {
+                let mut response = self.error_response(&error, self.request_id(headers, conn));
+                outcome.put(response.headers_mut());
+                Reply::Other(response)
+            }
         })
     }
 
@@ -64,22 +63,14 @@ impl<N: Node> PublicService<N> {
         site: &Arc<RegisteredSite>,
         query: Result<Query, HttpError>,
     ) -> Result<Option<Rc<Rendered>>, HttpError> {
-        let overrides = match query? {
-            Query::None => return Ok(None),
-            Query::OfSite => None,
-            Query::Other(overrides) => Some(overrides),
-        };
+        let Query::Figures(overrides) = query? else { return Ok(None) };
         overrides.iter().try_for_each(|overrides| overrides.check(&site.site))?;
         Ok(self.figures.rendered(&*self.node, site, overrides).await.ok())
     }
 
     async fn figures(&self, site: &str, query: Option<&str>, headers: &impl HeaderFields) -> Result<Reply, HttpError> {
         let site = site::find(&self.node.sites(), site)?;
-        let overrides = match Query::of(query)? {
-            Query::None => return Err(HttpError::FiguresNone),
-            Query::OfSite => None,
-            Query::Other(overrides) => Some(overrides),
-        };
+        let overrides = Query::of(query)?.overrides()?;
         overrides.iter().try_for_each(|overrides| overrides.check(&site.site))?;
         self.node.refresh(&site).await;
         let rendered = self.figures.rendered(&*self.node, &site, overrides).await?;
@@ -121,20 +112,13 @@ impl<N: Node> PublicService<N> {
         client
     }
 
-    /// An error of the query, and the outcome of the hit, which is processed.
-    fn error_after_hit(&self, error: &HttpError, outcome: HitOutcome, id: RequestId) -> Response<AnswerBody> {
-        let mut response = self.error_response(error, id);
-        outcome.put(response.headers_mut());
-        response
-    }
-
     /// The pixel, with the error in its head.
     fn error_pixel(&self, error: &HttpError, id: RequestId) -> Response<AnswerBody> {
         self.note(error, &id);
-        let mut response = hot_endpoints::pixel(error.status());
+        let mut response = hot_endpoints::pixel(error.status);
         id.put(response.headers_mut());
         error.put_headers(response.headers_mut());
-        response.headers_mut().insert(THONGKE_HIT, HeaderValue::from_static(error.reason()));
+        response.headers_mut().insert(THONGKE_HIT, HeaderValue::from_static(error.reason));
         response
     }
 }

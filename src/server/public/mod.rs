@@ -1,5 +1,6 @@
 //! Public listener: hits, figures, pages, history and assets, for pages and their readers.
 
+mod answer;
 mod assets;
 mod chart;
 pub mod figures;
@@ -16,11 +17,8 @@ use std::sync::Arc;
 
 pub use handler::PublicService;
 
-use super::hit::dedup::Dedup;
-use super::hit::rate_limit::RateLimiter;
-use super::net::connection_limit::ConnectionLimit;
-use super::net::limits::Timeouts;
-use super::net::trusted_proxies::TrustedProxies;
+use super::hit::{Dedup, RateLimiter};
+use super::net::{ConnectionLimit, Timeouts, TrustedProxies};
 
 /// Settings of the public listener, and the state that its workers share.
 #[derive(Debug, Clone)]

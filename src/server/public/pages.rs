@@ -1,23 +1,19 @@
 //! Figures of pages, and the list of the most read.
 
-use std::hash::Hash as _;
 use std::sync::Arc;
 
-use chrono::SecondsFormat;
 use percent_encoding::{CONTROLS, percent_decode_str, percent_encode};
 use serde::Serialize;
-use url::Url;
 
 use crate::counter::figures::Figure;
 use crate::counter::{Day, FigureKey, PageAddress, Period, RegisteredSite, Site, Span};
 
+use super::answer;
 use super::query::{Query, count};
 use crate::clock;
-use crate::server::hit::page_url::page_of;
-use crate::server::http::conditional::{self, Rendered};
-use crate::server::http::error::{HttpError, Problem, shown};
-use crate::server::http::form;
-use crate::server::ports::Node;
+use crate::server::hit::{page_of, page_url};
+use crate::server::http::{HttpError, Problem, Rendered, form, shown};
+use crate::server::ports::{Node, TopPage};
 
 /// Pages of one request: about as many as fit into an address.
 const URLS_MAX: usize = 50;
@@ -26,13 +22,8 @@ const TOP_MAX: usize = 100;
 const TOP_DEFAULT: usize = 10;
 
 #[derive(Serialize)]
-struct PageList<'a> {
-    site: &'a str,
-    time_zone: &'a str,
-    as_of: String,
+struct PageList {
     pages: Vec<ListedPage>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    stale: bool,
 }
 
 #[derive(Serialize)]
@@ -53,15 +44,10 @@ enum Found {
 
 #[derive(Serialize)]
 struct TopList<'a> {
-    site: &'a str,
-    time_zone: &'a str,
-    as_of: String,
     period: Option<String>,
     /// The words beside a page's count.
     label: &'a str,
     pages: Vec<Top>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    stale: bool,
 }
 
 #[derive(Serialize)]
@@ -81,21 +67,18 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: St
     let urls: Vec<String> = query.split('&').filter_map(|pair| pair.strip_prefix("url=")).map(decoded).collect();
     match urls.len() {
         0 => {
-            return Err(HttpError::query(
+            return Err(HttpError::field(
                 "url",
                 "the query names no page; add `url=`, the page's address, once for each page".to_owned(),
             ));
         }
         count if count > URLS_MAX => {
-            return Err(HttpError::query("url", format!("the query names {count} pages; send at most {URLS_MAX}")));
+            return Err(HttpError::field("url", format!("the query names {count} pages; send at most {URLS_MAX}")));
         }
         _ => {}
     }
-    let keys = match Query::of(Some(&query))? {
-        Query::None => return Err(HttpError::FiguresNone),
-        Query::OfSite => vec![FigureKey::Total],
-        Query::Other(overrides) => overrides.figures.unwrap_or_else(|| vec![FigureKey::Total]),
-    };
+    let overrides = Query::of(Some(&query))?.overrides()?;
+    let keys = overrides.and_then(|overrides| overrides.figures).unwrap_or_else(|| vec![FigureKey::Total]);
     let named: Vec<_> = urls.iter().map(|url| page_named(&site, url)).collect();
     let pages: Vec<_> = named.iter().flatten().cloned().collect();
     if let (true, Some(Err(error))) = (pages.is_empty(), named.first()) {
@@ -107,13 +90,13 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: St
     for key in &keys {
         if key.is_of_visitors() {
             let reason = format!("visitors are counted by site, not by page, so pages have no `{}`", key.as_str());
-            return Err(HttpError::query("figures", reason));
+            return Err(HttpError::field("figures", reason));
         }
         for period in key.span(today).periods() {
             if matches!(period, Period::Year(_)) {
                 let reason =
                     format!("pages are counted by day, month and in total, so they have no `{}`", key.as_str());
-                return Err(HttpError::query("figures", reason));
+                return Err(HttpError::field("figures", reason));
             }
             if !periods.contains(&period) {
                 periods.push(period);
@@ -130,42 +113,17 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: St
         };
         keys.iter().map(figure).collect()
     };
-    let pages: Vec<_> = urls
-        .into_iter()
-        .zip(named)
-        .map(|(url, page)| ListedPage {
-            url,
-            found: match page {
-                Ok(page) => Found::Page {
-                    page: page.to_string(),
-                    figures: figures_of(hits_of_pages.next().unwrap_or_default()),
-                },
-                Err(error) => Found::None { problem: error.problem() },
-            },
-        })
-        .collect();
-    let etag = conditional::etag(|hasher| {
-        read.stale.hash(hasher);
-        for page in &pages {
-            page.url.hash(hasher);
-            match &page.found {
-                Found::Page { page, figures } => {
-                    page.hash(hasher);
-                    figures.iter().for_each(|figure| (&figure.label, &figure.period, &figure.text).hash(hasher));
-                }
-                Found::None { problem } => problem.hash(hasher),
+    let listed = |(url, page): (String, Result<PageAddress, HttpError>)| ListedPage {
+        url,
+        found: match page {
+            Ok(page) => {
+                Found::Page { page: page.to_string(), figures: figures_of(hits_of_pages.next().unwrap_or_default()) }
             }
-        }
-    });
-    let list = PageList {
-        site: site.site.id.as_str(),
-        time_zone: site.site.time_zone.name(),
-        as_of: now.with_timezone(&site.site.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false),
-        pages,
-        stale: read.stale,
+            Err(error) => Found::None { problem: error.problem() },
+        },
     };
-    // A struct of strings and numbers always serialises.
-    Ok(Rendered { body: serde_json::to_vec(&list).unwrap_or_default().into(), etag })
+    let pages = urls.into_iter().zip(named).map(listed).collect();
+    Ok(answer::render(&site.site, now, &PageList { pages }, read.stale))
 }
 
 /// Decodes a value of the query. Bytes that are not UTF-8 stay encoded, as in a hit's address.
@@ -179,8 +137,7 @@ fn page_named(site: &RegisteredSite, text: &str) -> Result<PageAddress, HttpErro
     if !text.starts_with('/') {
         return page_of(site, text);
     }
-    let url = Url::parse(&format!("http://page.invalid{text}"));
-    let url = url.map_err(|error| HttpError::UrlMalformed { reason: error.to_string() })?;
+    let url = page_url::parse(&format!("http://page.invalid{text}"))?;
     Ok(PageAddress::of(&url, &site.site.page_params))
 }
 
@@ -209,7 +166,7 @@ pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: 
             Ok(Span::Period(period)) if !matches!(period, Period::Year(_)) => period,
             _ => {
                 let expected = "a day such as `2024-06-17`, a month such as `2024-06`, or `total`";
-                return Err(HttpError::query(
+                return Err(HttpError::field(
                     "period",
                     format!("`{}` is not a period of pages; expected {expected}", shown(&text)),
                 ));
@@ -218,29 +175,17 @@ pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: 
     };
     let limit = count(&query, "limit", TOP_DEFAULT, TOP_MAX)?;
     let read = node.top_pages(&site, period, limit).await?;
-    let etag = conditional::etag(|hasher| {
-        (read.stale, period, site.site.language).hash(hasher);
-        for top in &read.values {
-            (top.page.as_str(), top.hits, &top.title).hash(hasher);
-        }
-    });
-    let top = |(page, title, value): (PageAddress, Option<String>, i64)| Top {
+    let top = |TopPage { page, title, hits }| Top {
         cut: page.is_cut(),
         page: page.to_string(),
-        title,
-        value,
-        text: site.site.language.number(value),
+        title: title.map(|title| title.as_str().to_owned()),
+        value: hits,
+        text: site.site.language.number(hits),
     };
-    let tops =
-        read.values.into_iter().map(|top| (top.page, top.title.map(|title| title.as_str().to_owned()), top.hits));
     let list = TopList {
-        site: site.site.id.as_str(),
-        time_zone: site.site.time_zone.name(),
-        as_of: now.with_timezone(&site.site.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false),
         period: (period != Period::Total).then(|| period.to_string()),
         label: site.site.language.page_label(),
-        pages: tops.map(top).collect(),
-        stale: read.stale,
+        pages: read.values.into_iter().map(top).collect(),
     };
-    Ok(Rendered { body: serde_json::to_vec(&list).unwrap_or_default().into(), etag })
+    Ok(answer::render(&site.site, now, &list, read.stale))
 }

@@ -2,17 +2,15 @@
 
 use crate::counter::{FigureKey, LabelStyle, Language, Site};
 
-use crate::server::http::error::{HttpError, shown};
-use crate::server::http::form;
+use crate::server::http::{HttpError, form, shown};
 
 /// The figures that a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Query {
     /// `figures=0`: a beacon reads no answer.
     None,
-    /// As the site shows them.
-    OfSite,
-    Other(Overrides),
+    /// As the site shows them, or with overrides.
+    Figures(Option<Overrides>),
 }
 
 /// Overrides of the site's settings; none keeps the site's.
@@ -26,7 +24,7 @@ pub struct Overrides {
 impl Query {
     pub fn of(query: Option<&str>) -> Result<Self, HttpError> {
         // As a rule the query is empty or a beacon's.
-        let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(Self::OfSite) };
+        let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(Self::Figures(None)) };
         if query == "figures=0" {
             return Ok(Self::None);
         }
@@ -36,7 +34,16 @@ impl Query {
             None => None,
         };
         let overrides = Overrides { figures, ..Overrides::of_words(query)? };
-        Ok(if overrides == Overrides::default() { Self::OfSite } else { Self::Other(overrides) })
+        Ok(Self::Figures(Some(overrides).filter(|overrides| *overrides != Overrides::default())))
+    }
+
+    /// The overrides of a query of figures.
+    pub fn overrides(self) -> Result<Option<Overrides>, HttpError> {
+        let detail = "`figures=0` is only for hits; name figures, or leave it out for the figures that the site shows";
+        match self {
+            Self::None => Err(HttpError::field("figures", detail)),
+            Self::Figures(overrides) => Ok(overrides),
+        }
     }
 }
 
@@ -47,8 +54,8 @@ impl Overrides {
         let label_style = form::field(query, "label_style")?.map(|text| text.parse()).transpose();
         Ok(Self {
             figures: None,
-            language: language.map_err(|error| HttpError::query("language", error))?,
-            label_style: label_style.map_err(|error| HttpError::query("label_style", error))?,
+            language: language.map_err(|error| HttpError::field("language", error))?,
+            label_style: label_style.map_err(|error| HttpError::field("label_style", error))?,
         })
     }
 
@@ -73,7 +80,10 @@ impl Overrides {
         let unknown = self.figures.iter().flatten().find(|key| key.is_of_visitors());
         match unknown {
             Some(key) if !site.counts_visitors() => {
-                Err(HttpError::VisitorsUncounted { key: key.as_str(), site: site.id.to_string() })
+                let (key, id) = (key.as_str(), &site.id);
+                let hint = "set `visitors = true`, or name a visitor figure in its `figures`";
+                let detail = format!("site `{id}` counts no visitors, so it has no `{key}`; {hint}");
+                Err(HttpError::field("figures", detail))
             }
             _ => Ok(()),
         }
@@ -87,16 +97,17 @@ pub fn count(query: &str, field: &'static str, default: usize, max: usize) -> Re
     let number = text.parse::<usize>().ok().filter(|number| digits && (1..=max).contains(number));
     number.ok_or_else(|| {
         let reason = format!("`{field}` is `{}`; expected a whole number from 1 to {max}", shown(&text));
-        HttpError::query(field, reason)
+        HttpError::field(field, reason)
     })
 }
 
 fn figures(list: &str) -> Result<Vec<FigureKey>, HttpError> {
     let mut keys = Vec::new();
     for name in list.split(',') {
-        let key = name.trim().parse::<FigureKey>().map_err(HttpError::Figure)?;
+        let key = name.trim().parse::<FigureKey>().map_err(|error| HttpError::field("figures", error))?;
         if keys.contains(&key) {
-            return Err(HttpError::FigureTwice { key: key.as_str() });
+            let detail = format!("`figures` names `{}` twice; name it once", key.as_str());
+            return Err(HttpError::field("figures", detail));
         }
         keys.push(key);
     }
@@ -108,13 +119,13 @@ mod tests {
     use super::*;
 
     fn only(figures: &[FigureKey]) -> Query {
-        Query::Other(Overrides { figures: Some(figures.to_vec()), ..Overrides::default() })
+        Query::Figures(Some(Overrides { figures: Some(figures.to_vec()), ..Overrides::default() }))
     }
 
     #[test]
     fn figures_are_asked_for_by_name_in_any_order() {
-        assert_eq!(Query::of(None), Ok(Query::OfSite));
-        assert_eq!(Query::of(Some("x=1")), Ok(Query::OfSite));
+        assert_eq!(Query::of(None), Ok(Query::Figures(None)));
+        assert_eq!(Query::of(Some("x=1")), Ok(Query::Figures(None)));
         assert_eq!(Query::of(Some("x=1&figures=0")), Ok(Query::None));
         let expected = only(&[FigureKey::Total, FigureKey::LastWeek]);
         assert_eq!(Query::of(Some("figures=total,last_week")), Ok(expected.clone()));
@@ -136,7 +147,7 @@ mod tests {
             ("label_style=modern", "expected dated"),
         ] {
             let error = Query::of(Some(query)).unwrap_err();
-            assert_eq!(error.status(), 400);
+            assert_eq!(error.status, 400);
             assert!(error.to_string().contains(said), "{query}: {error}");
         }
     }
