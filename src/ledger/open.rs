@@ -14,13 +14,14 @@ use super::commit::committer::Committer;
 use super::commit::file_writer::FileWriter;
 use super::commit::folding::Folding;
 use super::commit::queue::command_queue;
-use super::commit::state::SharedState;
+use super::commit::state::{SharedState, State};
 use super::error::OpenError;
 use super::fold::unfolded::Unfolded;
+use super::memory::counters::CounterStore;
+use super::memory::page_admission::PageAdmission;
 use super::memory::salts::Salts;
 use super::memory::sketches::SketchStore;
-use super::publication::Publication;
-use super::query::pages::PageQueries;
+use super::memory::titles::NewTitles;
 use super::query::reader::Reader;
 use super::recover::recover;
 use super::sqlite::lock::DirectoryLock;
@@ -63,31 +64,22 @@ impl Ledger {
         let mark = meta::read_fold_mark(&connection).map_err(sqlite)?;
         let state = load(&connection, mark, is_publishing, metrics).map_err(sqlite)?;
         let reader = |name| Reader::start(name, file::open_reader(directory).map_err(sqlite)?).map_err(io);
-        let (internal, public) = (Arc::new(reader("reader")?), reader("queries")?);
+        let (reader, public_reader) = (reader("reader")?, reader("queries")?);
         let checkpointer = Checkpointer::start(file::open_reader(directory).map_err(sqlite)?).map_err(io)?;
         let checkpoints = Checkpoints::new(wal::watch_pages(&mut connection).map_err(sqlite)?, checkpointer);
-        let run = Source::Run(rand::random());
         let (queue, commands) = command_queue();
         let interval = if is_publishing { FOLD_INTERVAL_PUBLISHING } else { FOLD_INTERVAL };
-        let folding = Folding::new(state.clone(), mark, interval, progress.journal > 0);
-        let writer = FileWriter::new(connection, progress, high_water, run.clone());
-        let committer = Committer::new(commands, writer, folding, checkpoints, state.clone());
+        let folding = Folding::new(Arc::clone(&state), mark, interval, progress.journal > 0);
+        let writer = FileWriter::new(connection, progress, high_water, Arc::clone(&state));
+        let committer = Committer::new(commands, writer, folding, checkpoints);
         let committer =
             std::thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run()).map_err(io)?;
         let ledger = Self {
-            pages: PageQueries::new(
-                public,
-                Arc::clone(&state.counters),
-                Arc::clone(&state.unfolded),
-                Arc::clone(&state.admission),
-                Arc::clone(&state.titles),
-                Arc::clone(&state.metrics),
-                run.clone(),
-            ),
-            publication: Publication::new(queue.clone(), state.clone(), internal, run.clone()),
             queue,
             state,
-            run,
+            reader,
+            public_reader,
+            tops: Arc::default(),
             committer: Mutex::new(Some(committer)),
             imports: Semaphore::new(1),
             directory: directory.to_owned(),
@@ -114,21 +106,22 @@ fn load(
     metrics: Arc<Metrics>,
 ) -> rusqlite::Result<SharedState> {
     let feed = Arc::new(ChangeFeed::new(is_publishing));
-    let sketches = Arc::new(SketchStore::new(Arc::clone(&feed)));
+    let sketches = SketchStore::new(Arc::clone(&feed));
     if is_publishing {
         for site in visitors::sites(connection)? {
             sketches.load(site, visitors::of_site(connection, site)?);
         }
     }
-    Ok(SharedState {
-        counters: Arc::default(),
+    Ok(Arc::new(State {
+        run: Source::Run(rand::random()),
+        counters: CounterStore::default(),
         sketches,
-        salts: Arc::new(Salts::new(salts::all(connection)?)),
-        titles: Arc::default(),
-        admission: Arc::default(),
-        unfolded: Arc::new(Unfolded::new(mark)),
+        salts: Salts::new(salts::all(connection)?),
+        titles: NewTitles::default(),
+        admission: PageAdmission::default(),
+        unfolded: Unfolded::new(mark),
         feed,
-        status: Arc::default(),
+        failed: Mutex::default(),
         metrics,
-    })
+    }))
 }

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use rusqlite::Connection;
+
 use super::Ledger;
-use super::commit::queue::Command;
 use super::error::LedgerError;
+use super::sqlite::tables::counts;
 use crate::counter::{Day, RegisteredSite, RowKey};
 
 /// Rows of one transaction: less than a millisecond.
@@ -22,11 +24,12 @@ impl Ledger {
         let mut after = RowKey::START;
         let mut deleted = 0;
         loop {
-            let rows = self.pages.expired_rows(number, after, oldest_kept, STEP).await?;
+            let expired = move |connection: &Connection| counts::expired(connection, number, after, oldest_kept, STEP);
+            let rows = self.public_reader.read(expired).await?;
             let Some(last) = rows.last() else { return Ok(deleted) };
             after = *last;
             deleted += rows.len();
-            self.queue.ask(|done| Command::DeleteRows { site: number, rows, done }).await?;
+            self.queue.run(move |file| file.change(|c| counts::delete(c, number, &rows))).await?;
             tokio::time::sleep(PAUSE).await;
         }
     }
