@@ -23,30 +23,17 @@ use super::uncounted::UncountedFile;
 
 /// A counting node.
 pub struct Node {
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
     sites: RwLock<Arc<Sites>>,
     /// Set once, at start, where Redis is configured.
     publication: OnceLock<Publication>,
-    uncounted: UncountedFile,
-    now: fn() -> DateTime<Utc>,
+    pub(super) uncounted: UncountedFile,
+    pub(super) now: fn() -> DateTime<Utc>,
 }
 
 impl Node {
     pub fn new(ledger: Ledger, sites: Sites, uncounted: UncountedFile, now: fn() -> DateTime<Utc>) -> Self {
         Self { ledger, sites: RwLock::new(Arc::new(sites)), publication: OnceLock::new(), uncounted, now }
-    }
-
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
-    }
-
-    pub fn now(&self) -> DateTime<Utc> {
-        (self.now)()
-    }
-
-    /// Writes down which hits were not counted, where any have come.
-    pub fn write_uncounted(&self) {
-        self.uncounted.write_changes();
     }
 
     pub fn publish_through(&self, publication: Publication) {
@@ -62,13 +49,8 @@ impl Node {
         *self.sites.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sites);
     }
 
-    /// Deletes what of visitors is over.
-    pub async fn forget_visitors(&self) -> Result<(), LedgerError> {
-        self.ledger.forget_visitors(&self.current_sites(), (self.now)()).await
-    }
-
-    /// An import may have been made on another node: what it left out is set to 0 only if known here.
-    async fn learn_before_change(&self, site: &RegisteredSite) {
+    /// Reads an import's rows that another node may have made: a counter that it left out is set to 0 only if known here.
+    async fn sync_before_change(&self, site: &RegisteredSite) {
         if let Some(publication) = self.publication.get()
             && !publication.sync_remote(site.number).await
         {
@@ -114,7 +96,7 @@ impl Node {
         self.publication.get().is_some_and(|publication| !publication.up())
     }
 
-    fn current_sites(&self) -> Arc<Sites> {
+    pub fn current_sites(&self) -> Arc<Sites> {
         Arc::clone(&self.sites.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -265,12 +247,12 @@ impl server::ports::Node for Node {
         name: ImportName,
         rows: Vec<Row>,
     ) -> Result<ImportReport, Unavailable> {
-        self.learn_before_change(site).await;
+        self.sync_before_change(site).await;
         self.ledger.import(site.number, name, rows, (self.now)()).await.map_err(unavailable)
     }
 
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
-        self.learn_before_change(site).await;
+        self.sync_before_change(site).await;
         self.ledger.forget(site.number, name, (self.now)()).await.map_err(unavailable)
     }
 

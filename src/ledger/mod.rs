@@ -41,7 +41,6 @@ mod pages;
 mod publication;
 mod query;
 mod recover;
-mod retention;
 mod sqlite;
 mod transfer;
 mod visitors;
@@ -91,12 +90,16 @@ pub struct Ledger {
     _lock: DirectoryLock,
 }
 
+fn numbered(numbers: Vec<SiteNumber>, sites: Vec<Site>) -> Sites {
+    numbers.into_iter().zip(sites).map(|(number, site)| RegisteredSite { number, site }).collect()
+}
+
 impl Ledger {
     /// Registers the sites of a reloaded configuration.
     pub async fn register(&self, sites: Vec<Site>) -> Result<Sites, LedgerError> {
         let ids: Vec<_> = sites.iter().map(|site| site.id.clone()).collect();
         let numbers = self.queue.run(move |file| file.change(|c| sites::register(c, &ids))).await?;
-        Ok(numbers.into_iter().zip(sites).map(|(number, site)| RegisteredSite { number, site }).collect())
+        Ok(numbered(numbers, sites))
     }
 
     /// Counts a hit; the future resolves when it is on disk. Needs a single-threaded runtime.

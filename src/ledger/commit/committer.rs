@@ -35,12 +35,6 @@ pub struct Committer {
     is_stopping: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Go,
-    Stop,
-}
-
 /// The commands of a round: batches with their callers apart.
 #[derive(Default)]
 struct Round {
@@ -56,19 +50,16 @@ impl Committer {
 
     /// Runs until `Stop`.
     pub fn run(mut self) {
-        loop {
+        while !self.is_stopping {
             let outcome = match self.receive() {
                 Ok(first) => self.run_once(first),
                 Err(RecvTimeoutError::Timeout) => self.run_once(None),
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            let next = match outcome {
-                Ok(next) => next,
+            match outcome {
+                Ok(()) => {}
                 Err(WriteFailure::Transient(reason)) => self.refuse_until_writable(&reason),
                 Err(WriteFailure::Fatal(reason)) => self.refuse_until_stop(&reason),
-            };
-            if next == Next::Stop {
-                return;
             }
         }
     }
@@ -85,7 +76,7 @@ impl Committer {
         }
     }
 
-    fn run_once(&mut self, first: Option<Command>) -> Result<Next, WriteFailure> {
+    fn run_once(&mut self, first: Option<Command>) -> Result<(), WriteFailure> {
         let round = self.receive_rest(first);
         self.folding.start_if_due(self.file.last_row(), self.file.run_number);
         if !round.batches.is_empty() {
@@ -101,11 +92,9 @@ impl Committer {
         self.execute(round.commands, outcome)?;
         self.folding.answer_folded();
         if self.is_stopping {
-            self.finish()?;
-            return Ok(Next::Stop);
+            return self.finish();
         }
-        self.checkpoints.run_if_due(&self.file.connection)?;
-        Ok(Next::Go)
+        Ok(self.checkpoints.run_if_due(&self.file.connection)?)
     }
 
     /// The first command and all that wait behind it.
@@ -198,7 +187,7 @@ impl Committer {
         }
         // Last: an older day of the same commit must not be dropped before its hits are added.
         for (counters, day) in other_days {
-            counters.forget_old(day, self.folding.mark().mark);
+            counters.forget_old(day, self.folding.progress.mark.mark);
         }
     }
 
@@ -208,7 +197,7 @@ impl Committer {
             self.commit(&[], Budget::AT_THE_END)?;
         }
         self.folding.make_titles_due();
-        while self.folding.titles_are_due() {
+        while self.folding.titles_are_due {
             self.commit(&[], Budget::AT_THE_END)?;
         }
         self.folding.answer_folded();
@@ -216,17 +205,18 @@ impl Committer {
     }
 
     /// Refuses all commands until the file can be written again.
-    fn refuse_until_writable(&mut self, reason: &LedgerError) -> Next {
+    fn refuse_until_writable(&mut self, reason: &LedgerError) {
         tracing::error!("{reason}; hits are refused until the file can be written");
         self.folding.refuse_waiting(reason);
         *lock(&self.file.state.failed) = Some(reason.clone());
         loop {
-            if self.refuse_for(reason, RETRY_INTERVAL) == Next::Stop {
+            self.refuse_for(reason, RETRY_INTERVAL);
+            if self.is_stopping {
                 // The journal is on disk; the next start folds it.
-                return Next::Stop;
+                return;
             }
             // A transaction that writes, but changes nothing.
-            let mark = self.folding.mark();
+            let mark = self.folding.progress.mark;
             match self.file.change(|connection| meta::write_fold_mark(connection, mark)) {
                 Ok(()) => break,
                 Err(WriteFailure::Transient(_)) => {}
@@ -235,27 +225,26 @@ impl Committer {
         }
         tracing::info!("the node's file can be written again; hits are accepted");
         *lock(&self.file.state.failed) = None;
-        Next::Go
     }
 
     /// Refuses all commands for good: after a failed sync the state on disk is unknown.
-    fn refuse_until_stop(&mut self, reason: &LedgerError) -> Next {
+    fn refuse_until_stop(&mut self, reason: &LedgerError) {
         tracing::error!("{reason}; hits are refused until the node is restarted");
         self.folding.refuse_waiting(reason);
         *lock(&self.file.state.failed) = Some(reason.clone());
-        while self.refuse_for(reason, RETRY_INTERVAL) == Next::Go {}
-        Next::Stop
+        while !self.is_stopping {
+            self.refuse_for(reason, RETRY_INTERVAL);
+        }
     }
 
-    fn refuse_for(&mut self, reason: &LedgerError, time: Duration) -> Next {
+    fn refuse_for(&mut self, reason: &LedgerError, time: Duration) {
         let end = Instant::now() + time;
         while !self.is_stopping {
             match self.commands.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => self.is_stopping = true,
                 Ok(command) => command.refuse(reason),
-                Err(RecvTimeoutError::Timeout) => return Next::Go,
+                Err(RecvTimeoutError::Timeout) => return,
             }
         }
-        Next::Stop
     }
 }

@@ -86,13 +86,13 @@ pub struct Folding {
     state: SharedState,
     interval: Duration,
     last_start: Instant,
-    progress: FoldProgress,
+    pub progress: FoldProgress,
     /// The next fold, being sorted.
     sort: Option<FoldSort>,
     /// Sites whose sketches are still to be written before the entries.
     sketch_sites: Vec<SiteNumber>,
     must_prune: bool,
-    titles_are_due: bool,
+    pub titles_are_due: bool,
     /// Callers that wait until the journal is folded up to a row.
     waiting: Vec<(i64, Done)>,
 }
@@ -111,10 +111,6 @@ impl Folding {
             titles_are_due: false,
             waiting: Vec::new(),
         }
-    }
-
-    pub fn mark(&self) -> FoldMark {
-        self.progress.mark()
     }
 
     pub fn next_step(&self) -> Step {
@@ -175,14 +171,10 @@ impl Folding {
         self.titles_are_due
     }
 
-    pub fn titles_are_due(&self) -> bool {
-        self.titles_are_due
-    }
-
     /// True if the journal has rows after the fold. The unfolded hits may be empty all the same: rows of reloads alone
     /// are folded too, so that they can be pruned.
     fn has_unfolded(&self, last_row: i64) -> bool {
-        last_row > self.progress.mark().target
+        last_row > self.progress.mark.target
     }
 
     fn start_sort(&mut self, last_row: i64) {
@@ -223,7 +215,7 @@ impl Folding {
             Step::Entries => self.write_entries(connection, budget).map(Written::Entries),
             Step::Upkeep => {
                 let has_more_to_prune =
-                    self.must_prune && journal::prune(connection, self.progress.mark().mark, PRUNED_ROWS)?;
+                    self.must_prune && journal::prune(connection, self.progress.mark.mark, PRUNED_ROWS)?;
                 let titles_max = if self.titles_are_due { budget.entries / 4 } else { 0 };
                 let titles = self.state.titles.queue.take(titles_max);
                 let taken = Taken { state: Arc::clone(&self.state), sketches: Vec::new(), titles };
@@ -245,7 +237,7 @@ impl Folding {
         let mut folded = 0;
         for entry in self.progress.next(budget.entries) {
             let observers = Observers { feed: &self.state.feed, admission: &self.state.admission };
-            entry::add_to_counts(connection, Some(observers), self.progress.source(), entry)?;
+            entry::add_to_counts(connection, Some(observers), self.progress.source, entry)?;
             folded += 1;
             if started.elapsed() > budget.time {
                 break;
@@ -300,7 +292,7 @@ impl Folding {
         if self.waiting.is_empty() || self.titles_are_due {
             return;
         }
-        let mark = self.progress.mark().mark;
+        let mark = self.progress.mark.mark;
         let (folded, waiting): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(|(row, _)| *row <= mark);
         self.waiting = waiting;
         for (_, done) in folded {
@@ -334,20 +326,11 @@ impl Drop for Taken {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::change_feed::ChangeFeed;
-    use crate::counter::{Day, Hit, PageAddress, PageTitle, Source, Tally, Trace};
+    use crate::counter::{Day, Hit, PageAddress, PageTitle, Tally, Trace};
     use crate::ledger::commit::state::State;
-    use crate::ledger::fold::unfolded::Unfolded;
-    use crate::ledger::memory::counters::CounterStore;
-    use crate::ledger::memory::page_admission::PageAdmission;
-    use crate::ledger::memory::salts::Salts;
-    use crate::ledger::memory::sketches::SketchStore;
-    use crate::ledger::memory::titles::NewTitles;
     use crate::ledger::sqlite::migrations;
     use crate::metrics::Metrics;
 
@@ -362,19 +345,7 @@ mod tests {
     }
 
     fn folding() -> Folding {
-        let feed = Arc::new(ChangeFeed::new(true));
-        let state = Arc::new(State {
-            run: Source::Run(7),
-            counters: CounterStore::default(),
-            sketches: SketchStore::new(Arc::clone(&feed)),
-            salts: Salts::default(),
-            titles: NewTitles::default(),
-            admission: PageAdmission::default(),
-            unfolded: Unfolded::new(START),
-            feed,
-            failed: Mutex::default(),
-            metrics: Arc::new(Metrics::new()),
-        });
+        let state = Arc::new(State::new(START, true, Arc::new(Metrics::new())));
         Folding::new(state, START, Duration::from_secs(30), false)
     }
 
@@ -415,12 +386,12 @@ mod tests {
         assert!(folding.start_now(3, Some(RUN)));
         let budget = Budget { entries: SKETCH_ENTRIES, time: Duration::from_secs(9) };
         assert_eq!(steps(&mut folding, &file, budget), [Step::Sketches, Step::Entries, Step::Upkeep, Step::Upkeep]);
-        assert_eq!(folding.mark(), FoldMark { mark: 3, target: 3, done: 0 });
+        assert_eq!(folding.progress.mark, FoldMark { mark: 3, target: 3, done: 0 });
         assert!(!folding.start_now(3, Some(RUN)));
         let written = titles::read(&file, SITE, &[page("/a")]).unwrap();
         assert_eq!(written[0].as_ref().map(|given| given.title.clone()), PageTitle::of("Tin"));
         // The title of a page without a number waits for the next fold and delays no caller.
-        assert!(!folding.titles_are_due() && !folding.state.titles.queue.is_empty());
+        assert!(!folding.titles_are_due && !folding.state.titles.queue.is_empty());
         assert_eq!(folding.state.feed.take_titles(9).len(), 1);
         assert_eq!(folding.state.feed.take_pages().len(), 2);
     }
@@ -438,7 +409,7 @@ mod tests {
         let written = folding.write(&file, Budget::AT_REST).unwrap();
         folding.confirm(written);
         drop(folding.write(&file, Budget::AT_REST).unwrap());
-        assert_eq!((folding.next_step(), folding.mark().done), (Step::Entries, 0));
+        assert_eq!((folding.next_step(), folding.progress.mark.done), (Step::Entries, 0));
     }
 
     #[test]

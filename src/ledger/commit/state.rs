@@ -11,6 +11,7 @@ use crate::ledger::memory::page_admission::PageAdmission;
 use crate::ledger::memory::salts::Salts;
 use crate::ledger::memory::sketches::SketchStore;
 use crate::ledger::memory::titles::NewTitles;
+use crate::ledger::sqlite::tables::meta::FoldMark;
 use crate::metrics::Metrics;
 
 #[derive(Debug)]
@@ -30,3 +31,22 @@ pub struct State {
 }
 
 pub type SharedState = Arc<State>;
+
+impl State {
+    /// The state of a new run, with nothing loaded.
+    pub fn new(mark: FoldMark, is_publishing: bool, metrics: Arc<Metrics>) -> Self {
+        let feed = Arc::new(ChangeFeed::new(is_publishing));
+        Self {
+            run: Source::Run(rand::random()),
+            counters: CounterStore::default(),
+            sketches: SketchStore::new(Arc::clone(&feed)),
+            salts: Salts::default(),
+            titles: NewTitles::default(),
+            admission: PageAdmission::default(),
+            unfolded: Unfolded::new(mark),
+            feed,
+            failed: Mutex::default(),
+            metrics,
+        }
+    }
+}

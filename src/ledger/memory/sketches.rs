@@ -86,7 +86,7 @@ impl SketchStore {
     /// Merges Redis's sketch; notes the site for publication if Redis lacks some of ours.
     pub fn apply_remote(&self, site: SiteNumber, window: Window, there: &Sketch) {
         let Some(sketches) = self.get(site) else { return };
-        let Merged { is_news, is_lacking } = sketches.apply_remote(window, there);
+        let (is_news, is_lacking) = sketches.apply_remote(window, there);
         if is_news {
             lock(&self.unfolded).insert(site);
         }
@@ -138,14 +138,6 @@ impl SketchStore {
     }
 }
 
-/// Outcome of merging Redis's sketch.
-struct Merged {
-    /// Ours grew.
-    is_news: bool,
-    /// Redis's lacks some of ours.
-    is_lacking: bool,
-}
-
 impl SiteSketches {
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
@@ -179,10 +171,11 @@ impl SiteSketches {
         true
     }
 
-    fn apply_remote(&self, window: Window, there: &Sketch) -> Merged {
+    /// Merges Redis's sketch. True: ours grew; true: Redis's lacks some of ours.
+    fn apply_remote(&self, window: Window, there: &Sketch) -> (bool, bool) {
         let mut state = self.state();
         if there.is_empty() && !state.sketches.contains_key(&window) {
-            return Merged { is_news: false, is_lacking: false };
+            return (false, false);
         }
         let kept = state.sketches.entry(window).or_default();
         let is_news = kept.sketch.merge(there);
@@ -193,7 +186,7 @@ impl SiteSketches {
             state.note_online(window, |online| online.merge(there));
             self.changed();
         }
-        Merged { is_news, is_lacking }
+        (is_news, is_lacking)
     }
 
     /// The sketches that the file lacks, marked as folded.

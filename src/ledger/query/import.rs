@@ -58,14 +58,13 @@ impl Before {
         };
         let named: HashSet<_> = rows.iter().map(|row| (row.period, row.page.clone())).collect();
         let cleared: Vec<_> = self.counters.into_iter().filter(|counter| !named.contains(counter)).collect();
-        let mut report = ImportReport {
+        let report = ImportReport {
             source: source.to_string(),
             rows: rows.len() as u64,
             cleared: cleared.len() as u64,
             made_elsewhere: self.is_remote,
-            days_also_counted_live: Vec::new(),
+            days_also_counted_live: self.days_also_counted.iter().map(Day::to_string).collect(),
         };
-        self.days_also_counted.into_iter().for_each(|day| report.name_day(day));
         let zeros = cleared.into_iter().map(|(period, page)| written(period, page, 0));
         let contributions = rows.into_iter().map(|row| written(row.period, row.page, row.hits)).chain(zeros).collect();
         (contributions, report)

@@ -6,7 +6,7 @@ use super::execute;
 
 /// Progress of folding: journal rows up to `mark` are in `counts`, and of the entries of the rows up to `target`
 /// the first `done`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FoldMark {
     pub mark: i64,
     pub target: i64,
