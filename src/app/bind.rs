@@ -1,12 +1,51 @@
 //! Listening sockets: those passed by the service manager, or new ones on the configured addresses.
+//!
+//! systemd opens its sockets once and passes them to each process in turn, so that a restart refuses nobody.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use anyhow::Context as _;
+use listenfd::ListenFd;
 
-use super::socket_activation;
 use crate::config::PublicAddress;
 use crate::server::{self, Listener};
+
+/// Name of a socket for the admin listener (`FileDescriptorName=` in its unit).
+const ADMIN: &str = "admin";
+
+/// The sockets that were passed. A listener without one binds the configured address.
+#[derive(Debug, Default)]
+pub struct ActivatedSockets {
+    pub public: Vec<TcpListener>,
+    pub admin: Vec<TcpListener>,
+}
+
+impl ActivatedSockets {
+    /// Takes the sockets that the environment names (`LISTEN_FDS`, `LISTEN_PID`).
+    pub fn take() -> anyhow::Result<Self> {
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let mut passed = ListenFd::from_env();
+        let mut sockets = Self::default();
+        for at in 0..passed.len() {
+            let name = names.next().unwrap_or_default();
+            let listener = passed
+                .take_tcp_listener(at)
+                .with_context(|| {
+                    format!("socket {at} (`{name}`) passed by the service manager is not a listening TCP socket")
+                })?
+                .context("the service manager passed a socket twice")?;
+            listener.set_nonblocking(true).context("can't use a socket passed by the service manager")?;
+            if name == ADMIN { sockets.admin.push(listener) } else { sockets.public.push(listener) }
+        }
+        Ok(sockets)
+    }
+}
+
+/// A socket for each of at least `workers` threads; threads that share one take turns.
+fn spread(sockets: &[TcpListener], workers: usize) -> std::io::Result<Vec<TcpListener>> {
+    sockets.iter().cycle().take(workers.max(sockets.len())).map(TcpListener::try_clone).collect()
+}
 
 /// The public listener's address, and a socket for each worker.
 pub fn bind_public(
@@ -41,7 +80,7 @@ pub fn bind_admin(activated: &[TcpListener], address: SocketAddr) -> anyhow::Res
 }
 
 fn share(activated: &[TcpListener], workers: usize) -> anyhow::Result<Vec<TcpListener>> {
-    socket_activation::spread(activated, workers).context("can't share a socket passed by the service manager")
+    spread(activated, workers).context("can't share a socket passed by the service manager")
 }
 
 fn refused(setting: &str, address: impl std::fmt::Display) -> String {

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use crate::counter::Day;
-use crate::server::ports::Node as _;
 
 use super::Node;
 
@@ -23,9 +22,9 @@ pub async fn run(node: &Node) {
 /// Goes through all sites, again and again.
 async fn expire_pages(node: &Node) {
     loop {
-        for site in node.sites().iter() {
-            let today = Day::at(node.now(), site.site.time_zone);
-            match node.ledger().expire_pages(site, today).await {
+        for site in node.current_sites().iter() {
+            let today = Day::at((node.now)(), site.site.time_zone);
+            match node.ledger.expire_pages(site, today).await {
                 Ok(0) => {}
                 Ok(deleted) => tracing::debug!(site = %site.site.id, deleted, "page counts expired"),
                 // Tried again in an hour.
@@ -38,7 +37,7 @@ async fn expire_pages(node: &Node) {
 
 async fn forget_visitors(node: &Node) {
     loop {
-        if let Err(error) = node.forget_visitors().await {
+        if let Err(error) = node.ledger.forget_visitors(&node.current_sites(), (node.now)()).await {
             tracing::warn!("salts of visitors' keys that are over could not be deleted yet: {error}");
         }
         tokio::time::sleep(VISITORS_INTERVAL).await;
@@ -48,6 +47,6 @@ async fn forget_visitors(node: &Node) {
 async fn write_uncounted(node: &Node) {
     loop {
         tokio::time::sleep(UNCOUNTED_INTERVAL).await;
-        node.write_uncounted();
+        node.uncounted.write_changes();
     }
 }

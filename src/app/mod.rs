@@ -2,12 +2,10 @@
 
 mod bind;
 mod housekeeping;
-mod liveness;
 mod node;
 mod scrape;
 pub mod service_manager;
 mod settings;
-mod socket_activation;
 mod threads;
 mod uncounted;
 
@@ -31,8 +29,8 @@ use crate::server::{self, AdminSettings, ConnectionLimit, Listener, PublicSettin
 
 use uncounted::UncountedFile;
 
+pub use bind::ActivatedSockets;
 pub use node::Node;
-pub use socket_activation::ActivatedSockets;
 
 /// Longest wait for Redis at the end; the next start publishes the rest.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -46,7 +44,7 @@ pub struct Running {
     metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
-    probes: Vec<liveness::Probe>,
+    probes: Vec<threads::Probe>,
 }
 
 /// Starts a node: takes the data directory, binds, serves.
@@ -83,7 +81,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
     }
     metrics.collect_at_scrape(scrape::AtScrape::new(&node, config.data_dir.clone()));
     let (stop, stopped) = watch::channel(false);
-    let (mut threads, mut probes) = (Vec::new(), Vec::new());
+    let mut started = Vec::new();
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
@@ -95,43 +93,36 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         connection_limit: Arc::new(settings::connection_limit(&config)),
     });
     for listener in listeners {
-        let serving = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
+        let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
         let until = threads::until_stopped(stopped.clone());
-        let (probe, responder) = liveness::probe();
-        probes.push(probe);
-        threads.push(threads::spawn("worker", responder, move || {
-            let (node, settings, metrics) = serving;
-            server::serve_public(listener, node, settings, metrics, until)
-        })?);
+        let serve = move || server::serve_public(listener, node, settings, metrics, until);
+        started.push(threads::spawn("worker", serve)?);
     }
     let connection_limit = Arc::new(ConnectionLimit::of_admin());
     let admin = Arc::new(AdminSettings { tokens: settings::tokens(&config), connection_limit });
     for listener in admin_listeners {
-        let serving = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
+        let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
         let until = threads::until_stopped(stopped.clone());
-        let (probe, responder) = liveness::probe();
-        probes.push(probe);
-        threads.push(threads::spawn("admin", responder, move || {
-            let (node, settings, metrics) = serving;
-            server::serve_admin(Listener::Tcp(listener), node, settings, metrics, until)
-        })?);
+        let serve = move || server::serve_admin(Listener::Tcp(listener), node, settings, metrics, until);
+        started.push(threads::spawn("admin", serve)?);
     }
+    let (mut threads, probes): (Vec<_>, Vec<_>) = started.into_iter().unzip();
     let (keeping, until) = (Arc::clone(&node), threads::until_stopped(stopped));
-    // Without a probe: no hit waits for it.
-    let (_, responder) = liveness::probe();
-    threads.push(threads::spawn("housekeeping", responder, move || async move {
+    let (housekeeping, _) = threads::spawn("housekeeping", move || async move {
         tokio::select! {
             () = housekeeping::run(&keeping) => {}
             () = until => {}
         }
-    })?);
+    })?;
+    // Without its probe: no hit waits for it.
+    threads.push(housekeeping);
     Ok(Running { public_address, admin_address, node, metrics, stop, threads, probes })
 }
 
 impl Running {
     /// Replaces the sites by those of a new configuration.
     pub async fn reload(&self, config: Config) -> anyhow::Result<()> {
-        let sites = self.node.ledger().register(config.sites).await?;
+        let sites = self.node.ledger.register(config.sites).await?;
         server::series::create(&self.metrics, &sites);
         self.node.replace_sites(sites);
         Ok(())
@@ -143,7 +134,7 @@ impl Running {
             probe.check().await;
         }
         // Registers nothing: any answer, even a refusal, shows that the committer runs.
-        let _ = self.node.ledger().register(Vec::new()).await;
+        let _ = self.node.ledger.register(Vec::new()).await;
     }
 
     /// Stops accepting, finishes what is in flight, publishes, folds, and ends.
@@ -155,12 +146,12 @@ impl Running {
                 tracing::error!("a server thread has panicked");
             }
         }
-        self.node.write_uncounted();
+        self.node.uncounted.write_changes();
         if let Some(publication) = self.node.publication() {
             let drained = Builder::new_current_thread().enable_all().build().map(|runtime| {
                 runtime.block_on(async {
                     // Folding hands the last page counts to publication.
-                    if let Err(error) = self.node.ledger().fold().await {
+                    if let Err(error) = self.node.ledger.fold().await {
                         tracing::warn!("the last hits are on disk but not folded: {error}");
                     }
                     publication.drain(DRAIN).await;
@@ -170,6 +161,6 @@ impl Running {
                 tracing::warn!("the last counts are published at the next start: {error}");
             }
         }
-        self.node.ledger().close();
+        self.node.ledger.close();
     }
 }

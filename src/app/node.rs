@@ -9,7 +9,7 @@ use crate::change_feed::ChangeFeed;
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
-use crate::counter::verification::{Findings, Kind, Repair, Verification};
+use crate::counter::verification::{Repair, Verification};
 use crate::counter::{
     Arrival, ChangedTitle, ClientPrefix, Contribution, Day, PageAddress, PageTitle, Period, RegisteredSite,
     RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
@@ -23,30 +23,17 @@ use super::uncounted::UncountedFile;
 
 /// A counting node.
 pub struct Node {
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
     sites: RwLock<Arc<Sites>>,
     /// Set once, at start, where Redis is configured.
     publication: OnceLock<Publication>,
-    uncounted: UncountedFile,
-    now: fn() -> DateTime<Utc>,
+    pub(super) uncounted: UncountedFile,
+    pub(super) now: fn() -> DateTime<Utc>,
 }
 
 impl Node {
     pub fn new(ledger: Ledger, sites: Sites, uncounted: UncountedFile, now: fn() -> DateTime<Utc>) -> Self {
         Self { ledger, sites: RwLock::new(Arc::new(sites)), publication: OnceLock::new(), uncounted, now }
-    }
-
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
-    }
-
-    pub fn now(&self) -> DateTime<Utc> {
-        (self.now)()
-    }
-
-    /// Writes down which hits were not counted, where any have come.
-    pub fn write_uncounted(&self) {
-        self.uncounted.write_changes();
     }
 
     pub fn publish_through(&self, publication: Publication) {
@@ -62,13 +49,8 @@ impl Node {
         *self.sites.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sites);
     }
 
-    /// Deletes what of visitors is over.
-    pub async fn forget_visitors(&self) -> Result<(), LedgerError> {
-        self.ledger.forget_visitors(&self.current_sites(), (self.now)()).await
-    }
-
-    /// An import may have been made on another node: what it left out is set to 0 only if known here.
-    async fn learn_before_change(&self, site: &RegisteredSite) {
+    /// Reads an import's rows that another node may have made: a counter that it left out is set to 0 only if known here.
+    async fn sync_before_change(&self, site: &RegisteredSite) {
         if let Some(publication) = self.publication.get()
             && !publication.sync_remote(site.number).await
         {
@@ -85,7 +67,7 @@ impl Node {
         site: &RegisteredSite,
         pages: Vec<PageAddress>,
     ) -> Result<Read<Option<PageTitle>>, Unavailable> {
-        let own = self.ledger.pages().titles(site.number, pages.clone()).await.map_err(unavailable)?;
+        let own = self.ledger.titles(site.number, pages.clone()).await.map_err(unavailable)?;
         let shared = match self.publication.get() {
             None => None,
             Some(publication) => publication.queries.titles(&site.site, &pages).await,
@@ -114,7 +96,7 @@ impl Node {
         self.publication.get().is_some_and(|publication| !publication.up())
     }
 
-    fn current_sites(&self) -> Arc<Sites> {
+    pub fn current_sites(&self) -> Arc<Sites> {
         Arc::clone(&self.sites.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -198,14 +180,14 @@ impl server::ports::Node for Node {
             None => Some(false),
             Some(publication) => publication.queries.knows_page(&site.site, &page).await,
         };
-        match self.ledger.pages().admit(site, day, &page, client, elsewhere).await {
+        match self.ledger.admit_page(site, day, &page, client, elsewhere).await {
             None => page,
             Some(_) => PageAddress::other(),
         }
     }
 
     fn note_title(&self, site: &RegisteredSite, page: &PageAddress, title: &str) {
-        self.ledger.pages().note_title(site.number, page, title, (self.now)().timestamp_millis());
+        self.ledger.note_title(site.number, page, title, (self.now)().timestamp_millis());
     }
 
     async fn page_hits(
@@ -214,7 +196,7 @@ impl server::ports::Node for Node {
         pages: &[PageAddress],
         periods: &[Period],
     ) -> Result<Read<i64>, Unavailable> {
-        let counts = self.ledger.pages().counts(site.number, pages.to_vec(), periods.to_vec());
+        let counts = self.ledger.page_counts(site.number, pages.to_vec(), periods.to_vec());
         let known = counts.await.map_err(unavailable)?;
         let own = known.iter().map(|known| known.sum).collect();
         let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
@@ -230,7 +212,7 @@ impl server::ports::Node for Node {
         limit: usize,
     ) -> Result<Read<TopPage>, Unavailable> {
         let limit = limit.min(TOP_MAX);
-        let own = self.ledger.pages().top(site.number, period).await.map_err(unavailable)?;
+        let own = self.ledger.top_pages(site.number, period).await.map_err(unavailable)?;
         let shared = match self.publication.get() {
             None => None,
             Some(publication) => publication.queries.top_pages(&site.site, period, limit).await,
@@ -252,7 +234,7 @@ impl server::ports::Node for Node {
     }
 
     async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
-        let known = self.ledger.pages().history(site.number, periods).await.map_err(unavailable)?;
+        let known = self.ledger.history(site.number, periods).await.map_err(unavailable)?;
         let own = known.iter().map(|known| known.sum).collect();
         let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
         let counters: Vec<_> = periods.iter().copied().zip(known).collect();
@@ -265,12 +247,12 @@ impl server::ports::Node for Node {
         name: ImportName,
         rows: Vec<Row>,
     ) -> Result<ImportReport, Unavailable> {
-        self.learn_before_change(site).await;
+        self.sync_before_change(site).await;
         self.ledger.import(site.number, name, rows, (self.now)()).await.map_err(unavailable)
     }
 
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
-        self.learn_before_change(site).await;
+        self.sync_before_change(site).await;
         self.ledger.forget(site.number, name, (self.now)()).await.map_err(unavailable)
     }
 
@@ -289,19 +271,13 @@ impl server::ports::Node for Node {
 
     async fn verify(&self, site: &Arc<RegisteredSite>) -> Result<Verification, Unavailable> {
         self.ledger.fold().await.map_err(unavailable)?;
-        let mut findings = Findings::default();
-        for fault in self.ledger.faults(site, (self.now)()).await.map_err(unavailable)? {
-            findings.add(Kind::File, format!("the node's file: {fault}; stop the node and restore a backup"));
-        }
-        let mut verification = match self.publication.get() {
-            None => Verification::default(),
-            Some(publication) => publication.verify(site.number).await.unwrap_or_else(|reason| {
-                findings.add(Kind::Away, reason);
-                Verification { with_redis: true, ..Verification::default() }
-            }),
+        let faults = self.ledger.faults(site, (self.now)()).await.map_err(unavailable)?;
+        let with_advice = |fault| format!("the node's file: {fault}; stop the node and restore a backup");
+        let compared = match self.publication.get() {
+            None => None,
+            Some(publication) => Some(publication.verify(site.number).await),
         };
-        findings.extend(std::mem::take(&mut verification.findings));
-        Ok(Verification { agrees: findings.is_empty(), findings, ..verification })
+        Ok(Verification::of(faults.into_iter().map(with_advice), compared))
     }
 
     async fn repair(&self, site: &Arc<RegisteredSite>) -> Result<Repair, Unavailable> {
@@ -343,7 +319,7 @@ impl redis::ports::Node for Node {
     }
 
     fn recent(&self, site: SiteNumber) -> Vec<Contribution> {
-        self.ledger.publication().recent(site)
+        self.ledger.recent(site)
     }
 
     fn run(&self) -> &Source {
@@ -357,39 +333,39 @@ impl redis::ports::Node for Node {
         limit: usize,
         unpublished_only: bool,
     ) -> Result<Vec<(RowKey, Contribution)>, String> {
-        let rows = self.ledger.publication().rows(site, after, limit, unpublished_only).await;
+        let rows = self.ledger.rows(site, after, limit, unpublished_only).await;
         rows.map_err(|error| error.to_string())
     }
 
     async fn unpublished_sites(&self) -> Result<Vec<SiteNumber>, String> {
-        self.ledger.publication().unpublished_sites().await.map_err(|error| error.to_string())
+        self.ledger.unpublished_sites().await.map_err(|error| error.to_string())
     }
 
     async fn published_sources(&self, site: SiteNumber, limit: usize) -> Result<Vec<Source>, String> {
-        self.ledger.publication().published_sources(site, limit).await.map_err(|error| error.to_string())
+        self.ledger.published_sources(site, limit).await.map_err(|error| error.to_string())
     }
 
     async fn own_sources(&self, site: SiteNumber) -> Result<Vec<Source>, String> {
-        self.ledger.publication().own_sources(site).await.map_err(|error| error.to_string())
+        self.ledger.own_sources(site).await.map_err(|error| error.to_string())
     }
 
     async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) {
-        if let Err(error) = self.ledger.publication().mark_published(site, sources).await {
+        if let Err(error) = self.ledger.mark_published(site, sources).await {
             // Harmless: they are published again after the next start.
             tracing::debug!("could not note what is published: {error}");
         }
     }
 
     fn counters_to_read(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
-        self.ledger.publication().counters_to_read(site)
+        self.ledger.counters_to_read(site)
     }
 
     fn apply_remote(&self, site: SiteNumber, counters: Vec<RemoteCounter>) {
-        self.ledger.publication().apply_remote(site, &counters);
+        self.ledger.apply_remote(site, &counters);
     }
 
     async fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) {
-        if let Err(error) = self.ledger.publication().merge_remote(site, contributions).await {
+        if let Err(error) = self.ledger.merge_remote(site, contributions).await {
             tracing::debug!("failed to store other nodes' counters: {error}");
         }
     }
@@ -397,19 +373,19 @@ impl redis::ports::Node for Node {
 
 impl redis::ports::VisitorNode for Node {
     fn take_sketches(&self, site: SiteNumber) -> Vec<(Window, Sketch)> {
-        self.ledger.publication().take_sketches(site)
+        self.ledger.take_sketches(site)
     }
 
     fn put_back_sketches(&self, site: SiteNumber, windows: &[Window]) {
-        self.ledger.publication().put_back_sketches(site, windows);
+        self.ledger.put_back_sketches(site, windows);
     }
 
     fn publish_all_visitors_again(&self) {
-        self.ledger.publication().publish_all_sketches_again();
+        self.ledger.publish_all_sketches_again();
     }
 
     async fn visitor_estimates(&self, site: SiteNumber) -> Result<Vec<(Day, u64)>, String> {
-        self.ledger.publication().visitor_estimates(site).await.map_err(|error| error.to_string())
+        self.ledger.visitor_estimates(site).await.map_err(|error| error.to_string())
     }
 
     async fn shown_windows(&self, site: &RegisteredSite) -> Vec<Window> {
@@ -422,7 +398,7 @@ impl redis::ports::VisitorNode for Node {
     }
 
     fn apply_remote_visitors(&self, site: SiteNumber, window: Window, sketch: &Sketch) {
-        self.ledger.publication().apply_remote_sketch(site, window, sketch);
+        self.ledger.apply_remote_sketch(site, window, sketch);
     }
 
     fn salts_to_share(&self) -> Vec<(SiteNumber, Day)> {

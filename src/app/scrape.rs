@@ -81,7 +81,7 @@ impl Collector for AtScrape {
         gauges.data_disk_free_bytes.set(free);
         gauges.data_disk_size_bytes.set(size);
         gauges.ledger_writable.set(node.readiness().not_ready.is_none().into());
-        gauges.ledger_damaged.set(node.ledger().damage().is_some().into());
+        gauges.ledger_damaged.set(node.ledger.damage().is_some().into());
         let mut families = gauges.registry.gather();
         if let Some(publication) = node.publication() {
             let gauges = &self.of_redis;

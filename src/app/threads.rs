@@ -1,13 +1,13 @@
-//! Threads, each with a single-threaded runtime of its own.
+//! Threads, each with a single-threaded runtime of its own, and the probes of their liveness.
+//!
+//! A thread answers a probe as one of its own tasks.
 
 use std::future::Future;
 use std::thread::JoinHandle;
 
 use anyhow::Context as _;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::watch;
-
-use super::liveness::Responder;
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub async fn until_stopped(mut stopped: watch::Receiver<bool>) {
     // An error means that the sender is gone: the process ends too.
@@ -17,18 +17,41 @@ pub async fn until_stopped(mut stopped: watch::Receiver<bool>) {
 /// Runs a task on a new thread, which also answers its liveness probe.
 pub fn spawn<F: Future<Output = ()>>(
     name: &str,
-    responder: Responder,
     serve: impl FnOnce() -> F + Send + 'static,
-) -> anyhow::Result<JoinHandle<()>> {
-    std::thread::Builder::new()
+) -> anyhow::Result<(JoinHandle<()>, Probe)> {
+    let (requests, received) = mpsc::channel(1);
+    let thread = std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
             Ok(runtime) => runtime.block_on(async {
-                let responding = tokio::task::spawn_local(responder.run());
+                let responding = tokio::task::spawn_local(answer(received));
                 serve().await;
                 responding.abort();
             }),
             Err(error) => tracing::error!("can't start a thread's runtime: {error}"),
         })
-        .context("can't start a thread")
+        .context("can't start a thread")?;
+    Ok((thread, Probe(requests)))
+}
+
+/// Answers a thread's probes; never returns.
+async fn answer(mut probes: mpsc::Receiver<oneshot::Sender<()>>) {
+    while let Some(reply) = probes.recv().await {
+        // The probe may have given up.
+        let _ = reply.send(());
+    }
+}
+
+/// Checks that a thread still runs its tasks.
+#[derive(Debug, Clone)]
+pub struct Probe(mpsc::Sender<oneshot::Sender<()>>);
+
+impl Probe {
+    /// Resolves when the thread has answered; never, if it has ended or is stuck.
+    pub async fn check(&self) {
+        let (reply, answered) = oneshot::channel();
+        if self.0.send(reply).await.is_err() || answered.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }

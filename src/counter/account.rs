@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Day;
-
 /// One source's contribution to one site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceAccount {
@@ -11,7 +9,7 @@ pub struct SourceAccount {
     pub source: String,
     /// This node's current run; older runs and imports no longer change by themselves.
     pub current: bool,
-    /// Learned from Redis: another node's run.
+    /// Known from Redis: another node's run.
     pub remote: bool,
     /// Its contribution to the site's total.
     pub total: i64,
@@ -37,10 +35,4 @@ pub struct ImportReport {
     pub made_elsewhere: bool,
     /// Days of the file that already have hits of other sources: both are in the figures now.
     pub days_also_counted_live: Vec<String>,
-}
-
-impl ImportReport {
-    pub fn name_day(&mut self, day: Day) {
-        self.days_also_counted_live.push(day.to_string());
-    }
 }

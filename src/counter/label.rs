@@ -62,37 +62,50 @@ pub struct LabelStyleError(String);
 #[error("`{0}` is not a language: expected vi or en")]
 pub struct LanguageError(String);
 
+/// A figure's name in the configuration, and its labels in each language by style. `%` begins a part of the date.
+type Names = (FigureKey, &'static str, [[&'static str; 3]; 2]);
+
+/// In the order of the keys and of the styles. Weeks go without their number, which nobody knows.
+const NAMES: [Names; 12] = [
+    (FigureKey::Today, "today", [["Hôm nay"; 3], ["Today"; 3]]),
+    (FigureKey::Yesterday, "yesterday", [["Hôm qua"; 3], ["Yesterday"; 3]]),
+    (FigureKey::Week, "week", [["Tuần này", "Tuần này", "Tuần hiện tại"], ["This week", "This week", "Current week"]]),
+    (FigureKey::LastWeek, "last_week", [["Tuần trước"; 3], ["Last week", "Last week", "Previous week"]]),
+    (FigureKey::Month, "month", [["Tháng %m", "Tháng này", "Tháng hiện tại"], ["%B", "This month", "Current month"]]),
+    (
+        FigureKey::LastMonth,
+        "last_month",
+        [["Tháng %m", "Tháng trước", "Tháng trước"], ["%B", "Last month", "Previous month"]],
+    ),
+    (FigureKey::Year, "year", [["Năm %Y", "Năm nay", "Năm hiện tại"], ["Year %Y", "This year", "Current year"]]),
+    (
+        FigureKey::LastYear,
+        "last_year",
+        [["Năm %Y", "Năm trước", "Năm trước"], ["Year %Y", "Last year", "Previous year"]],
+    ),
+    (
+        FigureKey::Total,
+        "total",
+        [["Tổng lượt truy cập", "Tổng truy cập", "Tổng lượt truy cập"], ["Total", "All visits", "Total"]],
+    ),
+    (FigureKey::Online, "online", [["Đang truy cập", "Đang online", "Trực tuyến"], ["Online now"; 3]]),
+    (FigureKey::VisitorsToday, "visitors_today", [["Khách hôm nay"; 3], ["Visitors today"; 3]]),
+    (FigureKey::VisitorsYesterday, "visitors_yesterday", [["Khách hôm qua"; 3], ["Visitors yesterday"; 3]]),
+];
+
 impl FigureKey {
-    pub const ALL: [Self; 12] = [
-        Self::Today,
-        Self::Yesterday,
-        Self::Week,
-        Self::LastWeek,
-        Self::Month,
-        Self::LastMonth,
-        Self::Year,
-        Self::LastYear,
-        Self::Total,
-        Self::Online,
-        Self::VisitorsToday,
-        Self::VisitorsYesterday,
-    ];
+    pub const ALL: [Self; 12] = {
+        let mut all = [Self::Today; 12];
+        let mut at = 0;
+        while at < all.len() {
+            all[at] = NAMES[at].0;
+            at += 1;
+        }
+        all
+    };
 
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Today => "today",
-            Self::Yesterday => "yesterday",
-            Self::Week => "week",
-            Self::LastWeek => "last_week",
-            Self::Month => "month",
-            Self::LastMonth => "last_month",
-            Self::Year => "year",
-            Self::LastYear => "last_year",
-            Self::Total => "total",
-            Self::Online => "online",
-            Self::VisitorsToday => "visitors_today",
-            Self::VisitorsYesterday => "visitors_yesterday",
-        }
+        NAMES[self as usize].1
     }
 
     /// The time that the figure covers, seen on `today`.
@@ -118,68 +131,12 @@ impl FigureKey {
 
     /// The label in `language`, seen on `today`.
     pub fn label(self, language: Language, style: LabelStyle, today: Day) -> String {
-        let text = match language {
-            Language::Vietnamese => self.vietnamese(style),
-            Language::English => self.english(style),
-        };
-        match (text, self.span(today).days()) {
+        let (_, _, labels) = NAMES[self as usize];
+        let text = labels[language as usize][style as usize];
+        match self.span(today).days() {
             // Only labels that name the date have anything to fill in.
-            (text, Some((first_day, _))) if text.contains('%') => first_day.date().format(text).to_string(),
-            (text, _) => text.to_owned(),
-        }
-    }
-
-    fn vietnamese(self, style: LabelStyle) -> &'static str {
-        use LabelStyle::{Current, Dated, Relative};
-        match (self, style) {
-            (Self::Today, _) => "Hôm nay",
-            (Self::Yesterday, _) => "Hôm qua",
-            // Nobody knows a week by its number.
-            (Self::Week, Dated | Relative) => "Tuần này",
-            (Self::Week, Current) => "Tuần hiện tại",
-            (Self::LastWeek, _) => "Tuần trước",
-            (Self::Month | Self::LastMonth, Dated) => "Tháng %m",
-            (Self::Month, Relative) => "Tháng này",
-            (Self::Month, Current) => "Tháng hiện tại",
-            (Self::LastMonth, Relative | Current) => "Tháng trước",
-            (Self::Year | Self::LastYear, Dated) => "Năm %Y",
-            (Self::Year, Relative) => "Năm nay",
-            (Self::Year, Current) => "Năm hiện tại",
-            (Self::LastYear, Relative | Current) => "Năm trước",
-            (Self::Total, Dated | Current) => "Tổng lượt truy cập",
-            (Self::Total, Relative) => "Tổng truy cập",
-            (Self::Online, Dated) => "Đang truy cập",
-            (Self::Online, Relative) => "Đang online",
-            (Self::Online, Current) => "Trực tuyến",
-            (Self::VisitorsToday, _) => "Khách hôm nay",
-            (Self::VisitorsYesterday, _) => "Khách hôm qua",
-        }
-    }
-
-    fn english(self, style: LabelStyle) -> &'static str {
-        use LabelStyle::{Current, Dated, Relative};
-        match (self, style) {
-            (Self::Today, _) => "Today",
-            (Self::Yesterday, _) => "Yesterday",
-            (Self::Week, Dated | Relative) => "This week",
-            (Self::Week, Current) => "Current week",
-            (Self::LastWeek, Dated | Relative) => "Last week",
-            (Self::LastWeek, Current) => "Previous week",
-            (Self::Month | Self::LastMonth, Dated) => "%B",
-            (Self::Month, Relative) => "This month",
-            (Self::Month, Current) => "Current month",
-            (Self::LastMonth, Relative) => "Last month",
-            (Self::LastMonth, Current) => "Previous month",
-            (Self::Year | Self::LastYear, Dated) => "Year %Y",
-            (Self::Year, Relative) => "This year",
-            (Self::Year, Current) => "Current year",
-            (Self::LastYear, Relative) => "Last year",
-            (Self::LastYear, Current) => "Previous year",
-            (Self::Total, Dated | Current) => "Total",
-            (Self::Total, Relative) => "All visits",
-            (Self::Online, _) => "Online now",
-            (Self::VisitorsToday, _) => "Visitors today",
-            (Self::VisitorsYesterday, _) => "Visitors yesterday",
+            Some((first_day, _)) if text.contains('%') => first_day.date().format(text).to_string(),
+            _ => text.to_owned(),
         }
     }
 }
@@ -237,14 +194,17 @@ impl Language {
     }
 }
 
+/// The value whose name a text is; otherwise the start of the text, for a message.
+fn named<T: Copy>(values: &[T], name: impl Fn(T) -> &'static str, text: &str) -> Result<T, String> {
+    let found = values.iter().copied().find(|value| name(*value) == text);
+    found.ok_or_else(|| text.chars().take(40).collect())
+}
+
 impl FromStr for FigureKey {
     type Err = FigureKeyError;
 
     fn from_str(text: &str) -> Result<Self, FigureKeyError> {
-        Self::ALL
-            .into_iter()
-            .find(|key| key.as_str() == text)
-            .ok_or_else(|| FigureKeyError(text.chars().take(40).collect()))
+        named(&Self::ALL, Self::as_str, text).map_err(FigureKeyError)
     }
 }
 
@@ -252,10 +212,7 @@ impl FromStr for LabelStyle {
     type Err = LabelStyleError;
 
     fn from_str(text: &str) -> Result<Self, LabelStyleError> {
-        Self::ALL
-            .into_iter()
-            .find(|style| style.as_str() == text)
-            .ok_or_else(|| LabelStyleError(text.chars().take(40).collect()))
+        named(&Self::ALL, Self::as_str, text).map_err(LabelStyleError)
     }
 }
 
@@ -263,11 +220,7 @@ impl FromStr for Language {
     type Err = LanguageError;
 
     fn from_str(text: &str) -> Result<Self, LanguageError> {
-        match text {
-            "vi" => Ok(Self::Vietnamese),
-            "en" => Ok(Self::English),
-            _ => Err(LanguageError(text.chars().take(40).collect())),
-        }
+        named(&[Self::Vietnamese, Self::English], Self::tag, text).map_err(LanguageError)
     }
 }
 

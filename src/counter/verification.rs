@@ -72,6 +72,23 @@ pub struct Verification {
     pub findings: Findings,
 }
 
+impl Verification {
+    /// The file's faults, and the comparison with Redis or the reason why it failed; none without Redis.
+    pub fn of(faults: impl IntoIterator<Item = String>, compared: Option<Result<Self, String>>) -> Self {
+        let mut findings = Findings::default();
+        faults.into_iter().for_each(|fault| findings.add(Kind::File, fault));
+        let mut verification = match compared {
+            None => Self::default(),
+            Some(compared) => compared.unwrap_or_else(|reason| {
+                findings.add(Kind::Away, reason);
+                Self { with_redis: true, ..Self::default() }
+            }),
+        };
+        findings.extend(std::mem::take(&mut verification.findings));
+        Self { agrees: findings.is_empty(), findings, ..verification }
+    }
+}
+
 /// Result of a repair.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repair {

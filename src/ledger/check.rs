@@ -1,12 +1,13 @@
 //! Integrity checks of the file while the node runs.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use super::Ledger;
 use super::error::LedgerError;
+use super::memory::lock;
 use super::sqlite::integrity::{BackgroundCheck, IntegrityCheck, OldestKept};
 use crate::counter::{Day, RegisteredSite, Sites};
 
@@ -19,7 +20,7 @@ pub struct Damage {
 
 impl Damage {
     pub fn stop_check(&self) {
-        if let Some(check) = self.check.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(check) = lock(&self.check).take() {
             check.stop();
         }
     }
@@ -46,11 +47,11 @@ impl Ledger {
             Err(error) => tracing::debug!("the check of the node's file ended early: {error}"),
         };
         let oldest_kept = oldest_kept(sites.iter().map(AsRef::as_ref), now);
-        let started = IntegrityCheck::new(&self.directory)
-            .map_err(|error| error.to_string())
-            .and_then(|check| check.start(self.run.clone(), oldest_kept, report).map_err(|error| error.to_string()));
+        let started = IntegrityCheck::new(&self.directory).map_err(|error| error.to_string()).and_then(|check| {
+            check.start(self.state.run.clone(), oldest_kept, report).map_err(|error| error.to_string())
+        });
         match started {
-            Ok(check) => *self.damage.check.lock().unwrap_or_else(PoisonError::into_inner) = Some(check),
+            Ok(check) => *lock(&self.damage.check) = Some(check),
             Err(error) => tracing::warn!("the node's file could not be checked: {error}"),
         }
     }
@@ -59,7 +60,7 @@ impl Ledger {
     pub async fn faults(&self, site: &RegisteredSite, now: DateTime<Utc>) -> Result<Vec<String>, LedgerError> {
         let failed = |error: rusqlite::Error| LedgerError::new(format!("the node's file can't be checked ({error})"));
         let check = IntegrityCheck::new(&self.directory).map_err(failed)?;
-        let (run, kept, site) = (self.run.clone(), oldest_kept([site], now), site.number);
+        let (run, kept, site) = (self.state.run.clone(), oldest_kept([site], now), site.number);
         let (done, answer) = oneshot::channel();
         std::thread::Builder::new()
             .name("check".to_owned())

@@ -37,16 +37,16 @@ mod error;
 mod fold;
 mod memory;
 mod open;
+mod pages;
 mod publication;
 mod query;
 mod recover;
-mod retention;
 mod sqlite;
 mod transfer;
 mod visitors;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use tokio::sync::Semaphore;
@@ -57,13 +57,16 @@ use crate::counter::{Arrival, Period, RegisteredSite, Site, SiteNumber, Sites, S
 use check::Damage;
 use commit::queue::{Command, CommandQueue};
 use commit::state::SharedState;
+use memory::lock;
+use pages::TopLists;
+use query::reader::Reader;
+use sqlite::tables::sites;
 
 pub use backup::{BackupError, backup};
 pub use commit::commit_future::CommitFuture;
 pub use error::{LedgerError, OpenError};
 pub use memory::counters::SiteHits;
-pub use publication::Publication;
-pub use query::pages::{PageQueries, TOP_MAX};
+pub use pages::TOP_MAX;
 pub use sqlite::file::has_been_used;
 pub use sqlite::lock::{DirectoryLock, Holder};
 pub use sqlite::tables::counts::PublishedRow;
@@ -73,10 +76,11 @@ pub use sqlite::tables::counts::PublishedRow;
 pub struct Ledger {
     queue: CommandQueue,
     state: SharedState,
-    run: Source,
-    /// Public queries; they delay neither publication nor exports.
-    pages: PageQueries,
-    publication: Publication,
+    /// For publication and the operator.
+    reader: Reader,
+    /// For public queries, which delay neither publication nor exports.
+    public_reader: Reader,
+    tops: Arc<TopLists>,
     committer: Mutex<Option<JoinHandle<()>>>,
     /// One import at a time: it reads the state before it and then writes.
     imports: Semaphore,
@@ -86,12 +90,16 @@ pub struct Ledger {
     _lock: DirectoryLock,
 }
 
+fn numbered(numbers: Vec<SiteNumber>, sites: Vec<Site>) -> Sites {
+    numbers.into_iter().zip(sites).map(|(number, site)| RegisteredSite { number, site }).collect()
+}
+
 impl Ledger {
     /// Registers the sites of a reloaded configuration.
     pub async fn register(&self, sites: Vec<Site>) -> Result<Sites, LedgerError> {
-        let ids = sites.iter().map(|site| site.id.clone()).collect();
-        let numbers = self.queue.ask(|done| Command::Register { ids, done }).await?;
-        Ok(numbers.into_iter().zip(sites).map(|(number, site)| RegisteredSite { number, site }).collect())
+        let ids: Vec<_> = sites.iter().map(|site| site.id.clone()).collect();
+        let numbers = self.queue.run(move |file| file.change(|c| sites::register(c, &ids))).await?;
+        Ok(numbered(numbers, sites))
     }
 
     /// Counts a hit; the future resolves when it is on disk. Needs a single-threaded runtime.
@@ -111,18 +119,13 @@ impl Ledger {
             return Ok(hits);
         }
         let missing = periods.to_vec();
-        self.queue.ask(|done| Command::LoadCounters { site, periods: missing, done }).await?;
+        self.queue.run(move |file| file.load_counters(site, missing)).await?;
         in_memory().ok_or_else(|| LedgerError::new("the figures are being loaded; try again"))
     }
 
     /// The reason why hits can't be made durable now.
     pub fn failed(&self) -> Option<LedgerError> {
-        self.state.status.failed()
-    }
-
-    /// Counts and titles of pages.
-    pub fn pages(&self) -> &PageQueries {
-        &self.pages
+        lock(&self.state.failed).clone()
     }
 
     /// The changes that wait for publication.
@@ -130,14 +133,9 @@ impl Ledger {
         &self.state.feed
     }
 
-    /// Reads and writes of publication.
-    pub fn publication(&self) -> &Publication {
-        &self.publication
-    }
-
     /// This run, as a source.
     pub fn run(&self) -> &Source {
-        &self.run
+        &self.state.run
     }
 
     /// Folds the whole journal.
@@ -149,7 +147,7 @@ impl Ledger {
     pub fn close(&self) {
         self.damage.stop_check();
         self.queue.send_stop();
-        let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let committer = lock(&self.committer).take();
         if committer.is_some_and(|committer| committer.join().is_err()) {
             tracing::error!("the committer has panicked");
         }

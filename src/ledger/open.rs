@@ -7,20 +7,14 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::Ledger;
 use super::check::Damage;
-use super::commit::checkpointer::{Checkpointer, Checkpoints};
+use super::commit::checkpointer::Checkpoints;
 use super::commit::committer::Committer;
 use super::commit::file_writer::FileWriter;
 use super::commit::folding::Folding;
 use super::commit::queue::command_queue;
-use super::commit::state::SharedState;
+use super::commit::state::{SharedState, State};
 use super::error::OpenError;
-use super::fold::unfolded::Unfolded;
-use super::memory::salts::Salts;
-use super::memory::sketches::SketchStore;
-use super::publication::Publication;
-use super::query::pages::PageQueries;
 use super::query::reader::Reader;
 use super::recover::recover;
 use super::sqlite::lock::DirectoryLock;
@@ -28,8 +22,8 @@ use super::sqlite::progress::{HighWater, Progress};
 use super::sqlite::tables::meta::FoldMark;
 use super::sqlite::tables::{meta, salts, sites, visitors};
 use super::sqlite::{file, wal};
-use crate::change_feed::ChangeFeed;
-use crate::counter::{RegisteredSite, Site, Sites, Source};
+use super::{Ledger, numbered};
+use crate::counter::{Site, Sites};
 use crate::metrics::Metrics;
 
 /// Interval of folds: a page with many hits is then written once for all of them. With Redis it is shorter, since
@@ -63,31 +57,22 @@ impl Ledger {
         let mark = meta::read_fold_mark(&connection).map_err(sqlite)?;
         let state = load(&connection, mark, is_publishing, metrics).map_err(sqlite)?;
         let reader = |name| Reader::start(name, file::open_reader(directory).map_err(sqlite)?).map_err(io);
-        let (internal, public) = (Arc::new(reader("reader")?), reader("queries")?);
-        let checkpointer = Checkpointer::start(file::open_reader(directory).map_err(sqlite)?).map_err(io)?;
-        let checkpoints = Checkpoints::new(wal::watch_pages(&mut connection).map_err(sqlite)?, checkpointer);
-        let run = Source::Run(rand::random());
+        let (reader, public_reader) = (reader("reader")?, reader("queries")?);
+        let log_pages = wal::watch_pages(&mut connection).map_err(sqlite)?;
+        let checkpoints = Checkpoints::start(log_pages, file::open_reader(directory).map_err(sqlite)?).map_err(io)?;
         let (queue, commands) = command_queue();
         let interval = if is_publishing { FOLD_INTERVAL_PUBLISHING } else { FOLD_INTERVAL };
-        let folding = Folding::new(state.clone(), mark, interval, progress.journal > 0);
-        let writer = FileWriter::new(connection, progress, high_water, run.clone());
-        let committer = Committer::new(commands, writer, folding, checkpoints, state.clone());
+        let folding = Folding::new(Arc::clone(&state), mark, interval, progress.journal > 0);
+        let writer = FileWriter::new(connection, progress, high_water, Arc::clone(&state));
+        let committer = Committer::new(commands, writer, folding, checkpoints);
         let committer =
             std::thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run()).map_err(io)?;
         let ledger = Self {
-            pages: PageQueries::new(
-                public,
-                Arc::clone(&state.counters),
-                Arc::clone(&state.unfolded),
-                Arc::clone(&state.admission),
-                Arc::clone(&state.titles),
-                Arc::clone(&state.metrics),
-                run.clone(),
-            ),
-            publication: Publication::new(queue.clone(), state.clone(), internal, run.clone()),
             queue,
             state,
-            run,
+            reader,
+            public_reader,
+            tops: Arc::default(),
             committer: Mutex::new(Some(committer)),
             imports: Semaphore::new(1),
             directory: directory.to_owned(),
@@ -103,7 +88,7 @@ fn register(connection: &mut Connection, configured: Vec<Site>) -> rusqlite::Res
     let transaction = connection.transaction()?;
     let numbers = sites::register(&transaction, &ids)?;
     transaction.commit()?;
-    Ok(numbers.into_iter().zip(configured).map(|(number, site)| RegisteredSite { number, site }).collect())
+    Ok(numbered(numbers, configured))
 }
 
 /// Memory at the start: salts, and the sketches that an earlier run could not publish.
@@ -113,22 +98,12 @@ fn load(
     is_publishing: bool,
     metrics: Arc<Metrics>,
 ) -> rusqlite::Result<SharedState> {
-    let feed = Arc::new(ChangeFeed::new(is_publishing));
-    let sketches = Arc::new(SketchStore::new(Arc::clone(&feed)));
+    let state = State::new(mark, is_publishing, metrics);
     if is_publishing {
         for site in visitors::sites(connection)? {
-            sketches.load(site, visitors::of_site(connection, site)?);
+            state.sketches.load(site, visitors::of_site(connection, site)?);
         }
     }
-    Ok(SharedState {
-        counters: Arc::default(),
-        sketches,
-        salts: Arc::new(Salts::new(salts::all(connection)?)),
-        titles: Arc::default(),
-        admission: Arc::default(),
-        unfolded: Arc::new(Unfolded::new(mark)),
-        feed,
-        status: Arc::default(),
-        metrics,
-    })
+    salts::all(connection)?.into_iter().for_each(|((site, day), salt)| state.salts.insert(site, day, salt));
+    Ok(Arc::new(state))
 }

@@ -1,48 +1,30 @@
-//! The ledger's handle for publication: the rows and sketches to publish, and counts from Redis.
+//! Reads and writes of publication: the rows and sketches to publish, and counts from Redis.
 
-use std::sync::Arc;
-
-use super::commit::queue::{Command, CommandQueue};
-use super::commit::state::SharedState;
+use super::Ledger;
 use super::error::LedgerError;
-use super::query::reader::Reader;
 use super::sqlite::tables::counts::{self, PublishedRow};
 use super::sqlite::tables::{sources, visitors};
 use crate::counter::{Contribution, Day, Period, RemoteCounter, RowKey, SiteNumber, Sketch, Source, Window};
 
-/// Reads and writes of publication. Changes that wait for it are in the change feed.
-#[derive(Debug, Clone)]
-pub struct Publication {
-    queue: CommandQueue,
-    state: SharedState,
-    reader: Arc<Reader>,
-    run: Source,
-}
-
-impl Publication {
-    pub fn new(queue: CommandQueue, state: SharedState, reader: Arc<Reader>, run: Source) -> Self {
-        Self { queue, state, reader, run }
-    }
-
-    /// The reader that public queries do not use.
-    pub fn reader(&self) -> &Reader {
-        &self.reader
-    }
-
+impl Ledger {
     /// The current run's contributions to the site's own counters, the total last.
     pub fn recent(&self, site: SiteNumber) -> Vec<Contribution> {
-        self.state.counters.get(site).map(|counters| counters.recent(&self.run)).unwrap_or_default()
+        self.state.counters.get(site).map(|counters| counters.recent(&self.state.run)).unwrap_or_default()
     }
 
     /// The site's counters to read from Redis, each with the sources to ask for.
     pub fn counters_to_read(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
-        self.state.counters.get(site).map(|counters| counters.counters_to_read(Some(&self.run))).unwrap_or_default()
+        self.state
+            .counters
+            .get(site)
+            .map(|counters| counters.counters_to_read(Some(&self.state.run)))
+            .unwrap_or_default()
     }
 
     /// Takes over Redis's totals of a site's counters.
     pub fn apply_remote(&self, site: SiteNumber, remote: &[RemoteCounter]) {
         if let Some(counters) = self.state.counters.get(site) {
-            let confirmed = counters.apply_remote(remote, Some(&self.run));
+            let confirmed = counters.apply_remote(remote, Some(&self.state.run));
             self.state.metrics.redis_unpublished_hits.sub(confirmed);
         }
     }
@@ -64,7 +46,7 @@ impl Publication {
 
     /// Sites with frozen sources that Redis is not known to have wholly.
     pub async fn unpublished_sites(&self) -> Result<Vec<SiteNumber>, LedgerError> {
-        let run = self.run.to_string();
+        let run = self.state.run.to_string();
         self.reader.read(move |connection| sources::unpublished_sites(connection, &run)).await
     }
 
@@ -80,12 +62,12 @@ impl Publication {
 
     /// Notes durably that Redis has these sources' counts of a site wholly.
     pub async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) -> Result<(), LedgerError> {
-        self.queue.ask(|done| Command::MarkPublished { site, sources, done }).await
+        self.queue.run(move |file| file.mark_published(site, &sources)).await
     }
 
     /// Merges other nodes' counts from Redis into the file.
     pub async fn merge_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) -> Result<(), LedgerError> {
-        self.queue.ask(|done| Command::Merge { site, contributions, remote: true, done }).await
+        self.queue.run(move |file| file.merge(site, &contributions, true)).await
     }
 
     /// The visitor estimates of a site's days, as far as they are folded.

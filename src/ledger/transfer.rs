@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 
 use super::Ledger;
-use super::commit::queue::Command;
 use super::error::LedgerError;
 use super::query::{export, import};
 use crate::counter::account::{ImportReport, SourceAccount};
@@ -29,12 +28,11 @@ impl Ledger {
         self.fold().await?;
         let source = Source::Import(name);
         let (named, days) = (source.clone(), import::days(&rows));
-        let before =
-            self.publication.reader().read(move |connection| import::read(connection, site, &named, &days)).await?;
+        let before = self.reader.read(move |connection| import::read(connection, site, &named, &days)).await?;
         let (contributions, report) = before.plan(&source, rows, now);
         for step in contributions.chunks(IMPORT_STEP) {
             let contributions = step.to_vec();
-            self.queue.ask(|done| Command::Merge { site, contributions, remote: false, done }).await?;
+            self.queue.run(move |file| file.merge(site, &contributions, false)).await?;
         }
         Ok(report)
     }
@@ -53,8 +51,8 @@ impl Ledger {
     /// Each source's account of a site.
     pub async fn sources(&self, site: SiteNumber) -> Result<Vec<SourceAccount>, LedgerError> {
         self.fold().await?;
-        let run = self.run.to_string();
-        self.publication.reader().read(move |connection| export::accounts(connection, site, &run)).await
+        let run = self.state.run.to_string();
+        self.reader.read(move |connection| export::accounts(connection, site, &run)).await
     }
 
     /// Up to `limit` counts after a row, summed over all sources.
@@ -62,6 +60,6 @@ impl Ledger {
         if after.is_none() {
             self.fold().await?;
         }
-        self.publication.reader().read(move |connection| export::export(connection, site, after.as_ref(), limit)).await
+        self.reader.read(move |connection| export::export(connection, site, after.as_ref(), limit)).await
     }
 }

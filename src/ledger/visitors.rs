@@ -3,7 +3,6 @@
 use chrono::{DateTime, Days, Utc};
 
 use super::Ledger;
-use super::commit::queue::Command;
 use super::error::LedgerError;
 use super::memory::sketches::SiteSketches;
 use super::sqlite::tables::salts::KnownSalt;
@@ -23,7 +22,8 @@ impl Ledger {
         if let Some(sketches) = self.state.sketches.get(site.number) {
             return Ok(sketches.counts(now, zone));
         }
-        self.queue.ask(|done| Command::LoadSketches { site: site.number, done }).await?;
+        let number = site.number;
+        self.queue.run(move |file| Ok(file.load_sketches(number)?)).await?;
         Ok(self.state.sketches.get(site.number).map(|sketches| sketches.counts(now, zone)).unwrap_or_default())
     }
 
@@ -50,7 +50,7 @@ impl Ledger {
         is_shared: bool,
     ) -> Result<Salt, LedgerError> {
         let offered = KnownSalt { salt, is_shared };
-        Ok(self.queue.ask(|done| Command::KeepSalt { site, day, offered, done }).await?.salt)
+        Ok(self.queue.run(move |file| file.keep_salt(site, day, offered)).await?.salt)
     }
 
     /// Days whose salt other nodes may not have, and tomorrow if today has one: a salt that is agreed on in advance
@@ -71,7 +71,7 @@ impl Ledger {
         let today = Day::at(now, chrono_tz::UTC);
         let day = today.date().checked_sub_days(Days::new(DAYS_KEPT)).map_or(today, Day::from_date);
         let before = (day, Minute::at(now).window_start());
-        self.queue.ask(|done| Command::ForgetVisitors { salts: over, before, done }).await?;
+        self.queue.run(move |file| file.forget_visitors(&over, before)).await?;
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.state.metrics.visitor_salts.set(gauge(salts.len()));
         self.state.metrics.visitor_sketches.set(gauge(sketches.len()));

@@ -9,7 +9,7 @@ use hyper::Method;
 use crate::config::Config;
 use crate::ledger::DirectoryLock;
 
-use super::ask;
+use super::{NodeRequest, ask};
 use crate::server::routes::{Admin, admin_path};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,7 +23,8 @@ pub fn health(config: &Config) -> anyhow::Result<()> {
     let answer = runtime
         .block_on(async {
             let path = admin_path(Admin::Ready, "");
-            tokio::time::timeout(TIMEOUT, ask(config, &admin, Method::GET, &path, Bytes::new())).await
+            let request = NodeRequest { method: Method::GET, path, body: Bytes::new() };
+            tokio::time::timeout(TIMEOUT, ask(config, &admin, request)).await
         })
         .with_context(|| format!("the node on {admin} has not answered within {TIMEOUT:?}"))?;
     super::print(&String::from_utf8_lossy(&answer.context("the node can't make hits durable")?))

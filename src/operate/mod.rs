@@ -1,5 +1,4 @@
-//! The operator's commands: on a running node through its admin listener, on a stopped one on its
-//! files.
+//! The operator's commands: on a running node through its admin listener, on a stopped one on its files.
 
 mod backup;
 mod check;
@@ -17,11 +16,13 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 
 use crate::config::Config;
 use crate::counter::{RegisteredSite, SiteId};
 use crate::ledger::{DirectoryLock, Holder, Ledger, has_been_used};
 use crate::metrics::Metrics;
+use crate::server::routes::{Admin, admin_path};
 
 pub use backup::backup;
 pub use check::check;
@@ -35,13 +36,6 @@ fn print(line: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{line}").context("can't write to standard output")
 }
 
-/// The node that a command works on.
-enum Place {
-    /// The address of the running node's admin listener.
-    Running(String),
-    Stopped(Box<Ledger>, Arc<RegisteredSite>),
-}
-
 /// Choice for a data directory in which no node has counted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum IfEmpty {
@@ -51,23 +45,38 @@ enum IfEmpty {
     Refuse,
 }
 
+/// A request to a running node's admin listener.
+struct NodeRequest {
+    method: Method,
+    path: String,
+    body: Bytes,
+}
+
+impl NodeRequest {
+    fn new(method: Method, endpoint: Admin, site: &SiteId) -> Self {
+        Self { method, path: admin_path(endpoint, site.as_str()), body: Bytes::new() }
+    }
+}
+
+/// Reads a node's answer in JSON.
+fn from_json<T: DeserializeOwned>(answer: &[u8]) -> anyhow::Result<T> {
+    Ok(serde_json::from_slice(answer)?)
+}
+
+/// Sends `request` to a running node and reads its answer, or does `work` on the files of a stopped one.
 fn on_the_node<T>(
     config: &Config,
     site: &SiteId,
-    work: impl AsyncFnOnce(Place) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    on_the_node_or(config, site, IfEmpty::Refuse, work)
-}
-
-fn on_the_node_or<T>(
-    config: &Config,
-    site: &SiteId,
     if_empty: IfEmpty,
-    work: impl AsyncFnOnce(Place) -> anyhow::Result<T>,
+    request: NodeRequest,
+    read: impl FnOnce(&[u8]) -> anyhow::Result<T>,
+    work: impl AsyncFnOnce(&Ledger, &RegisteredSite) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let place = match DirectoryLock::holder(&config.data_dir) {
-        Some(Holder { admin_address: Some(admin), .. }) => Place::Running(admin),
+    match DirectoryLock::holder(&config.data_dir) {
+        Some(Holder { admin_address: Some(admin), .. }) => {
+            return read(&runtime.block_on(ask(config, &admin, request))?);
+        }
         Some(Holder { process, .. }) => bail!(
             "process {process} uses the data directory {}; try again when it has ended",
             config.data_dir.display()
@@ -76,28 +85,22 @@ fn on_the_node_or<T>(
             "nothing was ever counted in {}; name the node's folder with --data-dir or its configuration with --config",
             config.data_dir.display()
         ),
-        None => {
-            let lock = DirectoryLock::take(&config.data_dir)?;
-            let (ledger, sites) = Ledger::open(
-                lock,
-                &config.data_dir,
-                config.sites.clone(),
-                !config.redis.is_empty(),
-                Arc::new(Metrics::new()),
-            )?;
-            let known = || config.sites.iter().map(|site| site.id.to_string()).collect::<Vec<_>>().join(", ");
-            let site = sites
-                .get(site.as_str())
-                .cloned()
-                .with_context(|| format!("there is no site `{site}`; there is {}", known()))?;
-            Place::Stopped(Box::new(ledger), site)
-        }
-    };
-    runtime.block_on(work(place))
+        None => {}
+    }
+    let lock = DirectoryLock::take(&config.data_dir)?;
+    let is_publishing = !config.redis.is_empty();
+    let (ledger, sites) =
+        Ledger::open(lock, &config.data_dir, config.sites.clone(), is_publishing, Arc::new(Metrics::new()))?;
+    let known = || config.sites.iter().map(|site| site.id.to_string()).collect::<Vec<_>>().join(", ");
+    let site = sites.get(site.as_str()).with_context(|| format!("there is no site `{site}`; there is {}", known()))?;
+    let outcome = runtime.block_on(work(&ledger, site));
+    ledger.close();
+    outcome
 }
 
 /// Sends a request to the running node's admin listener; returns the body, or fails with the node's reason.
-async fn ask(config: &Config, admin: &str, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
+async fn ask(config: &Config, admin: &str, request: NodeRequest) -> anyhow::Result<Bytes> {
+    let NodeRequest { method, path, body } = request;
     let stream = tokio::net::TcpStream::connect(admin)
         .await
         .with_context(|| format!("the running node's admin listener {admin} can't be reached"))?;

@@ -1,38 +1,30 @@
 //! `thongke figures`, `sources` and `bots`, as text or as the JSON of the node's answer.
 
-use bytes::Bytes;
 use hyper::Method;
 
 use crate::bots::{UNCOUNTED_FILE, Uncounted, UncountedRow};
 use crate::clock;
 use crate::config::Config;
 use crate::counter::account::SourceAccount;
-use crate::counter::{Day, Figures, SiteId, figures};
-use crate::server::routes::{Admin, admin_path};
+use crate::counter::{Day, Figures, RegisteredSite, SiteId, figures};
+use crate::ledger::Ledger;
+use crate::server::routes::Admin;
 
-use super::{Place, ask, on_the_node, print};
+use super::{IfEmpty, NodeRequest, from_json, on_the_node, print};
 
 pub fn figures(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
-    let text: String = on_the_node(config, site, async |place| match place {
-        Place::Running(admin) => {
-            let answer =
-                ask(config, &admin, Method::GET, &admin_path(Admin::Figures, site.as_str()), Bytes::new()).await?;
-            Ok(String::from_utf8(answer.to_vec())?)
-        }
-        Place::Stopped(ledger, site) => {
-            let now = clock::now();
-            let today = Day::at(now, site.site.time_zone);
-            let periods = figures::periods(&site.site.figures, today);
-            let hits = ledger.hits(site.number, &periods).await;
-            let visitors = ledger.visitors(&site, now).await;
-            ledger.close();
-            let (hits, (visitors, _)) = (hits?.hits, visitors?);
-            let hits = |period| {
-                periods.iter().position(|wanted| *wanted == period).and_then(|at| hits.get(at)).copied().unwrap_or(0)
-            };
-            let figures = Figures::compose(&site.site, &site.site.figures, now, false, hits, visitors);
-            Ok(serde_json::to_string(&figures)?)
-        }
+    let request = NodeRequest::new(Method::GET, Admin::Figures, site);
+    let text = |answer: &[u8]| Ok(String::from_utf8(answer.to_vec())?);
+    let text: String = on_the_node(config, site, IfEmpty::Refuse, request, text, async |ledger, site| {
+        let now = clock::now();
+        let today = Day::at(now, site.site.time_zone);
+        let periods = figures::periods(&site.site.figures, today);
+        let hits = ledger.hits(site.number, &periods).await?.hits;
+        let (visitors, _) = ledger.visitors(site, now).await?;
+        let hits = |period| periods.iter().zip(&hits).find_map(|(known, hits)| (*known == period).then_some(*hits));
+        let hits = |period| hits(period).unwrap_or(0);
+        let figures = Figures::compose(&site.site, &site.site.figures, now, false, hits, visitors);
+        Ok(serde_json::to_string(&figures)?)
     })?;
     if as_json {
         return print(text.trim_end());
@@ -46,18 +38,9 @@ pub fn figures(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<
 }
 
 pub fn sources(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
-    let sources: Vec<SourceAccount> = on_the_node(config, site, async |place| match place {
-        Place::Running(admin) => {
-            let answer =
-                ask(config, &admin, Method::GET, &admin_path(Admin::Sources, site.as_str()), Bytes::new()).await?;
-            Ok(serde_json::from_slice(&answer)?)
-        }
-        Place::Stopped(ledger, site) => {
-            let sources = ledger.sources(site.number).await;
-            ledger.close();
-            Ok(sources?)
-        }
-    })?;
+    let request = NodeRequest::new(Method::GET, Admin::Sources, site);
+    let work = async |ledger: &Ledger, site: &RegisteredSite| Ok(ledger.sources(site.number).await?);
+    let sources: Vec<SourceAccount> = on_the_node(config, site, IfEmpty::Refuse, request, from_json, work)?;
     if as_json {
         return print(&serde_json::to_string(&sources)?);
     }
@@ -86,17 +69,10 @@ pub fn sources(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<
 }
 
 pub fn bots(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
-    let rows: Vec<UncountedRow> = on_the_node(config, site, async |place| match place {
-        Place::Running(admin) => {
-            let answer =
-                ask(config, &admin, Method::GET, &admin_path(Admin::Bots, site.as_str()), Bytes::new()).await?;
-            Ok(serde_json::from_slice(&answer)?)
-        }
-        Place::Stopped(ledger, site) => {
-            ledger.close();
-            let text = std::fs::read_to_string(config.data_dir.join(UNCOUNTED_FILE)).unwrap_or_default();
-            Ok(Uncounted::from_lines(&text).rows(&site.site.id))
-        }
+    let request = NodeRequest::new(Method::GET, Admin::Bots, site);
+    let rows: Vec<UncountedRow> = on_the_node(config, site, IfEmpty::Refuse, request, from_json, async |_, site| {
+        let text = std::fs::read_to_string(config.data_dir.join(UNCOUNTED_FILE)).unwrap_or_default();
+        Ok(Uncounted::from_lines(&text).rows(&site.site.id))
     })?;
     if as_json {
         return print(&serde_json::to_string(&rows)?);

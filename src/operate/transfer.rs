@@ -13,9 +13,9 @@ use crate::counter::SiteId;
 use crate::counter::account::ImportReport;
 use crate::counter::csv::{self, HEADER_PAGES};
 use crate::counter::source::ImportName;
-use crate::server::routes::{Admin, admin_path};
+use crate::server::routes::Admin;
 
-use super::{IfEmpty, Place, ask, on_the_node, on_the_node_or};
+use super::{IfEmpty, NodeRequest, from_json, on_the_node};
 
 /// Rows that an export reads at once.
 const EXPORT_STEP: usize = 1_000;
@@ -27,37 +27,26 @@ pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) ->
     } else {
         text = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
     }
-    let report: ImportReport = on_the_node_or(config, site, IfEmpty::Begin, async |place| match place {
-        Place::Running(admin) => {
-            let path = admin_path(Admin::Import, site.as_str()) + "?source=" + name.as_str();
-            let answer = ask(config, &admin, Method::POST, &path, Bytes::from(text)).await?;
-            Ok(serde_json::from_slice(&answer)?)
-        }
-        Place::Stopped(ledger, site) => {
-            let rows = csv::parse(&text, &site.site.page_params)?;
-            let report = ledger.import(site.number, name.clone(), rows, clock::now()).await;
-            ledger.close();
-            Ok(report?)
-        }
+    let text = Bytes::from(text);
+    let mut request = NodeRequest::new(Method::POST, Admin::Import, site);
+    request.path += &format!("?source={}", name.as_str());
+    request.body = text.clone();
+    let report: ImportReport = on_the_node(config, site, IfEmpty::Begin, request, from_json, async |ledger, site| {
+        let rows = csv::parse(&text, &site.site.page_params)?;
+        Ok(ledger.import(site.number, name.clone(), rows, clock::now()).await?)
     })?;
     say(&report);
     Ok(())
 }
 
 pub fn forget(config: &Config, site: &SiteId, name: &ImportName) -> anyhow::Result<()> {
-    let report: Option<ImportReport> = on_the_node(config, site, async |place| match place {
-        Place::Running(admin) => {
-            let path =
-                admin_path(Admin::Forget, site.as_str()).replace("{source}", &format!("import:{}", name.as_str()));
-            let answer = ask(config, &admin, Method::DELETE, &path, Bytes::new()).await?;
-            Ok(Some(serde_json::from_slice(&answer)?))
-        }
-        Place::Stopped(ledger, site) => {
-            let report = ledger.forget(site.number, name.clone(), clock::now()).await;
-            ledger.close();
-            Ok(report?)
-        }
-    })?;
+    let mut request = NodeRequest::new(Method::DELETE, Admin::Forget, site);
+    request.path = request.path.replace("{source}", &format!("import:{}", name.as_str()));
+    let read = |answer: &[u8]| from_json(answer).map(Some);
+    let report: Option<ImportReport> =
+        on_the_node(config, site, IfEmpty::Refuse, request, read, async |ledger, site| {
+            Ok(ledger.forget(site.number, name.clone(), clock::now()).await?)
+        })?;
     match report {
         Some(report) => say(&report),
         None => bail!("site `{site}` has no import `{}`; `thongke sources {site}` shows what it has", name.as_str()),
@@ -66,23 +55,16 @@ pub fn forget(config: &Config, site: &SiteId, name: &ImportName) -> anyhow::Resu
 }
 
 pub fn export(config: &Config, site: &SiteId) -> anyhow::Result<()> {
-    let text: Vec<u8> = on_the_node(config, site, async |place| match place {
-        Place::Running(admin) => {
-            Ok(ask(config, &admin, Method::GET, &admin_path(Admin::Export, site.as_str()), Bytes::new())
-                .await?
-                .to_vec())
-        }
-        Place::Stopped(ledger, site) => {
-            let mut text = format!("{HEADER_PAGES}\n").into_bytes();
-            let mut after = None;
-            loop {
-                let rows = ledger.export(site.number, after, EXPORT_STEP).await?;
-                let Some(last) = rows.last() else { break };
-                rows.iter().for_each(|row| csv::write_row(&mut text, row));
-                after = Some(last.clone());
-            }
-            ledger.close();
-            Ok(text)
+    let request = NodeRequest::new(Method::GET, Admin::Export, site);
+    let read = |answer: &[u8]| Ok(answer.to_vec());
+    let text: Vec<u8> = on_the_node(config, site, IfEmpty::Refuse, request, read, async |ledger, site| {
+        let mut text = format!("{HEADER_PAGES}\n").into_bytes();
+        let mut after = None;
+        loop {
+            let rows = ledger.export(site.number, after, EXPORT_STEP).await?;
+            let Some(last) = rows.last() else { return Ok(text) };
+            rows.iter().for_each(|row| csv::write_row(&mut text, row));
+            after = Some(last.clone());
         }
     })?;
     std::io::stdout().write_all(&text).context("can't write to standard output")

@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::clock;
 use anyhow::{Context as _, bail};
-use bytes::Bytes;
 use hyper::Method;
 
+use crate::clock;
 use crate::config::Config;
-use crate::counter::RowKey;
-use crate::counter::SiteId;
-use crate::counter::verification::{Findings, Kind, Repair, Verification};
+use crate::counter::verification::{Kind, Repair, Verification};
+use crate::counter::{RegisteredSite, RowKey, SiteId};
+use crate::ledger::{Ledger, PublishedRow};
 use crate::redis::{self, Target};
-use crate::server::routes::{Admin, admin_path};
+use crate::server::routes::Admin;
 
-use super::{Place, ask, on_the_node, print};
+use super::{IfEmpty, NodeRequest, from_json, on_the_node, print};
 
 /// Longest wait for a running node to publish what a repair has asked for.
 const REPAIR_TIMEOUT: Duration = Duration::from_secs(300);
@@ -52,49 +51,28 @@ pub fn verify(config: &Config, site: Option<&SiteId>, repair: bool, as_json: boo
 
 fn of_site(config: &Config, site: &SiteId) -> anyhow::Result<Verification> {
     let target = config.redis_target()?;
-    on_the_node(config, site, async |place| match place {
-        Place::Running(admin) => {
-            let answer =
-                ask(config, &admin, Method::GET, &admin_path(Admin::Verify, site.as_str()), Bytes::new()).await?;
-            Ok(serde_json::from_slice(&answer)?)
-        }
-        Place::Stopped(ledger, registered) => {
-            let mut findings = Findings::default();
-            for fault in ledger.faults(&registered, clock::now()).await? {
-                findings.add(Kind::File, format!("the node's file: {fault}; restore a backup"));
+    let request = NodeRequest::new(Method::GET, Admin::Verify, site);
+    on_the_node(config, site, IfEmpty::Refuse, request, from_json, async |ledger, site| {
+        let faults = ledger.faults(site, clock::now()).await?;
+        let faults = faults.into_iter().map(|fault| format!("the node's file: {fault}; restore a backup"));
+        let compared = match &target {
+            None => None,
+            Some(target) => {
+                let rows = async |after, limit| rows(ledger, site, after, limit).await;
+                Some(redis::verify_stopped(place(config, target, ledger, site).await?, &rows).await)
             }
-            let mut verification = Verification::default();
-            if let Some(target) = &target {
-                let place = stopped(config, target, &ledger, &registered).await?;
-                let rows = async |after, limit| rows(&ledger, &registered, after, limit).await;
-                verification = redis::verify_stopped(place, &rows).await.unwrap_or_else(|reason| {
-                    findings.add(Kind::Away, reason);
-                    Verification { with_redis: true, ..Verification::default() }
-                });
-            }
-            ledger.close();
-            findings.extend(std::mem::take(&mut verification.findings));
-            Ok(Verification { agrees: findings.is_empty(), findings, ..verification })
-        }
+        };
+        Ok(Verification::of(faults, compared))
     })
 }
 
 fn repair_site(config: &Config, site: &SiteId) -> anyhow::Result<Repair> {
     let target = config.redis_target()?;
-    on_the_node(config, site, async |place| match place {
-        Place::Running(admin) => {
-            let answer =
-                ask(config, &admin, Method::POST, &admin_path(Admin::Repair, site.as_str()), Bytes::new()).await?;
-            Ok(serde_json::from_slice(&answer)?)
-        }
-        Place::Stopped(ledger, registered) => {
-            let target = target.context("there is no Redis to repair")?;
-            let place = stopped(config, &target, &ledger, &registered).await?;
-            let rows = async |after, limit| rows(&ledger, &registered, after, limit).await;
-            let outcome = redis::repair_stopped(place, &rows).await;
-            ledger.close();
-            outcome.map_err(anyhow::Error::msg)
-        }
+    let request = NodeRequest::new(Method::POST, Admin::Repair, site);
+    on_the_node(config, site, IfEmpty::Refuse, request, from_json, async |ledger, site| {
+        let place = place(config, target.as_ref().context("there is no Redis to repair")?, ledger, site).await?;
+        let rows = async |after, limit| rows(ledger, site, after, limit).await;
+        redis::repair_stopped(place, &rows).await.map_err(anyhow::Error::msg)
     })
 }
 
@@ -111,23 +89,23 @@ fn after_repair(config: &Config, site: &SiteId) -> anyhow::Result<Verification> 
     }
 }
 
-async fn stopped<'a>(
+async fn place<'a>(
     config: &'a Config,
     target: &'a Target,
-    ledger: &crate::ledger::Ledger,
-    site: &'a crate::counter::RegisteredSite,
+    ledger: &Ledger,
+    site: &'a RegisteredSite,
 ) -> anyhow::Result<redis::Place<'a>> {
-    let own = ledger.publication().own_sources(site.number).await?;
+    let own = ledger.own_sources(site.number).await?;
     Ok(redis::Place { target, prefix: &config.redis_prefix, site, own })
 }
 
 async fn rows(
-    ledger: &crate::ledger::Ledger,
-    site: &crate::counter::RegisteredSite,
+    ledger: &Ledger,
+    site: &RegisteredSite,
     after: Option<RowKey>,
     limit: usize,
-) -> Result<Vec<(RowKey, crate::counter::Contribution)>, String> {
-    ledger.publication().rows(site.number, after, limit, false).await.map_err(|error| error.to_string())
+) -> Result<Vec<PublishedRow>, String> {
+    ledger.rows(site.number, after, limit, false).await.map_err(|error| error.to_string())
 }
 
 fn say(site: &SiteId, verification: &Verification) -> anyhow::Result<()> {

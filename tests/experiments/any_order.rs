@@ -182,7 +182,7 @@ impl Node {
 
     async fn rows(&self, site: usize) -> Vec<Contribution> {
         self.ledger.fold().await.unwrap();
-        let rows = self.ledger.publication().rows(self.sites[site].number, None, 100_000, false).await.unwrap();
+        let rows = self.ledger.rows(self.sites[site].number, None, 100_000, false).await.unwrap();
         rows.into_iter().map(|(_, row)| row).collect()
     }
 
@@ -254,7 +254,7 @@ impl World {
             let answer = self.ask(&[b"HGETALL", self.keys.hits(&site.site.id).as_bytes()]).await;
             let fields: Vec<(String, String)> = redis::from_redis_value(answer).unwrap();
             let known = fields.iter().filter_map(|(field, value)| keys::contribution(field, value)).collect();
-            node.ledger.publication().merge_remote(site.number, known).await.unwrap();
+            node.ledger.merge_remote(site.number, known).await.unwrap();
         }
     }
 
@@ -283,7 +283,7 @@ impl World {
                     let node = &nodes[place(node)];
                     for site in 0..SITES.len() {
                         let mut all = match what {
-                            What::Recent => node.ledger.publication().recent(node.sites[site].number),
+                            What::Recent => node.ledger.recent(node.sites[site].number),
                             What::FileForwards | What::FileBackwards => node.rows(site).await,
                         };
                         if let What::FileBackwards = what {
@@ -385,10 +385,10 @@ impl World {
                 assert_eq!(shown, [expected.get(&total).copied().unwrap_or(0)], "figures, after {events:#?}");
                 let faults = node.ledger.faults(site, Utc::now()).await.unwrap();
                 assert!(faults.is_empty(), "the file: {faults:?}, after {events:#?}");
-                let own = node.ledger.publication().own_sources(site.number).await.unwrap();
+                let own = node.ledger.own_sources(site.number).await.unwrap();
                 let place = Place { target: &self.target, prefix: "thongke", site, own };
                 let rows = async |after: Option<RowKey>, limit| {
-                    Ok(node.ledger.publication().rows(site.number, after, limit, false).await.unwrap())
+                    Ok(node.ledger.rows(site.number, after, limit, false).await.unwrap())
                 };
                 let verification = verify_stopped(place, &rows).await.unwrap();
                 assert!(verification.agrees, "{:?}, after {events:#?}", verification.findings);

@@ -291,7 +291,7 @@ fn a_pages_count_is_right_while_it_moves_from_the_journal_to_the_counts() {
         let page = PageAddress::from_stored("/x");
         let views = async || {
             let periods = vec![Period::Day(day(17)), Period::Total];
-            let known = ledger.pages().counts(A, vec![page.clone()], periods).await.unwrap();
+            let known = ledger.page_counts(A, vec![page.clone()], periods).await.unwrap();
             assert_eq!(known[0].sum, known[1].sum);
             known[0].sum
         };

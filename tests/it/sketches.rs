@@ -237,7 +237,7 @@ fn a_salt_that_is_over_is_in_no_file_and_counts_stay() {
         // Days later only the estimate is left.
         ledger.fold().await.unwrap();
         ledger.forget_visitors(&sites, midnight + TimeDelta::days(4)).await.unwrap();
-        assert_eq!(ledger.publication().visitor_estimates(SITE).await.unwrap(), [(day, 1)]);
+        assert_eq!(ledger.visitor_estimates(SITE).await.unwrap(), [(day, 1)]);
         ledger.close();
     });
     let file = Connection::open(directory.path().join("thongke.db")).unwrap();

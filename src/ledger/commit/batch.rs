@@ -1,8 +1,9 @@
 //! A worker's batch: the hits that will share a commit.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::counter::{Arrival, Tally};
+use crate::ledger::memory::lock;
 
 /// The hits of one worker, open until the committer closes the batch.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ impl OpenBatch {
 
     /// Adds a hit, or gives it back if the batch is closed.
     pub fn push(&self, hit: Arrival) -> Result<(), Arrival> {
-        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &mut *lock(&self.0) {
             Some(hits) => {
                 hits.push(hit);
                 Ok(())
@@ -25,12 +26,12 @@ impl OpenBatch {
     }
 
     pub fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, Vec::len)
+        lock(&self.0).as_ref().map_or(0, Vec::len)
     }
 
     /// Closes the batch and takes its hits.
     pub fn close(&self) -> Vec<Arrival> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+        lock(&self.0).take().unwrap_or_default()
     }
 }
 

@@ -16,13 +16,16 @@ use crate::ledger::sqlite::wal;
 /// Pages in the log at which a copy starts, so that the log stays short: 8 MiB.
 const START_PAGES: u32 = 2_048;
 
-/// The schedule of checkpoints.
+/// The schedule of checkpoints, and the thread that copies the log.
 #[derive(Debug)]
 pub struct Checkpoints {
     /// Pages in the log as of the last commit, updated by SQLite.
     log_pages: Arc<AtomicU32>,
     start_at: u32,
-    checkpointer: Checkpointer,
+    /// None once stopped.
+    requests: Option<SyncSender<()>>,
+    has_ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,17 +38,32 @@ enum Next {
 }
 
 impl Checkpoints {
-    pub fn new(log_pages: Arc<AtomicU32>, checkpointer: Checkpointer) -> Self {
-        Self { log_pages, start_at: START_PAGES, checkpointer }
+    /// Starts the thread, with a connection of its own.
+    pub fn start(log_pages: Arc<AtomicU32>, connection: Connection) -> std::io::Result<Self> {
+        let (requests, requested) = sync_channel(1);
+        let has_ended = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&has_ended);
+        let thread = std::thread::Builder::new().name("checkpointer".to_owned()).spawn(move || {
+            // Low priority, where the system has priorities for threads.
+            let _ = rustix::process::setpriority_process(None, 10);
+            for () in requested {
+                if let Err(error) = wal::checkpoint(&connection) {
+                    tracing::debug!("could not copy the log beside the commits: {error}");
+                }
+                ended.store(true, Ordering::Release);
+            }
+        })?;
+        Ok(Self { log_pages, start_at: START_PAGES, requests: Some(requests), has_ended, thread: Some(thread) })
     }
 
     /// Starts or completes a checkpoint, if one is due.
     pub fn run_if_due(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let pages = self.log_pages.load(Ordering::Relaxed);
-        match next(pages, self.checkpointer.take_ended(), &mut self.start_at) {
+        let has_ended = self.has_ended.load(Ordering::Relaxed) && self.has_ended.swap(false, Ordering::Acquire);
+        match next(self.log_pages.load(Ordering::Relaxed), has_ended, &mut self.start_at) {
             Next::Nothing => Ok(()),
             Next::Start => {
-                self.checkpointer.start_copy();
+                // A full channel means that a copy is running.
+                let _ = self.requests.as_ref().map(|requests| requests.try_send(()));
                 Ok(())
             }
             Next::CopyRest => wal::checkpoint(connection),
@@ -54,8 +72,17 @@ impl Checkpoints {
 
     /// Copies the whole log; no copy starts after it.
     pub fn finish(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        self.checkpointer.stop();
+        self.stop();
         wal::checkpoint(connection)
+    }
+
+    /// Waits for a running copy and ends the thread.
+    fn stop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic has been logged; there is no other result.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -73,57 +100,7 @@ fn next(log_pages: u32, has_ended: bool, start_at: &mut u32) -> Next {
     Next::Nothing
 }
 
-/// The thread that copies the log.
-#[derive(Debug)]
-pub struct Checkpointer {
-    /// None once stopped.
-    requests: Option<SyncSender<()>>,
-    has_ended: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Checkpointer {
-    pub fn start(connection: Connection) -> std::io::Result<Self> {
-        let (requests, requested) = sync_channel(1);
-        let has_ended = Arc::new(AtomicBool::new(false));
-        let ended = Arc::clone(&has_ended);
-        let thread = std::thread::Builder::new().name("checkpointer".to_owned()).spawn(move || {
-            // Low priority, where the system has priorities for threads.
-            let _ = rustix::process::setpriority_process(None, 10);
-            for () in requested {
-                if let Err(error) = wal::checkpoint(&connection) {
-                    tracing::debug!("could not copy the log beside the commits: {error}");
-                }
-                ended.store(true, Ordering::Release);
-            }
-        })?;
-        Ok(Self { requests: Some(requests), has_ended, thread: Some(thread) })
-    }
-
-    /// Starts a copy, unless one is running.
-    fn start_copy(&self) {
-        if let Some(requests) = &self.requests {
-            // A full channel means that a copy is running.
-            let _ = requests.try_send(());
-        }
-    }
-
-    /// True if a copy has ended since the last call.
-    fn take_ended(&self) -> bool {
-        self.has_ended.load(Ordering::Relaxed) && self.has_ended.swap(false, Ordering::Acquire)
-    }
-
-    /// Waits for a running copy and ends the thread.
-    fn stop(&mut self) {
-        self.requests = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic has been logged; there is no other result.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Checkpointer {
+impl Drop for Checkpoints {
     fn drop(&mut self) {
         self.stop();
     }

@@ -41,7 +41,7 @@ thread_local! {
 /// Adds a hit to the worker's open batch. Needs a single-threaded runtime.
 pub fn count(queue: &CommandQueue, hit: Arrival) -> CommitFuture {
     OPEN.with_borrow_mut(|open| {
-        let at = open.iter().position(|(id, _)| *id == queue.id());
+        let at = open.iter().position(|(id, _)| *id == queue.id);
         let mut hit = hit;
         if let Some(at) = at {
             let batch = &open[at].1;
@@ -57,7 +57,7 @@ pub fn count(queue: &CommandQueue, hit: Arrival) -> CommitFuture {
         });
         match at {
             Some(at) => open[at].1 = Rc::clone(&batch),
-            None => open.push((queue.id(), Rc::clone(&batch))),
+            None => open.push((queue.id, Rc::clone(&batch))),
         }
         tokio::task::spawn_local(send(queue.clone(), Rc::clone(&batch)));
         CommitFuture { batch }

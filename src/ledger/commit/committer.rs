@@ -10,15 +10,14 @@ use std::time::{Duration, Instant};
 
 use super::batch::{ClosedBatch, OpenBatch};
 use super::checkpointer::Checkpoints;
-use super::commands::Executor;
 use super::failure::WriteFailure;
 use super::file_writer::FileWriter;
 use super::folding::{Budget, Folding, Step};
 use super::queue::{Command, Done};
-use super::state::SharedState;
 use crate::counter::{Day, SiteNumber};
 use crate::ledger::error::LedgerError;
 use crate::ledger::memory::counters::SiteCounters;
+use crate::ledger::memory::lock;
 use crate::ledger::sqlite::tables::meta;
 
 /// Time after a hit within which another one is expected.
@@ -32,16 +31,8 @@ pub struct Committer {
     file: FileWriter,
     folding: Folding,
     checkpoints: Checkpoints,
-    executor: Executor,
-    state: SharedState,
     last_batch: Instant,
     is_stopping: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Go,
-    Stop,
 }
 
 /// The commands of a round: batches with their callers apart.
@@ -53,33 +44,22 @@ struct Round {
 }
 
 impl Committer {
-    pub fn new(
-        commands: Receiver<Command>,
-        file: FileWriter,
-        folding: Folding,
-        checkpoints: Checkpoints,
-        state: SharedState,
-    ) -> Self {
-        let executor = Executor::new(state.clone());
-        let last_batch = Instant::now();
-        Self { commands, file, folding, checkpoints, executor, state, last_batch, is_stopping: false }
+    pub fn new(commands: Receiver<Command>, file: FileWriter, folding: Folding, checkpoints: Checkpoints) -> Self {
+        Self { commands, file, folding, checkpoints, last_batch: Instant::now(), is_stopping: false }
     }
 
     /// Runs until `Stop`.
     pub fn run(mut self) {
-        loop {
+        while !self.is_stopping {
             let outcome = match self.receive() {
                 Ok(first) => self.run_once(first),
                 Err(RecvTimeoutError::Timeout) => self.run_once(None),
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            let next = match outcome {
-                Ok(next) => next,
+            match outcome {
+                Ok(()) => {}
                 Err(WriteFailure::Transient(reason)) => self.refuse_until_writable(&reason),
                 Err(WriteFailure::Fatal(reason)) => self.refuse_until_stop(&reason),
-            };
-            if next == Next::Stop {
-                return;
             }
         }
     }
@@ -96,13 +76,13 @@ impl Committer {
         }
     }
 
-    fn run_once(&mut self, first: Option<Command>) -> Result<Next, WriteFailure> {
+    fn run_once(&mut self, first: Option<Command>) -> Result<(), WriteFailure> {
         let round = self.receive_rest(first);
-        self.folding.start_if_due(self.file.last_row(), self.file.run_number());
+        self.folding.start_if_due(self.file.last_row(), self.file.run_number);
         if !round.batches.is_empty() {
             self.last_batch = Instant::now();
         }
-        let budget = Budget::of(self.last_batch.elapsed() > NEXT_HIT, self.state.unfolded.len());
+        let budget = Budget::of(self.last_batch.elapsed() > NEXT_HIT, self.file.state.unfolded.len());
         let outcome = self.commit(&round.batches, budget);
         let answer = outcome.as_ref().copied().map_err(|failure| failure.reason().clone());
         for done in round.callers {
@@ -112,11 +92,9 @@ impl Committer {
         self.execute(round.commands, outcome)?;
         self.folding.answer_folded();
         if self.is_stopping {
-            self.finish()?;
-            return Ok(Next::Stop);
+            return self.finish();
         }
-        self.checkpoints.run_if_due(self.file.connection())?;
-        Ok(Next::Go)
+        Ok(self.checkpoints.run_if_due(&self.file.connection)?)
     }
 
     /// The first command and all that wait behind it.
@@ -151,9 +129,11 @@ impl Committer {
                     self.folding.answer_after(self.file.last_row(), done);
                     Ok(())
                 }
-                command => self.executor.execute(&mut self.file, command),
+                Command::Work(work) => work(Ok(&mut self.file)),
+                // Received as part of the round.
+                Command::Count { .. } | Command::Stop => Ok(()),
             }
-            .and_then(|()| Ok(self.checkpoints.run_if_due(self.file.connection())?));
+            .and_then(|()| Ok(self.checkpoints.run_if_due(&self.file.connection)?));
         }
         outcome
     }
@@ -166,17 +146,17 @@ impl Committer {
         let started = Instant::now();
         let batch = ClosedBatch::of(batches);
         let by_day = batch.tally.by_day();
-        let changing = self.state.load_days(&self.file, &by_day)?;
+        let changing = self.file.load_days(&by_day)?;
         for site in batch.tally.visited_sites() {
-            self.state.load_sketches(&self.file, site)?;
+            self.file.load_sketches(site)?;
         }
         let tally = (!batch.is_empty).then_some(&batch.tally);
         let written = self.file.commit(tally, |connection| self.folding.write(connection, budget))?;
         // The batch is on disk: from here on memory may show it.
         self.folding.confirm(written);
         if !batch.is_empty {
-            self.state.metrics.commit_duration_seconds.observe(started.elapsed().as_secs_f64());
-            self.state.metrics.commit_batch_hits.observe(batch.hits as f64);
+            self.file.state.metrics.commit_duration_seconds.observe(started.elapsed().as_secs_f64());
+            self.file.state.metrics.commit_batch_hits.observe(batch.hits as f64);
             self.show(batch, &by_day, &changing);
         }
         Ok(())
@@ -185,15 +165,15 @@ impl Committer {
     /// Adds a committed batch to memory, and notes its sites for publication.
     fn show(&self, mut batch: ClosedBatch, by_day: &[(SiteNumber, Day, u64)], changing: &[Arc<SiteCounters>]) {
         let hits = i64::try_from(batch.hits).unwrap_or(0);
-        if self.state.feed.is_used() {
-            self.state.metrics.redis_unpublished_hits.add(hits);
+        if self.file.state.feed.is_used() {
+            self.file.state.metrics.redis_unpublished_hits.add(hits);
         }
         for (site, window, trace) in batch.tally.take_visitors() {
-            self.state.sketches.add(site, window, trace);
+            self.file.state.sketches.add(site, window, trace);
         }
         self.add_to_counters(by_day, changing);
-        self.state.unfolded.add(batch.tally, by_day.iter().map(|(_, day, _)| *day));
-        self.state.metrics.ledger_tail_hits.add(hits);
+        self.file.state.unfolded.add(batch.tally, by_day.iter().map(|(_, day, _)| *day));
+        self.file.state.metrics.ledger_tail_hits.add(hits);
     }
 
     fn add_to_counters(&self, by_day: &[(SiteNumber, Day, u64)], changing: &[Arc<SiteCounters>]) {
@@ -203,39 +183,40 @@ impl Committer {
             if counters.add(*day, hits, self.file.last_row()) {
                 other_days.push((counters, *day));
             }
-            self.state.feed.note_site(*site);
+            self.file.state.feed.note_site(*site);
         }
         // Last: an older day of the same commit must not be dropped before its hits are added.
         for (counters, day) in other_days {
-            counters.forget_old(day, self.folding.mark().mark);
+            counters.forget_old(day, self.folding.progress.mark.mark);
         }
     }
 
     /// Folds the whole journal, writes all titles, and copies the log into the file.
     fn finish(&mut self) -> Result<(), WriteFailure> {
-        while self.folding.start_now(self.file.last_row(), self.file.run_number()) {
+        while self.folding.start_now(self.file.last_row(), self.file.run_number) {
             self.commit(&[], Budget::AT_THE_END)?;
         }
         self.folding.make_titles_due();
-        while self.folding.titles_are_due() {
+        while self.folding.titles_are_due {
             self.commit(&[], Budget::AT_THE_END)?;
         }
         self.folding.answer_folded();
-        Ok(self.checkpoints.finish(self.file.connection())?)
+        Ok(self.checkpoints.finish(&self.file.connection)?)
     }
 
     /// Refuses all commands until the file can be written again.
-    fn refuse_until_writable(&mut self, reason: &LedgerError) -> Next {
+    fn refuse_until_writable(&mut self, reason: &LedgerError) {
         tracing::error!("{reason}; hits are refused until the file can be written");
         self.folding.refuse_waiting(reason);
-        self.state.status.set_failed(Some(reason.clone()));
+        *lock(&self.file.state.failed) = Some(reason.clone());
         loop {
-            if self.refuse_for(reason, RETRY_INTERVAL) == Next::Stop {
+            self.refuse_for(reason, RETRY_INTERVAL);
+            if self.is_stopping {
                 // The journal is on disk; the next start folds it.
-                return Next::Stop;
+                return;
             }
             // A transaction that writes, but changes nothing.
-            let mark = self.folding.mark();
+            let mark = self.folding.progress.mark;
             match self.file.change(|connection| meta::write_fold_mark(connection, mark)) {
                 Ok(()) => break,
                 Err(WriteFailure::Transient(_)) => {}
@@ -243,28 +224,27 @@ impl Committer {
             }
         }
         tracing::info!("the node's file can be written again; hits are accepted");
-        self.state.status.set_failed(None);
-        Next::Go
+        *lock(&self.file.state.failed) = None;
     }
 
     /// Refuses all commands for good: after a failed sync the state on disk is unknown.
-    fn refuse_until_stop(&mut self, reason: &LedgerError) -> Next {
+    fn refuse_until_stop(&mut self, reason: &LedgerError) {
         tracing::error!("{reason}; hits are refused until the node is restarted");
         self.folding.refuse_waiting(reason);
-        self.state.status.set_failed(Some(reason.clone()));
-        while self.refuse_for(reason, RETRY_INTERVAL) == Next::Go {}
-        Next::Stop
+        *lock(&self.file.state.failed) = Some(reason.clone());
+        while !self.is_stopping {
+            self.refuse_for(reason, RETRY_INTERVAL);
+        }
     }
 
-    fn refuse_for(&mut self, reason: &LedgerError, time: Duration) -> Next {
+    fn refuse_for(&mut self, reason: &LedgerError, time: Duration) {
         let end = Instant::now() + time;
         while !self.is_stopping {
             match self.commands.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => self.is_stopping = true,
                 Ok(command) => command.refuse(reason),
-                Err(RecvTimeoutError::Timeout) => return Next::Go,
+                Err(RecvTimeoutError::Timeout) => return,
             }
         }
-        Next::Stop
     }
 }

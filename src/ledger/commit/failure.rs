@@ -1,6 +1,4 @@
-//! Failed writes to the node's file, and the write status that the rest of the node sees.
-
-use std::sync::{Mutex, PoisonError};
+//! Failed writes to the node's file.
 
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
@@ -40,20 +38,6 @@ impl From<rusqlite::Error> for WriteFailure {
             }
             _ => Self::Fatal(reason("the node's file can't be written")),
         }
-    }
-}
-
-/// The reason why the file takes no hits now, if it does not.
-#[derive(Debug, Default)]
-pub struct WriteStatus(Mutex<Option<LedgerError>>);
-
-impl WriteStatus {
-    pub fn set_failed(&self, reason: Option<LedgerError>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reason;
-    }
-
-    pub fn failed(&self) -> Option<LedgerError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

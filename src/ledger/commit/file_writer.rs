@@ -1,9 +1,10 @@
-//! The writing connection, with the progress of its commits.
+//! The writing connection, with the progress of its commits and the state that mirrors the file.
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::failure::WriteFailure;
-use crate::counter::{Source, Tally};
+use super::state::SharedState;
+use crate::counter::Tally;
 use crate::ledger::sqlite::progress::{HighWater, Progress};
 use crate::ledger::sqlite::tables::sources::{self, SourceNumber};
 use crate::ledger::sqlite::tables::{journal, meta};
@@ -11,31 +12,22 @@ use crate::ledger::sqlite::tables::{journal, meta};
 /// The only writer of the node's file.
 #[derive(Debug)]
 pub struct FileWriter {
-    connection: Connection,
+    pub connection: Connection,
+    pub state: SharedState,
     progress: Progress,
     high_water: HighWater,
-    run: Source,
     /// None until the run's first hit.
-    run_number: Option<SourceNumber>,
+    pub run_number: Option<SourceNumber>,
     /// The encoded tally, kept for its allocation.
     row: Vec<u8>,
+    /// True while the log still holds deleted salts.
+    pub must_truncate_log: bool,
 }
 
 impl FileWriter {
-    pub fn new(connection: Connection, progress: Progress, high_water: HighWater, run: Source) -> Self {
-        Self { connection, progress, high_water, run, run_number: None, row: Vec::new() }
-    }
-
-    pub fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
-    pub fn run(&self) -> &Source {
-        &self.run
-    }
-
-    pub fn run_number(&self) -> Option<SourceNumber> {
-        self.run_number
+    pub fn new(connection: Connection, progress: Progress, high_water: HighWater, state: SharedState) -> Self {
+        let (run_number, row) = (None, Vec::new());
+        Self { connection, state, progress, high_water, run_number, row, must_truncate_log: false }
     }
 
     /// The newest journal row.
@@ -55,7 +47,7 @@ impl FileWriter {
         if let Some(tally) = tally {
             let source = match run_number {
                 Some(number) => number,
-                None => *run_number.insert(sources::number(&transaction, &self.run, false)?),
+                None => *run_number.insert(sources::number(&transaction, &self.state.run, false)?),
             };
             journal += 1;
             self.row.clear();

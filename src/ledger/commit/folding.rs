@@ -17,7 +17,6 @@ use crate::ledger::fold::entry::{self, Observers};
 use crate::ledger::fold::mark::FoldProgress;
 use crate::ledger::fold::sort::FoldSort;
 use crate::ledger::memory::sketches::SiteSketches;
-use crate::ledger::memory::titles::TakenTitles;
 use crate::ledger::sqlite::tables::meta::{self, FoldMark};
 use crate::ledger::sqlite::tables::sources::SourceNumber;
 use crate::ledger::sqlite::tables::{journal, titles, visitors};
@@ -77,9 +76,9 @@ pub enum Step {
 /// A step that is written and waits for the sync. Dropped before it, sketches and titles wait again.
 pub enum Written {
     Nothing,
-    Sketches { taken: TakenSketches, sites_left: usize },
+    Sketches { taken: Taken, sites_left: usize },
     Entries(usize),
-    Upkeep { has_more_to_prune: bool, titles: TakenTitles, unnumbered: Vec<ChangedTitle> },
+    Upkeep { has_more_to_prune: bool, taken: Taken, unnumbered: Vec<ChangedTitle> },
 }
 
 /// The state of folding.
@@ -87,13 +86,13 @@ pub struct Folding {
     state: SharedState,
     interval: Duration,
     last_start: Instant,
-    progress: FoldProgress,
+    pub progress: FoldProgress,
     /// The next fold, being sorted.
     sort: Option<FoldSort>,
     /// Sites whose sketches are still to be written before the entries.
     sketch_sites: Vec<SiteNumber>,
     must_prune: bool,
-    titles_are_due: bool,
+    pub titles_are_due: bool,
     /// Callers that wait until the journal is folded up to a row.
     waiting: Vec<(i64, Done)>,
 }
@@ -112,10 +111,6 @@ impl Folding {
             titles_are_due: false,
             waiting: Vec::new(),
         }
-    }
-
-    pub fn mark(&self) -> FoldMark {
-        self.progress.mark()
     }
 
     pub fn next_step(&self) -> Step {
@@ -172,18 +167,14 @@ impl Folding {
 
     /// Makes waiting titles due: all pages have numbers.
     pub fn make_titles_due(&mut self) -> bool {
-        self.titles_are_due = !self.state.titles.queue().is_empty();
-        self.titles_are_due
-    }
-
-    pub fn titles_are_due(&self) -> bool {
+        self.titles_are_due = !self.state.titles.queue.is_empty();
         self.titles_are_due
     }
 
     /// True if the journal has rows after the fold. The unfolded hits may be empty all the same: rows of reloads alone
     /// are folded too, so that they can be pruned.
     fn has_unfolded(&self, last_row: i64) -> bool {
-        last_row > self.progress.mark().target
+        last_row > self.progress.mark.target
     }
 
     fn start_sort(&mut self, last_row: i64) {
@@ -210,26 +201,33 @@ impl Folding {
             Step::Nothing => Ok(Written::Nothing),
             Step::Sketches => {
                 let sites_left = self.sketch_sites.len().saturating_sub(budget.entries / SKETCH_ENTRIES);
-                let mut taken = TakenSketches::default();
-                let sites = self.sketch_sites.get(sites_left..).unwrap_or_default();
-                taken.write(connection, &self.state, sites)?;
+                let mut taken = Taken { state: Arc::clone(&self.state), sketches: Vec::new(), titles: Vec::new() };
+                for site in self.sketch_sites.get(sites_left..).unwrap_or_default() {
+                    let Some(sketches) = self.state.sketches.get(*site) else { continue };
+                    let unfolded = sketches.take_unfolded();
+                    taken.sketches.push((sketches, unfolded.iter().map(|(window, _)| *window).collect()));
+                    for (window, sketch) in &unfolded {
+                        visitors::merge(connection, *site, *window, sketch)?;
+                    }
+                }
                 Ok(Written::Sketches { taken, sites_left })
             }
             Step::Entries => self.write_entries(connection, budget).map(Written::Entries),
             Step::Upkeep => {
                 let has_more_to_prune =
-                    self.must_prune && journal::prune(connection, self.progress.mark().mark, PRUNED_ROWS)?;
+                    self.must_prune && journal::prune(connection, self.progress.mark.mark, PRUNED_ROWS)?;
                 let titles_max = if self.titles_are_due { budget.entries / 4 } else { 0 };
-                let titles = TakenTitles::new(&self.state.titles, titles_max);
+                let titles = self.state.titles.queue.take(titles_max);
+                let taken = Taken { state: Arc::clone(&self.state), sketches: Vec::new(), titles };
                 let mut unnumbered = Vec::new();
-                for title in titles.titles() {
+                for title in &taken.titles {
                     if titles::write(connection, title)? {
                         self.state.feed.note_title(title.clone());
                     } else {
                         unnumbered.push(title.clone());
                     }
                 }
-                Ok(Written::Upkeep { has_more_to_prune, titles, unnumbered })
+                Ok(Written::Upkeep { has_more_to_prune, taken, unnumbered })
             }
         }
     }
@@ -239,7 +237,7 @@ impl Folding {
         let mut folded = 0;
         for entry in self.progress.next(budget.entries) {
             let observers = Observers { feed: &self.state.feed, admission: &self.state.admission };
-            entry::add_to_counts(connection, Some(observers), self.progress.source(), entry)?;
+            entry::add_to_counts(connection, Some(observers), self.progress.source, entry)?;
             folded += 1;
             if started.elapsed() > budget.time {
                 break;
@@ -254,16 +252,16 @@ impl Folding {
     pub fn confirm(&mut self, written: Written) {
         match written {
             Written::Nothing => {}
-            Written::Sketches { taken, sites_left } => {
-                taken.confirm();
+            Written::Sketches { mut taken, sites_left } => {
+                taken.sketches.clear();
                 self.sketch_sites.truncate(sites_left);
             }
             Written::Entries(folded) => self.confirm_entries(folded),
-            Written::Upkeep { has_more_to_prune, mut titles, unnumbered } => {
+            Written::Upkeep { has_more_to_prune, mut taken, unnumbered } => {
                 self.must_prune = has_more_to_prune;
                 // Titles whose pages have no numbers yet wait for the next fold, with later ones.
-                self.titles_are_due &= titles.titles().len() > unnumbered.len();
-                titles.confirm_except(unnumbered);
+                self.titles_are_due &= taken.titles.len() > unnumbered.len();
+                taken.titles = unnumbered;
             }
         }
     }
@@ -294,7 +292,7 @@ impl Folding {
         if self.waiting.is_empty() || self.titles_are_due {
             return;
         }
-        let mark = self.progress.mark().mark;
+        let mark = self.progress.mark.mark;
         let (folded, waiting): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(|(row, _)| *row <= mark);
         self.waiting = waiting;
         for (_, done) in folded {
@@ -310,33 +308,19 @@ impl Folding {
     }
 }
 
-/// Sketches that a transaction writes; dropped unconfirmed, they count as unfolded again.
-#[derive(Default)]
-pub struct TakenSketches(Vec<(Arc<SiteSketches>, Vec<Window>)>);
-
-impl TakenSketches {
-    fn write(&mut self, connection: &Connection, state: &SharedState, sites: &[SiteNumber]) -> rusqlite::Result<()> {
-        for site in sites {
-            let Some(sketches) = state.sketches.get(*site) else { continue };
-            let unfolded = sketches.take_unfolded();
-            self.0.push((sketches, unfolded.iter().map(|(window, _)| *window).collect()));
-            for (window, sketch) in &unfolded {
-                visitors::merge(connection, *site, *window, sketch)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn confirm(mut self) {
-        self.0.clear();
-    }
+/// Sketches and titles that a transaction writes; dropped unconfirmed, they wait again.
+pub struct Taken {
+    state: SharedState,
+    sketches: Vec<(Arc<SiteSketches>, Vec<Window>)>,
+    titles: Vec<ChangedTitle>,
 }
 
-impl Drop for TakenSketches {
+impl Drop for Taken {
     fn drop(&mut self) {
-        for (sketches, windows) in &self.0 {
+        for (sketches, windows) in &self.sketches {
             sketches.put_back_unfolded(windows);
         }
+        self.titles.drain(..).for_each(|title| self.state.titles.queue.put(title));
     }
 }
 
@@ -345,10 +329,8 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::change_feed::ChangeFeed;
     use crate::counter::{Day, Hit, PageAddress, PageTitle, Tally, Trace};
-    use crate::ledger::fold::unfolded::Unfolded;
-    use crate::ledger::memory::sketches::SketchStore;
+    use crate::ledger::commit::state::State;
     use crate::ledger::sqlite::migrations;
     use crate::metrics::Metrics;
 
@@ -363,18 +345,7 @@ mod tests {
     }
 
     fn folding() -> Folding {
-        let feed = Arc::new(ChangeFeed::new(true));
-        let state = SharedState {
-            counters: Arc::default(),
-            sketches: Arc::new(SketchStore::new(Arc::clone(&feed))),
-            salts: Arc::default(),
-            titles: Arc::default(),
-            admission: Arc::default(),
-            unfolded: Arc::new(Unfolded::new(START)),
-            feed,
-            status: Arc::default(),
-            metrics: Arc::new(Metrics::new()),
-        };
+        let state = Arc::new(State::new(START, true, Arc::new(Metrics::new())));
         Folding::new(state, START, Duration::from_secs(30), false)
     }
 
@@ -415,12 +386,12 @@ mod tests {
         assert!(folding.start_now(3, Some(RUN)));
         let budget = Budget { entries: SKETCH_ENTRIES, time: Duration::from_secs(9) };
         assert_eq!(steps(&mut folding, &file, budget), [Step::Sketches, Step::Entries, Step::Upkeep, Step::Upkeep]);
-        assert_eq!(folding.mark(), FoldMark { mark: 3, target: 3, done: 0 });
+        assert_eq!(folding.progress.mark, FoldMark { mark: 3, target: 3, done: 0 });
         assert!(!folding.start_now(3, Some(RUN)));
         let written = titles::read(&file, SITE, &[page("/a")]).unwrap();
         assert_eq!(written[0].as_ref().map(|given| given.title.clone()), PageTitle::of("Tin"));
         // The title of a page without a number waits for the next fold and delays no caller.
-        assert!(!folding.titles_are_due() && !folding.state.titles.queue().is_empty());
+        assert!(!folding.titles_are_due && !folding.state.titles.queue.is_empty());
         assert_eq!(folding.state.feed.take_titles(9).len(), 1);
         assert_eq!(folding.state.feed.take_pages().len(), 2);
     }
@@ -438,7 +409,26 @@ mod tests {
         let written = folding.write(&file, Budget::AT_REST).unwrap();
         folding.confirm(written);
         drop(folding.write(&file, Budget::AT_REST).unwrap());
-        assert_eq!((folding.next_step(), folding.mark().done), (Step::Entries, 0));
+        assert_eq!((folding.next_step(), folding.progress.mark.done), (Step::Entries, 0));
+    }
+
+    #[test]
+    fn titles_of_a_transaction_that_failed_wait_again() {
+        let (mut folding, file) = (folding(), file());
+        count(&folding, &["/1"]);
+        folding.start_now(1, Some(RUN));
+        steps(&mut folding, &file, Budget::AT_REST);
+        let pages = ["/1", "/2", "/3"].map(page);
+        pages.iter().for_each(|page| folding.state.titles.note(SITE, page, "Tin", 1));
+        assert!(folding.make_titles_due());
+        let waiting = |folding: &Folding| {
+            pages.iter().filter(|page| folding.state.titles.queue.get(SITE, page).is_some()).count()
+        };
+        drop(folding.write(&file, Budget::AT_REST).unwrap());
+        assert_eq!(waiting(&folding), 3);
+        let written = folding.write(&file, Budget::AT_REST).unwrap();
+        folding.confirm(written);
+        assert_eq!(waiting(&folding), 2);
     }
 
     #[test]

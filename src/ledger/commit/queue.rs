@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use tokio::sync::oneshot;
 
 use super::batch::OpenBatch;
-use crate::counter::{Contribution, Day, Minute, Period, RowKey, SiteId, SiteNumber, Source};
+use super::failure::WriteFailure;
+use super::file_writer::FileWriter;
 use crate::ledger::error::LedgerError;
-use crate::ledger::sqlite::tables::salts::KnownSalt;
 
 /// Commands that may wait; a worker that finds the queue full answers 503.
 const COMMANDS_MAX: usize = 4_096;
@@ -17,64 +17,16 @@ const COMMANDS_MAX: usize = 4_096;
 /// The answer to a command.
 pub type Done<T = ()> = oneshot::Sender<Result<T, LedgerError>>;
 
-#[derive(Debug)]
+/// Work on the file and the state in memory. Refused with a reason, it only answers.
+pub type Work = Box<dyn FnOnce(Result<&mut FileWriter, &LedgerError>) -> Result<(), WriteFailure> + Send>;
+
 pub enum Command {
     /// Commit a worker's batch, with all hits that it has by then.
-    Count {
-        batch: Arc<OpenBatch>,
-        done: Done,
-    },
-    /// Load counters of a site into memory.
-    LoadCounters {
-        site: SiteNumber,
-        periods: Vec<Period>,
-        done: Done,
-    },
-    /// Number sites.
-    Register {
-        ids: Vec<SiteId>,
-        done: Done<Vec<SiteNumber>>,
-    },
-    /// Merge counts of other sources than the current run; `remote` ones come from Redis.
-    Merge {
-        site: SiteNumber,
-        contributions: Vec<Contribution>,
-        remote: bool,
-        done: Done,
-    },
-    MarkPublished {
-        site: SiteNumber,
-        sources: Vec<Source>,
-        done: Done,
-    },
-    /// Load a site's sketches into memory.
-    LoadSketches {
-        site: SiteNumber,
-        done: Done,
-    },
-    /// Keep a salt, unless the day has one with precedence; the answer is the salt that counts.
-    KeepSalt {
-        site: SiteNumber,
-        day: Day,
-        offered: KnownSalt,
-        done: Done<KnownSalt>,
-    },
-    /// Delete salts, and sketches of days and minutes before those given.
-    ForgetVisitors {
-        salts: Vec<(SiteNumber, Day)>,
-        before: (Day, Minute),
-        done: Done,
-    },
-    /// Delete counts of pages.
-    DeleteRows {
-        site: SiteNumber,
-        rows: Vec<RowKey>,
-        done: Done,
-    },
+    Count { batch: Arc<OpenBatch>, done: Done },
+    /// Change or load something else than hits.
+    Work(Work),
     /// Fold the whole journal.
-    Fold {
-        done: Done,
-    },
+    Fold { done: Done },
     /// Fold the whole journal, copy the log into the file, and end.
     Stop,
 }
@@ -82,19 +34,10 @@ pub enum Command {
 impl Command {
     /// Answers with the reason for a refusal.
     pub fn refuse(self, reason: &LedgerError) {
-        let refusal = reason.clone();
-        // A client that has gone needs no answer.
         match self {
-            Self::Count { done, .. }
-            | Self::LoadCounters { done, .. }
-            | Self::Merge { done, .. }
-            | Self::MarkPublished { done, .. }
-            | Self::LoadSketches { done, .. }
-            | Self::ForgetVisitors { done, .. }
-            | Self::DeleteRows { done, .. }
-            | Self::Fold { done } => drop(done.send(Err(refusal))),
-            Self::Register { done, .. } => drop(done.send(Err(refusal))),
-            Self::KeepSalt { done, .. } => drop(done.send(Err(refusal))),
+            // A client that has gone needs no answer.
+            Self::Count { done, .. } | Self::Fold { done } => drop(done.send(Err(reason.clone()))),
+            Self::Work(work) => drop(work(Err(reason))),
             Self::Stop => {}
         }
     }
@@ -104,7 +47,8 @@ impl Command {
 #[derive(Debug, Clone)]
 pub struct CommandQueue {
     sender: SyncSender<Command>,
-    id: usize,
+    /// The number of this queue's committer in the process.
+    pub id: usize,
 }
 
 impl CommandQueue {
@@ -122,15 +66,30 @@ impl CommandQueue {
         answer.await.unwrap_or_else(|_| Err(LedgerError::stopping()))
     }
 
+    /// Runs work in the committer's thread, and answers with its outcome.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut FileWriter) -> Result<T, WriteFailure> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let command = |done: Done<T>| {
+            Command::Work(Box::new(move |file| {
+                let (answer, outcome) = match file.map(work) {
+                    Ok(Ok(value)) => (Ok(value), Ok(())),
+                    Ok(Err(failure)) => (Err(failure.reason().clone()), Err(failure)),
+                    Err(reason) => (Err(reason.clone()), Ok(())),
+                };
+                // A client that has gone needs no answer.
+                let _ = done.send(answer);
+                outcome
+            }))
+        };
+        self.ask(command).await
+    }
+
     /// Sends `Stop`, waiting for room: at the end of the process that is right.
     pub fn send_stop(&self) {
         // An error means that the committer has ended.
         let _ = self.sender.send(Command::Stop);
-    }
-
-    /// The number of this queue's committer in the process.
-    pub fn id(&self) -> usize {
-        self.id
     }
 }
 

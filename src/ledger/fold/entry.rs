@@ -10,8 +10,9 @@ use rusqlite::Connection;
 use crate::change_feed::ChangeFeed;
 use crate::counter::{Day, Hit, PageAddress, SiteNumber, Tally};
 use crate::ledger::memory::page_admission::PageAdmission;
+use crate::ledger::sqlite::tables::counts::{self, SITE_ITSELF};
 use crate::ledger::sqlite::tables::sources::SourceNumber;
-use crate::ledger::sqlite::tables::{counts, pages, sources};
+use crate::ledger::sqlite::tables::{pages, sources};
 
 /// A site's or a page's hits of a day.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +55,10 @@ pub fn add_to_counts(
     let site = entry.site;
     match &entry.page {
         None => {
-            if counts::add_to_site(connection, site, source, entry.day.site_periods(), entry.hits)? {
+            let periods = entry.day.site_periods();
+            let [.., total] = counts::add(connection, site, SITE_ITSELF, source, periods, entry.hits)?;
+            // The run's first hits of the site.
+            if total == entry.hits {
                 sources::note_contributor(connection, site, source, false)?;
             }
         }
@@ -63,11 +67,8 @@ pub fn add_to_counts(
             if let Some(observers) = &observers {
                 observers.admission.settle(site, page, known.is_some());
             }
-            let number = match known {
-                Some(number) => number,
-                None => pages::number(connection, site, page)?,
-            };
-            let hits = counts::add_to_page(connection, site, number, source, entry.day.page_periods(), entry.hits)?;
+            let number = known.map_or_else(|| pages::insert(connection, site, page), Ok)?;
+            let hits = counts::add(connection, site, number, source, entry.day.page_periods(), entry.hits)?;
             if let Some(observers) = &observers {
                 observers.feed.note_page(site, entry.day, page, hits);
             }

@@ -9,8 +9,8 @@ use crate::ledger::sqlite::tables::sources::SourceNumber;
 /// The fold in progress, or none.
 #[derive(Debug)]
 pub struct FoldProgress {
-    mark: FoldMark,
-    source: SourceNumber,
+    pub mark: FoldMark,
+    pub source: SourceNumber,
     /// The mark's `done` of them are in `counts`.
     entries: Arc<Vec<Entry>>,
 }
@@ -22,14 +22,6 @@ impl FoldProgress {
 
     pub fn is_idle(&self) -> bool {
         self.mark.mark == self.mark.target
-    }
-
-    pub fn mark(&self) -> FoldMark {
-        self.mark
-    }
-
-    pub fn source(&self) -> SourceNumber {
-        self.source
     }
 
     /// Starts a fold of the journal from the mark to `target`, all of one source. Rows of reloads alone have no
@@ -97,7 +89,7 @@ mod tests {
         folded.extend(fold.next(2).to_vec());
         assert_eq!(folded, *entries(5));
         fold.advance(fold.mark_after(1));
-        assert_eq!(fold.mark(), FoldMark { mark: 9, target: 9, done: 0 });
+        assert_eq!(fold.mark, FoldMark { mark: 9, target: 9, done: 0 });
         assert!(fold.is_idle() && fold.next(9).is_empty());
     }
 

@@ -10,15 +10,10 @@ use super::entry::{Entry, entries};
 
 #[derive(Debug)]
 pub struct FoldSort {
-    work: Work,
+    /// The entries, if no thread could be started.
+    work: Result<JoinHandle<Vec<Entry>>, Vec<Entry>>,
     /// The last journal row of the fold.
     pub target: i64,
-}
-
-#[derive(Debug)]
-enum Work {
-    Running(JoinHandle<Vec<Entry>>),
-    Done(Vec<Entry>),
 }
 
 impl FoldSort {
@@ -29,26 +24,19 @@ impl FoldSort {
             let _ = rustix::process::setpriority_process(None, 10);
             entries(&shared)
         });
-        let work = match thread {
-            Ok(thread) => Work::Running(thread),
-            // Without a thread, hits wait.
-            Err(_) => Work::Done(entries(tally)),
-        };
-        Self { work, target }
+        // Without a thread, hits wait.
+        Self { work: thread.map_err(|_| entries(tally)), target }
     }
 
     pub fn is_done(&self) -> bool {
-        match &self.work {
-            Work::Running(thread) => thread.is_finished(),
-            Work::Done(_) => true,
-        }
+        self.work.as_ref().map_or(true, JoinHandle::is_finished)
     }
 
     /// The sorted entries; waits for them.
     pub fn finish(self) -> Arc<Vec<Entry>> {
         Arc::new(match self.work {
-            Work::Running(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Work::Done(entries) => entries,
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(entries) => entries,
         })
     }
 }

@@ -1,20 +1,21 @@
 //! Unfolded hits: journalled, and not yet in `counts`. The committer writes them; queries of pages read them.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rustc_hash::FxHashMap;
 
 use crate::counter::{Day, Hit, PageAddress, Period, SiteNumber, Tally};
 
 use super::entry::Entry;
+use crate::ledger::memory::lock;
 use crate::ledger::sqlite::tables::meta::FoldMark;
 
 #[derive(Debug)]
 pub struct Unfolded(Mutex<UnfoldedHits>);
 
 /// The hits that `counts` lacks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct UnfoldedHits {
     gathered: Tally,
     gathered_days: BTreeSet<Day>,
@@ -29,30 +30,22 @@ pub struct UnfoldedHits {
 
 impl Unfolded {
     pub fn new(mark: FoldMark) -> Self {
-        Self(Mutex::new(UnfoldedHits {
-            gathered: Tally::default(),
-            gathered_days: BTreeSet::new(),
-            aside: Arc::default(),
-            aside_days: BTreeSet::new(),
-            folding: Arc::default(),
-            folding_days: BTreeSet::new(),
-            mark,
-        }))
+        Self(Mutex::new(UnfoldedHits { mark, ..UnfoldedHits::default() }))
     }
 
     pub fn len(&self) -> usize {
-        self.lock().gathered.len()
+        lock(&self.0).gathered.len()
     }
 
     pub fn add(&self, tally: Tally, days: impl IntoIterator<Item = Day>) {
-        let mut unfolded = self.lock();
+        let mut unfolded = lock(&self.0);
         unfolded.gathered.merge(tally);
         unfolded.gathered_days.extend(days);
     }
 
     /// Sets the gathered hits aside for sorting; later hits gather in a new tally.
     pub fn set_aside(&self) -> Arc<Tally> {
-        let mut unfolded = self.lock();
+        let mut unfolded = lock(&self.0);
         // Room for as many as last time: a growing table moves its entries while hits wait.
         let next = Tally::with_room_for(unfolded.gathered.len());
         unfolded.aside = Arc::new(std::mem::replace(&mut unfolded.gathered, next));
@@ -62,7 +55,7 @@ impl Unfolded {
 
     /// Starts the fold of the set-aside hits, in this order.
     pub fn fold(&self, entries: Arc<Vec<Entry>>) {
-        let mut unfolded = self.lock();
+        let mut unfolded = lock(&self.0);
         unfolded.aside = Arc::default();
         unfolded.folding = entries;
         unfolded.folding_days = std::mem::take(&mut unfolded.aside_days);
@@ -70,7 +63,7 @@ impl Unfolded {
 
     /// Moves to a mark that is on disk.
     pub fn advance(&self, mark: FoldMark) {
-        let mut unfolded = self.lock();
+        let mut unfolded = lock(&self.0);
         unfolded.mark = mark;
         if mark.mark == mark.target {
             unfolded.folding = Arc::default();
@@ -80,7 +73,7 @@ impl Unfolded {
 
     /// Reads the unfolded hits as of `mark`; none if the mark has moved since.
     pub fn at<T>(&self, mark: FoldMark, read: impl FnOnce(&UnfoldedHits) -> T) -> Option<T> {
-        let unfolded = self.lock();
+        let unfolded = lock(&self.0);
         // The target is set in memory before it is on disk.
         let agrees = (unfolded.mark.mark, unfolded.mark.done) == (mark.mark, mark.done);
         agrees.then(|| read(&unfolded))
@@ -88,11 +81,7 @@ impl Unfolded {
 
     /// True if a page has unfolded hits.
     pub fn has(&self, site: SiteNumber, page: &PageAddress) -> bool {
-        self.lock().hits(site, page, Period::Total) > 0
-    }
-
-    fn lock(&self) -> MutexGuard<'_, UnfoldedHits> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0).hits(site, page, Period::Total) > 0
     }
 }
 

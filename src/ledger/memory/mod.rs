@@ -5,3 +5,10 @@ pub mod page_admission;
 pub mod salts;
 pub mod sketches;
 pub mod titles;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks a mutex whose holders leave nothing half done: a panic aborts the process.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,7 +1,8 @@
 //! Page admission: the pages of a site's day that count under their own address.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
+use super::lock;
 use crate::counter::page_cap::{Excess, PagesOfDay, Verdict};
 use crate::counter::{BySite, ClientPrefix, Day, PageAddress, SiteNumber};
 
@@ -38,7 +39,7 @@ impl PageAdmission {
         client: Option<ClientPrefix>,
         cap: u32,
     ) -> Decision {
-        let mut sites = self.lock();
+        let mut sites = lock(&self.sites);
         let of_site = sites.get_or_insert_with(site, || SiteDay { pages: PagesOfDay::new(day), is_whole: false });
         if of_site.pages.day() < day {
             // The node has run since the day began.
@@ -60,7 +61,7 @@ impl PageAdmission {
 
     /// Adds the day's pages from the file.
     pub fn load(&self, site: SiteNumber, day: Day, pages: impl IntoIterator<Item = u64>) {
-        if let Some(of_site) = self.lock().get_mut(site).filter(|of_site| of_site.pages.day() == day) {
+        if let Some(of_site) = lock(&self.sites).get_mut(site).filter(|of_site| of_site.pages.day() == day) {
             of_site.pages.had(pages);
             of_site.is_whole = true;
         }
@@ -68,26 +69,22 @@ impl PageAdmission {
 
     /// Admits a page above the cap that was counted on an earlier day.
     pub fn admit_known(&self, site: SiteNumber, day: Day, page: &PageAddress) {
-        if let Some(of_site) = self.lock().get_mut(site).filter(|of_site| of_site.pages.day() == day) {
+        if let Some(of_site) = lock(&self.sites).get_mut(site).filter(|of_site| of_site.pages.day() == day) {
             of_site.pages.note([page.fingerprint()]);
         }
     }
 
     /// Decides about a page above the cap if it can't be found out whether it is known. True: it counts.
     pub fn admit_unknowable(&self, site: SiteNumber, day: Day, page: &PageAddress, cap: u32) -> bool {
-        let mut sites = self.lock();
+        let mut sites = lock(&self.sites);
         let of_site = sites.get_mut(site).filter(|of_site| of_site.pages.day() == day);
         of_site.is_some_and(|of_site| of_site.pages.admit_unknowable(page.fingerprint(), cap))
     }
 
     /// Records, from folding, if a page was in the file before.
     pub fn settle(&self, site: SiteNumber, page: &PageAddress, was_known: bool) {
-        if let Some(of_site) = self.lock().get_mut(site) {
+        if let Some(of_site) = lock(&self.sites).get_mut(site) {
             of_site.pages.settle(page.fingerprint(), was_known);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BySite<SiteDay>> {
-        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

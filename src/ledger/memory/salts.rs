@@ -14,10 +14,6 @@ use crate::ledger::sqlite::tables::salts::KnownSalt;
 pub struct Salts(RwLock<FxHashMap<(SiteNumber, Day), KnownSalt>>);
 
 impl Salts {
-    pub fn new(salts: impl IntoIterator<Item = ((SiteNumber, Day), KnownSalt)>) -> Self {
-        Self(RwLock::new(salts.into_iter().collect()))
-    }
-
     pub fn len(&self) -> usize {
         self.0.read().unwrap_or_else(PoisonError::into_inner).len()
     }

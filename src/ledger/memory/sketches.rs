@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use rustc_hash::FxHashMap;
 
+use super::lock;
 use crate::change_feed::ChangeFeed;
 use crate::counter::{Day, Minute, SiteNumber, Sketch, Trace, VisitorCounts, Window};
 
@@ -85,7 +86,7 @@ impl SketchStore {
     /// Merges Redis's sketch; notes the site for publication if Redis lacks some of ours.
     pub fn apply_remote(&self, site: SiteNumber, window: Window, there: &Sketch) {
         let Some(sketches) = self.get(site) else { return };
-        let Merged { is_news, is_lacking } = sketches.apply_remote(window, there);
+        let (is_news, is_lacking) = sketches.apply_remote(window, there);
         if is_news {
             lock(&self.unfolded).insert(site);
         }
@@ -102,7 +103,10 @@ impl SketchStore {
     /// Marks sketches of a site that Redis did not get.
     pub fn put_back_unpublished(&self, site: SiteNumber, windows: &[Window]) {
         if let Some(sketches) = self.get(site) {
-            sketches.put_back_unpublished(windows);
+            let mut state = sketches.state();
+            for (_, kept) in state.sketches.iter_mut().filter(|(window, _)| windows.contains(window)) {
+                kept.is_published = false;
+            }
             self.feed.note_visitors(site);
         }
     }
@@ -132,14 +136,6 @@ impl SketchStore {
             !state.sketches.is_empty()
         });
     }
-}
-
-/// Outcome of merging Redis's sketch.
-struct Merged {
-    /// Ours grew.
-    is_news: bool,
-    /// Redis's lacks some of ours.
-    is_lacking: bool,
 }
 
 impl SiteSketches {
@@ -175,10 +171,11 @@ impl SiteSketches {
         true
     }
 
-    fn apply_remote(&self, window: Window, there: &Sketch) -> Merged {
+    /// Merges Redis's sketch. True: ours grew; true: Redis's lacks some of ours.
+    fn apply_remote(&self, window: Window, there: &Sketch) -> (bool, bool) {
         let mut state = self.state();
         if there.is_empty() && !state.sketches.contains_key(&window) {
-            return Merged { is_news: false, is_lacking: false };
+            return (false, false);
         }
         let kept = state.sketches.entry(window).or_default();
         let is_news = kept.sketch.merge(there);
@@ -189,49 +186,34 @@ impl SiteSketches {
             state.note_online(window, |online| online.merge(there));
             self.changed();
         }
-        Merged { is_news, is_lacking }
+        (is_news, is_lacking)
     }
 
     /// The sketches that the file lacks, marked as folded.
     pub fn take_unfolded(&self) -> Vec<(Window, Sketch)> {
-        let mut state = self.state();
-        let unfolded = state.sketches.iter_mut().filter(|(_, kept)| !kept.is_folded);
-        unfolded
-            .map(|(window, kept)| {
-                kept.is_folded = true;
-                (*window, kept.sketch.clone())
-            })
-            .collect()
+        self.take(|kept| &mut kept.is_folded)
     }
 
     /// The sketches that Redis may lack, marked as published.
     pub fn take_unpublished(&self) -> Vec<(Window, Sketch)> {
-        let mut state = self.state();
-        let unpublished = state.sketches.iter_mut().filter(|(_, kept)| !kept.is_published);
-        unpublished
-            .map(|(window, kept)| {
-                kept.is_published = true;
-                (*window, kept.sketch.clone())
-            })
-            .collect()
-    }
-
-    fn put_back_unpublished(&self, windows: &[Window]) {
-        let mut state = self.state();
-        for window in windows {
-            if let Some(kept) = state.sketches.get_mut(window) {
-                kept.is_published = false;
-            }
-        }
+        self.take(|kept| &mut kept.is_published)
     }
 
     pub fn put_back_unfolded(&self, windows: &[Window]) {
         let mut state = self.state();
-        for window in windows {
-            if let Some(kept) = state.sketches.get_mut(window) {
-                kept.is_folded = false;
-            }
+        for (_, kept) in state.sketches.iter_mut().filter(|(window, _)| windows.contains(window)) {
+            kept.is_folded = false;
         }
+    }
+
+    /// The sketches without a mark, which they get.
+    fn take(&self, mark: impl Fn(&mut Kept) -> &mut bool) -> Vec<(Window, Sketch)> {
+        let mut state = self.state();
+        let unmarked = state.sketches.iter_mut().filter_map(|(window, kept)| {
+            let was_marked = std::mem::replace(mark(kept), true);
+            (!was_marked).then(|| (*window, kept.sketch.clone()))
+        });
+        unmarked.collect()
     }
 
     fn changed(&self) {
@@ -269,10 +251,6 @@ impl State {
             change(online);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 //! without a lock, holds a hash of the title that each page gave last.
 
 use std::hash::BuildHasher as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustc_hash::FxBuildHasher;
@@ -16,7 +15,7 @@ use crate::counter::{ChangedTitle, PageAddress, PageTitle, SiteNumber};
 /// Titles from hits, on their way to the file.
 #[derive(Debug)]
 pub struct NewTitles {
-    queue: TitleQueue,
+    pub queue: TitleQueue,
     /// For each slot, a hash of page, hour and title of the page that gave a title last.
     last: Box<[AtomicU64]>,
 }
@@ -49,38 +48,6 @@ impl NewTitles {
             self.queue.put_and(changed, || last.store(hash, Ordering::Relaxed));
         }
     }
-
-    pub fn queue(&self) -> &TitleQueue {
-        &self.queue
-    }
-}
-
-/// Titles that a transaction writes; dropped unconfirmed, they wait again.
-#[derive(Debug)]
-pub struct TakenTitles {
-    from: Arc<NewTitles>,
-    titles: Vec<ChangedTitle>,
-}
-
-impl TakenTitles {
-    pub fn new(from: &Arc<NewTitles>, limit: usize) -> Self {
-        Self { from: Arc::clone(from), titles: from.queue.take(limit) }
-    }
-
-    pub fn titles(&self) -> &[ChangedTitle] {
-        &self.titles
-    }
-
-    /// Confirms that all titles are on disk except these, whose pages have no number yet.
-    pub fn confirm_except(&mut self, unnumbered: Vec<ChangedTitle>) {
-        self.titles = unnumbered;
-    }
-}
-
-impl Drop for TakenTitles {
-    fn drop(&mut self) {
-        self.titles.drain(..).for_each(|title| self.from.queue.put(title));
-    }
 }
 
 #[cfg(test)]
@@ -96,7 +63,7 @@ mod tests {
     }
 
     fn taken(given: &NewTitles) -> Vec<(String, i64)> {
-        let taken = given.queue().take(usize::MAX).into_iter();
+        let taken = given.queue.take(usize::MAX).into_iter();
         taken.map(|changed| (changed.title.as_str().to_owned(), changed.given_ms)).collect()
     }
 
@@ -129,22 +96,5 @@ mod tests {
         assert_eq!(taken(&given).len(), TITLES_MAX);
         given.note(SITE, &page(TITLES_MAX), "Tin", NOON);
         assert_eq!(taken(&given).len(), 1);
-    }
-
-    fn waiting(given: &NewTitles) -> usize {
-        (0..9).filter(|number| given.queue().get(SITE, &page(*number)).is_some()).count()
-    }
-
-    #[test]
-    fn titles_of_a_transaction_that_failed_wait_again() {
-        let given = Arc::<NewTitles>::default();
-        (1..=3).for_each(|number| given.note(SITE, &page(number), "Tin", NOON));
-        drop(TakenTitles::new(&given, 2));
-        assert_eq!(waiting(&given), 3);
-        let mut taken = TakenTitles::new(&given, 2);
-        let unnumbered = taken.titles()[..1].to_vec();
-        taken.confirm_except(unnumbered);
-        drop(taken);
-        assert_eq!(waiting(&given), 2);
     }
 }

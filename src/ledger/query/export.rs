@@ -4,8 +4,8 @@ use rusqlite::{Connection, params};
 
 use crate::counter::account::SourceAccount;
 use crate::counter::csv::Row;
-use crate::counter::{PageAddress, Period, SiteNumber};
-use crate::ledger::sqlite::tables::{counts, pages};
+use crate::counter::{Period, SiteNumber};
+use crate::ledger::sqlite::tables::{bounded, counts, pages, rows};
 
 /// Up to `limit` counts of a site after a row, summed over all sources, without zeros.
 pub fn export(
@@ -24,54 +24,39 @@ pub fn export(
             (row.period.number(), page.unwrap_or(i64::MAX))
         }
     };
-    connection
-        .prepare_cached(
-            "SELECT c.period, p.address, sum(c.hits) FROM counts c LEFT JOIN pages p ON p.number = c.page
-             WHERE c.site = ?1 AND (c.period, c.page) > (?2, ?3)
-             GROUP BY c.period, c.page HAVING sum(c.hits) != 0 ORDER BY c.period, c.page LIMIT ?4",
-        )?
-        .query_map(params![site.0, period, page, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-            let address: Option<String> = row.get(1)?;
-            Ok(Row {
-                period: counts::period_at(row, 0)?,
-                page: address.as_deref().map(PageAddress::from_stored),
-                hits: row.get(2)?,
-            })
-        })?
-        .collect()
+    let sql = "SELECT c.period, p.address, sum(c.hits) FROM counts c LEFT JOIN pages p ON p.number = c.page
+               WHERE c.site = ?1 AND (c.period, c.page) > (?2, ?3)
+               GROUP BY c.period, c.page HAVING sum(c.hits) != 0 ORDER BY c.period, c.page LIMIT ?4";
+    rows(connection, sql, params![site.0, period, page, bounded(limit)], |row| {
+        Ok(Row { period: counts::period_at(row, 0)?, page: counts::page_at(row, 1)?, hits: row.get(2)? })
+    })
 }
 
 /// Each source's account of a site.
 pub fn accounts(connection: &Connection, site: SiteNumber, run: &str) -> rusqlite::Result<Vec<SourceAccount>> {
-    connection
-        .prepare_cached(
-            "SELECT s.name, s.learned = 1, ifnull(sum(c.hits) FILTER (WHERE c.page = 0 AND c.period = 0), 0),
-                    min(c.period) FILTER (WHERE c.page = 0 AND c.period % 100 > 0 AND c.hits != 0),
-                    max(c.period) FILTER (WHERE c.page = 0 AND c.period % 100 > 0 AND c.hits != 0),
-                    count(*) FILTER (WHERE c.page = 0 AND c.hits != 0), count(*) FILTER (WHERE c.page > 0 AND c.hits != 0)
-             FROM counts c JOIN sources s ON s.number = c.source
-             WHERE c.site = ? GROUP BY c.source ORDER BY s.number",
-        )?
-        .query_map([site.0], |row| {
-            let source: String = row.get(0)?;
-            let day = |column| {
-                let number: Option<u32> = row.get(column)?;
-                Ok::<_, rusqlite::Error>(number.and_then(Period::from_number).map(|period| period.to_string()))
-            };
-            Ok(SourceAccount {
-                current: source == run,
-                remote: row.get(1)?,
-                total: row.get(2)?,
-                first_day: day(3)?,
-                last_day: day(4)?,
-                site_rows: count_at(row, 5)?,
-                page_rows: count_at(row, 6)?,
-                source,
-            })
-        })?
-        .collect()
-}
-
-fn count_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or(0))
+    let sql = "SELECT s.name, s.learned = 1, ifnull(sum(c.hits) FILTER (WHERE c.page = 0 AND c.period = 0), 0),
+                      min(c.period) FILTER (WHERE c.page = 0 AND c.period % 100 > 0 AND c.hits != 0),
+                      max(c.period) FILTER (WHERE c.page = 0 AND c.period % 100 > 0 AND c.hits != 0),
+                      count(*) FILTER (WHERE c.page = 0 AND c.hits != 0),
+                      count(*) FILTER (WHERE c.page > 0 AND c.hits != 0)
+               FROM counts c JOIN sources s ON s.number = c.source
+               WHERE c.site = ? GROUP BY c.source ORDER BY s.number";
+    rows(connection, sql, [site.0], |row| {
+        let source: String = row.get(0)?;
+        let count = |column| row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or(0));
+        let day = |column| {
+            let number: Option<u32> = row.get(column)?;
+            Ok::<_, rusqlite::Error>(number.and_then(Period::from_number).map(|period| period.to_string()))
+        };
+        Ok(SourceAccount {
+            current: source == run,
+            remote: row.get(1)?,
+            total: row.get(2)?,
+            first_day: day(3)?,
+            last_day: day(4)?,
+            site_rows: count(5)?,
+            page_rows: count(6)?,
+            source,
+        })
+    })
 }

@@ -9,7 +9,7 @@ use crate::counter::account::ImportReport;
 use crate::counter::csv::Row;
 use crate::counter::{Contribution, Day, PageAddress, Period, Register, SiteNumber, Source};
 use crate::ledger::sqlite::tables::sources::SourceNumber;
-use crate::ledger::sqlite::tables::{counts, sources};
+use crate::ledger::sqlite::tables::{counts, rows, sources};
 
 /// A counter of a site: a period, and a page or none for the site itself.
 type Counter = (Period, Option<PageAddress>);
@@ -58,14 +58,13 @@ impl Before {
         };
         let named: HashSet<_> = rows.iter().map(|row| (row.period, row.page.clone())).collect();
         let cleared: Vec<_> = self.counters.into_iter().filter(|counter| !named.contains(counter)).collect();
-        let mut report = ImportReport {
+        let report = ImportReport {
             source: source.to_string(),
             rows: rows.len() as u64,
             cleared: cleared.len() as u64,
             made_elsewhere: self.is_remote,
-            days_also_counted_live: Vec::new(),
+            days_also_counted_live: self.days_also_counted.iter().map(Day::to_string).collect(),
         };
-        self.days_also_counted.into_iter().for_each(|day| report.name_day(day));
         let zeros = cleared.into_iter().map(|(period, page)| written(period, page, 0));
         let contributions = rows.into_iter().map(|row| written(row.period, row.page, row.hits)).chain(zeros).collect();
         (contributions, report)
@@ -74,16 +73,9 @@ impl Before {
 
 /// Counters that a source has set to something other than zero.
 fn counters_of(connection: &Connection, site: SiteNumber, source: SourceNumber) -> rusqlite::Result<Vec<Counter>> {
-    connection
-        .prepare_cached(
-            "SELECT c.period, p.address FROM counts c LEFT JOIN pages p ON p.number = c.page
-             WHERE c.site = ? AND c.source = ? AND c.hits != 0",
-        )?
-        .query_map(params![site.0, source], |row| {
-            let address: Option<String> = row.get(1)?;
-            Ok((counts::period_at(row, 0)?, address.as_deref().map(PageAddress::from_stored)))
-        })?
-        .collect()
+    let sql = "SELECT c.period, p.address FROM counts c LEFT JOIN pages p ON p.number = c.page
+               WHERE c.site = ? AND c.source = ? AND c.hits != 0";
+    rows(connection, sql, params![site.0, source], |row| Ok((counts::period_at(row, 0)?, counts::page_at(row, 1)?)))
 }
 
 /// Days that other sources than `source` have counted too.
@@ -95,7 +87,7 @@ fn days_also_counted(
 ) -> rusqlite::Result<Vec<Day>> {
     let mut counted = Vec::new();
     for day in days {
-        let counts = counts::of_site(connection, site, Period::Day(*day))?;
+        let counts = counts::of_page(connection, site, Period::Day(*day), counts::SITE_ITSELF)?;
         if counts.iter().any(|count| Some(count.source) != source && count.register.hits() != 0) {
             counted.push(*day);
         }

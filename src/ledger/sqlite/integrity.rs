@@ -16,8 +16,8 @@ use crate::counter::{Period, SiteNumber, Source};
 
 use super::file;
 use super::tables::counts::SITE_ITSELF;
-use super::tables::sites;
 use super::tables::sources::SourceNumber;
+use super::tables::{rows, sites};
 use crate::ledger::error::is_damage;
 
 /// Named faults at most; one is enough to restore a backup.
@@ -64,8 +64,8 @@ impl IntegrityCheck {
     }
 
     fn structure(&self) -> rusqlite::Result<Vec<String>> {
-        let mut statement = self.0.prepare(&format!("PRAGMA integrity_check({FAULTS_MAX})"))?;
-        let said: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let sql = format!("PRAGMA integrity_check({FAULTS_MAX})");
+        let said: Vec<String> = rows(&self.0, &sql, [], |row| row.get(0))?;
         Ok(said.into_iter().filter(|line| line != "ok").collect())
     }
 
@@ -151,14 +151,12 @@ struct Name {
 }
 
 fn sources(connection: &Connection) -> rusqlite::Result<BTreeMap<SourceNumber, Name>> {
-    connection
-        .prepare("SELECT number, name, learned FROM sources")?
-        .query_map([], |row| {
-            let name: String = row.get(1)?;
-            let is_run = matches!(name.parse(), Ok(Source::Run(_)));
-            Ok((row.get(0)?, Name { is_run_of_this_node: is_run && row.get::<_, i64>(2)? == 0, name }))
-        })?
-        .collect()
+    let sources = rows(connection, "SELECT number, name, learned FROM sources", [], |row| {
+        let name: String = row.get(1)?;
+        let is_run = matches!(name.parse(), Ok(Source::Run(_)));
+        Ok((row.get(0)?, Name { is_run_of_this_node: is_run && row.get::<_, i64>(2)? == 0, name }))
+    })?;
+    Ok(sources.into_iter().collect())
 }
 
 /// A run's counts of a period, the site's own and those of its pages.

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::sources::{SourceNumber, source_at};
+use super::{bounded, execute, rows};
 use crate::counter::{Contribution, Day, PageAddress, Period, Register, RowKey, SiteNumber, Source};
 
 /// The page number of the site itself.
@@ -13,23 +14,11 @@ pub fn exist(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT EXISTS (SELECT 1 FROM counts)", [], |row| row.get(0))
 }
 
-/// Adds a run's hits to a site's own counts. True: the run's first hits of the site.
-pub fn add_to_site(
-    connection: &Connection,
-    site: SiteNumber,
-    source: SourceNumber,
-    periods: [Period; 4],
-    hits: i64,
-) -> rusqlite::Result<bool> {
-    let [.., total] = add_to_page(connection, site, SITE_ITSELF, source, periods, hits)?;
-    Ok(total == hits)
-}
-
-/// Adds a run's hits to a page's counts and returns the new counts.
+/// Adds a run's hits to the counts of a page, or of the site itself, and returns the new counts.
 ///
 /// Reads, then writes: SQLite keeps the rows of `RETURNING` in a table of its own until the statement ends, which
 /// would cost as much again.
-pub fn add_to_page<const PERIODS: usize>(
+pub fn add<const PERIODS: usize>(
     connection: &Connection,
     site: SiteNumber,
     page: i64,
@@ -66,14 +55,11 @@ pub fn merge(connection: &Connection, key: Key, register: Register) -> rusqlite:
         Register::Grown(hits) => (hits, None),
         Register::Written { generation, hits } => (hits, Some(i64::try_from(generation).unwrap_or(i64::MAX))),
     };
-    let changed = connection
-        .prepare_cached(
-            "INSERT INTO counts (site, period, page, source, hits, generation) VALUES (?, ?, ?, ?, ?, ?)
-             ON CONFLICT DO UPDATE SET hits = excluded.hits, generation = excluded.generation
-             WHERE (ifnull(excluded.generation, 0), excluded.hits) > (ifnull(generation, 0), hits)",
-        )?
-        .execute(params![key.site.0, key.period.number(), key.page, key.source, hits, generation])?;
-    Ok(changed > 0)
+    let sql = "INSERT INTO counts (site, period, page, source, hits, generation) VALUES (?, ?, ?, ?, ?, ?)
+               ON CONFLICT DO UPDATE SET hits = excluded.hits, generation = excluded.generation
+               WHERE (ifnull(excluded.generation, 0), excluded.hits) > (ifnull(generation, 0), hits)";
+    let key = params![key.site.0, key.period.number(), key.page, key.source, hits, generation];
+    Ok(execute(connection, sql, key)? > 0)
 }
 
 /// One source's part of a counter.
@@ -85,11 +71,6 @@ pub struct SourceCount {
     pub register: Register,
 }
 
-/// All sources' counts of one of the site's own periods.
-pub fn of_site(connection: &Connection, site: SiteNumber, period: Period) -> rusqlite::Result<Vec<SourceCount>> {
-    of_page(connection, site, period, SITE_ITSELF)
-}
-
 /// All sources' counts of a period of a page, or of the site itself.
 pub fn of_page(
     connection: &Connection,
@@ -97,22 +78,14 @@ pub fn of_page(
     period: Period,
     page: i64,
 ) -> rusqlite::Result<Vec<SourceCount>> {
-    connection
-        .prepare_cached(
-            "SELECT c.source, s.name, ifnull(p.published, 0), c.hits, c.generation
-             FROM counts c JOIN sources s ON s.number = c.source
-             LEFT JOIN site_sources p ON p.site = c.site AND p.source = c.source
-             WHERE c.site = ?1 AND c.period = ?2 AND c.page = ?3",
-        )?
-        .query_map(params![site.0, period.number(), page], |row| {
-            Ok(SourceCount {
-                source: row.get(0)?,
-                name: source_at(row, 1)?,
-                published: row.get(2)?,
-                register: register_at(row, 3)?,
-            })
-        })?
-        .collect()
+    let sql = "SELECT c.source, s.name, ifnull(p.published, 0), c.hits, c.generation
+               FROM counts c JOIN sources s ON s.number = c.source
+               LEFT JOIN site_sources p ON p.site = c.site AND p.source = c.source
+               WHERE c.site = ?1 AND c.period = ?2 AND c.page = ?3";
+    rows(connection, sql, params![site.0, period.number(), page], |row| {
+        let (source, name) = (row.get(0)?, source_at(row, 1)?);
+        Ok(SourceCount { source, name, published: row.get(2)?, register: register_at(row, 3)? })
+    })
 }
 
 /// The highest generation of a source's counts of a site.
@@ -134,36 +107,18 @@ pub fn rows_after(
     limit: usize,
     unpublished_only: bool,
 ) -> rusqlite::Result<Vec<PublishedRow>> {
-    connection
-        .prepare_cached(
-            "SELECT c.period, c.page, c.source, c.hits, c.generation, s.name, p.address
-             FROM counts c JOIN sources s ON s.number = c.source LEFT JOIN pages p ON p.number = c.page
-             WHERE c.site = ?1 AND (c.period, c.page, c.source) > (?2, ?3, ?4)
-             AND (?6 = 0 OR EXISTS (SELECT 1 FROM site_sources u
-                  WHERE u.site = c.site AND u.source = c.source AND u.published = 0))
-             ORDER BY c.period, c.page, c.source LIMIT ?5",
-        )?
-        .query_map(
-            params![
-                site.0,
-                after.period,
-                after.page,
-                after.source,
-                i64::try_from(limit).unwrap_or(i64::MAX),
-                unpublished_only
-            ],
-            |row| {
-                let address: Option<String> = row.get(6)?;
-                let contribution = Contribution {
-                    source: source_at(row, 5)?,
-                    period: period_at(row, 0)?,
-                    page: address.as_deref().map(PageAddress::from_stored),
-                    register: register_at(row, 3)?,
-                };
-                Ok((row_key_at(row)?, contribution))
-            },
-        )?
-        .collect()
+    let sql = "SELECT c.period, c.page, c.source, c.hits, c.generation, s.name, p.address
+               FROM counts c JOIN sources s ON s.number = c.source LEFT JOIN pages p ON p.number = c.page
+               WHERE c.site = ?1 AND (c.period, c.page, c.source) > (?2, ?3, ?4)
+               AND (?6 = 0 OR EXISTS (SELECT 1 FROM site_sources u
+                    WHERE u.site = c.site AND u.source = c.source AND u.published = 0))
+               ORDER BY c.period, c.page, c.source LIMIT ?5";
+    let RowKey { period, page, source } = after;
+    rows(connection, sql, params![site.0, period, page, source, bounded(limit), unpublished_only], |row| {
+        let (source, period) = (source_at(row, 5)?, period_at(row, 0)?);
+        let contribution = Contribution { source, period, page: page_at(row, 6)?, register: register_at(row, 3)? };
+        Ok((row_key_at(row)?, contribution))
+    })
 }
 
 fn row_key_at(row: &Row<'_>) -> rusqlite::Result<RowKey> {
@@ -173,6 +128,12 @@ fn row_key_at(row: &Row<'_>) -> rusqlite::Result<RowKey> {
 pub fn period_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Period> {
     let number = row.get(column)?;
     Period::from_number(number).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, i64::from(number)))
+}
+
+/// The address of a page; none for the site itself.
+pub fn page_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<PageAddress>> {
+    let address: Option<String> = row.get(column)?;
+    Ok(address.as_deref().map(PageAddress::from_stored))
 }
 
 fn register_at(row: &Row<'_>, hits_column: usize) -> rusqlite::Result<Register> {
@@ -192,37 +153,21 @@ pub fn expired(
     (day, month): (u32, u32),
     limit: usize,
 ) -> rusqlite::Result<Vec<RowKey>> {
-    connection
-        .prepare_cached(
-            "SELECT period, page, source FROM counts
-             WHERE site = ?1 AND (period, page, source) > (?2, ?3, ?4) AND period < max(?5, ?6) AND page > 0
-               AND ((period % 100 > 0 AND period < ?5)
-                 OR (period % 100 = 0 AND period % 10000 > 0 AND period < ?6))
-             ORDER BY period, page, source LIMIT ?7",
-        )?
-        .query_map(
-            params![
-                site.0,
-                after.period,
-                after.page,
-                after.source,
-                day,
-                month,
-                i64::try_from(limit).unwrap_or(i64::MAX)
-            ],
-            row_key_at,
-        )?
-        .collect()
+    let sql = "SELECT period, page, source FROM counts
+               WHERE site = ?1 AND (period, page, source) > (?2, ?3, ?4) AND period < max(?5, ?6) AND page > 0
+                 AND ((period % 100 > 0 AND period < ?5)
+                   OR (period % 100 = 0 AND period % 10000 > 0 AND period < ?6))
+               ORDER BY period, page, source LIMIT ?7";
+    let RowKey { period, page, source } = after;
+    rows(connection, sql, params![site.0, period, page, source, day, month, bounded(limit)], row_key_at)
 }
 
 /// Deletes rows of pages.
 pub fn delete(connection: &Connection, site: SiteNumber, rows: &[RowKey]) -> rusqlite::Result<()> {
-    let mut delete = connection
-        .prepare_cached("DELETE FROM counts WHERE site = ? AND period = ? AND page = ? AND source = ? AND page > 0")?;
-    for RowKey { period, page, source } in rows {
-        delete.execute(params![site.0, period, page, source])?;
-    }
-    Ok(())
+    let sql = "DELETE FROM counts WHERE site = ? AND period = ? AND page = ? AND source = ? AND page > 0";
+    rows.iter().try_for_each(|RowKey { period, page, source }| {
+        execute(connection, sql, params![site.0, period, page, source]).map(drop)
+    })
 }
 
 pub fn day_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Day> {

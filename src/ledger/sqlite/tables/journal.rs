@@ -3,6 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::sources::SourceNumber;
+use super::{execute, rows};
 use crate::counter::Tally;
 
 /// The newest row's number; 0 in an empty journal.
@@ -11,28 +12,21 @@ pub fn last_number(connection: &Connection) -> rusqlite::Result<i64> {
 }
 
 pub fn append(connection: &Connection, number: i64, source: SourceNumber, row: &[u8]) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT INTO journal (number, source, tally) VALUES (?, ?, ?)")?
-        .execute(params![number, source, row])?;
-    Ok(())
+    execute(connection, "INSERT INTO journal (number, source, tally) VALUES (?, ?, ?)", params![number, source, row])
+        .map(drop)
 }
 
 /// The rows after `mark`: number, source, encoded tally.
 pub fn rows_after(connection: &Connection, mark: i64) -> rusqlite::Result<Vec<(i64, SourceNumber, Vec<u8>)>> {
-    connection
-        .prepare("SELECT number, source, tally FROM journal WHERE number > ? ORDER BY number")?
-        .query_map([mark], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect()
+    let sql = "SELECT number, source, tally FROM journal WHERE number > ? ORDER BY number";
+    rows(connection, sql, [mark], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
 }
 
 /// Deletes up to `limit` folded rows, never the newest. True: there may be more.
 pub fn prune(connection: &Connection, mark: i64, limit: i64) -> rusqlite::Result<bool> {
-    let deleted = connection
-        .prepare_cached(
-            "DELETE FROM journal WHERE number IN (SELECT number FROM journal
-             WHERE number <= ?1 AND number < (SELECT max(number) FROM journal) ORDER BY number LIMIT ?2)",
-        )?
-        .execute(params![mark, limit])?;
+    let sql = "DELETE FROM journal WHERE number IN (SELECT number FROM journal
+               WHERE number <= ?1 AND number < (SELECT max(number) FROM journal) ORDER BY number LIMIT ?2)";
+    let deleted = execute(connection, sql, [mark, limit])?;
     Ok(i64::try_from(deleted).unwrap_or(0) == limit)
 }
 

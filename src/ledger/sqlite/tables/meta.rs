@@ -1,10 +1,12 @@
 //! `meta`: the fold mark, and the number of changes.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::execute;
 
 /// Progress of folding: journal rows up to `mark` are in `counts`, and of the entries of the rows up to `target`
 /// the first `done`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FoldMark {
     pub mark: i64,
     pub target: i64,
@@ -23,10 +25,8 @@ pub fn read_fold_mark(connection: &Connection) -> rusqlite::Result<FoldMark> {
 
 pub fn write_fold_mark(connection: &Connection, mark: FoldMark) -> rusqlite::Result<()> {
     let done = i64::try_from(mark.done).unwrap_or(i64::MAX);
-    connection
-        .prepare_cached("REPLACE INTO meta VALUES ('fold_mark', ?), ('fold_target', ?), ('fold_done', ?)")?
-        .execute(params![mark.mark, mark.target, done])?;
-    Ok(())
+    let sql = "REPLACE INTO meta VALUES ('fold_mark', ?), ('fold_target', ?), ('fold_done', ?)";
+    execute(connection, sql, [mark.mark, mark.target, done]).map(drop)
 }
 
 /// The number of transactions that changed something else than hits. New files start without the key.

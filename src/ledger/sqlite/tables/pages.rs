@@ -6,9 +6,10 @@ use crate::counter::{PageAddress, SiteNumber};
 
 /// A page's number; a page without one gets one.
 pub fn number(connection: &Connection, site: SiteNumber, page: &PageAddress) -> rusqlite::Result<i64> {
-    if let Some(number) = find(connection, site, page)? {
-        return Ok(number);
-    }
+    find(connection, site, page)?.map_or_else(|| insert(connection, site, page), Ok)
+}
+
+pub fn insert(connection: &Connection, site: SiteNumber, page: &PageAddress) -> rusqlite::Result<i64> {
     connection.prepare_cached("INSERT INTO pages (site, address) VALUES (?, ?)")?.insert(params![site.0, page.as_str()])
 }
 

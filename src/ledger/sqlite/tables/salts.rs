@@ -3,6 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::counts::day_at;
+use super::{execute, rows};
 use crate::counter::{Day, Period, Salt, SiteNumber};
 
 /// A salt, and whether other nodes have it too.
@@ -20,29 +21,22 @@ impl KnownSalt {
 }
 
 pub fn all(connection: &Connection) -> rusqlite::Result<Vec<((SiteNumber, Day), KnownSalt)>> {
-    connection
-        .prepare("SELECT site, day, salt, shared FROM salts")?
-        .query_map([], |row| {
-            let salt = KnownSalt { salt: Salt::new(row.get(2)?), is_shared: row.get(3)? };
-            Ok(((SiteNumber(row.get(0)?), day_at(row, 1)?), salt))
-        })?
-        .collect()
+    rows(connection, "SELECT site, day, salt, shared FROM salts", [], |row| {
+        let salt = KnownSalt { salt: Salt::new(row.get(2)?), is_shared: row.get(3)? };
+        Ok(((SiteNumber(row.get(0)?), day_at(row, 1)?), salt))
+    })
 }
 
 pub fn write(connection: &Connection, site: SiteNumber, day: Day, known: KnownSalt) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO salts (site, day, salt, shared) VALUES (?, ?, ?, ?)")?
-        .execute(params![site.0, Period::Day(day).number(), known.salt.bytes(), known.is_shared])?;
-    Ok(())
+    let sql = "INSERT OR REPLACE INTO salts (site, day, salt, shared) VALUES (?, ?, ?, ?)";
+    let salt = params![site.0, Period::Day(day).number(), known.salt.bytes(), known.is_shared];
+    execute(connection, sql, salt).map(drop)
 }
 
 /// Deletes salts. The file keeps no trace with `secure_delete`; the log does until it is truncated.
 pub fn delete(connection: &Connection, salts: &[(SiteNumber, Day)]) -> rusqlite::Result<()> {
-    let mut delete = connection.prepare_cached("DELETE FROM salts WHERE site = ? AND day = ?")?;
-    for (site, day) in salts {
-        delete.execute(params![site.0, Period::Day(*day).number()])?;
-    }
-    Ok(())
+    let sql = "DELETE FROM salts WHERE site = ? AND day = ?";
+    salts.iter().try_for_each(|(site, day)| execute(connection, sql, [site.0, Period::Day(*day).number()]).map(drop))
 }
 
 /// Deletes all salts, without a trace, from a copy of the file that no other connection has open.

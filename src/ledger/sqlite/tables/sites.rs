@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::rows;
 use crate::counter::{SiteId, SiteNumber};
 
 /// The number of each site; a site without one gets one.
@@ -24,5 +25,7 @@ pub fn register(connection: &Connection, ids: &[SiteId]) -> rusqlite::Result<Vec
 
 /// All ids by number.
 pub fn ids(connection: &Connection) -> rusqlite::Result<BTreeMap<u32, String>> {
-    connection.prepare("SELECT number, id FROM sites")?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    Ok(rows(connection, "SELECT number, id FROM sites", [], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .into_iter()
+        .collect())
 }

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::{bounded, execute, rows};
 use crate::counter::source::SourceError;
 use crate::counter::{SiteNumber, Source};
 
@@ -32,8 +33,7 @@ pub fn is_remote(connection: &Connection, source: SourceNumber) -> rusqlite::Res
 
 /// Notes that Redis knew more of a source than its own node's file.
 pub fn note_partly_remote(connection: &Connection, source: SourceNumber) -> rusqlite::Result<()> {
-    connection.prepare_cached("UPDATE sources SET learned = 2 WHERE number = ? AND learned = 0")?.execute([source])?;
-    Ok(())
+    execute(connection, "UPDATE sources SET learned = 2 WHERE number = ? AND learned = 0", [source]).map(drop)
 }
 
 /// Notes that a source contributes to a site; a known publication state stays.
@@ -43,10 +43,8 @@ pub fn note_contributor(
     source: SourceNumber,
     published: bool,
 ) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT INTO site_sources (site, source, published) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?
-        .execute(params![site.0, source, published])?;
-    Ok(())
+    let sql = "INSERT INTO site_sources (site, source, published) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+    execute(connection, sql, params![site.0, source, published]).map(drop)
 }
 
 pub fn set_published(
@@ -55,10 +53,8 @@ pub fn set_published(
     source: SourceNumber,
     published: bool,
 ) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE site_sources SET published = ?3 WHERE site = ?1 AND source = ?2")?
-        .execute(params![site.0, source, published])?;
-    Ok(())
+    let sql = "UPDATE site_sources SET published = ?3 WHERE site = ?1 AND source = ?2";
+    execute(connection, sql, params![site.0, source, published]).map(drop)
 }
 
 /// True if any source contributes to any site: then the file must have counts.
@@ -68,37 +64,24 @@ pub fn has_contributors(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Sites with frozen sources that Redis is not known to have wholly.
 pub fn unpublished_sites(connection: &Connection, run: &str) -> rusqlite::Result<Vec<SiteNumber>> {
-    connection
-        .prepare_cached(
-            "SELECT DISTINCT p.site FROM site_sources p JOIN sources s ON s.number = p.source
-             WHERE p.published = 0 AND s.name != ?",
-        )?
-        .query_map([run], |row| row.get(0).map(SiteNumber))?
-        .collect()
+    let sql = "SELECT DISTINCT p.site FROM site_sources p JOIN sources s ON s.number = p.source
+               WHERE p.published = 0 AND s.name != ?";
+    rows(connection, sql, [run], |row| row.get(0).map(SiteNumber))
 }
 
 /// Sources whose counts are wholly in this file, with nothing from Redis.
 pub fn own(connection: &Connection, site: SiteNumber) -> rusqlite::Result<Vec<Source>> {
-    let names: Vec<String> = connection
-        .prepare_cached(
-            "SELECT s.name FROM site_sources p JOIN sources s ON s.number = p.source WHERE p.site = ? AND s.learned = 0",
-        )?
-        .query_map([site.0], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    let sql =
+        "SELECT s.name FROM site_sources p JOIN sources s ON s.number = p.source WHERE p.site = ? AND s.learned = 0";
+    rows(connection, sql, [site.0], |row| source_at(row, 0))
 }
 
 /// Sources of a site that Redis is known to have wholly: imports first, then the newest runs.
 pub fn published(connection: &Connection, site: SiteNumber, limit: usize) -> rusqlite::Result<Vec<Source>> {
-    let names: Vec<String> = connection
-        .prepare_cached(
-            "SELECT s.name FROM site_sources p JOIN sources s ON s.number = p.source
-             WHERE p.site = ?1 AND p.published = 1
-             ORDER BY s.name NOT LIKE 'import:%', p.source DESC LIMIT ?2",
-        )?
-        .query_map((site.0, i64::try_from(limit).unwrap_or(i64::MAX)), |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    let sql = "SELECT s.name FROM site_sources p JOIN sources s ON s.number = p.source
+               WHERE p.site = ?1 AND p.published = 1
+               ORDER BY s.name NOT LIKE 'import:%', p.source DESC LIMIT ?2";
+    rows(connection, sql, params![site.0, bounded(limit)], |row| source_at(row, 0))
 }
 
 pub fn source_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Source> {

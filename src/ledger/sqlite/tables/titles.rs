@@ -2,20 +2,16 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::pages;
+use super::{execute, pages};
 use crate::counter::{ChangedTitle, GivenTitle, PageAddress, PageTitle, SiteNumber};
 
 /// Writes a title. False: its page has no number yet, since none of its hits is folded.
 pub fn write(connection: &Connection, title: &ChangedTitle) -> rusqlite::Result<bool> {
     let ChangedTitle { site, page, title, given_ms } = title;
     let Some(number) = pages::find(connection, *site, page)? else { return Ok(false) };
-    connection
-        .prepare_cached(
-            "INSERT INTO titles (page, title, given) VALUES (?, ?, ?)
-             ON CONFLICT DO UPDATE SET title = excluded.title, given = excluded.given WHERE excluded.given > given",
-        )?
-        .execute(params![number, title.as_str(), given_ms])?;
-    Ok(true)
+    let sql = "INSERT INTO titles (page, title, given) VALUES (?, ?, ?)
+               ON CONFLICT DO UPDATE SET title = excluded.title, given = excluded.given WHERE excluded.given > given";
+    execute(connection, sql, params![number, title.as_str(), given_ms]).map(|_| true)
 }
 
 /// The titles of pages, in their order.

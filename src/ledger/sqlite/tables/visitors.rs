@@ -3,6 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::counts::day_at;
+use super::{execute, rows};
 use crate::counter::{Day, Minute, Period, SiteNumber, Sketch, Window};
 
 /// Merges a sketch into the file's.
@@ -15,33 +16,30 @@ pub fn merge(connection: &Connection, site: SiteNumber, window: Window, sketch: 
     match window.minute {
         None => {
             let estimate = i64::try_from(sketch.estimate()).unwrap_or(i64::MAX);
-            connection
-                .prepare_cached(
-                    "INSERT INTO visitors (site, day, estimate, sketch) VALUES (?, ?, ?, ?)
-                     ON CONFLICT DO UPDATE SET estimate = max(estimate, excluded.estimate), sketch = excluded.sketch",
-                )?
-                .execute(params![site.0, day, estimate, sketch.to_redis()])?;
+            let sql = "INSERT INTO visitors (site, day, estimate, sketch) VALUES (?, ?, ?, ?)
+                       ON CONFLICT DO UPDATE SET estimate = max(estimate, excluded.estimate), sketch = excluded.sketch";
+            execute(connection, sql, params![site.0, day, estimate, sketch.to_redis()]).map(drop)
         }
         Some(minute) => {
-            connection
-                .prepare_cached("INSERT OR REPLACE INTO online (site, minute, day, sketch) VALUES (?, ?, ?, ?)")?
-                .execute(params![site.0, minute.number(), day, sketch.to_redis()])?;
+            let sql = "INSERT OR REPLACE INTO online (site, minute, day, sketch) VALUES (?, ?, ?, ?)";
+            execute(connection, sql, params![site.0, minute.number(), day, sketch.to_redis()]).map(drop)
         }
     }
-    Ok(())
 }
 
 fn read(connection: &Connection, site: SiteNumber, window: Window) -> rusqlite::Result<Option<Sketch>> {
     let day = Period::Day(window.day).number();
-    let mut statement = match window.minute {
-        None => connection.prepare_cached("SELECT sketch FROM visitors WHERE site = ? AND day = ?")?,
-        Some(_) => connection.prepare_cached("SELECT sketch FROM online WHERE site = ? AND day = ? AND minute = ?")?,
+    let found = match window.minute {
+        None => {
+            let sql = "SELECT sketch FROM visitors WHERE site = ? AND day = ?";
+            rows(connection, sql, [site.0, day], |row| sketch_at(row, 0))?
+        }
+        Some(minute) => {
+            let sql = "SELECT sketch FROM online WHERE site = ? AND day = ? AND minute = ?";
+            rows(connection, sql, [site.0, day, minute.number()], |row| sketch_at(row, 0))?
+        }
     };
-    let mut rows = match window.minute {
-        None => statement.query(params![site.0, day])?,
-        Some(minute) => statement.query(params![site.0, day, minute.number()])?,
-    };
-    rows.next()?.map_or(Ok(None), |row| sketch_at(row, 0))
+    Ok(found.into_iter().flatten().next())
 }
 
 /// True if visitors were ever counted.
@@ -51,45 +49,35 @@ pub fn were_ever_counted(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Sites with sketches.
 pub fn sites(connection: &Connection) -> rusqlite::Result<Vec<SiteNumber>> {
-    connection
-        .prepare("SELECT site FROM visitors WHERE sketch IS NOT NULL UNION SELECT site FROM online")?
-        .query_map([], |row| row.get(0).map(SiteNumber))?
-        .collect()
+    let sql = "SELECT site FROM visitors WHERE sketch IS NOT NULL UNION SELECT site FROM online";
+    rows(connection, sql, [], |row| row.get(0).map(SiteNumber))
 }
 
 /// All sketches of a site.
 pub fn of_site(connection: &Connection, site: SiteNumber) -> rusqlite::Result<Vec<(Window, Sketch)>> {
-    connection
-        .prepare_cached(
-            "SELECT day, NULL, sketch FROM visitors WHERE site = ?1 AND sketch IS NOT NULL
-             UNION ALL SELECT day, minute, sketch FROM online WHERE site = ?1",
-        )?
-        .query_map([site.0], |row| {
-            let minute: Option<u32> = row.get(1)?;
-            let window = Window { day: day_at(row, 0)?, minute: minute.map(Minute::from_number) };
-            Ok((window, sketch_at(row, 2)?.unwrap_or_default()))
-        })?
-        .collect()
+    let sql = "SELECT day, NULL, sketch FROM visitors WHERE site = ?1 AND sketch IS NOT NULL
+               UNION ALL SELECT day, minute, sketch FROM online WHERE site = ?1";
+    rows(connection, sql, [site.0], |row| {
+        let minute: Option<u32> = row.get(1)?;
+        let window = Window { day: day_at(row, 0)?, minute: minute.map(Minute::from_number) };
+        Ok((window, sketch_at(row, 2)?.unwrap_or_default()))
+    })
 }
 
 /// The estimates of a site's days, the oldest first.
 pub fn estimates(connection: &Connection, site: SiteNumber) -> rusqlite::Result<Vec<(Day, u64)>> {
-    connection
-        .prepare_cached("SELECT day, estimate FROM visitors WHERE site = ? ORDER BY day")?
-        .query_map([site.0], |row| {
-            let estimate: i64 = row.get(1)?;
-            Ok((day_at(row, 0)?, u64::try_from(estimate).unwrap_or(0)))
-        })?
-        .collect()
+    let sql = "SELECT day, estimate FROM visitors WHERE site = ? ORDER BY day";
+    rows(connection, sql, [site.0], |row| {
+        let estimate: i64 = row.get(1)?;
+        Ok((day_at(row, 0)?, u64::try_from(estimate).unwrap_or(0)))
+    })
 }
 
 /// Deletes the sketches of days before `day`, whose estimates stay, and of minutes before `minute`.
 pub fn delete_before(connection: &Connection, day: Day, minute: Minute) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE visitors SET sketch = NULL WHERE sketch IS NOT NULL AND day < ?")?
-        .execute([Period::Day(day).number()])?;
-    connection.prepare_cached("DELETE FROM online WHERE minute < ?")?.execute([minute.number()])?;
-    Ok(())
+    let sql = "UPDATE visitors SET sketch = NULL WHERE sketch IS NOT NULL AND day < ?";
+    execute(connection, sql, [Period::Day(day).number()])?;
+    execute(connection, "DELETE FROM online WHERE minute < ?", [minute.number()]).map(drop)
 }
 
 /// The sketch, or none after its day. An unreadable sketch is damage.

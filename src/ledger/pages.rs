@@ -1,24 +1,22 @@
-//! Page queries: counts, titles and most read lists, from the file and the unfolded hits.
+//! Pages: their counts, titles and most read lists, from the file and the unfolded hits; their admission and retention.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
-use super::reader::Reader;
+use super::Ledger;
+use super::error::LedgerError;
+use super::fold::unfolded::{Unfolded, UnfoldedHits};
+use super::memory::lock;
+use super::memory::page_admission::Decision;
+use super::sqlite::tables::counts::SourceCount;
+use super::sqlite::tables::{bounded, counts, meta, pages, rows, titles};
 use crate::counter::page_cap::Excess;
 use crate::counter::{
     ClientPrefix, Day, GivenTitle, Known, PageAddress, Period, Register, RegisteredSite, RowKey, SiteNumber, Source,
 };
-use crate::ledger::error::LedgerError;
-use crate::ledger::fold::unfolded::{Unfolded, UnfoldedHits};
-use crate::ledger::memory::counters::CounterStore;
-use crate::ledger::memory::page_admission::{Decision, PageAdmission};
-use crate::ledger::memory::titles::NewTitles;
-use crate::ledger::sqlite::tables::counts::SourceCount;
-use crate::ledger::sqlite::tables::{counts, meta, pages, titles};
-use crate::metrics::Metrics;
 
 /// Pages in a list of the most read at most.
 pub const TOP_MAX: usize = 100;
@@ -36,26 +34,31 @@ const UNFOLDED_ENTRIES_MAX: usize = 4_096;
 const TRIES_MAX: u32 = 20;
 const TRY_INTERVAL: Duration = Duration::from_micros(200);
 
+/// Rows of one transaction: less than a millisecond.
+const EXPIRY_STEP: usize = 128;
+/// Pause between two transactions, so that deletion takes a small part of the committer's time.
+const EXPIRY_PAUSE: Duration = Duration::from_millis(20);
+
 /// Lists of the most read pages, by site and period.
 #[derive(Debug, Default)]
-struct TopLists(Mutex<HashMap<(SiteNumber, Period), Top>>);
+pub struct TopLists(Mutex<HashMap<(SiteNumber, Period), Top>>);
 
 #[derive(Debug, Clone)]
-struct Top {
+pub struct Top {
     pages: Arc<Vec<PageAddress>>,
     good_until: Instant,
 }
 
 impl TopLists {
     fn get(&self, key: (SiteNumber, Period)) -> Option<Arc<Vec<PageAddress>>> {
-        let tops = self.lock();
+        let tops = lock(&self.0);
         let top = tops.get(&key).filter(|top| top.good_until > Instant::now())?;
         Some(Arc::clone(&top.pages))
     }
 
     fn put(&self, key: (SiteNumber, Period), pages: Arc<Vec<PageAddress>>, took: Duration) {
         let now = Instant::now();
-        let mut tops = self.lock();
+        let mut tops = lock(&self.0);
         if tops.len() >= TOPS_MAX {
             tops.retain(|_, top| top.good_until > now);
         }
@@ -63,47 +66,18 @@ impl TopLists {
             tops.insert(key, Top { pages, good_until: now + (took * TOP_AGE_FACTOR).max(TOP_AGE_MIN) });
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<(SiteNumber, Period), Top>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Queries of pages and history: the file's counts plus unfolded hits.
-#[derive(Debug)]
-pub struct PageQueries {
-    reader: Reader,
-    counters: Arc<CounterStore>,
-    unfolded: Arc<Unfolded>,
-    admission: Arc<PageAdmission>,
-    titles: Arc<NewTitles>,
-    tops: Arc<TopLists>,
-    metrics: Arc<Metrics>,
-    run: Source,
-}
-
-impl PageQueries {
-    pub fn new(
-        reader: Reader,
-        counters: Arc<CounterStore>,
-        unfolded: Arc<Unfolded>,
-        admission: Arc<PageAdmission>,
-        titles: Arc<NewTitles>,
-        metrics: Arc<Metrics>,
-        run: Source,
-    ) -> Self {
-        Self { reader, counters, unfolded, admission, titles, tops: Arc::default(), metrics, run }
-    }
-
+impl Ledger {
     /// Counts of each page in each period: all periods of the first page, then those of the next.
-    pub async fn counts(
+    pub async fn page_counts(
         &self,
         site: SiteNumber,
         pages: Vec<PageAddress>,
         periods: Vec<Period>,
     ) -> Result<Vec<Known>, LedgerError> {
-        let (unfolded, run) = (Arc::clone(&self.unfolded), self.run.clone());
-        self.reader
+        let state = Arc::clone(&self.state);
+        self.public_reader
             .read(move |connection| {
                 let places: Vec<_> =
                     pages.iter().flat_map(|page| periods.iter().map(move |period| (page, *period))).collect();
@@ -111,20 +85,20 @@ impl PageQueries {
                 let join = |counts: Vec<Vec<SourceCount>>, unfolded: Option<&UnfoldedHits>| -> Vec<Known> {
                     let hits = |(page, period)| unfolded.map_or(0, |unfolded| unfolded.hits(site, page, period));
                     let counts = counts.into_iter().zip(&places);
-                    counts.map(|(counts, place)| known(counts, &run, hits(*place))).collect()
+                    counts.map(|(counts, place)| known(counts, &state.run, hits(*place))).collect()
                 };
-                consistently(connection, &unfolded, read, join)
+                consistently(connection, &state.unfolded, read, join)
             })
             .await
     }
 
     /// The pages with most hits in a period by this node's file, most hits first.
-    pub async fn top(&self, site: SiteNumber, period: Period) -> Result<Arc<Vec<PageAddress>>, LedgerError> {
+    pub async fn top_pages(&self, site: SiteNumber, period: Period) -> Result<Arc<Vec<PageAddress>>, LedgerError> {
         if let Some(pages) = self.tops.get((site, period)) {
             return Ok(pages);
         }
-        let (unfolded, tops) = (Arc::clone(&self.unfolded), Arc::clone(&self.tops));
-        self.reader
+        let (state, tops) = (Arc::clone(&self.state), Arc::clone(&self.tops));
+        self.public_reader
             .read(move |connection| {
                 // An earlier read in the queue may have made the same list.
                 if let Some(pages) = tops.get((site, period)) {
@@ -133,7 +107,7 @@ impl PageQueries {
                 let started = Instant::now();
                 let mut pages = most_read(connection, site, period)?;
                 let mark = meta::read_fold_mark(connection)?;
-                let newest = unfolded.at(mark, |hits| hits.pages(site, period, UNFOLDED_ENTRIES_MAX));
+                let newest = state.unfolded.at(mark, |hits| hits.pages(site, period, UNFOLDED_ENTRIES_MAX));
                 let counted: HashSet<_> = pages.iter().cloned().collect();
                 let newest =
                     newest.unwrap_or_default().into_iter().filter(|page| !page.is_other() && !counted.contains(page));
@@ -147,19 +121,22 @@ impl PageQueries {
 
     /// Counts of the site's own periods; loads no counters into memory.
     pub async fn history(&self, site: SiteNumber, periods: &[Period]) -> Result<Vec<Known>, LedgerError> {
-        let live = self.counters.get(site);
+        let live = self.state.counters.get(site);
         let in_memory: Vec<_> =
-            periods.iter().map(|period| live.as_ref().and_then(|live| live.known(*period, &self.run))).collect();
+            periods.iter().map(|period| live.as_ref().and_then(|live| live.known(*period, &self.state.run))).collect();
         let on_file: Vec<_> =
             periods.iter().zip(&in_memory).filter(|(_, known)| known.is_none()).map(|(period, _)| *period).collect();
         let read = if on_file.is_empty() {
             Vec::new()
         } else {
-            let run = self.run.clone();
+            let run = self.state.run.clone();
             let read = move |connection: &Connection| -> rusqlite::Result<Vec<Known>> {
-                on_file.iter().map(|period| Ok(known(counts::of_site(connection, site, *period)?, &run, 0))).collect()
+                on_file
+                    .iter()
+                    .map(|period| Ok(known(counts::of_page(connection, site, *period, counts::SITE_ITSELF)?, &run, 0)))
+                    .collect()
             };
-            self.reader.read(read).await?
+            self.public_reader.read(read).await?
         };
         let mut read = read.into_iter();
         Ok(in_memory.into_iter().map(|known| known.or_else(|| read.next()).unwrap_or_default()).collect())
@@ -168,7 +145,7 @@ impl PageQueries {
     /// Decides if a hit's page counts under its own address; otherwise returns the reason against it.
     ///
     /// `elsewhere` asks other nodes about a page that this one does not know; none if that fails.
-    pub async fn admit(
+    pub async fn admit_page(
         &self,
         site: &RegisteredSite,
         day: Day,
@@ -179,13 +156,13 @@ impl PageQueries {
         let cap = site.site.page_cap;
         let number = site.number;
         loop {
-            match self.admission.decide(number, day, page, client, cap) {
+            match self.state.admission.decide(number, day, page, client, cap) {
                 Decision::Counts => return None,
                 Decision::NeedsRead => {
-                    let read = self.reader.read(move |connection| pages_of_day(connection, number, day, cap));
+                    let read = self.public_reader.read(move |connection| pages_of_day(connection, number, day, cap));
                     // After a failed read only the pages since the node's start count against the cap.
                     let pages = read.await.unwrap_or_default();
-                    self.admission.load(number, day, pages.iter().map(PageAddress::fingerprint));
+                    self.state.admission.load(number, day, pages.iter().map(PageAddress::fingerprint));
                 }
                 Decision::IfKnown(excess) => {
                     let is_known = match self.is_known(number, page.clone()).await {
@@ -194,13 +171,13 @@ impl PageQueries {
                     };
                     match is_known {
                         Some(true) => {
-                            self.admission.admit_known(number, day, page);
+                            self.state.admission.admit_known(number, day, page);
                             return None;
                         }
-                        None if self.admission.admit_unknowable(number, day, page, cap) => return None,
+                        None if self.state.admission.admit_unknowable(number, day, page, cap) => return None,
                         _ => {}
                     }
-                    self.metrics.other_page_hits_total.with_label_values(&[excess.as_str()]).inc();
+                    self.state.metrics.other_page_hits_total.with_label_values(&[excess.as_str()]).inc();
                     return Some(excess);
                 }
             }
@@ -209,17 +186,17 @@ impl PageQueries {
 
     /// True if a page has been counted before; none if the reader is overloaded.
     async fn is_known(&self, site: SiteNumber, page: PageAddress) -> Option<bool> {
-        let unfolded = Arc::clone(&self.unfolded);
+        let state = Arc::clone(&self.state);
         // In this order: a hit that is being folded is in one or the other.
         let is_known = move |connection: &Connection| {
-            Ok(unfolded.has(site, &page) || pages::find(connection, site, &page)?.is_some())
+            Ok(state.unfolded.has(site, &page) || pages::find(connection, site, &page)?.is_some())
         };
-        self.reader.read(is_known).await.ok()
+        self.public_reader.read(is_known).await.ok()
     }
 
     /// Takes the title that a page's hit brought.
     pub fn note_title(&self, site: SiteNumber, page: &PageAddress, title: &str, given_ms: i64) {
-        self.titles.note(site, page, title, given_ms);
+        self.state.titles.note(site, page, title, given_ms);
     }
 
     pub async fn titles(
@@ -228,20 +205,28 @@ impl PageQueries {
         pages: Vec<PageAddress>,
     ) -> Result<Vec<Option<GivenTitle>>, LedgerError> {
         // A title that waits for its hit to be folded is newer than the file's.
-        let waiting: Vec<_> = pages.iter().map(|page| self.titles.queue().get(site, page)).collect();
-        let on_file = self.reader.read(move |connection| titles::read(connection, site, &pages)).await?;
+        let waiting: Vec<_> = pages.iter().map(|page| self.state.titles.queue.get(site, page)).collect();
+        let on_file = self.public_reader.read(move |connection| titles::read(connection, site, &pages)).await?;
         Ok(waiting.into_iter().zip(on_file).map(|(waiting, on_file)| waiting.or(on_file)).collect())
     }
 
-    /// Up to `limit` page rows after a key that retention no longer keeps.
-    pub async fn expired_rows(
-        &self,
-        site: SiteNumber,
-        after: RowKey,
-        oldest_kept: (u32, u32),
-        limit: usize,
-    ) -> Result<Vec<RowKey>, LedgerError> {
-        self.reader.read(move |connection| counts::expired(connection, site, after, oldest_kept, limit)).await
+    /// Deletes the site's page counts that are not kept on `today`; returns their number.
+    pub async fn expire_pages(&self, site: &RegisteredSite, today: Day) -> Result<usize, LedgerError> {
+        let number = site.number;
+        let (day, month) = site.site.page_retention.oldest_kept(today);
+        let oldest_kept = (day.number(), month.number());
+        let mut after = RowKey::START;
+        let mut deleted = 0;
+        loop {
+            let expired =
+                move |connection: &Connection| counts::expired(connection, number, after, oldest_kept, EXPIRY_STEP);
+            let rows = self.public_reader.read(expired).await?;
+            let Some(last) = rows.last() else { return Ok(deleted) };
+            after = *last;
+            deleted += rows.len();
+            self.queue.run(move |file| file.change(|c| counts::delete(c, number, &rows))).await?;
+            tokio::time::sleep(EXPIRY_PAUSE).await;
+        }
     }
 }
 
@@ -306,35 +291,25 @@ fn known(counts: Vec<SourceCount>, run: &Source, unfolded: i64) -> Known {
 }
 
 fn most_read(connection: &Connection, site: SiteNumber, period: Period) -> rusqlite::Result<Vec<PageAddress>> {
-    connection
-        .prepare_cached(
-            // Looks up the addresses of the first pages only, and of all that have as many hits as the last of them.
-            "WITH c AS MATERIALIZED
-               (SELECT page, sum(hits) AS hits FROM counts WHERE site = ?1 AND period = ?2 AND page > 0
-                GROUP BY page HAVING sum(hits) > 0)
-             SELECT p.address FROM c JOIN pages p ON p.number = c.page
-             WHERE c.hits >= ifnull((SELECT hits FROM c ORDER BY hits DESC LIMIT 1 OFFSET ?3 - 1), 0)
-             ORDER BY c.hits DESC, p.address LIMIT ?3",
-        )?
-        // One more, since `(other)` is no page.
-        .query_map(params![site.0, period.number(), i64::try_from(TOP_MAX + 1).unwrap_or(i64::MAX)], |row| {
-            row.get::<_, String>(0)
-        })?
-        .map(|address| address.map(|address| PageAddress::from_stored(&address)))
-        .filter(|page| !page.as_ref().is_ok_and(PageAddress::is_other))
-        .collect()
+    // Looks up the addresses of the first pages only, and of all that have as many hits as the last of them.
+    let sql = "WITH c AS MATERIALIZED
+                 (SELECT page, sum(hits) AS hits FROM counts WHERE site = ?1 AND period = ?2 AND page > 0
+                  GROUP BY page HAVING sum(hits) > 0)
+               SELECT p.address FROM c JOIN pages p ON p.number = c.page
+               WHERE c.hits >= ifnull((SELECT hits FROM c ORDER BY hits DESC LIMIT 1 OFFSET ?3 - 1), 0)
+               ORDER BY c.hits DESC, p.address LIMIT ?3";
+    // One more, since `(other)` is no page.
+    let pages =
+        rows(connection, sql, params![site.0, period.number(), bounded(TOP_MAX + 1)], |row| counts::page_at(row, 0))?;
+    Ok(pages.into_iter().flatten().filter(|page| !page.is_other()).collect())
 }
 
 /// Up to `limit` pages with counts of a day.
 fn pages_of_day(connection: &Connection, site: SiteNumber, day: Day, limit: u32) -> rusqlite::Result<Vec<PageAddress>> {
-    connection
-        .prepare_cached(
-            "SELECT DISTINCT p.address FROM counts c JOIN pages p ON p.number = c.page
-             WHERE c.site = ? AND c.period = ? AND c.page > 0 LIMIT ?",
-        )?
-        .query_map(params![site.0, Period::Day(day).number(), limit], |row| row.get::<_, String>(0))?
-        .map(|address| address.map(|address| PageAddress::from_stored(&address)))
-        .collect()
+    let sql = "SELECT DISTINCT p.address FROM counts c JOIN pages p ON p.number = c.page
+               WHERE c.site = ? AND c.period = ? AND c.page > 0 LIMIT ?";
+    let pages = rows(connection, sql, [site.0, Period::Day(day).number(), limit], |row| counts::page_at(row, 0))?;
+    Ok(pages.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
@@ -386,10 +361,10 @@ mod tests {
     fn a_list_is_reused_for_ten_times_its_making_time() {
         let (tops, key) = (TopLists::default(), (SITE, Period::Total));
         tops.put(key, Arc::default(), Duration::from_secs(3));
-        let good_for = tops.lock()[&key].good_until - Instant::now();
+        let good_for = lock(&tops.0)[&key].good_until - Instant::now();
         assert!(good_for > Duration::from_secs(29) && good_for <= Duration::from_secs(30));
         assert!(tops.get(key).is_some() && tops.get((SiteNumber(2), Period::Total)).is_none());
-        tops.lock().get_mut(&key).unwrap().good_until = Instant::now();
+        lock(&tops.0).get_mut(&key).unwrap().good_until = Instant::now();
         assert!(tops.get(key).is_none());
     }
 }
