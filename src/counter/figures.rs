@@ -132,4 +132,12 @@ mod tests {
         assert_eq!((total.value, &total.period), (100, &None));
         assert_eq!((week.value, week.period.as_deref(), week.label.as_str()), (28, Some("2024-W25"), "Trong tuần"));
     }
+
+    #[test]
+    fn figures_are_made_of_counters_and_those_of_visitors_of_none() {
+        let today = Day::from_ymd(2024, 6, 17).unwrap();
+        let keys = [FigureKey::Total, FigureKey::Online, FigureKey::Today];
+        assert_eq!(periods(&keys, today), [Period::Total, Period::Day(today)]);
+        assert_eq!(periods(&[FigureKey::Week], today).len(), 7);
+    }
 }

@@ -121,4 +121,19 @@ mod tests {
         assert_eq!(between(Step::Year, "1970", "2069").unwrap().len(), 100);
         assert!("week".parse::<Step>().is_err());
     }
+
+    #[test]
+    fn a_range_may_be_one_day_and_as_long_as_the_limit() {
+        let day = |day| Day::from_ymd(2024, 6, day).unwrap();
+        assert_eq!(Step::Day.between(day(17), day(17), 1), Ok(vec![Period::Day(day(17))]));
+        assert_eq!(Step::Day.between(day(16), day(17), 2).unwrap().len(), 2);
+        assert!(Step::Day.between(day(15), day(17), 2).is_err());
+    }
+
+    #[test]
+    fn a_step_has_its_name_and_its_usual_count() {
+        let steps = [Step::Day, Step::Month, Step::Year];
+        assert_eq!(["day", "month", "year"].map(|name| name.parse::<Step>().unwrap()), steps);
+        assert_eq!(steps.map(Step::usual_count), [30, 12, 10]);
+    }
 }

@@ -277,4 +277,24 @@ mod tests {
             assert!(error.contains(key.as_str()), "{error}");
         }
     }
+
+    #[test]
+    fn styles_and_languages_read_as_they_are_written() {
+        assert_eq!(LabelStyle::ALL.map(LabelStyle::as_str), ["dated", "relative", "current"]);
+        for style in LabelStyle::ALL {
+            assert_eq!(style.as_str().parse(), Ok(style));
+        }
+        for (language, tag, page_label) in
+            [(Language::Vietnamese, "vi", "Lượt xem"), (Language::English, "en", "Views")]
+        {
+            assert_eq!((language.tag(), language.page_label(), tag.parse()), (tag, page_label, Ok(language)));
+        }
+        assert!("fr".parse::<Language>().is_err() && "plain".parse::<LabelStyle>().is_err());
+    }
+
+    #[test]
+    fn three_figures_are_of_visitors() {
+        let of_visitors: Vec<_> = FigureKey::ALL.into_iter().filter(|key| key.is_of_visitors()).collect();
+        assert_eq!(of_visitors, [FigureKey::Online, FigureKey::VisitorsToday, FigureKey::VisitorsYesterday]);
+    }
 }

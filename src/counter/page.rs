@@ -354,4 +354,31 @@ mod tests {
             prop_assert_eq!(again, Some(first));
         }
     }
+
+    #[test]
+    fn an_address_of_the_greatest_length_is_left_alone_and_one_byte_more_is_cut() {
+        let of = |bytes: usize| format!("/{}", "a".repeat(bytes - 1));
+        assert_eq!(bounded(of(ADDRESS_BYTES_MAX)), of(ADDRESS_BYTES_MAX));
+        let cut = PageAddress::from_stored(&bounded(of(ADDRESS_BYTES_MAX + 1)));
+        assert!(cut.is_cut() && !PageAddress::from_stored(&of(ADDRESS_BYTES_MAX)).is_cut());
+        // As long, and each with one thing that no cut address has.
+        let (start, hash) = cut.as_str().rsplit_once('~').unwrap();
+        for other in
+            [format!("a{}~{hash}", &start[1..]), format!("{start}~{}.", &hash[1..]), format!("{} ~{hash}", &start[1..])]
+        {
+            assert!(!is_cut(&other), "{other}");
+        }
+        assert!(!is_cut(&format!("/~{hash}")));
+    }
+
+    #[test]
+    fn pages_are_told_apart_by_address_fingerprint_and_id() {
+        let page = PageAddress::from_stored;
+        assert!(page("/a") == page("/a") && page("/a") != page("/b"));
+        assert_eq!(page("/a").fingerprint(), page("/a").fingerprint());
+        assert_ne!(page("/a").fingerprint(), page("/b").fingerprint());
+        assert!(page("/a").id() == page("/a").id() && page("/a").id() != page("/b").id());
+        assert_eq!(page("/a").id().len(), HASH_CHARS);
+        assert!(page(OTHER).is_other() && !page("/(other)").is_other());
+    }
 }

@@ -291,4 +291,38 @@ mod tests {
             assert!(!is_kept(month.previous().unwrap()), "{month}");
         }
     }
+
+    #[test]
+    fn a_site_is_found_by_its_id_and_by_its_number() {
+        let registered = |number, id: &str| RegisteredSite {
+            number: SiteNumber(number),
+            site: Site::with_defaults(id.parse().unwrap(), Vec::new()),
+        };
+        assert!(Sites::default().is_empty());
+        let sites: Sites = [registered(1, "a"), registered(2, "b"), registered(3, "c")].into_iter().collect();
+        assert_eq!((sites.len(), sites.is_empty(), sites.iter().count()), (3, false, 3));
+        for (number, id) in [(1, "a"), (2, "b"), (3, "c")] {
+            assert_eq!(sites.get(id).unwrap().number, SiteNumber(number));
+            assert_eq!(sites.by_number(SiteNumber(number)).unwrap().site.id.as_str(), id);
+        }
+        assert!(sites.get("d").is_none() && sites.by_number(SiteNumber(4)).is_none());
+    }
+
+    #[test]
+    fn visitors_are_counted_if_that_is_set_or_a_figure_shows_them() {
+        let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
+        assert!(!site.counts_visitors());
+        assert!(Site { visitors: true, ..site.clone() }.counts_visitors());
+        assert!(Site { figures: [FigureKey::Total, FigureKey::Online].into(), ..site }.counts_visitors());
+    }
+
+    #[test]
+    fn a_site_covers_what_lies_on_one_of_its_origins() {
+        let origins = ["https://a.vn", "https://b.vn"].map(|origin| origin.parse().unwrap());
+        let site = Site::with_defaults("demo".parse().unwrap(), origins.to_vec());
+        for (url, is_covered) in [("https://a.vn/x", true), ("https://b.vn/x", true), ("https://c.vn/x", false)] {
+            assert_eq!(site.covers(&Url::parse(url).unwrap()), is_covered, "{url}");
+            assert_eq!(site.covers_plain(PlainUrl::of(url).unwrap()), is_covered, "{url}");
+        }
+    }
 }

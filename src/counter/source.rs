@@ -94,4 +94,9 @@ mod tests {
             assert!(text.parse::<Source>().is_err(), "{text}");
         }
     }
+
+    #[test]
+    fn an_import_has_its_name() {
+        assert_eq!("old-counter.2".parse::<ImportName>().unwrap().as_str(), "old-counter.2");
+    }
 }

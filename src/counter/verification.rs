@@ -97,3 +97,23 @@ pub struct Repair {
     /// All that the node's file has of the site has been brought to Redis, or is on its way.
     pub raised: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_beyond_the_limit_are_counted_and_not_listed() {
+        let mut findings = Findings::default();
+        assert!(findings.is_empty());
+        (0..NAMED_MAX).for_each(|_| findings.add(Kind::NoSum, "a"));
+        assert_eq!((findings.named.len(), findings.more, findings.is_empty()), (NAMED_MAX, 0, false));
+        findings.add(Kind::NoSum, "a");
+        findings.add(Kind::NoSum, "a");
+        assert_eq!((findings.named.len(), findings.more), (NAMED_MAX, 2));
+        let mut both = Findings { more: 1, ..Findings::default() };
+        both.add(Kind::File, "b");
+        both.extend(findings);
+        assert_eq!((both.named.len(), both.named[0].kind, both.more), (NAMED_MAX, Kind::File, 4));
+    }
+}

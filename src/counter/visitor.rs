@@ -310,4 +310,40 @@ mod tests {
         assert_eq!(salt_expiry(day, ZONE), at("2024-06-17T17:06:00Z").timestamp());
         assert_eq!(Window::of_day(day).expiry(ZONE), at("2024-06-19T17:00:00Z").timestamp());
     }
+
+    #[test]
+    fn each_figure_of_visitors_has_its_count_and_hits_have_none() {
+        let counts = VisitorCounts { online: 1, today: 2, yesterday: 3 };
+        let keys = [FigureKey::Online, FigureKey::VisitorsToday, FigureKey::VisitorsYesterday, FigureKey::Total];
+        assert_eq!(keys.map(|key| counts.of(key)), [Some(1), Some(2), Some(3), None]);
+    }
+
+    #[test]
+    fn a_salt_is_32_hexadecimal_digits() {
+        let salt = Salt::new([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255]);
+        assert_eq!(salt.to_hex(), "000102030405060708090a0b0c0d0eff");
+        assert_eq!(Salt::from_hex(&salt.to_hex()), Some(salt));
+        assert_eq!(salt.bytes()[15], 255);
+        for text in ["", "000102030405060708090a0b0c0d0ef", "+00102030405060708090a0b0c0d0eff"] {
+            assert_eq!(Salt::from_hex(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_minute_expires_after_its_window_and_may_stand_under_the_day_before() {
+        let minute = Minute::at(at("2024-06-17T17:02:00Z"));
+        let (day, next) = (Day::from_ymd(2024, 6, 17).unwrap(), Day::from_ymd(2024, 6, 18).unwrap());
+        assert_eq!(Window::of_minute(day, minute).expiry(ZONE), at("2024-06-17T17:08:00Z").timestamp());
+        assert!(Window::of_minute(day, minute).is_earlier(ZONE));
+        assert!(!Window::of_minute(next, minute).is_earlier(ZONE) && !Window::of_day(day).is_earlier(ZONE));
+    }
+
+    #[test]
+    fn today_yesterday_and_the_last_minutes_are_shown() {
+        let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
+        let now = at("2024-06-17T10:00:00Z");
+        let windows = shown_windows(&site, now);
+        assert_eq!(windows[..2], [17, 16].map(|day| Window::of_day(Day::from_ymd(2024, 6, day).unwrap())));
+        assert_eq!(windows[2..], Window::online(now, ZONE));
+    }
 }

@@ -300,4 +300,45 @@ mod tests {
             prop_assert!(!merged.merge(&whole), "a repeat changes nothing");
         }
     }
+
+    /// The string is what Redis 7 has after `PFADD`.
+    #[test]
+    fn elements_make_the_string_that_redis_makes_of_them() {
+        let elements: [&[u8]; 4] = [b"a", b"hello world", b"12345678", b"a visitor's key of some length"];
+        let sketch: Sketch = elements.into_iter().map(Trace::of).collect();
+        let of_redis = b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80U\xef\x90N\xc5\x8cD\x9a\x88HR\x84NW";
+        assert_eq!(sketch.to_redis(), of_redis);
+        assert!(Sketch::from_redis(of_redis).unwrap().traces().eq(sketch.traces()));
+    }
+
+    /// The count is Redis 7's `PFCOUNT`.
+    #[test]
+    fn the_estimate_is_that_of_redis() {
+        let mut sketch: Sketch = (1..=20_000).map(|number| Trace::of(number.to_string().as_bytes())).collect();
+        assert_eq!(sketch.estimate(), 19_891);
+    }
+
+    #[test]
+    fn a_trace_changes_a_sketch_only_if_it_raises_a_register() {
+        let trace = |rank| Trace::new(5, rank).unwrap();
+        for start in [Sketch::default(), sketch_of(0..5_000)] {
+            let mut sketch = start;
+            let start_rank = sketch.traces().find(|trace| trace.register() == 5).map_or(0, Trace::rank);
+            let (low, high) = (start_rank + 1, start_rank + 2);
+            assert!(!sketch.has(trace(low)) && sketch.add(trace(low)) && !sketch.add(trace(low)));
+            assert!(sketch.has(trace(low)) && !sketch.has(trace(high)) && !sketch.is_empty());
+            let before = sketch.clone();
+            assert!(sketch.merge(&[trace(high)].into_iter().collect()) && sketch != before);
+            assert!(sketch.add(trace(high + 1)) && !sketch.add(trace(low)));
+        }
+        assert!(Sketch::default().is_empty());
+    }
+
+    #[test]
+    fn an_estimate_is_made_again_after_a_merge() {
+        let mut sketch = sketch_of(0..10);
+        assert_eq!(sketch.estimate(), 10);
+        assert!(sketch.merge(&sketch_of(10..20)));
+        assert_eq!(sketch.estimate(), 20);
+    }
 }

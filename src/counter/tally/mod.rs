@@ -236,4 +236,29 @@ mod tests {
             let _ = Tally::decode(&bytes);
         }
     }
+
+    #[test]
+    fn an_arrival_adds_its_hit_and_its_visitor_and_a_reload_its_visitor_alone() {
+        let day = Day::from_number(19_000).unwrap();
+        let (site, other_site) = (SiteNumber(1), SiteNumber(2));
+        let hit = |page: &str| Hit { site, day, page: PageAddress::from_stored(page) };
+        let visit = Visit { trace: Trace::new(7, 3).unwrap(), minute: Minute::from_number(28_000_000), earlier: None };
+        let reload = Arrival::Reload { site: other_site, day, visit };
+        assert!(Arrival::from(hit("/a")).is_hit() && !reload.is_hit());
+
+        let mut tally = Tally::with_room_for(8);
+        assert!(tally.is_empty() && tally.hits.capacity() >= 8);
+        tally.add_arrival(reload);
+        assert!(tally.is_empty() && tally.visited_sites() == [other_site], "{tally:?}");
+        tally.add_arrival(Arrival::Hit { hit: hit("/a"), visit: Some(visit) });
+        tally.add_arrival(hit("/a").into());
+        tally.add_arrival(hit("/b").into());
+        assert_eq!((tally.hits(&hit("/a")), tally.hits(&hit("/b")), tally.hits(&hit("/c"))), (2, 1, 0));
+        assert_eq!((tally.len(), tally.is_empty(), tally.by_day()), (2, false, vec![(site, day, 3)]));
+        let windows = [Window::of_day(day), Window::of_minute(day, visit.minute)];
+        let expected: Vec<_> =
+            [site, other_site].iter().flat_map(|site| windows.map(|window| (*site, window, visit.trace))).collect();
+        assert_eq!(tally.take_visitors(), expected);
+        assert!(tally.take_visitors().is_empty() && tally.visited_sites().is_empty());
+    }
 }

@@ -589,4 +589,14 @@ mod tests {
         assert!(site.hits(&shown).is_some());
         assert!(!site.has(old));
     }
+
+    /// A run's total is raised last in Redis, so that one read of it tells whether Redis went back.
+    #[test]
+    fn a_runs_contributions_end_with_its_total() {
+        let site = site_with(10);
+        site.add(Day::from_ymd(2023, 12, 31).unwrap(), 5, 2);
+        let periods: Vec<_> = site.recent(&run()).iter().map(|row| row.period.to_string()).collect();
+        assert_eq!((periods.len(), periods.last().map(String::as_str)), (7, Some("total")));
+        assert!(periods[..6].iter().all(|period| period != "total"), "{periods:?}");
+    }
 }
