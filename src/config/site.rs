@@ -12,7 +12,7 @@ use toml::Spanned;
 use super::problem::Faults;
 use super::suggest;
 use super::value::{Field, List, Value, Whole, read_table};
-use crate::counter::label::Language;
+use crate::counter::Language;
 use crate::counter::site::{PageRetention, Screening};
 use crate::counter::{FigureKey, LabelStyle, Origin, Site, SiteId};
 
@@ -254,7 +254,7 @@ impl Value for Language {
     fn from_text(text: &str) -> Result<Self, String> {
         text.parse().map_err(|error| {
             let lower = text.to_lowercase();
-            let meant = ["vi", "en"].into_iter().find(|language| lower.starts_with(language));
+            let meant = Language::ALL.map(Language::tag).into_iter().find(|tag| lower.starts_with(tag));
             with_hint(error, meant.map(str::to_owned))
         })
     }

@@ -1,12 +1,9 @@
-//! Labels of the figures, and numbers in a site's language.
+//! Figure keys: their names, their spans, and their labels in each language and style.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use icu_decimal::DecimalFormatter;
-use icu_decimal::input::Decimal;
-use icu_locale_core::locale;
-
+use super::language::{Language, named};
 use super::{Day, Period, Span, Week};
 
 /// A figure that a box can show.
@@ -38,13 +35,6 @@ pub enum LabelStyle {
     Current,
 }
 
-/// The language of labels and digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Language {
-    Vietnamese,
-    English,
-}
-
 /// A site's own words for some figures; the rest are the language's.
 pub type Labels = BTreeMap<FigureKey, String>;
 
@@ -57,10 +47,6 @@ pub struct FigureKeyError(String);
     "`{0}` is not a style of labels: expected dated (`Tháng 06`), relative (`Tháng này`) or current (`Tháng hiện tại`)"
 )]
 pub struct LabelStyleError(String);
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a language: expected vi or en")]
-pub struct LanguageError(String);
 
 /// A figure's name in the configuration, and its labels in each language by style. `%` begins a part of the date.
 type Names = (FigureKey, &'static str, [[&'static str; 3]; 2]);
@@ -153,53 +139,6 @@ impl LabelStyle {
     }
 }
 
-impl Language {
-    /// The box's heading.
-    pub fn title(self, style: LabelStyle) -> &'static str {
-        match (self, style) {
-            (Self::Vietnamese, LabelStyle::Dated | LabelStyle::Current) => "Thống kê truy cập",
-            (Self::Vietnamese, LabelStyle::Relative) => "Số lượt truy cập",
-            (Self::English, LabelStyle::Dated | LabelStyle::Current) => "Visit statistics",
-            (Self::English, LabelStyle::Relative) => "Number of visits",
-        }
-    }
-
-    /// Language tag for HTML and SVG.
-    pub fn tag(self) -> &'static str {
-        match self {
-            Self::Vietnamese => "vi",
-            Self::English => "en",
-        }
-    }
-
-    /// Label of a page's count.
-    pub fn page_label(self) -> &'static str {
-        match self {
-            Self::Vietnamese => "Lượt xem",
-            Self::English => "Views",
-        }
-    }
-
-    /// The number as the language writes it: 2455 is `2.455` in Vietnamese and `2,455` in English.
-    pub fn number(self, value: i64) -> String {
-        thread_local! {
-            static FORMATTERS: [Option<DecimalFormatter>; 2] =
-                [locale!("vi"), locale!("en")].map(|locale| DecimalFormatter::try_new(locale.into(), Default::default()).ok());
-        }
-        FORMATTERS.with(|formatters| match &formatters[self as usize] {
-            Some(formatter) => formatter.format(&Decimal::from(value)).to_string(),
-            // Both languages are compiled in, so this is never taken; a bare number is still true.
-            None => value.to_string(),
-        })
-    }
-}
-
-/// The value whose name a text is; otherwise the start of the text, for a message.
-fn named<T: Copy>(values: &[T], name: impl Fn(T) -> &'static str, text: &str) -> Result<T, String> {
-    let found = values.iter().copied().find(|value| name(*value) == text);
-    found.ok_or_else(|| text.chars().take(40).collect())
-}
-
 impl FromStr for FigureKey {
     type Err = FigureKeyError;
 
@@ -213,14 +152,6 @@ impl FromStr for LabelStyle {
 
     fn from_str(text: &str) -> Result<Self, LabelStyleError> {
         named(&Self::ALL, Self::as_str, text).map_err(LabelStyleError)
-    }
-}
-
-impl FromStr for Language {
-    type Err = LanguageError;
-
-    fn from_str(text: &str) -> Result<Self, LanguageError> {
-        named(&[Self::Vietnamese, Self::English], Self::tag, text).map_err(LanguageError)
     }
 }
 

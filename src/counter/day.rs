@@ -1,0 +1,163 @@
+//! Days in a site's own time zone.
+//!
+//! The day of a hit is decided once, when the hit is accepted; month and year derive from it. Only
+//! the direction UTC → local date is ever computed, which every zone defines without gaps or
+//! doubles, so daylight saving needs no special case.
+
+use std::fmt;
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Utc};
+use chrono_tz::Tz;
+
+use super::Period;
+
+/// A calendar day in the site's time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Day(NaiveDate);
+
+impl Day {
+    /// Years of the days that the node's file and figures can hold.
+    pub const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
+
+    /// The day of `now` in `time_zone`.
+    pub fn at(now: DateTime<Utc>, time_zone: Tz) -> Self {
+        Self(now.with_timezone(&time_zone).date_naive())
+    }
+
+    pub fn from_ymd(year: i32, month: u32, day: u32) -> Option<Self> {
+        Self::YEARS.contains(&year).then(|| NaiveDate::from_ymd_opt(year, month, day).map(Self)).flatten()
+    }
+
+    /// Days since 1970-01-01, the form in which a day is journalled.
+    pub fn number(self) -> u32 {
+        let epoch = NaiveDate::default();
+        u32::try_from((self.0 - epoch).num_days()).unwrap_or(0)
+    }
+
+    pub fn from_number(number: u32) -> Option<Self> {
+        let date = NaiveDate::default().checked_add_days(Days::new(u64::from(number)))?;
+        Self::YEARS.contains(&date.year()).then_some(Self(date))
+    }
+
+    pub fn previous(self) -> Self {
+        Self(self.0.pred_opt().unwrap_or(self.0))
+    }
+
+    pub fn next(self) -> Self {
+        Self(self.0.succ_opt().unwrap_or(self.0))
+    }
+
+    /// The instant at which the next day begins in `time_zone`. If its midnight is skipped, it begins when the clocks
+    /// have gone on; if its midnight comes twice, with the first.
+    pub fn ends_at(self, time_zone: Tz) -> DateTime<Utc> {
+        /// Gaps end at a quarter of an hour, and the longest is the day that Samoa skipped.
+        const QUARTERS_MAX: i64 = 24 * 4;
+        let midnight = self.next().0.and_time(NaiveTime::MIN);
+        let first =
+            |quarters| time_zone.from_local_datetime(&(midnight + TimeDelta::minutes(15 * quarters))).earliest();
+        let end = (0..=QUARTERS_MAX).find_map(first);
+        end.map_or_else(|| midnight.and_utc(), |end| end.with_timezone(&Utc))
+    }
+
+    pub fn date(self) -> NaiveDate {
+        self.0
+    }
+
+    /// The day of a date that was derived from another day.
+    pub fn from_date(date: NaiveDate) -> Self {
+        Self(date)
+    }
+
+    pub fn month(self) -> Period {
+        Period::Month { year: self.year_number(), month: self.month_number() }
+    }
+
+    pub fn year(self) -> Period {
+        Period::Year(self.year_number())
+    }
+
+    /// The periods whose site counters a hit of this day raises.
+    pub fn site_periods(self) -> [Period; 4] {
+        [Period::Day(self), self.month(), self.year(), Period::Total]
+    }
+
+    /// The periods whose page counters a hit of this day raises: pages keep no years.
+    pub fn page_periods(self) -> [Period; 3] {
+        [Period::Day(self), self.month(), Period::Total]
+    }
+
+    pub fn year_number(self) -> u16 {
+        // In range by construction (`YEARS`), but a clock may say anything.
+        u16::try_from(self.0.year()).unwrap_or(0)
+    }
+
+    pub fn month_number(self) -> u8 {
+        u8::try_from(self.0.month()).unwrap_or(1)
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.0.year(), self.0.month(), self.0.day())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn midnight_in_vietnam_is_17_hours_utc() {
+        let zone = chrono_tz::Asia::Ho_Chi_Minh;
+        let at = |h, m, s| Day::at(Utc.with_ymd_and_hms(2024, 6, 17, h, m, s).unwrap(), zone).to_string();
+        assert_eq!(at(16, 59, 59), "2024-06-17");
+        assert_eq!(at(17, 0, 0), "2024-06-18");
+    }
+
+    proptest! {
+        /// Over every zone and a century, across every change of its clocks: the local date never
+        /// runs back by more than the zone's own jump over the date line, and the day journalled is
+        /// the day read back.
+        #[test]
+        fn days_in_every_zone(zone in prop::sample::select(chrono_tz::TZ_VARIANTS.to_vec()), second in 0_i64..3_500_000_000) {
+            let now = DateTime::from_timestamp(second, 0).unwrap();
+            let day = Day::at(now, zone);
+            prop_assume!(Day::YEARS.contains(&day.0.year()));
+            let expected = now.with_timezone(&zone).naive_local().date();
+            prop_assert_eq!(day.date(), expected);
+            prop_assert_eq!(Day::from_number(day.number()), Some(day));
+            prop_assert_eq!(Period::from_number(Period::Day(day).number()), Some(Period::Day(day)));
+            let hour_later = Day::at(now + chrono::TimeDelta::hours(1), zone);
+            prop_assert!(hour_later >= day.previous() && hour_later <= day.next().next());
+            for period in day.site_periods() {
+                prop_assert_eq!(period.to_string().parse::<Period>(), Ok(period));
+                prop_assert!(period.last_day().is_none_or(|last| last >= day));
+            }
+        }
+    }
+
+    #[test]
+    fn a_day_ends_at_midnight_or_when_the_clocks_have_skipped_it() {
+        use chrono_tz::{Africa, America, Asia, Pacific};
+        for (zone, year, month, day, end) in [
+            (Asia::Ho_Chi_Minh, 2024, 6, 17, "2024-06-17T17:00:00Z"),
+            (America::Santiago, 2024, 9, 7, "2024-09-08T04:00:00Z"),
+            (Asia::Beirut, 2024, 3, 30, "2024-03-30T22:00:00Z"),
+            (America::Sao_Paulo, 2018, 11, 3, "2018-11-04T03:00:00Z"),
+            (Africa::Cairo, 2024, 4, 25, "2024-04-25T22:00:00Z"),
+            (America::Havana, 2024, 3, 9, "2024-03-10T05:00:00Z"),
+            // A whole day is skipped.
+            (Pacific::Apia, 2011, 12, 29, "2011-12-30T10:00:00Z"),
+            // Midnight comes twice: 01:00 goes back to 00:00.
+            (America::Havana, 2024, 11, 2, "2024-11-03T04:00:00Z"),
+        ] {
+            let day = Day::from_ymd(year, month, day).unwrap();
+            let ends = day.ends_at(zone);
+            assert_eq!(ends, end.parse::<DateTime<Utc>>().unwrap(), "{zone} {day}");
+            assert!(Day::at(ends, zone) > day && Day::at(ends - TimeDelta::seconds(1), zone) == day, "{zone} {day}");
+        }
+    }
+}

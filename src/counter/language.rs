@@ -1,0 +1,77 @@
+//! Languages: headings, labels of pages, and numbers. Labels of figures are in `figure_key`.
+
+use std::str::FromStr;
+
+use icu_decimal::DecimalFormatter;
+use icu_decimal::input::Decimal;
+use icu_locale_core::locale;
+
+use super::figure_key::LabelStyle;
+
+/// The language of labels and digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Language {
+    Vietnamese,
+    English,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a language: expected vi or en")]
+pub struct LanguageError(String);
+
+impl Language {
+    pub const ALL: [Self; 2] = [Self::Vietnamese, Self::English];
+
+    /// The box's heading.
+    pub fn title(self, style: LabelStyle) -> &'static str {
+        match (self, style) {
+            (Self::Vietnamese, LabelStyle::Dated | LabelStyle::Current) => "Thống kê truy cập",
+            (Self::Vietnamese, LabelStyle::Relative) => "Số lượt truy cập",
+            (Self::English, LabelStyle::Dated | LabelStyle::Current) => "Visit statistics",
+            (Self::English, LabelStyle::Relative) => "Number of visits",
+        }
+    }
+
+    /// Language tag for HTML and SVG.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::Vietnamese => "vi",
+            Self::English => "en",
+        }
+    }
+
+    /// Label of a page's count.
+    pub fn page_label(self) -> &'static str {
+        match self {
+            Self::Vietnamese => "Lượt xem",
+            Self::English => "Views",
+        }
+    }
+
+    /// The number as the language writes it: 2455 is `2.455` in Vietnamese and `2,455` in English.
+    pub fn number(self, value: i64) -> String {
+        thread_local! {
+            static FORMATTERS: [Option<DecimalFormatter>; 2] =
+                [locale!("vi"), locale!("en")].map(|locale| DecimalFormatter::try_new(locale.into(), Default::default()).ok());
+        }
+        FORMATTERS.with(|formatters| match &formatters[self as usize] {
+            Some(formatter) => formatter.format(&Decimal::from(value)).to_string(),
+            // Both languages are compiled in, so this is never taken; a bare number is still true.
+            None => value.to_string(),
+        })
+    }
+}
+
+/// The value whose name a text is; otherwise the start of the text, for a message.
+pub fn named<T: Copy>(values: &[T], name: impl Fn(T) -> &'static str, text: &str) -> Result<T, String> {
+    let found = values.iter().copied().find(|value| name(*value) == text);
+    found.ok_or_else(|| text.chars().take(40).collect())
+}
+
+impl FromStr for Language {
+    type Err = LanguageError;
+
+    fn from_str(text: &str) -> Result<Self, LanguageError> {
+        named(&Self::ALL, Self::tag, text).map_err(LanguageError)
+    }
+}
