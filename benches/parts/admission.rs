@@ -32,7 +32,8 @@ pub fn bench(criterion: &mut Criterion) {
     headers.insert("origin", ORIGIN.parse().expect("a field's value"));
     let metrics = Arc::new(Metrics::new());
     let dedup = Arc::new(Dedup::default());
-    let unlimited = HitHandler::new(Arc::clone(&metrics), Arc::default(), Arc::clone(&dedup), false);
+    let unlimited = Arc::new(RateLimiter::new(&RateLimits::default()));
+    let unlimited = HitHandler::new(Arc::clone(&metrics), unlimited, Arc::clone(&dedup), false);
     let most = Some(Rate { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX });
     let limits = RateLimits { address: most, page: most, site: most, ..RateLimits::default() };
     let limited = HitHandler::new(metrics, Arc::new(RateLimiter::new(&limits)), dedup, true);
