@@ -19,11 +19,12 @@ struct Answer<'a, T> {
     stale: bool,
 }
 
-/// Renders the answer. Its tag is of the values, whatever the time at which they were read.
+/// Renders the answer. Its tag is of the values and the language, whatever the time at which they were read.
 pub fn render(site: &Site, now: DateTime<Utc>, values: &impl Serialize, stale: bool) -> Rendered {
     let as_of = now.with_timezone(&site.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false);
     let answer = Answer { site: site.id.as_str(), time_zone: site.time_zone.name(), as_of, values, stale };
     // Structs of strings and numbers always serialise.
-    let etag = conditional::etag(|hasher| (serde_json::to_vec(values).unwrap_or_default(), stale).hash(hasher));
+    let state = (serde_json::to_vec(values).unwrap_or_default(), stale, site.language);
+    let etag = conditional::etag(|hasher| state.hash(hasher));
     Rendered { body: serde_json::to_vec(&answer).unwrap_or_default().into(), etag }
 }
