@@ -270,4 +270,26 @@ mod tests {
         assert_eq!(title("Tin tức"), None);
         assert_eq!(title("1718600000000"), None);
     }
+
+    #[test]
+    fn a_minute_under_the_day_before_has_a_key_of_its_own() {
+        let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
+        let keys = Keys::new("t");
+        let [day, next] = [17, 18].map(|day| Day::from_ymd(2024, 6, day).unwrap());
+        let minute = Minute::at("2024-06-17T17:02:00Z".parse().unwrap());
+        let number = minute.number();
+        assert_eq!(keys.sketch(&site, Window::of_day(day)), "t:{demo}:visitors:2024-06-17");
+        assert_eq!(keys.sketch(&site, Window::of_minute(next, minute)), format!("t:{{demo}}:online:{number}"));
+        assert_eq!(
+            keys.sketch(&site, Window::of_minute(day, minute)),
+            format!("t:{{demo}}:online:{number}:2024-06-17")
+        );
+        assert_eq!((keys.prefix(), keys.merging(&site.id)), ("t", "t:{demo}:visitors:merging".to_owned()));
+    }
+
+    #[test]
+    fn a_register_reads_as_it_is_written() {
+        assert_eq!(register_text(Register::Grown(42)), "42");
+        assert_eq!(register_text(Register::Written { generation: 3, hits: -4 }), "3 -4");
+    }
 }

@@ -599,4 +599,75 @@ mod tests {
         assert_eq!((periods.len(), periods.last().map(String::as_str)), (7, Some("total")));
         assert!(periods[..6].iter().all(|period| period != "total"), "{periods:?}");
     }
+
+    #[test]
+    fn a_site_has_one_place_in_memory() {
+        let store = CounterStore::default();
+        assert!(store.get(SiteNumber(1)).is_none());
+        store.get_or_insert(SiteNumber(1)).add(today(), 3, 1);
+        assert_eq!(store.get_or_insert(SiteNumber(1)).hits(&[Period::Total]).unwrap().hits, [3]);
+        assert!(store.get(SiteNumber(1)).unwrap().has_day(today()) && store.get(SiteNumber(2)).is_none());
+    }
+
+    #[test]
+    fn each_change_changes_the_version() {
+        let site = site_with(10);
+        let before = site.version();
+        site.add(today(), 1, 2);
+        let after_hit = site.version();
+        shown_after(&site, seen(100, None));
+        let after_read = site.version();
+        assert!(before < after_hit && after_hit < after_read);
+        shown_after(&site, seen(100, None));
+        assert_eq!(site.version(), after_read, "a read that says the same");
+    }
+
+    #[test]
+    fn a_day_is_in_memory_once_all_its_counters_are() {
+        let site = SiteCounters::default();
+        assert!(!site.has_day(today()) && !site.has(Period::Total));
+        for period in today().site_periods() {
+            assert!(!site.has_day(today()));
+            site.load(period, Some(1), &[], false);
+            assert!(site.has(period));
+        }
+        assert!(site.has_day(today()) && !site.has_day(today().next()));
+        site.add(today().next(), 1, 1);
+        assert!(site.has_day(today().next()));
+    }
+
+    #[test]
+    fn hits_count_once_whether_they_are_folded_before_a_reload_or_after() {
+        let site = site_with(10);
+        let total = || site.known(Period::Total, &run()).unwrap();
+        let expected = |hits, unpublished: &[(u64, i64)]| Known {
+            sum: hits,
+            unpublished: unpublished.iter().map(|(run, hits)| (Source::Run(*run), Register::Grown(*hits))).collect(),
+        };
+        assert_eq!(total(), expected(10, &[(7, 10)]));
+        let count = |source, name, published, hits| SourceCount {
+            source,
+            name: Source::Run(name),
+            published,
+            register: Register::Grown(hits),
+        };
+        site.fold(&[Period::Total], 4);
+        let in_file = [count(1, 7, false, 4), count(2, 8, false, 100), count(3, 9, true, 1_000)];
+        site.load(Period::Total, Some(1), &in_file, false);
+        assert_eq!(total(), expected(1_110, &[(8, 100), (7, 10)]));
+        assert_eq!(SiteCounters::default().known(Period::Total, &run()), None);
+        site.load(Period::Year(2020), Some(1), &[], false);
+        assert_eq!(site.known(Period::Year(2020), &run()), Some(expected(0, &[])));
+    }
+
+    #[test]
+    fn confirmed_hits_are_those_of_the_runs_total_and_fewer_once_redis_goes_back() {
+        let site = site_with(10);
+        let confirmed = |period, there: Option<i64>| {
+            let contributed = vec![(run(), there.map(Register::Grown))];
+            site.apply_remote(&[RemoteCounter { period, total: there.unwrap_or(0), contributed }], Some(&run()))
+        };
+        assert_eq!(confirmed(Period::Day(today()), Some(9)), 0);
+        assert_eq!([Some(4), Some(4), Some(10), Some(3)].map(|there| confirmed(Period::Total, there)), [4, 0, 6, -7]);
+    }
 }

@@ -88,3 +88,57 @@ impl PageAdmission {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: SiteNumber = SiteNumber(1);
+
+    fn day(day: u32) -> Day {
+        Day::from_ymd(2024, 6, day).unwrap()
+    }
+
+    fn page(number: u32) -> PageAddress {
+        PageAddress::from_stored(&format!("/{number}"))
+    }
+
+    #[test]
+    fn a_tenth_of_the_cap_needs_the_days_pages_from_the_file() {
+        let admission = PageAdmission::default();
+        let decide = |number| admission.decide(SITE, day(17), &page(number), None, 20);
+        assert_eq!([0, 1, 2].map(decide), [Decision::Counts, Decision::Counts, Decision::NeedsRead]);
+        // Of another day: nothing is added.
+        admission.load(SITE, day(16), []);
+        assert_eq!(decide(2), Decision::NeedsRead);
+        admission.load(SITE, day(17), (10..27).map(|number| page(number).fingerprint()));
+        assert_eq!([2, 3, 10].map(decide), [Decision::Counts, Decision::IfKnown(Excess::Site), Decision::Counts]);
+        admission.admit_known(SITE, day(16), &page(3));
+        assert_eq!(decide(3), Decision::IfKnown(Excess::Site));
+        admission.admit_known(SITE, day(17), &page(3));
+        assert_eq!(decide(3), Decision::Counts);
+    }
+
+    #[test]
+    fn a_day_that_began_while_the_node_ran_is_whole_and_an_earlier_day_has_no_cap() {
+        let admission = PageAdmission::default();
+        let decide = |of: u32, number| admission.decide(SITE, day(of), &page(number), None, 2);
+        assert_eq!(decide(16, 0), Decision::NeedsRead);
+        assert_eq!(
+            [0, 1, 2].map(|number| decide(17, number)),
+            [Decision::Counts, Decision::Counts, Decision::IfKnown(Excess::Site)]
+        );
+        assert_eq!(decide(16, 2), Decision::Counts);
+        assert_eq!(decide(17, 2), Decision::IfKnown(Excess::Site));
+    }
+
+    #[test]
+    fn a_page_that_may_be_known_counts_on_its_own_day_while_those_are_few() {
+        let admission = PageAdmission::default();
+        assert!(!admission.admit_unknowable(SITE, day(17), &page(0), 1_000));
+        admission.decide(SITE, day(17), &page(0), None, 1_000);
+        assert!(!admission.admit_unknowable(SITE, day(16), &page(1), 1_000));
+        let admitted = (1..=2_000).filter(|number| admission.admit_unknowable(SITE, day(17), &page(*number), 1_000));
+        assert!((1..2_000).contains(&admitted.count()));
+    }
+}

@@ -61,3 +61,32 @@ impl Salts {
         salts.iter().filter(|(place, known)| is_chosen(**place, known)).map(|(place, _)| *place).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::counter::{RegisteredSite, Salt, Site};
+
+    #[test]
+    fn salts_are_kept_by_site_and_day_until_their_day_is_over() {
+        let [yesterday, today, tomorrow] = [16, 17, 18].map(|day| Day::from_ymd(2024, 6, day).unwrap());
+        let (site, removed_site) = (SiteNumber(1), SiteNumber(2));
+        let registered =
+            RegisteredSite { number: site, site: Site::with_defaults("demo".parse().unwrap(), Vec::new()) };
+        let sites: Sites = [registered].into_iter().collect();
+        let now = "2024-06-17T05:00:00Z".parse().unwrap();
+        let known = |is_shared| KnownSalt { salt: Salt::new([1; 16]), is_shared };
+        let salts = Salts::new([((site, yesterday), known(true)), ((removed_site, today), known(true))]);
+        salts.insert(site, today, known(false));
+        assert_eq!((salts.len(), salts.get(site, today), salts.get(site, tomorrow)), (3, Some(known(false)), None));
+        assert_eq!(salts.unshared(), [(site, today)]);
+        assert_eq!(salts.lacking_tomorrows(&sites, now), [(site, tomorrow)]);
+        let mut over = salts.over(&sites, now);
+        over.sort_unstable();
+        assert_eq!(over, [(site, yesterday), (removed_site, today)]);
+        salts.remove(&over);
+        salts.insert(site, tomorrow, known(true));
+        assert_eq!((salts.len(), salts.lacking_tomorrows(&sites, now)), (2, Vec::new()));
+    }
+}

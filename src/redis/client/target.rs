@@ -147,7 +147,9 @@ fn decoded(text: &str) -> String {
 fn redacted(text: &str) -> String {
     let without_query = text.split(['?', '#']).next().unwrap_or_default();
     let (scheme, rest) = without_query.split_once("://").unwrap_or(("", without_query));
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    // With an `@` further on, a password may have begun before the `?` or `#`.
+    let is_in_doubt = text[without_query.len()..].contains('@');
+    let rest = if is_in_doubt { "…" } else { rest.rsplit_once('@').map_or(rest, |(_, place)| place) };
     let shown: String = rest.chars().take(120).collect();
     if scheme.is_empty() { shown } else { format!("{scheme}://{shown}") }
 }
@@ -303,5 +305,18 @@ mod tests {
         let with = |address: &str| parse(&[address.to_owned()], Some("file")).unwrap().credentials.password;
         assert_eq!(with("redis://a").as_deref(), Some("file"));
         assert_eq!(with("redis://:url%40@a").as_deref(), Some("url@"));
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        for (address, shown) in [
+            ("redis://user:secret@a:6379/1", "redis://a:6379/1"),
+            ("redis://a:6379?sentinel_password=secret", "redis://a:6379"),
+            (":secret@a", "a"),
+            ("redis://user:sec#ret@a:6379", "redis://…"),
+            ("redis://user@sec?ret@a:6379", "redis://…"),
+        ] {
+            assert_eq!(redacted(address), shown, "{address}");
+        }
     }
 }

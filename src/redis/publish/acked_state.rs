@@ -316,4 +316,27 @@ mod tests {
         assert_eq!(states.take_suspects(), [SiteNumber(3)]);
         assert_eq!(states.take_suspects(), []);
     }
+
+    #[test]
+    fn a_source_that_a_check_found_is_remembered_behind_the_known_ones_while_there_is_room() {
+        let states = AckedStates::default();
+        let site = SiteNumber(1);
+        let found = |run| AckedSource { source: Source::Run(run), writes: 1, total: None };
+        for run in [1, 2, 1, 3, 4, 5] {
+            states.note_source(site, found(run));
+        }
+        assert_eq!(states.of(site).sources, [4, 3, 2, 1].map(found));
+    }
+
+    #[test]
+    fn forgotten_and_expired_markers_make_room() {
+        let states = AckedStates::default();
+        for number in [1, 2] {
+            states.note_markers(SiteNumber(number), [day(), Period::Total].map(|period| (period, RUN)), true);
+        }
+        states.retain_markers(SiteNumber(1), |_| false);
+        assert_eq!(states.lock().marker_count, 2);
+        states.forget(SiteNumber(2));
+        assert_eq!(states.lock().marker_count, 0);
+    }
 }
