@@ -1,9 +1,9 @@
-//! One open connection, of whatever kind.
+//! One open connection, of whatever kind, and scripts on it.
 
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
-use redis::{Cmd, RedisResult, Value};
+use redis::{Cmd, RedisResult, Script, ServerErrorKind, ToRedisArgs, Value};
 
 /// Connection to Redis; clones share it.
 #[derive(Clone)]
@@ -34,6 +34,38 @@ impl Link {
                     answer => Ok(vec![answer]),
                 }
             }
+        }
+    }
+}
+
+/// Script and its hash.
+pub struct Scripted {
+    text: &'static str,
+    script: Script,
+}
+
+impl Scripted {
+    pub fn new(text: &'static str) -> Self {
+        Self { text, script: Script::new(text) }
+    }
+
+    pub async fn run(
+        &self,
+        link: &Link,
+        keys: &[String],
+        arguments: &[impl ToRedisArgs + Send + Sync],
+    ) -> RedisResult<Value> {
+        let command = |name: &str, script: &str| {
+            let mut command = Cmd::new();
+            command.arg(name).arg(script).arg(keys.len()).arg(keys).arg(arguments);
+            command
+        };
+        match link.query(&command("EVALSHA", self.script.get_hash())).await {
+            // Not SCRIPT LOAD: in a cluster it would need every server to be up.
+            Err(error) if error.kind() == ServerErrorKind::NoScript.into() => {
+                link.query(&command("EVAL", self.text)).await
+            }
+            other => other,
         }
     }
 }

@@ -12,13 +12,10 @@ mod backfill;
 mod backfill_plan;
 mod calls;
 mod checks;
-mod first_check;
 mod live;
 pub mod merge_counts;
 mod pages;
 pub mod periods;
-mod retry;
-mod titles;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,8 +25,8 @@ use tokio::sync::{mpsc, watch};
 
 use self::acked_state::AckedStates;
 use self::backfill_plan::{Backfill, Scope};
+use self::calls::Trouble;
 use self::checks::CheckRounds;
-use self::retry::Trouble;
 use crate::counter::{ChangedPage, SiteNumber};
 use crate::metrics::Metrics;
 use crate::redis::client::connection::Connections;
