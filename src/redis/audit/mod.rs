@@ -84,11 +84,9 @@ impl<N: Node> AdminRequests<N> {
             // A caller that has gone needs no answer.
             match request {
                 AdminRequest::Verify(done) => {
-                    drop(
-                        done.send(
-                            self.compare(site, async |comparison| comparison.verify(&rows, WAIT_MAX).await).await,
-                        ),
-                    );
+                    let verified =
+                        self.compare(site, async |comparison| comparison.verify(&rows, WAIT_MAX).await).await;
+                    drop(done.send(verified));
                 }
                 AdminRequest::Repair(done) => {
                     let mended = self.compare(site, async |comparison| comparison.repair(&rows).await).await;

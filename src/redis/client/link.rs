@@ -5,6 +5,8 @@ use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::{Cmd, RedisResult, Script, ServerErrorKind, ToRedisArgs, Value};
 
+use super::reply::{text, unexpected};
+
 /// Connection to Redis; clones share it.
 #[derive(Clone)]
 pub enum Link {
@@ -20,6 +22,14 @@ impl Link {
             Self::Cluster(connection) => connection.clone().req_packed_command(command).await,
         }?
         .extract_error()
+    }
+
+    /// Texts of the list that answers the command.
+    pub async fn query_texts(&self, command: &Cmd) -> RedisResult<Vec<Option<String>>> {
+        match self.query(command).await? {
+            Value::Array(values) => Ok(values.iter().map(text).collect()),
+            _ => Err(unexpected("no list")),
+        }
     }
 
     /// Sends the command to every primary.

@@ -29,7 +29,7 @@ const CHECKS_PER_SECOND_SUSPECTED: f64 = 1_000.0;
 #[derive(Default)]
 pub struct CheckRounds {
     queue: VecDeque<SiteNumber>,
-    next_at: Option<Instant>,
+    pub next_at: Option<Instant>,
     interval: Duration,
     is_suspected: bool,
     /// A suspicious round was requested during one.
@@ -66,18 +66,6 @@ impl CheckRounds {
         self.next_at = self.next_at.map(|at| at.max(earliest) + self.interval);
         self.queue.pop_front()
     }
-
-    pub fn next_at(&self) -> Option<Instant> {
-        self.next_at
-    }
-
-    pub fn is_over(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    pub fn is_again_due(&self) -> bool {
-        self.is_again_due
-    }
 }
 
 impl<N: Node> Publisher<N> {
@@ -87,14 +75,12 @@ impl<N: Node> Publisher<N> {
         if let Some(site) = sites.by_number(number)
             && !self.is_troubled(number)
         {
-            let outcome = self.check_site(lease, site).await;
-            if let Err(error) = outcome {
+            if let Err(error) = self.check_site(lease, site).await {
                 self.failed(lease, site, &error);
             }
         }
-        if self.checks.is_over() {
-            let is_suspected = self.checks.is_again_due();
-            self.checks.begin(&sites, is_suspected, Instant::now());
+        if self.checks.queue.is_empty() {
+            self.checks.begin(&sites, self.checks.is_again_due, Instant::now());
         }
     }
 
@@ -218,10 +204,7 @@ impl<N: Node> Publisher<N> {
             }
         }
         let markers = about.markers.iter().zip(answers).filter(|(_, answer)| {
-            let score = match answer {
-                Value::Double(score) => Some(*score),
-                answer => text(answer).and_then(|text| text.parse().ok()),
-            };
+            let score = text(answer).and_then(|text| text.parse().ok());
             MarkerState::from_score(score) == MarkerState::Complete
         });
         Ok(AckedState { sources, markers: markers.map(|(marker, _)| marker.clone()).collect() })
@@ -256,7 +239,7 @@ mod tests {
         assert!((9..=10).contains(&in_a_second), "{in_a_second}");
         rounds.begin(&sites(70), true, begin);
         assert_eq!(checked_within(&mut rounds, begin, Duration::from_millis(75)), 70);
-        assert!(rounds.is_over());
+        assert!(rounds.queue.is_empty());
     }
 
     #[test]
@@ -266,10 +249,10 @@ mod tests {
         rounds.begin(&sites(3), true, begin);
         checked_within(&mut rounds, begin, Duration::from_millis(1));
         rounds.begin(&sites(3), true, begin);
-        assert!(rounds.is_again_due());
+        assert!(rounds.is_again_due);
         assert_eq!(checked_within(&mut rounds, begin + Duration::from_millis(2), Duration::from_secs(1)), 2);
-        rounds.begin(&sites(3), rounds.is_again_due(), begin);
-        assert!(!rounds.is_again_due());
+        rounds.begin(&sites(3), rounds.is_again_due, begin);
+        assert!(!rounds.is_again_due);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::client::link::{Link, Scripted};
 use super::client::reply::{Fault, fault_of, reason_of, text};
 use super::keys::Keys;
 use crate::counter::{Day, RegisteredSite, Salt, Site, SiteNumber, Sketch, Window, visitor};
-use crate::redis::ports::VisitorNode;
+use crate::redis::ports::Node;
 
 /// Time between publications of a site's visitors.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -30,7 +30,7 @@ const SKETCHES_MAX: usize = 16;
 const ESTIMATES_MAX: usize = 500;
 
 /// Reads a site's sketches from Redis into memory.
-pub async fn read<N: VisitorNode>(link: &Link, site: SiteNumber, node: &N, keys: &Keys) -> Result<(), RedisError> {
+pub async fn read<N: Node>(link: &Link, site: SiteNumber, node: &N, keys: &Keys) -> Result<(), RedisError> {
     let sites = node.sites();
     let Some(registered) = sites.by_number(site).filter(|site| site.site.counts_visitors()) else { return Ok(()) };
     let windows = node.shown_windows(registered).await;
@@ -71,7 +71,7 @@ pub struct Publisher<N> {
     error: Option<String>,
 }
 
-impl<N: VisitorNode> Publisher<N> {
+impl<N: Node> Publisher<N> {
     pub fn new(node: Arc<N>, keys: Keys, connections: Arc<Connections>, health: Arc<Health>) -> Self {
         Self { node, keys, connections, health, known: 0, histories: VecDeque::new(), error: None }
     }
@@ -82,7 +82,7 @@ impl<N: VisitorNode> Publisher<N> {
         loop {
             let deadline = *stop.borrow_and_update();
             if let Some(deadline) = deadline {
-                let last = async { while self.round().await == Left::More {} };
+                let last = async { while self.round().await {} };
                 let _ = tokio::time::timeout_at(Instant::from_std(deadline), last).await;
                 return;
             }
@@ -95,13 +95,14 @@ impl<N: VisitorNode> Publisher<N> {
         }
     }
 
-    async fn round(&mut self) -> Left {
-        let Some((number, link)) = self.connections.get() else { return Left::Nothing };
+    /// Returns true if the round left work.
+    async fn round(&mut self) -> bool {
+        let Some((number, link)) = self.connections.get() else { return false };
         self.error = None;
         let outcome = self.publish(number, &link).await;
         let left = outcome.unwrap_or_else(|error| {
             self.connections.failed(number, &error);
-            Left::Nothing
+            false
         });
         let reason = self.error.take();
         if self.health.set_visitors(reason.clone())
@@ -122,13 +123,13 @@ impl<N: VisitorNode> Publisher<N> {
         Ok(())
     }
 
-    async fn publish(&mut self, number: u64, link: &Link) -> Result<Left, RedisError> {
+    async fn publish(&mut self, number: u64, link: &Link) -> Result<bool, RedisError> {
         // Salts are shared even while nothing may be published: they are no counts.
         if let Err(error) = share_salts(self.node.as_ref(), &self.keys, link).await {
             self.note_error(None, error)?;
         }
         if self.health.is_held() {
-            return Ok(Left::Nothing);
+            return Ok(false);
         }
         if number != self.known {
             // This may be another Redis, or one that lost everything.
@@ -153,7 +154,7 @@ impl<N: VisitorNode> Publisher<N> {
                 return Err(error);
             }
         }
-        Ok(if is_full || !self.histories.is_empty() { Left::More } else { Left::Nothing })
+        Ok(is_full || !self.histories.is_empty())
     }
 
     async fn publish_site(&mut self, link: &Link, site: SiteNumber) -> Result<(), RedisError> {
@@ -193,13 +194,6 @@ impl<N: VisitorNode> Publisher<N> {
     }
 }
 
-/// Work that a round left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Left {
-    More,
-    Nothing,
-}
-
 static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!("merge.lua")));
 
 /// Sketches and estimates to merge into a site's.
@@ -233,16 +227,16 @@ const SHARED_MAX: usize = 1_000;
 pub type SaltRequest = (SiteNumber, Day, Salt, oneshot::Sender<Salt>);
 
 /// Serves requests. Never returns.
-pub async fn serve_salts<N: VisitorNode>(
-    node: Arc<N>,
-    keys: Keys,
-    connections: Arc<Connections>,
+pub async fn serve_salts<N: Node>(
+    node: &N,
+    keys: &Keys,
+    connections: &Connections,
     mut requests: mpsc::Receiver<SaltRequest>,
 ) {
     while let Some((site, day, drawn, done)) = requests.recv().await {
         let sites = node.sites();
         let (Some(registered), Some((number, link))) = (sites.by_number(site), connections.get()) else { continue };
-        match agree(&link, &keys, &registered.site, day, drawn).await {
+        match agree(&link, keys, &registered.site, day, drawn).await {
             // A caller that has gone needs no answer.
             Ok(Some(salt)) => drop(done.send(salt)),
             Ok(None) => {}
@@ -253,7 +247,7 @@ pub async fn serve_salts<N: VisitorNode>(
 }
 
 /// Shares salts that this node drew while Redis was away, and agrees on tomorrow's.
-async fn share_salts<N: VisitorNode>(node: &N, keys: &Keys, link: &Link) -> Result<(), RedisError> {
+async fn share_salts<N: Node>(node: &N, keys: &Keys, link: &Link) -> Result<(), RedisError> {
     let sites = node.sites();
     for (site, day) in node.salts_to_share().into_iter().take(SHARED_MAX) {
         let Some(registered) = sites.by_number(site) else { continue };
