@@ -369,9 +369,7 @@ impl redis::ports::Node for Node {
             tracing::debug!("failed to store other nodes' counters: {error}");
         }
     }
-}
 
-impl redis::ports::VisitorNode for Node {
     fn take_sketches(&self, site: SiteNumber) -> Vec<(Window, Sketch)> {
         self.ledger.take_sketches(site)
     }

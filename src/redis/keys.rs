@@ -57,16 +57,12 @@ const EXACT_MAX: i64 = (1 << 53) - 1;
 /// Names of keys.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    prefix: String,
+    pub prefix: String,
 }
 
 impl Keys {
     pub fn new(prefix: &str) -> Self {
         Self { prefix: prefix.to_owned() }
-    }
-
-    pub fn prefix(&self) -> &str {
-        &self.prefix
     }
 
     pub fn hits(&self, site: &SiteId) -> String {

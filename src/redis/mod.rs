@@ -40,7 +40,7 @@ pub use self::client::preflight::{Preflight, preflight};
 pub use self::client::target::{Identity, Target, TargetError, parse};
 use self::client::{policy, preflight as rights};
 use self::keys::Keys;
-use self::ports::VisitorNode;
+use self::ports::Node;
 use self::publish::Publisher;
 use self::publish::acked_state::AckedStates;
 pub use self::publish::merge_counts;
@@ -92,7 +92,7 @@ pub struct Publication {
 }
 
 /// Starts publishing on a thread of its own.
-pub fn start<N: VisitorNode>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -> std::io::Result<Publication> {
+pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -> std::io::Result<Publication> {
     let connections = Arc::new(Connections::new(settings.target.clone()));
     let health = Arc::new(Health::default());
     let (totals, reads) = Totals::new(Arc::clone(&connections));
@@ -104,20 +104,49 @@ pub fn start<N: VisitorNode>(settings: Settings, node: Arc<N>, metrics: Arc<Metr
     let (end, done) = watch::channel(());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let keys = Keys::new(&settings.prefix);
-    let parts = Parts {
-        settings,
-        node,
-        metrics,
-        connections: Arc::clone(&connections),
-        totals: Arc::clone(&totals),
-        health: Arc::clone(&health),
-    };
-    let thread = std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
-        // A backfill must not slow down hits, where the system has priorities of threads.
-        let _ = rustix::process::setpriority_process(None, 5);
-        runtime.block_on(parts.run(reads, syncs_received, admin_requests_received, salts_received, stopped));
-        drop(end);
-    })?;
+    let shared = (keys.clone(), Arc::clone(&connections), Arc::clone(&totals), Arc::clone(&health));
+    let thread =
+        std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
+            // A backfill must not slow down hits, where the system has priorities of threads.
+            let _ = rustix::process::setpriority_process(None, 5);
+            let (keys, connections, totals, health) = shared;
+            runtime.block_on(async {
+        let acked_states = Arc::new(AckedStates::default());
+        let (backfills, repairs) = mpsc::channel(ADMIN_REQUESTS_MAX);
+        let publisher = Publisher::new(
+            Arc::clone(&node),
+            keys.clone(),
+            Arc::clone(&connections),
+            Arc::clone(&acked_states),
+            Arc::clone(&health),
+            metrics,
+            settings.calls_per_second,
+            repairs,
+        );
+        let operators = AdminRequests {
+            node: Arc::clone(&node),
+            keys: keys.clone(),
+            connections: Arc::clone(&connections),
+            backfills,
+        };
+        let visitors =
+            visitors::Publisher::new(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health));
+        let rights = rights::watch_rights(node.as_ref(), &keys, &connections, &health);
+        let publishing = futures_util::future::join(publisher.run(stopped.clone()), visitors.run(stopped));
+        tokio::select! {
+            _ = publishing => {}
+            () = connections.supervise() => {}
+            () = totals.serve(reads, &node, &keys, &acked_states) => {}
+            () = policy::run(&connections, &health, settings.allow_eviction) => {}
+            () = rights => {}
+            () = remote_sync::serve(Arc::clone(&node), keys.clone(), Arc::clone(&connections), syncs_received) => {}
+            () = operators.serve(admin_requests_received) => {}
+            () = visitors::serve_salts(node.as_ref(), &keys, &connections, salts_received) => {}
+            () = remote_sync::run(Arc::clone(&node), keys.clone(), Arc::clone(&connections)) => {}
+        }
+        });
+            drop(end);
+        })?;
     let thread = Mutex::new(Some(thread));
     let queries = Queries::new(keys, Arc::clone(&connections));
     Ok(Publication { queries, connections, totals, health, syncs, admin_requests, salts, stop, thread, done })
@@ -220,64 +249,5 @@ impl Drop for Publication {
             *deadline = deadline.or(Some(Instant::now()));
             is_running
         });
-    }
-}
-
-/// Parts of a publication that is about to run.
-struct Parts<N> {
-    settings: Settings,
-    node: Arc<N>,
-    metrics: Arc<Metrics>,
-    connections: Arc<Connections>,
-    totals: Arc<Totals>,
-    health: Arc<Health>,
-}
-
-impl<N: VisitorNode> Parts<N> {
-    /// Runs everything until publication is told to stop.
-    async fn run(
-        self,
-        reads: mpsc::Receiver<SiteNumber>,
-        syncs: mpsc::Receiver<remote_sync::Request>,
-        admin_requests: mpsc::Receiver<(SiteNumber, AdminRequest)>,
-        salts: mpsc::Receiver<visitors::SaltRequest>,
-        stopped: watch::Receiver<Option<Instant>>,
-    ) {
-        let Self { settings, node, metrics, connections, totals, health } = self;
-        let keys = Keys::new(&settings.prefix);
-        let acked_states = Arc::new(AckedStates::default());
-        let (backfills, repairs) = mpsc::channel(ADMIN_REQUESTS_MAX);
-        let publisher = Publisher::new(
-            Arc::clone(&node),
-            keys.clone(),
-            Arc::clone(&connections),
-            Arc::clone(&acked_states),
-            Arc::clone(&health),
-            metrics,
-            settings.calls_per_second,
-            repairs,
-        );
-        let requests = AdminRequests {
-            node: Arc::clone(&node),
-            keys: keys.clone(),
-            connections: Arc::clone(&connections),
-            backfills,
-        };
-        let visitors =
-            visitors::Publisher::new(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health));
-        let rights =
-            rights::watch_rights(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health));
-        let publishing = futures_util::future::join(publisher.run(stopped.clone()), visitors.run(stopped));
-        tokio::select! {
-            _ = publishing => {}
-            () = connections.supervise() => {}
-            () = totals.serve(reads, &node, &keys, &acked_states) => {}
-            () = policy::run(Arc::clone(&connections), Arc::clone(&health), settings.allow_eviction) => {}
-            () = rights => {}
-            () = remote_sync::serve(Arc::clone(&node), keys.clone(), Arc::clone(&connections), syncs) => {}
-            () = requests.serve(admin_requests) => {}
-            () = visitors::serve_salts(Arc::clone(&node), keys.clone(), Arc::clone(&connections), salts) => {}
-            () = remote_sync::run(Arc::clone(&node), keys.clone(), Arc::clone(&connections)) => {}
-        }
     }
 }

@@ -58,10 +58,7 @@ pub trait Node: Send + Sync + 'static {
 
     /// Stores other sources' counters of the site, read from Redis, in the node's file.
     fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) -> impl Future<Output = ()> + Send;
-}
 
-/// Node, as publication of its visitors sees it.
-pub trait VisitorNode: Node {
     /// Takes the site's sketches that Redis may lack, all of whose visitors are durable.
     fn take_sketches(&self, site: SiteNumber) -> Vec<(Window, Sketch)>;
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use redis::{RedisError, Value};
+use redis::RedisError;
 
 use super::key_audit::{Imbalance, KeyAudit};
 use crate::clock;
@@ -16,7 +16,7 @@ use crate::counter::RowKey;
 use crate::counter::verification::{Findings, Kind, Verification};
 use crate::counter::{Contribution, PageAddress, Period, Register, RegisteredSite, Source};
 use crate::redis::client::link::Link;
-use crate::redis::client::reply::{reason_of, text};
+use crate::redis::client::reply::reason_of;
 use crate::redis::keys::{self, Keys};
 use crate::redis::publish::merge_counts::ROWS_MAX;
 use crate::redis::publish::periods::{may_publish, page_periods};
@@ -26,25 +26,12 @@ const READ_INTERVAL: Duration = Duration::from_millis(500);
 /// Missing counts that are kept; of the others only the number.
 const MISSING_MAX: usize = 10_000;
 /// Reason why a comparison failed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    Redis(RedisError),
+    #[error("Redis: {}", reason_of(.0))]
+    Redis(#[from] RedisError),
+    #[error("{0}")]
     File(String),
-}
-
-impl From<RedisError> for AuditError {
-    fn from(error: RedisError) -> Self {
-        Self::Redis(error)
-    }
-}
-
-impl std::fmt::Display for AuditError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Redis(error) => write!(f, "Redis: {}", reason_of(error)),
-            Self::File(reason) => f.write_str(reason),
-        }
-    }
 }
 
 /// Sources as the node's file knows them.
@@ -124,14 +111,12 @@ impl Comparison<'_> {
         let ours = keys::agreement(site);
         let mut command = redis::cmd("HMGET");
         command.arg(&meta).arg(ours.iter().map(|(field, _)| *field).collect::<Vec<_>>());
-        if let Value::Array(theirs) = self.link.query(&command).await? {
-            for ((field, ours), theirs) in ours.iter().zip(theirs.iter().map(text)) {
-                if let Some(theirs) = theirs.filter(|theirs| theirs != ours) {
-                    let what = format!(
-                        "`{meta}` says {field} = {theirs}, and here it is {ours}: nothing is published; configure all nodes alike"
-                    );
-                    found.findings.add(Kind::Disagreement, what);
-                }
+        for ((field, ours), theirs) in ours.iter().zip(self.link.query_texts(&command).await?) {
+            if let Some(theirs) = theirs.filter(|theirs| theirs != ours) {
+                let what = format!(
+                    "`{meta}` says {field} = {theirs}, and here it is {ours}: nothing is published; configure all nodes alike"
+                );
+                found.findings.add(Kind::Disagreement, what);
             }
         }
         self.check_sums(&mut found).await?;
@@ -150,9 +135,9 @@ impl Comparison<'_> {
     /// Compares every counter in Redis with the sum of its contributions.
     async fn check_sums(&self, found: &mut Found) -> Result<(), AuditError> {
         let site = &self.site.site;
-        let pages =
-            page_periods(site, clock::now()).into_iter().map(|period| KeyAudit::of_pages(self.keys, site, period));
-        for key in std::iter::once(KeyAudit::of_site(self.keys, site)).chain(pages) {
+        let pages = page_periods(site, clock::now()).into_iter().map(Some);
+        for pages_of in std::iter::once(None).chain(pages) {
+            let key = KeyAudit::new(self.keys, site, pages_of);
             let report = match key.read_all(self.link).await {
                 Err(error) if error.code() == Some("WRONGTYPE") => {
                     let what = format!("Redis: {} is of the wrong type; move what is there away", key.key);
@@ -239,19 +224,19 @@ impl Comparison<'_> {
         period: Option<Period>,
         rows: &[&Contribution],
     ) -> Result<Vec<Option<Register>>, RedisError> {
-        let site = &self.site.site;
-        let Some(period) = period else {
+        let key = KeyAudit::new(self.keys, &self.site.site, period);
+        if period.is_none() {
             let names: Vec<_> = rows.iter().map(|row| keys::contribution_field(row.period, &row.source)).collect();
-            let values = KeyAudit::of_site(self.keys, site).read(self.link, &names).await?;
+            let values = key.read(self.link, &names).await?;
             let registers = rows.iter().zip(values).map(|(row, value)| keys::register(&row.source, &value?));
             return Ok(registers.collect());
-        };
+        }
         let mut names = Vec::with_capacity(rows.len() * 2);
         for (row, page) in rows.iter().filter_map(|row| Some((row, row.page.as_ref()?))) {
             names.push(keys::contribution_member(&row.source, page));
             names.push(keys::generation_member(&row.source, page));
         }
-        let values = KeyAudit::of_pages(self.keys, site, period).read(self.link, &names).await?;
+        let values = key.read(self.link, &names).await?;
         let number = |value: &Option<String>| value.as_ref().and_then(|text| text.parse::<f64>().ok());
         #[expect(clippy::cast_possible_truncation, reason = "numbers that Lua has checked to be below 2^53")]
         let registers = rows.iter().zip(values.chunks_exact(2)).map(|(row, values)| {

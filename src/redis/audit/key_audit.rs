@@ -6,7 +6,7 @@ use redis::{Cmd, RedisResult, Value};
 
 use crate::counter::{PageAddress, Period, Site, Source};
 use crate::redis::client::link::Link;
-use crate::redis::client::reply::{text, unexpected};
+use crate::redis::client::reply::{scanned, unexpected};
 use crate::redis::keys::{self, Keys};
 
 const SCANNED_AT_ONCE: usize = 1_000;
@@ -21,16 +21,6 @@ pub struct KeyAudit {
     pub key: String,
     /// Period of a set of pages; none for the hash of the site's own counters.
     pub pages_of: Option<Period>,
-}
-
-/// Meaning of a name in the key.
-#[derive(Debug, PartialEq, Eq)]
-enum Name {
-    /// Counter.
-    Total(CounterId),
-    /// Contribution of a source.
-    Part(CounterId, Source),
-    Other,
 }
 
 /// Period, or a page's id.
@@ -73,12 +63,8 @@ pub struct KeyReport {
 }
 
 impl KeyAudit {
-    pub fn of_site(keys: &Keys, site: &Site) -> Self {
-        Self { key: keys.hits(&site.id), pages_of: None }
-    }
-
-    pub fn of_pages(keys: &Keys, site: &Site, period: Period) -> Self {
-        Self { key: keys.pages(&site.id, period), pages_of: Some(period) }
+    pub fn new(keys: &Keys, site: &Site, pages_of: Option<Period>) -> Self {
+        Self { key: pages_of.map_or_else(|| keys.hits(&site.id), |period| keys.pages(&site.id, period)), pages_of }
     }
 
     fn command(&self, of_hash: &str, of_set: &str) -> Cmd {
@@ -93,16 +79,9 @@ impl KeyAudit {
         loop {
             let mut command = self.command("HSCAN", "ZSCAN");
             command.arg(&cursor).arg("COUNT").arg(SCANNED_AT_ONCE);
-            let Value::Array(parts) = link.query(&command).await? else { return Err(unexpected("no scan")) };
-            let [next, Value::Array(pairs)] = parts.as_slice() else { return Err(unexpected("no scan")) };
-            for pair in pairs.chunks_exact(2) {
-                if let [name, value] = pair
-                    && let (Some(name), Some(value)) = (text(name), number_text(value))
-                {
-                    each(&name, &value);
-                }
-            }
-            cursor = text(next).unwrap_or_else(|| "0".to_owned());
+            let pairs;
+            (cursor, pairs) = scanned(&link.query(&command).await?).ok_or_else(|| unexpected("no scan"))?;
+            pairs.iter().for_each(|(name, value)| each(name, value));
             if cursor == "0" {
                 return Ok(());
             }
@@ -115,35 +94,28 @@ impl KeyAudit {
         for names in names.chunks(READ_AT_ONCE) {
             let mut command = self.command("HMGET", "ZMSCORE");
             command.arg(names);
-            match link.query(&command).await? {
-                Value::Array(found) if found.len() == names.len() => values.extend(found.iter().map(number_text)),
-                _ => return Err(unexpected("no values")),
-            }
+            values.extend(link.query_texts(&command).await?);
         }
-        Ok(values)
+        if values.len() == names.len() { Ok(values) } else { Err(unexpected("no values")) }
     }
 
-    fn name(&self, name: &str) -> Name {
-        if self.pages_of.is_none() {
-            return match name.split_once(' ') {
-                None => Name::Total(name.to_owned()),
-                Some(("writes", _)) => Name::Other,
-                Some((period, source)) => match source.parse() {
-                    Ok(source) => Name::Part(period.to_owned(), source),
-                    Err(_) => Name::Other,
-                },
-            };
-        }
-        let Some(rest) = name.strip_prefix('\x01') else {
-            return Name::Total(PageAddress::from_stored(name).id());
-        };
-        match rest.split_once('\x01') {
-            Some((source, id)) if !id.is_empty() && !id.contains('\x01') => match source.parse() {
-                Ok(source) => Name::Part(id.to_owned(), source),
-                Err(_) => Name::Other,
+    /// Counter to which a name belongs, and the source if the name is a contribution's. None for any other
+    /// name.
+    fn counter(&self, name: &str) -> Option<(CounterId, Option<Source>)> {
+        let (id, source) = match (self.pages_of, name.strip_prefix('\x01')) {
+            (None, _) => match name.split_once(' ') {
+                None => return Some((name.to_owned(), None)),
+                Some((period, source)) => (period, source),
             },
-            _ => Name::Other,
-        }
+            (Some(_), None) => return Some((PageAddress::from_stored(name).id(), None)),
+            (Some(_), Some(rest)) => {
+                let (source, id) = rest.split_once('\x01')?;
+                (id, source)
+            }
+        };
+        let is_counter = id != "writes" && !id.is_empty() && !id.contains('\x01');
+        let source = source.parse().ok().filter(|_| is_counter)?;
+        Some((id.to_owned(), Some(source)))
     }
 
     /// Hits of a value; none if it is no count.
@@ -170,11 +142,7 @@ impl KeyAudit {
         let mut balances: HashMap<u64, i64> = HashMap::new();
         let mut unreadable: BTreeSet<u64> = BTreeSet::new();
         self.scan(link, |name, value| {
-            let (id, source) = match self.name(name) {
-                Name::Total(id) => (id, None),
-                Name::Part(id, source) => (id, Some(source)),
-                Name::Other => return,
-            };
+            let Some((id, source)) = self.counter(name) else { return };
             match self.hits(source.as_ref(), value) {
                 None => {
                     unreadable.insert(hash(&id));
@@ -206,12 +174,13 @@ impl KeyAudit {
     /// Counters among those asked for that are not the sum of their contributions, each read in one go.
     pub async fn read_closely(&self, link: &Link, is_asked_for: impl Fn(&str) -> bool) -> RedisResult<Vec<Imbalance>> {
         let mut found: BTreeMap<CounterId, (Option<String>, BTreeMap<String, Source>)> = BTreeMap::new();
-        self.scan(link, |name, _| match self.name(name) {
-            Name::Total(id) if is_asked_for(&id) => found.entry(id).or_default().0 = Some(name.to_owned()),
-            Name::Part(id, source) if is_asked_for(&id) => {
-                found.entry(id).or_default().1.insert(name.to_owned(), source);
+        self.scan(link, |name, _| {
+            let Some((id, source)) = self.counter(name).filter(|(id, _)| is_asked_for(id)) else { return };
+            let (total, parts) = found.entry(id).or_default();
+            match source {
+                None => *total = Some(name.to_owned()),
+                Some(source) => drop(parts.insert(name.to_owned(), source)),
             }
-            _ => {}
         })
         .await?;
         // Read before the values: a name that comes in between changes the number.
@@ -244,14 +213,6 @@ impl KeyAudit {
     }
 }
 
-/// Value as text; RESP3 sends a score as a double.
-fn number_text(value: &Value) -> Option<String> {
-    match value {
-        Value::Double(score) => Some(score.to_string()),
-        value => text(value),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,22 +223,22 @@ mod tests {
 
     #[test]
     fn names_of_the_hash_are_counters_contributions_or_neither() {
-        let name = |text: &str| key(None).name(text);
-        assert_eq!(name("2024-06"), Name::Total("2024-06".to_owned()));
-        assert_eq!(name("total 00000000000000ff"), Name::Part("total".to_owned(), Source::Run(255)));
-        assert_eq!(name("writes 00000000000000ff"), Name::Other);
-        assert_eq!(name("total someone"), Name::Other);
+        let name = |text: &str| key(None).counter(text);
+        assert_eq!(name("2024-06"), Some(("2024-06".to_owned(), None)));
+        assert_eq!(name("total 00000000000000ff"), Some(("total".to_owned(), Some(Source::Run(255)))));
+        assert_eq!(name("writes 00000000000000ff"), None);
+        assert_eq!(name("total someone"), None);
     }
 
     #[test]
     fn members_of_the_set_are_pages_contributions_or_neither() {
-        let name = |text: &str| key(Some(Period::Total)).name(text);
+        let name = |text: &str| key(Some(Period::Total)).counter(text);
         let id = PageAddress::from_stored("/a").id();
-        assert_eq!(name("/a"), Name::Total(id.clone()));
-        assert_eq!(name(&format!("\x0100000000000000ff\x01{id}")), Name::Part(id.clone(), Source::Run(255)));
+        assert_eq!(name("/a"), Some((id.clone(), None)));
+        assert_eq!(name(&format!("\x0100000000000000ff\x01{id}")), Some((id.clone(), Some(Source::Run(255)))));
         // A marker, and a generation.
-        assert_eq!(name("\x0100000000000000ff\x01"), Name::Other);
-        assert_eq!(name(&format!("\x01import:old\x01{id}\x01g")), Name::Other);
+        assert_eq!(name("\x0100000000000000ff\x01"), None);
+        assert_eq!(name(&format!("\x01import:old\x01{id}\x01g")), None);
     }
 
     #[test]

@@ -27,10 +27,7 @@ impl Comparison<'_> {
             keys.entry(*period).or_default().push(imbalance);
         }
         for (period, imbalances) in keys {
-            let key = match period {
-                None => KeyAudit::of_site(self.keys, &self.site.site),
-                Some(period) => KeyAudit::of_pages(self.keys, &self.site.site, period),
-            };
+            let key = KeyAudit::new(self.keys, &self.site.site, period);
             let names: BTreeMap<String, Option<String>> =
                 imbalances.into_iter().map(|imbalance| (imbalance.id.clone(), imbalance.name.clone())).collect();
             for _ in 0..REPAIRS_MAX {
@@ -58,12 +55,10 @@ impl Comparison<'_> {
     ) -> Result<Option<String>, RedisError> {
         let Some(name) = &imbalance.name else { return Ok(None) };
         let by_file = |source: &Source| beyond.get(&(key.pages_of, imbalance.id.clone(), source.clone()));
-        let Remedy { total, lowered } = remedy(imbalance, by_file);
-        let seen = if imbalance.total == 0 && !self.is_there(key, name).await? {
-            String::new()
-        } else {
-            imbalance.total.to_string()
-        };
+        let (total, lowered) = remedy(imbalance, by_file);
+        let is_there = async || key.read(self.link, std::slice::from_ref(name)).await.map(|values| values != [None]);
+        let is_gone = imbalance.total == 0 && !is_there().await?;
+        let seen = if is_gone { String::new() } else { imbalance.total.to_string() };
         let mut command = redis::cmd("EVAL");
         command.arg(REPAIR).arg(1).arg(&key.key).arg(imbalance.cardinality);
         command.arg(name).arg(seen).arg(total.to_string());
@@ -86,10 +81,6 @@ impl Comparison<'_> {
                 lowered.len()
             ),
         }))
-    }
-
-    async fn is_there(&self, key: &KeyAudit, name: &str) -> Result<bool, RedisError> {
-        Ok(key.read(self.link, &[name.to_owned()]).await?.first().is_some_and(Option::is_some))
     }
 
     /// Publishes everything in the file, for a stopped node.
@@ -118,24 +109,19 @@ impl Comparison<'_> {
     }
 }
 
-/// Change that makes a counter the sum of its contributions.
-#[derive(Debug, PartialEq, Eq)]
-struct Remedy {
-    total: i64,
-    /// Contributions, by name, that are lowered to the file's.
-    lowered: BTreeMap<String, Register>,
-}
-
-/// Sets the counter, unless it agrees with the file's contributions where Redis has more: then those are
-/// wrong.
-fn remedy<'a>(imbalance: &Imbalance, by_file: impl Fn(&Source) -> Option<&'a Register>) -> Remedy {
+/// Counter that is the sum of its contributions, and those, by name, that are lowered to the file's. The
+/// counter changes, unless it agrees with the file's contributions where Redis has more.
+fn remedy<'a>(
+    imbalance: &Imbalance,
+    by_file: impl Fn(&Source) -> Option<&'a Register>,
+) -> (i64, BTreeMap<String, Register>) {
     let lowered: BTreeMap<_, _> =
         imbalance.parts.iter().filter_map(|part| Some((part.name.clone(), *by_file(&part.source)?))).collect();
     let by_files: i64 =
         imbalance.parts.iter().map(|part| lowered.get(&part.name).map_or(part.hits, |register| register.hits())).sum();
     match by_files == imbalance.total {
-        true => Remedy { total: by_files, lowered },
-        false => Remedy { total: imbalance.sum(), lowered: BTreeMap::new() },
+        true => (by_files, lowered),
+        false => (imbalance.sum(), BTreeMap::new()),
     }
 }
 
@@ -159,12 +145,12 @@ mod tests {
     fn a_counter_is_set_to_the_sum_of_its_parts_unless_the_file_shows_that_a_part_is_wrong() {
         let nothing = |_: &Source| None;
         let set = remedy(&imbalance(99, &[(1, 4), (2, 5)]), nothing);
-        assert_eq!(set, Remedy { total: 9, lowered: BTreeMap::new() });
+        assert_eq!(set, (9, BTreeMap::new()));
         let here = Register::Grown(4);
         let of_first = |source: &Source| (*source == Source::Run(1)).then_some(&here);
         let lowered = remedy(&imbalance(9, &[(1, 50), (2, 5)]), of_first);
-        assert_eq!(lowered, Remedy { total: 9, lowered: BTreeMap::from([("1".to_owned(), here)]) });
+        assert_eq!(lowered, (9, BTreeMap::from([("1".to_owned(), here)])));
         let neither = remedy(&imbalance(7, &[(1, 50), (2, 5)]), of_first);
-        assert_eq!(neither, Remedy { total: 55, lowered: BTreeMap::new() });
+        assert_eq!(neither, (55, BTreeMap::new()));
     }
 }

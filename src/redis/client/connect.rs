@@ -73,24 +73,18 @@ async fn connect_server(target: &Target, database: i64) -> RedisResult<Multiplex
 }
 
 async fn connect_cluster(target: &Target) -> RedisResult<ClusterConnection> {
-    let seeds = target.addresses.iter().map(|address| address_of(address, target.has_tls));
-    let mut builder = ClusterClientBuilder::new(seeds)
+    let seeds = target.addresses.iter().map(|address| {
+        let seed = address_of(address, target.has_tls).into_connection_info()?;
+        Ok(seed.set_redis_settings(redis_settings(&target.credentials)))
+    });
+    let mut builder = ClusterClientBuilder::new(seeds.collect::<RedisResult<Vec<_>>>()?)
         .connection_timeout(CONNECTION_TIMEOUT)
         .response_timeout(RESPONSE_TIMEOUT)
         // A few redirections are normal while slots move; more would hide an outage.
         .retries(3)
         .tcp_settings(tcp_settings());
-    if target.has_tls {
-        builder = builder.tls(TlsMode::Secure);
-    }
     if let Some(certificates) = certificates(target) {
         builder = builder.certs(certificates);
-    }
-    if let Some(user) = &target.credentials.user {
-        builder = builder.username(user);
-    }
-    if let Some(password) = &target.credentials.password {
-        builder = builder.password(password);
     }
     builder.build()?.get_async_connection().await
 }
@@ -114,18 +108,11 @@ fn sentinel_client(
             .set_client_to_sentinel_certificates(certificates.clone())
             .set_client_to_redis_certificates(certificates);
     }
-    if let Some(user) = &target.credentials.user {
-        builder = builder.set_client_to_redis_username(user);
-    }
-    if let Some(password) = &target.credentials.password {
-        builder = builder.set_client_to_redis_password(password);
-    }
-    if let Some(user) = &sentinel.user {
-        builder = builder.set_client_to_sentinel_username(user);
-    }
-    if let Some(password) = &sentinel.password {
-        builder = builder.set_client_to_sentinel_password(password);
-    }
+    let Credentials { user, password } = &target.credentials;
+    builder = user.iter().fold(builder, SentinelClientBuilder::set_client_to_redis_username);
+    builder = password.iter().fold(builder, SentinelClientBuilder::set_client_to_redis_password);
+    builder = sentinel.user.iter().fold(builder, SentinelClientBuilder::set_client_to_sentinel_username);
+    builder = sentinel.password.iter().fold(builder, SentinelClientBuilder::set_client_to_sentinel_password);
     builder.build()
 }
 
@@ -168,14 +155,9 @@ fn certificates(target: &Target) -> Option<TlsCertificates> {
 }
 
 fn redis_settings(credentials: &Credentials) -> RedisConnectionInfo {
-    let mut settings = RedisConnectionInfo::default();
-    if let Some(user) = &credentials.user {
-        settings = settings.set_username(user);
-    }
-    if let Some(password) = &credentials.password {
-        settings = settings.set_password(password);
-    }
-    settings
+    let Credentials { user, password } = credentials;
+    let settings = user.iter().fold(RedisConnectionInfo::default(), RedisConnectionInfo::set_username);
+    password.iter().fold(settings, RedisConnectionInfo::set_password)
 }
 
 fn tcp_settings() -> TcpSettings {

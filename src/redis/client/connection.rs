@@ -7,7 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::{ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError, RedisResult};
 use tokio::sync::watch;
 
 use super::connect::{CONNECT_TIMEOUT, Primary, connect};
@@ -90,6 +90,27 @@ impl Connections {
         state.down = Some((Instant::now(), reason));
         drop(state);
         self.current.send_replace(0);
+    }
+
+    /// Runs a check on each connection, and again after the pause that it returns, or `interval` if it failed.
+    /// Never returns.
+    pub async fn check(&self, interval: Duration, check: impl AsyncFn(Link) -> RedisResult<Duration>) {
+        let mut current = self.watch();
+        loop {
+            // Closed only with the connections.
+            let _ = current.wait_for(|number| *number != 0).await;
+            let mut pause = interval;
+            if let Some((number, link)) = self.get() {
+                match check(link).await {
+                    Ok(wanted) => pause = wanted,
+                    Err(error) => self.failed(number, &error),
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = current.changed() => {}
+            }
+        }
     }
 
     /// Connects, and connects again after each loss. Never returns.

@@ -1,9 +1,11 @@
-//! One open connection, of whatever kind.
+//! One open connection, of whatever kind, and scripts on it.
 
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
-use redis::{Cmd, RedisResult, Value};
+use redis::{Cmd, RedisResult, Script, ServerErrorKind, ToRedisArgs, Value};
+
+use super::reply::{text, unexpected};
 
 /// Connection to Redis; clones share it.
 #[derive(Clone)]
@@ -22,6 +24,14 @@ impl Link {
         .extract_error()
     }
 
+    /// Texts of the list that answers the command.
+    pub async fn query_texts(&self, command: &Cmd) -> RedisResult<Vec<Option<String>>> {
+        match self.query(command).await? {
+            Value::Array(values) => Ok(values.iter().map(text).collect()),
+            _ => Err(unexpected("no list")),
+        }
+    }
+
     /// Sends the command to every primary.
     pub async fn query_primaries(&self, command: &Cmd) -> RedisResult<Vec<Value>> {
         match self {
@@ -34,6 +44,38 @@ impl Link {
                     answer => Ok(vec![answer]),
                 }
             }
+        }
+    }
+}
+
+/// Script and its hash.
+pub struct Scripted {
+    text: &'static str,
+    script: Script,
+}
+
+impl Scripted {
+    pub fn new(text: &'static str) -> Self {
+        Self { text, script: Script::new(text) }
+    }
+
+    pub async fn run(
+        &self,
+        link: &Link,
+        keys: &[String],
+        arguments: &[impl ToRedisArgs + Send + Sync],
+    ) -> RedisResult<Value> {
+        let command = |name: &str, script: &str| {
+            let mut command = Cmd::new();
+            command.arg(name).arg(script).arg(keys.len()).arg(keys).arg(arguments);
+            command
+        };
+        match link.query(&command("EVALSHA", self.script.get_hash())).await {
+            // Not SCRIPT LOAD: in a cluster it would need every server to be up.
+            Err(error) if error.kind() == ServerErrorKind::NoScript.into() => {
+                link.query(&command("EVAL", self.text)).await
+            }
+            other => other,
         }
     }
 }

@@ -7,5 +7,4 @@ pub mod link;
 pub mod policy;
 pub mod preflight;
 pub mod reply;
-pub mod script;
 pub mod target;

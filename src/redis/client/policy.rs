@@ -1,10 +1,10 @@
 //! Eviction policy: a Redis that evicts would delete counters when its memory is full.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::Connections;
 use super::health::Health;
+use super::link::Link;
 use super::reply::{Fault, fault_of, text};
 
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -12,28 +12,18 @@ const WANTED: &str = "noeviction";
 
 /// Reads the policy on each connection and every 10 s, and holds publication while it is wrong.
 /// Never returns.
-pub async fn run(connections: Arc<Connections>, health: Arc<Health>, allow_eviction: bool) {
-    let mut current = connections.watch();
-    loop {
-        // Closed only with the connections.
-        let _ = current.wait_for(|number| *number != 0).await;
-        if let Some((number, link)) = connections.get() {
-            // From INFO, since CONFIG is often denied.
-            match link.query_primaries(redis::cmd("INFO").arg("memory")).await {
-                Ok(answers) => {
-                    let policies: Vec<String> =
-                        answers.iter().filter_map(text).filter_map(|info| policy_in(&info)).collect();
-                    apply(&health, &policies, allow_eviction);
-                }
-                Err(error) if fault_of(&error) == Fault::Site => apply(&health, &[], allow_eviction),
-                Err(error) => connections.failed(number, &error),
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(INTERVAL) => {}
-            _ = current.changed() => {}
-        }
-    }
+pub async fn run(connections: &Connections, health: &Health, allow_eviction: bool) {
+    let read = async |link: Link| {
+        // From INFO, since CONFIG is often denied.
+        let answers = match link.query_primaries(redis::cmd("INFO").arg("memory")).await {
+            Err(error) if fault_of(&error) == Fault::Site => Vec::new(),
+            answers => answers?,
+        };
+        let policies: Vec<String> = answers.iter().filter_map(text).filter_map(|info| policy_in(&info)).collect();
+        apply(health, &policies, allow_eviction);
+        Ok(INTERVAL)
+    };
+    connections.check(INTERVAL, read).await;
 }
 
 fn apply(health: &Health, policies: &[String], allow_eviction: bool) {

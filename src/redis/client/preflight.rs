@@ -1,7 +1,6 @@
 //! Preflight: problems of a Redis that an operator should know before nodes rely on it; and the probe
 //! of a running node's rights.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{RedisError, RedisResult, Value};
@@ -205,38 +204,22 @@ fn with_rights(reason: &str, prefix: &str) -> String {
 
 /// Reports the commands that Redis refuses to this node's user, on each connection and at intervals.
 /// Never returns.
-pub async fn watch_rights<N: Node>(node: Arc<N>, keys: Keys, connections: Arc<Connections>, health: Arc<Health>) {
-    let mut current = connections.watch();
-    loop {
-        // Closed only with the connections.
-        let _ = current.wait_for(|number| *number != 0).await;
-        let mut interval = PROBE_INTERVAL;
-        if let Some((number, link)) = connections.get() {
-            match probe(&link, &keys).await {
-                Ok(mut failures) => {
-                    let has_visitors = node.sites().iter().any(|site| site.site.counts_visitors());
-                    failures.retain(|failure| {
-                        lacks_rights(&failure.reason) && (has_visitors || !failure.command.is_for_visitors())
-                    });
-                    let reason = in_words(&failures, keys.prefix());
-                    if reason.is_some() {
-                        interval = PROBE_INTERVAL_REFUSED;
-                    }
-                    if health.set_rights(reason.clone())
-                        && let Some(reason) = reason
-                    {
-                        tracing::warn!("Redis: {reason}");
-                    }
-                }
-                // Publication reports what it may not run.
-                Err(error) => connections.failed(number, &error),
-            }
+pub async fn watch_rights<N: Node>(node: &N, keys: &Keys, connections: &Connections, health: &Health) {
+    let probe = async |link: Link| {
+        // Publication reports what it may not run.
+        let mut failures = probe(&link, keys).await?;
+        let has_visitors = node.sites().iter().any(|site| site.site.counts_visitors());
+        failures
+            .retain(|failure| lacks_rights(&failure.reason) && (has_visitors || !failure.command.is_for_visitors()));
+        let reason = in_words(&failures, &keys.prefix);
+        if health.set_rights(reason.clone())
+            && let Some(reason) = &reason
+        {
+            tracing::warn!("Redis: {reason}");
         }
-        tokio::select! {
-            () = tokio::time::sleep(interval) => {}
-            _ = current.changed() => {}
-        }
-    }
+        Ok(if reason.is_some() { PROBE_INTERVAL_REFUSED } else { PROBE_INTERVAL })
+    };
+    connections.check(PROBE_INTERVAL, probe).await;
 }
 
 /// Reason of a failed connection, and what to do.

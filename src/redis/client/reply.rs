@@ -48,12 +48,21 @@ pub fn reason_of(error: &RedisError) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_CHARS_MAX).collect()
 }
 
-/// Text of a reply; none for nil.
+/// Next cursor and pairs of texts in a reply to HSCAN or ZSCAN.
+pub fn scanned(reply: &Value) -> Option<(String, Vec<(String, String)>)> {
+    let Value::Array(parts) = reply else { return None };
+    let [cursor, Value::Array(pairs)] = parts.as_slice() else { return None };
+    let pairs = pairs.chunks_exact(2).filter_map(|pair| Some((text(pair.first()?)?, text(pair.get(1)?)?)));
+    Some((text(cursor)?, pairs.collect()))
+}
+
+/// Text of a reply; none for nil. RESP3 sends a score as a double.
 pub fn text(value: &Value) -> Option<String> {
     match value {
         Value::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),
         Value::SimpleString(text) => Some(text.clone()),
         Value::Int(number) => Some(number.to_string()),
+        Value::Double(score) => Some(score.to_string()),
         _ => None,
     }
 }

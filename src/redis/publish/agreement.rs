@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind};
 
 use super::backfill_plan::Scope;
 use super::{Agreement, CALLS_AT_ONCE, Lease, Publisher};
 use crate::counter::RegisteredSite;
 use crate::redis::client::link::Link;
-use crate::redis::client::reply::{connection_lost, text};
+use crate::redis::client::reply::connection_lost;
 use crate::redis::keys::{self, Keys};
 use crate::redis::ports::Node;
 
@@ -91,12 +91,9 @@ pub async fn difference(link: &Link, keys: &Keys, site: &RegisteredSite) -> Redi
     let key = keys.meta(&site.site.id);
     let ours = keys::agreement(&site.site);
     let mut read = redis::cmd("HMGET");
-    read.arg(&key);
-    ours.iter().for_each(|(field, _)| {
-        read.arg(*field);
-    });
+    read.arg(&key).arg(&ours.each_ref().map(|(field, _)| *field));
     let named = |error| at_key(error, &key);
-    let mut theirs = texts(link.query(&read).await.map_err(named)?);
+    let mut theirs = link.query_texts(&read).await.map_err(named)?;
     if theirs.iter().any(Option::is_none) {
         let writes = ours.iter().map(|(field, value)| {
             let mut write = redis::cmd("HSETNX");
@@ -107,7 +104,7 @@ pub async fn difference(link: &Link, keys: &Keys, site: &RegisteredSite) -> Redi
         for written in join_all(writes.iter().map(|write| link.query(write))).await {
             written?;
         }
-        theirs = texts(link.query(&read).await?);
+        theirs = link.query_texts(&read).await?;
     }
     Ok(first_difference(&key, &ours, &theirs))
 }
@@ -130,13 +127,6 @@ fn at_key(error: RedisError, key: &str) -> RedisError {
     }
     let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
     (kind, "wrong type", format!("{key} is not a hash; move what is there away")).into()
-}
-
-fn texts(answer: Value) -> Vec<Option<String>> {
-    match answer {
-        Value::Array(values) => values.iter().map(text).collect(),
-        _ => Vec::new(),
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::backfill_plan::{Backfill, Scope, Stage, site_counters};
 use super::merge_counts::{MergeCounts, ROWS_MAX};
 use super::periods::may_publish;
-use super::{Lease, Publisher, Step};
+use super::{Lease, Publisher};
 use crate::clock;
 use crate::counter::RowKey;
 use crate::counter::{Contribution, RegisteredSite, SiteNumber};
@@ -46,13 +46,13 @@ impl<N: Node> Publisher<N> {
         }
     }
 
-    /// Sends one call of the backfill whose turn it is.
-    pub async fn backfill_step(&mut self, lease: &Lease) -> Step {
-        let Some(number) = self.backfills.pop_front() else { return Step::Idle };
+    /// Sends one call of the backfill whose turn it is. Returns false if there is none.
+    pub async fn backfill_step(&mut self, lease: &Lease) -> bool {
+        let Some(number) = self.backfills.pop_front() else { return false };
         let sites = self.node.sites();
         let Some(site) = sites.by_number(number).cloned() else {
             self.progress.remove(&number);
-            return Step::Worked;
+            return true;
         };
         if self.is_troubled(number) || !self.agree_once(lease, &site).await {
             if self.is_troubled(number) || self.differs(number) {
@@ -62,13 +62,13 @@ impl<N: Node> Publisher<N> {
             } else {
                 self.backfills.push_front(number);
             }
-            return Step::Worked;
+            return true;
         }
-        let Some(mut backfill) = self.progress.entry(number).or_default().backfill.take() else { return Step::Worked };
+        let Some(mut backfill) = self.progress.entry(number).or_default().backfill.take() else { return true };
         let outcome = self.advance(lease, &site, &mut backfill).await;
         if let Ok(true) = outcome {
             self.backfill_done(&site, backfill).await;
-            return Step::Worked;
+            return true;
         }
         let is_troubled = self.is_troubled(number);
         let progress = self.progress.entry(number).or_default();
@@ -82,7 +82,7 @@ impl<N: Node> Publisher<N> {
             progress.backfill = Some(backfill);
             if is_urgent { self.backfills.push_front(number) } else { self.backfills.push_back(number) }
         }
-        Step::Worked
+        true
     }
 
     /// Returns true when the backfill is complete.

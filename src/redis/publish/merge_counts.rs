@@ -6,9 +6,8 @@ use std::sync::LazyLock;
 use redis::{RedisResult, Value};
 
 use crate::counter::{Contribution, Period, Register, Site, Source};
-use crate::redis::client::link::Link;
+use crate::redis::client::link::{Link, Scripted};
 use crate::redis::client::reply::{text, unexpected};
-use crate::redis::client::script::Scripted;
 use crate::redis::keys::{self, Keys};
 
 /// Rows and markers of one call: more would delay other clients' calls by milliseconds.

@@ -12,13 +12,10 @@ mod backfill;
 mod backfill_plan;
 mod calls;
 mod checks;
-mod first_check;
 mod live;
 pub mod merge_counts;
 mod pages;
 pub mod periods;
-mod retry;
-mod titles;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,8 +25,8 @@ use tokio::sync::{mpsc, watch};
 
 use self::acked_state::AckedStates;
 use self::backfill_plan::{Backfill, Scope};
+use self::calls::Trouble;
 use self::checks::CheckRounds;
-use self::retry::Trouble;
 use crate::counter::{ChangedPage, SiteNumber};
 use crate::metrics::Metrics;
 use crate::redis::client::connection::Connections;
@@ -105,13 +102,6 @@ struct Schedule {
     history_at: Instant,
 }
 
-/// Outcome of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    Worked,
-    Idle,
-}
-
 /// Connection with its number, by which its failure is reported.
 pub struct Lease {
     link: Link,
@@ -183,10 +173,7 @@ impl<N: Node> Publisher<N> {
                         known = lease.number;
                         self.reconnected();
                     }
-                    match self.step(&lease).await {
-                        Step::Worked => Duration::ZERO,
-                        Step::Idle => self.pause(),
-                    }
+                    if self.step(&lease).await { Duration::ZERO } else { self.pause() }
                 }
             };
             was_held = is_held;
@@ -215,8 +202,8 @@ impl<N: Node> Publisher<N> {
         self.checks.begin(&self.node.sites(), true, Instant::now());
     }
 
-    /// Does the most urgent work, if any is due.
-    async fn step(&mut self, lease: &Lease) -> Step {
+    /// Does the most urgent work. Returns false if none is due.
+    async fn step(&mut self, lease: &Lease) -> bool {
         let now = Instant::now();
         for site in self.acked_states.take_suspects() {
             self.note_regression(site, "a read of its figures shows less than was acknowledged");
@@ -229,7 +216,7 @@ impl<N: Node> Publisher<N> {
             }
             self.retry_troubled();
             self.publish_live(lease, live_budget(self.calls_per_second)).await;
-            return Step::Worked;
+            return true;
         }
         if now >= self.clock.pages_at || (self.pages_round.is_empty() && self.node.changes().has_many_pages()) {
             self.publish_pages(lease).await;
@@ -237,27 +224,27 @@ impl<N: Node> Publisher<N> {
             let is_round_over = self.pages_round.is_empty();
             let rest = pages_rest(is_round_over, self.clock.pages_round_began_at.elapsed(), now.elapsed());
             self.clock.pages_at = Instant::now() + rest;
-            return Step::Worked;
+            return true;
         }
         if now >= self.clock.unpublished_at {
             self.clock.unpublished_at = now + UNPUBLISHED_INTERVAL;
             self.request_unpublished().await;
-            return Step::Worked;
+            return true;
         }
         if let Some(site) = self.checks.next(now) {
             self.check(lease, site).await;
-            return Step::Worked;
+            return true;
         }
-        if now >= self.clock.history_at && self.backfill_step(lease).await == Step::Worked {
+        if now >= self.clock.history_at && self.backfill_step(lease).await {
             self.clock.history_at = Instant::now() + now.elapsed();
-            return Step::Worked;
+            return true;
         }
-        Step::Idle
+        false
     }
 
     fn pause(&self) -> Duration {
         let history_at = if self.backfills.is_empty() { None } else { Some(self.clock.history_at) };
-        let next = [Some(self.clock.live_at), Some(self.clock.pages_at), history_at, self.checks.next_at()];
+        let next = [Some(self.clock.live_at), Some(self.clock.pages_at), history_at, self.checks.next_at];
         let next = next.into_iter().flatten().min().map_or(IDLE_MAX, |at| at.saturating_duration_since(Instant::now()));
         next.clamp(Duration::from_millis(1), IDLE_MAX)
     }
@@ -272,7 +259,7 @@ impl<N: Node> Publisher<N> {
             let pages_done = self.pages_round.is_empty() && !self.node.changes().has_pages();
             self.publish_titles(&lease).await;
             self.request_overflowed();
-            let backfills_done = self.backfill_step(&lease).await == Step::Idle;
+            let backfills_done = !self.backfill_step(&lease).await;
             if sites_done && pages_done && backfills_done {
                 return;
             }

@@ -6,13 +6,13 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{RedisError, Value};
+use redis::RedisError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::counter::{Contribution, RegisteredSite, SiteNumber};
 use crate::redis::client::connection::Connections;
 use crate::redis::client::link::Link;
-use crate::redis::client::reply::{Fault, fault_of, text};
+use crate::redis::client::reply::{Fault, fault_of, scanned, text};
 use crate::redis::keys::{self, Keys};
 use crate::redis::ports::Node;
 
@@ -104,8 +104,8 @@ impl<N: Node> RemoteSync<N> {
             let mut command = redis::cmd("HSCAN");
             command.arg(self.keys.hits(&site.site.id)).arg(&cursor).arg("COUNT").arg(FIELDS_READ);
             let answer = link.query(&command).await?;
-            let Some((next, contributions)) = scanned(&answer) else { return Ok(()) };
-            held.extend(contributions);
+            let Some((next, pairs)) = scanned(&answer) else { return Ok(()) };
+            held.extend(pairs.iter().filter_map(|(field, value)| keys::contribution(field, value)));
             if held.len() > HELD_MAX {
                 is_whole = false;
                 self.store(site.number, std::mem::take(&mut held)).await;
@@ -142,19 +142,10 @@ impl<N: Node> RemoteSync<N> {
     }
 }
 
-/// Next cursor and contributions in a reply to HSCAN.
-fn scanned(answer: &Value) -> Option<(String, Vec<Contribution>)> {
-    let Value::Array(parts) = answer else { return None };
-    let [cursor, Value::Array(pairs)] = parts.as_slice() else { return None };
-    let contributions = pairs.chunks_exact(2).filter_map(|pair| match pair {
-        [field, value] => keys::contribution(&text(field)?, &text(value)?),
-        _ => None,
-    });
-    Some((text(cursor)?, contributions.collect()))
-}
-
 #[cfg(test)]
 mod tests {
+    use redis::Value;
+
     use super::*;
     use crate::counter::Register;
 
@@ -164,7 +155,9 @@ mod tests {
         let fields =
             ["total", "9", "total 00000000000000ff", "9", "writes 00000000000000ff", "2", "x import:old", "1 1"];
         let reply = Value::Array(vec![text("17"), Value::Array(fields.map(text).into())]);
-        let (cursor, contributions) = scanned(&reply).unwrap();
+        let (cursor, pairs) = scanned(&reply).unwrap();
+        let contributions: Vec<_> =
+            pairs.iter().filter_map(|(field, value)| keys::contribution(field, value)).collect();
         assert_eq!(cursor, "17");
         assert_eq!(contributions.len(), 1);
         assert_eq!(contributions[0].register, Register::Grown(9));

@@ -14,7 +14,7 @@ use crate::redis::client::connection::Connections;
 use crate::redis::client::link::Link;
 use crate::redis::client::reply::{Fault, fault_of, text};
 use crate::redis::keys::{self, Keys};
-use crate::redis::ports::{Node, VisitorNode};
+use crate::redis::ports::Node;
 use crate::redis::publish::acked_state::{AckedState, AckedStates};
 use crate::redis::visitors;
 
@@ -43,12 +43,6 @@ struct Reading {
     is_running: bool,
 }
 
-impl Reading {
-    fn end(&self) -> watch::Receiver<u64> {
-        self.ended.subscribe()
-    }
-}
-
 impl Totals {
     pub fn new(connections: Arc<Connections>) -> (Self, mpsc::Receiver<SiteNumber>) {
         let (requests, receiver) = mpsc::channel(QUEUE_MAX);
@@ -71,8 +65,11 @@ impl Totals {
             return;
         }
         let reading = async {
-            let under_way = lock(&self.readings).get(&site).filter(|reading| reading.is_running).map(Reading::end);
-            if let Some(mut ended) = under_way {
+            let running = lock(&self.readings)
+                .get(&site)
+                .filter(|reading| reading.is_running)
+                .map(|reading| reading.ended.subscribe());
+            if let Some(mut ended) = running {
                 let _ = ended.changed().await;
             }
             if let Some(mut ended) = self.request(site, Duration::ZERO) {
@@ -97,11 +94,11 @@ impl Totals {
             self.requests.try_send(site).ok()?;
             reading.is_running = true;
         }
-        Some(reading.end())
+        Some(reading.ended.subscribe())
     }
 
     /// Serves requests. Never returns.
-    pub async fn serve<N: VisitorNode>(
+    pub async fn serve<N: Node>(
         &self,
         requests: mpsc::Receiver<SiteNumber>,
         node: &Arc<N>,

@@ -3,27 +3,21 @@
 //! A node sends whole sketches, which Redis merges into the site's, and merges the site's into its own.
 //! So every node knows all visitors, and brings back sketches that Redis forgets.
 
-mod merge;
-mod salts;
-
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use redis::{RedisError, Value};
-use tokio::sync::watch;
+use redis::{RedisError, RedisResult, Value};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::client::connection::Connections;
 use super::client::health::Health;
-use super::client::link::Link;
-use super::client::reply::{Fault, fault_of, reason_of};
+use super::client::link::{Link, Scripted};
+use super::client::reply::{Fault, fault_of, reason_of, text};
 use super::keys::Keys;
-use crate::counter::{RegisteredSite, SiteNumber, Sketch};
-use crate::redis::ports::VisitorNode;
-use merge::Merge;
-
-pub use salts::{SaltRequest, serve as serve_salts};
+use crate::counter::{Day, RegisteredSite, Salt, Site, SiteNumber, Sketch, Window, visitor};
+use crate::redis::ports::Node;
 
 /// Time between publications of a site's visitors.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -36,7 +30,7 @@ const SKETCHES_MAX: usize = 16;
 const ESTIMATES_MAX: usize = 500;
 
 /// Reads a site's sketches from Redis into memory.
-pub async fn read<N: VisitorNode>(link: &Link, site: SiteNumber, node: &N, keys: &Keys) -> Result<(), RedisError> {
+pub async fn read<N: Node>(link: &Link, site: SiteNumber, node: &N, keys: &Keys) -> Result<(), RedisError> {
     let sites = node.sites();
     let Some(registered) = sites.by_number(site).filter(|site| site.site.counts_visitors()) else { return Ok(()) };
     let windows = node.shown_windows(registered).await;
@@ -77,7 +71,7 @@ pub struct Publisher<N> {
     error: Option<String>,
 }
 
-impl<N: VisitorNode> Publisher<N> {
+impl<N: Node> Publisher<N> {
     pub fn new(node: Arc<N>, keys: Keys, connections: Arc<Connections>, health: Arc<Health>) -> Self {
         Self { node, keys, connections, health, known: 0, histories: VecDeque::new(), error: None }
     }
@@ -88,7 +82,7 @@ impl<N: VisitorNode> Publisher<N> {
         loop {
             let deadline = *stop.borrow_and_update();
             if let Some(deadline) = deadline {
-                let last = async { while self.round().await == Left::More {} };
+                let last = async { while self.round().await {} };
                 let _ = tokio::time::timeout_at(Instant::from_std(deadline), last).await;
                 return;
             }
@@ -101,13 +95,14 @@ impl<N: VisitorNode> Publisher<N> {
         }
     }
 
-    async fn round(&mut self) -> Left {
-        let Some((number, link)) = self.connections.get() else { return Left::Nothing };
+    /// Returns true if the round left work.
+    async fn round(&mut self) -> bool {
+        let Some((number, link)) = self.connections.get() else { return false };
         self.error = None;
         let outcome = self.publish(number, &link).await;
         let left = outcome.unwrap_or_else(|error| {
             self.connections.failed(number, &error);
-            Left::Nothing
+            false
         });
         let reason = self.error.take();
         if self.health.set_visitors(reason.clone())
@@ -128,13 +123,13 @@ impl<N: VisitorNode> Publisher<N> {
         Ok(())
     }
 
-    async fn publish(&mut self, number: u64, link: &Link) -> Result<Left, RedisError> {
+    async fn publish(&mut self, number: u64, link: &Link) -> Result<bool, RedisError> {
         // Salts are shared even while nothing may be published: they are no counts.
-        if let Err(error) = salts::share_all(self.node.as_ref(), &self.keys, link).await {
+        if let Err(error) = share_salts(self.node.as_ref(), &self.keys, link).await {
             self.note_error(None, error)?;
         }
         if self.health.is_held() {
-            return Ok(Left::Nothing);
+            return Ok(false);
         }
         if number != self.known {
             // This may be another Redis, or one that lost everything.
@@ -159,7 +154,7 @@ impl<N: VisitorNode> Publisher<N> {
                 return Err(error);
             }
         }
-        Ok(if is_full || !self.histories.is_empty() { Left::More } else { Left::Nothing })
+        Ok(is_full || !self.histories.is_empty())
     }
 
     async fn publish_site(&mut self, link: &Link, site: SiteNumber) -> Result<(), RedisError> {
@@ -199,9 +194,80 @@ impl<N: VisitorNode> Publisher<N> {
     }
 }
 
-/// Work that a round left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Left {
-    More,
-    Nothing,
+static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!("merge.lua")));
+
+/// Sketches and estimates to merge into a site's.
+struct Merge {
+    sketches: Vec<(Window, Sketch)>,
+    estimates: Vec<(Day, u64)>,
+}
+
+impl Merge {
+    pub async fn send(&self, link: &Link, keys: &Keys, site: &Site) -> RedisResult<()> {
+        let mut key_names = vec![keys.meta(&site.id), keys.merging(&site.id), keys.estimates(&site.id)];
+        let mut arguments = vec![site.time_zone.name().as_bytes().to_vec()];
+        for (window, sketch) in &self.sketches {
+            key_names.push(keys.sketch(site, *window));
+            let day = window.minute.map_or_else(|| window.day.to_string(), |_| String::new());
+            let expiry = window.expiry(site.time_zone).to_string();
+            arguments.extend([sketch.to_redis(), expiry.into_bytes(), day.into_bytes()]);
+        }
+        for (day, estimate) in &self.estimates {
+            arguments.extend([day.to_string().into_bytes(), estimate.to_string().into_bytes()]);
+        }
+        // The reply is 0 for another time zone, of which publication of the counts complains.
+        SCRIPT.run(link, &key_names, &arguments).await.map(drop)
+    }
+}
+
+/// Salts shared in a round.
+const SHARED_MAX: usize = 1_000;
+
+/// Request for a day's salt: the salt to write if there is none, and the sender of the agreed one.
+pub type SaltRequest = (SiteNumber, Day, Salt, oneshot::Sender<Salt>);
+
+/// Serves requests. Never returns.
+pub async fn serve_salts<N: Node>(
+    node: &N,
+    keys: &Keys,
+    connections: &Connections,
+    mut requests: mpsc::Receiver<SaltRequest>,
+) {
+    while let Some((site, day, drawn, done)) = requests.recv().await {
+        let sites = node.sites();
+        let (Some(registered), Some((number, link))) = (sites.by_number(site), connections.get()) else { continue };
+        match agree(&link, keys, &registered.site, day, drawn).await {
+            // A caller that has gone needs no answer.
+            Ok(Some(salt)) => drop(done.send(salt)),
+            Ok(None) => {}
+            Err(error) => connections.failed(number, &error),
+        }
+    }
+    std::future::pending().await
+}
+
+/// Shares salts that this node drew while Redis was away, and agrees on tomorrow's.
+async fn share_salts<N: Node>(node: &N, keys: &Keys, link: &Link) -> Result<(), RedisError> {
+    let sites = node.sites();
+    for (site, day) in node.salts_to_share().into_iter().take(SHARED_MAX) {
+        let Some(registered) = sites.by_number(site) else { continue };
+        let own = node.salt(site, day).unwrap_or_else(|| Salt::new(rand::random()));
+        if let Some(salt) = agree(link, keys, &registered.site, day, own).await? {
+            node.keep_shared_salt(site, day, salt).await;
+        }
+    }
+    Ok(())
+}
+
+/// Salt that all nodes use: `own` if there was none. None if the value in Redis is no salt.
+async fn agree(link: &Link, keys: &Keys, site: &Site, day: Day, own: Salt) -> Result<Option<Salt>, RedisError> {
+    let key = keys.salt(&site.id, day);
+    let expiry = visitor::salt_expiry(day, site.time_zone);
+    let mut set = redis::cmd("SET");
+    set.arg(&key).arg(own.to_hex()).arg("NX").arg("EXAT").arg(expiry);
+    if link.query(&set).await? != Value::Nil {
+        return Ok(Some(own));
+    }
+    let there = link.query(redis::cmd("GET").arg(&key)).await?;
+    Ok(text(&there).and_then(|text| Salt::from_hex(&text)))
 }
