@@ -280,7 +280,7 @@ mod tests {
             keys.sketch(&site, Window::of_minute(day, minute)),
             format!("t:{{demo}}:online:{number}:2024-06-17")
         );
-        assert_eq!((keys.prefix(), keys.merging(&site.id)), ("t", "t:{demo}:visitors:merging".to_owned()));
+        assert_eq!((keys.prefix.as_str(), keys.merging(&site.id)), ("t", "t:{demo}:visitors:merging".to_owned()));
     }
 
     #[test]

@@ -77,7 +77,9 @@ mod tests {
         let sites: Sites = [registered].into_iter().collect();
         let now = "2024-06-17T05:00:00Z".parse().unwrap();
         let known = |is_shared| KnownSalt { salt: Salt::new([1; 16]), is_shared };
-        let salts = Salts::new([((site, yesterday), known(true)), ((removed_site, today), known(true))]);
+        let salts = Salts::default();
+        salts.insert(site, yesterday, known(true));
+        salts.insert(removed_site, today, known(true));
         salts.insert(site, today, known(false));
         assert_eq!((salts.len(), salts.get(site, today), salts.get(site, tomorrow)), (3, Some(known(false)), None));
         assert_eq!(salts.unshared(), [(site, today)]);

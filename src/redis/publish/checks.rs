@@ -74,10 +74,9 @@ impl<N: Node> Publisher<N> {
         let sites = self.node.sites();
         if let Some(site) = sites.by_number(number)
             && !self.is_troubled(number)
+            && let Err(error) = self.check_site(lease, site).await
         {
-            if let Err(error) = self.check_site(lease, site).await {
-                self.failed(lease, site, &error);
-            }
+            self.failed(lease, site, &error);
         }
         if self.checks.queue.is_empty() {
             self.checks.begin(&sites, self.checks.is_again_due, Instant::now());
