@@ -5,10 +5,9 @@
 //! address would have had. The visitor's key leaves this module only as a [`Trace`], which very
 //! many visitors share; that is what is journalled and published.
 //!
-//! Those who are online are counted by the minute. For the minutes around midnight to count nobody
-//! twice, a visit is noted under the salt of each day that a window of [`ONLINE_MINUTES`] which
-//! holds it can begin in, and a window counts those noted under the day it begins in. So a salt is
-//! needed for one window past its day.
+//! Readers online are counted by the minute. Around midnight a visit is noted under the salt of each day in
+//! which a window of [`ONLINE_MINUTES`] that holds the visit can begin. A window counts the visits noted
+//! under the day in which it begins. So nobody counts twice, and a salt is needed for one window past its day.
 
 use std::fmt;
 use std::hash::Hasher as _;
@@ -94,7 +93,7 @@ impl Salt {
         Some(Self(number.to_be_bytes()))
     }
 
-    /// What is kept of the visitor `client` with the program `user_agent`.
+    /// The trace of the visitor `client` with the program `user_agent`.
     pub fn trace(&self, site: &SiteId, client: ClientPrefix, user_agent: &[u8]) -> Trace {
         Trace::of(&self.visitor_key(site, client, user_agent).to_le_bytes())
     }

@@ -129,7 +129,7 @@ impl<E: Copy> Route<E> {
         Self { endpoint, path, methods, label: path, parts, has_source }
     }
 
-    /// What the path names, if it is of this route: a site and a source.
+    /// The site and the source that a path of this route names; none for other paths.
     fn captures<'a>(&self, path: &'a str) -> Option<(&'a str, &'a str)> {
         let Some((before, after)) = self.parts else { return (path == self.path).then_some(("", "")) };
         let rest = path.strip_prefix(before)?;

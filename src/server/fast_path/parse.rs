@@ -78,7 +78,7 @@ impl<'a> PlainRequest<'a> {
     }
 }
 
-/// What a header field means to this parser.
+/// Meaning of a header field to this parser.
 enum Meaning {
     Known(Field),
     Length,

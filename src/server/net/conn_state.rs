@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{HEAD_BYTES_MAX, HIT_BYTES_MAX, SWEEP, Stream, Timeouts, URI_BYTES_MAX};
 
-/// What a connection waits for.
+/// Phase of a connection: the event that it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// The client: the rest of a request's head (or, on a new connection, its beginning).
