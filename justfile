@@ -2,7 +2,7 @@
 
 # Format, lints and unit tests.
 quick:
-    cargo fmt --check && cargo clippy --all-targets -- -D warnings && cargo test --lib --bins
+    cargo fmt --all --check && cargo clippy --all-targets -- -D warnings && cargo test --lib --bins
 
 # Everything, with what it needs (tests/run says what it installs).
 all:

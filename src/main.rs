@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 // A panic would abort the node and every hit in flight; the clock and queues: clippy.toml.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic))]
 
 mod log;
 
