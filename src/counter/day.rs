@@ -9,8 +9,6 @@ use std::fmt;
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
 
-use super::Period;
-
 /// A calendar day in the site's time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Day(NaiveDate);
@@ -68,24 +66,6 @@ impl Day {
         Self(date)
     }
 
-    pub fn month(self) -> Period {
-        Period::Month { year: self.year_number(), month: self.month_number() }
-    }
-
-    pub fn year(self) -> Period {
-        Period::Year(self.year_number())
-    }
-
-    /// The periods whose site counters a hit of this day raises.
-    pub fn site_periods(self) -> [Period; 4] {
-        [Period::Day(self), self.month(), self.year(), Period::Total]
-    }
-
-    /// The periods whose page counters a hit of this day raises: pages keep no years.
-    pub fn page_periods(self) -> [Period; 3] {
-        [Period::Day(self), self.month(), Period::Total]
-    }
-
     pub fn year_number(self) -> u16 {
         // In range by construction (`YEARS`), but a clock may say anything.
         u16::try_from(self.0.year()).unwrap_or(0)
@@ -104,10 +84,8 @@ impl fmt::Display for Day {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeZone;
-    use proptest::prelude::*;
-
     use super::*;
+    use chrono::TimeZone;
 
     #[test]
     fn midnight_in_vietnam_is_17_hours_utc() {
@@ -115,28 +93,6 @@ mod tests {
         let at = |h, m, s| Day::at(Utc.with_ymd_and_hms(2024, 6, 17, h, m, s).unwrap(), zone).to_string();
         assert_eq!(at(16, 59, 59), "2024-06-17");
         assert_eq!(at(17, 0, 0), "2024-06-18");
-    }
-
-    proptest! {
-        /// Over every zone and a century, across every change of its clocks: the local date never
-        /// runs back by more than the zone's own jump over the date line, and the day journalled is
-        /// the day read back.
-        #[test]
-        fn days_in_every_zone(zone in prop::sample::select(chrono_tz::TZ_VARIANTS.to_vec()), second in 0_i64..3_500_000_000) {
-            let now = DateTime::from_timestamp(second, 0).unwrap();
-            let day = Day::at(now, zone);
-            prop_assume!(Day::YEARS.contains(&day.0.year()));
-            let expected = now.with_timezone(&zone).naive_local().date();
-            prop_assert_eq!(day.date(), expected);
-            prop_assert_eq!(Day::from_number(day.number()), Some(day));
-            prop_assert_eq!(Period::from_number(Period::Day(day).number()), Some(Period::Day(day)));
-            let hour_later = Day::at(now + chrono::TimeDelta::hours(1), zone);
-            prop_assert!(hour_later >= day.previous() && hour_later <= day.next().next());
-            for period in day.site_periods() {
-                prop_assert_eq!(period.to_string().parse::<Period>(), Ok(period));
-                prop_assert!(period.last_day().is_none_or(|last| last >= day));
-            }
-        }
     }
 
     #[test]

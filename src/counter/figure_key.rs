@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use super::language::{Language, named};
+use super::language::{LabelStyle, Language, named};
 use super::{Day, Period, Span, Week};
 
 /// A figure that a box can show.
@@ -23,30 +23,12 @@ pub enum FigureKey {
     VisitorsYesterday,
 }
 
-/// Styles in which portals name the same figures.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum LabelStyle {
-    /// By the calendar: `Tháng 06`.
-    #[default]
-    Dated,
-    /// Everyday words: `Tháng này`.
-    Relative,
-    /// Words of some systems' blocks: `Tháng hiện tại`.
-    Current,
-}
-
 /// A site's own words for some figures; the rest are the language's.
 pub type Labels = BTreeMap<FigureKey, String>;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a figure: expected one of {known}", known = FigureKey::ALL.map(FigureKey::as_str).join(", "))]
 pub struct FigureKeyError(String);
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not a style of labels: expected dated (`Tháng 06`), relative (`Tháng này`) or current (`Tháng hiện tại`)"
-)]
-pub struct LabelStyleError(String);
 
 /// A figure's name in the configuration, and its labels in each language by style. `%` begins a part of the date.
 type Names = (FigureKey, &'static str, [[&'static str; 3]; 2]);
@@ -127,31 +109,11 @@ impl FigureKey {
     }
 }
 
-impl LabelStyle {
-    pub const ALL: [Self; 3] = [Self::Dated, Self::Relative, Self::Current];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Dated => "dated",
-            Self::Relative => "relative",
-            Self::Current => "current",
-        }
-    }
-}
-
 impl FromStr for FigureKey {
     type Err = FigureKeyError;
 
     fn from_str(text: &str) -> Result<Self, FigureKeyError> {
         named(&Self::ALL, Self::as_str, text).map_err(FigureKeyError)
-    }
-}
-
-impl FromStr for LabelStyle {
-    type Err = LabelStyleError;
-
-    fn from_str(text: &str) -> Result<Self, LabelStyleError> {
-        named(&Self::ALL, Self::as_str, text).map_err(LabelStyleError)
     }
 }
 

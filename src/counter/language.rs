@@ -1,4 +1,4 @@
-//! Languages: headings, labels of pages, and numbers. Labels of figures are in `figure_key`.
+//! Languages and label styles: headings, labels of pages, and numbers. Labels of figures are in `figure_key`.
 
 use std::str::FromStr;
 
@@ -6,7 +6,17 @@ use icu_decimal::DecimalFormatter;
 use icu_decimal::input::Decimal;
 use icu_locale_core::locale;
 
-use super::figure_key::LabelStyle;
+/// Styles in which portals name the same figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum LabelStyle {
+    /// By the calendar: `Tháng 06`.
+    #[default]
+    Dated,
+    /// Everyday words: `Tháng này`.
+    Relative,
+    /// Words of some systems' blocks: `Tháng hiện tại`.
+    Current,
+}
 
 /// The language of labels and digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,8 +26,26 @@ pub enum Language {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a style of labels: expected dated (`Tháng 06`), relative (`Tháng này`) or current (`Tháng hiện tại`)"
+)]
+pub struct LabelStyleError(String);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a language: expected vi or en")]
 pub struct LanguageError(String);
+
+impl LabelStyle {
+    pub const ALL: [Self; 3] = [Self::Dated, Self::Relative, Self::Current];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dated => "dated",
+            Self::Relative => "relative",
+            Self::Current => "current",
+        }
+    }
+}
 
 impl Language {
     pub const ALL: [Self; 2] = [Self::Vietnamese, Self::English];
@@ -73,5 +101,13 @@ impl FromStr for Language {
 
     fn from_str(text: &str) -> Result<Self, LanguageError> {
         named(&Self::ALL, Self::tag, text).map_err(LanguageError)
+    }
+}
+
+impl FromStr for LabelStyle {
+    type Err = LabelStyleError;
+
+    fn from_str(text: &str) -> Result<Self, LabelStyleError> {
+        named(&Self::ALL, Self::as_str, text).map_err(LabelStyleError)
     }
 }

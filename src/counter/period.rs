@@ -18,6 +18,26 @@ pub enum Period {
     Total,
 }
 
+impl Day {
+    pub fn month(self) -> Period {
+        Period::Month { year: self.year_number(), month: self.month_number() }
+    }
+
+    pub fn year(self) -> Period {
+        Period::Year(self.year_number())
+    }
+
+    /// The periods whose site counters a hit of this day raises.
+    pub fn site_periods(self) -> [Period; 4] {
+        [Period::Day(self), self.month(), self.year(), Period::Total]
+    }
+
+    /// The periods whose page counters a hit of this day raises: pages keep no years.
+    pub fn page_periods(self) -> [Period; 3] {
+        [Period::Day(self), self.month(), Period::Total]
+    }
+}
+
 impl Period {
     /// `20240617`, `20240600`, `20240000` or `0`: a number that a person with an SQLite shell can
     /// read, and that sorts.
@@ -156,6 +176,7 @@ impl FromStr for Period {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use proptest::prelude::*;
 
     use super::*;
@@ -217,6 +238,26 @@ mod tests {
     }
 
     proptest! {
+        /// Over every zone and a century, across every change of its clocks: the local date never
+        /// runs back by more than the zone's own jump over the date line, and the day journalled is
+        /// the day read back.
+        #[test]
+        fn days_in_every_zone(zone in prop::sample::select(chrono_tz::TZ_VARIANTS.to_vec()), second in 0_i64..3_500_000_000) {
+            let now = DateTime::from_timestamp(second, 0).unwrap();
+            let day = Day::at(now, zone);
+            prop_assume!(Day::YEARS.contains(&day.date().year()));
+            let expected = now.with_timezone(&zone).naive_local().date();
+            prop_assert_eq!(day.date(), expected);
+            prop_assert_eq!(Day::from_number(day.number()), Some(day));
+            prop_assert_eq!(Period::from_number(Period::Day(day).number()), Some(Period::Day(day)));
+            let hour_later = Day::at(now + chrono::TimeDelta::hours(1), zone);
+            prop_assert!(hour_later >= day.previous() && hour_later <= day.next().next());
+            for period in day.site_periods() {
+                prop_assert_eq!(period.to_string().parse::<Period>(), Ok(period));
+                prop_assert!(period.last_day().is_none_or(|last| last >= day));
+            }
+        }
+
         #[test]
         fn any_text_is_a_period_or_an_error(text in "\\PC{0,12}") {
             if let Ok(period) = text.parse::<Period>() {

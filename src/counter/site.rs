@@ -11,8 +11,8 @@ use rustc_hash::FxHashSet;
 use smol_str::SmolStr;
 use url::Url;
 
-use super::figure_key::{FigureKey, LabelStyle, Labels};
-use super::language::Language;
+use super::figure_key::{FigureKey, Labels};
+use super::language::{LabelStyle, Language};
 use super::{BySite, Day, Origin, PlainUrl, SiteNumber};
 
 /// A site's name in URLs, keys and the configuration: `[a-z0-9][a-z0-9-]{0,62}`; as a rule so short that
