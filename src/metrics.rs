@@ -107,7 +107,7 @@ impl Metrics {
     }
 }
 
-/// A type that [`metrics!`] declares a field of.
+/// A type that `metrics!` declares a field of.
 pub trait Kind: Collector + Clone + Sized + 'static {
     fn of(opts: Opts, labels: &[&str], buckets: Vec<f64>) -> prometheus::Result<Self>;
 }
