@@ -12,7 +12,7 @@ all:
 demo:
     cargo run --release
 
-# What is handed out: program, debug symbols, manual pages, Debian package.
+# What is handed out: program, manual pages, Debian package.
 release:
     deploy/release
 
