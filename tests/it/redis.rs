@@ -112,6 +112,8 @@ impl Cluster {
     }
 }
 
+/// Pages that nobody asks about are brought to Redis at rests of some seconds.
+const LONG: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(10);
 
 fn shows(node: &Node, today: i64) -> impl FnMut() -> bool {
@@ -275,7 +277,7 @@ fn a_list_that_the_shipped_user_may_read_is_whole_and_one_that_it_may_not_is_sta
         assert_eq!(other.hit(page).status, 200);
     }
     let is_published = |page| redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", page]) == "1";
-    until("the pages are in Redis", SOON, || is_published("/a") && is_published("/b"));
+    until("the pages are in Redis", LONG, || is_published("/a") && is_published("/b"));
     let url = grant(&redis, "");
     let check = || {
         let mut command = Command::new(crate::node::PROGRAM);
