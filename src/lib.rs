@@ -11,7 +11,8 @@
 //! command_line, config    the operator's settings, checked
 //! app                     builds the node and everything around it; knows all rooms
 //! operate                 the operator's commands, on a running node or on its files
-//! counter                 the pure core: no I/O, no clock, no waiting, no other room
+//! counter                 the pure core: no I/O, no clock, no waiting; of other rooms only page
+//! page                    the rule by which a url becomes a page's address; no other room
 //! bots                    the bot lists, and records of uncounted hits
 //! ledger                  the node's durable counter: one SQLite file, one thread that writes it
 //! change_feed             changes that wait to be published, between ledger and redis
@@ -36,5 +37,6 @@ pub mod counter;
 pub mod ledger;
 pub mod metrics;
 pub mod operate;
+pub mod page;
 pub mod redis;
 pub mod server;

@@ -9,6 +9,7 @@ mod blank_node;
 mod figures;
 mod ledger;
 mod merge_counts;
+mod page;
 mod recovery;
 mod tally;
 mod visitors;
@@ -25,7 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 criterion_group! {
     name = parts;
     config = Criterion::default().sample_size(30);
-    targets = admission::bench, tally::bench, ledger::bench, figures::bench, merge_counts::bench, recovery::bench,
+    targets = admission::bench, tally::bench, ledger::bench, figures::bench, merge_counts::bench, page::bench, recovery::bench,
         visitors::bench
 }
 criterion_main!(parts);

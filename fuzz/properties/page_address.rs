@@ -20,7 +20,7 @@ pub fn holds(input: &[u8]) {
             Err(error) => assert!(matches!(error.status.as_u16(), 400 | 403), "{text}: {error}"),
         }
     }
-    if let Some(page) = PageAddress::from_import(text, &site.site.page_params)
+    if let Some(page) = PageAddress::from_import(text, &site.site.page_rules)
         && !page.is_other()
     {
         is_an_address(&page, &site.site);
@@ -32,15 +32,17 @@ pub fn is_an_address(page: &PageAddress, site: &Site) {
     let address = page.as_str();
     assert!(address.starts_with('/') && address.len() <= ADDRESS_BYTES_MAX, "{address}");
     assert!(!address.chars().any(|c| c.is_control() || c.is_whitespace()), "{address:?}");
-    assert!(!address.contains(['<', '>', '"', '\\', '#', '\u{202e}', '\u{200b}']), "{address:?}");
-    assert_eq!(PageAddress::from_import(address, &site.page_params).as_ref(), Some(page), "{address}");
+    assert!(!address.contains(['<', '>', '"', '\\', '\u{202e}', '\u{200b}']), "{address:?}");
+    // A fragment is a route.
+    assert!(address.split_once('#').is_none_or(|(_, route)| route.starts_with(['/', '!']) && !route.contains('#')));
+    assert_eq!(PageAddress::from_import(address, &site.page_rules).as_ref(), Some(page), "{address}");
     if address.len() >= ADDRESS_BYTES_MAX - 3 {
         // It ends in a hash: no link can lead to it.
         return;
     }
     let link = format!("https://a.vn{address}");
     let followed = Url::parse(&link).unwrap_or_else(|error| panic!("{link}: {error}"));
-    assert_eq!(&PageAddress::of(&followed, &site.page_params), page, "{link}");
+    assert_eq!(&PageAddress::of(&followed, &site.page_rules), page, "{link}");
 }
 
 fn site() -> RegisteredSite {

@@ -15,6 +15,7 @@ use super::value::{Field, List, Value, Whole, read_table};
 use crate::counter::Language;
 use crate::counter::site::{PageRetention, Screening};
 use crate::counter::{FigureKey, LabelStyle, Origin, Site, SiteId};
+use crate::page::{PageCase, PageCaseError, PageParams, PageRules, Pattern, PatternError};
 
 /// Longest keeping of page figures, in days and months: a hundred years.
 const PAGE_DAYS_MAX: u32 = 36_525;
@@ -34,7 +35,9 @@ pub struct RawSite {
     figures: Option<Field<List<FigureKey>>>,
     label_style: Option<Field<LabelStyle>>,
     labels: Option<Field<RawLabels>>,
-    page_params: Option<Field<List<String>>>,
+    page_params: Option<Field<List<Pattern>>>,
+    page_params_ignored: Option<Field<List<Pattern>>>,
+    page_case: Option<Field<PageCase>>,
     page_cap: Option<Field<Whole<1, { u32::MAX }>>>,
     page_days: Option<Field<Whole<1, PAGE_DAYS_MAX>>>,
     page_months: Option<Field<Whole<1, PAGE_MONTHS_MAX>>>,
@@ -86,18 +89,13 @@ impl RawSite {
                 // The script takes an answer without figures for none, and leaves the page as it was.
                 faults.wrong(&figures.span(), r#"it is empty; name the box's figures, such as `["today", "month"]`"#);
             }
-            site.figures = distinct(figures, |key| key.as_str(), faults).into();
+            site.figures = distinct(figures, |key| key.as_str().to_owned(), faults).into();
         }
         set(&mut site.label_style, faults.take(self.label_style));
         if let Some(labels) = faults.take(self.labels) {
             labels.check(&mut site, faults);
         }
-        if let Some(params) = faults.list(self.page_params) {
-            for param in params.get_ref().iter().filter(|param| param.get_ref().is_empty()) {
-                faults.wrong(&param.span(), "a name is empty; expected names such as `\"id\"`");
-            }
-            site.page_params = distinct(params, |param| param, faults).into_iter().collect::<Arc<[String]>>();
-        }
+        site.page_rules = page_rules(self.page_params, self.page_params_ignored, self.page_case, site.language, faults);
         let PageRetention { days, months } = &mut site.page_retention;
         set(days, faults.take(self.page_days).map(|Whole(days)| days));
         set(months, faults.take(self.page_months).map(|Whole(months)| months));
@@ -143,13 +141,37 @@ fn origins(field: Option<Field<List<Origin>>>, id: &Spanned<String>, faults: &mu
     origins
 }
 
-fn distinct<T>(list: Spanned<Vec<Spanned<T>>>, name: impl Fn(&T) -> &str, faults: &mut Faults) -> Vec<T> {
+/// The rules of a site's pages; those of sites that set none are shared.
+fn page_rules(
+    params: Option<Field<List<Pattern>>>,
+    ignored: Option<Field<List<Pattern>>>,
+    case: Option<Field<PageCase>>,
+    language: Language,
+    faults: &mut Faults,
+) -> Arc<PageRules> {
+    let shared = Site::default_page_rules(language);
+    let mut patterns = |field| {
+        let list = faults.list(field)?;
+        Some(distinct(list, Pattern::to_string, faults).into_iter().collect::<Arc<[Pattern]>>())
+    };
+    let (params, ignored) = (patterns(params), patterns(ignored));
+    let case = faults.take(case);
+    if params.is_none() && ignored.is_none() && case.is_none() {
+        return shared;
+    }
+    let mut rules = PageRules::clone(&shared);
+    set(&mut rules.params, params.map(PageParams::Only));
+    set(&mut rules.ignored, ignored);
+    set(&mut rules.case, case);
+    Arc::new(rules)
+}
+
+fn distinct<T>(list: Spanned<Vec<Spanned<T>>>, name: impl Fn(&T) -> String, faults: &mut Faults) -> Vec<T> {
     let items = list.into_inner();
     let mut seen = HashSet::new();
     for item in &items {
-        let name = name(item.get_ref());
-        if !seen.insert(name) {
-            faults.wrong(&item.span(), format!("`{name}` is named twice; once is enough"));
+        if !seen.insert(name(item.get_ref())) {
+            faults.wrong(&item.span(), format!("`{}` is named twice; once is enough", name(item.get_ref())));
         }
     }
     items.into_iter().map(Spanned::into_inner).collect()
@@ -236,6 +258,22 @@ fn meant_origin(text: &str) -> Option<String> {
     let host = rest.split(['/', '?', '#']).next()?.rsplit('@').next()?;
     let meant = format!("{scheme}://{host}");
     (meant != text && meant.parse::<Origin>().is_ok()).then_some(meant)
+}
+
+impl Value for Pattern {
+    const EXAMPLE: &'static str = r#""id""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: PatternError| error.to_string())
+    }
+}
+
+impl Value for PageCase {
+    const EXAMPLE: &'static str = r#""auto""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: PageCaseError| error.to_string())
+    }
 }
 
 impl Value for Tz {

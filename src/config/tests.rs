@@ -139,7 +139,14 @@ const WRONG: &[(&str, &str)] = &[
         "{SITE}figures = [\"today\", \"online\"]\nvisitors = false\n",
         ":4:12: visitors: false, but `figures` names `online`, a number of visitors: leave one of them out",
     ),
-    ("{SITE}page_params = [\"id\", \"\"]\n", ":3:22: page_params: a name is empty"),
+    ("{SITE}page_params = [\"id\", \"\"]\n", ":3:22: page_params: a pattern is empty"),
+    ("{SITE}page_params = [\"id\", \"ID\"]\n", ":3:22: page_params: `id` is named twice"),
+    ("{SITE}page_params = [\"a*b*\"]\n", ":3:16: page_params: `a*b*` is no pattern: expected at most one `*`"),
+    ("{SITE}page_params_ignored = [1]\n", ":3:24: page_params_ignored: expected a string"),
+    (
+        "{SITE}page_case = \"lower\"\n",
+        ":3:13: page_case: `lower` is no way to compare paths: expected auto, keep or fold",
+    ),
     ("{SITE}page_days = 0\n", ":3:13: page_days: expected a whole number from 1 to 36525, found 0"),
     ("{SITE}page_months = 1201\n", ":3:15: page_months: expected a whole number from 1 to 1200, found 1201"),
     ("{SITE}label_style = \"curent\"\n", ":3:15: label_style: `curent` is not a style of labels: expected dated"),
@@ -309,9 +316,9 @@ fn a_path_in_the_file_starts_at_the_file_and_others_where_the_program_runs() {
 }
 
 #[test]
-fn sites_that_name_no_parameters_share_one_list_of_them() {
+fn sites_that_say_nothing_of_their_pages_share_one_rule() {
     let config = load_text(&format!("{SITE}[sites.b]\norigins = [\"https://b.vn\"]\n")).unwrap();
-    assert!(std::sync::Arc::ptr_eq(&config.sites[0].page_params, &config.sites[1].page_params));
+    assert!(std::sync::Arc::ptr_eq(&config.sites[0].page_rules, &config.sites[1].page_rules));
 }
 
 #[test]
@@ -407,7 +414,9 @@ language = "vi"
 figures = ["today", "yesterday", "month", "year"]
 label_style = "relative"
 labels = { month = "Tháng này", title = "Số lượt xem" }
-page_params = ["id", "nv", "op"]
+page_params = ["id", "nv", "op*"]
+page_params_ignored = ["nvx", "utm_*"]
+page_case = "fold"
 page_cap = 100000
 page_days = 40
 page_months = 24

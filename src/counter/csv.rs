@@ -8,6 +8,7 @@ use std::collections::hash_map::Entry;
 
 use super::contribution::HITS_MAX;
 use super::{PageAddress, Period};
+use crate::page::PageRules;
 
 /// One line of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub const HEADER_SITE: &str = "period,hits";
 pub const HEADER_PAGES: &str = "period,page,hits";
 
 /// Reads a whole file, or says what is wrong with it.
-pub fn parse(text: &[u8], page_params: &[String]) -> Result<Vec<Row>, CsvError> {
+pub fn parse(text: &[u8], rules: &PageRules) -> Result<Vec<Row>, CsvError> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut reader = ::csv::ReaderBuilder::new().trim(::csv::Trim::All).from_reader(text);
     let with_pages = read_header(&mut reader)?;
@@ -40,13 +41,13 @@ pub fn parse(text: &[u8], page_params: &[String]) -> Result<Vec<Row>, CsvError> 
     for record in reader.records() {
         let record = record.map_err(unreadable)?;
         let line = record.position().map_or(0, ::csv::Position::line);
-        let row = read_row(&record, with_pages, page_params).map_err(|reason| CsvError { line, reason })?;
+        let row = read_row(&record, with_pages, rules).map_err(|reason| CsvError { line, reason })?;
         let as_written = (row.period, record.get(1).filter(|_| with_pages).unwrap_or_default().to_owned());
         if let Some(first) = lines_seen.insert(as_written, line) {
             let reason = format!("{} stands in line {first} already; each counter may stand once", name_of(&row));
             return Err(CsvError { line, reason });
         }
-        // Addresses that differ may be one page here, as in an export of a site with other page_params.
+        // Addresses that differ may be one page here, as in an export of a site with other rules.
         match rows_of.entry((row.period, row.page.clone())) {
             Entry::Vacant(entry) => {
                 entry.insert(rows.len());
@@ -84,13 +85,13 @@ fn read_header(reader: &mut ::csv::Reader<&[u8]>) -> Result<bool, CsvError> {
     }
 }
 
-fn read_row(record: &::csv::StringRecord, with_pages: bool, page_params: &[String]) -> Result<Row, String> {
+fn read_row(record: &::csv::StringRecord, with_pages: bool, rules: &PageRules) -> Result<Row, String> {
     let field = |at: usize| record.get(at).unwrap_or_default();
     let period: Period = field(0).parse().map_err(|error: super::period::PeriodError| error.to_string())?;
     let page_text = if with_pages { field(1) } else { "" };
     let page = match page_text {
         "" => None,
-        text => Some(PageAddress::from_import(text, page_params).ok_or_else(|| {
+        text => Some(PageAddress::from_import(text, rules).ok_or_else(|| {
             let shown: String = text.chars().take(80).collect();
             format!("`{shown}` is not a page: expected a path such as `/tin-tuc/bai-1`, an http(s) address, or nothing for the site itself")
         })?),
@@ -133,8 +134,12 @@ fn unreadable(error: ::csv::Error) -> CsvError {
 mod tests {
     use super::*;
 
+    fn rules() -> PageRules {
+        PageRules::with_defaults("vi")
+    }
+
     fn read(text: &str) -> Result<Vec<Row>, CsvError> {
-        parse(text.as_bytes(), &["id".to_owned()])
+        parse(text.as_bytes(), &rules())
     }
 
     fn refusal(text: &str) -> (u64, String) {
@@ -147,7 +152,7 @@ mod tests {
         let rows = read("\u{feff}period,hits\r\n2024-06-17,851\r\ntotal,-3\r\n").unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[1].period, rows[1].hits), (Period::Total, -3));
-        let rows = read("period,page,hits\n2024-06,,5\n2024-06,https://a.vn/x/?id=1&utm=2,4\n").unwrap();
+        let rows = read("period,page,hits\n2024-06,,5\n2024-06,https://a.vn/x/?id=1&utm_source=2,4\n").unwrap();
         assert_eq!(rows[0].page, None);
         assert_eq!(rows[1].page.as_ref().unwrap().as_str(), "/x?id=1");
     }
@@ -157,7 +162,7 @@ mod tests {
         let rows = read("period,page,hits\n2024-06,\"/a,\"\"b\",4\ntotal,,9\n").unwrap();
         let mut text = format!("{HEADER_PAGES}\n").into_bytes();
         rows.iter().for_each(|row| write_row(&mut text, row));
-        assert_eq!(parse(&text, &[]).unwrap(), rows);
+        assert_eq!(parse(&text, &rules()).unwrap(), rows);
     }
 
     #[test]
@@ -174,6 +179,6 @@ mod tests {
         assert!(refusal("period,hits\n2024,1\n2024,2\n").1.contains("line 2"));
         assert!(refusal("period,page,hits\n2024,/a,2\n").1.contains("not by year"));
         assert!(refusal("period,page,hits\n2024-01,a b,2\n").1.contains("not a page"));
-        assert_eq!(parse(b"period,hits\n2024,\xff\n", &[]).unwrap_err().line, 2);
+        assert_eq!(parse(b"period,hits\n2024,\xff\n", &rules()).unwrap_err().line, 2);
     }
 }

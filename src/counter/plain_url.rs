@@ -1,5 +1,7 @@
 //! A page's url as nearly all are written, read without a parser.
 
+use crate::page::is_safe_byte;
+
 /// `https://name/path`, all of it in characters that the URL standard leaves as they are.
 ///
 /// Result equal to that of [`url::Url`], at a fraction of the cost. URLs that are not plain need `Url`.
@@ -48,25 +50,6 @@ fn is_plain_path(path: &str) -> bool {
     })
 }
 
-/// True for an ASCII byte that stands in an address as it is.
-pub fn is_safe_byte(byte: u8) -> bool {
-    const SAFE: [bool; 256] = {
-        let mut safe = [false; 256];
-        let (mut at, others) = (0, b"-._~!$&'()*+,;=:@");
-        while at < others.len() {
-            safe[others[at] as usize] = true;
-            at += 1;
-        }
-        let mut byte = 0;
-        while byte < 128 {
-            safe[byte] |= (byte as u8).is_ascii_alphanumeric();
-            byte += 1;
-        }
-        safe
-    };
-    SAFE[usize::from(byte)]
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -74,6 +57,7 @@ mod tests {
 
     use super::super::{Origin, PageAddress};
     use super::*;
+    use crate::page::PageRules;
 
     #[test]
     fn a_plain_url_is_one_of_which_nothing_is_changed() {
@@ -121,10 +105,11 @@ mod tests {
             text in "https?://[a-z0-9.-]{0,9}(\\.|xn--|0x|)[a-z0-9-]{0,4}/[a-zA-Z0-9/._~!$&'()*+,;=:@%?#-]{0,12}"
         ) {
             if let Some(plain) = PlainUrl::of(&text) {
+                let rules = PageRules::with_defaults("vi");
                 let url = Url::parse(&text).unwrap();
                 prop_assert_eq!((url.scheme(), url.host_str(), url.path()), (plain.scheme, Some(plain.host), plain.path));
                 prop_assert_eq!((url.port(), url.query(), url.fragment(), url.username()), (None, None, None, ""));
-                prop_assert_eq!(PageAddress::of_plain(plain), Some(PageAddress::of(&url, &["id".to_owned()])));
+                prop_assert_eq!(PageAddress::of_plain_path(plain.path, &rules).unwrap_or_else(|| PageAddress::of(&url, &rules)), PageAddress::of(&url, &rules));
                 for origin in [&format!("https://{}", plain.host), "https://*.vn", "http://a.vn", "http://*.a:*", "https://a.vn:80"] {
                     let origin: Origin = origin.parse().unwrap();
                     prop_assert_eq!(origin.covers_plain(plain), origin.covers(&url));

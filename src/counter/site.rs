@@ -14,6 +14,7 @@ use url::Url;
 use super::figure_key::{FigureKey, Labels};
 use super::language::{LabelStyle, Language};
 use super::{BySite, Day, Origin, PlainUrl, SiteNumber};
+use crate::page::PageRules;
 
 /// A site's name in URLs, keys and the configuration: `[a-z0-9][a-z0-9-]{0,62}`; as a rule so short that
 /// it lies in place.
@@ -44,8 +45,8 @@ pub struct Site {
     pub language: Language,
     pub label_style: LabelStyle,
     pub page_retention: PageRetention,
-    /// Query parameters that name an article, in the order in which they stand in its address.
-    pub page_params: Arc<[String]>,
+    /// The site's own settings of its pages' addresses.
+    pub page_rules: Arc<PageRules>,
     /// Name for people; may be empty.
     pub name: String,
     pub labels: Labels,
@@ -76,13 +77,9 @@ pub struct PageRetention {
 
 pub const PAGE_RETENTION_DEFAULT: PageRetention = PageRetention { days: 40, months: 24 };
 
-/// Names of the parameters by which common CMSs address an article (NukeViet, WordPress, Joomla,
-/// DotNetNuke, SharePoint).
-pub const PAGE_PARAMS_DEFAULT: [&str; 12] =
-    ["nv", "op", "id", "p", "page_id", "option", "view", "catid", "tabid", "mid", "ItemID", "articleId"];
-
-/// Default parameters, one list shared by a hundred thousand sites.
-static SHARED_PAGE_PARAMS: LazyLock<Arc<[String]>> = LazyLock::new(|| PAGE_PARAMS_DEFAULT.map(str::to_owned).into());
+/// Default rules of pages' addresses by language, shared by a hundred thousand sites.
+static SHARED_PAGE_RULES: LazyLock<[Arc<PageRules>; Language::ALL.len()]> =
+    LazyLock::new(|| Language::ALL.map(|language| Arc::new(PageRules::with_defaults(language.tag()))));
 
 /// Default figures, one shared list.
 static SHARED_FIGURES: LazyLock<Arc<[FigureKey]>> =
@@ -185,13 +182,18 @@ impl Site {
             label_style: LabelStyle::default(),
             labels: Labels::new(),
             own_title: None,
-            page_params: Arc::clone(&SHARED_PAGE_PARAMS),
+            page_rules: Self::default_page_rules(Language::Vietnamese),
             page_retention: PAGE_RETENTION_DEFAULT,
             screening: Screening::All,
             repeat_window: Duration::ZERO,
             page_cap: PAGE_CAP_DEFAULT,
             visitors: false,
         }
+    }
+
+    /// Rules of a site in `language` that sets none of its own.
+    pub fn default_page_rules(language: Language) -> Arc<PageRules> {
+        Arc::clone(&SHARED_PAGE_RULES[language as usize])
     }
 
     /// True if the site counts visitors.

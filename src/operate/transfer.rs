@@ -32,7 +32,7 @@ pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) ->
     request.path += &format!("?source={}", name.as_str());
     request.body = text.clone();
     let report: ImportReport = on_the_node(config, site, IfEmpty::Begin, request, from_json, async |ledger, site| {
-        let rows = csv::parse(&text, &site.site.page_params)?;
+        let rows = csv::parse(&text, &site.site.page_rules)?;
         Ok(ledger.import(site.number, name.clone(), rows, clock::now()).await?)
     })?;
     say(&report);

@@ -392,10 +392,10 @@ fn queries_that_make_no_sense_are_refused_with_a_hint() {
 fn each_page_of_a_list_is_answered_by_itself_and_may_be_named_by_its_path() {
     let directory = TempDir::new().unwrap();
     let node = start(directory.path(), SITE, &[]);
-    for page in ["/tin-t%E1%BB%A9c/b%C3%A0i?id=7&x=1", "/c%E9", "//a", "/100%25"] {
+    for page in ["/tin-t%E1%BB%A9c/b%C3%A0i?id=7&fbclid=1", "/c%E9", "//a", "/100%25"] {
         assert_eq!(node.hit(page).status, 200);
     }
-    let addresses = "url=/tin-t%E1%BB%A9c/b%C3%A0i/?id=7%26x=2&url=http://elsewhere.example/a&url=http://localhost:1/tin-tức/bài?id=7\
+    let addresses = "url=/tin-t%E1%BB%A9c/b%C3%A0i/?id=7%26fbclid=2&url=http://elsewhere.example/a&url=http://localhost:1/tin-tức/bài?id=7\
         &url=//a&url=/c%E9&url=/c%25E9&url=/100%2525&url=http://%5B&url=/chua-ai-doc";
     let answer = get(&node, &format!("pages/figures?{}", addresses.replace("ức/bài", "%E1%BB%A9c/b%C3%A0i")));
     let found = |page: &Value| match page["problem"]["status"].as_u64() {
@@ -407,7 +407,7 @@ fn each_page_of_a_list_is_answered_by_itself_and_may_be_named_by_its_path() {
         ("/tin-tức/bài?id=7", true),
         ("403", true),
         ("/tin-tức/bài?id=7", true),
-        ("//a", true),
+        ("/a", true),
         ("/c%E9", true),
         ("/c%E9", true),
         ("/100%25", true),

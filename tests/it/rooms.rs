@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Top-level rooms, each with the rooms that it may import.
-const MAY_KNOW: [(&str, &[&str]); 11] = [
+const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("clock", &[]),
-    ("counter", &[]),
+    ("page", &[]),
+    ("counter", &["page"]),
     ("metrics", &[]),
     ("bots", &["counter"]),
     ("change_feed", &["counter"]),
     ("ledger", &["change_feed", "counter", "metrics"]),
     ("redis", &["change_feed", "clock", "counter", "metrics"]),
-    ("server", &["bots", "clock", "counter", "metrics"]),
-    ("config", &["counter", "redis", "server"]),
+    ("server", &["bots", "clock", "counter", "metrics", "page"]),
+    ("config", &["counter", "page", "redis", "server"]),
     ("command_line", &["config", "counter"]),
     ("operate", &["bots", "clock", "config", "counter", "ledger", "metrics", "redis", "server"]),
 ];

@@ -75,8 +75,8 @@ impl Imports {
         };
         let text = body::collect(request.into_body(), IMPORT_BYTES_MAX, conn).await?;
         // In a thread of its own: parsing takes a while, and this one answers the probes.
-        let page_params = Arc::clone(&site.site.page_params);
-        let parsing = tokio::task::spawn_blocking(move || csv::parse(&text, &page_params));
+        let rules = Arc::clone(&site.site.page_rules);
+        let parsing = tokio::task::spawn_blocking(move || csv::parse(&text, &rules));
         let unreadable = |error: csv::CsvError| {
             let detail = format!("{error}; nothing of the file was taken");
             HttpError { line: Some(error.line), ..HttpError::malformed(detail) }

@@ -8,7 +8,7 @@ use crate::server::http::{HttpError, shown};
 
 pub fn page_of(site: &RegisteredSite, text: &str) -> Result<PageAddress, HttpError> {
     if let Some(url) = PlainUrl::of(text)
-        && let Some(page) = PageAddress::of_plain(url)
+        && let Some(page) = PageAddress::of_plain_path(url.path, &site.site.page_rules)
         && site.site.covers_plain(url)
     {
         return Ok(page);
@@ -26,7 +26,7 @@ pub fn page_of(site: &RegisteredSite, text: &str) -> Result<PageAddress, HttpErr
             format!("origin `{origin}` of the page is not allowed for site `{}`; add it to `origins`", site.site.id);
         return Err(HttpError::new(StatusCode::FORBIDDEN, "origin", detail).at("url"));
     }
-    Ok(PageAddress::of(&url, &site.site.page_params))
+    Ok(PageAddress::of(&url, &site.site.page_rules))
 }
 
 pub fn parse(text: &str) -> Result<Url, HttpError> {

@@ -138,7 +138,7 @@ fn page_named(site: &RegisteredSite, text: &str) -> Result<PageAddress, HttpErro
         return page_of(site, text);
     }
     let url = page_url::parse(&format!("http://page.invalid{text}"))?;
-    Ok(PageAddress::of(&url, &site.site.page_params))
+    Ok(PageAddress::of(&url, &site.site.page_rules))
 }
 
 fn figure(site: &Site, key: FigureKey, span: Span, today: Day, value: i64) -> Figure {

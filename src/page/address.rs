@@ -1,9 +1,4 @@
-//! The address under which a page is counted.
-//!
-//! One article is one page, however it was linked: scheme and host are dropped (a site's origins
-//! are one site), the path is percent-decoded where that is safe and in Unicode's NFC, without
-//! trailing slash and `index.*`; of the query only the parameters that name an article stay.
-//! Counts live under these addresses, so the rule never changes.
+//! A page's address: made of a url by the rule, bounded, hashed once.
 
 use std::cmp::Ordering;
 use std::collections::hash_map::RandomState;
@@ -11,16 +6,16 @@ use std::fmt;
 use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
-use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
-use unicode_normalization::UnicodeNormalization;
 use url::Url;
 
-use super::PlainUrl;
-use super::plain_url::is_safe_byte;
+use super::path::Path;
+use super::query::{self, Context, Fate};
+use super::rules::PageRules;
+use super::text;
 
 /// Longest address in bytes; a longer one is cut and ends in a hash of the whole.
-const ADDRESS_BYTES_MAX: usize = 512;
+pub(super) const ADDRESS_BYTES_MAX: usize = 512;
 
 /// Bytes of SHA-256 that tell two long addresses, or two members of a Redis key, apart: 128 bits,
 /// so that not even someone who tries finds two that collide.
@@ -28,7 +23,7 @@ const HASH_BYTES: usize = 16;
 /// Length of the hash in base64.
 const HASH_CHARS: usize = (HASH_BYTES * 8).div_ceil(6);
 
-/// A page's address by the rule above, for example `/tin-tuc/bài-1` or `/?nv=news&id=7`.
+/// A page's address by rule 2, for example `/tin-tuc/bài-1` or `/?id=7&nv=news`.
 #[derive(Clone)]
 pub struct PageAddress {
     text: Arc<str>,
@@ -41,27 +36,26 @@ pub struct PageAddress {
 const OTHER: &str = "(other)";
 
 impl PageAddress {
-    pub fn of(url: &Url, page_params: &[String]) -> Self {
-        let mut address = path_of(url.path());
-        let mut separator = '?';
-        let page_params = if url.query().is_some() { page_params } else { &[] };
-        for name in page_params {
-            let Some((_, value)) = url.query_pairs().find(|(key, value)| key == name.as_str() && !value.is_empty())
-            else {
-                continue;
-            };
-            address.push(separator);
-            encode_query(&mut address, name);
-            address.push('=');
-            encode_query(&mut address, &value);
-            separator = '&';
+    pub fn of(url: &Url, rules: &PageRules) -> Self {
+        let path = Path::of(url.path(), rules.case);
+        let route = route_of(url, rules);
+        match url.query() {
+            None if route.is_none() && path.text().len() <= ADDRESS_BYTES_MAX => Self::new(path.text()),
+            query => {
+                let mut address = String::with_capacity(path.text().len() + query.map_or(0, str::len) + 1);
+                address.push_str(path.text());
+                if let Some(query) = query {
+                    query::push(&mut address, query, &Context { rules, is_root: path.is_root(), path: Some(&path) });
+                }
+                address.extend(route);
+                Self::new(&bounded(address))
+            }
         }
-        Self::new(&bounded(address))
     }
 
-    /// The same where nothing has to be decoded; none where it is too long.
-    pub fn of_plain(url: PlainUrl<'_>) -> Option<Self> {
-        let path = without_index(url.path);
+    /// The same of a url that is no more than a path; none where a byte has to be changed, or where it is too long.
+    pub fn of_plain_path(path: &str, rules: &PageRules) -> Option<Self> {
+        let path = Path::of_ordinary(path, rules.case)?;
         (path.len() <= ADDRESS_BYTES_MAX).then(|| Self::new(path))
     }
 
@@ -79,8 +73,8 @@ impl PageAddress {
         Self::new(address)
     }
 
-    /// An address written by a person, in an import: a path with perhaps a query, made canonical.
-    pub fn from_import(text: &str, page_params: &[String]) -> Option<Self> {
+    /// An address written by a person, in an import: a path with perhaps a query and a route, made canonical.
+    pub fn from_import(text: &str, rules: &PageRules) -> Option<Self> {
         if text == OTHER {
             return Some(Self::other());
         }
@@ -93,7 +87,7 @@ impl PageAddress {
         } else {
             Url::parse(text).ok()?
         };
-        matches!(url.scheme(), "http" | "https").then(|| Self::of(&url, page_params))
+        matches!(url.scheme(), "http" | "https").then(|| Self::of(&url, rules))
     }
 
     pub fn as_str(&self) -> &str {
@@ -119,6 +113,33 @@ impl PageAddress {
     pub fn id(&self) -> String {
         hash_of(&self.text)
     }
+}
+
+impl PageRules {
+    /// Parameters of `url` that have a value, by name: each with its value and its fate.
+    pub fn fates(&self, url: &Url) -> Vec<(String, String, Fate)> {
+        let path = Path::of(url.path(), self.case);
+        let context = Context { rules: self, is_root: path.is_root(), path: Some(&path) };
+        let judged = query::judged(url.query().unwrap_or_default(), &context);
+        judged.into_iter().map(|param| (param.name.into_owned(), param.value.into_owned(), param.fate)).collect()
+    }
+}
+
+/// Route of a client-side router, `#/tin-tuc/1` or `#!/tin-tuc/1`, with a query of its own; none at its root.
+/// The script sends a fragment under `data-spa="hash"` only.
+fn route_of(url: &Url, rules: &PageRules) -> Option<String> {
+    let fragment = url.fragment()?;
+    let (mark, rest) = match fragment.strip_prefix('!') {
+        Some(rest) => ("#!", rest),
+        None => ("#", fragment.starts_with('/').then_some(fragment)?),
+    };
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let path = Path::of_route(path);
+    let is_root = path.is_empty();
+    let mut route = format!("{mark}{}", if is_root { "/" } else { &path });
+    let bare = route.len();
+    query::push(&mut route, query, &Context { rules, is_root, path: None });
+    (!is_root || route.len() > bare).then_some(route)
 }
 
 impl PartialEq for PageAddress {
@@ -159,84 +180,6 @@ impl fmt::Display for PageAddress {
     }
 }
 
-fn path_of(raw: &str) -> String {
-    let mut path = String::with_capacity(raw.len());
-    for (at, segment) in raw.split('/').enumerate() {
-        if at > 0 {
-            path.push('/');
-        }
-        decode_segment(&mut path, segment);
-    }
-    without_index(&path).to_owned()
-}
-
-/// Repeats until nothing changes, so that normalising twice is the same as once: `/a/index.html/index.php/` is `/a`.
-fn without_index(mut path: &str) -> &str {
-    loop {
-        let shorter = path.trim_end_matches('/');
-        let shorter = shorter.rsplit_once('/').filter(|(_, last)| is_index(last)).map_or(shorter, |(parent, _)| parent);
-        if shorter.len() == path.len() {
-            return if path.is_empty() { "/" } else { path };
-        }
-        path = shorter;
-    }
-}
-
-/// True for `index.html`, `index.php`, …: the page that a server shows for the folder.
-fn is_index(name: &str) -> bool {
-    name.strip_prefix("index.").is_some_and(|extension| {
-        (1..=5).contains(&extension.len()) && extension.bytes().all(|b| b.is_ascii_alphanumeric())
-    })
-}
-
-/// Decodes a segment. Characters that would change the address's structure (`%2F`), that can't be seen, or
-/// that are not valid UTF-8 stay encoded.
-fn decode_segment(to: &mut String, raw: &str) {
-    // As nearly all are.
-    if raw.bytes().all(is_safe_byte) {
-        to.push_str(raw);
-        return;
-    }
-    let bytes: Vec<u8> = percent_decode_str(raw).collect();
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().nfc() {
-            push_or_encode(to, c, is_safe(c));
-        }
-        for byte in chunk.invalid() {
-            push_encoded(to, *byte);
-        }
-    }
-}
-
-fn encode_query(to: &mut String, text: &str) {
-    for c in text.nfc() {
-        push_or_encode(to, c, is_safe(c) && !matches!(c, '&' | '=' | '+'));
-    }
-}
-
-/// True for characters that an address holds unencoded.
-fn is_safe(c: char) -> bool {
-    match u8::try_from(c) {
-        Ok(byte) if c.is_ascii() => is_safe_byte(byte),
-        // Letters, marks and digits of every script; no spaces, controls, or marks that reorder or
-        // hide text.
-        _ => c.is_alphanumeric() || unicode_normalization::char::is_combining_mark(c),
-    }
-}
-
-fn push_or_encode(to: &mut String, c: char, safe: bool) {
-    if safe {
-        to.push(c);
-    } else {
-        let mut buffer = [0; 4];
-        c.encode_utf8(&mut buffer).bytes().for_each(|byte| push_encoded(to, byte));
-    }
-}
-
-fn push_encoded(to: &mut String, byte: u8) {
-    to.push_str(percent_encoding::percent_encode_byte(byte));
-}
-
 fn bounded(mut address: String) -> String {
     if address.len() > ADDRESS_BYTES_MAX {
         let hash = hash_of(&address);
@@ -258,10 +201,10 @@ fn is_cut(text: &str) -> bool {
     let is_hash = |tail: &str| {
         tail.len() == HASH_CHARS && tail.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
-    let is_visible = |start: &str| start.chars().all(|c| is_safe(c) || matches!(c, '/' | '?' | '%'));
     is_as_long
         && text.starts_with('/')
-        && text.rsplit_once('~').is_some_and(|(start, tail)| is_hash(tail) && is_visible(start))
+        && !text.starts_with("//")
+        && text.rsplit_once('~').is_some_and(|(start, tail)| is_hash(tail) && text::is_visible(start))
 }
 
 fn hash_of(text: &str) -> String {
@@ -272,16 +215,14 @@ fn hash_of(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    fn params() -> Vec<String> {
-        ["nv", "op", "id"].map(str::to_owned).to_vec()
+    fn rules() -> PageRules {
+        PageRules::with_defaults("vi")
     }
 
     fn address(url: &str) -> String {
-        PageAddress::of(&Url::parse(url).unwrap(), &params()).to_string()
+        PageAddress::of(&Url::parse(url).unwrap(), &rules()).to_string()
     }
 
     #[test]
@@ -306,13 +247,6 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_name_an_article_stay_in_their_order() {
-        assert_eq!(address("https://a.vn/index.php?id=7&utm=x&nv=news&q=riêng+tư"), "/?nv=news&id=7");
-        assert_eq!(address("https://a.vn/?nv=a%26op%3Db"), "/?nv=a%26op%3Db");
-        assert_eq!(address("https://a.vn/?id=%E1%BA%A3nh&id=2"), "/?id=ảnh");
-    }
-
-    #[test]
     fn what_would_change_the_structure_or_hide_stays_encoded() {
         assert_eq!(address("https://a.vn/a%2Fb"), "/a%2Fb");
         assert_eq!(address("https://a.vn/a%3Fb%23c%25d"), "/a%3Fb%23c%25d");
@@ -324,34 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn long_addresses_end_in_a_hash_and_never_collide() {
-        let long = |tail: &str| address(&format!("https://a.vn/{}{tail}", "ă".repeat(600)));
-        assert!(long("x").len() <= ADDRESS_BYTES_MAX);
-        assert_ne!(long("x"), long("y"));
-        assert_eq!(long("x"), long("x/"));
-    }
-
-    #[test]
     fn a_long_address_is_imported_as_it_was_exported_wherever_it_was_cut() {
         for path in ["%00".repeat(300), "ả".repeat(300), "a".repeat(487) + "?id=7&nv=8", "a".repeat(490) + "?id=7"] {
             for more in 0..6 {
                 let exported = address(&format!("https://a.vn/{}{path}", "b".repeat(more)));
                 assert!(exported.len() <= ADDRESS_BYTES_MAX);
-                assert_eq!(PageAddress::from_import(&exported, &params()).unwrap().as_str(), exported);
+                assert_eq!(PageAddress::from_import(&exported, &rules()).unwrap().as_str(), exported);
             }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn an_address_is_bounded_visible_and_its_own_address(path in "(/[\\PC%\\x00-\\x20]{0,9}){0,4}", query in "\\PC{0,20}") {
-            let Ok(url) = Url::parse(&format!("https://a.vn{path}?id={query}")) else { return Ok(()) };
-            let first = PageAddress::of(&url, &params());
-            prop_assert!(first.as_str().len() <= ADDRESS_BYTES_MAX);
-            prop_assert!(first.as_str().starts_with('/'));
-            prop_assert!(!first.as_str().chars().any(|c| c.is_control() || c.is_whitespace()));
-            let again = PageAddress::from_import(first.as_str(), &params());
-            prop_assert_eq!(again, Some(first));
         }
     }
 
