@@ -67,6 +67,8 @@ metrics! {
         refusals_total: IntCounterVec["reason"],
         /// Hits counted under (other), by what had reached its limit of new pages a day: site, client or network.
         other_page_hits_total: IntCounterVec["reason"],
+        /// Hits whose page names a canonical address that is ignored, by reason.
+        canonical_ignored_total: IntCounterVec["reason"],
         /// Hits over a rate limit, by limit.
         limited_total: IntCounterVec["limit"],
         /// 1 once a hit has named its client in a proxy's header field and its sender was no trusted proxy, else 0.

@@ -33,10 +33,11 @@ pub fn bench(criterion: &mut Criterion) {
     let metrics = Arc::new(Metrics::new());
     let dedup = Arc::new(Dedup::default());
     let no_limits = RateLimiter::new(&RateLimits::default());
-    let unlimited = HitHandler::new(Arc::clone(&metrics), Arc::new(no_limits), Arc::clone(&dedup), false);
+    let unlimited =
+        HitHandler::new(Arc::clone(&metrics), Arc::new(no_limits), Arc::clone(&dedup), Arc::default(), false);
     let most = Some(Rate { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX });
     let limits = RateLimits { address: most, page: most, site: most, ..RateLimits::default() };
-    let limited = HitHandler::new(metrics, Arc::new(RateLimiter::new(&limits)), dedup, true);
+    let limited = HitHandler::new(metrics, Arc::new(RateLimiter::new(&limits)), dedup, Arc::default(), true);
     let proxies = TrustedProxies::default();
 
     let mut group = criterion.benchmark_group("admission");

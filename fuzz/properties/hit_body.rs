@@ -27,7 +27,7 @@ pub fn holds(body: &[u8]) {
 
 fn reads_the_same_however_it_is_written(payload: &Payload<'_>) {
     let mut json = serde_json::json!({
-        "site": payload.site, "url": payload.url, "title": payload.title, "webdriver": payload.webdriver,
+        "site": payload.site, "url": payload.url, "title": payload.title, "canonical": payload.canonical, "webdriver": payload.webdriver,
         "of a newer script": { "site": [1] },
     });
     same(payload, &json.to_string());
@@ -38,11 +38,14 @@ fn reads_the_same_however_it_is_written(payload: &Payload<'_>) {
     if let Some(title) = &payload.title {
         form.append_pair("title", title);
     }
+    if let Some(canonical) = &payload.canonical {
+        form.append_pair("canonical", canonical);
+    }
     if payload.webdriver {
         form.append_pair("webdriver", "true");
     }
     // A form refuses the mark of bytes that are not UTF-8.
-    let marked = [Some(&payload.site), Some(&payload.url), payload.title.as_ref()];
+    let marked = [Some(&payload.site), Some(&payload.url), payload.title.as_ref(), payload.canonical.as_ref()];
     if !marked.into_iter().flatten().any(|text| text.contains('\u{fffd}')) {
         same(payload, &form.finish());
     }
@@ -51,8 +54,8 @@ fn reads_the_same_however_it_is_written(payload: &Payload<'_>) {
 fn same(payload: &Payload<'_>, written: &str) {
     let again = Payload::parse(written.as_bytes()).unwrap_or_else(|error| panic!("{written}: {error}"));
     assert_eq!(
-        (&again.site, &again.url, &again.title, again.webdriver),
-        (&payload.site, &payload.url, &payload.title, payload.webdriver),
+        (&again.site, &again.url, &again.title, &again.canonical, again.webdriver),
+        (&payload.site, &payload.url, &payload.title, &payload.canonical, payload.webdriver),
         "{written}"
     );
 }

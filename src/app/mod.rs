@@ -89,6 +89,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         trusted_proxies: config.trusted_proxies.clone(),
         rate_limiter: Arc::new(RateLimiter::new(&config.limits.rates)),
         dedup: Arc::new(Dedup::default()),
+        canonicals: Arc::default(),
         timeouts: config.limits.timeouts,
         connection_limit: Arc::new(settings::connection_limit(&config)),
     });

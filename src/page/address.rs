@@ -94,6 +94,16 @@ impl PageAddress {
         &self.text
     }
 
+    /// The address without query and route.
+    pub fn path(&self) -> &str {
+        self.text.split(['?', '#']).next().unwrap_or_default()
+    }
+
+    /// True for the site's front page.
+    pub fn is_home(&self) -> bool {
+        &*self.text == "/"
+    }
+
     /// True for the page that stands for many.
     pub fn is_other(&self) -> bool {
         &*self.text == OTHER

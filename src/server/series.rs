@@ -7,7 +7,7 @@ use crate::counter::Sites;
 use crate::counter::page_cap::Excess;
 use crate::metrics::Metrics;
 
-use super::hit::{HitOutcome, Limit, site};
+use super::hit::{HitOutcome, Ignored, Limit, site};
 use super::http::REASONS;
 use super::routes;
 
@@ -18,6 +18,9 @@ pub fn create(metrics: &Metrics, sites: &Sites) {
     }
     for excess in Excess::ALL {
         metrics.other_page_hits_total.with_label_values(&[excess.as_str()]);
+    }
+    for ignored in Ignored::ALL {
+        metrics.canonical_ignored_total.with_label_values(&[ignored.as_str()]);
     }
     for limit in Limit::ALL {
         metrics.limited_total.with_label_values(&[limit.as_str()]);

@@ -4,16 +4,19 @@
   var site = script && script.dataset.site;
   var mark = 'thongke' + site;
   var around = page;
-  var due = true, address, former, wait;
+  var due = true, address, former, wait, claimed, sent;
 
   if (!site) return;
-  var query = script.dataset.query || '';
+  var query = script.dataset.query || '', spa = script.dataset.spa;
 
-  function here() { return location.href.split('#')[0].slice(0, 2500); }
+  // A route behind # is part of the address under data-spa="hash".
+  function here() { return location.href.split(spa == 'hash' ? /#(?![!/])/ : '#')[0].slice(0, 2500); }
 
   function each(query, then, box) {
     (box || page).querySelectorAll(query).forEach(then);
   }
+
+  function encoded(href) { return href.replace(/[#&+]|%(?![89A-F])/gi, encodeURIComponent); }
 
   function add(box, tag, name, text) {
     var row = box.appendChild(page.createElement(tag));
@@ -72,17 +75,17 @@
       if (page.body.contains(script)) script.after(box);
     }
     each(boxes, function (box) {
-      var query = box.dataset.query;
-      if (!query) return fill(box, data);
-      ask('figures?' + query, function (data) {
+      if (box.dataset.query) ask('figures?' + box.dataset.query, function (data) {
         if (data.figures) fill(box, data);
       });
+      else fill(box, data);
     });
     each('[data-thongke-page]', function (view) {
       var link = page.createElement('a');
       link.href = view.dataset.thongkePage || here();
       // Short: encoded once, and a path if of this origin.
-      var url = '&url=' + link.href.replace(location.origin + '/', '/').replace(/[#&+]|%(?![89A-F])/gi, encodeURIComponent);
+      var url = '&url=' + encoded(link.href.replace(location.origin + '/', '/'));
+      if (sent && !view.dataset.thongkePage) url += '&canonical=' + encoded(sent);
       if (views.length > 49 || (urls + url).length > 5e3) send();
       urls += url;
       views.push(view);
@@ -101,10 +104,17 @@
     });
   }
 
-  function count(title) {
+  // A view that ends early has no canonical address: it may be the next page's, or the former's.
+  function count(title, early) {
     wait = due = clearTimeout(wait);
+    sent = script.dataset.page || '';
+    // A single-page site may keep the first page's. Both addresses fit a hit.
+    if (!sent && !early) each('[rel=canonical]', function (link) {
+      if (link.href != claimed && (address + link.href).length < 3e3) sent = link.href;
+      if (spa != null) claimed = link.href;
+    });
     ask(query, show, JSON.stringify({
-      site: site, url: address, webdriver: navigator.webdriver,
+      site: site, url: address, canonical: sent, webdriver: navigator.webdriver,
       title: title === former ? '' : /^[^\ud800-\udfff]{0,200}/u.exec(title)[0]
     }));
   }
@@ -118,7 +128,7 @@
   // Navigation: the new title follows the address a little later, or never.
   function moved(event) {
     if (event.navigationType !== 'replace' && here() !== address) {
-      if (wait) count(former);
+      if (wait) count(former, 1);
       due = true;
       former = address && page.title;
       if (!page.hidden) wait = setTimeout(look, 500);
@@ -140,7 +150,7 @@
       due = true;
       addEventListener('pageshow', look);
     });
-    if ('spa' in script.dataset) {
+    if (spa != null) {
       if (window.navigation) navigation.addEventListener('currententrychange', moved);
       else {
         var push = history.pushState;

@@ -477,6 +477,72 @@ fn a_steered_browser_says_so_and_is_not_counted() {
     portal.node.stop();
 }
 
+const SAYS: &str = r#"<!DOCTYPE html><title>Bài</title><body><link rel="canonical" href="CANONICAL">
+    <span class="own" data-thongke-page>–</span><script async src="SCRIPT" data-site="a" MORE></script>"#;
+
+fn saying(canonical: &str, more: &str) -> String {
+    SAYS.replace("CANONICAL", canonical).replace("MORE", more)
+}
+
+#[test]
+fn a_page_says_its_address_and_the_tags_own_word_wins() {
+    let says = saying("/bai-1?utm_source=a", "");
+    let home = saying("/", "");
+    let tag = saying("/bai-2", "data-page=\"/tin/bai-3?id=1\"");
+    let portal = Portal::start(&[("/xem", &says), ("/mau", &home), ("/tag", &tag)]);
+    portal.run(async |portal, browser| {
+        let own = async |views: &str| {
+            let own = format!("//span[@class='own'][.='{views}']");
+            browser.wait().at_most(LONG).for_element(Locator::XPath(&own)).await.expect("the article shows its views");
+        };
+        for (at, path) in ["/xem?so=1", "/xem?so=2", "/mau", "/tag"].into_iter().enumerate() {
+            browser.goto(&portal.url(path)).await.unwrap();
+            portal.counts(at as i64 + 1).await;
+            own(if at == 1 { "2" } else { "1" }).await;
+        }
+        portal.read(&[("/bai-1", 2), ("/xem?so=1", 0), ("/", 0), ("/mau", 1), ("/tin/bai-3?id=1", 1), ("/bai-2", 0)]);
+        let metrics = portal.node.admin_get("/metrics").body;
+        assert!(metrics.contains("thongke_canonical_ignored_total{reason=\"home\"} 1\n"), "{metrics}");
+    });
+}
+
+#[test]
+fn a_single_page_sites_canonical_address_counts_only_where_it_changed() {
+    let portal = Portal::start(&[("/mot", &saying("/mot-a", "data-spa"))]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/mot")).await.unwrap();
+        portal.counts(1).await;
+        let changed = "document.querySelector('link').href = '/ba-a'; history.pushState(null, '', '/ba')";
+        for (at, script) in ["history.pushState(null, '', '/hai')", changed].into_iter().enumerate() {
+            browser.execute(script, Vec::new()).await.unwrap();
+            portal.counts(at as i64 + 2).await;
+        }
+        portal.read(&[("/mot-a", 1), ("/mot", 0), ("/hai", 1), ("/ba-a", 1), ("/ba", 0)]);
+    });
+}
+
+#[test]
+fn a_route_behind_the_hash_is_a_page_where_the_tag_says_so() {
+    let spa = SINGLE.replace("BEFORE", "<span class=\"own\" data-thongke-page>–</span>");
+    let hash = spa.replace("data-spa", "data-spa=\"hash\"");
+    let portal = Portal::start(&[("/app", &hash), ("/mot", &spa)]);
+    portal.run(async |portal, browser| {
+        browser.goto(&portal.url("/app#/tin/1")).await.unwrap();
+        let own = Locator::XPath("//span[@class='own'][.='1']");
+        browser.wait().at_most(LONG).for_element(own).await.expect("the route shows its views");
+        let moves = [("'#/tin/2?fbclid=1'", 2), ("'#cuoi'", 3), ("'#giua'", 3), ("'#!/tin/3'", 4)];
+        for (hash, hits) in moves {
+            browser.execute(&format!("location.hash = {hash}"), Vec::new()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            portal.counts(hits).await;
+        }
+        portal.read(&[("/app%23/tin/1", 1), ("/app%23/tin/2", 1), ("/app%23!/tin/3", 1), ("/app", 1)]);
+        browser.goto(&portal.url("/mot#/tin/1")).await.unwrap();
+        portal.counts(5).await;
+        portal.read(&[("/mot", 1)]);
+    });
+}
+
 const ARTICLE: &str = r#"<!DOCTYPE html><title>TITLE</title><body><div data-thongke></div>
     Lượt xem: <span class="own" data-thongke-page>–</span><script async src="SCRIPT" data-site="a"></script>"#;
 

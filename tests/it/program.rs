@@ -118,6 +118,9 @@ fn a_fresh_node_has_every_series_of_a_fixed_label_set_at_0() {
     ] {
         at_0(&metrics, "thongke_refusals_total", &format!("reason=\"{reason}\""));
     }
+    for reason in ["foreign", "home", "many"] {
+        at_0(&metrics, "thongke_canonical_ignored_total", &format!("reason=\"{reason}\""));
+    }
     for limit in ["address", "page", "site"] {
         at_0(&metrics, "thongke_limited_total", &format!("limit=\"{limit}\""));
     }

@@ -10,7 +10,10 @@ use rustc_hash::FxHashMap;
 use super::bot_filter::BotFilter;
 use super::dedup::ViewKey;
 use super::text_cache::TextCache;
-use super::{Dedup, HitOutcome, Payload, ProcessedHit, RateLimiter, WhenExceeded, page_of, site, visitor};
+use super::{
+    Canonicals, Claim, Dedup, HitOutcome, Ignored, Payload, ProcessedHit, RateLimiter, WhenExceeded, page_of, site,
+    visitor,
+};
 use crate::bots::Kind;
 use crate::clock;
 use crate::counter::{Arrival, Day, Hit, PageAddress, RegisteredSite, SiteNumber};
@@ -30,12 +33,17 @@ pub struct HitHandler {
     results: RefCell<FxHashMap<(Option<SiteNumber>, &'static str), IntCounter>>,
     /// Pages of recent URLs.
     pages: RefCell<TextCache<KnownUrl>>,
+    /// Room for the key of a URL with a canonical address.
+    key: RefCell<String>,
+    canonicals: Arc<Canonicals>,
+    /// Hits whose canonical address is ignored, by reason.
+    ignored: [IntCounter; Ignored::ALL.len()],
 }
 
 #[derive(Debug, Clone)]
 struct KnownUrl {
     site: Arc<RegisteredSite>,
-    page: PageAddress,
+    claim: Claim,
     /// The day on which the page was last found to count under its own address.
     admitted_on: Option<Day>,
 }
@@ -45,8 +53,11 @@ impl HitHandler {
         metrics: Arc<Metrics>,
         rate_limiter: Arc<RateLimiter>,
         dedup: Arc<Dedup>,
+        canonicals: Arc<Canonicals>,
         limits_new_pages: bool,
     ) -> Self {
+        let ignored =
+            Ignored::ALL.map(|ignored| metrics.canonical_ignored_total.with_label_values(&[ignored.as_str()]));
         Self {
             metrics,
             rate_limiter,
@@ -55,6 +66,9 @@ impl HitHandler {
             bot_filter: BotFilter::default(),
             results: RefCell::default(),
             pages: RefCell::default(),
+            key: RefCell::default(),
+            canonicals,
+            ignored,
         }
     }
 
@@ -68,10 +82,17 @@ impl HitHandler {
         with_figures: bool,
     ) -> Result<ProcessedHit, HttpError> {
         let site = site::find(&node.sites(), &payload.site)?;
-        let known = self.known(&site, &payload.url)?;
+        let now = clock::now();
+        let day = Day::at(now, site.site.time_zone);
+        let known = self.known(&site, payload, day)?;
+        if let Some(ignored) = known.claim.ignored {
+            self.ignored[ignored as usize].inc();
+        }
         site::check_origin(&site, &payload.url, headers)?;
         let instant = Instant::now();
-        if let Err(exceeded) = self.rate_limiter.take(|| client.prefix(), site.number, known.page.as_str(), instant) {
+        if let Err(exceeded) =
+            self.rate_limiter.take(|| client.prefix(), site.number, known.claim.page.as_str(), instant)
+        {
             self.metrics.limited_total.with_label_values(&[exceeded.limit.as_str()]).inc();
             self.note(&site, HitOutcome::LIMITED);
             return match self.rate_limiter.when_exceeded {
@@ -79,13 +100,11 @@ impl HitHandler {
                 WhenExceeded::Ignore => Ok(ProcessedHit { site, outcome: HitOutcome::LIMITED }),
             };
         }
-        let now = clock::now();
-        let day = Day::at(now, site.site.time_zone);
         let mut filtered = self.bot_filter.classify(site.site.screening, headers, payload.webdriver);
         let mut view = None;
         let window = site.site.repeat_window;
         if filtered.is_none() && !window.is_zero() {
-            view = self.view(&site, day, &known.page, headers, client);
+            view = self.view(&site, day, &known.claim.page, headers, client);
             if view.is_some_and(|view| self.dedup.is_repeat(view, window, instant)) {
                 filtered = Some(Kind::Repeat);
             }
@@ -107,14 +126,14 @@ impl HitHandler {
                 reload.await;
             }
         } else {
-            let known = self.admit(node, known, &payload.url, day, client).await;
-            let title = payload.title.as_deref().filter(|_| !known.page.is_other());
-            let title = title.map(|title| (title, known.page.clone()));
+            let page = self.admit(node, known, payload, day, client).await;
+            let title = payload.title.as_deref().filter(|_| !page.is_other());
+            let title = title.map(|title| (title, page.clone()));
             let visit = match site.site.counts_visitors() {
                 true => visitor::visit_of(node, &site, now, headers, client).await,
                 false => None,
             };
-            let counting = node.count(Arrival::Hit { hit: Hit { site: site.number, day, page: known.page }, visit });
+            let counting = node.count(Arrival::Hit { hit: Hit { site: site.number, day, page }, visit });
             let counted = if with_figures {
                 futures_util::future::join(counting, node.refresh(&site)).await.0
             } else {
@@ -138,28 +157,47 @@ impl HitHandler {
         &self,
         node: &N,
         known: KnownUrl,
-        url: &str,
+        payload: &Payload<'_>,
         day: Day,
         client: &ClientIp<'_, impl HeaderFields>,
-    ) -> KnownUrl {
+    ) -> PageAddress {
         if known.admitted_on == Some(day) {
-            return known;
+            return known.claim.page;
         }
         let client = if self.limits_new_pages { client.prefix() } else { None };
-        let page = node.admit_page(&known.site, day, known.page.clone(), client).await;
-        let admitted_on = (page == known.page).then_some(day);
-        let known = KnownUrl { admitted_on, ..known };
-        self.pages.borrow_mut().insert(url, known.clone());
-        KnownUrl { page, ..known }
+        let page = node.admit_page(&known.site, day, known.claim.page.clone(), client).await;
+        let admitted_on = (page == known.claim.page).then_some(day);
+        self.with_key(payload, |key| self.pages.borrow_mut().insert(key, KnownUrl { admitted_on, ..known }));
+        page
     }
 
-    fn known(&self, site: &Arc<RegisteredSite>, url: &str) -> Result<KnownUrl, HttpError> {
-        let mut pages = self.pages.borrow_mut();
-        match pages.get(url) {
-            // The very same site: a reloaded configuration may map the URL otherwise.
-            Some(known) if Arc::ptr_eq(&known.site, site) => Ok(known),
-            _ => Ok(KnownUrl { site: Arc::clone(site), page: page_of(site, url)?, admitted_on: None }),
+    fn known(&self, site: &Arc<RegisteredSite>, payload: &Payload<'_>, day: Day) -> Result<KnownUrl, HttpError> {
+        let known = self.with_key(payload, |key| self.pages.borrow_mut().get(key));
+        // The very same site: a reloaded configuration may map the URL otherwise.
+        if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.site, site) && known.claim.holds_on(day)) {
+            return Ok(known);
         }
+        let page = page_of(site, &payload.url)?;
+        let claim = match payload.canonical.as_deref().filter(|canonical| !canonical.is_empty()) {
+            None => Claim { page, ignored: None, named: None },
+            Some(canonical) => self.canonicals.claim(site, page, canonical, day),
+        };
+        Ok(KnownUrl { site: Arc::clone(site), claim, admitted_on: None })
+    }
+
+    /// Calls `then` with the key of a hit's page. Begins unlike a URL where it holds two.
+    fn with_key<T>(&self, payload: &Payload<'_>, then: impl FnOnce(&str) -> T) -> T {
+        let url = &*payload.url;
+        let Some(canonical) =
+            payload.canonical.as_deref().filter(|canonical| !canonical.is_empty() && *canonical != url)
+        else {
+            return then(url);
+        };
+        let mut key = self.key.borrow_mut();
+        key.clear();
+        let mut length = itoa::Buffer::new();
+        key.extend([":", length.format(url.len()), ":", url, canonical]);
+        then(&key)
     }
 
     /// The key of a visitor's view of a page; none if the visitor opts out or has no known address.

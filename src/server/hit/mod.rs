@@ -1,6 +1,7 @@
 //! Hits: reading, checking, filtering and counting them.
 
 mod bot_filter;
+pub mod canonical;
 pub mod dedup;
 pub mod handler;
 mod outcome;
@@ -12,6 +13,7 @@ pub mod site;
 mod text_cache;
 mod visitor;
 
+pub use canonical::{Canonicals, Claim, Ignored};
 pub use dedup::Dedup;
 pub use handler::HitHandler;
 pub use outcome::{HitOutcome, ProcessedHit};

@@ -1,7 +1,7 @@
 //! Payload of a hit: the fields of its body, or of a pixel's query.
 //!
-//! Site and url decide what is counted, so a hit with wrong ones is refused. A wrong title costs the
-//! title, never the hit.
+//! Site and url decide what is counted, so a hit with wrong ones is refused. A wrong title or canonical
+//! address is left out; the hit counts.
 
 use std::borrow::Cow;
 
@@ -20,6 +20,9 @@ pub struct Payload<'a> {
     /// The page's title.
     #[serde(borrow, default, deserialize_with = "text_of")]
     pub title: Option<Cow<'a, str>>,
+    /// Address of the page's `<link rel="canonical">`.
+    #[serde(borrow, default, deserialize_with = "text_of")]
+    pub canonical: Option<Cow<'a, str>>,
     /// A program drives the browser. Any value but `true` is ignored.
     #[serde(default, deserialize_with = "is_true")]
     pub webdriver: bool,
@@ -28,6 +31,19 @@ pub struct Payload<'a> {
 /// A payload whose title is unreadable.
 #[derive(Deserialize)]
 struct Untitled<'a> {
+    #[serde(borrow)]
+    site: Cow<'a, str>,
+    #[serde(borrow)]
+    url: Cow<'a, str>,
+    #[serde(borrow, default, deserialize_with = "text_of")]
+    canonical: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "is_true")]
+    webdriver: bool,
+}
+
+/// A payload whose canonical address is unreadable.
+#[derive(Deserialize)]
+struct Bare<'a> {
     #[serde(borrow)]
     site: Cow<'a, str>,
     #[serde(borrow)]
@@ -48,13 +64,21 @@ fn is_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
 
 /// Reads a JSON string of which a part may be no text, such as half an emoji where a title was cut.
 fn text_of<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, str>>, D::Error> {
-    struct Title;
+    struct Text;
 
-    impl<'de> Visitor<'de> for Title {
+    impl<'de> Visitor<'de> for Text {
         type Value = Option<Cow<'de, str>>;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("a string")
+        }
+
+        fn visit_none<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, value: D) -> Result<Self::Value, D::Error> {
+            value.deserialize_bytes(self)
         }
 
         fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
@@ -71,7 +95,7 @@ fn text_of<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
         }
     }
 
-    deserializer.deserialize_bytes(Title)
+    deserializer.deserialize_option(Text)
 }
 
 impl<'a> Payload<'a> {
@@ -109,10 +133,17 @@ impl<'a> Payload<'a> {
     }
 
     fn parse_json(text: &'a str) -> Result<Self, HttpError> {
-        serde_json::from_str(text).or_else(|error| match serde_json::from_str(text) {
-            Ok(Untitled { site, url, webdriver }) => Ok(Self { site, url, title: None, webdriver }),
+        let error = match serde_json::from_str(text) {
+            Ok(payload) => return Ok(payload),
+            Err(error) => error,
+        };
+        if let Ok(Untitled { site, url, canonical, webdriver }) = serde_json::from_str(text) {
+            return Ok(Self { site, url, title: None, canonical, webdriver });
+        }
+        match serde_json::from_str(text) {
+            Ok(Bare { site, url, webdriver }) => Ok(Self { site, url, title: None, canonical: None, webdriver }),
             Err(_) => Err(diagnose(text, &error)),
-        })
+        }
     }
 
     fn parse_form(text: &'a str) -> Result<Self, HttpError> {
@@ -121,7 +152,13 @@ impl<'a> Payload<'a> {
         }
         let field = |field| form::field(text, field)?.ok_or_else(|| missing(field));
         let webdriver = form::field(text, "webdriver")?.is_some_and(|value| value == "true");
-        Ok(Self { site: field("site")?, url: field("url")?, title: form_title(text), webdriver })
+        Ok(Self {
+            site: field("site")?,
+            url: field("url")?,
+            title: single(text, "title"),
+            canonical: single(text, "canonical"),
+            webdriver,
+        })
     }
 
     /// Parses the pixel's query. Without a `url` in it, the page is the one that `Referer` names.
@@ -129,7 +166,7 @@ impl<'a> Payload<'a> {
         let site = form::field(query, "site")?.ok_or_else(|| missing("site"))?;
         let url = form::field(query, "url")?.or(referer.map(Cow::Borrowed));
         let url = url.ok_or_else(|| missing("url"))?;
-        Ok(Self { site, url, title: form_title(query), webdriver: false })
+        Ok(Self { site, url, title: single(query, "title"), canonical: single(query, "canonical"), webdriver: false })
     }
 
     fn into_owned<'b>(self) -> Payload<'b> {
@@ -138,15 +175,16 @@ impl<'a> Payload<'a> {
             site: owned(self.site),
             url: owned(self.url),
             title: self.title.map(owned),
+            canonical: self.canonical.map(owned),
             webdriver: self.webdriver,
         }
     }
 }
 
-/// A form's title; none if it has several.
-fn form_title(form: &str) -> Option<Cow<'_, str>> {
-    let mut titles = form::values(form, "title");
-    titles.next().filter(|_| titles.next().is_none())
+/// A form's optional field; none if it has several of it.
+fn single<'a>(form: &'a str, field: &str) -> Option<Cow<'a, str>> {
+    let mut values = form::values(form, field);
+    values.next().filter(|_| values.next().is_none())
 }
 
 /// Finds what is wrong with an unreadable body; a good one never gets here.
@@ -209,6 +247,27 @@ mod tests {
             let title = title_in(half).unwrap();
             assert_eq!(title.replace(char::REPLACEMENT_CHARACTER, "").trim(), "Tin", "{half}");
         }
+    }
+
+    #[test]
+    fn a_canonical_address_is_text_or_none_and_costs_no_hit() {
+        for (fields, canonical) in [
+            (r#""canonical":"https://a.vn/b","title":"Tin""#, Some("https://a.vn/b")),
+            (r#""canonical":"https://a.vn/b","title":null"#, Some("https://a.vn/b")),
+            (r#""canonical":null,"title":"\ud83d""#, None),
+            (r#""canonical":["\udc00"],"title":7"#, None),
+            (r#""canonical":{"\ud83d":1},"title":null"#, None),
+        ] {
+            let body = format!(r#"{{{fields},"site":"demo","url":"http://localhost/a"}}"#);
+            assert_eq!(Payload::parse(body.as_bytes()).unwrap().canonical.as_deref(), canonical, "{body}");
+        }
+        assert_eq!(title_in(r#""Tin","canonical":null"#).as_deref(), Some("Tin"));
+        let form = "canonical=https://a.vn/b&site=demo&url=http://localhost/a";
+        for payload in [Payload::parse(form.as_bytes()), Payload::parse_query(form, None)] {
+            assert_eq!(payload.unwrap().canonical.as_deref(), Some("https://a.vn/b"));
+        }
+        let twice = format!("{form}&canonical=/x");
+        assert_eq!(Payload::parse(twice.as_bytes()).unwrap().canonical, None);
     }
 
     #[test]

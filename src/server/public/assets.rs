@@ -6,6 +6,7 @@ use std::io::Write as _;
 use bytes::Bytes;
 use hyper::{Response, StatusCode};
 
+use super::minify::minify;
 use crate::server::http::{
     AnswerBody, CROSS_ORIGIN, CSS, ContentType, Field, FixedField, HTML, HeaderFields, HeaderSink as _, JAVASCRIPT,
     JSON, cors::ALLOW_ANY, fixed, headers, response,
@@ -31,12 +32,6 @@ pub struct Assets {
     script_gzip: Bytes,
     /// Made at the first request.
     openapi: OnceCell<Bytes>,
-}
-
-/// Strips comments, indentation and empty lines, which only readers of the source need.
-fn minify(script: &str) -> String {
-    let lines = script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
-    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 impl Assets {

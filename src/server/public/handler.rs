@@ -47,9 +47,10 @@ type Outcome = Result<Response<AnswerBody>, HttpError>;
 impl<N: Node> PublicService<N> {
     pub fn new(node: Arc<N>, settings: Arc<PublicSettings>, metrics: Arc<Metrics>) -> Self {
         let (limiter, dedup) = (Arc::clone(&settings.rate_limiter), Arc::clone(&settings.dedup));
+        let canonicals = Arc::clone(&settings.canonicals);
         Self {
             node,
-            hits: HitHandler::new(Arc::clone(&metrics), limiter, dedup, settings.limits_new_pages),
+            hits: HitHandler::new(Arc::clone(&metrics), limiter, dedup, canonicals, settings.limits_new_pages),
             settings,
             latency: Latency::new(Arc::clone(&metrics)),
             assets: Assets::new(),

@@ -8,6 +8,7 @@ mod handler;
 #[doc(hidden)]
 pub mod history;
 mod hot;
+mod minify;
 #[doc(hidden)]
 pub mod pages;
 #[doc(hidden)]
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 pub use handler::PublicService;
 
-use super::hit::{Dedup, RateLimiter};
+use super::hit::{Canonicals, Dedup, RateLimiter};
 use super::net::{ConnectionLimit, Timeouts, TrustedProxies};
 
 /// Settings of the public listener, and the state that its workers share.
@@ -32,6 +33,7 @@ pub struct PublicSettings {
     pub trusted_proxies: TrustedProxies,
     pub rate_limiter: Arc<RateLimiter>,
     pub dedup: Arc<Dedup>,
+    pub canonicals: Arc<Canonicals>,
     pub timeouts: Timeouts,
     pub connection_limit: Arc<ConnectionLimit>,
 }

@@ -11,7 +11,7 @@ use crate::counter::{Day, FigureKey, PageAddress, Period, RegisteredSite, Site, 
 use super::answer;
 use super::query::{Query, count};
 use crate::clock;
-use crate::server::hit::{page_of, page_url};
+use crate::server::hit::{Claim, page_of, page_url};
 use crate::server::http::{HttpError, Problem, Rendered, form, shown};
 use crate::server::ports::{Node, TopPage};
 
@@ -64,7 +64,15 @@ struct Top {
 
 /// Renders the figures of the pages that the query names.
 pub async fn figures<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: String) -> Result<Rendered, HttpError> {
-    let urls: Vec<String> = query.split('&').filter_map(|pair| pair.strip_prefix("url=")).map(decoded).collect();
+    // Each page, with the canonical address that follows it.
+    let mut urls: Vec<(String, Option<String>)> = Vec::new();
+    for pair in query.split('&') {
+        if let Some(url) = pair.strip_prefix("url=") {
+            urls.push((decoded(url), None));
+        } else if let (Some(canonical), Some((_, named))) = (pair.strip_prefix("canonical="), urls.last_mut()) {
+            *named = Some(decoded(canonical)).filter(|canonical| !canonical.is_empty());
+        }
+    }
     match urls.len() {
         0 => {
             return Err(HttpError::field(
@@ -79,7 +87,7 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: St
     }
     let overrides = Query::of(Some(&query))?.overrides()?;
     let keys = overrides.and_then(|overrides| overrides.figures).unwrap_or_else(|| vec![FigureKey::Total]);
-    let named: Vec<_> = urls.iter().map(|url| page_named(&site, url)).collect();
+    let named: Vec<_> = urls.iter().map(|(url, canonical)| page_named(&site, url, canonical.as_deref())).collect();
     let pages: Vec<_> = named.iter().flatten().cloned().collect();
     if let (true, Some(Err(error))) = (pages.is_empty(), named.first()) {
         return Err(error.clone());
@@ -122,7 +130,7 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: St
             Err(error) => Found::None { problem: error.problem() },
         },
     };
-    let pages = urls.into_iter().zip(named).map(listed).collect();
+    let pages = urls.into_iter().map(|(url, _)| url).zip(named).map(listed).collect();
     Ok(answer::render(&site.site, now, &PageList { pages }, read.stale))
 }
 
@@ -132,13 +140,18 @@ fn decoded(value: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| percent_encode(error.as_bytes(), CONTROLS).to_string())
 }
 
-/// The page of an address or of a path, since all origins of a site are one.
-fn page_named(site: &RegisteredSite, text: &str) -> Result<PageAddress, HttpError> {
-    if !text.starts_with('/') {
-        return page_of(site, text);
-    }
-    let url = page_url::parse(&format!("http://page.invalid{text}"))?;
-    Ok(PageAddress::of(&url, &site.site.page_rules))
+/// The page of an address or of a path, since all origins of a site are one; as a hit's, with the canonical
+/// address that the page names.
+fn page_named(site: &RegisteredSite, text: &str, canonical: Option<&str>) -> Result<PageAddress, HttpError> {
+    let page = if text.starts_with('/') {
+        PageAddress::of(&page_url::parse(&format!("http://page.invalid{text}"))?, &site.site.page_rules)
+    } else {
+        page_of(site, text)?
+    };
+    Ok(match canonical {
+        Some(canonical) => Claim::of(site, page, canonical).page,
+        None => page,
+    })
 }
 
 fn figure(site: &Site, key: FigureKey, span: Span, today: Day, value: i64) -> Figure {
