@@ -590,7 +590,7 @@ mod tests {
         assert!(!site.has(old));
     }
 
-    /// A run's total is raised last in Redis, so that one read of it tells whether Redis went back.
+    /// A run's total is raised last in Redis, so that one read of it shows if Redis went back.
     #[test]
     fn a_runs_contributions_end_with_its_total() {
         let site = site_with(10);

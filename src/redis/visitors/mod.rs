@@ -76,7 +76,7 @@ impl<N: Node> Publisher<N> {
         Self { node, keys, connections, health, known: 0, histories: VecDeque::new(), error: None }
     }
 
-    /// Publishes until told to stop, then publishes the last changes until the deadline.
+    /// Publishes until `stop` has a deadline, then publishes the last changes until the deadline.
     pub async fn run(mut self, mut stop: watch::Receiver<Option<std::time::Instant>>) {
         let mut current = self.connections.watch();
         loop {
