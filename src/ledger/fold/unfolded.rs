@@ -214,4 +214,24 @@ mod tests {
             store.has(SITE, &page("/b")) && !store.has(SITE, &page("/c")) && !store.has(SiteNumber(2), &page("/b"))
         );
     }
+
+    #[test]
+    fn pages_are_searched_only_while_all_entries_together_are_few() {
+        let mark = FoldMark { mark: 0, target: 0, done: 0 };
+        let store = Unfolded::new(mark);
+        let add = |pages: &[(u32, &str)]| {
+            let (tally, days) = tally(pages);
+            store.add(tally, days);
+        };
+        // Of three in the fold one is left, then two are set aside, then one is gathered.
+        add(&[(17, "/a"), (17, "/b")]);
+        store.fold(Arc::new(entry::entries(&store.set_aside())));
+        let at = FoldMark { mark: 0, target: 1, done: 2 };
+        store.advance(at);
+        add(&[(17, "/c"), (17, "/d")]);
+        store.set_aside();
+        add(&[(17, "/e")]);
+        let found = |entries_max| store.at(at, |unfolded| unfolded.pages(SITE, Period::Total, entries_max).len());
+        assert_eq!((found(4), found(3)), (Some(4), Some(0)));
+    }
 }

@@ -670,4 +670,13 @@ mod tests {
         assert_eq!(confirmed(Period::Day(today()), Some(9)), 0);
         assert_eq!([Some(4), Some(4), Some(10), Some(3)].map(|there| confirmed(Period::Total, there)), [4, 0, 6, -7]);
     }
+
+    #[test]
+    fn a_loaded_counter_without_hits_of_the_run_contributes_nothing() {
+        let site = SiteCounters::default();
+        site.load(Period::Total, Some(1), &[], false);
+        assert_eq!((site.periods(), site.recent(&run())), (vec![Period::Total], Vec::new()));
+        site.add(Day::from_ymd(2024, 6, 17).unwrap(), 1, 1);
+        assert_eq!(site.recent(&run()).len(), 4, "day, month, year and total");
+    }
 }

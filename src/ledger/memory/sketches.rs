@@ -342,13 +342,13 @@ mod tests {
             store.add(SITE, window, Trace::of(name));
         };
         let online = || site.counts(now, zone).0.online;
-        assert_eq!(online(), 0);
+        assert_eq!((online(), site.version()), (0, 0));
         add(0, b"a");
         add(4, b"b");
         // One that is there already, and one that left five minutes ago.
         add(1, b"a");
         add(5, b"c");
-        assert_eq!(online(), 2);
+        assert_eq!((online(), site.version(), site.counts(now, zone).1), (2, 4, 4));
         let there: Sketch = [Trace::of(b"a"), Trace::of(b"d"), Trace::of(b"e")].into_iter().collect();
         store.apply_remote(SITE, Window::of_minute(day, minute), &there);
         assert_eq!(online(), 4);
@@ -369,6 +369,9 @@ mod tests {
         store.add(SITE, window(), Trace::of(b"c"));
         let again = store.load(SITE, Vec::new());
         assert!(Arc::ptr_eq(&site, &again) && again.has(window(), Trace::of(b"c")));
+        assert!(
+            !again.has(window(), Trace::of(b"d")) && !again.has(Window::of_day(window().day.next()), Trace::of(b"c"))
+        );
         assert_eq!(site.counts(noon(), chrono_tz::UTC).0.today, 3);
         // A sketch that Redis has lost is published once more.
         site.take_unpublished();

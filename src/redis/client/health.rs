@@ -127,6 +127,7 @@ mod tests {
         let complaints = health.complaints();
         assert_eq!(complaints.len(), SITES_NAMED_MAX + 1);
         assert_eq!(complaints.last().unwrap().1, "and 3 more sites");
+        assert_eq!((health.troubled_sites(), Health::default().troubled_sites()), (13, 0));
     }
 
     #[test]

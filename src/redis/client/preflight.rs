@@ -306,6 +306,8 @@ mod tests {
     fn memory_that_is_nearly_full_and_files_that_cannot_be_written_are_warned_of() {
         let found = found_in("used_memory:95\r\nmaxmemory:100\r\nmaxmemory_policy:noeviction\r\n");
         assert!(found.warnings[0].starts_with("95 of its 100 bytes"), "{found:?}");
+        let at_the_limit = "used_memory:90\r\nmaxmemory:100\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\n";
+        assert_eq!(found_in(at_the_limit), Preflight::default());
         let found = found_in("rdb_last_bgsave_status:err\r\naof_last_write_status:err\r\naof_enabled:1\r\n");
         assert_eq!((found.warnings.len(), found.problems.len()), (2, 0), "{found:?}");
         assert_eq!(found_in("used_memory:95\r\nmaxmemory:0\r\naof_enabled:1\r\n"), Preflight::default());
