@@ -17,6 +17,7 @@ use super::{
     Config, DEFAULT_ADMIN_LISTEN, DEFAULT_DATA_DIR, DEFAULT_LISTEN, DEFAULT_LOG_FILTER, DEFAULT_REDIS_PREFIX,
     LogFormat, address, site, suggest,
 };
+use crate::obstacle;
 use crate::redis::Identity;
 use crate::server::{ForwardedField, TrustedProxies};
 
@@ -70,7 +71,7 @@ pub fn read(path: &Path, problems: &mut Problems) -> File {
         Err(error) => {
             let reason = match error.kind() {
                 ErrorKind::IsADirectory => "it is a folder; expected a file such as `thongke.toml` in it".to_owned(),
-                _ => error.to_string(),
+                _ => format!("{error}{}", obstacle::advice(path, &error)),
             };
             problems.add(format!("can't read the configuration {}: {reason}", path.display()));
             return File::default();
@@ -363,7 +364,7 @@ impl SecretFiles<'_> {
                     return Some(pem.into_bytes());
                 }
                 Ok(_) => format!("{} holds nothing in PEM format", path.display()),
-                Err(error) => format!("can't read {}: {error}", path.display()),
+                Err(error) => format!("can't read {}: {error}{}", path.display(), obstacle::advice(&path, &error)),
             };
             faults.wrong(&span, reason);
             None
