@@ -55,6 +55,16 @@ fn a_newer_file_is_refused_with_what_to_do() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("newer") && said.contains("run that version"), "{said}");
+    let copy = directory.path().join("copy.db").to_string_lossy().into_owned();
+    for command in [&["export", "demo"][..], &["verify"], &["backup", &copy], &["check"]] {
+        let mut program = Command::new(PROGRAM);
+        program.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]).arg(directory.path());
+        let output = program.args(command).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+        assert!(said.contains("newer") && !said.contains("is damaged"), "{command:?}: {said}");
+    }
+    assert!(!Path::new(&copy).exists());
     assert_eq!(std::fs::read(&file).unwrap(), before);
 }
 

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::tables::salts;
 use super::{file, migrations};
-use crate::ledger::error::Cause;
+use crate::ledger::error::{Cause, OpenError};
 use crate::obstacle;
 
 /// A failed backup. The unfinished copy is removed.
@@ -19,8 +19,8 @@ pub enum BackupError {
     Missing(PathBuf),
     #[error("can't write the copy {}: {source}{}", path.display(), obstacle::advice(path, source))]
     Write { path: PathBuf, source: std::io::Error },
-    #[error("can't copy {}: {source}", path.display())]
-    Copy { path: PathBuf, source: rusqlite::Error },
+    #[error("nothing can be copied: {0}")]
+    Source(OpenError),
     #[error("the copy of {} is damaged: {reason}; the file itself may be: keep it, and older backups", path.display())]
     Damaged { path: PathBuf, reason: String },
 }
@@ -62,18 +62,18 @@ pub fn backup(directory: &Path, target: &Path) -> Result<(), BackupError> {
 fn copy(path: &Path, unfinished: &Path) -> Result<(), BackupError> {
     let sqlite = |source: rusqlite::Error| match Cause::of(&source) {
         Cause::NoSpace => BackupError::Write { path: unfinished.to_owned(), source: rustix::io::Errno::NOSPC.into() },
-        _ => BackupError::Copy { path: path.to_owned(), source },
+        _ => BackupError::Source(OpenError::of_sqlite(path, source)),
     };
     let damaged = |reason: String| BackupError::Damaged { path: path.to_owned(), reason };
     let connection = Connection::open_with_flags(path, file::flags()).map_err(sqlite)?;
     connection.execute_batch("PRAGMA busy_timeout = 30000").map_err(sqlite)?;
+    let format = migrations::check_format(&connection, path).map_err(BackupError::Source)?;
     connection.execute("VACUUM INTO ?", [unfinished.to_string_lossy()]).map_err(sqlite)?;
     let copy = Connection::open_with_flags(unfinished, file::flags()).map_err(sqlite)?;
     let verdict: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
     if verdict != "ok" {
         return Err(damaged(verdict));
     }
-    let format = migrations::check_format(&copy, path).map_err(|error| damaged(error.to_string()))?;
     if format >= migrations::FORMAT_WITH_SALTS {
         // A backup outlives the day; its salt would tell which visitor an address was.
         salts::delete_all(&copy).map_err(sqlite)?;
