@@ -17,8 +17,8 @@ use super::text;
 /// Longest address in bytes; a longer one is cut and ends in a hash of the whole.
 pub(super) const ADDRESS_BYTES_MAX: usize = 512;
 
-/// Bytes of SHA-256 that tell two long addresses, or two members of a Redis key, apart: 128 bits,
-/// so that not even someone who tries finds two that collide.
+/// Bytes of SHA-256 that distinguish long addresses, and members of a Redis key: 128 bits, so that not even
+/// someone who tries finds two that collide.
 const HASH_BYTES: usize = 16;
 /// Length of the hash in base64.
 const HASH_CHARS: usize = (HASH_BYTES * 8).div_ceil(6);

@@ -30,6 +30,8 @@ mod folds;
 mod framing;
 /// The public listener's answers: caching, CORS, assets, prefix.
 mod http;
+/// Imports that are cut short.
+mod imports;
 /// Promises of the node's file: acknowledged hits survive, nothing counts twice.
 mod ledger;
 /// Rate limits of hits.
@@ -67,6 +69,8 @@ mod rooms;
 mod several;
 /// Visitors in the node's file.
 mod sketches;
+/// Files that are taken away while the node runs.
+mod taken_away;
 /// Differences between file and Redis: found and repaired.
 mod verify;
 /// Visitors and who is online.

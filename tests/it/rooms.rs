@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Top-level rooms, each with the rooms that it may import.
-const MAY_KNOW: [(&str, &[&str]); 12] = [
+const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("clock", &[]),
     ("page", &[]),
     ("counter", &["page"]),
     ("metrics", &[]),
+    ("obstacle", &[]),
     ("bots", &["counter"]),
     ("change_feed", &["counter"]),
-    ("ledger", &["change_feed", "counter", "metrics"]),
+    ("ledger", &["change_feed", "counter", "metrics", "obstacle"]),
     ("redis", &["change_feed", "clock", "counter", "metrics"]),
     ("server", &["bots", "clock", "counter", "metrics", "page"]),
-    ("config", &["counter", "page", "redis", "server"]),
+    ("config", &["counter", "obstacle", "page", "redis", "server"]),
     ("command_line", &["config", "counter"]),
     ("operate", &["bots", "clock", "config", "counter", "ledger", "metrics", "redis", "server"]),
 ];

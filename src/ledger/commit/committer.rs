@@ -23,8 +23,11 @@ use crate::ledger::sqlite::tables::meta;
 /// Time after a hit within which another one is expected.
 const NEXT_HIT: Duration = Duration::from_millis(50);
 
-/// Interval of attempts to write to a full or locked file.
-const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest time without a look at the file's place.
+const PLACE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Interval of attempts to write to a full, locked or missing file.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 pub struct Committer {
     commands: Receiver<Command>,
@@ -32,6 +35,8 @@ pub struct Committer {
     folding: Folding,
     checkpoints: Checkpoints,
     last_batch: Instant,
+    /// Callers that wait until no import moves to the counts.
+    importing: Vec<Done>,
     is_stopping: bool,
 }
 
@@ -45,7 +50,8 @@ struct Round {
 
 impl Committer {
     pub fn new(commands: Receiver<Command>, file: FileWriter, folding: Folding, checkpoints: Checkpoints) -> Self {
-        Self { commands, file, folding, checkpoints, last_batch: Instant::now(), is_stopping: false }
+        let (last_batch, importing) = (Instant::now(), Vec::new());
+        Self { commands, file, folding, checkpoints, last_batch, importing, is_stopping: false }
     }
 
     /// Runs until `Stop`.
@@ -64,10 +70,10 @@ impl Committer {
         }
     }
 
-    /// The next command; waits for one only while no step of folding is due.
+    /// The next command; waits for one only while no step of folding or of an import is due.
     fn receive(&self) -> Result<Option<Command>, RecvTimeoutError> {
-        if let Some(wait) = self.folding.idle_time() {
-            return self.commands.recv_timeout(wait).map(Some);
+        if let Some(wait) = self.folding.idle_time().filter(|_| !self.file.has_whole_import) {
+            return self.commands.recv_timeout(wait.min(PLACE_INTERVAL)).map(Some);
         }
         match self.commands.try_recv() {
             Ok(command) => Ok(Some(command)),
@@ -83,7 +89,8 @@ impl Committer {
             self.last_batch = Instant::now();
         }
         let budget = Budget::of(self.last_batch.elapsed() > NEXT_HIT, self.file.state.unfolded.len());
-        let outcome = self.commit(&round.batches, budget);
+        // After the sync and before the answer: no hit is acknowledged in a file that its path does not name.
+        let outcome = self.commit(&round.batches, budget).and_then(|()| self.file.check_place());
         let answer = outcome.as_ref().copied().map_err(|failure| failure.reason().clone());
         for done in round.callers {
             // A caller that has gone needs no answer.
@@ -93,6 +100,12 @@ impl Committer {
         self.folding.answer_folded();
         if self.is_stopping {
             return self.finish();
+        }
+        if self.file.has_whole_import {
+            self.file.move_import_step()?;
+        }
+        if !self.file.has_whole_import {
+            self.importing.drain(..).for_each(|done| drop(done.send(Ok(()))));
         }
         Ok(self.checkpoints.run_if_due(&self.file.connection)?)
     }
@@ -127,6 +140,10 @@ impl Committer {
                 // Folded step by step, between the commits of later hits.
                 Command::Fold { done } => {
                     self.folding.answer_after(self.file.last_row(), done);
+                    Ok(())
+                }
+                Command::AfterImport { done } => {
+                    self.importing.push(done);
                     Ok(())
                 }
                 Command::Work(work) => work(Ok(&mut self.file)),
@@ -206,20 +223,21 @@ impl Committer {
 
     /// Refuses all commands until the file can be written again.
     fn refuse_until_writable(&mut self, reason: &LedgerError) {
-        tracing::error!("{reason}; hits are refused until the file can be written");
-        self.folding.refuse_waiting(reason);
-        *lock(&self.file.state.failed) = Some(reason.clone());
+        self.refuse_waiting(reason, "until the file can be written");
+        let mut reason = reason.clone();
         loop {
-            self.refuse_for(reason, RETRY_INTERVAL);
+            self.refuse_for(&reason, RETRY_INTERVAL);
             if self.is_stopping {
                 // The journal is on disk; the next start folds it.
                 return;
             }
-            // A transaction that writes, but changes nothing.
-            let mark = self.folding.progress.mark;
-            match self.file.change(|connection| meta::write_fold_mark(connection, mark)) {
+            match self.try_to_write() {
                 Ok(()) => break,
-                Err(WriteFailure::Transient(_)) => {}
+                Err(WriteFailure::Transient(other)) if other == reason => {}
+                Err(WriteFailure::Transient(other)) => {
+                    self.refuse_waiting(&other, "until the file can be written");
+                    reason = other;
+                }
                 Err(WriteFailure::Fatal(reason)) => return self.refuse_until_stop(&reason),
             }
         }
@@ -227,11 +245,25 @@ impl Committer {
         *lock(&self.file.state.failed) = None;
     }
 
+    /// A transaction that writes, but changes nothing, in a file that is in its place.
+    fn try_to_write(&mut self) -> Result<(), WriteFailure> {
+        self.file.check_place()?;
+        let mark = self.folding.progress.mark;
+        self.file.change(|connection| meta::write_fold_mark(connection, mark))
+    }
+
+    /// Says why hits are refused, and answers all who wait.
+    fn refuse_waiting(&mut self, reason: &LedgerError, until: &str) {
+        tracing::error!("{reason}; hits are refused {until}");
+        self.folding.refuse_waiting(reason);
+        let of_import = LedgerError::new(format!("{reason}; the import is kept, and goes on {until}"));
+        self.importing.drain(..).for_each(|done| drop(done.send(Err(of_import.clone()))));
+        *lock(&self.file.state.failed) = Some(reason.clone());
+    }
+
     /// Refuses all commands for good: after a failed sync the state on disk is unknown.
     fn refuse_until_stop(&mut self, reason: &LedgerError) {
-        tracing::error!("{reason}; hits are refused until the node is restarted");
-        self.folding.refuse_waiting(reason);
-        *lock(&self.file.state.failed) = Some(reason.clone());
+        self.refuse_waiting(reason, "until the node is restarted");
         while !self.is_stopping {
             self.refuse_for(reason, RETRY_INTERVAL);
         }
@@ -246,5 +278,159 @@ impl Committer {
                 Err(RecvTimeoutError::Timeout) => return,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+    use tempfile::TempDir;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::counter::{Hit, PageAddress};
+    use crate::ledger::commit::queue::{CommandQueue, command_queue};
+    use crate::ledger::commit::state::State;
+    use crate::ledger::sqlite::migrations;
+    use crate::ledger::sqlite::progress::{HighWater, Progress};
+    use crate::ledger::sqlite::tables::meta::FoldMark;
+    use crate::metrics::Metrics;
+
+    /// A committer of a file in memory, beside the thread that would run it.
+    struct Stand {
+        committer: Committer,
+        queue: CommandQueue,
+        /// Holds the high-water mark.
+        _directory: TempDir,
+    }
+
+    type Answer = oneshot::Receiver<Result<(), LedgerError>>;
+
+    impl Stand {
+        fn new() -> Self {
+            let directory = TempDir::new().unwrap();
+            let connection = Connection::open_in_memory().unwrap();
+            migrations::migrate(&connection).unwrap();
+            let mark = FoldMark { mark: 0, target: 0, done: 0 };
+            let state = Arc::new(State::new(mark, true, Arc::new(Metrics::new())));
+            let high_water = HighWater::open(directory.path()).unwrap();
+            let file = FileWriter::new(connection, Progress::default(), high_water, Arc::clone(&state));
+            let folding = Folding::new(state, mark, Duration::from_secs(30), false);
+            let checkpoints = Checkpoints::start(Arc::default(), Connection::open_in_memory().unwrap()).unwrap();
+            let (queue, commands) = command_queue();
+            Self { committer: Committer::new(commands, file, folding, checkpoints), queue, _directory: directory }
+        }
+
+        fn send_hit(&self, page: &str) -> Answer {
+            let day = Day::from_ymd(2024, 6, 17).unwrap();
+            let hit = Hit { site: SiteNumber(1), day, page: PageAddress::from_stored(page) };
+            let (done, answer) = oneshot::channel();
+            self.queue.try_send(Command::Count { batch: Arc::new(OpenBatch::with(hit.into())), done }).unwrap();
+            answer
+        }
+
+        /// Work that answers whether it was let at the file.
+        fn send_work(&self) -> oneshot::Receiver<bool> {
+            let (done, answer) = oneshot::channel();
+            let work = Command::Work(Box::new(|file| {
+                done.send(file.is_ok()).unwrap();
+                Ok(())
+            }));
+            self.queue.try_send(work).unwrap();
+            answer
+        }
+
+        fn run_once(&mut self) -> Result<(), WriteFailure> {
+            let first = self.committer.receive().unwrap();
+            self.committer.run_once(first)
+        }
+
+        fn failed(&self) -> Option<LedgerError> {
+            lock(&self.committer.file.state.failed).clone()
+        }
+
+        fn rows(&self) -> i64 {
+            let connection = &self.committer.file.connection;
+            connection.query_row("SELECT count(*) FROM journal", [], |row| row.get(0)).unwrap()
+        }
+    }
+
+    #[test]
+    fn all_hits_that_wait_share_a_row_and_are_answered_after_it() {
+        let mut stand = Stand::new();
+        let mut answers = ["/a", "/b", "/a"].map(|page| stand.send_hit(page));
+        let mut work = stand.send_work();
+        assert!(answers.iter_mut().all(|answer| answer.try_recv().is_err()));
+        stand.run_once().unwrap();
+        assert!(answers.iter_mut().all(|answer| answer.try_recv() == Ok(Ok(()))));
+        assert_eq!((stand.rows(), stand.committer.file.last_row()), (1, 1));
+        assert_eq!(work.try_recv(), Ok(true));
+        let state = &stand.committer.file.state;
+        assert_eq!(state.unfolded.len(), 2);
+        assert_eq!((state.metrics.ledger_tail_hits.get(), state.metrics.redis_unpublished_hits.get()), (3, 3));
+        assert_eq!(state.feed.take_sites(9).len(), 1);
+    }
+
+    #[test]
+    fn a_hit_that_is_not_on_disk_is_refused_with_all_behind_it_and_not_shown() {
+        let mut stand = Stand::new();
+        stand.committer.file.connection.execute_batch("DROP TABLE journal").unwrap();
+        let (mut hit, mut work) = (stand.send_hit("/a"), stand.send_work());
+        assert!(matches!(stand.run_once(), Err(WriteFailure::Fatal(_))));
+        assert!(matches!(hit.try_recv(), Ok(Err(_))));
+        assert_eq!(work.try_recv(), Ok(false));
+        let state = &stand.committer.file.state;
+        assert_eq!((state.unfolded.len(), state.metrics.ledger_tail_hits.get()), (0, 0));
+        assert!(state.feed.take_sites(9).is_empty());
+    }
+
+    #[test]
+    fn work_that_fails_refuses_the_work_behind_it() {
+        let mut stand = Stand::new();
+        let failing = Command::Work(Box::new(|_| Err(WriteFailure::Transient(LedgerError::new("full")))));
+        stand.queue.try_send(failing).unwrap();
+        let mut later = stand.send_work();
+        assert!(matches!(stand.run_once(), Err(WriteFailure::Transient(_))));
+        assert_eq!(later.try_recv(), Ok(false));
+    }
+
+    #[test]
+    fn after_a_transient_failure_hits_are_refused_until_a_write_succeeds() {
+        let mut stand = Stand::new();
+        let reason = LedgerError::new("the disk is full");
+        let mut refused = stand.send_hit("/a");
+        stand.committer.refuse_until_writable(&reason);
+        assert_eq!(refused.try_recv(), Ok(Err(reason.clone())));
+        assert!(stand.failed().is_none() && !stand.committer.is_stopping);
+        let mut counted = stand.send_hit("/a");
+        stand.run_once().unwrap();
+        assert_eq!(counted.try_recv(), Ok(Ok(())));
+        // A node that is stopped meanwhile stays unready.
+        stand.queue.send_stop();
+        stand.committer.refuse_until_writable(&reason);
+        assert_eq!((stand.failed(), stand.committer.is_stopping), (Some(reason), true));
+    }
+
+    #[test]
+    fn after_a_fatal_failure_hits_are_refused_until_the_node_stops() {
+        let mut stand = Stand::new();
+        let reason = LedgerError::new("a sync failed");
+        let (mut hit, mut work) = (stand.send_hit("/a"), stand.send_work());
+        stand.queue.send_stop();
+        stand.committer.refuse_until_stop(&reason);
+        assert_eq!((hit.try_recv(), work.try_recv()), (Ok(Err(reason.clone())), Ok(false)));
+        assert_eq!((stand.failed(), stand.rows()), (Some(reason), 0));
+    }
+
+    #[test]
+    fn a_stop_counts_and_folds_what_waits() {
+        let mut stand = Stand::new();
+        let mut hit = stand.send_hit("/a");
+        stand.queue.send_stop();
+        stand.run_once().unwrap();
+        assert_eq!(hit.try_recv(), Ok(Ok(())));
+        assert!(stand.committer.is_stopping);
+        assert_eq!(stand.committer.folding.progress.mark, FoldMark { mark: 1, target: 1, done: 0 });
+        assert_eq!(stand.committer.file.state.metrics.ledger_tail_hits.get(), 0);
     }
 }

@@ -13,17 +13,26 @@ use crate::ledger::error::OpenError;
 const APPLICATION_ID: i64 = 1_953_001_835;
 
 /// The newest format that this program knows.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
+
+/// The version of this program whose migration is the last one.
+pub const VERSION: &str = "0.2";
 
 /// From this format on a file may hold salts.
 pub const FORMAT_WITH_SALTS: i64 = 2;
 
 /// The SQL of each migration, at its number less one.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_counts.sql"),
     include_str!("migrations/0002_visitors.sql"),
     include_str!("migrations/0003_titles.sql"),
+    include_str!("migrations/0004_reserved.sql"),
 ];
+
+/// True if no migration is missing.
+pub fn is_newest(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(last_migration(connection)? >= MIGRATIONS.len())
+}
 
 /// Brings a file to the newest migration, in one transaction.
 pub fn migrate(connection: &Connection) -> rusqlite::Result<()> {
@@ -48,15 +57,15 @@ fn last_migration(connection: &Connection) -> rusqlite::Result<usize> {
 pub fn check_format(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
     let number = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
     let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
-    let application_id = number("application_id").map_err(|error| damaged(error.to_string()))?;
+    let number = |pragma| number(pragma).map_err(|error| OpenError::of_sqlite(path, error));
+    let application_id = number("application_id")?;
     if application_id != APPLICATION_ID {
         return Err(damaged("it is an SQLite file, but not one of thongke".to_owned()));
     }
-    match number("user_version") {
-        Ok(found @ 1..=FORMAT) => Ok(found),
-        Ok(found) if found > FORMAT => Err(OpenError::Newer { path: path.to_owned(), found, known: FORMAT }),
-        Ok(found) => Err(damaged(format!("its format is {found}"))),
-        Err(error) => Err(damaged(error.to_string())),
+    match number("user_version")? {
+        found @ 1..=FORMAT => Ok(found),
+        found if found > FORMAT => Err(OpenError::Newer { path: path.to_owned(), found, known: FORMAT }),
+        found => Err(damaged(format!("its format is {found}"))),
     }
 }
 
@@ -85,8 +94,8 @@ mod tests {
         let newest = file_after(0);
         migrate(&newest).unwrap();
         assert_eq!(check_format(&newest, Path::new("x")).unwrap(), FORMAT);
-        // Files of all three ages were written before `meta` noted the migration.
-        for age in 1..=MIGRATIONS.len() {
+        // Files of these three ages were written before `meta` noted the migration.
+        for age in 1..=3 {
             let file = file_after(age);
             file.execute_batch("INSERT INTO sites (id) VALUES ('demo')").unwrap();
             migrate(&file).unwrap();
@@ -100,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_later_migration_of_the_same_format_is_left_alone() {
-        let file = file_after(3);
+        let file = file_after(MIGRATIONS.len());
         file.execute_batch("INSERT INTO meta VALUES ('migration', 9)").unwrap();
         migrate(&file).unwrap();
         assert_eq!(last_migration(&file).unwrap(), 9);
@@ -109,9 +118,9 @@ mod tests {
     #[test]
     fn a_file_of_another_program_or_a_newer_format_is_refused() {
         let refusal = |file: &Connection| check_format(file, Path::new("x")).unwrap_err();
-        let file = file_after(3);
-        file.execute_batch("PRAGMA user_version = 3").unwrap();
-        assert!(matches!(refusal(&file), OpenError::Newer { found: 3, known: 2, .. }));
+        let file = file_after(MIGRATIONS.len());
+        file.execute_batch("PRAGMA user_version = 4").unwrap();
+        assert!(matches!(refusal(&file), OpenError::Newer { found: 4, known: 3, .. }));
         file.execute_batch("PRAGMA user_version = 0").unwrap();
         assert!(matches!(refusal(&file), OpenError::Damaged { .. }));
         assert!(matches!(refusal(&file_after(0)), OpenError::Damaged { .. }));

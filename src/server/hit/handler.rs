@@ -100,7 +100,7 @@ impl HitHandler {
                 WhenExceeded::Ignore => Ok(ProcessedHit { site, outcome: HitOutcome::LIMITED }),
             };
         }
-        let mut filtered = self.bot_filter.classify(site.site.screening, headers, payload.webdriver);
+        let mut filtered = self.bot_filter.classify(site.site.filtered_bots, headers, payload.webdriver);
         let mut view = None;
         let window = site.site.repeat_window;
         if filtered.is_none() && !window.is_zero() {
