@@ -77,7 +77,7 @@ impl Node for BlankNode {
         page
     }
 
-    fn note_title(&self, _: &RegisteredSite, _: &PageAddress, _: &str) {}
+    fn note_title(&self, _: &RegisteredSite, _: &PageAddress, _: &str, _: &dyn Fn() -> Option<String>) {}
 
     async fn page_hits(
         &self,

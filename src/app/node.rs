@@ -207,8 +207,8 @@ impl server::ports::Node for Node {
         }
     }
 
-    fn note_title(&self, site: &RegisteredSite, page: &PageAddress, title: &str) {
-        self.ledger.note_title(site.number, page, title, (self.now)().timestamp_millis());
+    fn note_title(&self, site: &RegisteredSite, page: &PageAddress, title: &str, link: &dyn Fn() -> Option<String>) {
+        self.ledger.note_title(site.number, page, title, link, (self.now)().timestamp_millis());
     }
 
     async fn page_hits(

@@ -25,8 +25,11 @@ pub struct SourceAccount {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportReport {
     pub source: String,
-    /// Lines taken.
+    /// Counters set.
     pub rows: u64,
+    /// Lines of the file that were added to another line's counter, since both addresses are one page.
+    #[serde(default)]
+    pub summed: u64,
     /// Counters that an earlier import of this name had and this one lacks: they are 0 now.
     pub cleared: u64,
     /// An earlier import of this name was made on another node: its rows of pages, if it had any,

@@ -19,6 +19,14 @@ pub struct Row {
     pub hits: i64,
 }
 
+/// A file that was read whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parsed {
+    pub rows: Vec<Row>,
+    /// Lines that were added to an earlier line's row, since both addresses are one page.
+    pub summed: u64,
+}
+
 /// Why a file is refused: by line number, and nothing of it is taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}")]
@@ -34,11 +42,11 @@ pub const HEADER_SITE: &str = "period,hits";
 pub const HEADER_PAGES: &str = "period,page,hits";
 
 /// Reads a whole file, or says what is wrong with it.
-pub fn parse(text: &[u8], rules: &PageRules) -> Result<Vec<Row>, CsvError> {
+pub fn parse(text: &[u8], rules: &PageRules) -> Result<Parsed, CsvError> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut reader = ::csv::ReaderBuilder::new().trim(::csv::Trim::All).from_reader(text);
     let with_pages = read_header(&mut reader)?;
-    let mut rows: Vec<Row> = Vec::new();
+    let (mut rows, mut summed): (Vec<Row>, u64) = (Vec::new(), 0);
     let mut lines_seen = HashMap::new();
     let mut rows_of = HashMap::new();
     for record in reader.records() {
@@ -57,6 +65,7 @@ pub fn parse(text: &[u8], rules: &PageRules) -> Result<Vec<Row>, CsvError> {
                 rows.push(row);
             }
             Entry::Occupied(entry) => {
+                summed += 1;
                 let sum = &mut rows[*entry.get()].hits;
                 // Neither is more than 10^15.
                 *sum += row.hits;
@@ -67,7 +76,7 @@ pub fn parse(text: &[u8], rules: &PageRules) -> Result<Vec<Row>, CsvError> {
             }
         }
     }
-    Ok(rows)
+    Ok(Parsed { rows, summed })
 }
 
 /// The line of one count, of a site's (no page) or a page's.
@@ -142,7 +151,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Vec<Row>, CsvError> {
-        parse(text.as_bytes(), &rules())
+        parse(text.as_bytes(), &rules()).map(|parsed| parsed.rows)
     }
 
     fn refusal(text: &str) -> (u64, String) {
@@ -165,7 +174,15 @@ mod tests {
         let rows = read("period,page,hits\n2024-06,\"/a,\"\"b\",4\ntotal,,9\n").unwrap();
         let mut text = format!("{HEADER_PAGES}\n").into_bytes();
         rows.iter().for_each(|row| write_row(&mut text, row));
-        assert_eq!(parse(&text, &rules()).unwrap(), rows);
+        assert_eq!(parse(&text, &rules()).unwrap(), Parsed { rows, summed: 0 });
+    }
+
+    #[test]
+    fn lines_of_one_page_are_summed_and_their_number_is_reported() {
+        let text = "period,page,hits\n2024-06,/a?id=1&utm_source=x,4\n2024-06,/b,1\n2024-06,/a/?id=1,5\n2024-06,https://a.vn/a?id=1,-2\n";
+        let Parsed { rows, summed } = parse(text.as_bytes(), &rules()).unwrap();
+        let rows: Vec<_> = rows.iter().map(|row| (row.page.as_ref().unwrap().as_str(), row.hits)).collect();
+        assert_eq!((rows, summed), (vec![("/a?id=1", 7), ("/b", 1)], 2));
     }
 
     #[test]

@@ -10,9 +10,12 @@ use super::{PageAddress, SiteNumber};
 const CHARS_MAX: usize = 200;
 
 /// A title as a hit gave it: text in one line, whatever it looks like. Who shows it must show it as
-/// text.
+/// text. Beside it the page's real address, where the folded one may not open.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PageTitle(Arc<str>);
+pub struct PageTitle {
+    text: Arc<str>,
+    link: Option<Arc<str>>,
+}
 
 impl PageTitle {
     /// None if nothing is left that could be seen.
@@ -38,11 +41,22 @@ impl PageTitle {
 
     fn trimmed(title: &str) -> Option<Self> {
         let title = title.trim_end();
-        (!title.is_empty()).then(|| Self(title.into()))
+        (!title.is_empty()).then(|| Self { text: title.into(), link: None })
+    }
+
+    /// The title with the page's link. A text that leads off the site is none.
+    pub fn with_link(self, link: Option<&str>) -> Self {
+        let is_path = |link: &&str| link.starts_with('/') && !link[1..].starts_with(['/', '\\']);
+        Self { link: link.filter(is_path).map(Into::into), ..self }
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Path, query and route of the page's real address; none if that is the page's address.
+    pub fn link(&self) -> Option<&str> {
+        self.link.as_deref()
     }
 }
 
@@ -90,6 +104,15 @@ mod tests {
         assert_eq!(title("Ti\u{200b}\u{302}n").as_deref(), Some("Tîn"));
         assert_eq!(title("Tin \u{fffd}\u{fffd}").as_deref(), Some("Tin"));
         assert_eq!(title(&"ả".repeat(1_000)).unwrap().chars().count(), CHARS_MAX);
+    }
+
+    #[test]
+    fn a_link_stays_on_the_site() {
+        let title = |link| PageTitle::of("Tin").unwrap().with_link(Some(link));
+        assert_eq!(title("/Tin/1.aspx?ItemID=5").link(), Some("/Tin/1.aspx?ItemID=5"));
+        for elsewhere in ["//evil.example/x", "/\\evil.example", "https://evil.example/", "javascript:1", ""] {
+            assert_eq!(title(elsewhere).link(), None, "{elsewhere}");
+        }
     }
 
     proptest! {

@@ -193,8 +193,15 @@ impl Ledger {
     }
 
     /// Takes the title that a page's hit brought.
-    pub fn note_title(&self, site: SiteNumber, page: &PageAddress, title: &str, given_ms: i64) {
-        self.state.titles.note(site, page, title, given_ms);
+    pub fn note_title(
+        &self,
+        site: SiteNumber,
+        page: &PageAddress,
+        title: &str,
+        link: &dyn Fn() -> Option<String>,
+        given_ms: i64,
+    ) {
+        self.state.titles.note(site, page, title, link, given_ms);
     }
 
     pub async fn titles(

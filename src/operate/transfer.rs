@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::counter::SiteId;
 use crate::counter::Source;
 use crate::counter::account::ImportReport;
-use crate::counter::csv::{self, EXPORT_STEP, HEADER_PAGES};
+use crate::counter::csv::{self, EXPORT_STEP, HEADER_PAGES, Parsed};
 use crate::counter::source::ImportName;
 use crate::server::routes::{Admin, SOURCE};
 
@@ -30,8 +30,9 @@ pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) ->
     request.path += &format!("?source={}", name.as_str());
     request.body = text.clone();
     let report: ImportReport = on_the_node(config, site, IfEmpty::Begin, request, from_json, async |ledger, site| {
-        let rows = csv::parse(&text, &site.site.page_rules)?;
-        Ok(ledger.import(site.number, name.clone(), rows, clock::now()).await?)
+        let Parsed { rows, summed } = csv::parse(&text, &site.site.page_rules)?;
+        let report = ledger.import(site.number, name.clone(), rows, clock::now()).await?;
+        Ok(ImportReport { summed, ..report })
     })?;
     say(&report);
     Ok(())
@@ -73,6 +74,9 @@ fn say(report: &ImportReport) {
         "{}: counters set: {}; set back to 0, since only an earlier import had them: {}",
         report.source, report.rows, report.cleared
     );
+    if report.summed > 0 {
+        println!("lines added to another line's counter, since their addresses are one page here: {}", report.summed);
+    }
     if report.made_elsewhere {
         println!(
             "an import of this name was made on another node too: if it had rows of pages, correct or forget those there"

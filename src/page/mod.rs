@@ -8,7 +8,9 @@
 //! - [`rules`]: a site's own say: parameters, case, language
 //! - `path`: the path's part; leaves an ordinary path as it stands, without a copy
 //! - `query`: the query's part: what stays, sorted
+//! - `link`: the real address, where the folded one may not open
 //! - `noise`: the table `noise.tsv`, from which the rule is built
+//! - [`rule_1`]: the addresses of 0.1, under which older counts stand
 //! - `shape`, `pattern`: tests of a value and of a name; `text`: safe characters, decoding
 //!
 //! Absences: no I/O, no clock, no regular expressions. The same url has the same address on every node.
@@ -18,15 +20,18 @@
 //! sorts the rest and keeps eight; `address` joins both and bounds the whole.
 
 mod address;
+mod link;
 mod noise;
 mod path;
 mod pattern;
 mod query;
+pub mod rule_1;
 mod rules;
 mod shape;
 mod text;
 
 pub use address::PageAddress;
+pub use link::link_of;
 pub use pattern::{Pattern, PatternError};
 pub use query::Fate;
 pub use rules::{PageCase, PageCaseError, PageParams, PageRules};

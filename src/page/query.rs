@@ -61,6 +61,28 @@ pub(super) fn push(to: &mut String, query: &str, context: &Context<'_>) {
     }
 }
 
+/// Adds `query` as it was written, without noise, personal data and what the site ignores.
+pub(super) fn push_written(to: &mut String, query: &str, context: &Context<'_>) {
+    let judged = judged(query, context);
+    let mut all: Vec<_> = query.split(['&', ';']).filter_map(read).collect();
+    sort(&mut all);
+    let mut separator = '?';
+    for piece in query.split(['&', ';']) {
+        let Some(param) = read(piece) else { continue };
+        let is_same = |other: &&Param<'_>| other.name == param.name && other.value == param.value;
+        let is_written = match judged.iter().find(is_same).map(|found| found.fate) {
+            Some(Fate::Kept) => true,
+            Some(Fate::Ignored | Fate::Noise | Fate::Personal | Fate::Surplus) => false,
+            _ => fate_of(&param, &all, context) == Fate::Kept,
+        };
+        if is_written {
+            to.push(separator);
+            to.push_str(piece);
+            separator = '&';
+        }
+    }
+}
+
 /// All parameters with a value, sorted, each with its fate.
 pub(super) fn judged<'a>(query: &'a str, context: &Context<'_>) -> Vec<Param<'a>> {
     let mut params = Vec::with_capacity(KEPT_MAX);

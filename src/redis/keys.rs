@@ -29,6 +29,7 @@
 //!
 //! **`PREFIX:{SITE}:titles`**, a hash: a page's address → `MILLISECONDS TITLE`, the page's last title and
 //! its time. Of several the latest holds. A title that is lost comes again with the page's next reader.
+//! The field `\1` and the address → `MILLISECONDS LINK`, where the page's real address is another.
 //!
 //! **`PREFIX:{SITE}:visitors:DAY`**, **`PREFIX:{SITE}:online:MINUTE`**, HyperLogLogs of the visitors
 //! of a day, and of a minute since 1970-01-01T00:00Z, merged from all nodes' (see `visitors/merge.lua`). In
@@ -159,10 +160,16 @@ pub fn register_text(register: Register) -> String {
     }
 }
 
-/// Title, and the millisecond in which it was given.
-pub fn title(value: &str) -> Option<(i64, PageTitle)> {
+/// Field of a page's link, beside its title. No address begins so.
+pub fn link_field(page: &PageAddress) -> String {
+    format!("\u{1}{page}")
+}
+
+/// Title with its page's link, and the millisecond in which it was given.
+pub fn title(value: &str, link: Option<&str>) -> Option<(i64, PageTitle)> {
     let (given, title) = value.split_once(' ')?;
-    Some((integer(given)?, PageTitle::of(title)?))
+    let link = link.and_then(|link| link.split_once(' ')).map(|(_, link)| link);
+    Some((integer(given)?, PageTitle::of(title)?.with_link(link)))
 }
 
 /// Whole number that is exact in Redis.
@@ -261,10 +268,10 @@ mod tests {
 
     #[test]
     fn a_title_keeps_its_spaces_and_needs_its_time() {
-        let (given_ms, text) = title("1718600000000 Tin tức mới").unwrap();
+        let (given_ms, text) = title("1718600000000 Tin tức mới", Some("1718600000000 /Tin/")).unwrap();
         assert_eq!((given_ms, text.as_str()), (1_718_600_000_000, "Tin tức mới"));
-        assert_eq!(title("Tin tức"), None);
-        assert_eq!(title("1718600000000"), None);
+        assert_eq!(title("Tin tức", None), None);
+        assert_eq!(title("1718600000000", None), None);
     }
 
     #[test]

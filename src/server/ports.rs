@@ -58,8 +58,9 @@ pub trait Node: Send + Sync + 'static {
         client: Option<ClientPrefix>,
     ) -> PageAddress;
 
-    /// Records the title that came with a counted hit. As a rule it is known.
-    fn note_title(&self, site: &RegisteredSite, page: &PageAddress, title: &str);
+    /// Records the title that came with a counted hit. As a rule it is known; if not, `link` is called for the
+    /// page's real address.
+    fn note_title(&self, site: &RegisteredSite, page: &PageAddress, title: &str, link: &dyn Fn() -> Option<String>);
 
     /// The hits of each page in each period: first all periods of the first page.
     async fn page_hits(

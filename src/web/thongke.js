@@ -97,7 +97,7 @@
         data.pages.forEach(function (entry) {
           var row = add(list, 'li', 'page');
           var link = add(row, 'a', 'link', entry.title || entry.page);
-          if (!entry.cut) link.href = location.origin + entry.page;
+          if (entry.link) link.href = location.origin + entry.link;
           add(row, 'span', 'value', ' ' + entry.text);
         });
       });

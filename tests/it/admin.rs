@@ -210,6 +210,9 @@ fn an_import_wants_csv_a_name_and_a_site() {
     for path in ["/", "/sites/demo", "/sites/demo/", "/sites/demo/nothing", "/metrics/x"] {
         request(&node, "GET", path, &[]).problem(404);
     }
+    let twice = "period,page,hits\n2024-06,/a?id=1&fbclid=x,4\n2024-06,/a/?id=1,5\n2024-06,/b,1\n";
+    let report = ask(&node.admin, "POST", "/sites/demo/import?source=pages", &csv, twice).json();
+    assert_eq!((&report["rows"], &report["summed"]), (&2.into(), &1.into()), "{report}");
     assert!(request(&node, "DELETE", "/sites/demo/sources/import:other", &[]).problem(404).contains("other"));
     request(&node, "DELETE", "/sites/demo/sources/0123456789abcdef", &[]).problem(400);
     assert_eq!(import(path, &csv).status, 200);

@@ -127,6 +127,16 @@ fn story(nodes: &[Node], keys: impl Fn() -> Vec<String>) {
             expected.into_iter().map(|(page, title, hits)| (page.to_owned(), title.map(str::to_owned), hits)).collect();
         expected.sort_by_key(|(_, _, hits)| std::cmp::Reverse(*hits));
         until("the most read are known", LONG, || top(node, &month_query) == expected);
+        until("the most read have links that open", LONG, || {
+            let links = ["/cu", "/tin-tuc/bai-1", "/tin-tuc/b%C3%A0i-2/"];
+            links.iter().all(|link| {
+                get(node, &format!("pages?{month_query}"))["pages"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .any(|page| page["link"] == *link)
+            })
+        });
         assert_eq!(top(node, "period=total&limit=1").len(), 1);
         assert_eq!(top(node, &format!("period={today}&limit=1"))[0].0, "/tin-tuc/bai-1");
         assert_eq!(top(node, "period=1999-01"), []);
@@ -456,6 +466,57 @@ fn an_address_that_was_cut_is_no_link() {
     for (is_whole, cut) in shown {
         assert_eq!(cut, (!is_whole).then_some(&Value::Bool(true)));
     }
+    node.stop();
+}
+
+#[test]
+fn a_list_links_to_what_readers_used_without_noise_also_after_a_restart() {
+    let directory = TempDir::new().unwrap();
+    let long = format!("/{}", "x".repeat(600));
+    let read = [
+        ("/Tin/Bai.ASPX?ItemID=5&fbclid=1&me=a%40b.vn", "/tin/bai.aspx?itemid=5", "/Tin/Bai.ASPX?ItemID=5"),
+        ("/index.php?nv=news&id=7", "/?id=7&nv=news", "/index.php?nv=news&id=7"),
+        ("//evil.example/x", "/evil.example/x", "/evil.example/x"),
+        (&long, "", &long),
+    ];
+    let mut node = start(directory.path(), SITE, &[]);
+    for (url, ..) in read {
+        assert_eq!(titled(&node, url, "Tin").status, 200);
+    }
+    for restarts in [false, true] {
+        if restarts {
+            node.stop();
+            node = start(directory.path(), SITE, &[]);
+        }
+        let pages = || get(&node, "pages?period=total")["pages"].as_array().unwrap().clone();
+        until("titles are known", LONG, || pages().iter().all(|page| page["title"] == "Tin"));
+        let pages = pages();
+        for (_, page, link) in read {
+            let of_page = |listed: &&Value| listed["page"] == page || (page.is_empty() && listed["cut"] == true);
+            assert_eq!(pages.iter().find(of_page).map(|listed| &listed["link"]), Some(&Value::from(link)), "{pages:?}");
+        }
+    }
+    node.stop();
+}
+
+#[test]
+fn counts_under_an_address_of_the_former_rule_are_read_with_those_of_the_present_one() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), SITE, &[]);
+    (0..2).for_each(|_| assert_eq!(node.hit("/?nv=news&id=7").status, 200));
+    assert_eq!(node.hit("/?pageid=1&docid=2").status, 200);
+    assert_eq!(node.hit("/").status, 200);
+    node.stop();
+    let file = rusqlite::Connection::open(directory.path().join("thongke.db")).unwrap();
+    let sql = "UPDATE pages SET address = '/?nv=news&id=7', address_rule = 1 WHERE address = '/?id=7&nv=news'";
+    assert_eq!(file.execute(sql, []).unwrap(), 1);
+    drop(file);
+    let node = start(directory.path(), SITE, &[]);
+    assert_eq!(node.hit("/index.php?id=7&nv=news").status, 200);
+    until("both are read together", LONG, || views(&node, "/?nv=news%26id=7", "total") == 3);
+    assert_eq!((views(&node, "/?pageid=1%26docid=2", "total"), views(&node, "/", "total")), (1, 1));
+    let list = top(&node, "period=total&limit=2");
+    assert_eq!(list, [("/?id=7&nv=news".to_owned(), None, 3), ("/".to_owned(), None, 1)]);
     node.stop();
 }
 

@@ -380,8 +380,8 @@ mod tests {
         count(&folding, &["/a", "/b"]);
         folding.state.sketches.load(SITE, Vec::new());
         folding.state.sketches.add(SITE, Window::of_day(day()), Trace::of(b"a"));
-        folding.state.titles.note(SITE, &page("/a"), "Tin", 1);
-        folding.state.titles.note(SITE, &page("/never"), "Tin", 1);
+        folding.state.titles.note(SITE, &page("/a"), "Tin", &|| Some("/A/".to_owned()), 1);
+        folding.state.titles.note(SITE, &page("/never"), "Tin", &|| Some("/A/".to_owned()), 1);
         assert_eq!(folding.next_step(), Step::Nothing);
         assert!(folding.start_now(3, Some(RUN)));
         let budget = Budget { entries: SKETCH_ENTRIES, time: Duration::from_secs(9) };
@@ -389,7 +389,10 @@ mod tests {
         assert_eq!(folding.progress.mark, FoldMark { mark: 3, target: 3, done: 0 });
         assert!(!folding.start_now(3, Some(RUN)));
         let written = titles::read(&file, SITE, &[page("/a")]).unwrap();
-        assert_eq!(written[0].as_ref().map(|given| given.title.clone()), PageTitle::of("Tin"));
+        assert_eq!(
+            written[0].as_ref().map(|given| given.title.clone()),
+            PageTitle::of("Tin").map(|title| title.with_link(Some("/A/")))
+        );
         // The title of a page without a number waits for the next fold and delays no caller.
         assert!(!folding.titles_are_due && !folding.state.titles.queue.is_empty());
         assert_eq!(folding.state.feed.take_titles(9).len(), 1);
@@ -419,7 +422,7 @@ mod tests {
         folding.start_now(1, Some(RUN));
         steps(&mut folding, &file, Budget::AT_REST);
         let pages = ["/1", "/2", "/3"].map(page);
-        pages.iter().for_each(|page| folding.state.titles.note(SITE, page, "Tin", 1));
+        pages.iter().for_each(|page| folding.state.titles.note(SITE, page, "Tin", &|| Some("/A/".to_owned()), 1));
         assert!(folding.make_titles_due());
         let waiting = |folding: &Folding| {
             pages.iter().filter(|page| folding.state.titles.queue.get(SITE, page).is_some()).count()

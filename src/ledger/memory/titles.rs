@@ -33,8 +33,15 @@ impl Default for NewTitles {
 }
 
 impl NewTitles {
-    /// Takes a hit's title, unless its page gave the same one last.
-    pub fn note(&self, site: SiteNumber, page: &PageAddress, text: &str, given_ms: i64) {
+    /// Takes a hit's title, unless its page gave the same one last. `link` is called for a title that is taken.
+    pub fn note(
+        &self,
+        site: SiteNumber,
+        page: &PageAddress,
+        text: &str,
+        link: &dyn Fn() -> Option<String>,
+        given_ms: i64,
+    ) {
         let hash = FxBuildHasher.hash_one((site, page.fingerprint(), given_ms / TAKEN_AGAIN_MS, text));
         let last = &self.last[(page.fingerprint() as usize ^ site.0 as usize) % SLOTS];
         // If the queue is full, the page's next reader brings the title again.
@@ -42,6 +49,7 @@ impl NewTitles {
             return;
         }
         if let Some(title) = PageTitle::of(text) {
+            let title = title.with_link(link().as_deref());
             let changed = ChangedTitle { site, page: page.clone(), title, given_ms };
             // Under the queue's lock, so that the slot belongs to the waiting title.
             self.queue.put_and(changed, || last.store(hash, Ordering::Relaxed));
@@ -70,7 +78,7 @@ mod tests {
     fn the_latest_title_is_taken_and_one_that_is_known_is_not_taken_again() {
         let given = NewTitles::default();
         let page = page(1);
-        let give = |title, given_ms| given.note(SITE, &page, title, given_ms);
+        let give = |title, given_ms| given.note(SITE, &page, title, &|| None, given_ms);
         give("Cũ", NOON);
         give("Mới", NOON + 1);
         give("Cũ", NOON + 2);
@@ -90,10 +98,10 @@ mod tests {
     fn what_waits_is_bounded_and_what_finds_no_room_is_taken_later() {
         let given = NewTitles::default();
         for number in 0..=TITLES_MAX {
-            given.note(SITE, &page(number), "Tin", NOON);
+            given.note(SITE, &page(number), "Tin", &|| None, NOON);
         }
         assert_eq!(taken(&given).len(), TITLES_MAX);
-        given.note(SITE, &page(TITLES_MAX), "Tin", NOON);
+        given.note(SITE, &page(TITLES_MAX), "Tin", &|| None, NOON);
         assert_eq!(taken(&given).len(), 1);
     }
 }

@@ -62,6 +62,7 @@ impl Before {
             source: source.to_string(),
             rows: rows.len() as u64,
             cleared: cleared.len() as u64,
+            summed: 0,
             made_elsewhere: self.is_remote,
             days_also_counted_live: self.days_also_counted.iter().map(Day::to_string).collect(),
         };

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::counter::{ChangedPage, ChangedTitle, Contribution, Period, Site, SiteNumber, Source};
 use crate::redis::client::link::Scripted;
 use crate::redis::client::reply::reason_of;
+use crate::redis::keys;
 use crate::redis::ports::Node;
 
 /// Pages published at once. They belong to many sites, and each site is a call. Of one site they are
@@ -131,10 +132,14 @@ impl<N: Node> Publisher<N> {
                 continue;
             }
             for chunk in titles.chunks(TITLES_OF_CALL_MAX) {
-                let fields = chunk.iter().flat_map(|changed| {
-                    [changed.page.to_string(), changed.given_ms.to_string(), changed.title.as_str().to_owned()]
-                });
-                let arguments: Vec<_> = fields.collect();
+                let mut arguments = Vec::with_capacity(chunk.len() * 6);
+                for ChangedTitle { page, title, given_ms, .. } in chunk {
+                    let mut push = |field, text: &str| arguments.extend([field, given_ms.to_string(), text.to_owned()]);
+                    push(page.to_string(), title.as_str());
+                    if let Some(link) = title.link() {
+                        push(keys::link_field(page), link);
+                    }
+                }
                 let key = [self.keys.titles(&site.site.id)];
                 if let Err(error) = SCRIPT.run(&lease.link, &key, &arguments).await {
                     let reason = reason_of(&error);

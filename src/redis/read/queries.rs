@@ -170,10 +170,12 @@ impl Queries {
 
     /// Titles with the Unix millisecond of each; none if the read fails.
     pub async fn titles(&self, site: &Site, pages: &[PageAddress]) -> Option<Vec<Option<(i64, PageTitle)>>> {
-        let fields: Vec<_> = pages.iter().map(ToString::to_string).collect();
-        let values = self.fields("HMGET", &self.keys.titles(&site.id), &fields).await?;
-        let title = |value: Option<String>| keys::title(&value?);
-        Some(values.into_iter().map(title).collect())
+        let links = pages.iter().map(keys::link_field);
+        let fields: Vec<_> = pages.iter().map(ToString::to_string).chain(links).collect();
+        let mut titles = self.fields("HMGET", &self.keys.titles(&site.id), &fields).await?;
+        let links = titles.split_off(pages.len());
+        let title = |(title, link): (Option<String>, Option<String>)| keys::title(&title?, link.as_deref());
+        Some(titles.into_iter().zip(links).map(title).collect())
     }
 
     /// Values of fields or members of a key, in their order.

@@ -11,7 +11,8 @@ use tokio::sync::Mutex;
 
 use super::json;
 use crate::counter::RegisteredSite;
-use crate::counter::csv::{self, EXPORT_STEP, HEADER_PAGES, Row};
+use crate::counter::account::ImportReport;
+use crate::counter::csv::{self, EXPORT_STEP, HEADER_PAGES, Parsed, Row};
 use crate::counter::source::{IMPORT, ImportName, SourceError};
 use crate::server::http::{AnswerBody, CSV, HttpError, StreamError, body, response};
 use crate::server::net::{ConnState, IMPORT_BYTES_MAX};
@@ -78,8 +79,9 @@ impl Imports {
             let detail = format!("{error}; nothing of the file was taken");
             HttpError { line: Some(error.line), ..HttpError::malformed(detail) }
         };
-        let rows = parsing.await.map_err(|_| HttpError::BODY_BROKEN)?.map_err(unreadable)?;
-        Ok(json(&node.import(site, name, rows).await?))
+        let Parsed { rows, summed } = parsing.await.map_err(|_| HttpError::BODY_BROKEN)?.map_err(unreadable)?;
+        let report = node.import(site, name, rows).await?;
+        Ok(json(&ImportReport { summed, ..report }))
     }
 }
 

@@ -11,8 +11,8 @@ use super::bot_filter::BotFilter;
 use super::dedup::ViewKey;
 use super::text_cache::TextCache;
 use super::{
-    Canonicals, Claim, Dedup, HitOutcome, Ignored, Payload, ProcessedHit, RateLimiter, WhenExceeded, page_of, site,
-    visitor,
+    Canonicals, Claim, Dedup, HitOutcome, Ignored, Payload, ProcessedHit, RateLimiter, WhenExceeded, page_of, page_url,
+    site, visitor,
 };
 use crate::bots::Kind;
 use crate::clock;
@@ -126,6 +126,7 @@ impl HitHandler {
                 reload.await;
             }
         } else {
+            let is_ignored = known.claim.ignored.is_some();
             let page = self.admit(node, known, payload, day, client).await;
             let title = payload.title.as_deref().filter(|_| !page.is_other());
             let title = title.map(|title| (title, page.clone()));
@@ -144,7 +145,8 @@ impl HitHandler {
             }
             counted?;
             if let Some((title, page)) = title {
-                node.note_title(&site, &page, title);
+                let canonical = payload.canonical.as_deref().filter(|canonical| !is_ignored && !canonical.is_empty());
+                node.note_title(&site, &page, title, &|| page_url::link_of(&site, &page, &payload.url, canonical));
             }
         }
         let outcome = filtered.map_or(HitOutcome::COUNTED, HitOutcome::filtered);

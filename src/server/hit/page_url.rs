@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use url::Url;
 
 use crate::counter::{PageAddress, PlainUrl, RegisteredSite};
+use crate::page;
 use crate::server::http::{HttpError, shown};
 
 pub fn page_of(site: &RegisteredSite, text: &str) -> Result<PageAddress, HttpError> {
@@ -27,6 +28,12 @@ pub fn page_of(site: &RegisteredSite, text: &str) -> Result<PageAddress, HttpErr
         return Err(HttpError::new(StatusCode::FORBIDDEN, "origin", detail).at("url"));
     }
     Ok(PageAddress::of(&url, &site.site.page_rules))
+}
+
+/// The page's real address, of which `canonical` was taken where it is there.
+pub fn link_of(site: &RegisteredSite, page: &PageAddress, url: &str, canonical: Option<&str>) -> Option<String> {
+    let url = Url::parse(canonical.unwrap_or(url)).ok()?;
+    page::link_of(&url, page, &site.site.page_rules)
 }
 
 pub fn parse(text: &str) -> Result<Url, HttpError> {

@@ -1,5 +1,7 @@
 //! Figures of pages, and the list of the most read.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use percent_encoding::{CONTROLS, percent_decode_str, percent_encode};
@@ -7,11 +9,12 @@ use serde::Serialize;
 
 use crate::counter::figures::Figure;
 use crate::counter::page::TOP_MAX;
-use crate::counter::{Day, FigureKey, PageAddress, Period, RegisteredSite, Site, Span};
+use crate::counter::{Day, FigureKey, PageAddress, PageTitle, Period, RegisteredSite, Site, Span};
 
 use super::answer;
 use super::query::{Query, count};
 use crate::clock;
+use crate::page::{PageRules, rule_1};
 use crate::server::hit::{Claim, page_of, page_url};
 use crate::server::http::{HttpError, Problem, Rendered, form, shown};
 use crate::server::ports::{Node, TopPage};
@@ -56,6 +59,8 @@ struct Top {
     /// The address is only the start of a longer one, and no link.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     cut: bool,
+    /// Path and query that open the page, to be put behind one of the site's origins; none for a page without one.
+    link: Option<String>,
     /// The page's own title, as text.
     title: Option<String>,
     value: i64,
@@ -88,7 +93,8 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: St
     let overrides = Query::of(Some(&query))?.overrides()?;
     let keys = overrides.and_then(|overrides| overrides.figures).unwrap_or_else(|| vec![FigureKey::Total]);
     let named: Vec<_> = urls.iter().map(|(url, canonical)| page_named(&site, url, canonical.as_deref())).collect();
-    let pages: Vec<_> = named.iter().flatten().cloned().collect();
+    // Each page, with its address of rule 1 if older counts may stand there.
+    let pages: Vec<_> = named.iter().flatten().flat_map(|named| named.addresses().cloned()).collect();
     if let (true, Some(Err(error))) = (pages.is_empty(), named.first()) {
         return Err(error.clone());
     }
@@ -121,11 +127,15 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: St
         };
         keys.iter().map(figure).collect()
     };
-    let listed = |(url, page): (String, Result<PageAddress, HttpError>)| ListedPage {
+    let listed = |(url, named): (String, Result<NamedPage, HttpError>)| ListedPage {
         url,
-        found: match page {
-            Ok(page) => {
-                Found::Page { page: page.to_string(), figures: figures_of(hits_of_pages.next().unwrap_or_default()) }
+        found: match named {
+            Ok(named) => {
+                let mut sums = vec![0; periods.len()];
+                for hits in named.addresses().filter_map(|_| hits_of_pages.next()) {
+                    sums.iter_mut().zip(hits).for_each(|(sum, hits)| *sum += hits);
+                }
+                Found::Page { page: named.page.to_string(), figures: figures_of(&sums) }
             }
             Err(error) => Found::None { problem: error.problem() },
         },
@@ -140,18 +150,61 @@ fn decoded(value: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| percent_encode(error.as_bytes(), CONTROLS).to_string())
 }
 
+/// A page that a query names.
+struct NamedPage {
+    page: PageAddress,
+    /// Its address of rule 1.
+    former: Option<PageAddress>,
+}
+
+impl NamedPage {
+    fn addresses(&self) -> impl Iterator<Item = &PageAddress> {
+        std::iter::once(&self.page).chain(&self.former)
+    }
+}
+
 /// The page of an address or of a path, since all origins of a site are one; as a hit's, with the canonical
 /// address that the page names.
-fn page_named(site: &RegisteredSite, text: &str, canonical: Option<&str>) -> Result<PageAddress, HttpError> {
-    let page = if text.starts_with('/') {
-        PageAddress::of(&page_url::parse(&format!("http://page.invalid{text}"))?, &site.site.page_rules)
+fn page_named(site: &RegisteredSite, text: &str, canonical: Option<&str>) -> Result<NamedPage, HttpError> {
+    let rules = &site.site.page_rules;
+    let (url, page) = if text.starts_with('/') {
+        let url = page_url::parse(&format!("http://page.invalid{text}"))?;
+        let page = PageAddress::of(&url, rules);
+        (url, page)
     } else {
-        page_of(site, text)?
+        let page = page_of(site, text)?;
+        (page_url::parse(text)?, page)
     };
-    Ok(match canonical {
+    let page = match canonical {
         Some(canonical) => Claim::of(site, page, canonical).page,
         None => page,
-    })
+    };
+    Ok(NamedPage { former: rule_1::former(&url, &page, rules), page })
+}
+
+/// Sums pages whose address is of rule 1 with the page that has it now, sorted as before.
+fn by_present_address(listed: Vec<TopPage>, rules: &PageRules) -> Vec<TopPage> {
+    let mut pages: Vec<TopPage> = Vec::with_capacity(listed.len());
+    let mut places = HashMap::new();
+    for mut listed in listed {
+        let page = rule_1::current(&listed.page, rules);
+        match places.entry(page.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(pages.len());
+                pages.push(TopPage { page, ..listed });
+            }
+            Entry::Occupied(entry) => {
+                let known = &mut pages[*entry.get()];
+                // The present page's own title is the newer one.
+                if listed.title.is_some() && (known.title.is_none() || listed.page == page) {
+                    known.title = listed.title.take();
+                }
+                known.hits += listed.hits;
+            }
+        }
+    }
+    pages.sort_by(|a, b| (b.hits, &a.page).cmp(&(a.hits, &b.page)));
+    pages
 }
 
 fn figure(site: &Site, key: FigureKey, span: Span, today: Day, value: i64) -> Figure {
@@ -187,9 +240,16 @@ pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: 
         },
     };
     let limit = count(&query, "limit", TOP_DEFAULT, TOP_MAX)?;
-    let read = node.top_pages(&site, period, limit).await?;
+    // Each may be listed under its former address too.
+    let read = node.top_pages(&site, period, (2 * limit).min(TOP_MAX)).await?;
+    let mut listed = by_present_address(read.values, &site.site.page_rules);
+    listed.truncate(limit);
     let top = |TopPage { page, title, hits }| Top {
         cut: page.is_cut(),
+        link: match title.as_ref().and_then(PageTitle::link) {
+            Some(link) => Some(link.to_owned()),
+            None => (!page.is_cut() && !page.is_other() && !page.as_str().starts_with("//")).then(|| page.to_string()),
+        },
         page: page.to_string(),
         title: title.map(|title| title.as_str().to_owned()),
         value: hits,
@@ -198,7 +258,7 @@ pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: 
     let list = TopList {
         period: (period != Period::Total).then(|| period.to_string()),
         label: site.site.language.page_label(),
-        pages: read.values.into_iter().map(top).collect(),
+        pages: listed.into_iter().map(top).collect(),
     };
     Ok(answer::render(&site.site, now, &list, read.stale))
 }

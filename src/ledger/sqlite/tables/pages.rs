@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::counter::page::PAGE_RULE_VERSION;
 use crate::counter::{PageAddress, SiteNumber};
 
 /// A page's number; a page without one gets one.
@@ -10,7 +11,11 @@ pub fn number(connection: &Connection, site: SiteNumber, page: &PageAddress) -> 
 }
 
 pub fn insert(connection: &Connection, site: SiteNumber, page: &PageAddress) -> rusqlite::Result<i64> {
-    connection.prepare_cached("INSERT INTO pages (site, address) VALUES (?, ?)")?.insert(params![site.0, page.as_str()])
+    connection.prepare_cached("INSERT INTO pages (site, address, address_rule) VALUES (?, ?, ?)")?.insert(params![
+        site.0,
+        page.as_str(),
+        PAGE_RULE_VERSION
+    ])
 }
 
 pub fn find(connection: &Connection, site: SiteNumber, page: &PageAddress) -> rusqlite::Result<Option<i64>> {

@@ -1,4 +1,4 @@
-//! `titles`: the latest title of each page.
+//! `titles`: the latest title of each page, with the page's link in `pages`.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -11,7 +11,9 @@ pub fn write(connection: &Connection, title: &ChangedTitle) -> rusqlite::Result<
     let Some(number) = pages::find(connection, *site, page)? else { return Ok(false) };
     let sql = "INSERT INTO titles (page, title, given) VALUES (?, ?, ?)
                ON CONFLICT DO UPDATE SET title = excluded.title, given = excluded.given WHERE excluded.given > given";
-    execute(connection, sql, params![number, title.as_str(), given_ms]).map(|_| true)
+    execute(connection, sql, params![number, title.as_str(), given_ms])?;
+    let sql = "UPDATE pages SET link = ? WHERE number = ? AND link IS NOT ?1";
+    execute(connection, sql, params![title.link(), number]).map(|_| true)
 }
 
 /// The titles of pages, in their order.
@@ -20,16 +22,22 @@ pub fn read(
     site: SiteNumber,
     addresses: &[PageAddress],
 ) -> rusqlite::Result<Vec<Option<GivenTitle>>> {
-    let mut find = connection.prepare_cached("SELECT title, given FROM titles WHERE page = ?")?;
+    let mut find = connection
+        .prepare_cached("SELECT title, given, link FROM titles JOIN pages ON number = page WHERE page = ?")?;
     let mut titles = Vec::with_capacity(addresses.len());
     for page in addresses {
         let found = match pages::find(connection, site, page)? {
             None => None,
-            Some(number) => find.query_row([number], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).optional()?,
+            Some(number) => find
+                .query_row([number], |row| {
+                    Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, Option<String>>(2)?))
+                })
+                .optional()?,
         };
-        titles.push(
-            found.and_then(|(title, given_ms)| PageTitle::of(&title).map(|title| GivenTitle { title, given_ms })),
-        );
+        titles.push(found.and_then(|(title, given_ms, link)| {
+            let title = PageTitle::of(&title)?.with_link(link.as_deref());
+            Some(GivenTitle { title, given_ms })
+        }));
     }
     Ok(titles)
 }
