@@ -507,7 +507,7 @@ fn counts_under_an_address_of_the_former_rule_are_read_with_those_of_the_present
     assert_eq!(node.hit("/?pageid=1&docid=2").status, 200);
     assert_eq!(node.hit("/").status, 200);
     node.stop();
-    let file = rusqlite::Connection::open(directory.path().join("thongke.db")).unwrap();
+    let file = rusqlite::Connection::open(directory.path().join("data/thongke.db")).unwrap();
     let sql = "UPDATE pages SET address = '/?nv=news&id=7', address_rule = 1 WHERE address = '/?id=7&nv=news'";
     assert_eq!(file.execute(sql, []).unwrap(), 1);
     drop(file);
