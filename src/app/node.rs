@@ -11,7 +11,7 @@ use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::{
-    Arrival, ChangedTitle, ClientPrefix, Contribution, Day, PageAddress, PageTitle, Period, RegisteredSite,
+    Arrival, ChangedTitle, ClientPrefix, Contribution, Day, FileDigest, PageAddress, PageTitle, Period, RegisteredSite,
     RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
 };
 use crate::ledger::{Ledger, LedgerError, SiteHits, TOP_MAX};
@@ -50,9 +50,9 @@ impl Node {
     }
 
     /// Reads an import's rows that another node may have made: a counter that it left out is set to 0 only if known here.
-    async fn sync_before_change(&self, site: &RegisteredSite) {
+    async fn sync_before_change(&self, site: &RegisteredSite, name: &ImportName) {
         if let Some(publication) = self.publication.get()
-            && !publication.sync_remote(site.number).await
+            && !publication.sync_remote(site.number, Source::Import(name.clone())).await
         {
             tracing::warn!(
                 site = %site.site.id,
@@ -102,9 +102,9 @@ impl Node {
 }
 
 /// The figures with Redis's, or, while it is away, what the node knows by itself.
-fn or_own(shared: Option<Vec<i64>>, own: Vec<i64>) -> Read<i64> {
+fn or_own(shared: Option<(Vec<i64>, bool)>, own: Vec<i64>) -> Read<i64> {
     match shared {
-        Some(values) => Read { values, stale: false },
+        Some((values, stale)) => Read { values, stale },
         None => Read { values: own, stale: true },
     }
 }
@@ -133,17 +133,19 @@ impl server::ports::Node for Node {
     }
 
     fn version(&self, site: &RegisteredSite) -> Option<(u64, bool)> {
-        Some((self.ledger.version(site.number)?, self.is_stale()))
+        let (version, is_behind) = self.ledger.version(site.number)?;
+        Some((version, is_behind || self.is_stale()))
     }
 
     async fn hits(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Counts, Unavailable> {
-        let SiteHits { mut hits, mut version, were_read } =
+        let SiteHits { mut hits, mut version, mut is_behind, were_read } =
             self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         if !were_read && let Some(publication) = self.publication.get() {
             publication.read_again(site.number).await;
-            SiteHits { hits, version, .. } = self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
+            SiteHits { hits, version, is_behind, .. } =
+                self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         }
-        Ok(Counts { hits, version, stale: self.is_stale() })
+        Ok(Counts { hits, version, stale: is_behind || self.is_stale() })
     }
 
     fn salt(&self, site: &Arc<RegisteredSite>, day: Day) -> Option<Salt> {
@@ -247,12 +249,12 @@ impl server::ports::Node for Node {
         name: ImportName,
         rows: Vec<Row>,
     ) -> Result<ImportReport, Unavailable> {
-        self.sync_before_change(site).await;
+        self.sync_before_change(site, &name).await;
         self.ledger.import(site.number, name, rows, (self.now)()).await.map_err(unavailable)
     }
 
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
-        self.sync_before_change(site).await;
+        self.sync_before_change(site, &name).await;
         self.ledger.forget(site.number, name, (self.now)()).await.map_err(unavailable)
     }
 
@@ -331,37 +333,25 @@ impl redis::ports::Node for Node {
         site: SiteNumber,
         after: Option<RowKey>,
         limit: usize,
-        unpublished_only: bool,
     ) -> Result<Vec<(RowKey, Contribution)>, String> {
-        let rows = self.ledger.rows(site, after, limit, unpublished_only).await;
+        let rows = self.ledger.rows(site, after, limit).await;
         rows.map_err(|error| error.to_string())
     }
 
-    async fn unpublished_sites(&self) -> Result<Vec<SiteNumber>, String> {
-        self.ledger.unpublished_sites().await.map_err(|error| error.to_string())
-    }
-
-    async fn published_sources(&self, site: SiteNumber, limit: usize) -> Result<Vec<Source>, String> {
-        self.ledger.published_sources(site, limit).await.map_err(|error| error.to_string())
+    async fn digests(&self, site: SiteNumber) -> Result<Vec<FileDigest>, String> {
+        self.ledger.digests(site).await.map_err(|error| error.to_string())
     }
 
     async fn own_sources(&self, site: SiteNumber) -> Result<Vec<Source>, String> {
         self.ledger.own_sources(site).await.map_err(|error| error.to_string())
     }
 
-    async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) {
-        if let Err(error) = self.ledger.mark_published(site, sources).await {
-            // Harmless: they are published again after the next start.
-            tracing::debug!("could not note what is published: {error}");
-        }
-    }
-
     fn counters_to_read(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
         self.ledger.counters_to_read(site)
     }
 
-    fn apply_remote(&self, site: SiteNumber, counters: Vec<RemoteCounter>) {
-        self.ledger.apply_remote(site, &counters);
+    fn apply_remote(&self, site: SiteNumber, counters: Vec<RemoteCounter>) -> bool {
+        self.ledger.apply_remote(site, &counters)
     }
 
     async fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) {

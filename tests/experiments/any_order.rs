@@ -1,7 +1,7 @@
 //! Random events in random order on real files and a real Redis, against a model: the sum of all hits and of
 //! each import's last form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -16,8 +16,8 @@ use thongke::metrics::Metrics;
 use thongke::redis::client::connection::Connections;
 use thongke::redis::client::link::Link;
 use thongke::redis::keys::{self, Keys};
-use thongke::redis::merge_counts::{MergeCounts, ROWS_MAX};
-use thongke::redis::{Place, Target, verify_stopped};
+use thongke::redis::merge_counts::{MergeCounts, ROWS_MAX, place_of};
+use thongke::redis::{Place, Target, read_digests, verify_stopped};
 
 use crate::book::{Counted, Counter};
 use crate::length::{either, seed};
@@ -71,6 +71,10 @@ enum Event {
     FlushAll,
     Snapshot,
     RollBack,
+    /// One key alone is what it was at the snapshot.
+    RollBackKey(usize),
+    /// A node asks for digests, and brings what differs.
+    Ask(usize),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +107,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => Just(Event::FlushAll),
         1 => Just(Event::Snapshot),
         1 => Just(Event::RollBack),
+        1 => (0..KEYS).prop_map(Event::RollBackKey),
+        3 => node().prop_map(Event::Ask),
     ];
     prop::collection::vec(event, 1..30)
 }
@@ -182,7 +188,7 @@ impl Node {
 
     async fn rows(&self, site: usize) -> Vec<Contribution> {
         self.ledger.fold().await.unwrap();
-        let rows = self.ledger.rows(self.sites[site].number, None, 100_000, false).await.unwrap();
+        let rows = self.ledger.rows(self.sites[site].number, None, 100_000).await.unwrap();
         rows.into_iter().map(|(_, row)| row).collect()
     }
 
@@ -234,17 +240,34 @@ impl World {
     }
 
     async fn roll_back(&self, dumps: &Dumps) {
-        for (number, dump) in dumps.iter().enumerate() {
-            self.ask(&[b"DEL", key(number).as_bytes()]).await;
-            if let Some(dump) = dump {
-                self.ask(&[b"RESTORE", key(number).as_bytes(), b"0", dump]).await;
-            }
+        for number in 0..dumps.len() {
+            self.roll_back_key(dumps, number).await;
         }
+    }
+
+    async fn roll_back_key(&self, dumps: &Dumps, number: usize) {
+        self.ask(&[b"DEL", key(number).as_bytes()]).await;
+        if let Some(dump) = &dumps[number] {
+            self.ask(&[b"RESTORE", key(number).as_bytes(), b"0", dump]).await;
+        }
+    }
+
+    /// Brings rows of those keys and sources whose digests differ, and nothing else.
+    async fn bring(&self, node: &Node, site: usize) {
+        let rows = node.rows(site).await;
+        let RegisteredSite { number, site: settings } = node.sites[site].as_ref();
+        let file = node.ledger.digests(*number).await.unwrap();
+        let places: Vec<_> = file.iter().map(|of| of.place.clone()).collect();
+        let found = read_digests(&self.link, &self.keys, settings, &places).await.unwrap();
+        let differing: HashSet<_> =
+            file.into_iter().zip(found).filter(|(of, found)| of.digest != *found).map(|(of, _)| of.place).collect();
+        let lacking: Vec<_> = rows.into_iter().filter(|row| differing.contains(&place_of(row))).collect();
+        self.publish(node, site, &lacking).await;
     }
 
     async fn publish(&self, node: &Node, site: usize, rows: &[Contribution]) {
         for rows in rows.chunks(ROWS_MAX) {
-            let merge = MergeCounts { rows: rows.to_vec(), markers: Vec::new() };
+            let merge = MergeCounts { rows: rows.to_vec() };
             merge.send(&self.link, &self.keys, &node.sites[site].site).await.unwrap();
         }
     }
@@ -361,17 +384,23 @@ impl World {
                 Event::FlushAll => drop(self.ask(&[b"FLUSHALL"]).await),
                 Event::Snapshot => dumps = self.dumps().await,
                 Event::RollBack => self.roll_back(&dumps).await,
+                Event::RollBackKey(number) => self.roll_back_key(&dumps, *number).await,
+                Event::Ask(node) => {
+                    for site in 0..SITES.len() {
+                        self.bring(&nodes[place(node)], site).await;
+                    }
+                }
             }
         }
         for node in &nodes {
             for site in 0..SITES.len() {
-                self.publish(node, site, &node.rows(site).await).await;
+                self.bring(node, site).await;
             }
         }
         self.is_right(&nodes, &model, events).await;
     }
 
-    /// Asserts that every node has published everything and that all counts are right.
+    /// Asserts that every node has brought what Redis lacked, and that all counts are right.
     async fn is_right(&self, nodes: &[Node], model: &Model, events: &[Event]) {
         let expected = model.sum();
         assert_eq!(self.counted().await, expected, "Redis, after {events:#?}");
@@ -387,9 +416,8 @@ impl World {
                 assert!(faults.is_empty(), "the file: {faults:?}, after {events:#?}");
                 let own = node.ledger.own_sources(site.number).await.unwrap();
                 let place = Place { target: &self.target, prefix: "thongke", site, own };
-                let rows = async |after: Option<RowKey>, limit| {
-                    Ok(node.ledger.rows(site.number, after, limit, false).await.unwrap())
-                };
+                let rows =
+                    async |after: Option<RowKey>, limit| Ok(node.ledger.rows(site.number, after, limit).await.unwrap());
                 let verification = verify_stopped(place, &rows).await.unwrap();
                 assert!(verification.agrees, "{:?}, after {events:#?}", verification.findings);
             }
@@ -503,4 +531,24 @@ fn a_rolled_back_redis_has_rows_of_an_import_that_were_taken_back() {
 fn a_run_that_was_published_from_memory_crashes_before_it_is_folded() {
     let recent = Event::Publish { node: 0, what: What::Recent, rows: 40 };
     play(&[hits(0, 4), recent, Event::Crash(0), Event::Copy(0), hits(0, 1), Event::FlushAll, Event::Crash(0)]);
+}
+
+/// A flag in the file once said that Redis had all of a run, and a Redis that went back had not.
+#[test]
+fn redis_goes_back_between_two_runs_and_in_one_key_alone() {
+    let publish = || Event::Publish { node: 0, what: What::FileForwards, rows: 40 };
+    play(&[
+        hits(0, 3),
+        publish(),
+        Event::Snapshot,
+        hits(0, 2),
+        publish(),
+        Event::Crash(0),
+        Event::RollBack,
+        hits(0, 1),
+    ]);
+    for number in 0..KEYS {
+        let back = Event::RollBackKey(number);
+        play(&[hits(0, 3), publish(), Event::Snapshot, hits(0, 2), publish(), Event::Crash(0), back, Event::Ask(0)]);
+    }
 }

@@ -28,6 +28,8 @@ mod figures;
 mod folds;
 /// HTTP/1.1 and bytes that parsers could split differently.
 mod framing;
+/// A Redis that goes back to an earlier state.
+mod going_back;
 /// The public listener's answers: caching, CORS, assets, prefix.
 mod http;
 /// Promises of the node's file: acknowledged hits survive, nothing counts twice.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::failure::WriteFailure;
 use super::file_writer::FileWriter;
-use crate::counter::{Contribution, Day, Minute, Period, SiteNumber, Source};
+use crate::counter::{Contribution, Day, Minute, Period, SiteNumber};
 use crate::ledger::memory::counters::SiteCounters;
 use crate::ledger::sqlite::file::BUSY_TIMEOUT;
 use crate::ledger::sqlite::tables::counts::{self, Key, SITE_ITSELF};
@@ -100,18 +100,6 @@ impl FileWriter {
         Ok(())
     }
 
-    pub fn mark_published(&mut self, site: SiteNumber, published: &[Source]) -> Result<(), WriteFailure> {
-        self.change(|c| {
-            for source in published {
-                if let Some(number) = sources::find(c, source)? {
-                    sources::set_published(c, site, number, true)?;
-                }
-            }
-            Ok(())
-        })?;
-        Ok(self.reload_counters(site, false)?)
-    }
-
     pub fn merge(
         &mut self,
         site: SiteNumber,
@@ -127,10 +115,7 @@ impl FileWriter {
                     Some(number) => *number,
                     None => {
                         let number = sources::number(c, source, remote)?;
-                        sources::note_contributor(c, site, number, remote)?;
-                        if !remote {
-                            sources::set_published(c, site, number, false)?;
-                        }
+                        sources::note_contributor(c, site, number)?;
                         numbers.insert(source.clone(), number);
                         number
                     }

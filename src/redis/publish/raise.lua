@@ -3,21 +3,20 @@
 --
 -- KEYS[1]   the site's hash of hits
 -- KEYS[2..] sorted sets of pages
--- ARGV      the expiry of each sorted set (Unix seconds, 0: never); then three lists, each preceded
+-- ARGV      the expiry of each sorted set (Unix seconds, 0: never); then two lists, each preceded
 --           by its length:
 --             sources: name
 --             rows:    key (1 is the hash), source (its place in the list), period or page address,
---                      page id (empty in the hash), generation (empty for a run), hits
---             markers: key, source, mode: `look`, `begin` (to bring all of a source) or `end`
+--                      page id (empty in the hash), generation (empty for a run), hits, weight
 -- Reply     {rows: total, contribution there now, the one before (nil: none), ...}
---           {markers: as found (0 absent, 1 begun, 2 complete), ...}
---           {per source: writes before, writes after, ...}
+--           {per key and source, in the order of the rows: digest before, digest after, ...}
 --
 -- Lua does not roll back: everything is read and checked before the first write, and a single command
--- writes each key. Whatever stops the script, a counter and its contributions agree.
--- The hash comes last, so that `writes` never counts pages that are not there.
+-- writes each key. Whatever stops the script, a counter, its contributions and their digests agree.
 
 local EXACT_MAX = 9007199254740991
+-- counter/digest.rs describes digests.
+local PRIME, GENERATION_FACTOR = 67108859, 65599
 
 local at = 0
 local function take()
@@ -60,7 +59,7 @@ local function ask(key, name)
 end
 
 -- A call has hundreds of rows: one pass, and tables that have their size from the beginning.
-local rows = {}
+local rows, digests, digest_of = {}, {}, {}
 for index = 1, tonumber(take()) do
   local key, source, name = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3]
   local generation = ARGV[at + 5]
@@ -74,23 +73,19 @@ for index = 1, tonumber(take()) do
   end
   ask(key, name)
   ask(key, register)
+  local place = key * 1000 + source
+  local digest = digest_of[place]
+  if not digest then
+    digest = { key = key, name = key == 1 and 'digest ' .. sources[source] or '\1' .. sources[source] .. '\1d' }
+    digest_of[place] = digest
+    table.insert(digests, digest)
+    ask(key, digest.name)
+  end
   rows[index] = {
-    key = key, source = source, name = name, register = register, generation = generation,
-    hits = tonumber(ARGV[at + 6]), before = false,
+    key = key, digest = digest, name = name, register = register, generation = generation,
+    hits = tonumber(ARGV[at + 6]), weight = tonumber(ARGV[at + 7]), before = false,
   }
-  at = at + 6
-end
-
-local markers = {}
-for index = 1, tonumber(take()) do
-  local marker = { key = tonumber(take()), source = tonumber(take()), mode = take() }
-  marker.name = '\1' .. sources[marker.source] .. '\1'
-  ask(marker.key, marker.name)
-  markers[index] = marker
-end
-
-for _, source in ipairs(sources) do
-  ask(1, 'writes ' .. source)
+  at = at + 7
 end
 
 for key = 1, #KEYS do
@@ -157,7 +152,30 @@ local function register_text(hits, generation)
   return generation and text(generation) .. ' ' .. text(hits) or text(hits)
 end
 
-local changed = {}
+-- A digest is kept as it is in the hash, and as -(1 + digest) as a score.
+for _, digest in ipairs(digests) do
+  local value = number(digest.key, digest.name)
+  if digest.key > 1 and held[digest.key][digest.name] then value = -value - 1 end
+  if value < 0 or value >= PRIME * PRIME then
+    refuse(digest.key, 'holds no digest at ' .. plain(digest.name))
+    value = 0
+  end
+  digest.before = value
+  digest.first, digest.second = math.floor(value / PRIME), value % PRIME
+end
+
+-- Value of a contribution in a digest.
+local function residue(hits, generation)
+  if not hits then return 0 end
+  local value = hits % PRIME
+  return generation and (value + GENERATION_FACTOR * (generation % PRIME)) % PRIME or value
+end
+
+local function update(digest, weight, difference)
+  digest.first = (digest.first + math.floor(weight / PRIME) * difference) % PRIME
+  digest.second = (digest.second + weight % PRIME * difference) % PRIME
+end
+
 for _, row in ipairs(rows) do
   local hits, generation = register(row)
   local total = number(row.key, row.name)
@@ -182,34 +200,18 @@ for _, row in ipairs(rows) do
       write(row.key, row.register, text(-row.hits))
       if row.generation then write(row.key, row.register .. '\1g', text(-row.generation)) end
     end
-    changed[row.source] = true
+    update(row.digest, row.weight, (residue(row.hits, row.generation) - residue(hits, generation)) % PRIME)
   end
 end
 
-local found_markers = {}
-for index, marker in ipairs(markers) do
-  local score = number(marker.key, marker.name)
-  found_markers[index] = score == 0 and 0 or (score == -1 and 2 or 1)
-  local wanted = score
-  if marker.mode == 'end' then
-    wanted = -1
-  elseif marker.mode == 'begin' and score == 0 then
-    wanted = -2
+local changes = {}
+for _, digest in ipairs(digests) do
+  local after = digest.first * PRIME + digest.second
+  if after ~= digest.before then
+    write(digest.key, digest.name, text(digest.key == 1 and after or -after - 1))
   end
-  if wanted ~= score then
-    write(marker.key, marker.name, text(wanted))
-    changed[marker.source] = true
-  end
-end
-
-local writes = {}
-for index, source in ipairs(sources) do
-  local name = 'writes ' .. source
-  local before = number(1, name)
-  local after = changed[index] and before + 1 or before
-  if changed[index] then write(1, name, text(after)) end
-  table.insert(writes, before)
-  table.insert(writes, after)
+  table.insert(changes, text(digest.before))
+  table.insert(changes, text(after))
 end
 
 local replies = {}
@@ -240,4 +242,4 @@ for key = #KEYS, 1, -1 do
   end
 end
 
-return { replies, found_markers, writes }
+return { replies, changes }
