@@ -183,7 +183,7 @@ fn a_site_that_is_removed_and_added_again_publishes_what_it_had() {
     hits(&node, 3);
     sites(&["other"]);
     node.signal("HUP");
-    until("the site is gone", LIMIT, || node.hit("/a").status == 404);
+    until("the site is gone", LIMIT, || node.figures().status == 404);
     // What waited for publication is dropped.
     std::thread::sleep(Duration::from_secs(15));
     sites(&["demo", "other"]);
