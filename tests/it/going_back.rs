@@ -1,9 +1,12 @@
+//! Redis goes back to an earlier state, or forgets, while nodes are up or down: all counts come back.
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::node::{Node, PROGRAM, ask, until};
+use crate::port::free_port;
 use crate::redis::Redis;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -75,6 +78,70 @@ fn a_redis_that_goes_back_while_the_node_is_down_gets_all_pages_again() {
     let third = start(&redis, &directory);
     until_each_has(&redis, "all is in Redis again", 3);
     third.stop();
+}
+
+#[test]
+fn a_redis_that_starts_from_an_old_dump_gets_all_pages_again() {
+    let [directory, dump] = [(); 2].map(|()| TempDir::new().unwrap());
+    let port = free_port();
+    let start_redis = || Redis::start_with(port, &["--dir", dump.path().to_str().unwrap()]);
+    let redis = start_redis();
+    let first = start(&redis, &directory);
+    hits(&first, 1);
+    until_each_has(&redis, "the first hits are in Redis", 1);
+    hits(&first, 2);
+    // Its newest pages are not in Redis yet.
+    first.kill();
+    assert_eq!(redis.cli(&["SAVE"]), "OK");
+    let second = start(&redis, &directory);
+    until_each_has(&redis, "the killed run's pages are in Redis", 3);
+    second.stop();
+    drop(redis);
+    let redis = start_redis();
+    assert_ne!(redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/a"]), "3");
+    let third = start(&redis, &directory);
+    until_each_has(&redis, "all is in Redis again", 3);
+    third.stop();
+}
+
+/// Redis goes back while a node is away, and another node that knows the first one's totals brings these.
+fn goes_back_beside_another_node(away: impl Fn(Node) -> Box<dyn FnOnce(&Redis, &TempDir) -> Node>) {
+    let (redis, directories) = (Redis::start(), [(); 2].map(|()| TempDir::new().unwrap()));
+    let first = start(&redis, &directories[0]);
+    hits(&first, 1);
+    until_each_has(&redis, "the first hits are in Redis", 1);
+    let before = dumps(&redis);
+    hits(&first, 2);
+    until_each_has(&redis, "more hits are in Redis", 3);
+    let second = start(&redis, &directories[1]);
+    until("the other node knows the totals", LIMIT, || second.total("demo") == 12);
+    let come_back = away(first);
+    go_back(&redis, &before);
+    until("the other node brings the totals", LIMIT, || redis.hits("total") == "12");
+    assert_eq!(redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/a"]), "1");
+    let first = come_back(&redis, &directories[0]);
+    until_each_has(&redis, "all pages are in Redis again", 3);
+    first.stop();
+    second.stop();
+}
+
+#[test]
+fn totals_that_another_node_has_brought_do_not_hide_that_pages_are_missing() {
+    goes_back_beside_another_node(|node| {
+        node.stop();
+        Box::new(start)
+    });
+}
+
+#[test]
+fn a_node_that_was_suspended_while_redis_went_back_brings_its_pages() {
+    goes_back_beside_another_node(|node| {
+        node.signal("STOP");
+        Box::new(move |_, _| {
+            node.signal("CONT");
+            node
+        })
+    });
 }
 
 #[test]

@@ -13,16 +13,17 @@ use crate::ledger::error::OpenError;
 const APPLICATION_ID: i64 = 1_953_001_835;
 
 /// The newest format that this program knows.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 /// From this format on a file may hold salts.
 pub const FORMAT_WITH_SALTS: i64 = 2;
 
 /// The SQL of each migration, at its number less one.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_counts.sql"),
     include_str!("migrations/0002_visitors.sql"),
     include_str!("migrations/0003_titles.sql"),
+    include_str!("migrations/0004_ask.sql"),
 ];
 
 /// Brings a file to the newest migration, in one transaction.
@@ -85,8 +86,8 @@ mod tests {
         let newest = file_after(0);
         migrate(&newest).unwrap();
         assert_eq!(check_format(&newest, Path::new("x")).unwrap(), FORMAT);
-        // Files of all three ages were written before `meta` noted the migration.
-        for age in 1..=MIGRATIONS.len() {
+        // Files of these three ages were written before `meta` noted the migration.
+        for age in 1..=3 {
             let file = file_after(age);
             file.execute_batch("INSERT INTO sites (id) VALUES ('demo')").unwrap();
             migrate(&file).unwrap();
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_later_migration_of_the_same_format_is_left_alone() {
-        let file = file_after(3);
+        let file = file_after(MIGRATIONS.len());
         file.execute_batch("INSERT INTO meta VALUES ('migration', 9)").unwrap();
         migrate(&file).unwrap();
         assert_eq!(last_migration(&file).unwrap(), 9);
@@ -109,9 +110,9 @@ mod tests {
     #[test]
     fn a_file_of_another_program_or_a_newer_format_is_refused() {
         let refusal = |file: &Connection| check_format(file, Path::new("x")).unwrap_err();
-        let file = file_after(3);
-        file.execute_batch("PRAGMA user_version = 3").unwrap();
-        assert!(matches!(refusal(&file), OpenError::Newer { found: 3, known: 2, .. }));
+        let file = file_after(MIGRATIONS.len());
+        file.execute_batch("PRAGMA user_version = 4").unwrap();
+        assert!(matches!(refusal(&file), OpenError::Newer { found: 4, known: 3, .. }));
         file.execute_batch("PRAGMA user_version = 0").unwrap();
         assert!(matches!(refusal(&file), OpenError::Damaged { .. }));
         assert!(matches!(refusal(&file_after(0)), OpenError::Damaged { .. }));

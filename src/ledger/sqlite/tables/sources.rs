@@ -38,7 +38,7 @@ pub fn note_partly_remote(connection: &Connection, source: SourceNumber) -> rusq
 
 /// Notes that a source contributes to a site.
 pub fn note_contributor(connection: &Connection, site: SiteNumber, source: SourceNumber) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO site_sources (site, source, published) VALUES (?, ?, 0) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO site_sources (site, source) VALUES (?, ?) ON CONFLICT DO NOTHING";
     execute(connection, sql, params![site.0, source]).map(drop)
 }
 
