@@ -48,9 +48,9 @@ impl Weight {
         Self([residue(0), residue(8)])
     }
 
-    /// One number, as scripts take it.
-    pub fn number(self) -> u64 {
-        self.0[0] * PRIME + self.0[1]
+    /// Both residues, as scripts take them.
+    pub fn residues(self) -> [u64; 2] {
+        self.0
     }
 }
 
@@ -140,6 +140,6 @@ mod tests {
         let weights = [Weight::of(day, None), Weight::of(day, Some(&page)), Weight::of(Period::Total, Some(&page))];
         assert!(weights[0] != weights[1] && weights[1] != weights[2]);
         assert_eq!(weights[1], Weight::of_id("2024-06-17", &page.id()));
-        assert!(weights.iter().all(|weight| weight.number() < 1 << 52));
+        assert!(weights.iter().all(|weight| weight.residues().into_iter().all(|residue| residue < PRIME)));
     }
 }

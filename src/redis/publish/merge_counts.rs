@@ -63,7 +63,7 @@ impl MergeCounts {
 
     fn encode(&self, keys: &Keys, site: &Site) -> (Vec<String>, Vec<String>) {
         let mut key_names = vec![keys.hits(&site.id)];
-        let mut arguments = Vec::with_capacity(8 + self.rows.len() * 7);
+        let mut arguments = Vec::with_capacity(8 + self.rows.len() * 8);
         let mut key_places = HashMap::new();
         for period in self.rows.iter().filter(|row| row.page.is_some()).map(|row| row.period) {
             key_places.entry(period).or_insert_with(|| {
@@ -90,13 +90,13 @@ impl MergeCounts {
             };
             let period = row.period.to_string();
             let id = row.page.as_ref().map_or_else(String::new, PageAddress::id);
-            let weight = Weight::of_id(&period, &id).number().to_string();
+            let [first, second] = Weight::of_id(&period, &id).residues().map(|residue| residue.to_string());
             let (key, name) = match &row.page {
                 None => ("1".to_owned(), period),
                 Some(page) => (key_place(row.period), page.to_string()),
             };
             let hits = row.register.hits().to_string();
-            arguments.extend([key, source_place(&row.source), name, id, generation, hits, weight]);
+            arguments.extend([key, source_place(&row.source), name, id, generation, hits, first, second]);
         }
         (key_names, arguments)
     }
@@ -170,14 +170,15 @@ mod tests {
         assert_eq!(keys, ["p:{demo}:hits", "p:{demo}:pages:2024-06-17"]);
         let id = PageAddress::from_stored("/a").id();
         let expiry = keys::expiry(&site, "2024-06-17".parse().unwrap()).unwrap().to_string();
-        let of_page = Weight::of_id("2024-06-17", &id).number().to_string();
-        let of_total = Weight::of(Period::Total, None).number().to_string();
+        let texts = |weight: Weight| weight.residues().map(|residue| residue.to_string());
+        let [page_first, page_second] = texts(Weight::of_id("2024-06-17", &id));
+        let [total_first, total_second] = texts(Weight::of(Period::Total, None));
         let expected = [
             vec![expiry.as_str()],
             vec!["2", "00000000000000ff", "import:old", "3"],
-            vec!["2", "1", "/a", &id, "", "3", &of_page],
-            vec!["1", "2", "total", "", "9", "-2", &of_total],
-            vec!["1", "1", "total", "", "", "7", &of_total],
+            vec!["2", "1", "/a", &id, "", "3", &page_first, &page_second],
+            vec!["1", "2", "total", "", "9", "-2", &total_first, &total_second],
+            vec!["1", "1", "total", "", "", "7", &total_first, &total_second],
         ];
         assert_eq!(arguments, expected.concat());
     }

@@ -7,13 +7,14 @@
 --           by its length:
 --             sources: name
 --             rows:    key (1 is the hash), source (its place in the list), period or page address,
---                      page id (empty in the hash), generation (empty for a run), hits, weight
+--                      page id (empty in the hash), generation (empty for a run), hits, weight (two residues)
 -- Reply     {rows: total, contribution there now, the one before (nil: none), ...}
 --           {per key and source, in the order of the rows: digest before, digest after, ...}
 --
 -- Lua does not roll back: everything is read and checked before the first write, and a single command
 -- writes each key. Whatever stops the script, a counter, its contributions and their digests agree.
 
+local abs, floor, format, insert, match = math.abs, math.floor, string.format, table.insert, string.match
 local EXACT_MAX = 9007199254740991
 -- counter/digest.rs describes digests.
 local PRIME, GENERATION_FACTOR = 67108859, 65599
@@ -34,9 +35,10 @@ for key = 2, #KEYS do
   expiries[key] = take()
 end
 
-local sources = {}
+local sources, prefixes = {}, {}
 for index = 1, tonumber(take()) do
   sources[index] = take()
+  prefixes[index] = '\1' .. sources[index] .. '\1'
 end
 
 -- Values of each key under the names of this call (false: nothing), and the values to write.
@@ -54,7 +56,7 @@ if wrong then return wrong end
 local function ask(key, name)
   if held[key][name] == nil then
     held[key][name] = false
-    table.insert(asked[key], name)
+    insert(asked[key], name)
   end
 end
 
@@ -68,7 +70,7 @@ for index = 1, tonumber(take()) do
   if key == 1 then
     register = name .. ' ' .. sources[source]
   else
-    register = '\1' .. sources[source] .. '\1' .. ARGV[at + 4]
+    register = prefixes[source] .. ARGV[at + 4]
     if generation then ask(key, register .. '\1g') end
   end
   ask(key, name)
@@ -76,16 +78,16 @@ for index = 1, tonumber(take()) do
   local place = key * 1000 + source
   local digest = digest_of[place]
   if not digest then
-    digest = { key = key, name = key == 1 and 'digest ' .. sources[source] or '\1' .. sources[source] .. '\1d' }
+    digest = { key = key, name = key == 1 and 'digest ' .. sources[source] or prefixes[source] .. 'd' }
     digest_of[place] = digest
-    table.insert(digests, digest)
+    insert(digests, digest)
     ask(key, digest.name)
   end
   rows[index] = {
     key = key, digest = digest, name = name, register = register, generation = generation,
-    hits = tonumber(ARGV[at + 6]), weight = tonumber(ARGV[at + 7]), before = false,
+    hits = tonumber(ARGV[at + 6]), first = ARGV[at + 7], second = ARGV[at + 8], before = false, now = false,
   }
-  at = at + 7
+  at = at + 8
 end
 
 for key = 1, #KEYS do
@@ -107,8 +109,8 @@ local function number(key, name)
   local value = held[key][name]
   if not value then return 0 end
   local result = tonumber(value)
-  local is_whole = result and result == math.floor(result) and math.abs(result) <= EXACT_MAX
-  if not is_whole or (key == 1 and not string.match(value, '^-?%d+$')) then
+  local is_whole = result and result == floor(result) and abs(result) <= EXACT_MAX
+  if not is_whole or (key == 1 and not match(value, '^-?%d+$')) then
     refuse(key, 'holds ' .. string.sub(plain(value), 1, 40) .. ' at ' .. plain(name) .. ' where a whole number below 2^53 was expected')
     return 0
   end
@@ -124,9 +126,9 @@ local function register(row)
     return -number(row.key, row.register), generation
   end
   if not row.generation then return number(1, row.register) end
-  local generation, hits = string.match(value, '^(%d+) (-?%d+)$')
+  local generation, hits = match(value, '^(%d+) (-?%d+)$')
   generation, hits = tonumber(generation), tonumber(hits)
-  if not hits or math.abs(hits) > EXACT_MAX or generation > EXACT_MAX then
+  if not hits or abs(hits) > EXACT_MAX or generation > EXACT_MAX then
     refuse(1, 'holds ' .. string.sub(plain(value), 1, 40) .. ' at ' .. row.register .. ' where a generation and a number were expected')
     return nil
   end
@@ -136,13 +138,13 @@ end
 -- Redis keeps "-0" apart from "0" as a score.
 local function text(value)
   if value == 0 then return '0' end
-  return string.format('%.0f', value)
+  return format('%.0f', value)
 end
 
 local function write(key, name, value)
   if not is_written[key][name] then
     is_written[key][name] = true
-    table.insert(written[key], name)
+    insert(written[key], name)
   end
   held[key][name] = value
 end
@@ -161,25 +163,23 @@ for _, digest in ipairs(digests) do
     value = 0
   end
   digest.before = value
-  digest.first, digest.second = math.floor(value / PRIME), value % PRIME
+  digest.first, digest.second = floor(value / PRIME), value % PRIME
 end
 
--- Value of a contribution in a digest.
-local function residue(hits, generation)
-  if not hits then return 0 end
-  local value = hits % PRIME
-  return generation and (value + GENERATION_FACTOR * (generation % PRIME)) % PRIME or value
-end
-
-local function update(digest, weight, difference)
-  digest.first = (digest.first + math.floor(weight / PRIME) * difference) % PRIME
-  digest.second = (digest.second + weight % PRIME * difference) % PRIME
+-- Difference of two values of a contribution in a digest, modulo the prime.
+local function difference(row, hits, generation)
+  local result = row.hits - (hits or 0)
+  if row.generation then
+    result = result % PRIME + GENERATION_FACTOR * ((row.generation - (generation or 0)) % PRIME)
+  end
+  return result >= 0 and result < PRIME and result or result % PRIME
 end
 
 for _, row in ipairs(rows) do
   local hits, generation = register(row)
   local total = number(row.key, row.name)
   row.before = register_text(hits, generation)
+  row.now = row.before
   local is_later
   if not hits then
     is_later = true
@@ -190,17 +190,20 @@ for _, row in ipairs(rows) do
   end
   if is_later then
     local raised = total + row.hits - (hits or 0)
-    if math.abs(raised) > EXACT_MAX then
+    if abs(raised) > EXACT_MAX then
       refuse(row.key, 'would exceed 2^53 at ' .. plain(row.name))
     end
+    row.now = register_text(row.hits, row.generation)
     write(row.key, row.name, text(raised))
     if row.key == 1 then
-      write(1, row.register, register_text(row.hits, row.generation))
+      write(1, row.register, row.now)
     else
       write(row.key, row.register, text(-row.hits))
       if row.generation then write(row.key, row.register .. '\1g', text(-row.generation)) end
     end
-    update(row.digest, row.weight, (residue(row.hits, row.generation) - residue(hits, generation)) % PRIME)
+    local digest, change = row.digest, difference(row, hits, generation)
+    digest.first = (digest.first + row.first * change) % PRIME
+    digest.second = (digest.second + row.second * change) % PRIME
   end
 end
 
@@ -210,15 +213,14 @@ for _, digest in ipairs(digests) do
   if after ~= digest.before then
     write(digest.key, digest.name, text(digest.key == 1 and after or -after - 1))
   end
-  table.insert(changes, text(digest.before))
-  table.insert(changes, text(after))
+  insert(changes, text(digest.before))
+  insert(changes, text(after))
 end
 
 local replies = {}
-for _, row in ipairs(rows) do
-  table.insert(replies, text(number(row.key, row.name)))
-  table.insert(replies, register_text(register(row)))
-  table.insert(replies, row.before)
+for index, row in ipairs(rows) do
+  local at = index * 3
+  replies[at - 2], replies[at - 1], replies[at] = held[row.key][row.name] or '0', row.now, row.before
 end
 
 if wrong then return wrong end
@@ -227,11 +229,11 @@ for key = #KEYS, 1, -1 do
   local command = {}
   for _, name in ipairs(written[key]) do
     if key == 1 then
-      table.insert(command, name)
-      table.insert(command, held[key][name])
+      insert(command, name)
+      insert(command, held[key][name])
     else
-      table.insert(command, held[key][name])
-      table.insert(command, name)
+      insert(command, held[key][name])
+      insert(command, name)
     end
   end
   if #command > 0 then
