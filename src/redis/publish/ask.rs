@@ -5,14 +5,15 @@
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redis::{RedisResult, Value};
 
 use super::agreement::difference;
 use super::bring::Bring;
 use super::periods::may_publish;
-use super::{Agreement, Lease, Progress, Publisher};
+use super::rounds::{Cost, Occasion};
+use super::{Agreement, Lease, Progress, Publisher, Seen};
 use crate::clock;
 use crate::counter::{Digest, FileDigest, Period, Place, RegisteredSite, Site, SiteNumber, Source};
 use crate::redis::client::link::{Link, Scripted};
@@ -24,33 +25,6 @@ use crate::redis::ports::Node;
 const DIGESTS_MAX: usize = 1_000;
 
 static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!("ask.lua")));
-
-/// A digest in Redis that is not the file's, as it was last seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
-    /// It may be changing.
-    Moving(Digest),
-    /// Redis has all that the file has, and more. That stays so until the digest changes.
-    Settled(Digest),
-}
-
-/// Occasion of a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occasion {
-    /// Redis may have forgotten: other nodes' sources are brought at once.
-    Suspicion,
-    /// Slow round. A source of another node is brought if its digest stands still: it is not publishing.
-    Round,
-    /// All that was lacking has been brought.
-    AfterBring,
-}
-
-/// Cost of a question.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Cost {
-    pub redis: Duration,
-    pub file: Duration,
-}
 
 /// Reads digests; where there is none it is that of no rows.
 pub async fn read_digests(link: &Link, keys: &Keys, site: &Site, places: &[Place]) -> RedisResult<Vec<Digest>> {

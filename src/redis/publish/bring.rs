@@ -5,9 +5,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::ask::{Occasion, Seen};
 use super::merge_counts::{MergeCounts, Merged, ROWS_MAX, place_of};
-use super::{Lease, Publisher};
+use super::rounds::Occasion;
+use super::{Lease, Publisher, Seen};
 use crate::counter::{Contribution, Digest, Period, Place, RegisteredSite, RowKey, Source};
 use crate::redis::ports::Node;
 

@@ -22,10 +22,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use self::ask::{Cost, Seen};
 use self::bring::Bring;
 use self::calls::Trouble;
-use self::rounds::Rounds;
+use self::rounds::{Cost, Rounds};
 use self::suspects::Suspects;
 use crate::counter::{ChangedPage, Digest, Period, Place, SiteNumber, Sites};
 use crate::metrics::Metrics;
@@ -90,6 +89,15 @@ struct Progress {
     regressed_at: Option<Instant>,
     /// True if the site changed while it couldn't be published.
     is_waiting: bool,
+}
+
+/// A digest in Redis that is not the file's, as it was last seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// It may be changing.
+    Moving(Digest),
+    /// Redis has all that the file has, and more. That stays so until the digest changes.
+    Settled(Digest),
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::ask::{Cost, Occasion};
 use crate::counter::{SiteNumber, Sites};
 
 /// Least duration of a slow round.
@@ -11,6 +10,24 @@ const ROUND_MIN: Duration = Duration::from_secs(7);
 /// A slow round takes 1 % of Redis's time, and 5 % of a processor.
 const REDIS_PAUSES: u32 = 99;
 const FILE_PAUSES: u32 = 19;
+
+/// Occasion of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// Redis may have forgotten: other nodes' sources are brought at once.
+    Suspicion,
+    /// Slow round. A source of another node is brought if its digest stands still: it is not publishing.
+    Round,
+    /// All that was lacking has been brought.
+    AfterBring,
+}
+
+/// Cost of a question.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cost {
+    pub redis: Duration,
+    pub file: Duration,
+}
 
 /// Order and pace of the questions.
 #[derive(Default)]
