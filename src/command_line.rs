@@ -87,5 +87,5 @@ pub enum Command {
 
 /// Parses `NAME`, or `import:NAME` as `sources` shows it.
 fn import_name(text: &str) -> Result<ImportName, crate::counter::source::SourceError> {
-    text.strip_prefix("import:").unwrap_or(text).parse()
+    text.strip_prefix(crate::counter::source::IMPORT).unwrap_or(text).parse()
 }

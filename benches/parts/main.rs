@@ -3,10 +3,10 @@
 //! The end-to-end bench shows a hit's cost, this one its shares. `-- commit` measures only names with
 //! `commit` in them; criterion compares with its last run.
 
-mod admission;
 #[path = "../../fuzz/properties/blank_node.rs"]
 mod blank_node;
 mod figures;
+mod hit;
 mod ledger;
 mod merge_counts;
 mod recovery;
@@ -25,7 +25,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 criterion_group! {
     name = parts;
     config = Criterion::default().sample_size(30);
-    targets = admission::bench, tally::bench, ledger::bench, figures::bench, merge_counts::bench, recovery::bench,
+    targets = hit::bench, tally::bench, ledger::bench, figures::bench, merge_counts::bench, recovery::bench,
         visitors::bench
 }
 criterion_main!(parts);

@@ -1,6 +1,3 @@
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-#[path = "../properties/csv_import.rs"]
-mod csv_import;
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| csv_import::holds(input));
+thongke_fuzz::target!(csv_import);

@@ -1,6 +1,3 @@
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-#[path = "../properties/fast_path.rs"]
-mod fast_path;
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| fast_path::holds(input));
+thongke_fuzz::target!(fast_path);

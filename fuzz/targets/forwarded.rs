@@ -1,6 +1,3 @@
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-#[path = "../properties/forwarded.rs"]
-mod forwarded;
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| forwarded::holds(input));
+thongke_fuzz::target!(forwarded);

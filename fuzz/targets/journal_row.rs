@@ -1,6 +1,3 @@
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-#[path = "../properties/journal_row.rs"]
-mod journal_row;
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| journal_row::holds(input));
+thongke_fuzz::target!(journal_row);

@@ -1,6 +1,3 @@
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-#[path = "../properties/page_address.rs"]
-mod page_address;
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| page_address::holds(input));
+thongke_fuzz::target!(page_address);

@@ -1,8 +1,3 @@
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-#[path = "../properties/blank_node.rs"]
-mod blank_node;
-#[path = "../properties/query.rs"]
-mod query;
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| query::holds(input));
+thongke_fuzz::target!(query);

@@ -1,6 +1,3 @@
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-#[path = "../properties/raise_reply.rs"]
-mod raise_reply;
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| raise_reply::holds(input));
+thongke_fuzz::target!(raise_reply);

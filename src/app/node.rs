@@ -8,13 +8,14 @@ use crate::bots::{Kind as UncountedKind, UncountedRow};
 use crate::change_feed::ChangeFeed;
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
+use crate::counter::page::TOP_MAX;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::{
-    Arrival, ChangedTitle, ClientPrefix, Contribution, Day, FileDigest, PageAddress, PageTitle, Period, RegisteredSite,
-    RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
+    Arrival, ChangedTitle, ClientPrefix, Contribution, Day, FileDigest, GivenTitle, PageAddress, PageTitle, Period,
+    RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
 };
-use crate::ledger::{Ledger, LedgerError, SiteHits, TOP_MAX};
+use crate::ledger::{Ledger, LedgerError, SiteHits};
 use crate::redis::{self, Publication};
 use crate::server;
 use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
@@ -76,17 +77,13 @@ impl Node {
             let values = own.into_iter().map(|own| Some(own?.title)).collect();
             return Ok(Read { values, stale: self.publication.get().is_some() });
         };
-        let latest = pages.into_iter().zip(own).zip(shared).map(|((page, own), shared)| match (own, shared) {
-            (Some(own), shared) if shared.as_ref().is_none_or(|(given_ms, _)| own.given_ms > *given_ms) => {
-                self.ledger.changes().note_title(ChangedTitle {
-                    site: site.number,
-                    page,
-                    title: own.title.clone(),
-                    given_ms: own.given_ms,
-                });
-                Some(own.title)
+        let latest = pages.into_iter().zip(own).zip(shared).map(|((page, own), shared)| match newest(own, shared) {
+            Newest::Own(GivenTitle { title, given_ms }) => {
+                let changed = ChangedTitle { site: site.number, page, title: title.clone(), given_ms };
+                self.ledger.changes().note_title(changed);
+                Some(title)
             }
-            (_, shared) => shared.map(|(_, title)| title),
+            Newest::Shared(title) => title,
         });
         Ok(Read { values: latest.collect(), stale: false })
     }
@@ -107,6 +104,30 @@ fn or_own(shared: Option<(Vec<i64>, bool)>, own: Vec<i64>) -> Read<i64> {
         Some((values, stale)) => Read { values, stale },
         None => Read { values: own, stale: true },
     }
+}
+
+/// A page's title, with the place that has the latest one.
+#[derive(Debug, PartialEq, Eq)]
+enum Newest {
+    /// This node; Redis lacks it.
+    Own(GivenTitle),
+    Shared(Option<PageTitle>),
+}
+
+/// The later of this node's title and Redis's.
+fn newest(own: Option<GivenTitle>, shared: Option<(i64, PageTitle)>) -> Newest {
+    match (own, shared) {
+        (Some(own), shared) if shared.as_ref().is_none_or(|(given_ms, _)| own.given_ms > *given_ms) => Newest::Own(own),
+        (_, shared) => Newest::Shared(shared.map(|(_, title)| title)),
+    }
+}
+
+/// The pages with most hits, first by hits and then by address; none without hits.
+fn most_read(pages: impl Iterator<Item = (PageAddress, i64)>, limit: usize) -> Vec<(PageAddress, i64)> {
+    let mut pages: Vec<_> = pages.filter(|(_, hits)| *hits > 0).collect();
+    pages.sort_by(|(page, hits), (other_page, other_hits)| (other_hits, page).cmp(&(hits, other_page)));
+    pages.truncate(limit);
+    pages
 }
 
 fn unavailable(error: LedgerError) -> Unavailable {
@@ -225,9 +246,7 @@ impl server::ports::Node for Node {
         let known: std::collections::HashSet<_> = pages.iter().cloned().collect();
         pages.extend(own.iter().filter(|page| !known.contains(page)).cloned());
         let hits = self.page_hits(site, &pages, &[period]).await?;
-        let mut counted: Vec<_> = pages.into_iter().zip(hits.values).filter(|(_, hits)| *hits > 0).collect();
-        counted.sort_by(|(page, hits), (other_page, other_hits)| (other_hits, page).cmp(&(hits, other_page)));
-        counted.truncate(limit);
+        let counted = most_read(pages.into_iter().zip(hits.values), limit);
         let pages: Vec<_> = counted.iter().map(|(page, _)| page.clone()).collect();
         let titles = self.titles(site, pages).await?;
         let values =
@@ -408,5 +427,43 @@ impl redis::ports::Node for Node {
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Node").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_read_pages_come_first_and_those_without_hits_not_at_all() {
+        let pages = [("/b", 3), ("/d", 0), ("/a", 3), ("/c", 9), ("/e", -1)];
+        let pages = pages.map(|(page, hits)| (PageAddress::from_stored(page), hits));
+        let top = |limit| {
+            let top = most_read(pages.iter().cloned(), limit);
+            top.into_iter().map(|(page, hits)| (page.to_string(), hits)).collect::<Vec<_>>()
+        };
+        let expected = [("/c", 9), ("/a", 3), ("/b", 3)].map(|(page, hits)| (page.to_owned(), hits));
+        assert_eq!(top(9), expected);
+        assert_eq!(top(2), expected[..2]);
+    }
+
+    #[test]
+    fn the_latest_title_wins_and_redis_is_given_one_that_it_lacks() {
+        let title = |text| PageTitle::of(text).unwrap();
+        let own = |given_ms| Some(GivenTitle { title: title("own"), given_ms });
+        let shared = |given_ms| Some((given_ms, title("shared")));
+        assert_eq!(newest(own(2), shared(1)), Newest::Own(own(2).unwrap()));
+        assert_eq!(newest(own(1), None), Newest::Own(own(1).unwrap()));
+        assert_eq!(newest(own(1), shared(1)), Newest::Shared(Some(title("shared"))), "published already");
+        assert_eq!(newest(own(1), shared(2)), Newest::Shared(Some(title("shared"))));
+        assert_eq!(newest(None, shared(1)), Newest::Shared(Some(title("shared"))));
+        assert_eq!(newest(None, None), Newest::Shared(None));
+    }
+
+    #[test]
+    fn without_redis_the_nodes_own_figures_are_shown_as_stale() {
+        let (shown, own) = (or_own(Some((vec![5], false)), vec![3]), or_own(None, vec![3]));
+        assert_eq!((shown.values, shown.stale), (vec![5], false));
+        assert_eq!((own.values, own.stale), (vec![3], true));
     }
 }

@@ -1,9 +1,8 @@
 //! Recognition of bots by public lists of User-Agents.
 //!
 //! Nine patterns in ten are plain texts, which one automaton finds in a single pass; the others go
-//! to the linear regex engine. So no User-Agent can make a question slow, and it is cut first. What
-//! the lists cost is paid where they are asked: they are compiled at the first question, in memory
-//! that a node without bots to recognise never takes.
+//! to the linear regex engine. So no User-Agent makes a search slow, and a long one is cut first. The lists
+//! are compiled at the first search: a node that filters no bots never holds them in memory.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -14,12 +13,10 @@ use regex_syntax::hir::{HirKind, Look};
 
 use super::Kind;
 use super::browser::Bearing;
+use crate::counter::visitor::USER_AGENT_BYTES_MAX;
 
 /// A line each: kind, `i` if case doesn't matter, pattern.
 const LISTS: &str = include_str!("lists.tsv");
-
-/// More than any browser's; what stands beyond it is not read.
-pub const USER_AGENT_BYTES_MAX: usize = 512;
 
 /// Parts of people's User-Agents that look like a bot's name; they are left out.
 const NO_BOTS: &str = r"(?i)\bcu-?bot(?:[ _/-]|\b)";
@@ -62,7 +59,6 @@ impl Lists {
         &LISTS_COMPILED
     }
 
-    #[expect(clippy::expect_used, reason = "the lists are part of the program, and a test compiles them")]
     fn compile() -> Self {
         let mut readings: Vec<Reading> = Vec::new();
         let mut others: BTreeMap<Kind, Vec<String>> = BTreeMap::new();

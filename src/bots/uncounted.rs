@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_census_is_read_as_it_was_written_and_damage_costs_a_line() {
+    fn uncounted_hits_are_read_as_they_were_written_and_damage_costs_a_line() {
         let mut uncounted = Uncounted::default();
         for (kind, _) in Kind::ALL {
             uncounted.note(&id("a"), day("2024-06-17"), kind);

@@ -221,7 +221,9 @@ mod tests {
 
     #[test]
     fn without_redis_nothing_waits() {
+        assert!(ChangeFeed::new(true).is_used());
         let feed = ChangeFeed::new(false);
+        assert!(!feed.is_used());
         let page = PageAddress::from_stored("/a");
         feed.note_site(SITES[0]);
         feed.note_history(SITES[0]);
@@ -238,5 +240,14 @@ mod tests {
         SITES.iter().chain(&SITES).for_each(|site| feed.note_visitors(*site));
         assert_eq!((feed.take_visitors(2), feed.take_visitors(2)), (SITES[..2].to_vec(), SITES[2..].to_vec()));
         assert_eq!(feed.take_visitors(2), []);
+    }
+
+    #[test]
+    fn a_site_whose_history_changed_waits_to_be_read_from_the_file() {
+        let feed = ChangeFeed::new(true);
+        SITES[..2].iter().for_each(|site| feed.note_history(*site));
+        let mut sites = feed.take_overflowed();
+        sites.sort();
+        assert_eq!((sites, feed.take_overflowed()), (SITES[..2].to_vec(), Vec::new()));
     }
 }

@@ -21,7 +21,8 @@ impl fmt::Display for PublicAddress {
     }
 }
 
-const UNIX: &str = "unix:";
+/// Scheme of a unix socket's path; alone, the unix socket among the trusted proxies.
+pub const UNIX: &str = "unix:";
 /// Longest path that the kernel takes.
 const UNIX_PATH_BYTES_MAX: usize = 107;
 

@@ -13,10 +13,7 @@ use super::problem::{Faults, Place, Problems};
 use super::secret::{self, RedisUrl, Secret};
 use super::site::{RawSite, RawSites};
 use super::value::{Field, List, Value, keys_of};
-use super::{
-    Config, DEFAULT_ADMIN_LISTEN, DEFAULT_DATA_DIR, DEFAULT_LISTEN, DEFAULT_LOG_FILTER, DEFAULT_REDIS_PREFIX,
-    LogFormat, address, site, suggest,
-};
+use super::{Config, LogFormat, address, defaults, site, suggest};
 use crate::redis::Identity;
 use crate::server::{ForwardedField, TrustedProxies};
 
@@ -201,14 +198,14 @@ impl RawFile {
         let proxies = faults.list(self.trusted_proxies).map(Spanned::into_inner).unwrap_or_default();
         let proxies = proxies.iter().map(|proxy| proxy.get_ref().0);
         let mut config = Config {
-            listen: DEFAULT_LISTEN,
-            admin_listen: DEFAULT_ADMIN_LISTEN,
+            listen: defaults::LISTEN,
+            admin_listen: defaults::ADMIN_LISTEN,
             data_dir: file_name(self.data_dir, faults)
-                .map_or_else(|| DEFAULT_DATA_DIR.into(), |name| folder.join(name.get_ref())),
+                .map_or_else(|| defaults::DATA_DIR.into(), |name| folder.join(name.get_ref())),
             redis: redis(self.redis, faults),
             redis_password: secrets.read(self.redis_password_file, faults),
             redis_identity: secrets.identity(self.redis_tls_certificate_file, self.redis_tls_key_file, faults),
-            redis_prefix: redis_prefix(self.redis_prefix, faults).unwrap_or_else(|| DEFAULT_REDIS_PREFIX.to_owned()),
+            redis_prefix: redis_prefix(self.redis_prefix, faults).unwrap_or_else(|| defaults::REDIS_PREFIX.to_owned()),
             redis_allow_eviction: faults.take(self.redis_allow_eviction).unwrap_or_default(),
             admin_read_token: match (&self.admin_token_file, self.admin_read_token_file) {
                 (None, Some(read)) => {
@@ -228,7 +225,7 @@ impl RawFile {
             sites: site::check(self.sites, text.trim_end().len(), faults),
             is_demo: false,
             log_format: LogFormat::default(),
-            log_filter: DEFAULT_LOG_FILTER.to_owned(),
+            log_filter: defaults::LOG_FILTER.to_owned(),
             exposed_secret_files: Vec::new(),
             password_in_flag: false,
         };

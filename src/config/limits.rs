@@ -57,28 +57,11 @@ impl Limits {
     }
 }
 
-const fn rate(per_second: u32, burst: u32) -> Option<Rate> {
+/// None if one of the numbers is zero.
+pub const fn rate(per_second: u32, burst: u32) -> Option<Rate> {
     match (NonZeroU32::new(per_second), NonZeroU32::new(burst)) {
         (Some(per_second), Some(burst)) => Some(Rate { per_second, burst }),
         _ => None,
-    }
-}
-
-impl Default for Limits {
-    /// Wide enough for a school or a ministry behind one address, even if all open one page.
-    fn default() -> Self {
-        Self {
-            rates: RateLimits {
-                address: rate(100, 1_000),
-                page: rate(50, 500),
-                site: rate(5_000, 50_000),
-                when_exceeded: WhenExceeded::Refuse,
-            },
-            new_pages: true,
-            connections: 16_384,
-            connections_per_address: 4_096,
-            timeouts: Timeouts { body: Duration::from_secs(5), write_renews: false, ..Timeouts::of_admin() },
-        }
     }
 }
 

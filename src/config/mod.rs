@@ -6,6 +6,7 @@
 //! The environment is an argument.
 
 mod address;
+mod defaults;
 mod environment;
 mod file;
 mod flags;
@@ -17,12 +18,12 @@ mod site;
 mod suggest;
 mod value;
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::ValueEnum as _;
 
-use crate::counter::site::Screening;
+use crate::counter::site::FilteredBots;
 use crate::counter::{Origin, Site};
 use crate::redis::{Identity, Target, TargetError};
 use crate::server::TrustedProxies;
@@ -70,13 +71,6 @@ pub struct Config {
     pub password_in_flag: bool,
 }
 
-pub const DEFAULT_LISTEN: PublicAddress =
-    PublicAddress::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080)));
-pub const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8081));
-pub const DEFAULT_DATA_DIR: &str = "data";
-pub const DEFAULT_REDIS_PREFIX: &str = "thongke";
-const DEFAULT_LOG_FILTER: &str = "info";
-
 impl Config {
     /// Reads and checks the configuration; fails with all its faults.
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
@@ -87,10 +81,10 @@ impl Config {
         let is_demo = file.is_none();
         let file = file.unwrap_or_default();
         let mut config = file.config;
-        let public = ("listen", DEFAULT_LISTEN);
+        let public = ("listen", defaults::LISTEN);
         let listen =
             listen_address(public, address::resolve_public, &flags.listen, environment, file.listen, &mut problems);
-        let admin = ("admin_listen", DEFAULT_ADMIN_LISTEN);
+        let admin = ("admin_listen", defaults::ADMIN_LISTEN);
         let admin_listen =
             listen_address(admin, address::resolve, &flags.admin_listen, environment, file.admin_listen, &mut problems);
         let variable = || environment.get("THONGKE_DATA_DIR", &mut problems).map(PathBuf::from);
@@ -127,8 +121,8 @@ impl Config {
             // Load tests of the demo come from one address.
             config.limits.turn_off_rates();
         }
-        config.listen = listen.unwrap_or(DEFAULT_LISTEN);
-        config.admin_listen = admin_listen.unwrap_or(DEFAULT_ADMIN_LISTEN);
+        config.listen = listen.unwrap_or(defaults::LISTEN);
+        config.admin_listen = admin_listen.unwrap_or(defaults::ADMIN_LISTEN);
         Ok(config)
     }
 
@@ -149,7 +143,7 @@ fn demo() -> Site {
     let id = crate::counter::SiteId::demo();
     Site {
         name: "Trang mẫu".to_owned(),
-        screening: Screening::ButTools,
+        filtered_bots: FilteredBots::ExceptTools,
         ..Site::with_defaults(id, vec![Origin::any_localhost()])
     }
 }
@@ -213,7 +207,7 @@ fn log_format(flags: &Flags, environment: &Environment, problems: &mut Problems)
 }
 
 fn log_filter(environment: &Environment, problems: &mut Problems) -> String {
-    let filter = environment.get("THONGKE_LOG", problems).unwrap_or_else(|| DEFAULT_LOG_FILTER.to_owned());
+    let filter = environment.get("THONGKE_LOG", problems).unwrap_or_else(|| defaults::LOG_FILTER.to_owned());
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter) {
         problems.add(format!("THONGKE_LOG is `{filter}`: {error}; expected for example info or thongke=debug"));
     }

@@ -4,11 +4,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
+use super::address::UNIX;
 use super::value::Value;
 use crate::server::ForwardedField;
-
-/// The unix socket's name among networks.
-const UNIX_SOCKET: &str = "unix:";
 
 /// An item of the list of trusted proxies: a network, or, without one, the unix socket.
 #[derive(Debug)]
@@ -18,7 +16,7 @@ impl Value for Proxy {
     const EXAMPLE: &'static str = r#""10.0.0.0/8""#;
 
     fn from_text(text: &str) -> Result<Self, String> {
-        if text == UNIX_SOCKET {
+        if text == UNIX {
             return Ok(Self(None));
         }
         parse(text).map(|network| Self(Some(network))).map_err(|reason| format!("`{text}` {reason}"))

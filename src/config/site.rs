@@ -13,7 +13,7 @@ use super::problem::Faults;
 use super::suggest;
 use super::value::{Field, List, Value, Whole, read_table};
 use crate::counter::Language;
-use crate::counter::site::{PageRetention, Screening};
+use crate::counter::site::{FilteredBots, PageRetention};
 use crate::counter::{FigureKey, LabelStyle, Origin, Site, SiteId};
 
 /// Longest keeping of page figures, in days and months: a hundred years.
@@ -38,7 +38,7 @@ pub struct RawSite {
     page_cap: Option<Field<Whole<1, { u32::MAX }>>>,
     page_days: Option<Field<Whole<1, PAGE_DAYS_MAX>>>,
     page_months: Option<Field<Whole<1, PAGE_MONTHS_MAX>>>,
-    bots: Option<Field<Screening>>,
+    bots: Option<Field<FilteredBots>>,
     repeat_window: Option<Field<RepeatWindow>>,
     visitors: Option<Field<bool>>,
 }
@@ -102,7 +102,7 @@ impl RawSite {
         set(days, faults.take(self.page_days).map(|Whole(days)| days));
         set(months, faults.take(self.page_months).map(|Whole(months)| months));
         set(&mut site.page_cap, faults.take(self.page_cap).map(|Whole(cap)| cap));
-        set(&mut site.screening, faults.take(self.bots));
+        set(&mut site.filtered_bots, faults.take(self.bots));
         set(&mut site.repeat_window, faults.take(self.repeat_window).map(|RepeatWindow(window)| window));
         if let Some(visitors) = faults.spanned(self.visitors) {
             site.visitors = *visitors.get_ref();
@@ -285,7 +285,7 @@ fn with_hint(error: impl std::fmt::Display, meant: Option<String>) -> String {
     }
 }
 
-impl Value for Screening {
+impl Value for FilteredBots {
     const EXAMPLE: &'static str = r#""all""#;
 
     fn expected() -> String {
@@ -295,7 +295,7 @@ impl Value for Screening {
 
     fn from_text(text: &str) -> Result<Self, String> {
         match text {
-            "crawlers" => Ok(Self::ButTools),
+            "crawlers" => Ok(Self::ExceptTools),
             "all" => Ok(Self::All),
             "none" => Ok(Self::None),
             _ => Err(format!("expected {}, found \"{text}\"", Self::expected())),

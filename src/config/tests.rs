@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::counter::site::Screening;
+use crate::counter::site::FilteredBots;
 use crate::server::ForwardedField;
 use crate::server::hit::WhenExceeded;
 
@@ -356,7 +356,9 @@ fn a_password_is_never_printed() {
 fn the_help_names_the_defaults() {
     let help = <Flags as clap::Args>::augment_args(clap::Command::new("thongke")).render_long_help().to_string();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    for default in [DEFAULT_LISTEN.to_string(), DEFAULT_ADMIN_LISTEN.to_string(), format!("./{DEFAULT_DATA_DIR}")] {
+    for default in
+        [defaults::LISTEN.to_string(), defaults::ADMIN_LISTEN.to_string(), format!("./{}", defaults::DATA_DIR)]
+    {
         assert!(help.contains(&format!("[default: {default}]")), "{default}: {help}");
     }
 }
@@ -452,12 +454,12 @@ fn a_file_with_every_key_is_read() {
 fn a_site_says_whose_hits_count_and_how_often() {
     let site = |more: &str| load_text(&format!("{SITE}{more}")).unwrap().sites.remove(0);
     let usual = site("");
-    assert_eq!((usual.screening, usual.repeat_window), (Screening::All, Duration::ZERO));
-    assert_eq!(site("bots = false\n").screening, Screening::None);
-    assert_eq!(site("bots = true\n").screening, Screening::All);
-    assert_eq!(site("bots = \"crawlers\"\n").screening, Screening::ButTools);
-    assert_eq!(site("bots = \"all\"\n").screening, Screening::All);
-    assert_eq!(site("bots = \"none\"\n").screening, Screening::None);
+    assert_eq!((usual.filtered_bots, usual.repeat_window), (FilteredBots::All, Duration::ZERO));
+    assert_eq!(site("bots = false\n").filtered_bots, FilteredBots::None);
+    assert_eq!(site("bots = true\n").filtered_bots, FilteredBots::All);
+    assert_eq!(site("bots = \"crawlers\"\n").filtered_bots, FilteredBots::ExceptTools);
+    assert_eq!(site("bots = \"all\"\n").filtered_bots, FilteredBots::All);
+    assert_eq!(site("bots = \"none\"\n").filtered_bots, FilteredBots::None);
     assert_eq!(site("repeat_window = \"30m\"\n").repeat_window, Duration::from_secs(1_800));
 }
 

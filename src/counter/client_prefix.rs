@@ -21,7 +21,7 @@ impl ClientPrefix {
         self.0 & IPV4 == IPV4
     }
 
-    /// A number that tells every two prefixes apart.
+    /// The prefix as a number; no other prefix has it.
     pub fn number(self) -> u64 {
         self.0
     }

@@ -26,6 +26,9 @@ pub struct CsvError {
     pub reason: String,
 }
 
+/// Rows that an export reads at once.
+pub const EXPORT_STEP: usize = 1_000;
+
 pub const HEADER_SITE: &str = "period,hits";
 pub const HEADER_PAGES: &str = "period,page,hits";
 

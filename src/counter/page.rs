@@ -22,8 +22,11 @@ use super::plain_url::is_safe_byte;
 /// Longest address in bytes; a longer one is cut and ends in a hash of the whole.
 const ADDRESS_BYTES_MAX: usize = 512;
 
-/// Bytes of SHA-256 that tell two long addresses, or two members of a Redis key, apart: 128 bits,
-/// so that not even someone who tries finds two that collide.
+/// Most pages in a list of the most read.
+pub const TOP_MAX: usize = 100;
+
+/// Bytes of SHA-256 that distinguish long addresses, and members of a Redis key: 128 bits, so that not even
+/// someone who tries finds two that collide.
 const HASH_BYTES: usize = 16;
 /// Length of the hash in base64.
 const HASH_CHARS: usize = (HASH_BYTES * 8).div_ceil(6);

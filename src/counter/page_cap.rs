@@ -191,7 +191,7 @@ impl PagesOfDay {
         self.day
     }
 
-    /// Judges a page, and remembers it if it counts. `client`: none where clients have no limit.
+    /// Decides on a page, and remembers it if it counts. `client`: none where clients have no limit.
     pub fn admit(&mut self, page: u64, client: Option<ClientPrefix>, cap: u32) -> Verdict {
         if self.seen.contains(page) {
             return Verdict::Counts;
@@ -214,8 +214,8 @@ impl PagesOfDay {
         Verdict::Counts
     }
 
-    /// Judges a page that counts only if it is known, where nobody can tell: rather one too many than a
-    /// known one under `(other)`, as long as it is a few.
+    /// Decides on a page that counts only if it is known, where Redis and the file can't be read. A few such pages
+    /// count, so that a known one seldom counts under `(other)`.
     pub fn admit_unknowable(&mut self, page: u64, cap: u32) -> bool {
         let counts = self.seen.contains(page) || self.unknowable < UNKNOWABLE.of(cap);
         if counts && self.seen.insert(page) {
@@ -376,5 +376,31 @@ mod tests {
         assert_eq!(left[..3], [1_900, 1_805, 1_715]);
         // As much again at each start would have been all of it.
         assert_eq!(left[19], 722, "{left:?}");
+    }
+
+    #[test]
+    fn a_client_or_its_network_has_brought_much_from_the_least_part_on() {
+        let (mut day, one, other) = (day(), client("2001:db8:1:1::1").unwrap(), client("2001:db8:2:1::1").unwrap());
+        assert!(day.is_empty() && !day.has_brought_much(one));
+        for page in 0..20 {
+            assert!(!day.has_brought_much(one), "{page}");
+            day.admit(page, Some(one), 100_000);
+        }
+        assert!(day.has_brought_much(one) && !day.has_brought_much(other) && !day.is_empty());
+        // The network has a limit of its own, which several clients reach together.
+        let neighbour = client("2001:db8:1:2::1").unwrap();
+        assert!(!day.has_brought_much(neighbour));
+        let third = client("2001:db8:1:3::1");
+        for page in 20..39 {
+            day.admit(page, third, 100_000);
+        }
+        assert!(!day.has_brought_much(neighbour));
+        day.admit(39, third, 100_000);
+        assert!(day.has_brought_much(neighbour) && !day.has_brought_much(other));
+    }
+
+    #[test]
+    fn each_limit_has_a_name_of_its_own_in_metrics() {
+        assert_eq!(Excess::ALL.map(Excess::as_str), ["site", "client", "network"]);
     }
 }

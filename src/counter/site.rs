@@ -38,7 +38,7 @@ pub struct Site {
     /// Most distinct pages a day that a node counts under their own addresses.
     pub page_cap: u32,
     pub time_zone: Tz,
-    pub screening: Screening,
+    pub filtered_bots: FilteredBots,
     /// Count visitors even if no figure shown is of them: see [`Site::counts_visitors`].
     pub visitors: bool,
     pub language: Language,
@@ -53,14 +53,14 @@ pub struct Site {
     pub own_title: Option<String>,
 }
 
-/// Classes of hits that are kept out of the figures.
+/// Bots whose hits are kept out of the figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Screening {
+pub enum FilteredBots {
     /// None: the bot lists are not even loaded.
     None,
     /// Bots that name themselves, but not developers' tools: libraries, command-line clients, steered
     /// browsers.
-    ButTools,
+    ExceptTools,
     /// Bots and tools: public figures are of readers only.
     All,
 }
@@ -187,7 +187,7 @@ impl Site {
             own_title: None,
             page_params: Arc::clone(&SHARED_PAGE_PARAMS),
             page_retention: PAGE_RETENTION_DEFAULT,
-            screening: Screening::All,
+            filtered_bots: FilteredBots::All,
             repeat_window: Duration::ZERO,
             page_cap: PAGE_CAP_DEFAULT,
             visitors: false,

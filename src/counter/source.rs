@@ -27,7 +27,8 @@ pub enum SourceError {
     Source(String),
 }
 
-const IMPORT: &str = "import:";
+/// Prefix of an import's name among sources.
+pub const IMPORT: &str = "import:";
 
 impl ImportName {
     pub fn as_str(&self) -> &str {

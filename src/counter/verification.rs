@@ -116,4 +116,18 @@ mod tests {
         both.extend(findings);
         assert_eq!((both.named.len(), both.named[0].kind, both.more), (NAMED_MAX, Kind::File, 4));
     }
+
+    #[test]
+    fn a_faulty_file_or_an_unreachable_redis_agrees_with_nothing() {
+        let sound = || Verification { compared: 3, with_redis: true, ..Verification::default() };
+        let kinds = |of: &Verification| of.findings.named.iter().map(|finding| finding.kind).collect::<Vec<_>>();
+        let alone = Verification::of([], None);
+        assert!(alone.agrees && !alone.with_redis);
+        let both = Verification::of([], Some(Ok(sound())));
+        assert!(both.agrees && both.with_redis && both.compared == 3);
+        let faulty = Verification::of(["a".to_owned()], Some(Ok(sound())));
+        assert_eq!((faulty.agrees, kinds(&faulty)), (false, vec![Kind::File]));
+        let away = Verification::of([], Some(Err("refused".to_owned())));
+        assert_eq!((away.agrees, kinds(&away)), (false, vec![Kind::Away]));
+    }
 }

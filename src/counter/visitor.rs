@@ -22,8 +22,8 @@ use super::{ClientPrefix, Day, FigureKey, Site, SiteId};
 /// Online: seen in this minute or the four before it.
 pub const ONLINE_MINUTES: u32 = 5;
 
-/// Bytes of a User-Agent that distinguish visitors.
-const USER_AGENT_BYTES_MAX: usize = 512;
+/// Bytes of a User-Agent that are read: more than any browser's has.
+pub const USER_AGENT_BYTES_MAX: usize = 512;
 
 /// Extra lifetime of keys in Redis, for nodes whose clocks differ.
 const EXPIRY_SLACK_S: i64 = 60;

@@ -66,7 +66,6 @@ pub use backup::{BackupError, backup};
 pub use commit::commit_future::CommitFuture;
 pub use error::{LedgerError, OpenError};
 pub use memory::counters::SiteHits;
-pub use pages::TOP_MAX;
 pub use sqlite::file::has_been_used;
 pub use sqlite::lock::{DirectoryLock, Holder};
 pub use sqlite::tables::counts::PublishedRow;

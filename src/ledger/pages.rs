@@ -14,13 +14,11 @@ use super::memory::page_admission::Decision;
 use super::sqlite::tables::counts::SourceCount;
 use super::sqlite::tables::{bounded, counts, meta, pages, rows, titles};
 use crate::counter::known::chosen;
+use crate::counter::page::TOP_MAX;
 use crate::counter::page_cap::Excess;
 use crate::counter::{
     ClientPrefix, Day, GivenTitle, Known, PageAddress, Period, RegisteredSite, RowKey, SiteNumber, Source,
 };
-
-/// Pages in a list of the most read at most.
-pub const TOP_MAX: usize = 100;
 
 /// A list is reused for this many times its making time, so that making lists takes a tenth of a thread at most.
 const TOP_AGE_FACTOR: u32 = 10;

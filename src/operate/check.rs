@@ -227,3 +227,40 @@ fn sites(config: &Config, report: &Report) {
         report.warn(&format!("{more} more sites have such pages"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Flags};
+
+    /// A configuration with this at the top of the file, for pages of `https://a.vn`.
+    fn config(top: &str) -> Config {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("thongke.toml");
+        std::fs::write(&path, format!("{top}\n[sites.a]\norigins = [\"https://a.vn\"]\n")).unwrap();
+        Config::load(&Flags { config: Some(path), ..Flags::default() }, &Environment::default()).unwrap()
+    }
+
+    #[test]
+    fn a_proxy_in_front_is_recognised_unless_one_is_trusted() {
+        for (top, sign) in [
+            ("", Some("only this machine can reach --listen")),
+            ("listen = \"[::1]:8080\"", Some("only this machine can reach --listen")),
+            ("listen = \"0.0.0.0:8080\"", None),
+            ("listen = \"0.0.0.0:8080\"\npath_prefix = \"/tk\"", Some("path_prefix is set")),
+            ("path_prefix = \"/tk\"\ntrusted_proxies = [\"127.0.0.1\"]", None),
+            // The unix socket has a warning of its own.
+            ("listen = \"unix:/run/thongke.sock\"\npath_prefix = \"/tk\"", None),
+        ] {
+            assert_eq!(sign_of_a_proxy(&config(top)), sign, "{top}");
+        }
+        let demo = Config::load(&Flags::default(), &Environment::default()).unwrap();
+        assert_eq!(sign_of_a_proxy(&demo), None, "pages of this machine need no proxy");
+    }
+
+    #[test]
+    fn each_version_of_a_cluster_is_named_once() {
+        assert_eq!(versions(&[]), "unknown");
+        assert_eq!(versions(&["8.0.1".to_owned(), "7.2.4".to_owned(), "8.0.1".to_owned()]), "7.2.4, 8.0.1");
+    }
+}

@@ -10,15 +10,13 @@ use hyper::Method;
 use crate::clock;
 use crate::config::Config;
 use crate::counter::SiteId;
+use crate::counter::Source;
 use crate::counter::account::ImportReport;
-use crate::counter::csv::{self, HEADER_PAGES};
+use crate::counter::csv::{self, EXPORT_STEP, HEADER_PAGES};
 use crate::counter::source::ImportName;
-use crate::server::routes::Admin;
+use crate::server::routes::{Admin, SOURCE};
 
 use super::{IfEmpty, NodeRequest, from_json, on_the_node};
-
-/// Rows that an export reads at once.
-const EXPORT_STEP: usize = 1_000;
 
 pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) -> anyhow::Result<()> {
     let mut text = Vec::new();
@@ -41,7 +39,7 @@ pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) ->
 
 pub fn forget(config: &Config, site: &SiteId, name: &ImportName) -> anyhow::Result<()> {
     let mut request = NodeRequest::new(Method::DELETE, Admin::Forget, site);
-    request.path = request.path.replace("{source}", &format!("import:{}", name.as_str()));
+    request.path = request.path.replace(SOURCE, &Source::Import(name.clone()).to_string());
     let read = |answer: &[u8]| from_json(answer).map(Some);
     let report: Option<ImportReport> =
         on_the_node(config, site, IfEmpty::Refuse, request, read, async |ledger, site| {

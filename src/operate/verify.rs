@@ -81,12 +81,16 @@ fn after_repair(config: &Config, site: &SiteId) -> anyhow::Result<Verification> 
     let begun = Instant::now();
     loop {
         let verification = of_site(config, site)?;
-        let may_be_on_its_way = verification.findings.named.iter().all(|finding| finding.kind == Kind::Lacking);
-        if verification.agrees || !may_be_on_its_way || begun.elapsed() > REPAIR_TIMEOUT {
+        if !may_agree_later(&verification) || begun.elapsed() > REPAIR_TIMEOUT {
             return Ok(verification);
         }
         std::thread::sleep(Duration::from_secs(1));
     }
+}
+
+/// True if all that differs is what the running node may still publish.
+fn may_agree_later(verification: &Verification) -> bool {
+    !verification.agrees && verification.findings.named.iter().all(|finding| finding.kind == Kind::Lacking)
 }
 
 async fn place<'a>(
@@ -109,18 +113,59 @@ async fn rows(
 }
 
 fn say(site: &SiteId, verification: &Verification) -> anyhow::Result<()> {
+    lines(verification).iter().try_for_each(|line| print(&format!("{site}: {line}")))
+}
+
+/// A verification in words: its findings, or that everything agrees.
+fn lines(verification: &Verification) -> Vec<String> {
     let Verification { agrees, compared, summed, with_redis, findings } = verification;
-    for finding in &findings.named {
-        print(&format!("{site}: {}", finding.what))?;
-    }
+    let mut lines: Vec<_> = findings.named.iter().map(|finding| finding.what.clone()).collect();
     if findings.more > 0 {
-        print(&format!("{site}: and {} more", findings.more))?;
+        lines.push(format!("and {} more", findings.more));
     }
-    match (agrees, with_redis) {
-        (true, true) => print(&format!(
-            "{site}: the node's file is sound, Redis has its {compared} counts, and {summed} counters there are the sums of their sources"
-        )),
-        (true, false) => print(&format!("{site}: the node's file is sound; there is no Redis")),
-        (false, _) => Ok(()),
+    if *agrees {
+        lines.push(match with_redis {
+            true => format!(
+                "the node's file is sound, Redis has its {compared} counts, and {summed} counters there are the sums of their sources"
+            ),
+            false => "the node's file is sound; there is no Redis".to_owned(),
+        });
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn differing(kinds: &[Kind]) -> Verification {
+        let mut verification = Verification { with_redis: true, ..Verification::default() };
+        kinds.iter().for_each(|kind| verification.findings.add(*kind, format!("{kind:?}")));
+        verification
+    }
+
+    #[test]
+    fn after_a_repair_only_counts_that_redis_lacks_are_waited_for() {
+        assert!(may_agree_later(&differing(&[Kind::Lacking, Kind::Lacking])));
+        for kind in [Kind::File, Kind::NoSum, Kind::Beyond, Kind::Unreadable, Kind::Disagreement, Kind::Away] {
+            assert!(!may_agree_later(&differing(&[Kind::Lacking, kind])), "{kind:?}");
+        }
+        assert!(!may_agree_later(&Verification { agrees: true, ..Verification::default() }));
+    }
+
+    #[test]
+    fn differences_are_listed_and_the_file_is_sound_only_without_any() {
+        let mut verification = differing(&[Kind::NoSum, Kind::Beyond]);
+        assert_eq!(lines(&verification), ["NoSum", "Beyond"]);
+        verification.findings.more = 3;
+        assert_eq!(lines(&verification), ["NoSum", "Beyond", "and 3 more"]);
+        let agreed = Verification { agrees: true, compared: 7, summed: 5, with_redis: true, ..Verification::default() };
+        let said =
+            "the node's file is sound, Redis has its 7 counts, and 5 counters there are the sums of their sources";
+        assert_eq!(lines(&agreed), [said]);
+        assert_eq!(
+            lines(&Verification { with_redis: false, ..agreed }),
+            ["the node's file is sound; there is no Redis"]
+        );
     }
 }

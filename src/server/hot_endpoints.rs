@@ -14,6 +14,8 @@ use super::routes;
 
 pub const PIXEL: &[u8; 43] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
 
+static PIXEL_BODY: Bytes = Bytes::from_static(PIXEL);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request<'a> {
     Hit {
@@ -70,11 +72,11 @@ impl Reply {
     }
 
     /// The body; none where the status forbids one.
-    pub fn body(&self) -> Option<Bytes> {
+    pub fn body(&self) -> Option<&Bytes> {
         match self {
-            Self::Hit { figures, .. } => figures.as_ref().map(|figures| figures.body.clone()),
-            Self::Pixel { .. } => Some(Bytes::from_static(PIXEL)),
-            Self::Figures { rendered, is_known } => (!is_known).then(|| rendered.body.clone()),
+            Self::Hit { figures, .. } => figures.as_ref().map(|figures| &figures.body),
+            Self::Pixel { .. } => Some(&PIXEL_BODY),
+            Self::Figures { rendered, is_known } => (!is_known).then_some(&rendered.body),
             Self::Other(_) => None,
         }
     }
@@ -111,7 +113,7 @@ impl Reply {
         let origin = headers.remove(ORIGIN);
         headers.clear();
         self.put_headers(origin, &mut headers);
-        response::with_body(self.status(), headers, self.body().unwrap_or_default())
+        response::with_body(self.status(), headers, self.body().cloned().unwrap_or_default())
     }
 }
 

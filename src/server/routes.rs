@@ -108,7 +108,8 @@ pub struct Matched<'a, E: 'static> {
 }
 
 const SITE: &str = "{site}";
-const SOURCE: &str = "{source}";
+/// Part of an admin path that stands for a source.
+pub const SOURCE: &str = "{source}";
 
 impl<E: Copy> Route<E> {
     const fn new(endpoint: E, path: &'static str, methods: &'static str) -> Self {

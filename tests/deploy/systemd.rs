@@ -82,10 +82,10 @@ fn a_restart_under_socket_activation_fails_no_request_and_loses_no_hit() {
     let manager = Manager::new();
     let mut node = manager.start(None);
     manager.hears("READY=1");
-    let anew = Load::start(&manager.address(), "/v1/hit", 4, Connections::New);
+    let new = Load::start(&manager.address(), "/v1/hit", 4, Connections::New);
     let kept = Load::start(&manager.address(), "/v1/hit?figures=0", 4, Connections::Kept);
     for _ in 0..3 {
-        anew.go_on_for(50);
+        new.go_on_for(50);
         kept.go_on_for(50);
         node.signal("TERM");
         manager.hears("STOPPING=1");
@@ -93,9 +93,9 @@ fn a_restart_under_socket_activation_fails_no_request_and_loses_no_hit() {
         node = manager.start(None);
         manager.hears("READY=1");
     }
-    anew.go_on_for(50);
+    new.go_on_for(50);
     kept.go_on_for(50);
-    let counted = anew.stop() + kept.stop();
+    let counted = new.stop() + kept.stop();
     assert_eq!(manager.today(), counted);
 }
 

@@ -63,7 +63,7 @@ fn damaged_by(key: &str, damage: &[&[&str]]) {
     stand.load();
     stand.is_right(&["b"]);
     stand.reports("a: ");
-    until("a metric tells of it", TIMEOUT, || stand.host.metric("thongke_redis_troubled_sites") > 0.5);
+    until("a metric shows it", TIMEOUT, || stand.host.metric("thongke_redis_troubled_sites") > 0.5);
     assert!(stand.host.node().log().contains("site=a"), "{}", stand.host.node().log());
     stand.redis.ask::<i64>(&["DEL", key]);
     stand.gets_well();

@@ -74,11 +74,11 @@ fn processes() -> Vec<Running> {
 #[test]
 fn children_of_a_process_end_with_it() {
     let shell = Process::start(Command::new("sh").args(["-c", "sh -c 'sleep 1000 & wait' & wait"]));
-    let patience = std::time::Duration::from_secs(30);
-    crate::node::until("both have started", patience, || descendants(shell.0.id()).len() == 2);
+    let timeout = std::time::Duration::from_secs(30);
+    crate::node::until("both have started", timeout, || descendants(shell.0.id()).len() == 2);
     let started = descendants(shell.0.id());
     drop(shell);
-    crate::node::until("both have ended", patience, || {
+    crate::node::until("both have ended", timeout, || {
         processes().iter().all(|process| process.has_ended || !started.contains(&process.id))
     });
 }

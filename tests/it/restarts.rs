@@ -79,7 +79,7 @@ impl Story {
         self.redis.as_ref().map(|redis| redis.cli(arguments)).unwrap_or_default()
     }
 
-    fn tell(&mut self, step: Step) {
+    fn take(&mut self, step: Step) {
         let at = self.random.random_range(0..self.members.len());
         match step {
             Step::Hits => {
@@ -141,7 +141,7 @@ impl Story {
 
     /// Starts everything that was stopped; every total must then equal the acknowledged hits.
     fn end(mut self) {
-        self.tell(Step::StartRedis);
+        self.take(Step::StartRedis);
         self.start_all();
         let nodes: Vec<_> = self.members.iter_mut().filter_map(|member| member.node.take()).collect();
         let hits: u64 = self.hits.iter().sum();
@@ -167,7 +167,7 @@ fn wait<T: std::fmt::Debug>(what: &str, is_so: impl FnMut() -> bool, found: impl
     assert!(waited.is_ok(), "expected that {what}, found {:?}", found());
 }
 
-fn tell_story(seed: u64, steps: usize) {
+fn run_story(seed: u64, steps: usize) {
     println!("THONGKE_STORY_SEED={seed}");
     let mut story = Story::begin(seed);
     let kinds = [
@@ -185,7 +185,7 @@ fn tell_story(seed: u64, steps: usize) {
     for _ in 0..steps {
         let (step, _) = *kinds.choose_weighted(&mut story.random, |(_, weight)| *weight).unwrap();
         println!("{step:?}");
-        story.tell(step);
+        story.take(step);
     }
     story.end();
 }
@@ -196,7 +196,7 @@ fn whatever_happens_to_nodes_and_redis_every_total_is_exact_at_the_end() {
     let ends = Instant::now() + Duration::from_secs(setting("THONGKE_STORY_SECONDS").unwrap_or(0));
     let seed = setting("THONGKE_STORY_SEED");
     loop {
-        tell_story(seed.unwrap_or_else(rand::random), 14);
+        run_story(seed.unwrap_or_else(rand::random), 14);
         if seed.is_some() || Instant::now() >= ends {
             return;
         }

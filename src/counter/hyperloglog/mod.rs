@@ -341,4 +341,19 @@ mod tests {
         assert!(sketch.merge(&sketch_of(10..20)));
         assert_eq!(sketch.estimate(), 20);
     }
+
+    /// The counts are Redis 7's `PFCOUNT`, of strings with these ranks.
+    #[test]
+    fn registers_at_the_highest_rank_are_estimated_as_redis_does() {
+        let estimate = |rank: fn(u16) -> u8| {
+            let traces = (0..REGISTERS as u16).filter_map(|register| Trace::new(register, rank(register)));
+            traces.collect::<Sketch>().estimate()
+        };
+        assert_eq!(estimate(|register| if register == 0 { RANK_MAX } else { 0 }), 1);
+        assert_eq!(estimate(|register| if register < 8_192 { RANK_MAX } else { 0 }), 13_268);
+        assert_eq!(estimate(|register| if register < 8_192 { RANK_MAX } else { 1 }), 47_274);
+        assert_eq!(estimate(|register| if register < 4_096 { RANK_MAX } else { 20 }), 16_523_541_382);
+        assert_eq!(estimate(|register| if register < 16_383 { RANK_MAX } else { 3 }), 1_549_082_005);
+        assert_eq!(estimate(|register| (register % 52) as u8), 303_516);
+    }
 }

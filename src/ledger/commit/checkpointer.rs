@@ -129,4 +129,21 @@ mod tests {
         assert_eq!(next(9 * START_PAGES, true, &mut start_at), Next::CopyRest);
         assert_eq!(start_at, START_PAGES);
     }
+
+    #[test]
+    fn a_due_copy_runs_beside_the_committer_which_then_copies_the_rest() {
+        let file = Connection::open_in_memory().unwrap();
+        let log_pages = Arc::new(AtomicU32::new(START_PAGES - 1));
+        let mut checkpoints =
+            Checkpoints::start(Arc::clone(&log_pages), Connection::open_in_memory().unwrap()).unwrap();
+        checkpoints.run_if_due(&file).unwrap();
+        log_pages.store(START_PAGES, Ordering::Relaxed);
+        checkpoints.run_if_due(&file).unwrap();
+        // Ends the thread after the copy that was asked for.
+        checkpoints.finish(&file).unwrap();
+        assert!(checkpoints.thread.is_none() && checkpoints.has_ended.load(Ordering::Relaxed));
+        checkpoints.run_if_due(&file).unwrap();
+        assert!(!checkpoints.has_ended.load(Ordering::Relaxed), "the rest is copied once");
+        checkpoints.run_if_due(&file).unwrap();
+    }
 }

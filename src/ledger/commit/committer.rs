@@ -248,3 +248,157 @@ impl Committer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+    use tempfile::TempDir;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::counter::{Hit, PageAddress};
+    use crate::ledger::commit::queue::{CommandQueue, command_queue};
+    use crate::ledger::commit::state::State;
+    use crate::ledger::sqlite::migrations;
+    use crate::ledger::sqlite::progress::{HighWater, Progress};
+    use crate::ledger::sqlite::tables::meta::FoldMark;
+    use crate::metrics::Metrics;
+
+    /// A committer of a file in memory, beside the thread that would run it.
+    struct Stand {
+        committer: Committer,
+        queue: CommandQueue,
+        /// Holds the high-water mark.
+        _directory: TempDir,
+    }
+
+    type Answer = oneshot::Receiver<Result<(), LedgerError>>;
+
+    impl Stand {
+        fn new() -> Self {
+            let directory = TempDir::new().unwrap();
+            let connection = Connection::open_in_memory().unwrap();
+            migrations::migrate(&connection).unwrap();
+            let mark = FoldMark { mark: 0, target: 0, done: 0 };
+            let state = Arc::new(State::new(mark, true, Arc::new(Metrics::new())));
+            let high_water = HighWater::open(directory.path()).unwrap();
+            let file = FileWriter::new(connection, Progress::default(), high_water, Arc::clone(&state));
+            let folding = Folding::new(state, mark, Duration::from_secs(30), false);
+            let checkpoints = Checkpoints::start(Arc::default(), Connection::open_in_memory().unwrap()).unwrap();
+            let (queue, commands) = command_queue();
+            Self { committer: Committer::new(commands, file, folding, checkpoints), queue, _directory: directory }
+        }
+
+        fn send_hit(&self, page: &str) -> Answer {
+            let day = Day::from_ymd(2024, 6, 17).unwrap();
+            let hit = Hit { site: SiteNumber(1), day, page: PageAddress::from_stored(page) };
+            let (done, answer) = oneshot::channel();
+            self.queue.try_send(Command::Count { batch: Arc::new(OpenBatch::with(hit.into())), done }).unwrap();
+            answer
+        }
+
+        /// Work that answers whether it was let at the file.
+        fn send_work(&self) -> oneshot::Receiver<bool> {
+            let (done, answer) = oneshot::channel();
+            let work = Command::Work(Box::new(|file| {
+                done.send(file.is_ok()).unwrap();
+                Ok(())
+            }));
+            self.queue.try_send(work).unwrap();
+            answer
+        }
+
+        fn run_once(&mut self) -> Result<(), WriteFailure> {
+            let first = self.committer.receive().unwrap();
+            self.committer.run_once(first)
+        }
+
+        fn failed(&self) -> Option<LedgerError> {
+            lock(&self.committer.file.state.failed).clone()
+        }
+
+        fn rows(&self) -> i64 {
+            let connection = &self.committer.file.connection;
+            connection.query_row("SELECT count(*) FROM journal", [], |row| row.get(0)).unwrap()
+        }
+    }
+
+    #[test]
+    fn all_hits_that_wait_share_a_row_and_are_answered_after_it() {
+        let mut stand = Stand::new();
+        let mut answers = ["/a", "/b", "/a"].map(|page| stand.send_hit(page));
+        let mut work = stand.send_work();
+        assert!(answers.iter_mut().all(|answer| answer.try_recv().is_err()));
+        stand.run_once().unwrap();
+        assert!(answers.iter_mut().all(|answer| answer.try_recv() == Ok(Ok(()))));
+        assert_eq!((stand.rows(), stand.committer.file.last_row()), (1, 1));
+        assert_eq!(work.try_recv(), Ok(true));
+        let state = &stand.committer.file.state;
+        assert_eq!(state.unfolded.len(), 2);
+        assert_eq!((state.metrics.ledger_tail_hits.get(), state.metrics.redis_unpublished_hits.get()), (3, 3));
+        assert_eq!(state.feed.take_sites(9).len(), 1);
+    }
+
+    #[test]
+    fn a_hit_that_is_not_on_disk_is_refused_with_all_behind_it_and_not_shown() {
+        let mut stand = Stand::new();
+        stand.committer.file.connection.execute_batch("DROP TABLE journal").unwrap();
+        let (mut hit, mut work) = (stand.send_hit("/a"), stand.send_work());
+        assert!(matches!(stand.run_once(), Err(WriteFailure::Fatal(_))));
+        assert!(matches!(hit.try_recv(), Ok(Err(_))));
+        assert_eq!(work.try_recv(), Ok(false));
+        let state = &stand.committer.file.state;
+        assert_eq!((state.unfolded.len(), state.metrics.ledger_tail_hits.get()), (0, 0));
+        assert!(state.feed.take_sites(9).is_empty());
+    }
+
+    #[test]
+    fn work_that_fails_refuses_the_work_behind_it() {
+        let mut stand = Stand::new();
+        let failing = Command::Work(Box::new(|_| Err(WriteFailure::Transient(LedgerError::new("full")))));
+        stand.queue.try_send(failing).unwrap();
+        let mut later = stand.send_work();
+        assert!(matches!(stand.run_once(), Err(WriteFailure::Transient(_))));
+        assert_eq!(later.try_recv(), Ok(false));
+    }
+
+    #[test]
+    fn after_a_transient_failure_hits_are_refused_until_a_write_succeeds() {
+        let mut stand = Stand::new();
+        let reason = LedgerError::new("the disk is full");
+        let mut refused = stand.send_hit("/a");
+        stand.committer.refuse_until_writable(&reason);
+        assert_eq!(refused.try_recv(), Ok(Err(reason.clone())));
+        assert!(stand.failed().is_none() && !stand.committer.is_stopping);
+        let mut counted = stand.send_hit("/a");
+        stand.run_once().unwrap();
+        assert_eq!(counted.try_recv(), Ok(Ok(())));
+        // A node that is stopped meanwhile stays unready.
+        stand.queue.send_stop();
+        stand.committer.refuse_until_writable(&reason);
+        assert_eq!((stand.failed(), stand.committer.is_stopping), (Some(reason), true));
+    }
+
+    #[test]
+    fn after_a_fatal_failure_hits_are_refused_until_the_node_stops() {
+        let mut stand = Stand::new();
+        let reason = LedgerError::new("a sync failed");
+        let (mut hit, mut work) = (stand.send_hit("/a"), stand.send_work());
+        stand.queue.send_stop();
+        stand.committer.refuse_until_stop(&reason);
+        assert_eq!((hit.try_recv(), work.try_recv()), (Ok(Err(reason.clone())), Ok(false)));
+        assert_eq!((stand.failed(), stand.rows()), (Some(reason), 0));
+    }
+
+    #[test]
+    fn a_stop_counts_and_folds_what_waits() {
+        let mut stand = Stand::new();
+        let mut hit = stand.send_hit("/a");
+        stand.queue.send_stop();
+        stand.run_once().unwrap();
+        assert_eq!(hit.try_recv(), Ok(Ok(())));
+        assert!(stand.committer.is_stopping);
+        assert_eq!(stand.committer.folding.progress.mark, FoldMark { mark: 1, target: 1, done: 0 });
+        assert_eq!(stand.committer.file.state.metrics.ledger_tail_hits.get(), 0);
+    }
+}

@@ -479,4 +479,22 @@ mod tests {
         assert_eq!(Budget::of(false, HURRY_PAGES).time, Duration::from_micros(400));
         assert_eq!(Budget::of(true, 9 * HURRY_PAGES), Budget::AT_REST);
     }
+
+    #[test]
+    fn a_caller_waits_for_titles_too_and_is_refused_if_the_file_fails() {
+        let mut folding = folding();
+        let (done, mut first) = oneshot::channel();
+        folding.answer_after(0, done);
+        folding.titles_are_due = true;
+        folding.answer_folded();
+        assert!(first.try_recv().is_err());
+        folding.titles_are_due = false;
+        folding.answer_folded();
+        assert_eq!(first.try_recv(), Ok(Ok(())));
+        let (done, mut second) = oneshot::channel();
+        folding.answer_after(1, done);
+        let reason = LedgerError::new("the disk is full");
+        folding.refuse_waiting(&reason);
+        assert_eq!(second.try_recv(), Ok(Err(reason)));
+    }
 }

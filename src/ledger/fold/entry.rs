@@ -76,3 +76,40 @@ pub fn add_to_counts(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tallys_entries_are_its_sites_days_and_then_its_pages_in_one_order() {
+        let day = |day| Day::from_ymd(2024, 6, day).unwrap();
+        let hits = [(2, 17, "/b"), (1, 18, "/a"), (1, 17, "/b"), (1, 17, "/a"), (1, 17, "/b")];
+        let tally = |hits: &mut dyn Iterator<Item = &(u32, u32, &str)>| {
+            let mut tally = Tally::default();
+            for (site, of, page) in hits {
+                tally.add(Hit { site: SiteNumber(*site), day: day(*of), page: PageAddress::from_stored(page) });
+            }
+            entries(&tally)
+        };
+        let expected = [
+            (1, 17, None, 3),
+            (1, 18, None, 1),
+            (2, 17, None, 1),
+            (1, 17, Some("/a"), 1),
+            (1, 17, Some("/b"), 2),
+            (1, 18, Some("/a"), 1),
+            (2, 17, Some("/b"), 1),
+        ];
+        let expected = expected.map(|(site, of, page, hits)| Entry {
+            site: SiteNumber(site),
+            day: day(of),
+            page: page.map(PageAddress::from_stored),
+            hits,
+        });
+        assert_eq!(tally(&mut hits.iter()), expected);
+        // After a crash the mark counts entries: rows replayed in another order must give the same.
+        assert_eq!(tally(&mut hits.iter().rev()), expected);
+        assert_eq!(entries(&Tally::default()), []);
+    }
+}

@@ -40,3 +40,25 @@ impl FoldSort {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counter::{Day, Hit, PageAddress, SiteNumber};
+
+    #[test]
+    fn a_sort_gives_the_entries_of_its_tally() {
+        let mut tally = Tally::default();
+        for page in ["/b", "/a", "/b"] {
+            let day = Day::from_ymd(2024, 6, 17).unwrap();
+            tally.add(Hit { site: SiteNumber(1), day, page: PageAddress::from_stored(page) });
+        }
+        let tally = Arc::new(tally);
+        let sort = FoldSort::start(&tally, 9);
+        assert_eq!(sort.target, 9);
+        assert_eq!(*sort.finish(), entries(&tally));
+        let without_thread = FoldSort { work: Err(entries(&tally)), target: 9 };
+        assert!(without_thread.is_done());
+        assert_eq!(*without_thread.finish(), entries(&tally));
+    }
+}

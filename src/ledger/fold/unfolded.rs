@@ -184,4 +184,54 @@ mod tests {
         assert_eq!(store.at(end, |unfolded| unfolded.pages(SITE, Period::Total, 10).len()), Some(2));
         assert_eq!(store.at(end, |unfolded| unfolded.pages(SITE, Period::Total, 0).len()), Some(0));
     }
+
+    #[test]
+    fn unfolded_pages_are_listed_by_hits_and_then_by_address_of_their_site_and_period_alone() {
+        let mark = FoldMark { mark: 0, target: 0, done: 0 };
+        let store = Unfolded::new(mark);
+        assert_eq!(store.len(), 0);
+        let (first, days) = tally(&[(17, "/b"), (17, "/a"), (16, "/c"), (16, "/c"), (16, "/c")]);
+        store.add(first, days);
+        assert_eq!(store.len(), 3);
+        let listed = |mark, site, period: &str| {
+            let pages = store.at(mark, |unfolded| unfolded.pages(site, period.parse().unwrap(), 9)).unwrap();
+            pages.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(mark, SITE, "total"), ["/c", "/a", "/b"]);
+        assert_eq!(listed(mark, SITE, "2024-06-17"), ["/a", "/b"]);
+        assert!(listed(mark, SiteNumber(2), "total").is_empty());
+        // Half folded: a page's hits are those that are left, with the new ones.
+        let entries = Arc::new(entry::entries(&store.set_aside()));
+        store.fold(Arc::clone(&entries));
+        let at = FoldMark { mark: 0, target: 1, done: entries.len() - 1 };
+        store.advance(at);
+        assert_eq!(listed(at, SITE, "total"), ["/b"]);
+        let (second, days) = tally(&[(18, "/a"), (18, "/b"), (18, "/a"), (18, "/a")]);
+        store.add(second, days);
+        assert_eq!(listed(at, SITE, "total"), ["/a", "/b"]);
+        let page = PageAddress::from_stored;
+        assert!(
+            store.has(SITE, &page("/b")) && !store.has(SITE, &page("/c")) && !store.has(SiteNumber(2), &page("/b"))
+        );
+    }
+
+    #[test]
+    fn pages_are_searched_only_while_all_entries_together_are_few() {
+        let mark = FoldMark { mark: 0, target: 0, done: 0 };
+        let store = Unfolded::new(mark);
+        let add = |pages: &[(u32, &str)]| {
+            let (tally, days) = tally(pages);
+            store.add(tally, days);
+        };
+        // Of three in the fold one is left, then two are set aside, then one is gathered.
+        add(&[(17, "/a"), (17, "/b")]);
+        store.fold(Arc::new(entry::entries(&store.set_aside())));
+        let at = FoldMark { mark: 0, target: 1, done: 2 };
+        store.advance(at);
+        add(&[(17, "/c"), (17, "/d")]);
+        store.set_aside();
+        add(&[(17, "/e")]);
+        let found = |entries_max| store.at(at, |unfolded| unfolded.pages(SITE, Period::Total, entries_max).len());
+        assert_eq!((found(4), found(3)), (Some(4), Some(0)));
+    }
 }

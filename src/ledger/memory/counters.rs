@@ -611,7 +611,7 @@ mod tests {
         assert!(!site.has(old));
     }
 
-    /// A run's total is raised last in Redis, so that one read of it tells whether Redis went back.
+    /// A run's total is raised last in Redis, so that one read of it shows if Redis went back.
     #[test]
     fn a_runs_contributions_end_with_its_total() {
         let site = site_with(10);
@@ -688,5 +688,14 @@ mod tests {
         };
         assert_eq!(confirmed(Period::Day(today()), Some(9)), 0);
         assert_eq!([Some(4), Some(4), Some(10), Some(3)].map(|there| confirmed(Period::Total, there)), [4, 0, 6, -7]);
+    }
+
+    #[test]
+    fn a_loaded_counter_without_hits_of_the_run_contributes_nothing() {
+        let site = SiteCounters::default();
+        site.load(Period::Total, Some(1), &[], false);
+        assert_eq!((site.periods(), site.recent(&run())), (vec![Period::Total], Vec::new()));
+        site.add(Day::from_ymd(2024, 6, 17).unwrap(), 1, 1);
+        assert_eq!(site.recent(&run()).len(), 4, "day, month, year and total");
     }
 }

@@ -141,4 +141,31 @@ mod tests {
         let admitted = (1..=2_000).filter(|number| admission.admit_unknowable(SITE, day(17), &page(*number), 1_000));
         assert!((1..2_000).contains(&admitted.count()));
     }
+
+    #[test]
+    fn a_client_that_brings_many_pages_needs_the_days_pages_from_the_file() {
+        let admission = PageAdmission::default();
+        let client = Some(ClientPrefix::of("192.0.2.1".parse().unwrap()));
+        let decide = |number, client| admission.decide(SITE, day(17), &page(number), client, 100_000);
+        assert!((0..20).all(|number| decide(number, client) == Decision::Counts));
+        assert_eq!(decide(20, client), Decision::NeedsRead);
+        assert_eq!(decide(20, None), Decision::Counts, "others go on");
+        admission.load(SITE, day(17), []);
+        assert_eq!(decide(21, client), Decision::Counts);
+    }
+
+    #[test]
+    fn a_page_that_the_file_knew_is_not_among_those_that_its_client_brought() {
+        let admission = PageAdmission::default();
+        let client = Some(ClientPrefix::of("192.0.2.1".parse().unwrap()));
+        let decide = |number| admission.decide(SITE, day(17), &page(number), client, 400);
+        decide(0);
+        admission.load(SITE, day(17), []);
+        assert!((1..20).all(|number| decide(number) == Decision::Counts));
+        assert_eq!(decide(20), Decision::IfKnown(Excess::Client));
+        admission.settle(SITE, &page(3), false);
+        assert_eq!(decide(20), Decision::IfKnown(Excess::Client));
+        admission.settle(SITE, &page(4), true);
+        assert_eq!(decide(20), Decision::Counts);
+    }
 }

@@ -329,4 +329,57 @@ mod tests {
         store.forget_before(window().day.next(), later);
         assert!(store.len() == 0 && store.get(SITE).is_none());
     }
+
+    #[test]
+    fn readers_online_are_those_of_the_last_minutes_as_they_come() {
+        let (_, store) = store();
+        let zone = chrono_tz::Asia::Ho_Chi_Minh;
+        let now = DateTime::from_timestamp(1_718_600_400, 0).unwrap();
+        let (day, minute) = (Day::at(now, zone), Minute::at(now));
+        let site = store.get(SITE).unwrap();
+        let add = |back: u32, name: &[u8]| {
+            let window = Window::of_minute(day, Minute::from_number(minute.number() - back));
+            store.add(SITE, window, Trace::of(name));
+        };
+        let online = || site.counts(now, zone).0.online;
+        assert_eq!((online(), site.version()), (0, 0));
+        add(0, b"a");
+        add(4, b"b");
+        // One that is there already, and one that left five minutes ago.
+        add(1, b"a");
+        add(5, b"c");
+        assert_eq!((online(), site.version(), site.counts(now, zone).1), (2, 4, 4));
+        let there: Sketch = [Trace::of(b"a"), Trace::of(b"d"), Trace::of(b"e")].into_iter().collect();
+        store.apply_remote(SITE, Window::of_minute(day, minute), &there);
+        assert_eq!(online(), 4);
+        // The window moves on: only the newest minute is left.
+        let later = now + chrono::TimeDelta::minutes(4);
+        assert_eq!(site.counts(later, zone).0.online, 3);
+    }
+
+    #[test]
+    fn sketches_of_the_file_are_published_and_not_written_again() {
+        let feed = Arc::new(ChangeFeed::new(true));
+        let store = SketchStore::new(Arc::clone(&feed));
+        let sketch: Sketch = [Trace::of(b"a"), Trace::of(b"b")].into_iter().collect();
+        let site = store.load(SITE, vec![(window(), sketch.clone())]);
+        assert_eq!(feed.take_visitors(9), [SITE]);
+        assert_eq!((site.take_unfolded(), site.take_unpublished()), (vec![], vec![(window(), sketch)]));
+        // Loaded twice: the first one stays, with what came since.
+        store.add(SITE, window(), Trace::of(b"c"));
+        let again = store.load(SITE, Vec::new());
+        assert!(Arc::ptr_eq(&site, &again) && again.has(window(), Trace::of(b"c")));
+        assert!(
+            !again.has(window(), Trace::of(b"d")) && !again.has(Window::of_day(window().day.next()), Trace::of(b"c"))
+        );
+        assert_eq!(site.counts(noon(), chrono_tz::UTC).0.today, 3);
+        // A sketch that Redis has lost is published once more.
+        site.take_unpublished();
+        store.publish_all_again();
+        assert_eq!(site.take_unpublished().len(), 1);
+    }
+
+    fn noon() -> DateTime<Utc> {
+        "2024-06-17T12:00:00Z".parse().unwrap()
+    }
 }

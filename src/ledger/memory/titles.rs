@@ -36,7 +36,6 @@ impl NewTitles {
     /// Takes a hit's title, unless its page gave the same one last.
     pub fn note(&self, site: SiteNumber, page: &PageAddress, text: &str, given_ms: i64) {
         let hash = FxBuildHasher.hash_one((site, page.fingerprint(), given_ms / TAKEN_AGAIN_MS, text));
-        #[expect(clippy::indexing_slicing, reason = "the remainder is less than their number")]
         let last = &self.last[(page.fingerprint() as usize ^ site.0 as usize) % SLOTS];
         // If the queue is full, the page's next reader brings the title again.
         if last.load(Ordering::Relaxed) == hash || self.queue.is_full() {

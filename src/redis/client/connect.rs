@@ -116,7 +116,7 @@ fn sentinel_client(
     builder.build()
 }
 
-/// Refuses a read-only replica. Where an ACL forbids the question, the first write tells.
+/// Refuses a read-only replica. Where an ACL forbids `INFO`, the first write fails.
 async fn refuse_replica(link: &Link) -> RedisResult<()> {
     if let Link::Cluster(_) = link {
         return Ok(());
@@ -175,4 +175,51 @@ fn timeouts() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECTION_TIMEOUT))
         .set_response_timeout(Some(RESPONSE_TIMEOUT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::target::Identity;
+    use super::*;
+
+    fn target(address: &str) -> Target {
+        super::super::target::parse(&[address.to_owned()], None).unwrap()
+    }
+
+    #[test]
+    fn a_client_certificate_is_shown_over_tls_alone() {
+        let identity = Identity { certificate: b"c".to_vec(), key: b"k".to_vec() };
+        for (address, has_tls) in [("redis://a", false), ("rediss://a", true)] {
+            let target = target(address);
+            assert!(certificates(&target).is_none(), "{address}: none is configured");
+            let shown = certificates(&Target { identity: Some(identity.clone()), ..target });
+            assert_eq!(shown.is_some(), has_tls, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_tls_address_is_reached_by_tls_that_checks_the_server() {
+        let address = |text| address_of(&target(text).addresses[0], target(text).has_tls);
+        assert_eq!(address("redis://a:1"), ConnectionAddr::Tcp("a".to_owned(), 1));
+        let ConnectionAddr::TcpTls { host, port, insecure, .. } = address("rediss://a:1") else { panic!("no TLS") };
+        assert_eq!((host.as_str(), port, insecure), ("a", 1, false));
+    }
+
+    #[test]
+    fn user_and_password_are_those_of_the_address() {
+        let settings = redis_settings(&target("redis://u:p@a").credentials);
+        assert_eq!((settings.username(), settings.password()), (Some("u"), Some("p")));
+        let settings = redis_settings(&target("redis://:p@a").credentials);
+        assert_eq!((settings.username(), settings.password()), (None, Some("p")));
+    }
+
+    #[test]
+    fn sentinels_are_asked_with_and_without_tls() {
+        provide_cryptography();
+        for address in ["redis+sentinel://u:p@a/main?sentinel_password=q", "rediss+sentinel://a/main/2"] {
+            let target = target(address);
+            let TargetKind::Sentinel { service, database, sentinel } = &target.kind else { panic!("{address}") };
+            assert!(sentinel_client(&target, service, *database, sentinel).is_ok(), "{address}");
+        }
+    }
 }

@@ -115,7 +115,7 @@ impl Connections {
             let mut pause = interval;
             if let Some((number, link)) = self.get() {
                 match check(link).await {
-                    Ok(wanted) => pause = wanted,
+                    Ok(returned) => pause = returned,
                     Err(error) => self.failed(number, &error),
                 }
             }
@@ -195,5 +195,30 @@ impl Connections {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(reason: &str) -> RedisError {
+        RedisError::from((ErrorKind::Io, "no connection", reason.to_owned()))
+    }
+
+    #[test]
+    fn an_outage_lasts_from_its_start_and_has_its_latest_reason() {
+        let connections = Connections::new(super::super::target::parse(&["redis://a".to_owned()], None).unwrap());
+        assert!(!connections.is_up() && connections.get().is_none());
+        assert_eq!(connections.down().unwrap().1, "not yet connected (redis://a:6379)");
+        let began = connections.lock().down.as_ref().unwrap().0;
+        for reason in ["refused", "timed out"] {
+            connections.not_connected(&error(reason));
+            assert!(connections.down().unwrap().1.contains(reason));
+            assert_eq!(connections.lock().down.as_ref().unwrap().0, began);
+        }
+        // A late failure of a connection that is gone already.
+        connections.failed(0, &error("late"));
+        assert!(connections.down().unwrap().1.contains("timed out"));
     }
 }

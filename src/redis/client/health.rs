@@ -127,5 +127,21 @@ mod tests {
         let complaints = health.complaints();
         assert_eq!(complaints.len(), SITES_NAMED_MAX + 1);
         assert_eq!(complaints.last().unwrap().1, "and 3 more sites");
+        assert_eq!((health.troubled_sites(), Health::default().troubled_sites()), (13, 0));
+    }
+
+    #[test]
+    fn each_kind_of_complaint_is_news_when_it_changes_and_has_its_own_name() {
+        let health = Health::default();
+        let reason = |text: &str| Some(text.to_owned());
+        assert!(!health.set_policy(None) && !health.is_held(), "known now, and nothing to complain of");
+        for set in [Health::set_policy, Health::set_rights, Health::set_visitors] {
+            assert!(set(&health, reason("a")) && !set(&health, reason("a")) && set(&health, reason("b")));
+        }
+        assert!(health.is_held());
+        let names: Vec<_> = health.complaints().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["redis_policy", "redis_rights", "redis_visitors"]);
+        health.set_policy(None);
+        assert!(!health.is_held(), "rights and visitors hold nothing");
     }
 }

@@ -10,7 +10,7 @@ use super::link::Link;
 use super::reply::{Fault, fault_of, text};
 
 const INTERVAL: Duration = Duration::from_secs(5);
-const WANTED: &str = "noeviction";
+const NO_EVICTION: &str = "noeviction";
 
 /// Reads the policy on each connection and every 5 s, and holds publication while it is wrong.
 /// Never returns.
@@ -50,9 +50,9 @@ fn apply(health: &Health, policies: &[String], allow_eviction: bool) {
 
 /// Effect of a policy on counters, and what to do about it; none if it keeps them.
 pub fn danger(policy: &str) -> Option<String> {
-    (policy != WANTED).then(|| {
+    (policy != NO_EVICTION).then(|| {
         format!(
-            "Redis's maxmemory-policy is {policy}, under which it deletes counters when its memory is full; set it to {WANTED}"
+            "Redis's maxmemory-policy is {policy}, under which it deletes counters when its memory is full; set it to {NO_EVICTION}"
         )
     })
 }

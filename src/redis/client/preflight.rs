@@ -240,7 +240,7 @@ fn explain(error: &RedisError) -> String {
 mod tests {
     use super::*;
 
-    fn judged(info: &str) -> Preflight {
+    fn found_in(info: &str) -> Preflight {
         let mut found = Preflight::default();
         found.check_info(info, false);
         found
@@ -296,7 +296,7 @@ mod tests {
             ("255.255.255", false),
             ("unstable", false),
         ] {
-            let found = judged(&format!("# Server\r\nredis_version:{version}\r\n"));
+            let found = found_in(&format!("# Server\r\nredis_version:{version}\r\n"));
             assert_eq!(found.problems.iter().any(|problem| problem.contains("expected 6.2")), is_old, "{version}");
             assert_eq!(found.versions, [version]);
         }
@@ -304,10 +304,12 @@ mod tests {
 
     #[test]
     fn memory_that_is_nearly_full_and_files_that_cannot_be_written_are_warned_of() {
-        let found = judged("used_memory:95\r\nmaxmemory:100\r\nmaxmemory_policy:noeviction\r\n");
+        let found = found_in("used_memory:95\r\nmaxmemory:100\r\nmaxmemory_policy:noeviction\r\n");
         assert!(found.warnings[0].starts_with("95 of its 100 bytes"), "{found:?}");
-        let found = judged("rdb_last_bgsave_status:err\r\naof_last_write_status:err\r\naof_enabled:1\r\n");
+        let at_the_limit = "used_memory:90\r\nmaxmemory:100\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\n";
+        assert_eq!(found_in(at_the_limit), Preflight::default());
+        let found = found_in("rdb_last_bgsave_status:err\r\naof_last_write_status:err\r\naof_enabled:1\r\n");
         assert_eq!((found.warnings.len(), found.problems.len()), (2, 0), "{found:?}");
-        assert_eq!(judged("used_memory:95\r\nmaxmemory:0\r\naof_enabled:1\r\n"), Preflight::default());
+        assert_eq!(found_in("used_memory:95\r\nmaxmemory:0\r\naof_enabled:1\r\n"), Preflight::default());
     }
 }

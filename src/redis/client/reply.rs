@@ -106,6 +106,8 @@ mod tests {
         let reason = reason_of(&server_error(&format!("WRONGTYPE a\tb{}", "c".repeat(1_000))));
         assert!(reason.starts_with("WRONGTYPE a bccc"), "{reason}");
         assert_eq!(reason.chars().count(), REASON_CHARS_MAX);
+        // An error of the library has no code.
+        assert_eq!(reason_of(&unexpected("no list")), "type error: no list");
     }
 
     #[test]

@@ -319,4 +319,54 @@ mod tests {
             assert_eq!(redacted(address), shown, "{address}");
         }
     }
+
+    #[test]
+    fn a_sentinels_address_names_service_database_and_passwords_of_both() {
+        let target =
+            read(&["redis+sentinel://u%2F:p@[::1]/main%20one/3?sentinel_user=su&sentinel_password=sp%26"]).unwrap();
+        let credentials = |user: &str, password: &str| Credentials {
+            user: Some(user.to_owned()),
+            password: Some(password.to_owned()),
+        };
+        assert_eq!(target.credentials, credentials("u/", "p"));
+        assert_eq!(target.addresses, [Address { host: "::1".to_owned(), port: 26_379 }]);
+        let sentinel = credentials("su", "sp&");
+        assert_eq!(target.kind, TargetKind::Sentinel { service: "main one".to_owned(), database: 3, sentinel });
+        let plain = read(&["redis+sentinel://a:1/main"]).unwrap();
+        let sentinel = Credentials::default();
+        assert_eq!(plain.kind, TargetKind::Sentinel { service: "main".to_owned(), database: 0, sentinel });
+        assert!(!plain.has_tls && read(&["rediss+sentinel://a/main"]).unwrap().has_tls);
+        for (address, expected) in [
+            ("redis+sentinel://a/main/x", "database number"),
+            ("redis+sentinel://a/main/65536", "database number"),
+            ("redis+sentinel://a/main/1/2", "more path"),
+            ("redis://a/1/2", "more path"),
+            ("redis+sentinel://a/main?user=x", "unknown parameter"),
+            ("redis://a?sentinel_user=x", "has a query"),
+            ("redis+cluster://a?x", "has a query"),
+        ] {
+            let error = read(&[address]).unwrap_err().to_string();
+            assert!(error.contains(expected), "{address}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_may_stand_in_one_of_several_addresses_and_the_same_one_in_all() {
+        let password = |addresses: &[&str]| read(addresses).unwrap().credentials.password;
+        for addresses in [
+            ["redis+cluster://:p@a", "redis+cluster://b"],
+            ["redis+cluster://a", "redis+cluster://:p@b"],
+            ["redis+cluster://:p@a", "redis+cluster://:p@b"],
+        ] {
+            assert_eq!(password(&addresses).as_deref(), Some("p"), "{addresses:?}");
+        }
+        let users = ["redis+cluster://u:p@a", "redis+cluster://v:p@b"];
+        assert!(read(&users).unwrap_err().to_string().contains("another user"));
+        let of_sentinels = ["redis+sentinel://a/x?sentinel_password=p", "redis+sentinel://b/x?sentinel_password=q"];
+        assert!(read(&of_sentinels).unwrap_err().to_string().contains("another user or password"));
+        let databases = ["redis+sentinel://a/x/1", "redis+sentinel://b/x/2"];
+        assert!(read(&databases).unwrap_err().to_string().contains("another service or database"));
+        let tls = ["rediss+cluster://a", "redis+cluster://b"];
+        assert!(read(&tls).unwrap_err().to_string().contains("must begin with `rediss+cluster://`"));
+    }
 }

@@ -76,7 +76,7 @@ impl<N: Node> Publisher<N> {
         Self { node, keys, connections, health, known: 0, histories: VecDeque::new(), error: None }
     }
 
-    /// Publishes until told to stop, then publishes the last changes until the deadline.
+    /// Publishes until `stop` has a deadline, then publishes the last changes until the deadline.
     pub async fn run(mut self, mut stop: watch::Receiver<Option<std::time::Instant>>) {
         let mut current = self.connections.watch();
         loop {
@@ -204,6 +204,13 @@ struct Merge {
 
 impl Merge {
     pub async fn send(&self, link: &Link, keys: &Keys, site: &Site) -> RedisResult<()> {
+        let (key_names, arguments) = self.call(keys, site);
+        // The reply is 0 for another time zone, of which publication of the counts complains.
+        SCRIPT.run(link, &key_names, &arguments).await.map(drop)
+    }
+
+    /// Keys and arguments in the order in which the script reads them.
+    fn call(&self, keys: &Keys, site: &Site) -> (Vec<String>, Vec<Vec<u8>>) {
         let mut key_names = vec![keys.meta(&site.id), keys.merging(&site.id), keys.estimates(&site.id)];
         let mut arguments = vec![site.time_zone.name().as_bytes().to_vec()];
         for (window, sketch) in &self.sketches {
@@ -215,8 +222,7 @@ impl Merge {
         for (day, estimate) in &self.estimates {
             arguments.extend([day.to_string().into_bytes(), estimate.to_string().into_bytes()]);
         }
-        // The reply is 0 for another time zone, of which publication of the counts complains.
-        SCRIPT.run(link, &key_names, &arguments).await.map(drop)
+        (key_names, arguments)
     }
 }
 
@@ -270,4 +276,42 @@ async fn agree(link: &Link, keys: &Keys, site: &Site, day: Day, own: Salt) -> Re
     }
     let there = link.query(redis::cmd("GET").arg(&key)).await?;
     Ok(text(&there).and_then(|text| Salt::from_hex(&text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counter::{Minute, Trace};
+
+    #[test]
+    fn a_call_has_the_sites_zone_then_sketches_with_their_expiries_then_estimates() {
+        let site = Site::with_defaults("a".parse().unwrap(), Vec::new());
+        let keys = Keys::new("thongke");
+        let day = Day::from_ymd(2024, 6, 17).unwrap();
+        let windows = [Window::of_day(day), Window::of_minute(day, Minute::from_number(28_643_340))];
+        let sketch: Sketch = [Trace::of(b"a")].into_iter().collect();
+        let merge = Merge {
+            sketches: windows.map(|window| (window, sketch.clone())).to_vec(),
+            estimates: vec![(day.previous(), 12)],
+        };
+        let (key_names, arguments) = merge.call(&keys, &site);
+        let of_windows = windows.map(|window| keys.sketch(&site, window));
+        assert_eq!(key_names[..3], [keys.meta(&site.id), keys.merging(&site.id), keys.estimates(&site.id)]);
+        assert_eq!(key_names[3..], of_windows);
+        let expiry = |window: Window| window.expiry(site.time_zone).to_string().into_bytes();
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        let expected = [
+            bytes("Asia/Ho_Chi_Minh"),
+            sketch.to_redis(),
+            expiry(windows[0]),
+            bytes("2024-06-17"),
+            sketch.to_redis(),
+            expiry(windows[1]),
+            // A minute has no estimate to keep.
+            Vec::new(),
+            bytes("2024-06-16"),
+            bytes("12"),
+        ];
+        assert_eq!(arguments, expected);
+    }
 }

@@ -11,14 +11,11 @@ use tokio::sync::Mutex;
 
 use super::json;
 use crate::counter::RegisteredSite;
-use crate::counter::csv::{self, HEADER_PAGES, Row};
-use crate::counter::source::{ImportName, SourceError};
+use crate::counter::csv::{self, EXPORT_STEP, HEADER_PAGES, Row};
+use crate::counter::source::{IMPORT, ImportName, SourceError};
 use crate::server::http::{AnswerBody, CSV, HttpError, StreamError, body, response};
 use crate::server::net::{ConnState, IMPORT_BYTES_MAX};
 use crate::server::ports::Node;
-
-/// Rows that an export reads at once.
-const EXPORT_STEP: usize = 1_000;
 
 type Outcome = Result<Response<AnswerBody>, HttpError>;
 
@@ -88,7 +85,7 @@ impl Imports {
 
 pub async fn forget<N: Node>(node: &N, site: &Arc<RegisteredSite>, source: &str) -> Outcome {
     let other = || HttpError::malformed("only imports can be forgotten; expected `import:NAME`");
-    let name = source.strip_prefix("import:").ok_or_else(other)?;
+    let name = source.strip_prefix(IMPORT).ok_or_else(other)?;
     let name: ImportName = name.parse().map_err(misnamed)?;
     let detail = format!("site `{}` has no import `{}`", site.site.id, name.as_str());
     match node.forget(site, name).await? {

@@ -1,5 +1,6 @@
 //! Replies of the hot endpoints, as bytes.
 
+use bytes::Bytes;
 use hyper::StatusCode;
 
 use crate::server::hot_endpoints::Reply;
@@ -20,7 +21,7 @@ pub fn write(reply: Reply, origin: Option<&[u8]>, is_last: bool, out: &mut Vec<u
         _ => b"HTTP/1.1 200 OK\r\n",
     });
     let body = reply.body();
-    if let Some(body) = &body {
+    if let Some(body) = body {
         put_length(body.len(), out);
     }
     reply.put_headers(origin, out);
@@ -29,7 +30,7 @@ pub fn write(reply: Reply, origin: Option<&[u8]>, is_last: bool, out: &mut Vec<u
         out.fixed(&CLOSE);
     }
     out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(body.as_deref().unwrap_or_default());
+    out.extend_from_slice(body.map_or(&[], Bytes::as_ref));
 }
 
 fn put_length(length: usize, out: &mut Vec<u8>) {
@@ -42,7 +43,6 @@ fn put_length(length: usize, out: &mut Vec<u8>) {
 mod tests {
     use std::rc::Rc;
 
-    use bytes::Bytes;
     use hyper::header::{CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, ORIGIN};
 
     use super::*;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::bots::{Kind, Lists, cut};
-use crate::counter::site::Screening;
+use crate::counter::site::FilteredBots;
 
 use super::text_cache::TextCache;
 use crate::server::http::{Field, HeaderFields};
@@ -21,11 +21,11 @@ pub struct BotFilter {
 impl BotFilter {
     /// The kind of machine that sent a hit; none for a reader. `is_steered`: the page's script reports
     /// that a program drives the browser.
-    pub fn classify(&self, screening: Screening, headers: &impl HeaderFields, is_steered: bool) -> Option<Kind> {
-        if screening == Screening::None {
+    pub fn classify(&self, filtered_bots: FilteredBots, headers: &impl HeaderFields, is_steered: bool) -> Option<Kind> {
+        if filtered_bots == FilteredBots::None {
             return None;
         }
-        self.kind(headers, is_steered).filter(|kind| screening == Screening::All || !kind.is_tool())
+        self.kind(headers, is_steered).filter(|kind| filtered_bots == FilteredBots::All || !kind.is_tool())
     }
 
     fn kind(&self, headers: &impl HeaderFields, is_steered: bool) -> Option<Kind> {
@@ -68,21 +68,21 @@ mod tests {
 
     const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
 
-    fn classify(screening: Screening, fields: &[(&'static str, &str)], is_steered: bool) -> Option<Kind> {
+    fn classify(filtered_bots: FilteredBots, fields: &[(&'static str, &str)], is_steered: bool) -> Option<Kind> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, value.parse().unwrap());
         }
         let filter = BotFilter::default();
-        let first = filter.classify(screening, &headers, is_steered);
+        let first = filter.classify(filtered_bots, &headers, is_steered);
         // The second time from the cache.
-        assert_eq!(filter.classify(screening, &headers, is_steered), first);
+        assert_eq!(filter.classify(filtered_bots, &headers, is_steered), first);
         first
     }
 
     #[test]
     fn headers_tell_that_a_hit_is_no_readers() {
-        let by = |field| classify(Screening::All, &[("user-agent", CHROME), field], false);
+        let by = |field| classify(FilteredBots::All, &[("user-agent", CHROME), field], false);
         assert_eq!(by(("accept", "*/*")), None);
         assert_eq!(by(("sec-fetch-mode", "cors")), None);
         assert_eq!(by(("sec-fetch-mode", "navigate")), Some(Kind::Navigation));
@@ -91,19 +91,19 @@ mod tests {
         assert_eq!(by(("purpose", "preview")), Some(Kind::Prefetch));
         assert_eq!(by(("x-moz", "Prefetch")), Some(Kind::Prefetch));
         assert_eq!(by(("sec-purpose", "")), None);
-        assert_eq!(classify(Screening::All, &[("user-agent", CHROME)], true), Some(Kind::Webdriver));
-        assert_eq!(classify(Screening::All, &[], false), Some(Kind::NoUserAgent));
-        assert_eq!(classify(Screening::All, &[("user-agent", " ")], false), Some(Kind::NoUserAgent));
+        assert_eq!(classify(FilteredBots::All, &[("user-agent", CHROME)], true), Some(Kind::Webdriver));
+        assert_eq!(classify(FilteredBots::All, &[], false), Some(Kind::NoUserAgent));
+        assert_eq!(classify(FilteredBots::All, &[("user-agent", " ")], false), Some(Kind::NoUserAgent));
     }
 
     #[test]
     fn a_site_may_let_tools_pass_or_everything() {
         let bot = [("user-agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)")];
         let tool = [("user-agent", "curl/8.5.0")];
-        assert_eq!(classify(Screening::All, &tool, false), Some(Kind::HttpLibrary));
-        assert_eq!(classify(Screening::ButTools, &tool, false), None);
-        assert_eq!(classify(Screening::ButTools, &[], true), None);
-        assert_eq!(classify(Screening::ButTools, &bot, false), Some(Kind::SearchEngine));
-        assert_eq!(classify(Screening::None, &bot, false), None);
+        assert_eq!(classify(FilteredBots::All, &tool, false), Some(Kind::HttpLibrary));
+        assert_eq!(classify(FilteredBots::ExceptTools, &tool, false), None);
+        assert_eq!(classify(FilteredBots::ExceptTools, &[], true), None);
+        assert_eq!(classify(FilteredBots::ExceptTools, &bot, false), Some(Kind::SearchEngine));
+        assert_eq!(classify(FilteredBots::None, &bot, false), None);
     }
 }

@@ -64,7 +64,6 @@ impl Dedup {
         shard.old.remove(&view.0);
     }
 
-    #[expect(clippy::indexing_slicing, reason = "the remainder is less than their number")]
     fn shard(&self, view: ViewKey) -> &Mutex<Shard> {
         // Other bits than the map uses.
         &self.shards[(view.0 >> 32) as usize % SHARDS]

@@ -81,7 +81,7 @@ impl HitHandler {
         }
         let now = clock::now();
         let day = Day::at(now, site.site.time_zone);
-        let mut filtered = self.bot_filter.classify(site.site.screening, headers, payload.webdriver);
+        let mut filtered = self.bot_filter.classify(site.site.filtered_bots, headers, payload.webdriver);
         let mut view = None;
         let window = site.site.repeat_window;
         if filtered.is_none() && !window.is_zero() {

@@ -40,7 +40,6 @@ impl RateTable {
 
     /// Takes one event of the key's budget at `now`, a time since the node's start, or says how long
     /// to wait for it.
-    #[expect(clippy::indexing_slicing, reason = "the remainders are less than the lengths")]
     pub fn take(&self, key: u64, now: Duration) -> Result<(), Duration> {
         // The start itself is a burst ago, so that 0 is long past from the first event on.
         let now = now.as_nanos() as u64 + self.burst_ns;

@@ -6,11 +6,14 @@ use bytes::Bytes;
 use hyper::header::{ETAG, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::{
-    AnswerBody, CROSS_ORIGIN, ContentType, Field, FixedField, HeaderFields, HeaderSink, cors, fixed, headers, response,
-};
+use super::{AnswerBody, ContentType, Field, FixedFields, HeaderFields, HeaderSink, fixed, headers, response};
 
-static FOR_A_SECOND: FixedField = fixed!("cache-control", "public, max-age=1");
+/// Any page may read the answer, for a second.
+static FOR_ANY_PAGE: FixedFields = fixed!(
+    "cross-origin-resource-policy": "cross-origin",
+    "access-control-allow-origin": "*",
+    "cache-control": "public, max-age=1",
+);
 
 /// A rendered answer and its entity tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +45,7 @@ pub fn put_headers(sink: &mut impl HeaderSink, is_known: bool, content_type: &'s
     if !is_known {
         response::put_type(sink, content_type);
     }
-    sink.fixed(&CROSS_ORIGIN);
-    sink.fixed(&cors::ALLOW_ANY);
-    sink.fixed(&FOR_A_SECOND);
+    sink.fixed(&FOR_ANY_PAGE);
     sink.put(&ETAG, etag);
 }
 

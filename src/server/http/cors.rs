@@ -4,23 +4,24 @@ use bytes::Bytes;
 use hyper::header::{ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::{AnswerBody, FixedField, HeaderSink, fixed, response};
+use super::{AnswerBody, FixedFields, HeaderSink, fixed, response};
 
-pub static ALLOW_ANY: FixedField = fixed!("access-control-allow-origin", "*");
-static VARY_ORIGIN: FixedField = fixed!("vary", "origin");
-static EXPOSE_HIT: FixedField = fixed!("access-control-expose-headers", "Thongke-Hit, Thongke-Hit-Kind");
-static EXPOSE_ERROR: FixedField =
-    fixed!("access-control-expose-headers", "Thongke-Hit, Thongke-Hit-Kind, X-Request-Id, Retry-After");
-static ALLOW_CONTENT_TYPE: FixedField = fixed!("access-control-allow-headers", "content-type");
-static FOR_A_DAY: FixedField = fixed!("access-control-max-age", "86400");
+pub static ALLOW_ANY: FixedFields = fixed!("access-control-allow-origin": "*");
+static FOR_THE_ORIGIN: FixedFields = fixed!(
+    "vary": "origin",
+    "access-control-expose-headers": "Thongke-Hit, Thongke-Hit-Kind",
+);
+static EXPOSE_ERROR: FixedFields =
+    fixed!("access-control-expose-headers": "Thongke-Hit, Thongke-Hit-Kind, X-Request-Id, Retry-After");
+static ALLOW_CONTENT_TYPE: FixedFields = fixed!("access-control-allow-headers": "content-type");
+static FOR_A_DAY: FixedFields = fixed!("access-control-max-age": "86400");
 
 /// Lets the page that sent a hit read the answer.
 pub fn allow_origin<V: AsRef<[u8]> + TryInto<HeaderValue>>(sink: &mut impl HeaderSink, origin: Option<V>) {
     if let Some(origin) = origin {
         sink.put(&ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     }
-    sink.fixed(&VARY_ORIGIN);
-    sink.fixed(&EXPOSE_HIT);
+    sink.fixed(&FOR_THE_ORIGIN);
 }
 
 /// Lets any page read an error: its reason, when to try again, and its id in the log.

@@ -2,36 +2,39 @@
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// A header field that is always the same, with its line ready to copy.
-pub struct FixedField {
-    pub name: HeaderName,
-    pub value: HeaderValue,
-    pub line: &'static [u8],
+/// Header fields that are always the same, with their lines ready to copy at once.
+pub struct FixedFields {
+    pub fields: &'static [(HeaderName, HeaderValue)],
+    pub lines: &'static [u8],
 }
 
-/// Makes a [`FixedField`] of two literals.
+/// Makes [`FixedFields`] of literals.
 macro_rules! fixed {
-    ($name:literal, $value:literal) => {
-        $crate::server::http::FixedField {
-            name: hyper::header::HeaderName::from_static($name),
-            value: hyper::header::HeaderValue::from_static($value),
-            line: concat!($name, ": ", $value, "\r\n").as_bytes(),
+    ($($name:literal: $value:literal),+ $(,)?) => {{
+        use hyper::header::{HeaderName, HeaderValue};
+        static FIELDS: [(HeaderName, HeaderValue); [$($name),+].len()] =
+            [$((HeaderName::from_static($name), HeaderValue::from_static($value))),+];
+        $crate::server::http::FixedFields {
+            fields: &FIELDS,
+            lines: concat!($($name, ": ", $value, "\r\n"),+).as_bytes(),
         }
-    };
+    }};
 }
 
 pub(crate) use fixed;
 
 /// Takes an answer's header fields.
 pub trait HeaderSink {
-    fn fixed(&mut self, field: &'static FixedField);
+    fn fixed(&mut self, fixed: &'static FixedFields);
 
     fn put<V: AsRef<[u8]> + TryInto<HeaderValue>>(&mut self, name: &HeaderName, value: V);
 }
 
 impl HeaderSink for HeaderMap {
-    fn fixed(&mut self, field: &'static FixedField) {
-        self.insert(&field.name, field.value.clone());
+    fn fixed(&mut self, fixed: &'static FixedFields) {
+        for (name, value) in fixed.fields {
+            self.insert(name, value.clone());
+        }
     }
 
     fn put<V: AsRef<[u8]> + TryInto<HeaderValue>>(&mut self, name: &HeaderName, value: V) {
@@ -42,8 +45,8 @@ impl HeaderSink for HeaderMap {
 }
 
 impl HeaderSink for Vec<u8> {
-    fn fixed(&mut self, field: &'static FixedField) {
-        self.extend_from_slice(field.line);
+    fn fixed(&mut self, fixed: &'static FixedFields) {
+        self.extend_from_slice(fixed.lines);
     }
 
     fn put<V: AsRef<[u8]> + TryInto<HeaderValue>>(&mut self, name: &HeaderName, value: V) {
@@ -62,15 +65,16 @@ mod tests {
 
     #[test]
     fn both_sinks_get_the_same_fields() {
-        static VARY: FixedField = fixed!("vary", "origin");
+        static FIXED: FixedFields = fixed!("vary": "origin", "cache-control": "no-store");
         let (mut map, mut bytes) = (HeaderMap::new(), Vec::new());
         fn fill(sink: &mut impl HeaderSink) {
-            sink.fixed(&VARY);
+            sink.fixed(&FIXED);
             sink.put(&ETAG, "W/\"1\"");
         }
         fill(&mut map);
         fill(&mut bytes);
-        assert_eq!((&map["vary"], &map["etag"]), (&"origin".parse().unwrap(), &"W/\"1\"".parse().unwrap()));
-        assert_eq!(bytes, b"vary: origin\r\netag: W/\"1\"\r\n");
+        let values = ["vary", "cache-control", "etag"].map(|name| map[name].to_str().unwrap());
+        assert_eq!(values, ["origin", "no-store", "W/\"1\""]);
+        assert_eq!(bytes, b"vary: origin\r\ncache-control: no-store\r\netag: W/\"1\"\r\n");
     }
 }

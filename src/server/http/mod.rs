@@ -20,7 +20,7 @@ pub use client_ip::ClientIp;
 pub use conditional::Rendered;
 pub use error::{HttpError, Problem, REASONS, shown};
 pub(crate) use header_sink::fixed;
-pub use header_sink::{FixedField, HeaderSink};
+pub use header_sink::{FixedFields, HeaderSink};
 pub use headers::{Field, HeaderFields};
 pub use host::Host;
 pub use latency::Latency;

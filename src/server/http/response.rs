@@ -10,7 +10,7 @@ use hyper::header::{HeaderMap, HeaderName};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use super::{FixedField, HeaderSink, date, fixed};
+use super::{FixedFields, HeaderSink, date, fixed};
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>>;
 
@@ -54,37 +54,34 @@ impl Body for AnswerBody {
 pub const THONGKE_HIT: HeaderName = HeaderName::from_static("thongke-hit");
 pub const THONGKE_HIT_KIND: HeaderName = HeaderName::from_static("thongke-hit-kind");
 
-pub static NO_STORE: FixedField = fixed!("cache-control", "no-store");
-pub static CLOSE: FixedField = fixed!("connection", "close");
-pub static CROSS_ORIGIN: FixedField = fixed!("cross-origin-resource-policy", "cross-origin");
-static SAME_ORIGIN: FixedField = fixed!("cross-origin-resource-policy", "same-origin");
-static NOSNIFF: FixedField = fixed!("x-content-type-options", "nosniff");
-static NO_REFERRER: FixedField = fixed!("referrer-policy", "no-referrer");
-/// Opened by itself, as a document, an answer loads and runs nothing.
-static SANDBOX: FixedField = fixed!("content-security-policy", "default-src 'none'; frame-ancestors 'none'; sandbox");
-/// A picture brings its colours along, and may be framed.
-static SVG_SANDBOX: FixedField =
-    fixed!("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox");
+pub static NO_STORE: FixedFields = fixed!("cache-control": "no-store");
+pub static CLOSE: FixedFields = fixed!("connection": "close");
+pub static CROSS_ORIGIN: FixedFields = fixed!("cross-origin-resource-policy": "cross-origin");
+static SAME_ORIGIN: FixedFields = fixed!("cross-origin-resource-policy": "same-origin");
 
 /// A body's type, and the policy under which a browser may open it.
-pub struct ContentType {
-    field: FixedField,
-    policy: &'static FixedField,
-}
+pub struct ContentType(FixedFields);
 
+/// Opened by itself, as a document, an answer of a type without a policy of its own loads and runs nothing.
 macro_rules! content_type {
     ($value:literal) => {
-        content_type!($value, SANDBOX)
+        content_type!($value, "default-src 'none'; frame-ancestors 'none'; sandbox")
     };
-    ($value:literal, $policy:ident) => {
-        ContentType { field: fixed!("content-type", $value), policy: &$policy }
+    ($value:literal, $policy:literal) => {
+        ContentType(fixed!(
+            "content-type": $value,
+            "x-content-type-options": "nosniff",
+            "content-security-policy": $policy,
+            "referrer-policy": "no-referrer",
+        ))
     };
 }
 
 pub static JSON: ContentType = content_type!("application/json");
 pub static PROBLEM_JSON: ContentType = content_type!("application/problem+json");
 pub static CSV: ContentType = content_type!("text/csv; charset=utf-8");
-pub static SVG: ContentType = content_type!("image/svg+xml", SVG_SANDBOX);
+/// A picture brings its colours along, and may be framed.
+pub static SVG: ContentType = content_type!("image/svg+xml", "default-src 'none'; style-src 'unsafe-inline'; sandbox");
 pub static GIF: ContentType = content_type!("image/gif");
 pub static HTML: ContentType = content_type!("text/html; charset=utf-8");
 pub static CSS: ContentType = content_type!("text/css; charset=utf-8");
@@ -93,10 +90,7 @@ pub static PROMETHEUS_TEXT: ContentType = content_type!("text/plain; version=0.0
 
 /// Puts the header fields of a body's type.
 pub fn put_type(sink: &mut impl HeaderSink, content_type: &'static ContentType) {
-    sink.fixed(&content_type.field);
-    sink.fixed(&NOSNIFF);
-    sink.fixed(content_type.policy);
-    sink.fixed(&NO_REFERRER);
+    sink.fixed(&content_type.0);
 }
 
 pub fn with_body(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response<AnswerBody> {

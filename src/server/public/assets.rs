@@ -7,24 +7,24 @@ use bytes::Bytes;
 use hyper::{Response, StatusCode};
 
 use crate::server::http::{
-    AnswerBody, CROSS_ORIGIN, CSS, ContentType, Field, FixedField, HTML, HeaderFields, HeaderSink as _, JAVASCRIPT,
+    AnswerBody, CROSS_ORIGIN, CSS, ContentType, Field, FixedFields, HTML, HeaderFields, HeaderSink as _, JAVASCRIPT,
     JSON, cors::ALLOW_ANY, fixed, headers, response,
 };
 use crate::server::openapi;
 
 const SCRIPT: &str = include_str!("../../web/thongke.js");
 
-static GZIP: FixedField = fixed!("content-encoding", "gzip");
-static VARY_ENCODING: FixedField = fixed!("vary", "accept-encoding");
-static FOREVER: FixedField = fixed!("cache-control", "public, max-age=31536000, immutable");
-static FOR_AN_HOUR: FixedField = fixed!("cache-control", "public, max-age=3600");
+static GZIP: FixedFields = fixed!("content-encoding": "gzip");
+static VARY_ENCODING: FixedFields = fixed!("vary": "accept-encoding");
+static FOREVER: FixedFields = fixed!("cache-control": "public, max-age=31536000, immutable");
+static FOR_AN_HOUR: FixedFields = fixed!("cache-control": "public, max-age=3600");
 /// Not `no-store`, which would keep the page from the browser's back/forward cache.
-static NO_CACHE: FixedField = fixed!("cache-control", "no-cache");
-static PAGE_POLICY: FixedField = fixed!(
-    "content-security-policy",
+static NO_CACHE: FixedFields = fixed!("cache-control": "no-cache");
+static PAGE_POLICY: FixedFields = fixed!(
+    "content-security-policy":
     "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action 'none'"
 );
-static PAGE_REFERRER: FixedField = fixed!("referrer-policy", "strict-origin-when-cross-origin");
+static PAGE_REFERRER: FixedFields = fixed!("referrer-policy": "strict-origin-when-cross-origin");
 
 pub struct Assets {
     script: Bytes,
@@ -89,7 +89,7 @@ impl Assets {
     }
 }
 
-fn for_any_page(mut response: Response<AnswerBody>, age: &'static FixedField) -> Response<AnswerBody> {
+fn for_any_page(mut response: Response<AnswerBody>, age: &'static FixedFields) -> Response<AnswerBody> {
     for field in [age, &CROSS_ORIGIN, &ALLOW_ANY] {
         response.headers_mut().fixed(field);
     }

@@ -20,7 +20,7 @@ use crate::server::fast_path::parse::PlainRequest;
 use crate::server::hit::{HitHandler, site};
 use crate::server::hot_endpoints::{self, Reply};
 use crate::server::http::{
-    AnswerBody, CLOSE, CSV, ContentType, FixedField, HeaderFields, HeaderSink as _, Host, HttpError, JSON, Latency,
+    AnswerBody, CLOSE, CSV, ContentType, FixedFields, HeaderFields, HeaderSink as _, Host, HttpError, JSON, Latency,
     Rendered, RequestId, SVG, SingleFlight, body, conditional, cors, fixed, framing, response,
 };
 use crate::server::net::{ConnState, HIT_BYTES_MAX};
@@ -28,7 +28,7 @@ use crate::server::ports::Node;
 use crate::server::routes::{self, Matched, Public};
 use crate::server::service::Service;
 
-static VARY_ACCEPT: FixedField = fixed!("vary", "accept");
+static VARY_ACCEPT: FixedFields = fixed!("vary": "accept");
 
 /// One worker's part of the public listener.
 pub struct PublicService<N> {

@@ -6,6 +6,7 @@ use percent_encoding::{CONTROLS, percent_decode_str, percent_encode};
 use serde::Serialize;
 
 use crate::counter::figures::Figure;
+use crate::counter::page::TOP_MAX;
 use crate::counter::{Day, FigureKey, PageAddress, Period, RegisteredSite, Site, Span};
 
 use super::answer;
@@ -17,8 +18,7 @@ use crate::server::ports::{Node, TopPage};
 
 /// Pages of one request: about as many as fit into an address.
 const URLS_MAX: usize = 50;
-/// Length of the list of the most read pages.
-const TOP_MAX: usize = 100;
+/// Length of the list of the most read pages, if a request names none.
 const TOP_DEFAULT: usize = 10;
 
 #[derive(Serialize)]

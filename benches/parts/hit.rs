@@ -1,4 +1,4 @@
-//! Admission of a hit: from a request's body and header to the counting.
+//! A hit before the ledger: its body is parsed, and the limits, the bot filter and dedup are applied.
 
 use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use hyper::HeaderMap;
-use thongke::counter::site::Screening;
+use thongke::counter::site::FilteredBots;
 use thongke::counter::{RegisteredSite, Site, SiteNumber};
 use thongke::metrics::Metrics;
 use thongke::server::hit::dedup::Dedup;
@@ -39,17 +39,17 @@ pub fn bench(criterion: &mut Criterion) {
     let limited = HitHandler::new(metrics, Arc::new(RateLimiter::new(&limits)), dedup, true);
     let proxies = TrustedProxies::default();
 
-    let mut group = criterion.benchmark_group("admission");
+    let mut group = criterion.benchmark_group("hit");
     group.bench_function("parse JSON", |bencher| bencher.iter(|| Payload::parse(body.as_bytes()).is_ok()));
     group.bench_function("parse a form", |bencher| bencher.iter(|| Payload::parse(form.as_bytes()).is_ok()));
     let window = Duration::from_secs(1_800);
-    for (name, hits, screening, window) in [
-        ("parse JSON and admit", &unlimited, Screening::None, Duration::ZERO),
-        ("parse JSON and admit within limits", &limited, Screening::None, Duration::ZERO),
-        ("parse JSON and admit, no bots", &unlimited, Screening::All, Duration::ZERO),
-        ("parse JSON and find a repeat", &unlimited, Screening::None, window),
+    for (name, hits, filtered_bots, window) in [
+        ("parse JSON and accept", &unlimited, FilteredBots::None, Duration::ZERO),
+        ("parse JSON and accept within limits", &limited, FilteredBots::None, Duration::ZERO),
+        ("parse JSON and accept, no bots", &unlimited, FilteredBots::All, Duration::ZERO),
+        ("parse JSON and find a repeat", &unlimited, FilteredBots::None, window),
     ] {
-        let node = admitting(screening, window);
+        let node = node_with(filtered_bots, window);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let Ok(payload) = Payload::parse(body.as_bytes()) else { panic!("a good body") };
@@ -62,9 +62,9 @@ pub fn bench(criterion: &mut Criterion) {
 }
 
 /// A node at which a hit stops where this bench ends.
-fn admitting(screening: Screening, repeat_window: Duration) -> BlankNode {
+fn node_with(filtered_bots: FilteredBots, repeat_window: Duration) -> BlankNode {
     let origins = vec![ORIGIN.parse().expect("an origin")];
     let site = Site::with_defaults("portal".parse().expect("a site"), origins);
-    let site = RegisteredSite { number: SiteNumber(1), site: Site { screening, repeat_window, ..site } };
+    let site = RegisteredSite { number: SiteNumber(1), site: Site { filtered_bots, repeat_window, ..site } };
     BlankNode { sites: Arc::new([site].into_iter().collect()) }
 }

@@ -1,0 +1,39 @@
+//! Defaults of the settings. A site's own stand in `Site::with_defaults`.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+use super::address::PublicAddress;
+use super::limits::{Limits, rate};
+use crate::server::Timeouts;
+use crate::server::hit::{RateLimits, WhenExceeded};
+
+pub const LISTEN: PublicAddress = PublicAddress::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080)));
+pub const ADMIN_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8081));
+pub const DATA_DIR: &str = "data";
+pub const REDIS_PREFIX: &str = "thongke";
+pub const LOG_FILTER: &str = "info";
+
+impl Default for Limits {
+    /// Wide enough for a school or a ministry behind one address, even if all open one page.
+    fn default() -> Self {
+        Self {
+            rates: RateLimits {
+                address: rate(100, 1_000),
+                page: rate(50, 500),
+                site: rate(5_000, 50_000),
+                when_exceeded: WhenExceeded::Refuse,
+            },
+            new_pages: true,
+            connections: 16_384,
+            connections_per_address: 4_096,
+            timeouts: Timeouts {
+                head: Duration::from_secs(5),
+                body: Duration::from_secs(5),
+                write: Duration::from_secs(10),
+                write_renews: false,
+                idle: Duration::from_secs(60),
+            },
+        }
+    }
+}
