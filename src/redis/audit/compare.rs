@@ -5,7 +5,7 @@
 //! on their way: they are read again for a while. The publisher brings what Redis lacks by its digests;
 //! `repair.lua` sets wrong digests and counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use redis::RedisError;
@@ -14,11 +14,11 @@ use super::key_audit::{Imbalance, KeyAudit};
 use crate::clock;
 use crate::counter::RowKey;
 use crate::counter::verification::{Findings, Kind, Verification};
-use crate::counter::{Contribution, PageAddress, Period, Register, RegisteredSite, Source};
+use crate::counter::{Contribution, PageAddress, Period, Place, Register, RegisteredSite, Source};
 use crate::redis::client::link::Link;
 use crate::redis::client::reply::reason_of;
 use crate::redis::keys::{self, Keys};
-use crate::redis::publish::merge_counts::ROWS_MAX;
+use crate::redis::publish::merge_counts::{ROWS_MAX, place_of};
 use crate::redis::publish::periods::{may_publish, page_periods};
 
 /// Interval at which missing counts that may still come are read again.
@@ -61,6 +61,8 @@ pub struct Found {
     compared: u64,
     summed: u64,
     pub imbalances: Vec<(Option<Period>, Imbalance)>,
+    /// Keys and sources of wrong digests: the publisher doesn't see what they lack.
+    wrong_digests: HashSet<Place>,
     missing: Vec<Contribution>,
     missing_more: u64,
     /// The file's registers of this node's frozen runs of which Redis has more.
@@ -76,7 +78,9 @@ impl Comparison<'_> {
     pub async fn verify(&self, rows: &impl Rows, wait_max: Duration) -> Result<Verification, AuditError> {
         let mut found = self.compare(rows).await?;
         let begun = Instant::now();
-        let mut awaited = std::mem::take(&mut found.missing);
+        let missing = std::mem::take(&mut found.missing).into_iter();
+        let (unseen, mut awaited): (Vec<_>, Vec<_>) =
+            missing.partition(|row| found.wrong_digests.contains(&place_of(row)));
         while !awaited.is_empty() && begun.elapsed() < wait_max {
             tokio::time::sleep(READ_INTERVAL).await;
             for chunk in std::mem::take(&mut awaited).chunks(ROWS_MAX) {
@@ -88,7 +92,7 @@ impl Comparison<'_> {
         for (period, imbalance) in &found.imbalances {
             findings.add(Kind::NoSum, imbalance_words(*period, imbalance));
         }
-        for row in &awaited {
+        for row in unseen.iter().chain(&awaited) {
             findings.add(Kind::Lacking, format!("Redis lacks of {}", words(row)));
         }
         findings.more += found.missing_more;
@@ -159,6 +163,7 @@ impl Comparison<'_> {
             for wrong in key.wrong_digests(self.link, &report.digests).await? {
                 let what = format!("Redis: {}: the digest of {} is not that of its counts", key.key, wrong.source);
                 found.findings.add(Kind::NoSum, what);
+                found.wrong_digests.insert((key.pages_of, wrong.source));
             }
             found.imbalances.extend(report.imbalances.into_iter().map(|imbalance| (key.pages_of, imbalance)));
         }
