@@ -18,6 +18,7 @@
 //! redis                   publication of the file's counts, and the other nodes' counts
 //! server                  HTTP: the public and the admin listener
 //! metrics, clock          the node's measurements, and the wall clock
+//! obstacle                files that the system refuses: what is in the way, and what to do
 //! ```
 //! `ARCHITECTURE.md` has the sub-rooms, the directions of imports, the invariants, and four requests followed
 //! from end to end. A test checks the directions.
@@ -35,6 +36,7 @@ pub mod config;
 pub mod counter;
 pub mod ledger;
 pub mod metrics;
+pub mod obstacle;
 pub mod operate;
 pub mod redis;
 pub mod server;

@@ -62,7 +62,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
     let admin_listeners = bind::bind_admin(&activated.admin, config.admin_listen)?;
     let admin_address = bind::address_of(&admin_listeners)?;
     let mut lock = DirectoryLock::take(&config.data_dir)?;
-    lock.sign(&bind::reachable(admin_address).to_string()).context("can't write the data directory's lock file")?;
+    lock.sign(&bind::reachable(admin_address).to_string())?;
     // Taken, not copied: a hundred thousand sites are 40 MB.
     let configured = std::mem::take(&mut config.sites);
     let (ledger, sites) = Ledger::open(lock, &config.data_dir, configured, target.is_some(), Arc::clone(&metrics))?;

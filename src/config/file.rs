@@ -14,6 +14,7 @@ use super::secret::{self, RedisUrl, Secret};
 use super::site::{RawSite, RawSites};
 use super::value::{Field, List, Value, keys_of};
 use super::{Config, LogFormat, address, defaults, site, suggest};
+use crate::obstacle;
 use crate::redis::Identity;
 use crate::server::{ForwardedField, TrustedProxies};
 
@@ -67,7 +68,7 @@ pub fn read(path: &Path, problems: &mut Problems) -> File {
         Err(error) => {
             let reason = match error.kind() {
                 ErrorKind::IsADirectory => "it is a folder; expected a file such as `thongke.toml` in it".to_owned(),
-                _ => error.to_string(),
+                _ => format!("{error}{}", obstacle::advice(path, &error)),
             };
             problems.add(format!("can't read the configuration {}: {reason}", path.display()));
             return File::default();
@@ -360,7 +361,7 @@ impl SecretFiles<'_> {
                     return Some(pem.into_bytes());
                 }
                 Ok(_) => format!("{} holds nothing in PEM format", path.display()),
-                Err(error) => format!("can't read {}: {error}", path.display()),
+                Err(error) => format!("can't read {}: {error}{}", path.display(), obstacle::advice(&path, &error)),
             };
             faults.wrong(&span, reason);
             None

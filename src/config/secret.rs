@@ -4,6 +4,8 @@ use std::fmt;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use crate::obstacle;
+
 /// A password or token. Printing it prints `(hidden)`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -16,8 +18,9 @@ const HIDDEN: &str = "(hidden)";
 
 /// Reads a secret from a file of one line.
 pub fn read(path: &Path) -> Result<Secret, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("can't read the secret in {}: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        format!("can't read the secret in {}: {error}{}", path.display(), obstacle::advice(path, &error))
+    })?;
     match text.trim() {
         "" => Err(format!("the secret file {} is empty", path.display())),
         secret if secret.contains('\n') => Err(format!("the secret file {} holds more than one line", path.display())),

@@ -30,7 +30,6 @@
 //! Imports go one way: `error` <- `sqlite` <- `memory` <- `fold` <- `query` and `commit` <- the files beside this one,
 //! which hold the methods of [`Ledger`] by subject.
 
-mod backup;
 mod check;
 mod commit;
 mod error;
@@ -62,11 +61,12 @@ use pages::TopLists;
 use query::reader::Reader;
 use sqlite::tables::sites;
 
-pub use backup::{BackupError, backup};
 pub use commit::commit_future::CommitFuture;
 pub use error::{LedgerError, OpenError};
 pub use memory::counters::SiteHits;
+pub use sqlite::backup::{BackupError, backup};
 pub use sqlite::file::has_been_used;
+pub use sqlite::inspect::inspect;
 pub use sqlite::lock::{DirectoryLock, Holder};
 pub use sqlite::tables::counts::PublishedRow;
 

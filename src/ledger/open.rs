@@ -16,11 +16,13 @@ use super::commit::queue::command_queue;
 use super::commit::state::{SharedState, State};
 use super::error::OpenError;
 use super::query::reader::Reader;
-use super::recover::recover;
+use super::recover::{RecoverError, recover};
 use super::sqlite::lock::DirectoryLock;
-use super::sqlite::progress::{HighWater, Progress};
+use super::sqlite::place::Place;
+use super::sqlite::progress::{self, HighWater, Progress};
 use super::sqlite::tables::meta::FoldMark;
-use super::sqlite::tables::{meta, salts, sites, visitors};
+use super::sqlite::tables::{imports, meta, salts, sites, visitors};
+use super::sqlite::upgrade::upgrade;
 use super::sqlite::{file, wal};
 use super::{Ledger, numbered};
 use crate::counter::{Site, Sites};
@@ -42,31 +44,48 @@ impl Ledger {
     ) -> Result<(Self, Sites), OpenError> {
         let path = file::path(directory);
         let sqlite = |source| OpenError::of_sqlite(&path, source);
-        let io = |source| OpenError::Directory { path: path.clone(), source };
+        let no_thread = |source| OpenError::Refused { what: "a thread for", path: path.clone(), source };
         let mut connection = file::open(directory)?;
         file::check_progress(directory, &connection)?;
-        recover(&mut connection).map_err(|reason| OpenError::Damaged { path: path.clone(), reason })?;
+        upgrade(directory, &connection)?;
+        recover(&mut connection).map_err(|error| match error {
+            RecoverError::Damage(reason) => OpenError::Damaged { path: path.clone(), reason },
+            RecoverError::Sqlite(error) => sqlite(error),
+        })?;
+        imports::recover(&connection).map_err(sqlite)?;
         let registered = register(&mut connection, sites).map_err(sqlite)?;
-        let progress = Progress::of(&connection).map_err(sqlite)?;
-        let high_water = HighWater::open(directory).map_err(io)?;
-        high_water.note(progress);
+        let reached = Progress::of(&connection).map_err(sqlite)?;
+        let high_water = HighWater::open(directory).map_err(|source| OpenError::Refused {
+            what: file::NOTE,
+            path: progress::path(directory),
+            source,
+        })?;
+        high_water.note(reached);
         if visitors::were_ever_counted(&connection).map_err(sqlite)? {
             // After a crash the log may hold salts that were deleted.
             wal::truncate(&connection).map_err(sqlite)?;
         }
         let mark = meta::read_fold_mark(&connection).map_err(sqlite)?;
         let state = load(&connection, mark, is_publishing, metrics).map_err(sqlite)?;
-        let reader = |name| Reader::start(name, file::open_reader(directory).map_err(sqlite)?).map_err(io);
+        let reader = |name| Reader::start(name, file::open_reader(directory).map_err(sqlite)?).map_err(no_thread);
         let (reader, public_reader) = (reader("reader")?, reader("queries")?);
         let log_pages = wal::watch_pages(&mut connection).map_err(sqlite)?;
-        let checkpoints = Checkpoints::start(log_pages, file::open_reader(directory).map_err(sqlite)?).map_err(io)?;
+        let checkpoints =
+            Checkpoints::start(log_pages, file::open_reader(directory).map_err(sqlite)?).map_err(no_thread)?;
         let (queue, commands) = command_queue();
         let interval = if is_publishing { FOLD_INTERVAL_PUBLISHING } else { FOLD_INTERVAL };
-        let folding = Folding::new(Arc::clone(&state), mark, interval, progress.journal > 0);
-        let writer = FileWriter::new(connection, progress, high_water, Arc::clone(&state));
+        let folding = Folding::new(Arc::clone(&state), mark, interval, reached.journal > 0);
+        let place = Place::of(directory).map_err(|source| OpenError::Refused {
+            what: "the data directory",
+            path: directory.to_owned(),
+            source,
+        })?;
+        let writer = FileWriter::new(connection, reached, high_water, Arc::clone(&state)).watching(place);
         let committer = Committer::new(commands, writer, folding, checkpoints);
-        let committer =
-            std::thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run()).map_err(io)?;
+        let committer = std::thread::Builder::new()
+            .name("committer".to_owned())
+            .spawn(move || committer.run())
+            .map_err(no_thread)?;
         let ledger = Self {
             queue,
             state,

@@ -7,23 +7,43 @@ use super::sqlite::tables::meta::FoldMark;
 use super::sqlite::tables::{counts, journal, meta, sources, visitors};
 use crate::counter::{SiteNumber, Sketch, Tally, Trace, Window};
 
-/// Folds the whole journal, or says how it is damaged.
-pub fn recover(connection: &mut Connection) -> Result<(), String> {
-    let text = |error: rusqlite::Error| error.to_string();
-    let mark = meta::read_fold_mark(connection).map_err(text)?;
-    let last = journal::last_number(connection).map_err(text)?;
+/// A recovery that failed.
+#[derive(Debug)]
+pub enum RecoverError {
+    /// The journal or its marks are damaged, in words.
+    Damage(String),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<String> for RecoverError {
+    fn from(damage: String) -> Self {
+        Self::Damage(damage)
+    }
+}
+
+impl From<rusqlite::Error> for RecoverError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// Folds the whole journal.
+pub fn recover(connection: &mut Connection) -> Result<(), RecoverError> {
+    let mark = meta::read_fold_mark(connection)?;
+    let last = journal::last_number(connection)?;
     if mark.mark > last || mark.target > last {
         return Err(format!(
             "its counts hold the journal up to row {}, but the journal ends at row {last}",
             mark.mark.max(mark.target)
-        ));
+        )
+        .into());
     }
     // The mark does not tell: it also moves past rows of reloads alone, which add nothing to the counts.
-    if sources::has_contributors(connection).map_err(text)? && !counts::exist(connection).map_err(text)? {
-        return Err(format!("it has no counts, though its journal was folded up to row {}", mark.mark));
+    if sources::has_contributors(connection)? && !counts::exist(connection)? {
+        return Err(format!("it has no counts, though its journal was folded up to row {}", mark.mark).into());
     }
-    let rows = journal::rows_after(connection, mark.mark).map_err(text)?;
-    let transaction = connection.transaction().map_err(text)?;
+    let rows = journal::rows_after(connection, mark.mark)?;
+    let transaction = connection.transaction()?;
     let (started, rest): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(number, ..)| *number <= mark.target);
     for (rows, done) in [(started, mark.done), (rest, 0)] {
         let mut skip = done;
@@ -34,22 +54,22 @@ pub fn recover(connection: &mut Connection) -> Result<(), String> {
                 tally.merge(journal::decode(*number, row)?);
             }
             for (site, window, sketch) in sketches_of(&tally.take_visitors()) {
-                visitors::merge(&transaction, site, window, &sketch).map_err(text)?;
+                visitors::merge(&transaction, site, window, &sketch)?;
             }
             let source = of_one_source.first().map_or(0, |(_, source, _)| *source);
             let entries = entry::entries(&tally);
             if skip > entries.len() {
-                return Err("its fold mark does not fit its journal".to_owned());
+                return Err("its fold mark does not fit its journal".to_owned().into());
             }
             for entry in entries.iter().skip(skip) {
-                entry::add_to_counts(&transaction, None, source, entry).map_err(text)?;
+                entry::add_to_counts(&transaction, None, source, entry)?;
             }
             skip = 0;
         }
     }
     // Always to the end: `done` is a position in the rows of one run.
-    meta::write_fold_mark(&transaction, FoldMark { mark: last, target: last, done: 0 }).map_err(text)?;
-    transaction.commit().map_err(text)
+    meta::write_fold_mark(&transaction, FoldMark { mark: last, target: last, done: 0 })?;
+    Ok(transaction.commit()?)
 }
 
 /// One sketch for the neighbouring traces of the same site and window.
@@ -94,6 +114,13 @@ mod tests {
         connection
     }
 
+    fn damage(outcome: Result<(), RecoverError>) -> String {
+        match outcome {
+            Err(RecoverError::Damage(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn total(connection: &Connection) -> i64 {
         connection
             .query_row("SELECT ifnull(sum(hits), 0) FROM counts WHERE period = 0 AND page = 0", [], |r| r.get(0))
@@ -126,7 +153,7 @@ mod tests {
         let recover_from = |mark| {
             let mut file = file(&[(1, &["/a"])]);
             meta::write_fold_mark(&file, mark).unwrap();
-            recover(&mut file).unwrap_err()
+            damage(recover(&mut file))
         };
         assert!(recover_from(FoldMark { mark: 2, target: 2, done: 0 }).contains("the journal ends at row 1"));
         assert!(recover_from(FoldMark { mark: 0, target: 2, done: 0 }).contains("the journal ends at row 1"));
@@ -138,6 +165,6 @@ mod tests {
         let mut file = file(&[(1, &["/a"])]);
         recover(&mut file).unwrap();
         file.execute_batch("DELETE FROM counts").unwrap();
-        assert!(recover(&mut file).unwrap_err().contains("has no counts"));
+        assert!(damage(recover(&mut file)).contains("has no counts"));
     }
 }

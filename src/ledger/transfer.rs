@@ -3,18 +3,21 @@
 use chrono::{DateTime, Utc};
 
 use super::Ledger;
+use super::commit::file_writer::FileWriter;
+use super::commit::queue::Command;
 use super::error::LedgerError;
 use super::query::{export, import};
+use super::sqlite::tables::imports;
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::{SiteNumber, Source};
 
-/// Counters that one transaction of an import writes: few, so that hits go on between.
+/// Counters that one transaction of an import stages or writes: few, so that hits go on between.
 const IMPORT_STEP: usize = 1_000;
 
 impl Ledger {
-    /// Writes an import. Counters of an earlier import of its name that this one lacks become 0.
+    /// Writes an import, wholly or not at all. Counters of an earlier import of its name that this one lacks become 0.
     pub async fn import(
         &self,
         site: SiteNumber,
@@ -25,15 +28,20 @@ impl Ledger {
         let Ok(_permit) = self.imports.try_acquire() else {
             return Err(LedgerError::new("another import is running; try again when it has ended"));
         };
+        // An earlier one, of a caller that has gone, may still move to the counts.
+        self.queue.ask(|done| Command::AfterImport { done }).await?;
         self.fold().await?;
         let source = Source::Import(name);
         let (named, days) = (source.clone(), import::days(&rows));
         let before = self.reader.read(move |connection| import::read(connection, site, &named, &days)).await?;
         let (contributions, report) = before.plan(&source, rows, now);
-        for step in contributions.chunks(IMPORT_STEP) {
-            let contributions = step.to_vec();
-            self.queue.run(move |file| file.merge(site, &contributions, false)).await?;
+        for (number, step) in (1..).zip(contributions.chunks(IMPORT_STEP)) {
+            let step = step.to_vec();
+            self.queue.run(move |file| file.change(|c| imports::stage(c, site, number, &step))).await?;
         }
+        // From here on it is completed, whatever happens to this caller or the node.
+        self.queue.run(FileWriter::begin_import).await?;
+        self.queue.ask(|done| Command::AfterImport { done }).await?;
         Ok(report)
     }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::bail;
 
 use crate::config::{Config, PublicAddress, is_of_this_machine};
-use crate::ledger::{DirectoryLock, Holder};
+use crate::ledger::{DirectoryLock, Holder, inspect};
 use crate::redis;
 
 /// Most sites that are shown; the rest is counted.
@@ -66,7 +66,10 @@ fn data_directory(config: &Config, report: &mut Report) {
         }
         Some(Holder { process, .. }) => report.warn(&format!("process {process} uses the data directory {shown}")),
         None => match DirectoryLock::take(&config.data_dir) {
-            Ok(_) => report.fine(&format!("the data directory {shown} can be used")),
+            Ok(_lock) => match inspect(&config.data_dir) {
+                Ok(()) => report.fine(&format!("the data directory {shown} can be used")),
+                Err(error) => return report.wrong(&error.to_string()),
+            },
             Err(error) => return report.wrong(&error.to_string()),
         },
     }

@@ -13,7 +13,7 @@ use crate::book::Book;
 use crate::host::{Host, SITE_IDS, TIMEOUT};
 use crate::length::{dice, either};
 use crate::load::{Load, Plan};
-use crate::node::until;
+use crate::node::{PROGRAM, until};
 use crate::traced::traced;
 
 const RESTARTED: &str = "the files after a restart";
@@ -121,12 +121,13 @@ impl SmallDisk {
         self.0.path()
     }
 
-    /// Fills the disk, except for one MiB.
-    fn fill(&self, filler: &Path) {
+    /// Fills the disk, except for some bytes.
+    fn fill(&self, filler: &Path, left: u64) {
         let mut file = File::create(filler).unwrap();
-        let filled = std::iter::repeat_with(|| file.write_all(&[1; 64 << 10])).position(|written| written.is_err());
-        let filled = filled.unwrap() as u64 * (64 << 10);
-        file.set_len(filled.checked_sub(1 << 20).expect("a MiB was free")).unwrap();
+        // The last write takes what is left.
+        while file.write_all(&[1; 64 << 10]).is_ok() {}
+        let filled = file.metadata().unwrap().len();
+        file.set_len(filled.checked_sub(left).expect("as much was free")).unwrap();
     }
 }
 
@@ -146,7 +147,7 @@ fn a_full_disk_refuses_hits_and_goes_on_after_space_is_freed() {
     let filler = disk.path().join("filler");
     let doors = [host.door()];
     for _ in 0..either(1, 4) {
-        disk.fill(&filler);
+        disk.fill(&filler, 1 << 20);
         let acknowledged = book.results().acknowledged;
         let refused = book.results().refused;
         let load = Load::start(&book, &doors, &Plan { pages: 20_000, ..Plan::default() }, &mut dice);
@@ -171,4 +172,73 @@ fn a_full_disk_refuses_hits_and_goes_on_after_space_is_freed() {
     }
     host.stop();
     book.holds_in("the files in the end", &SITE_IDS, &host.export());
+}
+
+#[test]
+fn a_start_on_a_full_disk_names_the_disk_and_harms_nothing() {
+    let mut dice = dice("a start on a full disk");
+    let Some(disk) = SmallDisk::mount() else { return };
+    let mut host = Host::with_data(TempDir::new().unwrap(), disk.path().join("data"), None);
+    let book: Arc<Book> = Arc::default();
+    let filler = disk.path().join("filler");
+    let is_clear = |said: &str| {
+        assert!(said.contains("no file is damaged: make room"), "{said}");
+        assert!(!said.contains("thongke.db is damaged") && !said.contains("backup"), "{said}");
+    };
+    for is_killed in [false, true] {
+        host.start();
+        let door = host.door();
+        Load::during(&book, &[door], &Plan::default(), &mut dice, || std::thread::sleep(Duration::from_millis(300)));
+        match is_killed {
+            true => host.kill(),
+            false => host.stop(),
+        }
+        disk.fill(&filler, 0);
+        // After a kill the log and its index have their space already.
+        match host.try_start_as(Command::new(PROGRAM)) {
+            Err(said) => is_clear(&said),
+            Ok(()) => assert!(is_killed, "it started on a full disk"),
+        }
+        host.kill();
+        for command in [&["export", "a"][..], &["verify"], &["figures", "a"], &["sources", "a"]] {
+            match host.try_command(command) {
+                Err(said) => is_clear(&said),
+                Ok(_) => assert!(is_killed, "{command:?}"),
+            }
+        }
+        std::fs::remove_file(&filler).unwrap();
+        host.start();
+        book.holds_in("the node after space was freed", &SITE_IDS, &host.export());
+        host.stop();
+    }
+}
+
+/// An upgrade copies the file first; without the space for that it changes nothing.
+#[test]
+fn an_upgrade_without_space_for_the_copy_leaves_the_file_as_it_was() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let data = disk.path().join("data");
+    let host = Host::with_data(TempDir::new().unwrap(), data.clone(), None);
+    std::fs::create_dir(&data).unwrap();
+    let file = data.join("thongke.db");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-2.db");
+    std::fs::copy(&fixture, &file).unwrap();
+    let filler = disk.path().join("filler");
+    // Enough for log and index, not for the copy.
+    disk.fill(&filler, 80 << 10);
+    let said = host.try_command(&["export", "a"]).unwrap_err();
+    assert!(said.contains("make room"), "{said}");
+    let format = || {
+        let connection = rusqlite::Connection::open(&file).unwrap();
+        connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(format(), 2, "{said}");
+    let copies = || {
+        let names = std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.contains("before")).collect::<Vec<_>>()
+    };
+    assert_eq!(copies(), Vec::<String>::new(), "{said}");
+    std::fs::remove_file(&filler).unwrap();
+    host.try_command(&["export", "a"]).unwrap();
+    assert_eq!((format(), copies()), (3, vec!["thongke.db.before-0.2".to_owned()]));
 }

@@ -35,8 +35,12 @@ mod crash_points;
 mod damage;
 /// A power cut's effect on a node's files.
 mod disk;
+/// A data directory that vanishes under load.
+mod gone;
 /// 1: node and Redis killed under load; how long a start takes.
 mod kills;
+/// A machine that loses its power, with node and Redis on it.
+mod machine;
 /// 5: several nodes; copied and restored data directories; retired nodes; many restarts.
 mod nodes;
 /// 3 and 10: Redis away for a time, and keys that it lost.

@@ -32,6 +32,8 @@ mod framing;
 mod going_back;
 /// The public listener's answers: caching, CORS, assets, prefix.
 mod http;
+/// Imports that are cut short.
+mod imports;
 /// Promises of the node's file: acknowledged hits survive, nothing counts twice.
 mod ledger;
 /// Rate limits of hits.
@@ -69,6 +71,8 @@ mod rooms;
 mod several;
 /// Visitors in the node's file.
 mod sketches;
+/// Files that are taken away while the node runs.
+mod taken_away;
 /// Differences between file and Redis: found and repaired.
 mod verify;
 /// Visitors and who is online.

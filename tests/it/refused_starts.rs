@@ -1,6 +1,6 @@
 //! Refused starts: exit 2, the reason, and nothing written.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
 
@@ -121,4 +121,114 @@ fn a_folder_in_which_nothing_was_counted_is_not_read_as_one_with_no_hits() {
         assert!(said.contains("nothing was ever counted in ") && said.contains("--data-dir"), "{command}: {said}");
         assert!(output.stdout.is_empty() && !missing.exists(), "{command}");
     }
+}
+
+/// A data directory as a killed node leaves it, with a log and its index.
+fn left_by_a_kill() -> TempDir {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(&directory.path().join("data"), &[]);
+    assert_eq!(node.hit("/a").status, 200);
+    node.kill();
+    directory
+}
+
+fn own_user() -> u32 {
+    std::fs::metadata("/proc/self").unwrap().uid()
+}
+
+fn is_root() -> bool {
+    own_user() == 0
+}
+
+#[test]
+fn a_file_that_this_user_may_not_use_is_named_with_its_owner_and_the_command_that_opens_it() {
+    let directory = left_by_a_kill();
+    let data = directory.path().join("data");
+    let limited = || match is_root() {
+        true => with_no_more_rights_than_the_file_modes_give(&on("127.0.0.1:0", &data)),
+        false => on("127.0.0.1:0", &data),
+    };
+    for name in ["thongke.db", "thongke.db-wal", "thongke.db-shm", "thongke.lock", "thongke.reached", "."] {
+        let path = data.join(name);
+        let permissions = std::fs::metadata(&path).unwrap().permissions();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
+        let says = refusal(&mut limited());
+        let shown = if name == "." { data.clone() } else { path.clone() };
+        assert!(says.contains(&format!("(mode 0000): `chmod u+rwX {}`", shown.display())), "{name}: {says}");
+        assert!(!says.contains("damaged"), "{name}: {says}");
+        std::fs::set_permissions(&path, permissions).unwrap();
+    }
+    if is_root() {
+        let lock = data.join("thongke.lock");
+        std::fs::set_permissions(&lock, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::chown(&lock, Some(65_534), None).unwrap();
+        let says = refusal(&mut limited());
+        let lock = lock.display();
+        assert!(says.contains(&format!("the lock file {lock}")), "{says}");
+        assert!(says.contains("belongs to user 65534 (mode 0600), and this program runs as root"), "{says}");
+        assert!(says.contains(&format!("`chown 0 {lock}`")), "{says}");
+    }
+    // Nothing of this has changed the files.
+    std::os::unix::fs::chown(data.join("thongke.lock"), Some(own_user()), None).unwrap();
+    let node = Node::start(&data, &[]);
+    assert_eq!(node.total("demo"), 1);
+    node.stop();
+}
+
+#[test]
+fn a_configuration_and_a_secret_that_this_user_may_not_read_are_named_in_the_same_way() {
+    let directory = TempDir::new().unwrap();
+    let (file, secret) = (directory.path().join("thongke.toml"), directory.path().join("token"));
+    std::fs::write(&secret, "0123456789abcdef").unwrap();
+    std::fs::write(&file, "admin_token_file = \"token\"\n[sites.demo]\norigins = [\"http://localhost:*\"]\n").unwrap();
+    for path in [&secret, &file] {
+        let permissions = std::fs::metadata(path).unwrap().permissions();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o000)).unwrap();
+        let mut command = on("127.0.0.1:0", &directory.path().join("data"));
+        command.arg("--config").arg(&file);
+        if is_root() {
+            command = with_no_more_rights_than_the_file_modes_give(&command);
+        }
+        let says = refusal(&mut command);
+        assert!(says.contains(&format!("(mode 0000): `chmod u+rwX {}`", path.display())), "{says}");
+        std::fs::set_permissions(path, permissions).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_another_program_holds_locked_is_not_damaged() {
+    let directory = left_by_a_kill();
+    let data = directory.path().join("data");
+    let other = rusqlite::Connection::open(data.join("thongke.db")).unwrap();
+    other.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
+    let says = refusal(&mut on("127.0.0.1:0", &data));
+    assert!(says.contains("locked by another program") && !says.contains("damaged"), "{says}");
+}
+
+#[test]
+fn check_says_what_is_wrong_with_the_file_and_leaves_it_as_it_is() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("thongke.db");
+    let check = || {
+        let mut command = on("127.0.0.1:0", directory.path());
+        let output = command.args(["--admin-listen", "127.0.0.1:0", "check"]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    for garbage in ["garbage, and no more than that".repeat(500), String::new()] {
+        std::fs::write(&file, &garbage).unwrap();
+        let (code, says) = check();
+        assert_eq!(code, Some(1), "{says}");
+        assert!(says.contains(&format!("error: {} is damaged: ", file.display())), "{says}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), garbage);
+        assert!(!directory.path().join("thongke.db-wal").exists());
+    }
+    std::fs::remove_file(&file).unwrap();
+    let (code, says) = check();
+    assert_eq!(code, Some(0), "{says}");
+    let left = left_by_a_kill();
+    let data = left.path().join("data");
+    let output = on("127.0.0.1:0", &data).args(["--admin-listen", "127.0.0.1:0", "check"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let before = std::fs::read(data.join("thongke.db-wal")).unwrap();
+    assert!(!before.is_empty(), "a node that was killed leaves a log");
 }

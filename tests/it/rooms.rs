@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Top-level rooms, each with the rooms that it may import.
-const MAY_KNOW: [(&str, &[&str]); 11] = [
+const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("clock", &[]),
     ("counter", &[]),
     ("metrics", &[]),
+    ("obstacle", &[]),
     ("bots", &["counter"]),
     ("change_feed", &["counter"]),
-    ("ledger", &["change_feed", "counter", "metrics"]),
+    ("ledger", &["change_feed", "counter", "metrics", "obstacle"]),
     ("redis", &["change_feed", "clock", "counter", "metrics"]),
     ("server", &["bots", "clock", "counter", "metrics"]),
-    ("config", &["counter", "redis", "server"]),
+    ("config", &["counter", "obstacle", "redis", "server"]),
     ("command_line", &["config", "counter"]),
     ("operate", &["bots", "clock", "config", "counter", "ledger", "metrics", "redis", "server"]),
 ];

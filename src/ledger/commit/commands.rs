@@ -1,6 +1,5 @@
 //! Work of the committer's thread that changes or loads something else than hits.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +8,9 @@ use super::file_writer::FileWriter;
 use crate::counter::{Contribution, Day, Minute, Period, SiteNumber};
 use crate::ledger::memory::counters::SiteCounters;
 use crate::ledger::sqlite::file::BUSY_TIMEOUT;
-use crate::ledger::sqlite::tables::counts::{self, Key, SITE_ITSELF};
+use crate::ledger::sqlite::tables::counts::{self, SITE_ITSELF};
 use crate::ledger::sqlite::tables::salts::{self, KnownSalt};
-use crate::ledger::sqlite::tables::{pages, sources, visitors};
+use crate::ledger::sqlite::tables::{imports, merge, visitors};
 use crate::ledger::sqlite::wal;
 
 /// Longest wait for readers when the log is truncated.
@@ -107,32 +106,28 @@ impl FileWriter {
         remote: bool,
     ) -> Result<(), WriteFailure> {
         let run = self.state.run.clone();
-        self.change(|c| {
-            let mut numbers = HashMap::new();
-            for contribution in contributions.iter().filter(|contribution| contribution.source != run) {
-                let source = &contribution.source;
-                let number = match numbers.get(source) {
-                    Some(number) => *number,
-                    None => {
-                        let number = sources::number(c, source, remote)?;
-                        sources::note_contributor(c, site, number)?;
-                        numbers.insert(source.clone(), number);
-                        number
-                    }
-                };
-                let page = match &contribution.page {
-                    None => SITE_ITSELF,
-                    Some(page) => pages::number(c, site, page)?,
-                };
-                let key = Key { site, period: contribution.period, page, source: number };
-                if counts::merge(c, key, contribution.register)? && remote {
-                    sources::note_partly_remote(c, number)?;
-                }
-            }
-            Ok(())
-        })?;
+        let of_others = contributions.iter().filter(|contribution| contribution.source != run);
+        self.change(|c| merge::merge(c, site, of_others, remote))?;
         self.reload_counters(site, remote)?;
         if !remote {
+            self.state.feed.note_history(site);
+        }
+        Ok(())
+    }
+
+    /// Makes a staged import one that a start completes; the committer moves it to the counts.
+    pub fn begin_import(&mut self) -> Result<(), WriteFailure> {
+        self.change(imports::mark_whole)?;
+        self.has_whole_import = true;
+        Ok(())
+    }
+
+    /// Moves a step of the whole import to the counts.
+    pub fn move_import_step(&mut self) -> Result<(), WriteFailure> {
+        let moved = self.change(imports::move_step)?;
+        self.has_whole_import = moved.is_some();
+        if let Some(site) = moved {
+            self.reload_counters(site, false)?;
             self.state.feed.note_history(site);
         }
         Ok(())

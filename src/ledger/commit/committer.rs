@@ -23,8 +23,11 @@ use crate::ledger::sqlite::tables::meta;
 /// Time after a hit within which another one is expected.
 const NEXT_HIT: Duration = Duration::from_millis(50);
 
-/// Interval of attempts to write to a full or locked file.
-const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest time without a look at the file's place.
+const PLACE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Interval of attempts to write to a full, locked or missing file.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 pub struct Committer {
     commands: Receiver<Command>,
@@ -32,6 +35,8 @@ pub struct Committer {
     folding: Folding,
     checkpoints: Checkpoints,
     last_batch: Instant,
+    /// Callers that wait until no import moves to the counts.
+    importing: Vec<Done>,
     is_stopping: bool,
 }
 
@@ -45,7 +50,8 @@ struct Round {
 
 impl Committer {
     pub fn new(commands: Receiver<Command>, file: FileWriter, folding: Folding, checkpoints: Checkpoints) -> Self {
-        Self { commands, file, folding, checkpoints, last_batch: Instant::now(), is_stopping: false }
+        let (last_batch, importing) = (Instant::now(), Vec::new());
+        Self { commands, file, folding, checkpoints, last_batch, importing, is_stopping: false }
     }
 
     /// Runs until `Stop`.
@@ -64,10 +70,10 @@ impl Committer {
         }
     }
 
-    /// The next command; waits for one only while no step of folding is due.
+    /// The next command; waits for one only while no step of folding or of an import is due.
     fn receive(&self) -> Result<Option<Command>, RecvTimeoutError> {
-        if let Some(wait) = self.folding.idle_time() {
-            return self.commands.recv_timeout(wait).map(Some);
+        if let Some(wait) = self.folding.idle_time().filter(|_| !self.file.has_whole_import) {
+            return self.commands.recv_timeout(wait.min(PLACE_INTERVAL)).map(Some);
         }
         match self.commands.try_recv() {
             Ok(command) => Ok(Some(command)),
@@ -83,7 +89,8 @@ impl Committer {
             self.last_batch = Instant::now();
         }
         let budget = Budget::of(self.last_batch.elapsed() > NEXT_HIT, self.file.state.unfolded.len());
-        let outcome = self.commit(&round.batches, budget);
+        // After the sync and before the answer: no hit is acknowledged in a file that its path does not name.
+        let outcome = self.commit(&round.batches, budget).and_then(|()| self.file.check_place());
         let answer = outcome.as_ref().copied().map_err(|failure| failure.reason().clone());
         for done in round.callers {
             // A caller that has gone needs no answer.
@@ -93,6 +100,12 @@ impl Committer {
         self.folding.answer_folded();
         if self.is_stopping {
             return self.finish();
+        }
+        if self.file.has_whole_import {
+            self.file.move_import_step()?;
+        }
+        if !self.file.has_whole_import {
+            self.importing.drain(..).for_each(|done| drop(done.send(Ok(()))));
         }
         Ok(self.checkpoints.run_if_due(&self.file.connection)?)
     }
@@ -127,6 +140,10 @@ impl Committer {
                 // Folded step by step, between the commits of later hits.
                 Command::Fold { done } => {
                     self.folding.answer_after(self.file.last_row(), done);
+                    Ok(())
+                }
+                Command::AfterImport { done } => {
+                    self.importing.push(done);
                     Ok(())
                 }
                 Command::Work(work) => work(Ok(&mut self.file)),
@@ -206,20 +223,21 @@ impl Committer {
 
     /// Refuses all commands until the file can be written again.
     fn refuse_until_writable(&mut self, reason: &LedgerError) {
-        tracing::error!("{reason}; hits are refused until the file can be written");
-        self.folding.refuse_waiting(reason);
-        *lock(&self.file.state.failed) = Some(reason.clone());
+        self.refuse_waiting(reason, "until the file can be written");
+        let mut reason = reason.clone();
         loop {
-            self.refuse_for(reason, RETRY_INTERVAL);
+            self.refuse_for(&reason, RETRY_INTERVAL);
             if self.is_stopping {
                 // The journal is on disk; the next start folds it.
                 return;
             }
-            // A transaction that writes, but changes nothing.
-            let mark = self.folding.progress.mark;
-            match self.file.change(|connection| meta::write_fold_mark(connection, mark)) {
+            match self.try_to_write() {
                 Ok(()) => break,
-                Err(WriteFailure::Transient(_)) => {}
+                Err(WriteFailure::Transient(other)) if other == reason => {}
+                Err(WriteFailure::Transient(other)) => {
+                    self.refuse_waiting(&other, "until the file can be written");
+                    reason = other;
+                }
                 Err(WriteFailure::Fatal(reason)) => return self.refuse_until_stop(&reason),
             }
         }
@@ -227,11 +245,25 @@ impl Committer {
         *lock(&self.file.state.failed) = None;
     }
 
+    /// A transaction that writes, but changes nothing, in a file that is in its place.
+    fn try_to_write(&mut self) -> Result<(), WriteFailure> {
+        self.file.check_place()?;
+        let mark = self.folding.progress.mark;
+        self.file.change(|connection| meta::write_fold_mark(connection, mark))
+    }
+
+    /// Says why hits are refused, and answers all who wait.
+    fn refuse_waiting(&mut self, reason: &LedgerError, until: &str) {
+        tracing::error!("{reason}; hits are refused {until}");
+        self.folding.refuse_waiting(reason);
+        let of_import = LedgerError::new(format!("{reason}; the import is kept, and goes on {until}"));
+        self.importing.drain(..).for_each(|done| drop(done.send(Err(of_import.clone()))));
+        *lock(&self.file.state.failed) = Some(reason.clone());
+    }
+
     /// Refuses all commands for good: after a failed sync the state on disk is unknown.
     fn refuse_until_stop(&mut self, reason: &LedgerError) {
-        tracing::error!("{reason}; hits are refused until the node is restarted");
-        self.folding.refuse_waiting(reason);
-        *lock(&self.file.state.failed) = Some(reason.clone());
+        self.refuse_waiting(reason, "until the node is restarted");
         while !self.is_stopping {
             self.refuse_for(reason, RETRY_INTERVAL);
         }

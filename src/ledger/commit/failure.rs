@@ -1,15 +1,12 @@
 //! Failed writes to the node's file.
 
-use rusqlite::ErrorCode;
-use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
-
-use crate::ledger::error::{LedgerError, is_damage};
+use crate::ledger::error::{Cause, LedgerError};
 
 /// A failed write. Its transaction is rolled back.
 #[derive(Debug, Clone)]
 pub enum WriteFailure {
-    /// The disk is full, or another program holds the file locked. Nothing was left unsynced, so writing goes on
-    /// once the cause is gone.
+    /// The disk is full, another program holds the file locked, or the file is not in its place. Nothing was left
+    /// unsynced, so writing goes on once the cause is gone.
     Transient(LedgerError),
     /// The state on disk is unknown: after a failed sync the kernel may have dropped pages. Nothing may be
     /// acknowledged until the file has been opened again.
@@ -27,16 +24,11 @@ impl WriteFailure {
 impl From<rusqlite::Error> for WriteFailure {
     fn from(error: rusqlite::Error) -> Self {
         let reason = |cause: &str| LedgerError::new(format!("{cause} ({error})"));
-        if is_damage(&error) {
-            return Self::Fatal(LedgerError::damaged(&error));
-        }
-        let code = error.sqlite_error().map(|error| (error.code, error.extended_code));
-        match code {
-            Some((ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE)) => Self::Transient(reason("the disk is full")),
-            Some((ErrorCode::DatabaseBusy, _)) => {
-                Self::Transient(reason("another program holds the node's file locked"))
-            }
-            _ => Self::Fatal(reason("the node's file can't be written")),
+        match Cause::of(&error) {
+            Cause::Damage => Self::Fatal(LedgerError::damaged(&error)),
+            Cause::NoSpace => Self::Transient(reason("the disk is full")),
+            Cause::Locked => Self::Transient(reason("another program holds the node's file locked")),
+            Cause::Other => Self::Fatal(reason("the node's file can't be written")),
         }
     }
 }
@@ -53,7 +45,7 @@ mod tests {
         let failed = |code| SqliteFailure(ffi::Error::new(code), None);
         for (error, is_transient, says) in [
             (failed(ffi::SQLITE_FULL), true, "full"),
-            (failed(SQLITE_IOERR_SHMSIZE), true, "full"),
+            (failed(ffi::SQLITE_IOERR_SHMSIZE), true, "full"),
             (failed(ffi::SQLITE_BUSY), true, "locked"),
             (failed(ffi::SQLITE_BUSY_SNAPSHOT), true, "locked"),
             (failed(ffi::SQLITE_IOERR_FSYNC), false, "can't be written"),

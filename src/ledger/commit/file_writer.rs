@@ -5,6 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::failure::WriteFailure;
 use super::state::SharedState;
 use crate::counter::Tally;
+use crate::ledger::error::LedgerError;
+use crate::ledger::sqlite::place::Place;
 use crate::ledger::sqlite::progress::{HighWater, Progress};
 use crate::ledger::sqlite::tables::sources::{self, SourceNumber};
 use crate::ledger::sqlite::tables::{journal, meta};
@@ -16,18 +18,40 @@ pub struct FileWriter {
     pub state: SharedState,
     progress: Progress,
     high_water: HighWater,
+    place: Place,
     /// None until the run's first hit.
     pub run_number: Option<SourceNumber>,
     /// The encoded tally, kept for its allocation.
     row: Vec<u8>,
     /// True while the log still holds deleted salts.
     pub must_truncate_log: bool,
+    /// True while a staged import moves to the counts.
+    pub has_whole_import: bool,
 }
 
 impl FileWriter {
     pub fn new(connection: Connection, progress: Progress, high_water: HighWater, state: SharedState) -> Self {
-        let (run_number, row) = (None, Vec::new());
-        Self { connection, state, progress, high_water, run_number, row, must_truncate_log: false }
+        Self {
+            connection,
+            state,
+            progress,
+            high_water,
+            place: Place::default(),
+            run_number: None,
+            row: Vec::new(),
+            must_truncate_log: false,
+            has_whole_import: false,
+        }
+    }
+
+    /// Looks after each commit whether the files are still in this place.
+    pub fn watching(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Fails if the file, its log or its index is not in its place any more: what is in them may be lost.
+    pub fn check_place(&self) -> Result<(), WriteFailure> {
+        self.place.loss().map_or(Ok(()), |loss| Err(WriteFailure::Transient(LedgerError::new(loss))))
     }
 
     /// The newest journal row.

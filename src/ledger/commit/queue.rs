@@ -27,6 +27,8 @@ pub enum Command {
     Work(Work),
     /// Fold the whole journal.
     Fold { done: Done },
+    /// Answer once no staged import moves to the counts.
+    AfterImport { done: Done },
     /// Fold the whole journal, copy the log into the file, and end.
     Stop,
 }
@@ -36,7 +38,9 @@ impl Command {
     pub fn refuse(self, reason: &LedgerError) {
         match self {
             // A client that has gone needs no answer.
-            Self::Count { done, .. } | Self::Fold { done } => drop(done.send(Err(reason.clone()))),
+            Self::Count { done, .. } | Self::Fold { done } | Self::AfterImport { done } => {
+                drop(done.send(Err(reason.clone())))
+            }
             Self::Work(work) => drop(work(Err(reason))),
             Self::Stop => {}
         }
@@ -73,9 +77,14 @@ impl CommandQueue {
     ) -> Result<T, LedgerError> {
         let command = |done: Done<T>| {
             Command::Work(Box::new(move |file| {
-                let (answer, outcome) = match file.map(work) {
+                let done_in_place = |file: &mut FileWriter| {
+                    let value = work(file)?;
+                    file.check_place()?;
+                    Ok(value)
+                };
+                let (answer, outcome) = match file.map(done_in_place) {
                     Ok(Ok(value)) => (Ok(value), Ok(())),
-                    Ok(Err(failure)) => (Err(failure.reason().clone()), Err(failure)),
+                    Ok(Err(failure)) => (Err(WriteFailure::reason(&failure).clone()), Err(failure)),
                     Err(reason) => (Err(reason.clone()), Ok(())),
                 };
                 // A client that has gone needs no answer.

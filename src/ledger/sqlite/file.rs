@@ -14,6 +14,9 @@ use crate::ledger::error::OpenError;
 
 const FILE: &str = "thongke.db";
 
+/// The high-water mark, in words.
+pub const NOTE: &str = "the note of its progress";
+
 /// Longest wait of a statement while another program holds the file locked.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -26,48 +29,79 @@ fn log_path(directory: &Path) -> PathBuf {
     directory.join(format!("{FILE}-wal"))
 }
 
+/// The files that an open connection writes: the database, its log, and the log's index.
+pub fn open_files(directory: &Path) -> [PathBuf; 3] {
+    [path(directory), log_path(directory), directory.join(format!("{FILE}-shm"))]
+}
+
 /// True if a node has counted in the directory, or some of its files are still there.
 pub fn has_been_used(directory: &Path) -> bool {
     [path(directory), log_path(directory), progress::path(directory)].iter().any(|path| path.exists())
 }
 
-/// Opens the node's file, creating it if there is none.
+/// Opens the node's file, creating it if there is none. A file of an earlier version is not migrated yet.
 pub fn open(directory: &Path) -> Result<Connection, OpenError> {
     let path = path(directory);
-    let log = log_path(directory);
     let sqlite = |source| OpenError::of_sqlite(&path, source);
-    let io = |source| OpenError::Directory { path: path.clone(), source };
-    let damaged = |reason: String| Err(OpenError::Damaged { path: path.clone(), reason });
-    if !path.exists() {
-        if log.exists() {
-            return damaged(format!("it is missing while its log {} is there", log.display()));
-        }
-        if let Some(noted) = progress::read(directory).map_err(io)? {
-            return damaged(format!("it is missing, and its journal had reached row {}", noted.journal));
-        }
-        create(directory, &path)?;
-    }
-    if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0) {
-        return damaged("it is empty".to_owned());
-    }
-    if !has_run(&path).map_err(io)? {
-        // New, or a backup: files beside it belonged to another file.
-        if fs::metadata(&log).is_ok_and(|metadata| metadata.len() > 0) {
-            return damaged(format!("the log {} beside it is of another file; move that away", log.display()));
-        }
-        match fs::remove_file(progress::path(directory)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
+    match look(directory)? {
+        Look::Missing => create(directory, &path)?,
+        Look::HasRun => {}
+        // A note of another file's progress.
+        Look::HasNotRun => match fs::remove_file(progress::path(directory)) {
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                return Err(OpenError::Refused { what: NOTE, path: progress::path(directory), source });
+            }
             _ => {}
-        }
-    }
-    if let Some(reason) = wal::damage(&log).map_err(|source| OpenError::Directory { path: log, source })? {
-        return damaged(reason);
+        },
     }
     let connection = Connection::open_with_flags(&path, flags()).map_err(sqlite)?;
     migrations::check_format(&connection, &path)?;
     configure(&connection).map_err(sqlite)?;
-    migrations::migrate(&connection).map_err(sqlite)?;
     Ok(connection)
+}
+
+/// The state of a data directory's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// No node has counted here.
+    Missing,
+    /// New, or a backup.
+    HasNotRun,
+    HasRun,
+}
+
+/// Looks at the file and its log without SQLite, which would ignore some damage, and changes nothing.
+pub fn look(directory: &Path) -> Result<Look, OpenError> {
+    let path = path(directory);
+    let log = log_path(directory);
+    let io = |source| OpenError::Refused { what: "the node's file", path: path.clone(), source };
+    let damaged = |reason: String| Err(OpenError::Damaged { path: path.clone(), reason });
+    let length = match fs::metadata(&path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            if log.exists() {
+                return damaged(format!("it is missing while its log {} is there", log.display()));
+            }
+            return match noted(directory)? {
+                Some(noted) => damaged(format!("it is missing, and its journal had reached row {}", noted.journal)),
+                None => Ok(Look::Missing),
+            };
+        }
+        Err(error) => return Err(io(error)),
+    };
+    if length == 0 {
+        return damaged("it is empty".to_owned());
+    }
+    let has_run = has_run(&path).map_err(io)?;
+    if !has_run && fs::metadata(&log).is_ok_and(|metadata| metadata.len() > 0) {
+        // Files beside a backup belonged to another file.
+        return damaged(format!("the log {} beside it is of another file; move that away", log.display()));
+    }
+    match wal::damage(&log).map_err(|source| OpenError::Refused { what: "its log", path: log, source })? {
+        Some(reason) => damaged(reason),
+        None if has_run => Ok(Look::HasRun),
+        None => Ok(Look::HasNotRun),
+    }
 }
 
 /// Flags of every connection: its owner is one thread, and the file exists.
@@ -86,11 +120,18 @@ fn has_run(path: &Path) -> std::io::Result<bool> {
     }
 }
 
+fn noted(directory: &Path) -> Result<Option<Progress>, OpenError> {
+    progress::read(directory).map_err(|source| OpenError::Refused {
+        what: NOTE,
+        path: progress::path(directory),
+        source,
+    })
+}
+
 /// Refuses a file with less progress than was noted.
 pub fn check_progress(directory: &Path, connection: &Connection) -> Result<(), OpenError> {
     let path = path(directory);
-    let noted = progress::read(directory).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
-    let Some(noted) = noted else { return Ok(()) };
+    let Some(noted) = noted(directory)? else { return Ok(()) };
     let found = Progress::of(connection).map_err(|source| OpenError::of_sqlite(&path, source))?;
     match noted.missing_in(found) {
         None => Ok(()),
@@ -111,9 +152,9 @@ pub fn open_reader(directory: &Path) -> rusqlite::Result<Connection> {
 
 /// Creates the file under another name and renames it: a crash leaves no half-made file.
 fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
-    let io = |source| OpenError::Directory { path: directory.to_owned(), source };
-    let sqlite = |source| OpenError::of_sqlite(path, source);
     let unfinished = directory.join(format!("{FILE}.new"));
+    let io = |source| OpenError::Refused { what: "the data directory", path: directory.to_owned(), source };
+    let sqlite = |source| OpenError::of_sqlite(&unfinished, source);
     if unfinished.exists() {
         fs::remove_file(&unfinished).map_err(io)?;
     }

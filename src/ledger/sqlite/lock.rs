@@ -1,8 +1,8 @@
 //! The lock on a data directory: one node, or one command, at a time.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
 
 use crate::ledger::error::OpenError;
 
@@ -12,6 +12,7 @@ const LOCK: &str = "thongke.lock";
 #[derive(Debug)]
 pub struct DirectoryLock {
     file: File,
+    path: PathBuf,
 }
 
 impl Drop for DirectoryLock {
@@ -24,19 +25,16 @@ impl Drop for DirectoryLock {
 
 impl DirectoryLock {
     pub fn take(directory: &Path) -> Result<Self, OpenError> {
-        let io = |source| OpenError::Directory { path: directory.to_owned(), source };
-        fs::create_dir_all(directory).map_err(io)?;
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(directory.join(LOCK))
-            .map_err(io)?;
+        let refused = |what, path: &Path, source| OpenError::Refused { what, path: path.to_owned(), source };
+        fs::create_dir_all(directory).map_err(|source| refused("the data directory", directory, source))?;
+        let path = directory.join(LOCK);
+        let io = |source: io::Error| refused("the lock file", &path, source);
+        let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = opened.map_err(io)?;
         match file.try_lock() {
             Ok(()) => {
-                let mut lock = Self { file };
-                lock.write("").map_err(io)?;
+                let mut lock = Self { file, path };
+                lock.sign("")?;
                 Ok(lock)
             }
             Err(TryLockError::WouldBlock) => {
@@ -50,15 +48,15 @@ impl DirectoryLock {
         }
     }
 
-    /// Adds the address of the holder's admin listener.
-    pub fn sign(&mut self, admin_address: &str) -> std::io::Result<()> {
-        self.write(admin_address)
-    }
-
-    fn write(&mut self, admin_address: &str) -> std::io::Result<()> {
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.set_len(0)?;
-        writeln!(self.file, "{} {admin_address}", std::process::id())
+    /// Writes the holder: this process, and the address of its admin listener.
+    pub fn sign(&mut self, admin_address: &str) -> Result<(), OpenError> {
+        let path = &self.path;
+        let mut write = || {
+            self.file.seek(SeekFrom::Start(0))?;
+            self.file.set_len(0)?;
+            writeln!(self.file, "{} {admin_address}", std::process::id())
+        };
+        write().map_err(|source| OpenError::Refused { what: "the lock file", path: path.clone(), source })
     }
 
     /// The current holder of the directory.

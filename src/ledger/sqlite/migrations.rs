@@ -15,6 +15,9 @@ const APPLICATION_ID: i64 = 1_953_001_835;
 /// The newest format that this program knows.
 const FORMAT: i64 = 3;
 
+/// The version of this program whose migration is the last one.
+pub const VERSION: &str = "0.2";
+
 /// From this format on a file may hold salts.
 pub const FORMAT_WITH_SALTS: i64 = 2;
 
@@ -23,8 +26,13 @@ const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_counts.sql"),
     include_str!("migrations/0002_visitors.sql"),
     include_str!("migrations/0003_titles.sql"),
-    include_str!("migrations/0004_ask.sql"),
+    include_str!("migrations/0004_reserved.sql"),
 ];
+
+/// True if no migration is missing.
+pub fn is_newest(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(last_migration(connection)? >= MIGRATIONS.len())
+}
 
 /// Brings a file to the newest migration, in one transaction.
 pub fn migrate(connection: &Connection) -> rusqlite::Result<()> {
@@ -49,15 +57,15 @@ fn last_migration(connection: &Connection) -> rusqlite::Result<usize> {
 pub fn check_format(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
     let number = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
     let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
-    let application_id = number("application_id").map_err(|error| damaged(error.to_string()))?;
+    let number = |pragma| number(pragma).map_err(|error| OpenError::of_sqlite(path, error));
+    let application_id = number("application_id")?;
     if application_id != APPLICATION_ID {
         return Err(damaged("it is an SQLite file, but not one of thongke".to_owned()));
     }
-    match number("user_version") {
-        Ok(found @ 1..=FORMAT) => Ok(found),
-        Ok(found) if found > FORMAT => Err(OpenError::Newer { path: path.to_owned(), found, known: FORMAT }),
-        Ok(found) => Err(damaged(format!("its format is {found}"))),
-        Err(error) => Err(damaged(error.to_string())),
+    match number("user_version")? {
+        found @ 1..=FORMAT => Ok(found),
+        found if found > FORMAT => Err(OpenError::Newer { path: path.to_owned(), found, known: FORMAT }),
+        found => Err(damaged(format!("its format is {found}"))),
     }
 }
 

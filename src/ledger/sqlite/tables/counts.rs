@@ -150,8 +150,11 @@ fn row_key_at(row: &Row<'_>) -> rusqlite::Result<RowKey> {
 }
 
 pub fn period_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Period> {
-    let number = row.get(column)?;
-    Period::from_number(number).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, i64::from(number)))
+    period(row.get(column)?)
+}
+
+pub fn period(number: u32) -> rusqlite::Result<Period> {
+    Period::from_number(number).ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::from(number)))
 }
 
 /// The address of a page; none for the site itself.

@@ -1,7 +1,9 @@
 //! Statements, a file for each table or pair of tables.
 
 pub mod counts;
+pub mod imports;
 pub mod journal;
+pub mod merge;
 pub mod meta;
 pub mod pages;
 pub mod salts;

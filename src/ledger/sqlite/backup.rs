@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::sqlite::tables::salts;
-use super::sqlite::{file, migrations};
+use super::tables::salts;
+use super::{file, migrations};
+use crate::ledger::error::{Cause, OpenError};
+use crate::obstacle;
 
 /// A failed backup. The unfinished copy is removed.
 #[derive(Debug, thiserror::Error)]
@@ -15,10 +17,10 @@ pub enum BackupError {
     Exists(PathBuf),
     #[error("there is no {}; is this the data directory?", .0.display())]
     Missing(PathBuf),
-    #[error("can't write the backup {}: {source}", path.display())]
+    #[error("can't write the copy {}: {source}{}", path.display(), obstacle::advice(path, source))]
     Write { path: PathBuf, source: std::io::Error },
-    #[error("can't copy {}: {source}", path.display())]
-    Copy { path: PathBuf, source: rusqlite::Error },
+    #[error("nothing can be copied: {0}")]
+    Source(OpenError),
     #[error("the copy of {} is damaged: {reason}; the file itself may be: keep it, and older backups", path.display())]
     Damaged { path: PathBuf, reason: String },
 }
@@ -42,34 +44,45 @@ pub fn backup(directory: &Path, target: &Path) -> Result<(), BackupError> {
     if unfinished.exists() {
         fs::remove_file(&unfinished).map_err(io)?;
     }
-    let copied = copy(&path, &unfinished).and_then(|()| {
+    // SQLite takes an empty file, and would not pass the system's refusal on.
+    let copied = File::create_new(&unfinished).map_err(io).and_then(|_| copy(&path, &unfinished)).and_then(|()| {
         File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io)?;
         fs::rename(&unfinished, target).map_err(io)?;
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
     });
     if copied.is_err() {
-        // If this fails, the name says that the copy is unfinished.
+        // If this fails, the name says that the copy is unfinished. SQLite leaves its journal on a full disk.
         let _ = fs::remove_file(&unfinished);
+        let _ = fs::remove_file(journal_of(&unfinished));
     }
     copied
 }
 
 fn copy(path: &Path, unfinished: &Path) -> Result<(), BackupError> {
-    let sqlite = |source| BackupError::Copy { path: path.to_owned(), source };
+    let sqlite = |source: rusqlite::Error| match Cause::of(&source) {
+        Cause::NoSpace => BackupError::Write { path: unfinished.to_owned(), source: rustix::io::Errno::NOSPC.into() },
+        _ => BackupError::Source(OpenError::of_sqlite(path, source)),
+    };
     let damaged = |reason: String| BackupError::Damaged { path: path.to_owned(), reason };
     let connection = Connection::open_with_flags(path, file::flags()).map_err(sqlite)?;
     connection.execute_batch("PRAGMA busy_timeout = 30000").map_err(sqlite)?;
+    let format = migrations::check_format(&connection, path).map_err(BackupError::Source)?;
     connection.execute("VACUUM INTO ?", [unfinished.to_string_lossy()]).map_err(sqlite)?;
     let copy = Connection::open_with_flags(unfinished, file::flags()).map_err(sqlite)?;
     let verdict: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
     if verdict != "ok" {
         return Err(damaged(verdict));
     }
-    let format = migrations::check_format(&copy, path).map_err(|error| damaged(error.to_string()))?;
     if format >= migrations::FORMAT_WITH_SALTS {
         // A backup outlives the day; its salt would tell which visitor an address was.
         salts::delete_all(&copy).map_err(sqlite)?;
     }
     copy.close().map_err(|(_, source)| sqlite(source))
+}
+
+fn journal_of(copy: &Path) -> PathBuf {
+    let mut name = copy.as_os_str().to_owned();
+    name.push("-journal");
+    PathBuf::from(name)
 }

@@ -1,0 +1,95 @@
+//! An inspection of a stopped node's file, which changes nothing.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::file::{self, Look};
+use super::migrations;
+use crate::ledger::error::OpenError;
+
+/// The reason why a node can't start on the file, as far as it shows without opening the file for writing.
+///
+/// A log that no node has copied into the file yet is checked by itself. What it changes is not: reading it through
+/// SQLite would write an index beside it.
+pub fn inspect(directory: &Path) -> Result<(), OpenError> {
+    if file::look(directory)? == Look::Missing {
+        return Ok(());
+    }
+    for path in file::open_files(directory) {
+        match std::fs::File::options().read(true).write(true).open(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(OpenError::Refused { what: "the node's file", path, source });
+            }
+            _ => {}
+        }
+    }
+    let path = file::path(directory);
+    let sqlite = |source| OpenError::of_sqlite(&path, source);
+    // Immutable: SQLite takes no locks and makes no files beside it.
+    let uri = format!("file:{}?immutable=1", percent_encoded(&path));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri, flags).map_err(sqlite)?;
+    migrations::check_format(&connection, &path)?;
+    let [_, log, _] = file::open_files(directory);
+    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        return Ok(());
+    }
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
+    if verdict != "ok" {
+        return Err(OpenError::Damaged { path, reason: verdict });
+    }
+    file::check_progress(directory, &connection)
+}
+
+/// A path as it stands in a URI.
+fn percent_encoded(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
+    let encoded = |byte: &u8| if is_plain(*byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") };
+    path.as_os_str().as_bytes().iter().map(encoded).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::sqlite::upgrade;
+
+    fn entries(directory: &Path) -> Vec<(std::ffi::OsString, Vec<u8>)> {
+        let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
+        let mut entries: Vec<_> =
+            entries.map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap())).collect();
+        entries.sort();
+        entries
+    }
+
+    #[test]
+    fn a_sound_file_passes_each_damaged_one_is_named_and_none_is_changed() {
+        let folder = tempfile::TempDir::with_prefix("a%20?b#c ").unwrap();
+        let directory = folder.path();
+        assert!(inspect(directory).is_ok());
+        let connection = file::open(directory).unwrap();
+        upgrade::upgrade(directory, &connection).unwrap();
+        connection.execute_batch("INSERT INTO sites (id) VALUES ('demo')").unwrap();
+        let verdict = |says: &str| {
+            let before = entries(directory);
+            let said = inspect(directory).map_or_else(|error| error.to_string(), |()| "sound".to_owned());
+            assert!(said.contains(says), "{said}");
+            assert_eq!(entries(directory), before, "{says}");
+        };
+        verdict("sound");
+        drop(connection);
+        verdict("sound");
+        let path = file::path(directory);
+        let sound = std::fs::read(&path).unwrap();
+        for (bytes, says) in [
+            (b"garbage".repeat(1_000), "is damaged"),
+            (Vec::new(), "it is empty"),
+            (sound[..sound.len() / 2].to_vec(), "is damaged"),
+            ([&sound[..4_096], &vec![7; sound.len() - 4_096][..]].concat(), "is damaged"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            verdict(says);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `import_steps`: an import on its way to `counts`, so that it gets there wholly or not at all.
+//!
+//! It is staged here step by step, and then marked as whole. From then on each step moves to `counts` in one
+//! transaction. A start drops steps without the mark and moves those with it.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Error, OptionalExtension as _, params};
+
+use super::{counts, execute, merge, sources};
+use crate::counter::{Contribution, PageAddress, Register, SiteNumber};
+
+/// A staged row: the numbers of period and hits, and the page.
+type StagedRow = (u32, Option<String>, i64);
+
+/// Stages a step: rows of one generation of one source. The first one drops what an import cut short has left.
+pub fn stage(
+    connection: &Connection,
+    site: SiteNumber,
+    number: i64,
+    contributions: &[Contribution],
+) -> rusqlite::Result<()> {
+    if number == 1 {
+        clear(connection)?;
+    }
+    let Some(Contribution { source, register: Register::Written { generation, .. }, .. }) = contributions.first()
+    else {
+        return Ok(());
+    };
+    let row = |one: &Contribution| -> StagedRow {
+        (one.period.number(), one.page.as_ref().map(|page| page.as_str().to_owned()), one.register.hits())
+    };
+    let rows: Vec<_> = contributions.iter().map(row).collect();
+    let rows = serde_json::to_vec(&rows).map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
+    let sql = "INSERT INTO import_steps (number, site, source, generation, rows) VALUES (?, ?, ?, ?, ?)";
+    let generation = i64::try_from(*generation).unwrap_or(i64::MAX);
+    execute(connection, sql, params![number, site.0, source.to_string(), generation, rows]).map(drop)
+}
+
+fn clear(connection: &Connection) -> rusqlite::Result<()> {
+    execute(connection, "DELETE FROM import_steps", []).map(drop)
+}
+
+/// Marks the staged import as whole.
+pub fn mark_whole(connection: &Connection) -> rusqlite::Result<()> {
+    execute(connection, "REPLACE INTO meta VALUES ('import_whole', 1)", []).map(drop)
+}
+
+fn is_whole(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM meta WHERE key = 'import_whole')";
+    connection.query_row(sql, [], |row| row.get(0))
+}
+
+/// Moves the next step of a whole import to the counts of its site; none is left after the last.
+pub fn move_step(connection: &Connection) -> rusqlite::Result<Option<SiteNumber>> {
+    let sql = "SELECT number, site, source, generation, rows FROM import_steps ORDER BY number LIMIT 1";
+    let step = connection
+        .prepare_cached(sql)?
+        .query_row([], |row| {
+            let generation = u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0);
+            let rows: Vec<StagedRow> = serde_json::from_slice(&row.get::<_, Vec<u8>>(4)?)
+                .map_err(|error| Error::FromSqlConversionFailure(4, Type::Blob, error.into()))?;
+            Ok((row.get::<_, i64>(0)?, SiteNumber(row.get(1)?), sources::source_at(row, 2)?, generation, rows))
+        })
+        .optional()?;
+    let Some((number, site, source, generation, rows)) = step else {
+        execute(connection, "DELETE FROM meta WHERE key = 'import_whole'", [])?;
+        return Ok(None);
+    };
+    let contribution = |(period, page, hits): StagedRow| {
+        Ok(Contribution {
+            source: source.clone(),
+            period: counts::period(period)?,
+            page: page.as_deref().map(PageAddress::from_stored),
+            register: Register::Written { generation, hits },
+        })
+    };
+    let contributions: Vec<_> = rows.into_iter().map(contribution).collect::<rusqlite::Result<_>>()?;
+    merge::merge(connection, site, &contributions, false)?;
+    execute(connection, "DELETE FROM import_steps WHERE number = ?", [number])?;
+    Ok(Some(site))
+}
+
+/// Moves the rest of a whole import, and drops one that is not whole.
+pub fn recover(connection: &Connection) -> rusqlite::Result<()> {
+    if !is_whole(connection)? {
+        return clear(connection);
+    }
+    loop {
+        let transaction = connection.unchecked_transaction()?;
+        let moved = move_step(&transaction)?;
+        transaction.commit()?;
+        if moved.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counter::Period;
+    use crate::ledger::sqlite::migrations;
+
+    const SITE: SiteNumber = SiteNumber(1);
+
+    fn contribution(page: usize) -> Contribution {
+        Contribution {
+            source: "import:old".parse().unwrap(),
+            period: Period::Total,
+            page: (page > 0).then(|| PageAddress::from_stored(&format!("/{page}\"\t\n"))),
+            register: Register::Written { generation: 7, hits: 1 },
+        }
+    }
+
+    fn counted(connection: &Connection) -> i64 {
+        connection.query_row("SELECT ifnull(sum(hits), 0) FROM counts", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_start_after_any_step_of_an_import_has_all_of_it_or_nothing() {
+        let all: Vec<_> = (0..5).map(contribution).collect();
+        let staged = |steps: usize| {
+            let file = Connection::open_in_memory().unwrap();
+            migrations::migrate(&file).unwrap();
+            (1..).zip(all.chunks(2)).take(steps).for_each(|(number, step)| stage(&file, SITE, number, step).unwrap());
+            file
+        };
+        for steps in 0..=3 {
+            let file = staged(steps);
+            recover(&file).unwrap();
+            assert_eq!(counted(&file), 0, "{steps}");
+            recover(&file).unwrap();
+        }
+        for moved in 0..=3 {
+            let file = staged(3);
+            mark_whole(&file).unwrap();
+            (0..moved).for_each(|_| assert_eq!(move_step(&file).unwrap(), Some(SITE)));
+            recover(&file).unwrap();
+            assert_eq!(counted(&file), 5, "{moved}");
+            assert!(!is_whole(&file).unwrap());
+            let steps: i64 = file.query_row("SELECT count(*) FROM import_steps", [], |row| row.get(0)).unwrap();
+            assert_eq!(steps, 0);
+        }
+    }
+}

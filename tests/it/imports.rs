@@ -1,0 +1,93 @@
+//! An import is all or nothing, whatever ends it.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::node::{Node, ask, until};
+
+const ROWS: usize = 12_000;
+const PATH: &str = "/sites/demo/import?source=old";
+
+fn csv(rows: usize, hits: u32) -> String {
+    let rows: String = (0..rows).map(|n| format!("total,/tin-tuc/bai-viet-{n},{hits}\n")).collect();
+    format!("period,page,hits\n{rows}")
+}
+
+/// Sends an import and leaves the answer unread.
+fn begin(node: &Node, csv: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(&node.admin).unwrap();
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: {}\r\n\r\n",
+        csv.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(csv.as_bytes()).unwrap();
+    stream
+}
+
+/// Rows of the import, by their hits.
+fn rows(node: &Node, hits: u32) -> usize {
+    let ending = format!(",{hits}");
+    node.admin_get("/sites/demo/export").body.lines().filter(|line| line.ends_with(&ending)).count()
+}
+
+/// Starts an import of rows with 2 hits over one with 1 hit, kills the node after a time, and starts it again.
+/// True: the import stands.
+fn is_made_though_killed_after(time: Duration, directory: &Path) -> bool {
+    let node = Node::start(directory, &[]);
+    let before = rows(&node, 1);
+    let _waiting = begin(&node, &csv(ROWS, 2));
+    std::thread::sleep(time);
+    node.kill();
+    let node = Node::start(directory, &[]);
+    let (old, new) = (rows(&node, 1), rows(&node, 2));
+    let what = format!("killed after {time:?}: {old} rows of the import before, {new} of the new one");
+    assert!((old, new) == (before, 0) || (old, new) == (0, ROWS), "{what}");
+    node.stop();
+    new > 0
+}
+
+#[test]
+fn a_node_killed_amid_an_import_has_all_of_it_or_nothing_after_its_next_start() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let begun = Instant::now();
+    let csv = csv(ROWS / 2, 1);
+    assert_eq!(ask(&node.admin, "POST", PATH, &["Content-Type: text/csv"], &csv).status, 200);
+    // The new one has twice as many rows.
+    let time = begun.elapsed() * 2;
+    node.stop();
+    let mut made = 0;
+    for part in 1..=6 {
+        let copy = TempDir::new().unwrap();
+        std::fs::copy(directory.path().join("thongke.db"), copy.path().join("thongke.db")).unwrap();
+        made += u32::from(is_made_though_killed_after(time * part / 5, copy.path()));
+    }
+    println!("{made} of 6 imports stood after the kill; one takes about {time:?}");
+}
+
+#[test]
+fn an_import_whose_caller_has_gone_is_all_or_nothing_too() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    for pause in [50, 400] {
+        let waiting = begin(&node, &csv(ROWS, 1));
+        std::thread::sleep(Duration::from_millis(pause));
+        drop(waiting);
+        // The next import waits for what is left of it, and replaces it.
+        let until_free = || {
+            let answer = ask(&node.admin, "POST", PATH, &["Content-Type: text/csv"], "period,hits\n2024,7\n");
+            assert!([200, 503].contains(&answer.status), "{}", answer.body);
+            answer.status == 200
+        };
+        until("the next import is taken", Duration::from_secs(60), until_free);
+        let body = node.admin_get("/sites/demo/export").body;
+        assert_eq!(body.lines().filter(|line| line.ends_with(",1")).count(), 0, "{pause}");
+        assert!(body.contains("2024,,7"), "{body}");
+    }
+    node.stop();
+}
