@@ -19,6 +19,7 @@ use crate::redis::{self, Publication};
 use crate::server;
 use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
 
+use super::clock_watch::ClockWatch;
 use super::uncounted::UncountedFile;
 
 /// A counting node.
@@ -29,11 +30,13 @@ pub struct Node {
     publication: OnceLock<Publication>,
     pub(super) uncounted: UncountedFile,
     pub(super) now: fn() -> DateTime<Utc>,
+    pub(super) clock: ClockWatch,
 }
 
 impl Node {
     pub fn new(ledger: Ledger, sites: Sites, uncounted: UncountedFile, now: fn() -> DateTime<Utc>) -> Self {
-        Self { ledger, sites: RwLock::new(Arc::new(sites)), publication: OnceLock::new(), uncounted, now }
+        let clock = ClockWatch::of(&ledger);
+        Self { ledger, sites: RwLock::new(Arc::new(sites)), publication: OnceLock::new(), uncounted, now, clock }
     }
 
     pub fn publish_through(&self, publication: Publication) {
@@ -49,16 +52,18 @@ impl Node {
         *self.sites.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sites);
     }
 
-    /// Reads an import's rows that another node may have made: a counter that it left out is set to 0 only if known here.
-    async fn sync_before_change(&self, site: &RegisteredSite) {
+    /// Reads other nodes' counts of the site from Redis, and logs `loss` if that fails.
+    async fn sync(&self, site: &RegisteredSite, loss: &str) {
         if let Some(publication) = self.publication.get()
             && !publication.sync_remote(site.number).await
         {
-            tracing::warn!(
-                site = %site.site.id,
-                "Redis could not be asked whether this import was made on another node; rows that only that node knows stay"
-            );
+            tracing::warn!(site = %site.site.id, "Redis could not be asked for other nodes' counts: {loss}");
         }
+    }
+
+    /// Reads an import's rows that another node may have made: a counter that it left out is set to 0 only if known here.
+    async fn sync_before_change(&self, site: &RegisteredSite) {
+        self.sync(site, "rows of this import that only another node knows stay").await;
     }
 
     /// Titles of pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
@@ -257,6 +262,7 @@ impl server::ports::Node for Node {
     }
 
     async fn sources(&self, site: &Arc<RegisteredSite>) -> Result<Vec<SourceAccount>, Unavailable> {
+        self.sync(site, "the list of sources may be ten minutes old").await;
         self.ledger.sources(site.number).await.map_err(unavailable)
     }
 
@@ -266,6 +272,9 @@ impl server::ports::Node for Node {
         after: Option<Row>,
         limit: usize,
     ) -> Result<Vec<Row>, Unavailable> {
+        if after.is_none() {
+            self.sync(site, "the export may lack those of the last ten minutes").await;
+        }
         self.ledger.export(site.number, after, limit).await.map_err(unavailable)
     }
 
@@ -287,6 +296,10 @@ impl server::ports::Node for Node {
         }
     }
 
+    async fn accept_clock(&self) -> Result<DateTime<Utc>, Unavailable> {
+        self.accept_clock_now().await.map_err(unavailable)
+    }
+
     fn note_uncounted(&self, site: &RegisteredSite, day: Day, kind: UncountedKind) {
         self.uncounted.note(&site.site.id, day, kind);
     }
@@ -303,6 +316,7 @@ impl server::ports::Node for Node {
                 .damage()
                 .map(|damage| ("file", damage.to_owned()))
                 .into_iter()
+                .chain(self.clock_doubt().map(|doubt| ("clock", doubt)))
                 .chain(self.publication.get().map(Publication::degraded).unwrap_or_default())
                 .collect(),
         }

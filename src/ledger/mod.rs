@@ -32,6 +32,7 @@
 
 mod backup;
 mod check;
+mod clock;
 mod commit;
 mod error;
 mod fold;
@@ -52,6 +53,7 @@ use std::thread::JoinHandle;
 use tokio::sync::Semaphore;
 
 use crate::change_feed::ChangeFeed;
+use crate::counter::clock_trust::ClockRecord;
 use crate::counter::{Arrival, Period, RegisteredSite, Site, SiteNumber, Sites, Source};
 
 use check::Damage;
@@ -63,6 +65,7 @@ use query::reader::Reader;
 use sqlite::tables::sites;
 
 pub use backup::{BackupError, backup};
+pub use clock::doubt_of_stopped;
 pub use commit::commit_future::CommitFuture;
 pub use error::{LedgerError, OpenError};
 pub use memory::counters::SiteHits;
@@ -86,6 +89,9 @@ pub struct Ledger {
     imports: Semaphore,
     directory: PathBuf,
     damage: Damage,
+    /// The file's record of its clock, and true if the file had hits, both as of the start.
+    clock_record: Option<ClockRecord>,
+    had_hits: bool,
     /// Held as long as the ledger is open.
     _lock: DirectoryLock,
 }

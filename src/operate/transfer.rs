@@ -13,9 +13,10 @@ use crate::counter::SiteId;
 use crate::counter::account::ImportReport;
 use crate::counter::csv::{self, HEADER_PAGES};
 use crate::counter::source::ImportName;
+use crate::ledger::DirectoryLock;
 use crate::server::routes::Admin;
 
-use super::{IfEmpty, NodeRequest, from_json, on_the_node};
+use super::{IfEmpty, NodeRequest, configured, from_json, on_the_node};
 
 /// Rows that an export reads at once.
 const EXPORT_STEP: usize = 1_000;
@@ -31,8 +32,13 @@ pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) ->
     let mut request = NodeRequest::new(Method::POST, Admin::Import, site);
     request.path += &format!("?source={}", name.as_str());
     request.body = text.clone();
+    // Before a stopped node's files are made: a wrong site or a bad line must leave nothing behind.
+    let rows = match DirectoryLock::holder(&config.data_dir) {
+        Some(_) => None,
+        None => Some(csv::parse(&text, &configured(config, site)?.page_params)?),
+    };
     let report: ImportReport = on_the_node(config, site, IfEmpty::Begin, request, from_json, async |ledger, site| {
-        let rows = csv::parse(&text, &site.site.page_params)?;
+        let rows = rows.context("the node has just stopped; try again")?;
         Ok(ledger.import(site.number, name.clone(), rows, clock::now()).await?)
     })?;
     say(&report);
@@ -49,7 +55,9 @@ pub fn forget(config: &Config, site: &SiteId, name: &ImportName) -> anyhow::Resu
         })?;
     match report {
         Some(report) => say(&report),
-        None => bail!("site `{site}` has no import `{}`; `thongke sources {site}` shows what it has", name.as_str()),
+        None => {
+            bail!("site `{site}` has no import `import:{}`; `thongke sources {site}` shows what it has", name.as_str())
+        }
     }
     Ok(())
 }

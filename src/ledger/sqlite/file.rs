@@ -109,6 +109,19 @@ pub fn open_reader(directory: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Opens the file of a stopped node to look at it. Changes and creates nothing, even if the node has crashed.
+pub fn open_to_look(directory: &Path) -> rusqlite::Result<Connection> {
+    let log = log_path(directory);
+    let has_log = fs::metadata(&log).is_ok_and(|metadata| metadata.len() > 0);
+    // Without a log SQLite would create an empty one, unless the file is said to be immutable.
+    let path = path(directory);
+    let query = if has_log { "mode=ro" } else { "mode=ro&immutable=1" };
+    let path =
+        percent_encoding::utf8_percent_encode(&path.to_string_lossy(), percent_encoding::NON_ALPHANUMERIC).to_string();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("file:{path}?{query}"), flags)
+}
+
 /// Creates the file under another name and renames it: a crash leaves no half-made file.
 fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
     let io = |source| OpenError::Directory { path: directory.to_owned(), source };
