@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::Node;
 use crate::clock;
+use crate::counter::Sites;
 use crate::counter::clock_trust::{Change, ClockRecord, ClockTrust, Moment, NewestDay, Verdict, Witnesses};
 use crate::ledger::{Ledger, LedgerError};
 
-/// Time between two looks at the clock; deletions look for themselves.
-const INTERVAL: Duration = Duration::from_secs(10);
 /// Time between two records of a believed clock in the file.
 const RECORD_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
@@ -27,112 +25,96 @@ struct State {
     recorded_at: Option<Duration>,
 }
 
+fn moment(now: DateTime<Utc>) -> Moment {
+    Moment { now, since_boot: clock::since_boot() }
+}
+
 impl ClockWatch {
     pub fn of(ledger: &Ledger) -> Self {
-        let trust = ClockTrust::new(ledger.clock_record(), ledger.had_hits(), clock::since_boot());
-        Self(Mutex::new(State { trust, newest: None, recorded_at: None }))
+        let (record, newest) = (ledger.clock_record(), ledger.newest_day_at_start());
+        let trust = ClockTrust::new(record, newest, ledger.had_hits(), clock::since_boot());
+        // With a record, the newest day is read after the start.
+        let newest = record.is_none().then_some(newest);
+        Self(Mutex::new(State { trust, newest, recorded_at: None }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Witnesses for Node {
-    fn redis(&self) -> Option<DateTime<Utc>> {
-        self.publication().and_then(crate::redis::Publication::server_time)
-    }
-
-    fn kernel(&self, now: DateTime<Utc>) -> bool {
-        clock::is_synchronised(now) == Some(true)
-    }
-}
-
-impl Node {
-    fn moment(&self) -> Moment {
-        Moment { now: (self.now)(), since_boot: clock::since_boot() }
-    }
-
-    /// Judges the clock, and logs a changed opinion.
-    fn judge_clock(&self) -> (DateTime<Utc>, Verdict) {
-        let moment = self.moment();
-        let (verdict, change) = self.clock.lock().trust.judge(moment, self);
+    /// Judges a clock that says `now`, and logs a changed opinion.
+    pub fn judge(&self, now: DateTime<Utc>, witnesses: &impl Witnesses) -> Verdict {
+        let (verdict, change) = self.lock().trust.judge(moment(now), witnesses);
         match change {
-            Some(Change::Doubted(doubt)) => tracing::warn!("{}", doubt.in_words(moment.now)),
+            Some(Change::Doubted(doubt)) => tracing::warn!("{}", doubt.in_words(now)),
             Some(Change::Believed(voucher)) => tracing::info!("the clock is believed: {}", voucher.in_words()),
             None => {}
         }
-        (moment.now, verdict)
+        verdict
     }
 
-    /// The time by a clock that is believed. None: nothing may be deleted.
-    pub fn believed_now(&self) -> Option<DateTime<Utc>> {
-        match self.judge_clock() {
-            (now, Verdict::Believed) => Some(now),
-            (_, Verdict::Doubted(_) | Verdict::Unknown) => None,
+    /// Learns what the file knows by now, judges the clock, and records at intervals that it is believed.
+    pub async fn look(
+        &self,
+        now: DateTime<Utc>,
+        witnesses: &impl Witnesses,
+        ledger: &Ledger,
+        sites: &Sites,
+    ) -> Result<(), LedgerError> {
+        self.learn(now, ledger, sites).await?;
+        let is_due = |at: Duration| clock::since_boot().saturating_sub(at) >= RECORD_INTERVAL;
+        let recorded_at = self.lock().recorded_at;
+        match self.judge(now, witnesses) {
+            Verdict::Believed if recorded_at.is_none_or(is_due) => self.record(now, ledger).await,
+            Verdict::Believed | Verdict::Doubted(_) => Ok(()),
         }
     }
 
-    /// The doubt about the clock, in words.
-    pub fn clock_doubt(&self) -> Option<String> {
-        match self.judge_clock() {
-            (now, Verdict::Doubted(doubt)) => Some(doubt.in_words(now)),
-            (_, Verdict::Believed | Verdict::Unknown) => None,
+    /// The same at the end of a run: a clock that is believed is recorded.
+    pub async fn look_last(
+        &self,
+        now: DateTime<Utc>,
+        witnesses: &impl Witnesses,
+        ledger: &Ledger,
+        sites: &Sites,
+    ) -> Result<(), LedgerError> {
+        self.lock().recorded_at = None;
+        self.look(now, witnesses, ledger, sites).await
+    }
+
+    /// Believes a clock, as an operator says.
+    pub async fn accept(&self, now: DateTime<Utc>, ledger: &Ledger, sites: &Sites) -> Result<(), LedgerError> {
+        self.learn(now, ledger, sites).await?;
+        self.lock().trust.believe(moment(now));
+        tracing::info!("the clock is believed: an operator has accepted it");
+        self.record(now, ledger).await
+    }
+
+    async fn learn(&self, now: DateTime<Utc>, ledger: &Ledger, sites: &Sites) -> Result<(), LedgerError> {
+        let is_read = self.lock().newest.is_some();
+        if !is_read {
+            let newest = ledger.newest_day(sites).await?;
+            let mut state = self.lock();
+            state.newest = Some(newest);
+            state.trust.learn(newest);
         }
+        let has_hits = self.lock().trust.has_hits();
+        if !has_hits && ledger.has_hits().await? {
+            self.lock().trust.note_hits(moment(now));
+        }
+        Ok(())
     }
 
-    /// Believes the clock as an operator says; returns its time.
-    pub async fn accept_clock_now(&self) -> Result<DateTime<Utc>, LedgerError> {
-        self.look_at_clock().await?;
-        let moment = self.moment();
-        self.clock.lock().trust.believe(moment);
-        tracing::info!("the clock is believed: an operator has accepted it at {}", moment.now);
-        self.record_clock().await?;
-        Ok(moment.now)
-    }
-
-    /// Writes into the file that the clock is believed, if it is.
-    pub async fn record_clock(&self) -> Result<(), LedgerError> {
-        let Some(now) = self.believed_now() else { return Ok(()) };
+    async fn record(&self, now: DateTime<Utc>, ledger: &Ledger) -> Result<(), LedgerError> {
         let record = {
-            let state = self.clock.lock();
+            let state = self.lock();
             // The clock of an empty file is believed without a reason.
             state.newest.filter(|_| state.trust.has_hits()).map(|newest| ClockRecord::of(now, newest))
         };
         if let Some(record) = record {
-            self.ledger.note_clock(record).await?;
-            self.clock.lock().recorded_at = Some(clock::since_boot());
+            ledger.note_clock(record).await?;
+            self.lock().recorded_at = Some(clock::since_boot());
         }
         Ok(())
     }
 
-    async fn look_at_clock(&self) -> Result<(), LedgerError> {
-        if self.clock.lock().newest.is_none() {
-            let newest = self.ledger.newest_day(&self.current_sites()).await?;
-            let mut state = self.clock.lock();
-            state.newest = Some(newest);
-            state.trust.learn(newest, clock::since_boot());
-        }
-        let has_hits = self.clock.lock().trust.has_hits();
-        if !has_hits && self.ledger.has_hits().await? {
-            self.clock.lock().trust.note_hits(self.moment());
-        }
-        let is_due = |at: Duration| clock::since_boot().saturating_sub(at) >= RECORD_INTERVAL;
-        let recorded_at = self.clock.lock().recorded_at;
-        if self.believed_now().is_some() && recorded_at.is_none_or(is_due) {
-            self.record_clock().await?;
-        }
-        Ok(())
-    }
-}
-
-/// Never returns.
-pub async fn run(node: &Node) {
-    loop {
-        if let Err(error) = node.look_at_clock().await {
-            // Tried again soon.
-            tracing::debug!("the file can't be asked about the clock now: {error}");
-        }
-        tokio::time::sleep(INTERVAL).await;
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use crate::counter::Day;
 
-use super::{Node, clock_watch};
+use super::Node;
 
 /// Longest time between a page count's end and its deletion.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(3_600);
-/// Interval of looks at a clock that is not believed.
-const DOUBT_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval of looks at the clock; each deletion looks for itself.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest time between a salt's end and its deletion.
 const VISITORS_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest time of uncounted hits that a crash loses.
@@ -19,7 +19,7 @@ const UNCOUNTED_INTERVAL: Duration = Duration::from_secs(60);
 /// Never returns.
 pub async fn run(node: &Node) {
     let deleting = futures_util::future::join(expire_pages(node), forget_visitors(node));
-    futures_util::future::join3(clock_watch::run(node), deleting, write_uncounted(node)).await;
+    futures_util::future::join3(watch_clock(node), deleting, write_uncounted(node)).await;
 }
 
 /// Goes through all sites, again and again.
@@ -45,7 +45,7 @@ async fn expire_pages(node: &Node) {
         if deleted > 0 {
             tracing::info!(deleted, sites = of_sites, "deleted counts of pages on days and months that are over");
         }
-        tokio::time::sleep(if is_whole { EXPIRY_INTERVAL } else { DOUBT_INTERVAL }).await;
+        tokio::time::sleep(if is_whole { EXPIRY_INTERVAL } else { CLOCK_INTERVAL }).await;
     }
 }
 
@@ -69,6 +69,13 @@ async fn forget_visitors(node: &Node) {
             }
         }
         tokio::time::sleep(VISITORS_INTERVAL).await;
+    }
+}
+
+async fn watch_clock(node: &Node) {
+    loop {
+        node.look_at_clock(false).await;
+        tokio::time::sleep(CLOCK_INTERVAL).await;
     }
 }
 

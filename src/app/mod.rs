@@ -151,9 +151,7 @@ impl Running {
         self.node.uncounted.write_changes();
         let finished = Builder::new_current_thread().enable_all().build().map(|runtime| {
             runtime.block_on(async {
-                if let Err(error) = self.node.record_clock().await {
-                    tracing::debug!("the file does not know the clock of its end: {error}");
-                }
+                self.node.look_at_clock(true).await;
                 let Some(publication) = self.node.publication() else { return };
                 // Folding hands the last page counts to publication.
                 if let Err(error) = self.node.ledger.fold().await {

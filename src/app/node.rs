@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 
 use crate::bots::{Kind as UncountedKind, UncountedRow};
 use crate::change_feed::ChangeFeed;
+use crate::clock;
 use crate::counter::account::{ImportReport, SourceAccount};
+use crate::counter::clock_trust::{Verdict, Witnesses};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
@@ -30,7 +32,7 @@ pub struct Node {
     publication: OnceLock<Publication>,
     pub(super) uncounted: UncountedFile,
     pub(super) now: fn() -> DateTime<Utc>,
-    pub(super) clock: ClockWatch,
+    clock: ClockWatch,
 }
 
 impl Node {
@@ -101,6 +103,34 @@ impl Node {
         self.publication.get().is_some_and(|publication| !publication.up())
     }
 
+    /// The time by a clock that is believed. None: nothing may be deleted.
+    pub fn believed_now(&self) -> Option<DateTime<Utc>> {
+        let now = (self.now)();
+        (self.clock.judge(now, self) == Verdict::Believed).then_some(now)
+    }
+
+    /// The doubt about the clock, in words.
+    fn clock_doubt(&self) -> Option<String> {
+        let now = (self.now)();
+        match self.clock.judge(now, self) {
+            Verdict::Doubted(doubt) => Some(doubt.in_words(now)),
+            Verdict::Believed => None,
+        }
+    }
+
+    /// Judges the clock by what the file knows; records that it is believed, now and then and at the end.
+    pub async fn look_at_clock(&self, is_end: bool) {
+        let (now, sites) = ((self.now)(), self.current_sites());
+        let looked = match is_end {
+            true => self.clock.look_last(now, self, &self.ledger, &sites).await,
+            false => self.clock.look(now, self, &self.ledger, &sites).await,
+        };
+        if let Err(error) = looked {
+            // Tried again soon; at the end, the next start goes by an older record.
+            tracing::debug!("the file can't be asked about the clock now: {error}");
+        }
+    }
+
     pub fn current_sites(&self) -> Arc<Sites> {
         Arc::clone(&self.sites.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -111,6 +141,16 @@ fn or_own(shared: Option<Vec<i64>>, own: Vec<i64>) -> Read<i64> {
     match shared {
         Some(values) => Read { values, stale: false },
         None => Read { values: own, stale: true },
+    }
+}
+
+impl Witnesses for Node {
+    fn redis(&self) -> Option<DateTime<Utc>> {
+        self.publication.get().and_then(Publication::server_time)
+    }
+
+    fn kernel(&self, now: DateTime<Utc>) -> bool {
+        clock::is_synchronised(now) == Some(true)
     }
 }
 
@@ -297,7 +337,9 @@ impl server::ports::Node for Node {
     }
 
     async fn accept_clock(&self) -> Result<DateTime<Utc>, Unavailable> {
-        self.accept_clock_now().await.map_err(unavailable)
+        let now = (self.now)();
+        self.clock.accept(now, &self.ledger, &self.current_sites()).await.map_err(unavailable)?;
+        Ok(now)
     }
 
     fn note_uncounted(&self, site: &RegisteredSite, day: Day, kind: UncountedKind) {

@@ -210,15 +210,11 @@ pub struct Moment {
 pub enum Verdict {
     Believed,
     Doubted(Doubt),
-    /// The file's newest day is still being read.
-    Unknown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// The file's newest day is still being read.
-    Nothing,
-    /// The file has no hits, so there is nothing that a wrong clock could delete.
+    /// The file has no hits of a run, so there is nothing to judge a clock by.
     NoHits,
     /// The reference, at a time since boot.
     Reference(Reference, Duration),
@@ -241,28 +237,18 @@ pub enum Change {
 }
 
 impl ClockTrust {
-    /// At the start, before the file's newest day is read.
-    pub fn new(record: Option<ClockRecord>, has_hits: bool, since_boot: Duration) -> Self {
-        let known = match record {
-            _ if !has_hits => Known::NoHits,
-            Some(record) => Known::Reference(Reference::at(record.believed_at), since_boot),
-            None => Known::Nothing,
-        };
+    /// Trust at the start, by what the file knows.
+    pub fn new(record: Option<ClockRecord>, newest: Option<NewestDay>, has_hits: bool, since_boot: Duration) -> Self {
+        let reference = reference(record, newest).filter(|_| has_hits);
+        let known = reference.map_or(Known::NoHits, |reference| Known::Reference(reference, since_boot));
         Self { known, record, doubted_since: None }
     }
 
-    /// Takes the newest day that the file had at the start.
-    pub fn learn(&mut self, newest: Option<NewestDay>, since_boot: Duration) {
-        let found = reference(self.record, newest);
-        self.known = match (self.known, found) {
-            (Known::Reference(mut known, at), Some(found)) => {
-                known.earliest = known.earliest.max(found.earliest);
-                Known::Reference(known, at)
-            }
-            (Known::Nothing, Some(found)) => Known::Reference(found, since_boot),
-            (Known::Nothing, None) => Known::NoHits,
-            (known, _) => known,
-        };
+    /// Takes the newest day that the file had at the start, which is read later.
+    pub fn learn(&mut self, newest: Option<NewestDay>) {
+        if let (Known::Reference(known, _), Some(found)) = (&mut self.known, reference(self.record, newest)) {
+            known.earliest = known.earliest.max(found.earliest);
+        }
     }
 
     /// Notes that the file has hits now.
@@ -279,7 +265,6 @@ impl ClockTrust {
     /// Judges the clock; the change is none if the opinion is the one before.
     pub fn judge(&mut self, moment: Moment, witnesses: &impl Witnesses) -> (Verdict, Option<Change>) {
         let (reference, at) = match self.known {
-            Known::Nothing => return (Verdict::Unknown, None),
             Known::NoHits => return (Verdict::Believed, None),
             Known::Reference(reference, at) => (reference, at),
         };
@@ -408,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_start_far_ahead_is_doubted_until_the_node_has_run_for_a_day() {
-        let mut trust = ClockTrust::new(Some(record("2024-06-17T03:00:00Z")), true, Duration::ZERO);
+        let mut trust = ClockTrust::new(Some(record("2024-06-17T03:00:00Z")), None, true, Duration::ZERO);
         let (verdict, change) = trust.judge(moment("2024-08-01T03:00:00Z", 0), &NOBODY);
         let Verdict::Doubted(doubt) = verdict else { panic!("{verdict:?}") };
         assert_eq!(change, Some(Change::Doubted(doubt)));
@@ -424,7 +409,7 @@ mod tests {
     #[test]
     fn each_voucher_ends_a_doubt() {
         let doubted = || {
-            let mut trust = ClockTrust::new(Some(record("2024-06-17T03:00:00Z")), true, Duration::ZERO);
+            let mut trust = ClockTrust::new(Some(record("2024-06-17T03:00:00Z")), None, true, Duration::ZERO);
             assert!(matches!(trust.judge(moment("2024-08-01T03:00:00Z", 0), &NOBODY).0, Verdict::Doubted(_)));
             trust
         };
@@ -445,7 +430,7 @@ mod tests {
     #[test]
     fn a_jump_of_a_running_clock_is_what_the_time_since_boot_does_not_explain() {
         let start = || {
-            let mut trust = ClockTrust::new(Some(record("2024-06-17T03:00:00Z")), true, Duration::ZERO);
+            let mut trust = ClockTrust::new(Some(record("2024-06-17T03:00:00Z")), None, true, Duration::ZERO);
             assert_eq!(trust.judge(moment("2024-06-17T03:00:00Z", 0), &NOBODY), (Verdict::Believed, None));
             trust
         };
@@ -457,28 +442,25 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_believes_and_a_file_without_a_record_waits_for_its_newest_day() {
-        let mut empty = ClockTrust::new(None, false, Duration::ZERO);
+    fn an_empty_file_believes_and_a_file_without_a_record_goes_by_its_newest_day() {
+        let mut empty = ClockTrust::new(None, None, false, Duration::ZERO);
         assert_eq!(empty.judge(moment("1970-01-01T00:00:00Z", 0), &NOBODY), (Verdict::Believed, None));
         assert_eq!(empty.judge(moment("2024-06-17T03:00:00Z", 1), &NOBODY), (Verdict::Believed, None));
         empty.note_hits(moment("2024-06-17T03:00:00Z", 1));
         assert!(empty.has_hits());
         assert!(matches!(empty.judge(moment("2024-08-01T03:00:00Z", 2), &NOBODY).0, Verdict::Doubted(_)));
-        let mut old = ClockTrust::new(None, true, Duration::ZERO);
-        assert_eq!(old.judge(moment("2024-08-01T03:00:00Z", 0), &NOBODY), (Verdict::Unknown, None));
-        old.learn(Some(newest(17)), Duration::ZERO);
+        let mut old = ClockTrust::new(None, Some(newest(17)), true, Duration::ZERO);
         assert!(matches!(old.judge(moment("2024-08-01T03:00:00Z", 0), &NOBODY).0, Verdict::Doubted(_)));
         // Only an import: there is no newest day.
-        let mut imported = ClockTrust::new(None, true, Duration::ZERO);
-        imported.learn(None, Duration::ZERO);
+        let mut imported = ClockTrust::new(None, None, true, Duration::ZERO);
         assert_eq!(imported.judge(moment("2024-08-01T03:00:00Z", 0), &NOBODY).0, Verdict::Believed);
     }
 
     #[test]
     fn days_that_were_counted_after_the_record_are_learned_after_the_start() {
-        let mut trust = ClockTrust::new(Some(record("2024-06-17T03:00:00Z")), true, Duration::ZERO);
+        let mut trust = ClockTrust::new(Some(record("2024-06-17T03:00:00Z")), None, true, Duration::ZERO);
         assert_eq!(trust.judge(moment("2024-06-17T04:00:00Z", 0), &NOBODY).0, Verdict::Believed);
-        trust.learn(Some(newest(30)), Duration::ZERO);
+        trust.learn(Some(newest(30)));
         assert!(matches!(trust.judge(moment("2024-06-17T04:00:00Z", 0), &NOBODY).0, Verdict::Doubted(_)));
     }
 }

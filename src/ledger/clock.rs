@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use rusqlite::Connection;
 use rustc_hash::FxHashMap;
 
@@ -16,20 +17,47 @@ use crate::counter::{Site, SiteNumber, Sites};
 /// Sites that one read looks at, so that other reads go on between.
 const SITES_STEP: usize = 500;
 
+/// What the file knew at the start.
+#[derive(Debug, Clone, Copy)]
+pub struct AtStart {
+    record: Option<ClockRecord>,
+    /// Read only in a file without a record, so that many sites don't delay each start.
+    newest: Option<NewestDay>,
+    /// Of nodes or of imports.
+    had_hits: bool,
+}
+
+impl AtStart {
+    pub fn read(connection: &Connection, configured: &Sites, has_journal: bool) -> rusqlite::Result<Self> {
+        let record = meta::read_clock(connection)?;
+        let newest = match record {
+            Some(_) => None,
+            None => newest_of(connection, &with_zones(sites::ids(connection)?.into_keys(), configured))?,
+        };
+        Ok(Self { record, newest, had_hits: has_journal || counts::exist(connection)? })
+    }
+}
+
 impl Ledger {
     /// The record that the file had at the start.
     pub fn clock_record(&self) -> Option<ClockRecord> {
-        self.clock_record
+        self.start.record
+    }
+
+    /// The newest day that a file without a record had at the start.
+    pub fn newest_day_at_start(&self) -> Option<NewestDay> {
+        self.start.newest
     }
 
     /// True if the file had hits at the start, of nodes or of imports.
     pub fn had_hits(&self) -> bool {
-        self.had_hits
+        self.start.had_hits
     }
 
     /// True if the file has hits now.
     pub async fn has_hits(&self) -> Result<bool, LedgerError> {
-        Ok(self.had_hits || self.queue.run(|file| Ok(file.last_row() > 0 || counts::exist(&file.connection)?)).await?)
+        Ok(self.start.had_hits
+            || self.queue.run(|file| Ok(file.last_row() > 0 || counts::exist(&file.connection)?)).await?)
     }
 
     /// Writes the record of a clock that is believed.
@@ -41,11 +69,10 @@ impl Ledger {
     /// not looked at.
     pub async fn newest_day(&self, configured: &Sites) -> Result<Option<NewestDay>, LedgerError> {
         let all = self.reader.read(sites::ids).await?;
-        let all: Vec<_> = all.into_keys().map(SiteNumber).collect();
-        let zone = |site: SiteNumber| configured.by_number(site).map(|site| site.site.time_zone);
+        let all = with_zones(all.into_keys(), configured);
         let mut newest = None;
         for step in all.chunks(SITES_STEP) {
-            let sites: Vec<_> = step.iter().map(|site| (*site, zone(*site))).collect();
+            let sites = step.to_vec();
             let of_step = self.reader.read(move |connection| newest_of(connection, &sites)).await?;
             newest = newer(newest, of_step);
         }
@@ -54,14 +81,17 @@ impl Ledger {
 
     /// `now`, or the moment that the file has reached if a clock says less. Deletions have gone by that moment.
     pub(super) fn latest_known(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        self.clock_record.map_or(now, |record| now.max(record.believed_at))
+        self.start.record.map_or(now, |record| now.max(record.believed_at))
     }
 }
 
-fn newest_of(
-    connection: &Connection,
-    sites: &[(SiteNumber, Option<chrono_tz::Tz>)],
-) -> rusqlite::Result<Option<NewestDay>> {
+/// Each site with its zone; none if it is not configured.
+fn with_zones(numbers: impl Iterator<Item = u32>, configured: &Sites) -> Vec<(SiteNumber, Option<Tz>)> {
+    let zone = |site| configured.by_number(site).map(|site| site.site.time_zone);
+    numbers.map(SiteNumber).map(|site| (site, zone(site))).collect()
+}
+
+fn newest_of(connection: &Connection, sites: &[(SiteNumber, Option<Tz>)]) -> rusqlite::Result<Option<NewestDay>> {
     let mut newest = None;
     for (site, zone) in sites {
         let day = counts::newest_day(connection, *site)?;

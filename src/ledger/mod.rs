@@ -53,7 +53,6 @@ use std::thread::JoinHandle;
 use tokio::sync::Semaphore;
 
 use crate::change_feed::ChangeFeed;
-use crate::counter::clock_trust::ClockRecord;
 use crate::counter::{Arrival, Period, RegisteredSite, Site, SiteNumber, Sites, Source};
 
 use check::Damage;
@@ -89,9 +88,7 @@ pub struct Ledger {
     imports: Semaphore,
     directory: PathBuf,
     damage: Damage,
-    /// The file's record of its clock, and true if the file had hits, both as of the start.
-    clock_record: Option<ClockRecord>,
-    had_hits: bool,
+    start: clock::AtStart,
     /// Held as long as the ledger is open.
     _lock: DirectoryLock,
 }

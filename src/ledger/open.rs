@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::check::Damage;
+use super::clock::AtStart;
 use super::commit::checkpointer::Checkpoints;
 use super::commit::committer::Committer;
 use super::commit::file_writer::FileWriter;
@@ -20,7 +21,7 @@ use super::recover::recover;
 use super::sqlite::lock::DirectoryLock;
 use super::sqlite::progress::{HighWater, Progress};
 use super::sqlite::tables::meta::FoldMark;
-use super::sqlite::tables::{counts, meta, salts, sites, visitors};
+use super::sqlite::tables::{meta, salts, sites, visitors};
 use super::sqlite::{file, wal};
 use super::{Ledger, numbered};
 use crate::counter::{Site, Sites};
@@ -55,8 +56,7 @@ impl Ledger {
             wal::truncate(&connection).map_err(sqlite)?;
         }
         let mark = meta::read_fold_mark(&connection).map_err(sqlite)?;
-        let clock_record = meta::read_clock(&connection).map_err(sqlite)?;
-        let had_hits = progress.journal > 0 || counts::exist(&connection).map_err(sqlite)?;
+        let start = AtStart::read(&connection, &registered, progress.journal > 0).map_err(sqlite)?;
         let state = load(&connection, mark, is_publishing, metrics).map_err(sqlite)?;
         let reader = |name| Reader::start(name, file::open_reader(directory).map_err(sqlite)?).map_err(io);
         let (reader, public_reader) = (reader("reader")?, reader("queries")?);
@@ -79,8 +79,7 @@ impl Ledger {
             imports: Semaphore::new(1),
             directory: directory.to_owned(),
             damage: Damage::default(),
-            clock_record,
-            had_hits,
+            start,
             _lock: lock,
         };
         Ok((ledger, registered))

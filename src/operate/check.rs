@@ -79,15 +79,19 @@ fn data_directory(config: &Config, report: &mut Report) {
     }
 }
 
+/// The folder itself, or the one in which it would be made.
+fn nearest(directory: &Path) -> &Path {
+    let mut there = directory.ancestors().map(|folder| if folder == Path::new("") { Path::new(".") } else { folder });
+    there.find(|folder| folder.exists()).unwrap_or(Path::new("/"))
+}
+
 /// Checks that a node could use the directory, and creates nothing: a check of a wrong folder leaves it as it is.
 fn usable(directory: &Path) -> Result<(), OpenError> {
     let unusable = |source| OpenError::Directory { path: directory.to_owned(), source };
     if DirectoryLock::exists(directory) {
         return DirectoryLock::take(directory).map(drop);
     }
-    // The folder itself, or the one in which it would be made.
-    let there = directory.ancestors().map(|folder| if folder == Path::new("") { Path::new(".") } else { folder });
-    let nearest = there.into_iter().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let nearest = nearest(directory);
     if !nearest.is_dir() {
         return Err(unusable(std::io::ErrorKind::NotADirectory.into()));
     }
@@ -98,7 +102,7 @@ fn usable(directory: &Path) -> Result<(), OpenError> {
 /// Danger that the directory's filesystem poses to counts.
 fn danger_of_filesystem(directory: &Path) -> Option<&'static str> {
     // Numbers of linux/magic.h.
-    match rustix::fs::statfs(directory).ok()?.f_type {
+    match rustix::fs::statfs(nearest(directory)).ok()?.f_type {
         0x0102_1994 | 0x8584_58f6 => {
             Some("is in memory (tmpfs): its counts are lost at the next boot; put it on a disk")
         }

@@ -68,14 +68,14 @@ impl Scene {
         (output.status.code().unwrap(), said)
     }
 
-    /// Numbers of today's page counts and salts in the file.
+    /// Numbers of pages with counts of today, and of its salts, in the file.
     fn kept(&self) -> (i64, i64) {
         let file = rusqlite::Connection::open(self.data().join("thongke.db")).unwrap();
         let today = thongke::counter::Day::at(chrono::Utc::now(), chrono_tz::Asia::Ho_Chi_Minh);
         let today = thongke::counter::Period::Day(today).number();
         let number = |sql: &str| file.query_row(sql, [today], |row| row.get(0)).unwrap();
         (
-            number("SELECT count(*) FROM counts WHERE page > 0 AND period = ?"),
+            number("SELECT count(DISTINCT page) FROM counts WHERE page > 0 AND period = ?"),
             number("SELECT count(*) FROM salts WHERE day = ?"),
         )
     }
