@@ -30,13 +30,16 @@ mod visitors;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::audit::{AdminRequest, AdminRequests};
 pub use self::audit::{Place, repair_stopped, verify_stopped};
+use self::client::connect::connect;
 use self::client::connection::Connections;
 use self::client::health::Health;
 pub use self::client::preflight::{Preflight, preflight};
+pub use self::client::server_time::ServerTime;
 pub use self::client::target::{Identity, Target, TargetError, parse};
 use self::client::{policy, preflight as rights};
 use self::keys::Keys;
@@ -48,7 +51,7 @@ use self::read::queries::Queries;
 use self::read::remote_sync;
 use self::read::totals::Totals;
 use crate::counter::verification::{Repair, Verification};
-use crate::counter::{Day, Salt, SiteNumber};
+use crate::counter::{Day, Salt, Site, SiteNumber};
 use crate::metrics::Metrics;
 
 pub const CALLS_PER_SECOND_DEFAULT: u32 = 2_000;
@@ -75,6 +78,15 @@ pub struct Settings {
     pub calls_per_second: u32,
 }
 
+/// Differences between what the nodes of the sites agreed on in Redis and these settings, in words. None where Redis
+/// can't be asked: preflight says why.
+pub async fn disagreements(target: &Target, prefix: &str, sites: &[Site]) -> Vec<String> {
+    match connect(target).await {
+        Ok((link, _)) => publish::agreement::differences(&link, &Keys::new(prefix), sites).await,
+        Err(_) => Vec::new(),
+    }
+}
+
 /// Running publication.
 pub struct Publication {
     /// Queries for pages, titles and history.
@@ -82,6 +94,7 @@ pub struct Publication {
     connections: Arc<Connections>,
     totals: Arc<Totals>,
     health: Arc<Health>,
+    server_time: Arc<ServerTime>,
     syncs: mpsc::Sender<remote_sync::Request>,
     admin_requests: mpsc::Sender<(SiteNumber, AdminRequest)>,
     salts: mpsc::Sender<visitors::SaltRequest>,
@@ -95,6 +108,7 @@ pub struct Publication {
 pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -> std::io::Result<Publication> {
     let connections = Arc::new(Connections::new(settings.target.clone()));
     let health = Arc::new(Health::default());
+    let server_time = Arc::new(ServerTime::default());
     let (totals, reads) = Totals::new(Arc::clone(&connections));
     let totals = Arc::new(totals);
     let (syncs, syncs_received) = mpsc::channel(SYNCS_MAX);
@@ -105,6 +119,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let keys = Keys::new(&settings.prefix);
     let shared = (keys.clone(), Arc::clone(&connections), Arc::clone(&totals), Arc::clone(&health));
+    let clock = Arc::clone(&server_time);
     let thread =
         std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
             // A backfill must not slow down hits, where the system has priorities of threads.
@@ -139,6 +154,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
             () = totals.serve(reads, &node, &keys, &acked_states) => {}
             () = policy::run(&connections, &health, settings.allow_eviction) => {}
             () = rights => {}
+            () = clock.run(&connections) => {}
             () = remote_sync::serve(Arc::clone(&node), keys.clone(), Arc::clone(&connections), syncs_received) => {}
             () = operators.serve(admin_requests_received) => {}
             () = visitors::serve_salts(node.as_ref(), &keys, &connections, salts_received) => {}
@@ -149,7 +165,19 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         })?;
     let thread = Mutex::new(Some(thread));
     let queries = Queries::new(keys, Arc::clone(&connections));
-    Ok(Publication { queries, connections, totals, health, syncs, admin_requests, salts, stop, thread, done })
+    Ok(Publication {
+        queries,
+        connections,
+        totals,
+        health,
+        server_time,
+        syncs,
+        admin_requests,
+        salts,
+        stop,
+        thread,
+        done,
+    })
 }
 
 impl Publication {
@@ -209,6 +237,11 @@ impl Publication {
     /// True while Redis is connected.
     pub fn up(&self) -> bool {
         self.connections.is_up()
+    }
+
+    /// Redis's time; none if it was not read lately.
+    pub fn server_time(&self) -> Option<DateTime<Utc>> {
+        self.server_time.now()
     }
 
     /// True while nothing may be published, although Redis may answer.

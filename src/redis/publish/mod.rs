@@ -7,7 +7,7 @@
 //! changed, and a page's site is backfilled.
 
 pub mod acked_state;
-mod agreement;
+pub mod agreement;
 mod backfill;
 mod backfill_plan;
 mod calls;
