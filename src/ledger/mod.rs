@@ -41,6 +41,7 @@ mod pages;
 mod publication;
 mod query;
 mod recover;
+mod retention;
 mod sqlite;
 mod transfer;
 mod visitors;
