@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 
 use crate::bots::{Kind as UncountedKind, UncountedRow};
 use crate::change_feed::ChangeFeed;
+use crate::clock;
 use crate::counter::account::{ImportReport, SourceAccount};
+use crate::counter::clock_trust::{Verdict, Witnesses};
 use crate::counter::csv::Row;
 use crate::counter::page::TOP_MAX;
 use crate::counter::source::ImportName;
@@ -20,6 +22,7 @@ use crate::redis::{self, Publication};
 use crate::server;
 use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
 
+use super::clock_watch::ClockWatch;
 use super::uncounted::UncountedFile;
 
 /// A counting node.
@@ -30,11 +33,13 @@ pub struct Node {
     publication: OnceLock<Publication>,
     pub(super) uncounted: UncountedFile,
     pub(super) now: fn() -> DateTime<Utc>,
+    clock: ClockWatch,
 }
 
 impl Node {
     pub fn new(ledger: Ledger, sites: Sites, uncounted: UncountedFile, now: fn() -> DateTime<Utc>) -> Self {
-        Self { ledger, sites: RwLock::new(Arc::new(sites)), publication: OnceLock::new(), uncounted, now }
+        let clock = ClockWatch::of(&ledger);
+        Self { ledger, sites: RwLock::new(Arc::new(sites)), publication: OnceLock::new(), uncounted, now, clock }
     }
 
     pub fn publish_through(&self, publication: Publication) {
@@ -50,16 +55,19 @@ impl Node {
         *self.sites.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sites);
     }
 
+    /// Reads other nodes' counts of the site from Redis, and all of an import's; logs `loss` if that fails.
+    async fn sync(&self, site: &RegisteredSite, import: Option<Source>, loss: &str) {
+        if let Some(publication) = self.publication.get()
+            && !publication.sync_remote(site.number, import).await
+        {
+            tracing::warn!(site = %site.site.id, "Redis could not be asked for other nodes' counts: {loss}");
+        }
+    }
+
     /// Reads an import's rows that another node may have made: a counter that it left out is set to 0 only if known here.
     async fn sync_before_change(&self, site: &RegisteredSite, name: &ImportName) {
-        if let Some(publication) = self.publication.get()
-            && !publication.sync_remote(site.number, Source::Import(name.clone())).await
-        {
-            tracing::warn!(
-                site = %site.site.id,
-                "Redis could not be asked whether this import was made on another node; rows that only that node knows stay"
-            );
-        }
+        let import = Some(Source::Import(name.clone()));
+        self.sync(site, import, "rows of this import that only another node knows stay").await;
     }
 
     /// Titles of pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
@@ -91,6 +99,34 @@ impl Node {
     /// Redis is away: other nodes' newest hits are missing.
     fn is_stale(&self) -> bool {
         self.publication.get().is_some_and(|publication| !publication.up())
+    }
+
+    /// The time by a clock that is believed. None: nothing may be deleted.
+    pub fn believed_now(&self) -> Option<DateTime<Utc>> {
+        let now = (self.now)();
+        (self.clock.judge(now, self) == Verdict::Believed).then_some(now)
+    }
+
+    /// The doubt about the clock, in words.
+    fn clock_doubt(&self) -> Option<String> {
+        let now = (self.now)();
+        match self.clock.judge(now, self) {
+            Verdict::Doubted(doubt) => Some(doubt.in_words(now)),
+            Verdict::Believed => None,
+        }
+    }
+
+    /// Judges the clock by what the file knows; records that it is believed, now and then and at the end.
+    pub async fn look_at_clock(&self, is_end: bool) {
+        let (now, sites) = ((self.now)(), self.current_sites());
+        let looked = match is_end {
+            true => self.clock.look_last(now, self, &self.ledger, &sites).await,
+            false => self.clock.look(now, self, &self.ledger, &sites).await,
+        };
+        if let Err(error) = looked {
+            // Tried again soon; at the end, the next start goes by an older record.
+            tracing::debug!("the file can't be asked about the clock now: {error}");
+        }
     }
 
     pub fn current_sites(&self) -> Arc<Sites> {
@@ -128,6 +164,16 @@ fn most_read(pages: impl Iterator<Item = (PageAddress, i64)>, limit: usize) -> V
     pages.sort_by(|(page, hits), (other_page, other_hits)| (other_hits, page).cmp(&(hits, other_page)));
     pages.truncate(limit);
     pages
+}
+
+impl Witnesses for Node {
+    fn redis(&self) -> Option<DateTime<Utc>> {
+        self.publication.get().and_then(Publication::server_time)
+    }
+
+    fn kernel(&self, now: DateTime<Utc>) -> bool {
+        clock::is_synchronised(now) == Some(true)
+    }
 }
 
 fn unavailable(error: LedgerError) -> Unavailable {
@@ -278,6 +324,7 @@ impl server::ports::Node for Node {
     }
 
     async fn sources(&self, site: &Arc<RegisteredSite>) -> Result<Vec<SourceAccount>, Unavailable> {
+        self.sync(site, None, "the list of sources may be ten minutes old").await;
         self.ledger.sources(site.number).await.map_err(unavailable)
     }
 
@@ -287,6 +334,9 @@ impl server::ports::Node for Node {
         after: Option<Row>,
         limit: usize,
     ) -> Result<Vec<Row>, Unavailable> {
+        if after.is_none() {
+            self.sync(site, None, "the export may lack those of the last ten minutes").await;
+        }
         self.ledger.export(site.number, after, limit).await.map_err(unavailable)
     }
 
@@ -308,6 +358,12 @@ impl server::ports::Node for Node {
         }
     }
 
+    async fn accept_clock(&self) -> Result<DateTime<Utc>, Unavailable> {
+        let now = (self.now)();
+        self.clock.accept(now, &self.ledger, &self.current_sites()).await.map_err(unavailable)?;
+        Ok(now)
+    }
+
     fn note_uncounted(&self, site: &RegisteredSite, day: Day, kind: UncountedKind) {
         self.uncounted.note(&site.site.id, day, kind);
     }
@@ -324,6 +380,7 @@ impl server::ports::Node for Node {
                 .damage()
                 .map(|damage| ("file", damage.to_owned()))
                 .into_iter()
+                .chain(self.clock_doubt().map(|doubt| ("clock", doubt)))
                 .chain(self.publication.get().map(Publication::degraded).unwrap_or_default())
                 .collect(),
         }

@@ -5,6 +5,7 @@
 pub mod account;
 pub mod by_site;
 pub mod client_prefix;
+pub mod clock_trust;
 pub mod contribution;
 pub mod csv;
 pub mod day;

@@ -31,6 +31,7 @@
 //! which hold the methods of [`Ledger`] by subject.
 
 mod check;
+mod clock;
 mod commit;
 mod error;
 mod fold;
@@ -40,6 +41,7 @@ mod pages;
 mod publication;
 mod query;
 mod recover;
+mod retention;
 mod sqlite;
 mod transfer;
 mod visitors;
@@ -61,6 +63,7 @@ use pages::TopLists;
 use query::reader::Reader;
 use sqlite::tables::sites;
 
+pub use clock::doubt_of_stopped;
 pub use commit::commit_future::CommitFuture;
 pub use error::{LedgerError, OpenError};
 pub use memory::counters::SiteHits;
@@ -85,6 +88,7 @@ pub struct Ledger {
     imports: Semaphore,
     directory: PathBuf,
     damage: Damage,
+    start: clock::AtStart,
     /// Held as long as the ledger is open.
     _lock: DirectoryLock,
 }

@@ -1,4 +1,4 @@
-//! Pages: their counts, titles and most read lists, from the file and the unfolded hits; their admission and retention.
+//! Pages: their counts, titles and most read lists, from the file and the unfolded hits; their admission.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -16,9 +16,7 @@ use super::sqlite::tables::{bounded, counts, meta, pages, rows, titles};
 use crate::counter::known::chosen;
 use crate::counter::page::TOP_MAX;
 use crate::counter::page_cap::Excess;
-use crate::counter::{
-    ClientPrefix, Day, GivenTitle, Known, PageAddress, Period, RegisteredSite, RowKey, SiteNumber, Source,
-};
+use crate::counter::{ClientPrefix, Day, GivenTitle, Known, PageAddress, Period, RegisteredSite, SiteNumber, Source};
 
 /// A list is reused for this many times its making time, so that making lists takes a tenth of a thread at most.
 const TOP_AGE_FACTOR: u32 = 10;
@@ -32,11 +30,6 @@ const UNFOLDED_ENTRIES_MAX: usize = 4_096;
 /// Reads that may find the fold mark moved before the file alone is used.
 const TRIES_MAX: u32 = 20;
 const TRY_INTERVAL: Duration = Duration::from_micros(200);
-
-/// Rows of one transaction: less than a millisecond.
-const EXPIRY_STEP: usize = 128;
-/// Pause between two transactions, so that deletion takes a small part of the committer's time.
-const EXPIRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Lists of the most read pages, by site and period.
 #[derive(Debug, Default)]
@@ -207,25 +200,6 @@ impl Ledger {
         let waiting: Vec<_> = pages.iter().map(|page| self.state.titles.queue.get(site, page)).collect();
         let on_file = self.public_reader.read(move |connection| titles::read(connection, site, &pages)).await?;
         Ok(waiting.into_iter().zip(on_file).map(|(waiting, on_file)| waiting.or(on_file)).collect())
-    }
-
-    /// Deletes the site's page counts that are not kept on `today`; returns their number.
-    pub async fn expire_pages(&self, site: &RegisteredSite, today: Day) -> Result<usize, LedgerError> {
-        let number = site.number;
-        let (day, month) = site.site.page_retention.oldest_kept(today);
-        let oldest_kept = (day.number(), month.number());
-        let mut after = RowKey::START;
-        let mut deleted = 0;
-        loop {
-            let expired =
-                move |connection: &Connection| counts::expired(connection, number, after, oldest_kept, EXPIRY_STEP);
-            let rows = self.public_reader.read(expired).await?;
-            let Some(last) = rows.last() else { return Ok(deleted) };
-            after = *last;
-            deleted += rows.len();
-            self.queue.run(move |file| file.change(|c| counts::delete(c, number, &rows))).await?;
-            tokio::time::sleep(EXPIRY_PAUSE).await;
-        }
     }
 }
 

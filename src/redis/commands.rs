@@ -65,6 +65,7 @@ const fn command(
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
     command("INFO", Server, &[Rust("client")], "read the role, the version and the eviction policy", None),
+    command("TIME", Server, &[Rust("client")], "see whether the node's clock can be believed", None),
     command("EVAL", Server, &[Rust("audit"), Rust("client")], "run a script that Redis does not have yet", None),
     command("EVALSHA", Server, &[Rust("client")], "run a script that Redis has", None),
     command("TYPE", Read, &[Lua("audit"), Lua("publish")], "refuse a key of a wrong type before writing", Some((Any, &[]))),

@@ -8,9 +8,9 @@ use futures_util::future::join_all;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind};
 
 use super::{Agreement, CALLS_AT_ONCE, Lease, Publisher};
-use crate::counter::RegisteredSite;
+use crate::counter::{RegisteredSite, Site};
 use crate::redis::client::link::Link;
-use crate::redis::client::reply::connection_lost;
+use crate::redis::client::reply::{connection_lost, reason_of};
 use crate::redis::keys::{self, Keys};
 use crate::redis::ports::Node;
 
@@ -106,6 +106,23 @@ pub async fn difference(link: &Link, keys: &Keys, site: &RegisteredSite) -> Redi
         theirs = link.query_texts(&read).await?;
     }
     Ok(first_difference(&key, &ours, &theirs))
+}
+
+/// Differences between sites' `meta` and this node's settings, without writing anything; one for each site that differs.
+pub async fn differences(link: &Link, keys: &Keys, sites: &[Site]) -> Vec<String> {
+    let asked = futures_util::stream::iter(sites).map(|site| async move {
+        let key = keys.meta(&site.id);
+        let ours = keys::agreement(site);
+        let mut read = redis::cmd("HMGET");
+        read.arg(&key).arg(&ours.each_ref().map(|(field, _)| *field));
+        match link.query_texts(&read).await.map_err(|error| at_key(error, &key)) {
+            // A site that was never published agrees.
+            Ok(theirs) if theirs.iter().all(Option::is_none) => None,
+            Ok(theirs) => first_difference(&key, &ours, &theirs),
+            Err(error) => Some(reason_of(&error)),
+        }
+    });
+    asked.buffered(CALLS_AT_ONCE).filter_map(std::future::ready).collect().await
 }
 
 /// First field that differs, in words.

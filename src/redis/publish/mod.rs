@@ -5,7 +5,7 @@
 //! calls of different sites go out together, so that a hundred thousand sites don't wait for as many round
 //! trips. A failure loses nothing: Redis is asked about the site, and what it lacks is brought.
 
-mod agreement;
+pub mod agreement;
 pub mod ask;
 mod bring;
 mod calls;

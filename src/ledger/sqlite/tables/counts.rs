@@ -189,6 +189,27 @@ pub fn expired(
     rows(connection, sql, params![site.0, period, page, source, day, month, bounded(limit)], row_key_at)
 }
 
+/// The newest day on which a site has hits, of a run of any node. Days of imports don't count: a file of old counts
+/// may be wrong about them.
+pub fn newest_day(connection: &Connection, site: SiteNumber) -> rusqlite::Result<Option<Day>> {
+    let mut newest = connection.prepare_cached("SELECT max(period) FROM counts WHERE site = ? AND period < ?")?;
+    let mut is_counted = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM counts
+                        WHERE site = ? AND period = ? AND page = 0 AND generation IS NULL AND hits > 0)",
+    )?;
+    let mut before = i64::MAX;
+    loop {
+        let found: Option<u32> = newest.query_row(params![site.0, before], |row| row.get(0))?;
+        let Some(number) = found.filter(|number| *number > 0) else { return Ok(None) };
+        if let Some(Period::Day(day)) = Period::from_number(number)
+            && is_counted.query_row(params![site.0, number], |row| row.get(0))?
+        {
+            return Ok(Some(day));
+        }
+        before = i64::from(number);
+    }
+}
+
 /// Deletes rows of pages.
 pub fn delete(connection: &Connection, site: SiteNumber, rows: &[RowKey]) -> rusqlite::Result<()> {
     let sql = "DELETE FROM counts WHERE site = ? AND period = ? AND page = ? AND source = ? AND page > 0";
@@ -247,6 +268,25 @@ mod tests {
         let left = periods(&file);
         assert_eq!(left.len(), 10);
         assert!(left.contains(&(20_240_615, SITE_ITSELF)) && !left.contains(&(20_240_615, 1)));
+    }
+
+    #[test]
+    fn the_newest_day_is_one_with_hits_of_a_run() {
+        let file = file();
+        let newest = || newest_day(&file, SITE).unwrap().map(|day| day.to_string());
+        let note = |period: &str, page, register| {
+            merge(&file, Key { site: SITE, period: period.parse().unwrap(), page, source: 1 }, register).unwrap();
+        };
+        assert_eq!(newest(), None);
+        note("total", SITE_ITSELF, Register::Grown(9));
+        note("2024", SITE_ITSELF, Register::Grown(9));
+        note("2024-07-09", SITE_ITSELF, Register::Written { generation: 1, hits: 9 });
+        assert_eq!(newest(), None);
+        note("2024-06-17", SITE_ITSELF, Register::Grown(9));
+        note("2024-06-19", 7, Register::Grown(9));
+        note("2024-06-18", SITE_ITSELF, Register::Grown(0));
+        assert_eq!(newest().as_deref(), Some("2024-06-17"));
+        assert_eq!(newest_day(&file, SiteNumber(2)).unwrap(), None);
     }
 
     #[test]
