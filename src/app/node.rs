@@ -14,8 +14,8 @@ use crate::counter::page::TOP_MAX;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::{
-    Arrival, ChangedTitle, ClientPrefix, Contribution, Day, GivenTitle, PageAddress, PageTitle, Period, RegisteredSite,
-    RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
+    Arrival, ChangedTitle, ClientPrefix, Contribution, Day, FileDigest, GivenTitle, PageAddress, PageTitle, Period,
+    RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
 };
 use crate::ledger::{Ledger, LedgerError, SiteHits};
 use crate::redis::{self, Publication};
@@ -55,18 +55,19 @@ impl Node {
         *self.sites.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sites);
     }
 
-    /// Reads other nodes' counts of the site from Redis, and logs `loss` if that fails.
-    async fn sync(&self, site: &RegisteredSite, loss: &str) {
+    /// Reads other nodes' counts of the site from Redis, and all of an import's; logs `loss` if that fails.
+    async fn sync(&self, site: &RegisteredSite, import: Option<Source>, loss: &str) {
         if let Some(publication) = self.publication.get()
-            && !publication.sync_remote(site.number).await
+            && !publication.sync_remote(site.number, import).await
         {
             tracing::warn!(site = %site.site.id, "Redis could not be asked for other nodes' counts: {loss}");
         }
     }
 
     /// Reads an import's rows that another node may have made: a counter that it left out is set to 0 only if known here.
-    async fn sync_before_change(&self, site: &RegisteredSite) {
-        self.sync(site, "rows of this import that only another node knows stay").await;
+    async fn sync_before_change(&self, site: &RegisteredSite, name: &ImportName) {
+        let import = Some(Source::Import(name.clone()));
+        self.sync(site, import, "rows of this import that only another node knows stay").await;
     }
 
     /// Titles of pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
@@ -134,9 +135,9 @@ impl Node {
 }
 
 /// The figures with Redis's, or, while it is away, what the node knows by itself.
-fn or_own(shared: Option<Vec<i64>>, own: Vec<i64>) -> Read<i64> {
+fn or_own(shared: Option<(Vec<i64>, bool)>, own: Vec<i64>) -> Read<i64> {
     match shared {
-        Some(values) => Read { values, stale: false },
+        Some((values, stale)) => Read { values, stale },
         None => Read { values: own, stale: true },
     }
 }
@@ -199,17 +200,19 @@ impl server::ports::Node for Node {
     }
 
     fn version(&self, site: &RegisteredSite) -> Option<(u64, bool)> {
-        Some((self.ledger.version(site.number)?, self.is_stale()))
+        let (version, is_behind) = self.ledger.version(site.number)?;
+        Some((version, is_behind || self.is_stale()))
     }
 
     async fn hits(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Counts, Unavailable> {
-        let SiteHits { mut hits, mut version, were_read } =
+        let SiteHits { mut hits, mut version, mut is_behind, were_read } =
             self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         if !were_read && let Some(publication) = self.publication.get() {
             publication.read_again(site.number).await;
-            SiteHits { hits, version, .. } = self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
+            SiteHits { hits, version, is_behind, .. } =
+                self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         }
-        Ok(Counts { hits, version, stale: self.is_stale() })
+        Ok(Counts { hits, version, stale: is_behind || self.is_stale() })
     }
 
     fn salt(&self, site: &Arc<RegisteredSite>, day: Day) -> Option<Salt> {
@@ -311,17 +314,17 @@ impl server::ports::Node for Node {
         name: ImportName,
         rows: Vec<Row>,
     ) -> Result<ImportReport, Unavailable> {
-        self.sync_before_change(site).await;
+        self.sync_before_change(site, &name).await;
         self.ledger.import(site.number, name, rows, (self.now)()).await.map_err(unavailable)
     }
 
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
-        self.sync_before_change(site).await;
+        self.sync_before_change(site, &name).await;
         self.ledger.forget(site.number, name, (self.now)()).await.map_err(unavailable)
     }
 
     async fn sources(&self, site: &Arc<RegisteredSite>) -> Result<Vec<SourceAccount>, Unavailable> {
-        self.sync(site, "the list of sources may be ten minutes old").await;
+        self.sync(site, None, "the list of sources may be ten minutes old").await;
         self.ledger.sources(site.number).await.map_err(unavailable)
     }
 
@@ -332,7 +335,7 @@ impl server::ports::Node for Node {
         limit: usize,
     ) -> Result<Vec<Row>, Unavailable> {
         if after.is_none() {
-            self.sync(site, "the export may lack those of the last ten minutes").await;
+            self.sync(site, None, "the export may lack those of the last ten minutes").await;
         }
         self.ledger.export(site.number, after, limit).await.map_err(unavailable)
     }
@@ -406,37 +409,25 @@ impl redis::ports::Node for Node {
         site: SiteNumber,
         after: Option<RowKey>,
         limit: usize,
-        unpublished_only: bool,
     ) -> Result<Vec<(RowKey, Contribution)>, String> {
-        let rows = self.ledger.rows(site, after, limit, unpublished_only).await;
+        let rows = self.ledger.rows(site, after, limit).await;
         rows.map_err(|error| error.to_string())
     }
 
-    async fn unpublished_sites(&self) -> Result<Vec<SiteNumber>, String> {
-        self.ledger.unpublished_sites().await.map_err(|error| error.to_string())
-    }
-
-    async fn published_sources(&self, site: SiteNumber, limit: usize) -> Result<Vec<Source>, String> {
-        self.ledger.published_sources(site, limit).await.map_err(|error| error.to_string())
+    async fn digests(&self, site: SiteNumber) -> Result<Vec<FileDigest>, String> {
+        self.ledger.digests(site).await.map_err(|error| error.to_string())
     }
 
     async fn own_sources(&self, site: SiteNumber) -> Result<Vec<Source>, String> {
         self.ledger.own_sources(site).await.map_err(|error| error.to_string())
     }
 
-    async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) {
-        if let Err(error) = self.ledger.mark_published(site, sources).await {
-            // Harmless: they are published again after the next start.
-            tracing::debug!("could not note what is published: {error}");
-        }
-    }
-
     fn counters_to_read(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
         self.ledger.counters_to_read(site)
     }
 
-    fn apply_remote(&self, site: SiteNumber, counters: Vec<RemoteCounter>) {
-        self.ledger.apply_remote(site, &counters);
+    fn apply_remote(&self, site: SiteNumber, counters: Vec<RemoteCounter>) -> bool {
+        self.ledger.apply_remote(site, &counters)
     }
 
     async fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) {
@@ -528,7 +519,7 @@ mod tests {
 
     #[test]
     fn without_redis_the_nodes_own_figures_are_shown_as_stale() {
-        let (shown, own) = (or_own(Some(vec![5]), vec![3]), or_own(None, vec![3]));
+        let (shown, own) = (or_own(Some((vec![5], false)), vec![3]), or_own(None, vec![3]));
         assert_eq!((shown.values, shown.stale), (vec![5], false));
         assert_eq!((own.values, own.stale), (vec![3], true));
     }

@@ -110,9 +110,11 @@ impl Ledger {
         commit::commit_future::count(&self.queue, arrival.into())
     }
 
-    /// The version of the site's counters, which changes with each of them; none if none is in memory.
-    pub fn version(&self, site: SiteNumber) -> Option<u64> {
-        Some(self.state.counters.get(site)?.version())
+    /// The version of the site's counters, which changes with each of them, and true if Redis has less than this node
+    /// has shown; none if none is in memory.
+    pub fn version(&self, site: SiteNumber) -> Option<(u64, bool)> {
+        let counters = self.state.counters.get(site)?;
+        Some((counters.version(), counters.is_behind()))
     }
 
     /// The hits of each period; loads missing counters.

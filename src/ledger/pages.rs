@@ -13,11 +13,10 @@ use super::memory::lock;
 use super::memory::page_admission::Decision;
 use super::sqlite::tables::counts::SourceCount;
 use super::sqlite::tables::{bounded, counts, meta, pages, rows, titles};
+use crate::counter::known::chosen;
 use crate::counter::page::TOP_MAX;
 use crate::counter::page_cap::Excess;
-use crate::counter::{
-    ClientPrefix, Day, GivenTitle, Known, PageAddress, Period, Register, RegisteredSite, SiteNumber, Source,
-};
+use crate::counter::{ClientPrefix, Day, GivenTitle, Known, PageAddress, Period, RegisteredSite, SiteNumber, Source};
 
 /// A list is reused for this many times its making time, so that making lists takes a tenth of a thread at most.
 const TOP_AGE_FACTOR: u32 = 10;
@@ -256,12 +255,9 @@ fn counts_of_pages(
 fn known(counts: Vec<SourceCount>, run: &Source, unfolded: i64) -> Known {
     let sum = counts.iter().map(|count| count.register.hits()).sum::<i64>() + unfolded;
     let own = counts.iter().find(|count| count.name == *run).map_or(0, |count| count.register.hits()) + unfolded;
-    let frozen = counts.into_iter().filter(|count| !count.published && count.name != *run);
-    let mut unpublished: Vec<_> = frozen.map(|count| (count.name, count.register)).collect();
-    if own > 0 {
-        unpublished.push((run.clone(), Register::Grown(own)));
-    }
-    Known { sum, unpublished }
+    let others = counts.into_iter().filter(|count| count.name != *run).map(|count| (count.name, count.register));
+    let own = (own > 0).then(|| (run.clone(), own));
+    Known { sum, own, others: chosen(others.collect()), shown: None }
 }
 
 fn most_read(connection: &Connection, site: SiteNumber, period: Period) -> rusqlite::Result<Vec<PageAddress>> {
@@ -289,27 +285,19 @@ fn pages_of_day(connection: &Connection, site: SiteNumber, day: Day, limit: u32)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counter::Register;
     use crate::ledger::sqlite::migrations;
     use crate::ledger::sqlite::tables::counts::{Key, SITE_ITSELF, merge};
 
     const SITE: SiteNumber = SiteNumber(1);
 
     #[test]
-    fn a_counter_is_known_with_its_unfolded_hits_and_its_unpublished_sources() {
+    fn a_counter_is_known_with_its_unfolded_hits_and_its_other_sources() {
         let run = Source::Run(7);
-        let count = |number, name, published, hits| SourceCount {
-            source: number,
-            name,
-            published,
-            register: Register::Grown(hits),
-        };
-        let counts = vec![
-            count(1, run.clone(), false, 3),
-            count(2, Source::Run(8), true, 10),
-            count(3, Source::Run(9), false, 20),
-        ];
-        let unpublished = vec![(Source::Run(9), Register::Grown(20)), (run.clone(), Register::Grown(5))];
-        assert_eq!(known(counts, &run, 2), Known { sum: 35, unpublished });
+        let count = |number, name, hits| SourceCount { source: number, name, register: Register::Grown(hits) };
+        let counts = vec![count(1, run.clone(), 3), count(2, Source::Run(8), 10), count(3, Source::Run(9), 20)];
+        let others = vec![(Source::Run(8), Register::Grown(10)), (Source::Run(9), Register::Grown(20))];
+        assert_eq!(known(counts, &run, 2), Known { sum: 35, own: Some((run.clone(), 5)), others, shown: None });
         assert_eq!(known(Vec::new(), &run, 0), Known::default());
     }
 

@@ -137,7 +137,7 @@ async fn rows(
     after: Option<RowKey>,
     limit: usize,
 ) -> Result<Vec<PublishedRow>, String> {
-    ledger.rows(site.number, after, limit, false).await.map_err(|error| error.to_string())
+    ledger.rows(site.number, after, limit).await.map_err(|error| error.to_string())
 }
 
 fn say(site: &SiteId, verification: &Verification) -> anyhow::Result<()> {

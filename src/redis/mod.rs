@@ -5,7 +5,7 @@
 //! keys       names and contents of keys
 //! commands   commands that a node sends, and so a Redis user's rights
 //! client     connection, scripts, replies, preflight, health
-//! publish    the publisher: live traffic, pages, backfills, checks
+//! publish    the publisher: live traffic, pages, questions, what Redis lacks
 //! read       totals for figures, queries, remote sync
 //! audit      verify and repair
 //! visitors   sketches and salts
@@ -45,13 +45,14 @@ use self::client::{policy, preflight as rights};
 use self::keys::Keys;
 use self::ports::Node;
 use self::publish::Publisher;
-use self::publish::acked_state::AckedStates;
+pub use self::publish::ask::read_digests;
 pub use self::publish::merge_counts;
+use self::publish::suspects::Suspects;
 use self::read::queries::Queries;
 use self::read::remote_sync;
 use self::read::totals::Totals;
 use crate::counter::verification::{Repair, Verification};
-use crate::counter::{Day, Salt, Site, SiteNumber};
+use crate::counter::{Day, Salt, Site, SiteNumber, Source};
 use crate::metrics::Metrics;
 
 pub const CALLS_PER_SECOND_DEFAULT: u32 = 2_000;
@@ -109,9 +110,9 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     let connections = Arc::new(Connections::new(settings.target.clone()));
     let health = Arc::new(Health::default());
     let server_time = Arc::new(ServerTime::default());
-    let (totals, reads) = Totals::new(Arc::clone(&connections));
-    let totals = Arc::new(totals);
     let (syncs, syncs_received) = mpsc::channel(SYNCS_MAX);
+    let (totals, reads) = Totals::new(Arc::clone(&connections), syncs.clone());
+    let totals = Arc::new(totals);
     let (admin_requests, admin_requests_received) = mpsc::channel(ADMIN_REQUESTS_MAX);
     let (salts, salts_received) = mpsc::channel(SALTS_MAX);
     let (stop, stopped) = watch::channel(None);
@@ -122,17 +123,17 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     let clock = Arc::clone(&server_time);
     let thread =
         std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
-            // A backfill must not slow down hits, where the system has priorities of threads.
+            // History must not slow down hits, where the system has priorities of threads.
             let _ = rustix::process::setpriority_process(None, 5);
             let (keys, connections, totals, health) = shared;
             runtime.block_on(async {
-        let acked_states = Arc::new(AckedStates::default());
-        let (backfills, repairs) = mpsc::channel(ADMIN_REQUESTS_MAX);
+        let suspects = Arc::new(Suspects::default());
+        let (repaired, repairs) = mpsc::channel(ADMIN_REQUESTS_MAX);
         let publisher = Publisher::new(
             Arc::clone(&node),
             keys.clone(),
             Arc::clone(&connections),
-            Arc::clone(&acked_states),
+            Arc::clone(&suspects),
             Arc::clone(&health),
             metrics,
             settings.calls_per_second,
@@ -142,7 +143,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
             node: Arc::clone(&node),
             keys: keys.clone(),
             connections: Arc::clone(&connections),
-            backfills,
+            repaired,
         };
         let visitors =
             visitors::Publisher::new(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health));
@@ -151,7 +152,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         tokio::select! {
             _ = publishing => {}
             () = connections.supervise() => {}
-            () = totals.serve(reads, &node, &keys, &acked_states) => {}
+            () = totals.serve(reads, &node, &keys, &suspects) => {}
             () = policy::run(&connections, &health, settings.allow_eviction) => {}
             () = rights => {}
             () = clock.run(&connections) => {}
@@ -192,11 +193,11 @@ impl Publication {
         self.totals.read_again(site).await;
     }
 
-    /// Copies other sources' counters of the site from Redis into the node's file. False if that failed or
-    /// took too long.
-    pub async fn sync_remote(&self, site: SiteNumber) -> bool {
+    /// Copies other sources' counters of the site, and an import's of pages, from Redis into the node's file.
+    /// False if that failed or took too long.
+    pub async fn sync_remote(&self, site: SiteNumber, import: Option<Source>) -> bool {
         let (done, synced) = oneshot::channel();
-        let syncing = async { self.syncs.send((site, done)).await.is_ok() && synced.await.is_ok() };
+        let syncing = async { self.syncs.send((site, import, done)).await.is_ok() && synced.await.is_ok() };
         tokio::time::timeout(SYNC_WAIT_MAX, syncing).await.unwrap_or(false)
     }
 

@@ -32,6 +32,8 @@ mod figures;
 mod folds;
 /// HTTP/1.1 and bytes that parsers could split differently.
 mod framing;
+/// A Redis that goes back to an earlier state.
+mod going_back;
 /// The public listener's answers: caching, CORS, assets, prefix.
 mod http;
 /// Imports that are cut short.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::failure::WriteFailure;
 use super::file_writer::FileWriter;
-use crate::counter::{Contribution, Day, Minute, Period, SiteNumber, Source};
+use crate::counter::{Contribution, Day, Minute, Period, SiteNumber};
 use crate::ledger::memory::counters::SiteCounters;
 use crate::ledger::sqlite::file::BUSY_TIMEOUT;
 use crate::ledger::sqlite::tables::counts::{self, SITE_ITSELF};
 use crate::ledger::sqlite::tables::salts::{self, KnownSalt};
 use crate::ledger::sqlite::tables::visitors::Forgotten;
-use crate::ledger::sqlite::tables::{imports, merge, sources, visitors};
+use crate::ledger::sqlite::tables::{imports, merge, visitors};
 use crate::ledger::sqlite::wal;
 
 /// Longest wait for readers when the log is truncated.
@@ -98,18 +98,6 @@ impl FileWriter {
             self.must_truncate_log = !is_truncated?;
         }
         Ok(forgotten)
-    }
-
-    pub fn mark_published(&mut self, site: SiteNumber, published: &[Source]) -> Result<(), WriteFailure> {
-        self.change(|c| {
-            for source in published {
-                if let Some(number) = sources::find(c, source)? {
-                    sources::set_published(c, site, number, true)?;
-                }
-            }
-            Ok(())
-        })?;
-        Ok(self.reload_counters(site, false)?)
     }
 
     pub fn merge(

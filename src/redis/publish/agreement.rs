@@ -7,7 +7,6 @@ use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind};
 
-use super::backfill_plan::Scope;
 use super::{Agreement, CALLS_AT_ONCE, Lease, Publisher};
 use crate::counter::{RegisteredSite, Site};
 use crate::redis::client::link::Link;
@@ -81,7 +80,7 @@ impl<N: Node> Publisher<N> {
             }
         } else if before == Agreement::Differs {
             self.health.set_site(site.site.id.as_str(), None);
-            self.request_backfill(site.number, Scope::All);
+            self.request(site.number);
         }
     }
 }
@@ -152,8 +151,8 @@ mod tests {
 
     #[test]
     fn the_first_field_that_differs_is_named_with_both_values_and_a_remedy() {
-        let ours = [("layout", "1".to_owned()), ("time_zone", "Asia/Ho_Chi_Minh".to_owned())];
-        let theirs = |zone: Option<&str>| [Some("1".to_owned()), zone.map(str::to_owned)];
+        let ours = [("layout", "2".to_owned()), ("time_zone", "Asia/Ho_Chi_Minh".to_owned())];
+        let theirs = |zone: Option<&str>| [Some("2".to_owned()), zone.map(str::to_owned)];
         assert_eq!(first_difference("k", &ours, &theirs(Some("Asia/Ho_Chi_Minh"))), None);
         let reason = first_difference("k", &ours, &theirs(Some("UTC"))).unwrap();
         assert!(reason.contains("`k` says time_zone = UTC, and here it is Asia/Ho_Chi_Minh"), "{reason}");

@@ -1,10 +1,14 @@
 //! `counts`: hits per site, period, page and source.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::sources::{SourceNumber, source_at};
 use super::{bounded, execute, rows};
-use crate::counter::{Contribution, Day, PageAddress, Period, Register, RowKey, SiteNumber, Source};
+use crate::counter::{
+    Contribution, Day, Digest, FileDigest, PageAddress, Period, Register, RowKey, SiteNumber, Source, Weight,
+};
 
 /// The page number of the site itself.
 pub const SITE_ITSELF: i64 = 0;
@@ -67,7 +71,6 @@ pub fn merge(connection: &Connection, key: Key, register: Register) -> rusqlite:
 pub struct SourceCount {
     pub source: SourceNumber,
     pub name: Source,
-    pub published: bool,
     pub register: Register,
 }
 
@@ -78,13 +81,11 @@ pub fn of_page(
     period: Period,
     page: i64,
 ) -> rusqlite::Result<Vec<SourceCount>> {
-    let sql = "SELECT c.source, s.name, ifnull(p.published, 0), c.hits, c.generation
+    let sql = "SELECT c.source, s.name, c.hits, c.generation
                FROM counts c JOIN sources s ON s.number = c.source
-               LEFT JOIN site_sources p ON p.site = c.site AND p.source = c.source
                WHERE c.site = ?1 AND c.period = ?2 AND c.page = ?3";
     rows(connection, sql, params![site.0, period.number(), page], |row| {
-        let (source, name) = (row.get(0)?, source_at(row, 1)?);
-        Ok(SourceCount { source, name, published: row.get(2)?, register: register_at(row, 3)? })
+        Ok(SourceCount { source: row.get(0)?, name: source_at(row, 1)?, register: register_at(row, 2)? })
     })
 }
 
@@ -99,22 +100,45 @@ pub fn last_generation(connection: &Connection, site: SiteNumber, source: Source
 /// A row in the form in which it is published, with its key.
 pub type PublishedRow = (RowKey, Contribution);
 
-/// Up to `limit` rows of a site after a key; with `unpublished_only`, of unpublished sources.
+/// Digests of a site's rows, by key of Redis and source.
+pub fn digests(connection: &Connection, site: SiteNumber) -> rusqlite::Result<Vec<FileDigest>> {
+    let mut digests: HashMap<(Option<Period>, SourceNumber), Digest> = HashMap::new();
+    // One statement: all rows are of one moment.
+    let mut read = connection.prepare_cached(
+        "SELECT c.period, c.source, p.address, c.hits, c.generation
+         FROM counts c LEFT JOIN pages p ON p.number = c.page WHERE c.site = ?",
+    )?;
+    let mut rows = read.query([site.0])?;
+    while let Some(row) = rows.next()? {
+        let period = period_at(row, 0)?;
+        let page = row.get::<_, Option<String>>(2)?.as_deref().map(PageAddress::from_stored);
+        let digest = digests.entry((page.as_ref().map(|_| period), row.get(1)?)).or_default();
+        digest.add(Weight::of(period, page.as_ref()), register_at(row, 3)?);
+    }
+    let mut source = connection.prepare_cached("SELECT name, learned = 1 FROM sources WHERE number = ?")?;
+    digests
+        .into_iter()
+        .map(|((pages_of, number), digest)| {
+            let (name, is_remote) = source.query_row([number], |row| Ok((source_at(row, 0)?, row.get(1)?)))?;
+            let is_remote = is_remote && matches!(name, Source::Run(_));
+            Ok(FileDigest { place: (pages_of, name), is_remote, digest })
+        })
+        .collect()
+}
+
+/// Up to `limit` rows of a site after a key.
 pub fn rows_after(
     connection: &Connection,
     site: SiteNumber,
     after: RowKey,
     limit: usize,
-    unpublished_only: bool,
 ) -> rusqlite::Result<Vec<PublishedRow>> {
     let sql = "SELECT c.period, c.page, c.source, c.hits, c.generation, s.name, p.address
                FROM counts c JOIN sources s ON s.number = c.source LEFT JOIN pages p ON p.number = c.page
                WHERE c.site = ?1 AND (c.period, c.page, c.source) > (?2, ?3, ?4)
-               AND (?6 = 0 OR EXISTS (SELECT 1 FROM site_sources u
-                    WHERE u.site = c.site AND u.source = c.source AND u.published = 0))
                ORDER BY c.period, c.page, c.source LIMIT ?5";
     let RowKey { period, page, source } = after;
-    rows(connection, sql, params![site.0, period, page, source, bounded(limit), unpublished_only], |row| {
+    rows(connection, sql, params![site.0, period, page, source, bounded(limit)], |row| {
         let (source, period) = (source_at(row, 5)?, period_at(row, 0)?);
         let contribution = Contribution { source, period, page: page_at(row, 6)?, register: register_at(row, 3)? };
         Ok((row_key_at(row)?, contribution))
