@@ -38,7 +38,7 @@ pub enum Command {
         /// The file; `-` reads standard input
         file: PathBuf,
         /// Name of the import; importing again under the same name replaces its counts
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", value_parser = ImportName::from_shown)]
         source: ImportName,
     },
     /// Write all counts of a site as CSV
@@ -76,16 +76,22 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Tell the node whether its clock is right
+    Clock {
+        #[command(subcommand)]
+        command: ClockCommand,
+    },
     /// Undo an import
     Forget {
         site: SiteId,
         /// The import's name
-        #[arg(long, value_name = "NAME", value_parser = import_name)]
+        #[arg(long, value_name = "NAME", value_parser = ImportName::from_shown)]
         source: ImportName,
     },
 }
 
-/// Parses `NAME`, or `import:NAME` as `sources` shows it.
-fn import_name(text: &str) -> Result<ImportName, crate::counter::source::SourceError> {
-    text.strip_prefix(crate::counter::source::IMPORT).unwrap_or(text).parse()
+#[derive(Debug, Subcommand)]
+pub enum ClockCommand {
+    /// Believe the clock as it is now: what is over by it may be deleted
+    Accept,
 }

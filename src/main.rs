@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use thongke::app::{self, ActivatedSockets, service_manager};
-use thongke::command_line::{Command, CommandLine};
+use thongke::command_line::{ClockCommand, Command, CommandLine};
 use thongke::config::{Config, Environment, Flags, PublicAddress};
 use thongke::operate;
 
@@ -51,6 +51,7 @@ fn run(CommandLine { flags, command }: CommandLine) -> Result<(), (ExitCode, any
         Command::Sources { site, json } => operate::sources(&config, site, *json),
         Command::Bots { site, json } => operate::bots(&config, site, *json),
         Command::Verify { site, repair, json } => operate::verify(&config, site.as_ref(), *repair, *json),
+        Command::Clock { command: ClockCommand::Accept } => operate::accept_clock(&config),
         Command::Forget { site, source } => operate::forget(&config, site, source),
     };
     done.map_err(failure)

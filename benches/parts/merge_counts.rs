@@ -27,7 +27,7 @@ pub fn bench(criterion: &mut Criterion) {
     for pages in [0, 50, 496] {
         let call = || {
             hits.set(hits.get() + 1);
-            MergeCounts { rows: rows(hits.get(), pages), markers: Vec::new() }
+            MergeCounts { rows: rows(hits.get(), pages) }
         };
         let rows = call().rows.len();
         group.throughput(Throughput::Elements(rows as u64));

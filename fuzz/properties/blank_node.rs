@@ -43,6 +43,10 @@ impl Node for BlankNode {
         Err(beyond())
     }
 
+    async fn accept_clock(&self) -> Result<DateTime<Utc>, Unavailable> {
+        Err(beyond())
+    }
+
     async fn repair(&self, _: &Arc<RegisteredSite>) -> Result<Repair, Unavailable> {
         Err(beyond())
     }

@@ -2,7 +2,7 @@
 
 use thongke::counter::contribution::HITS_MAX;
 use thongke::counter::{Contribution, PageAddress, Period, Register};
-use thongke::redis::merge_counts::{MarkerMode, MergeCounts};
+use thongke::redis::merge_counts::MergeCounts;
 
 /// Whole numbers that a double, and so Lua, holds exactly.
 const EXACT_MAX: u64 = 1 << 53;
@@ -26,13 +26,9 @@ pub fn holds(reply: &[u8]) {
             assert_eq!(register.merge(register), register);
         }
     }
-    assert_eq!(merged.markers.len(), call.markers.len());
-    for ((period, source, _), sent) in merged.markers.iter().zip(&call.markers) {
-        assert_eq!((period, source), (&sent.0, &sent.1));
-    }
-    // Both sources appear, in the order of their first mention.
-    assert_eq!(merged.writes.len(), 2);
-    assert_eq!(merged.writes[0].source, call.rows[0].source);
+    // By key and source, in the order of their first mention.
+    assert_eq!(merged.digests.len(), 3);
+    assert_eq!(merged.digests[0].place, (None, call.rows[0].source.clone()));
 }
 
 /// A call with every part: a run's and an import's counts, of the site and of a page.
@@ -51,6 +47,5 @@ fn call() -> MergeCounts {
             contribution(&run, Some("/a"), Register::Grown(HITS_MAX)),
             contribution(&import, None, Register::Written { generation: 3, hits: -2 }),
         ],
-        markers: vec![(day, run, MarkerMode::Look), (day, import, MarkerMode::End)],
     }
 }

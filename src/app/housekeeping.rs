@@ -1,5 +1,5 @@
-//! Regular work of a node: it deletes page counts and visitors' salts that are over, and writes the
-//! numbers of uncounted hits.
+//! Regular work of a node: it deletes page counts and visitors' salts that are over, writes the numbers of
+//! uncounted hits, and watches the clock, by which all deletion goes.
 
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use super::Node;
 
 /// Longest time between a page count's end and its deletion.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(3_600);
+/// Interval of looks at the clock; each deletion looks for itself.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest time between a salt's end and its deletion.
 const VISITORS_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest time of uncounted hits that a crash loses.
@@ -16,31 +18,64 @@ const UNCOUNTED_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Never returns.
 pub async fn run(node: &Node) {
-    futures_util::future::join3(expire_pages(node), forget_visitors(node), write_uncounted(node)).await;
+    let deleting = futures_util::future::join(expire_pages(node), forget_visitors(node));
+    futures_util::future::join3(watch_clock(node), deleting, write_uncounted(node)).await;
 }
 
 /// Goes through all sites, again and again.
 async fn expire_pages(node: &Node) {
     loop {
+        let (mut deleted, mut of_sites, mut is_whole) = (0, 0, true);
         for site in node.current_sites().iter() {
-            let today = Day::at((node.now)(), site.site.time_zone);
-            match node.ledger.expire_pages(site, today).await {
+            let Some(now) = node.believed_now() else {
+                is_whole = false;
+                break;
+            };
+            match node.ledger.expire_pages(site, Day::at(now, site.site.time_zone)).await {
                 Ok(0) => {}
-                Ok(deleted) => tracing::debug!(site = %site.site.id, deleted, "page counts expired"),
+                Ok(of_site) => {
+                    tracing::debug!(site = %site.site.id, deleted = of_site, "page counts expired");
+                    deleted += of_site;
+                    of_sites += 1;
+                }
                 // Tried again in an hour.
                 Err(error) => tracing::debug!(site = %site.site.id, "page counts can't expire now: {error}"),
             }
         }
-        tokio::time::sleep(EXPIRY_INTERVAL).await;
+        if deleted > 0 {
+            tracing::info!(deleted, sites = of_sites, "deleted counts of pages on days and months that are over");
+        }
+        tokio::time::sleep(if is_whole { EXPIRY_INTERVAL } else { CLOCK_INTERVAL }).await;
     }
 }
 
 async fn forget_visitors(node: &Node) {
+    // Minutes end all the time: they are logged together with the next day that ends.
+    let mut minutes = 0;
     loop {
-        if let Err(error) = node.ledger.forget_visitors(&node.current_sites(), (node.now)()).await {
-            tracing::warn!("salts of visitors' keys that are over could not be deleted yet: {error}");
+        if let Some(now) = node.believed_now() {
+            match node.ledger.forget_visitors(&node.current_sites(), now).await {
+                Ok(forgotten) => {
+                    minutes += forgotten.minutes;
+                    if forgotten.salts > 0 || forgotten.days > 0 {
+                        let (salts, days) = (forgotten.salts, forgotten.days);
+                        tracing::info!(salts, days, minutes, "deleted salts and sketches of visitors that are over");
+                        minutes = 0;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!("salts of visitors' keys that are over could not be deleted yet: {error}");
+                }
+            }
         }
         tokio::time::sleep(VISITORS_INTERVAL).await;
+    }
+}
+
+async fn watch_clock(node: &Node) {
+    loop {
+        node.look_at_clock(false).await;
+        tokio::time::sleep(CLOCK_INTERVAL).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Builds the node and everything around it; `main` and the tests start the same thing.
 
 mod bind;
+mod clock_watch;
 mod housekeeping;
 mod node;
 mod scrape;
@@ -68,7 +69,8 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
     let (ledger, sites) = Ledger::open(lock, &config.data_dir, configured, target.is_some(), Arc::clone(&metrics))?;
     server::series::create(&metrics, &sites);
     ledger.check_in_background(&sites, clock::now());
-    let node = Arc::new(Node::new(ledger, sites, UncountedFile::open(&config.data_dir), clock::now));
+    let uncounted = UncountedFile::open(&config.data_dir);
+    let node = Arc::new(Node::new(ledger, sites, uncounted, clock::now));
     if let Some(target) = target {
         let settings = redis::Settings {
             target,
@@ -148,19 +150,19 @@ impl Running {
             }
         }
         self.node.uncounted.write_changes();
-        if let Some(publication) = self.node.publication() {
-            let drained = Builder::new_current_thread().enable_all().build().map(|runtime| {
-                runtime.block_on(async {
-                    // Folding hands the last page counts to publication.
-                    if let Err(error) = self.node.ledger.fold().await {
-                        tracing::warn!("the last hits are on disk but not folded: {error}");
-                    }
-                    publication.drain(DRAIN).await;
-                });
+        let finished = Builder::new_current_thread().enable_all().build().map(|runtime| {
+            runtime.block_on(async {
+                self.node.look_at_clock(true).await;
+                let Some(publication) = self.node.publication() else { return };
+                // Folding hands the last page counts to publication.
+                if let Err(error) = self.node.ledger.fold().await {
+                    tracing::warn!("the last hits are on disk but not folded: {error}");
+                }
+                publication.drain(DRAIN).await;
             });
-            if let Err(error) = drained {
-                tracing::warn!("the last counts are published at the next start: {error}");
-            }
+        });
+        if let Err(error) = finished {
+            tracing::warn!("the last counts are published at the next start: {error}");
         }
         self.node.ledger.close();
     }

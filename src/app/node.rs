@@ -6,20 +6,23 @@ use chrono::{DateTime, Utc};
 
 use crate::bots::{Kind as UncountedKind, UncountedRow};
 use crate::change_feed::ChangeFeed;
+use crate::clock;
 use crate::counter::account::{ImportReport, SourceAccount};
+use crate::counter::clock_trust::{Verdict, Witnesses};
 use crate::counter::csv::Row;
 use crate::counter::page::TOP_MAX;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::{
-    Arrival, ChangedTitle, ClientPrefix, Contribution, Day, GivenTitle, PageAddress, PageTitle, Period, RegisteredSite,
-    RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
+    Arrival, ChangedTitle, ClientPrefix, Contribution, Day, FileDigest, GivenTitle, PageAddress, PageTitle, Period,
+    RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
 };
 use crate::ledger::{Ledger, LedgerError, SiteHits};
 use crate::redis::{self, Publication};
 use crate::server;
 use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
 
+use super::clock_watch::ClockWatch;
 use super::uncounted::UncountedFile;
 
 /// A counting node.
@@ -30,11 +33,13 @@ pub struct Node {
     publication: OnceLock<Publication>,
     pub(super) uncounted: UncountedFile,
     pub(super) now: fn() -> DateTime<Utc>,
+    clock: ClockWatch,
 }
 
 impl Node {
     pub fn new(ledger: Ledger, sites: Sites, uncounted: UncountedFile, now: fn() -> DateTime<Utc>) -> Self {
-        Self { ledger, sites: RwLock::new(Arc::new(sites)), publication: OnceLock::new(), uncounted, now }
+        let clock = ClockWatch::of(&ledger);
+        Self { ledger, sites: RwLock::new(Arc::new(sites)), publication: OnceLock::new(), uncounted, now, clock }
     }
 
     pub fn publish_through(&self, publication: Publication) {
@@ -50,16 +55,19 @@ impl Node {
         *self.sites.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sites);
     }
 
-    /// Reads an import's rows that another node may have made: a counter that it left out is set to 0 only if known here.
-    async fn sync_before_change(&self, site: &RegisteredSite) {
+    /// Reads other nodes' counts of the site from Redis, and all of an import's; logs `loss` if that fails.
+    async fn sync(&self, site: &RegisteredSite, import: Option<Source>, loss: &str) {
         if let Some(publication) = self.publication.get()
-            && !publication.sync_remote(site.number).await
+            && !publication.sync_remote(site.number, import).await
         {
-            tracing::warn!(
-                site = %site.site.id,
-                "Redis could not be asked whether this import was made on another node; rows that only that node knows stay"
-            );
+            tracing::warn!(site = %site.site.id, "Redis could not be asked for other nodes' counts: {loss}");
         }
+    }
+
+    /// Reads an import's rows that another node may have made: a counter that it left out is set to 0 only if known here.
+    async fn sync_before_change(&self, site: &RegisteredSite, name: &ImportName) {
+        let import = Some(Source::Import(name.clone()));
+        self.sync(site, import, "rows of this import that only another node knows stay").await;
     }
 
     /// Titles of pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
@@ -93,15 +101,43 @@ impl Node {
         self.publication.get().is_some_and(|publication| !publication.up())
     }
 
+    /// The time by a clock that is believed. None: nothing may be deleted.
+    pub fn believed_now(&self) -> Option<DateTime<Utc>> {
+        let now = (self.now)();
+        (self.clock.judge(now, self) == Verdict::Believed).then_some(now)
+    }
+
+    /// The doubt about the clock, in words.
+    fn clock_doubt(&self) -> Option<String> {
+        let now = (self.now)();
+        match self.clock.judge(now, self) {
+            Verdict::Doubted(doubt) => Some(doubt.in_words(now)),
+            Verdict::Believed => None,
+        }
+    }
+
+    /// Judges the clock by what the file knows; records that it is believed, now and then and at the end.
+    pub async fn look_at_clock(&self, is_end: bool) {
+        let (now, sites) = ((self.now)(), self.current_sites());
+        let looked = match is_end {
+            true => self.clock.look_last(now, self, &self.ledger, &sites).await,
+            false => self.clock.look(now, self, &self.ledger, &sites).await,
+        };
+        if let Err(error) = looked {
+            // Tried again soon; at the end, the next start goes by an older record.
+            tracing::debug!("the file can't be asked about the clock now: {error}");
+        }
+    }
+
     pub fn current_sites(&self) -> Arc<Sites> {
         Arc::clone(&self.sites.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// The figures with Redis's, or, while it is away, what the node knows by itself.
-fn or_own(shared: Option<Vec<i64>>, own: Vec<i64>) -> Read<i64> {
+fn or_own(shared: Option<(Vec<i64>, bool)>, own: Vec<i64>) -> Read<i64> {
     match shared {
-        Some(values) => Read { values, stale: false },
+        Some((values, stale)) => Read { values, stale },
         None => Read { values: own, stale: true },
     }
 }
@@ -130,6 +166,16 @@ fn most_read(pages: impl Iterator<Item = (PageAddress, i64)>, limit: usize) -> V
     pages
 }
 
+impl Witnesses for Node {
+    fn redis(&self) -> Option<DateTime<Utc>> {
+        self.publication.get().and_then(Publication::server_time)
+    }
+
+    fn kernel(&self, now: DateTime<Utc>) -> bool {
+        clock::is_synchronised(now) == Some(true)
+    }
+}
+
 fn unavailable(error: LedgerError) -> Unavailable {
     Unavailable { reason: error.0.to_string() }
 }
@@ -154,17 +200,19 @@ impl server::ports::Node for Node {
     }
 
     fn version(&self, site: &RegisteredSite) -> Option<(u64, bool)> {
-        Some((self.ledger.version(site.number)?, self.is_stale()))
+        let (version, is_behind) = self.ledger.version(site.number)?;
+        Some((version, is_behind || self.is_stale()))
     }
 
     async fn hits(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Counts, Unavailable> {
-        let SiteHits { mut hits, mut version, were_read } =
+        let SiteHits { mut hits, mut version, mut is_behind, were_read } =
             self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         if !were_read && let Some(publication) = self.publication.get() {
             publication.read_again(site.number).await;
-            SiteHits { hits, version, .. } = self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
+            SiteHits { hits, version, is_behind, .. } =
+                self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         }
-        Ok(Counts { hits, version, stale: self.is_stale() })
+        Ok(Counts { hits, version, stale: is_behind || self.is_stale() })
     }
 
     fn salt(&self, site: &Arc<RegisteredSite>, day: Day) -> Option<Salt> {
@@ -266,16 +314,17 @@ impl server::ports::Node for Node {
         name: ImportName,
         rows: Vec<Row>,
     ) -> Result<ImportReport, Unavailable> {
-        self.sync_before_change(site).await;
+        self.sync_before_change(site, &name).await;
         self.ledger.import(site.number, name, rows, (self.now)()).await.map_err(unavailable)
     }
 
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
-        self.sync_before_change(site).await;
+        self.sync_before_change(site, &name).await;
         self.ledger.forget(site.number, name, (self.now)()).await.map_err(unavailable)
     }
 
     async fn sources(&self, site: &Arc<RegisteredSite>) -> Result<Vec<SourceAccount>, Unavailable> {
+        self.sync(site, None, "the list of sources may be ten minutes old").await;
         self.ledger.sources(site.number).await.map_err(unavailable)
     }
 
@@ -285,6 +334,9 @@ impl server::ports::Node for Node {
         after: Option<Row>,
         limit: usize,
     ) -> Result<Vec<Row>, Unavailable> {
+        if after.is_none() {
+            self.sync(site, None, "the export may lack those of the last ten minutes").await;
+        }
         self.ledger.export(site.number, after, limit).await.map_err(unavailable)
     }
 
@@ -306,6 +358,12 @@ impl server::ports::Node for Node {
         }
     }
 
+    async fn accept_clock(&self) -> Result<DateTime<Utc>, Unavailable> {
+        let now = (self.now)();
+        self.clock.accept(now, &self.ledger, &self.current_sites()).await.map_err(unavailable)?;
+        Ok(now)
+    }
+
     fn note_uncounted(&self, site: &RegisteredSite, day: Day, kind: UncountedKind) {
         self.uncounted.note(&site.site.id, day, kind);
     }
@@ -322,6 +380,7 @@ impl server::ports::Node for Node {
                 .damage()
                 .map(|damage| ("file", damage.to_owned()))
                 .into_iter()
+                .chain(self.clock_doubt().map(|doubt| ("clock", doubt)))
                 .chain(self.publication.get().map(Publication::degraded).unwrap_or_default())
                 .collect(),
         }
@@ -350,37 +409,25 @@ impl redis::ports::Node for Node {
         site: SiteNumber,
         after: Option<RowKey>,
         limit: usize,
-        unpublished_only: bool,
     ) -> Result<Vec<(RowKey, Contribution)>, String> {
-        let rows = self.ledger.rows(site, after, limit, unpublished_only).await;
+        let rows = self.ledger.rows(site, after, limit).await;
         rows.map_err(|error| error.to_string())
     }
 
-    async fn unpublished_sites(&self) -> Result<Vec<SiteNumber>, String> {
-        self.ledger.unpublished_sites().await.map_err(|error| error.to_string())
-    }
-
-    async fn published_sources(&self, site: SiteNumber, limit: usize) -> Result<Vec<Source>, String> {
-        self.ledger.published_sources(site, limit).await.map_err(|error| error.to_string())
+    async fn digests(&self, site: SiteNumber) -> Result<Vec<FileDigest>, String> {
+        self.ledger.digests(site).await.map_err(|error| error.to_string())
     }
 
     async fn own_sources(&self, site: SiteNumber) -> Result<Vec<Source>, String> {
         self.ledger.own_sources(site).await.map_err(|error| error.to_string())
     }
 
-    async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) {
-        if let Err(error) = self.ledger.mark_published(site, sources).await {
-            // Harmless: they are published again after the next start.
-            tracing::debug!("could not note what is published: {error}");
-        }
-    }
-
     fn counters_to_read(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)> {
         self.ledger.counters_to_read(site)
     }
 
-    fn apply_remote(&self, site: SiteNumber, counters: Vec<RemoteCounter>) {
-        self.ledger.apply_remote(site, &counters);
+    fn apply_remote(&self, site: SiteNumber, counters: Vec<RemoteCounter>) -> bool {
+        self.ledger.apply_remote(site, &counters)
     }
 
     async fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) {
@@ -472,7 +519,7 @@ mod tests {
 
     #[test]
     fn without_redis_the_nodes_own_figures_are_shown_as_stale() {
-        let (shown, own) = (or_own(Some(vec![5]), vec![3]), or_own(None, vec![3]));
+        let (shown, own) = (or_own(Some((vec![5], false)), vec![3]), or_own(None, vec![3]));
         assert_eq!((shown.values, shown.stale), (vec![5], false));
         assert_eq!((own.values, own.stale), (vec![3], true));
     }

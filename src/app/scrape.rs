@@ -18,6 +18,8 @@ metrics! {
         build_info: IntGaugeVec["version"],
         /// The node's clock, which decides a hit's day.
         clock_seconds: Gauge,
+        /// 1 while the node's clock is believed, else 0: nothing is deleted meanwhile.
+        clock_believed: IntGauge,
         /// Space on the data directory's disk that this user may still write.
         data_disk_free_bytes: Gauge,
         /// Size of the data directory's disk.
@@ -73,6 +75,7 @@ impl Collector for AtScrape {
         let Some(node) = self.node.upgrade() else { return Vec::new() };
         let gauges = &self.of_node;
         gauges.clock_seconds.set(crate::clock::now().timestamp_micros() as f64 / 1e6);
+        gauges.clock_believed.set(node.believed_now().is_some().into());
         // A disk that can't be asked is neither full nor empty.
         let (free, size) = rustix::fs::statvfs(&self.data_dir).map_or((f64::NAN, f64::NAN), |disk| {
             let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize) as f64;

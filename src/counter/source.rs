@@ -34,6 +34,11 @@ impl ImportName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Parses `NAME`, or `import:NAME` as lists of sources show it.
+    pub fn from_shown(text: &str) -> Result<Self, SourceError> {
+        text.strip_prefix(IMPORT).unwrap_or(text).parse()
+    }
 }
 
 impl FromStr for ImportName {
@@ -99,5 +104,9 @@ mod tests {
     #[test]
     fn an_import_has_its_name() {
         assert_eq!("old-counter.2".parse::<ImportName>().unwrap().as_str(), "old-counter.2");
+        for shown in ["old", "import:old"] {
+            assert_eq!(ImportName::from_shown(shown).unwrap().as_str(), "old");
+        }
+        assert!(ImportName::from_shown("import:import:old").is_err());
     }
 }

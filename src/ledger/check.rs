@@ -46,7 +46,7 @@ impl Ledger {
             }
             Err(error) => tracing::debug!("the check of the node's file ended early: {error}"),
         };
-        let oldest_kept = oldest_kept(sites.iter().map(AsRef::as_ref), now);
+        let oldest_kept = oldest_kept(sites.iter().map(AsRef::as_ref), self.latest_known(now));
         let started = IntegrityCheck::new(&self.directory).map_err(|error| error.to_string()).and_then(|check| {
             check.start(self.state.run.clone(), oldest_kept, report).map_err(|error| error.to_string())
         });
@@ -60,7 +60,7 @@ impl Ledger {
     pub async fn faults(&self, site: &RegisteredSite, now: DateTime<Utc>) -> Result<Vec<String>, LedgerError> {
         let failed = |error: rusqlite::Error| LedgerError::new(format!("the node's file can't be checked ({error})"));
         let check = IntegrityCheck::new(&self.directory).map_err(failed)?;
-        let (run, kept, site) = (self.state.run.clone(), oldest_kept([site], now), site.number);
+        let (run, kept, site) = (self.state.run.clone(), oldest_kept([site], self.latest_known(now)), site.number);
         let (done, answer) = oneshot::channel();
         std::thread::Builder::new()
             .name("check".to_owned())

@@ -31,6 +31,7 @@
 //! which hold the methods of [`Ledger`] by subject.
 
 mod check;
+mod clock;
 mod commit;
 mod error;
 mod fold;
@@ -40,6 +41,7 @@ mod pages;
 mod publication;
 mod query;
 mod recover;
+mod retention;
 mod sqlite;
 mod transfer;
 mod visitors;
@@ -61,6 +63,7 @@ use pages::TopLists;
 use query::reader::Reader;
 use sqlite::tables::sites;
 
+pub use clock::doubt_of_stopped;
 pub use commit::commit_future::CommitFuture;
 pub use error::{LedgerError, OpenError};
 pub use memory::counters::SiteHits;
@@ -85,6 +88,7 @@ pub struct Ledger {
     imports: Semaphore,
     directory: PathBuf,
     damage: Damage,
+    start: clock::AtStart,
     /// Held as long as the ledger is open.
     _lock: DirectoryLock,
 }
@@ -106,9 +110,11 @@ impl Ledger {
         commit::commit_future::count(&self.queue, arrival.into())
     }
 
-    /// The version of the site's counters, which changes with each of them; none if none is in memory.
-    pub fn version(&self, site: SiteNumber) -> Option<u64> {
-        Some(self.state.counters.get(site)?.version())
+    /// The version of the site's counters, which changes with each of them, and true if Redis has less than this node
+    /// has shown; none if none is in memory.
+    pub fn version(&self, site: SiteNumber) -> Option<(u64, bool)> {
+        let counters = self.state.counters.get(site)?;
+        Some((counters.version(), counters.is_behind()))
     }
 
     /// The hits of each period; loads missing counters.

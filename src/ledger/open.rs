@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::check::Damage;
+use super::clock::AtStart;
 use super::commit::checkpointer::Checkpoints;
 use super::commit::committer::Committer;
 use super::commit::file_writer::FileWriter;
@@ -66,6 +67,7 @@ impl Ledger {
             wal::truncate(&connection).map_err(sqlite)?;
         }
         let mark = meta::read_fold_mark(&connection).map_err(sqlite)?;
+        let start = AtStart::read(&connection, &registered, reached.journal > 0).map_err(sqlite)?;
         let state = load(&connection, mark, is_publishing, metrics).map_err(sqlite)?;
         let reader = |name| Reader::start(name, file::open_reader(directory).map_err(sqlite)?).map_err(no_thread);
         let (reader, public_reader) = (reader("reader")?, reader("queries")?);
@@ -96,6 +98,7 @@ impl Ledger {
             imports: Semaphore::new(1),
             directory: directory.to_owned(),
             damage: Damage::default(),
+            start,
             _lock: lock,
         };
         Ok((ledger, registered))

@@ -1,4 +1,4 @@
-//! Pages: their counts, titles and most read lists, from the file and the unfolded hits; their admission and retention.
+//! Pages: their counts, titles and most read lists, from the file and the unfolded hits; their admission.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -13,11 +13,10 @@ use super::memory::lock;
 use super::memory::page_admission::Decision;
 use super::sqlite::tables::counts::SourceCount;
 use super::sqlite::tables::{bounded, counts, meta, pages, rows, titles};
+use crate::counter::known::chosen;
 use crate::counter::page::TOP_MAX;
 use crate::counter::page_cap::Excess;
-use crate::counter::{
-    ClientPrefix, Day, GivenTitle, Known, PageAddress, Period, Register, RegisteredSite, RowKey, SiteNumber, Source,
-};
+use crate::counter::{ClientPrefix, Day, GivenTitle, Known, PageAddress, Period, RegisteredSite, SiteNumber, Source};
 
 /// A list is reused for this many times its making time, so that making lists takes a tenth of a thread at most.
 const TOP_AGE_FACTOR: u32 = 10;
@@ -31,11 +30,6 @@ const UNFOLDED_ENTRIES_MAX: usize = 4_096;
 /// Reads that may find the fold mark moved before the file alone is used.
 const TRIES_MAX: u32 = 20;
 const TRY_INTERVAL: Duration = Duration::from_micros(200);
-
-/// Rows of one transaction: less than a millisecond.
-const EXPIRY_STEP: usize = 128;
-/// Pause between two transactions, so that deletion takes a small part of the committer's time.
-const EXPIRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Lists of the most read pages, by site and period.
 #[derive(Debug, Default)]
@@ -214,25 +208,6 @@ impl Ledger {
         let on_file = self.public_reader.read(move |connection| titles::read(connection, site, &pages)).await?;
         Ok(waiting.into_iter().zip(on_file).map(|(waiting, on_file)| waiting.or(on_file)).collect())
     }
-
-    /// Deletes the site's page counts that are not kept on `today`; returns their number.
-    pub async fn expire_pages(&self, site: &RegisteredSite, today: Day) -> Result<usize, LedgerError> {
-        let number = site.number;
-        let (day, month) = site.site.page_retention.oldest_kept(today);
-        let oldest_kept = (day.number(), month.number());
-        let mut after = RowKey::START;
-        let mut deleted = 0;
-        loop {
-            let expired =
-                move |connection: &Connection| counts::expired(connection, number, after, oldest_kept, EXPIRY_STEP);
-            let rows = self.public_reader.read(expired).await?;
-            let Some(last) = rows.last() else { return Ok(deleted) };
-            after = *last;
-            deleted += rows.len();
-            self.queue.run(move |file| file.change(|c| counts::delete(c, number, &rows))).await?;
-            tokio::time::sleep(EXPIRY_PAUSE).await;
-        }
-    }
 }
 
 /// Reads the file, and the unfolded hits as of the same moment.
@@ -287,12 +262,9 @@ fn counts_of_pages(
 fn known(counts: Vec<SourceCount>, run: &Source, unfolded: i64) -> Known {
     let sum = counts.iter().map(|count| count.register.hits()).sum::<i64>() + unfolded;
     let own = counts.iter().find(|count| count.name == *run).map_or(0, |count| count.register.hits()) + unfolded;
-    let frozen = counts.into_iter().filter(|count| !count.published && count.name != *run);
-    let mut unpublished: Vec<_> = frozen.map(|count| (count.name, count.register)).collect();
-    if own > 0 {
-        unpublished.push((run.clone(), Register::Grown(own)));
-    }
-    Known { sum, unpublished }
+    let others = counts.into_iter().filter(|count| count.name != *run).map(|count| (count.name, count.register));
+    let own = (own > 0).then(|| (run.clone(), own));
+    Known { sum, own, others: chosen(others.collect()), shown: None }
 }
 
 fn most_read(connection: &Connection, site: SiteNumber, period: Period) -> rusqlite::Result<Vec<PageAddress>> {
@@ -320,27 +292,19 @@ fn pages_of_day(connection: &Connection, site: SiteNumber, day: Day, limit: u32)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counter::Register;
     use crate::ledger::sqlite::migrations;
     use crate::ledger::sqlite::tables::counts::{Key, SITE_ITSELF, merge};
 
     const SITE: SiteNumber = SiteNumber(1);
 
     #[test]
-    fn a_counter_is_known_with_its_unfolded_hits_and_its_unpublished_sources() {
+    fn a_counter_is_known_with_its_unfolded_hits_and_its_other_sources() {
         let run = Source::Run(7);
-        let count = |number, name, published, hits| SourceCount {
-            source: number,
-            name,
-            published,
-            register: Register::Grown(hits),
-        };
-        let counts = vec![
-            count(1, run.clone(), false, 3),
-            count(2, Source::Run(8), true, 10),
-            count(3, Source::Run(9), false, 20),
-        ];
-        let unpublished = vec![(Source::Run(9), Register::Grown(20)), (run.clone(), Register::Grown(5))];
-        assert_eq!(known(counts, &run, 2), Known { sum: 35, unpublished });
+        let count = |number, name, hits| SourceCount { source: number, name, register: Register::Grown(hits) };
+        let counts = vec![count(1, run.clone(), 3), count(2, Source::Run(8), 10), count(3, Source::Run(9), 20)];
+        let others = vec![(Source::Run(8), Register::Grown(10)), (Source::Run(9), Register::Grown(20))];
+        assert_eq!(known(counts, &run, 2), Known { sum: 35, own: Some((run.clone(), 5)), others, shown: None });
         assert_eq!(known(Vec::new(), &run, 0), Known::default());
     }
 

@@ -4,7 +4,9 @@ use super::Ledger;
 use super::error::LedgerError;
 use super::sqlite::tables::counts::{self, PublishedRow};
 use super::sqlite::tables::{sources, visitors};
-use crate::counter::{Contribution, Day, Period, RemoteCounter, RowKey, SiteNumber, Sketch, Source, Window};
+use crate::counter::{
+    Contribution, Day, FileDigest, Period, RemoteCounter, RowKey, SiteNumber, Sketch, Source, Window,
+};
 
 impl Ledger {
     /// The current run's contributions to the site's own counters, the total last.
@@ -21,48 +23,34 @@ impl Ledger {
             .unwrap_or_default()
     }
 
-    /// Takes over Redis's totals of a site's counters.
-    pub fn apply_remote(&self, site: SiteNumber, remote: &[RemoteCounter]) {
-        if let Some(counters) = self.state.counters.get(site) {
-            let confirmed = counters.apply_remote(remote, Some(&self.state.run));
-            self.state.metrics.redis_unpublished_hits.sub(confirmed);
-        }
+    /// Takes over Redis's totals of a site's counters. False: Redis has less than this node knows or has shown.
+    pub fn apply_remote(&self, site: SiteNumber, remote: &[RemoteCounter]) -> bool {
+        let Some(counters) = self.state.counters.get(site) else { return true };
+        let confirmed = counters.apply_remote(remote, Some(&self.state.run));
+        self.state.metrics.redis_unpublished_hits.sub(confirmed);
+        !counters.is_behind()
     }
 
-    /// Up to `limit` rows of a site after a key; with `unpublished_only`, of unpublished sources.
+    /// Digests of a site's rows, all of one moment.
+    pub async fn digests(&self, site: SiteNumber) -> Result<Vec<FileDigest>, LedgerError> {
+        self.reader.read(move |connection| counts::digests(connection, site)).await
+    }
+
+    /// Up to `limit` rows of a site after a key.
     pub async fn rows(
         &self,
         site: SiteNumber,
         after: Option<RowKey>,
         limit: usize,
-        unpublished_only: bool,
     ) -> Result<Vec<PublishedRow>, LedgerError> {
         self.reader
-            .read(move |connection| {
-                counts::rows_after(connection, site, after.unwrap_or(RowKey::START), limit, unpublished_only)
-            })
+            .read(move |connection| counts::rows_after(connection, site, after.unwrap_or(RowKey::START), limit))
             .await
-    }
-
-    /// Sites with frozen sources that Redis is not known to have wholly.
-    pub async fn unpublished_sites(&self) -> Result<Vec<SiteNumber>, LedgerError> {
-        let run = self.state.run.to_string();
-        self.reader.read(move |connection| sources::unpublished_sites(connection, &run)).await
-    }
-
-    /// Up to `limit` sources of a site that Redis is known to have wholly: imports first, then the newest runs.
-    pub async fn published_sources(&self, site: SiteNumber, limit: usize) -> Result<Vec<Source>, LedgerError> {
-        self.reader.read(move |connection| sources::published(connection, site, limit)).await
     }
 
     /// Sources whose counts of a site are wholly in this file.
     pub async fn own_sources(&self, site: SiteNumber) -> Result<Vec<Source>, LedgerError> {
         self.reader.read(move |connection| sources::own(connection, site)).await
-    }
-
-    /// Notes durably that Redis has these sources' counts of a site wholly.
-    pub async fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) -> Result<(), LedgerError> {
-        self.queue.run(move |file| file.mark_published(site, &sources)).await
     }
 
     /// Merges other nodes' counts from Redis into the file.

@@ -6,6 +6,7 @@ use super::Ledger;
 use super::error::LedgerError;
 use super::memory::sketches::SiteSketches;
 use super::sqlite::tables::salts::KnownSalt;
+use super::sqlite::tables::visitors::Forgotten;
 use crate::counter::{Arrival, Day, Minute, RegisteredSite, Salt, SiteNumber, Sites, Visit, VisitorCounts};
 
 /// Days whose sketches are kept, back from today in UTC: they hold yesterday in every zone.
@@ -62,19 +63,19 @@ impl Ledger {
     }
 
     /// Deletes the salts and sketches that are no longer needed at `now`.
-    pub async fn forget_visitors(&self, sites: &Sites, now: DateTime<Utc>) -> Result<(), LedgerError> {
+    pub async fn forget_visitors(&self, sites: &Sites, now: DateTime<Utc>) -> Result<Forgotten, LedgerError> {
         let (salts, sketches) = (&self.state.salts, &self.state.sketches);
         if salts.len() == 0 && sketches.len() == 0 {
-            return Ok(());
+            return Ok(Forgotten::default());
         }
         let over = salts.over(sites, now);
         let today = Day::at(now, chrono_tz::UTC);
         let day = today.date().checked_sub_days(Days::new(DAYS_KEPT)).map_or(today, Day::from_date);
         let before = (day, Minute::at(now).window_start());
-        self.queue.run(move |file| file.forget_visitors(&over, before)).await?;
+        let forgotten = self.queue.run(move |file| file.forget_visitors(&over, before)).await?;
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.state.metrics.visitor_salts.set(gauge(salts.len()));
         self.state.metrics.visitor_sketches.set(gauge(sketches.len()));
-        Ok(())
+        Ok(forgotten)
     }
 }

@@ -6,10 +6,13 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::bail;
+use chrono::{DateTime, Utc};
 
 use crate::config::{Config, PublicAddress, is_of_this_machine};
-use crate::ledger::{DirectoryLock, Holder, inspect};
+use crate::ledger::{DirectoryLock, Holder, OpenError, inspect};
 use crate::redis;
+
+use super::clock::clock_doubt;
 
 /// Most sites that are shown; the rest is counted.
 const SITES_SHOWN_MAX: usize = 100;
@@ -49,7 +52,8 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     clock(&report);
     listeners(config, &mut report);
     secrets(config, &report);
-    redis_server(config, &mut report)?;
+    let redis_time = redis_server(config, &mut report)?;
+    belief(config, redis_time, &report)?;
     sites(config, &report);
     match report.problems {
         0 => Ok(()),
@@ -65,11 +69,8 @@ fn data_directory(config: &Config, report: &mut Report) {
             report.fine(&format!("a node runs on {shown}; its admin listener is {admin}"));
         }
         Some(Holder { process, .. }) => report.warn(&format!("process {process} uses the data directory {shown}")),
-        None => match DirectoryLock::take(&config.data_dir) {
-            Ok(_lock) => match inspect(&config.data_dir) {
-                Ok(()) => report.fine(&format!("the data directory {shown} can be used")),
-                Err(error) => return report.wrong(&error.to_string()),
-            },
+        None => match usable(&config.data_dir).and_then(|()| inspect(&config.data_dir)) {
+            Ok(()) => report.fine(&format!("the data directory {shown} can be used")),
             Err(error) => return report.wrong(&error.to_string()),
         },
     }
@@ -78,10 +79,30 @@ fn data_directory(config: &Config, report: &mut Report) {
     }
 }
 
+/// The folder itself, or the one in which it would be made.
+fn nearest(directory: &Path) -> &Path {
+    let mut there = directory.ancestors().map(|folder| if folder == Path::new("") { Path::new(".") } else { folder });
+    there.find(|folder| folder.exists()).unwrap_or(Path::new("/"))
+}
+
+/// Checks that a node could use the directory, and creates nothing: a check of a wrong folder leaves it as it is.
+fn usable(directory: &Path) -> Result<(), OpenError> {
+    let unusable = |source| OpenError::Refused { what: "the data directory", path: directory.to_owned(), source };
+    if DirectoryLock::exists(directory) {
+        return DirectoryLock::take(directory).map(drop);
+    }
+    let nearest = nearest(directory);
+    if !nearest.is_dir() {
+        return Err(unusable(std::io::ErrorKind::NotADirectory.into()));
+    }
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::access(nearest, access).map_err(|error| unusable(error.into()))
+}
+
 /// Danger that the directory's filesystem poses to counts.
 fn danger_of_filesystem(directory: &Path) -> Option<&'static str> {
     // Numbers of linux/magic.h.
-    match rustix::fs::statfs(directory).ok()?.f_type {
+    match rustix::fs::statfs(nearest(directory)).ok()?.f_type {
         0x0102_1994 | 0x8584_58f6 => {
             Some("is in memory (tmpfs): its counts are lost at the next boot; put it on a disk")
         }
@@ -109,6 +130,14 @@ fn clock(report: &Report) {
         ),
         _ => {}
     }
+}
+
+/// A clock that is far from the days of the node's file.
+fn belief(config: &Config, redis: Option<DateTime<Utc>>, report: &Report) -> anyhow::Result<()> {
+    if let Some(doubt) = clock_doubt(config, redis)? {
+        report.warn(&format!("the clock is not believed: {doubt}"));
+    }
+    Ok(())
 }
 
 /// Sign of a proxy in front, although none is trusted.
@@ -181,13 +210,21 @@ fn secrets(config: &Config, report: &Report) {
     }
 }
 
-fn redis_server(config: &Config, report: &mut Report) -> anyhow::Result<()> {
+/// Returns Redis's time, where it says it.
+fn redis_server(config: &Config, report: &mut Report) -> anyhow::Result<Option<DateTime<Utc>>> {
     // The addresses were checked with the configuration; a password file may still be wrong.
-    let Some(target) = config.redis_target()? else { return Ok(()) };
+    let Some(target) = config.redis_target()? else { return Ok(None) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let found = runtime.block_on(redis::preflight(&target, &config.redis_prefix, config.redis_allow_eviction));
     if found.problems.is_empty() {
         report.fine(&format!("Redis at {target} can be counted into (version {})", versions(&found.versions)));
+        let differing = runtime.block_on(redis::disagreements(&target, &config.redis_prefix, &config.sites));
+        for difference in differing.iter().take(WARNINGS_SHOWN_MAX) {
+            report.wrong(&format!("Redis at {target}: {difference}"));
+        }
+        if let Some(more) = differing.len().checked_sub(WARNINGS_SHOWN_MAX).filter(|more| *more > 0) {
+            report.wrong(&format!("Redis at {target}: {more} more sites differ"));
+        }
     }
     for problem in &found.problems {
         report.wrong(&format!("Redis at {target}: {problem}"));
@@ -195,7 +232,7 @@ fn redis_server(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     for warning in &found.warnings {
         report.warn(&format!("Redis at {target}: {warning}"));
     }
-    Ok(())
+    Ok(found.time)
 }
 
 fn versions(versions: &[String]) -> String {

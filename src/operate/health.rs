@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use bytes::Bytes;
 use hyper::Method;
 
 use crate::config::Config;
 use crate::ledger::DirectoryLock;
 
 use super::{NodeRequest, ask};
-use crate::server::routes::{Admin, admin_path};
+use crate::server::routes::Admin;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -22,8 +21,7 @@ pub fn health(config: &Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime
         .block_on(async {
-            let path = admin_path(Admin::Ready, "");
-            let request = NodeRequest { method: Method::GET, path, body: Bytes::new() };
+            let request = NodeRequest::of_node(Method::GET, Admin::Ready);
             tokio::time::timeout(TIMEOUT, ask(config, &admin, request)).await
         })
         .with_context(|| format!("the node on {admin} has not answered within {TIMEOUT:?}"))?;

@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod clock;
 mod health;
 mod show;
 mod transfer;
@@ -18,14 +19,16 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 
+use crate::bots::UNCOUNTED_FILE;
 use crate::config::Config;
-use crate::counter::{RegisteredSite, SiteId};
+use crate::counter::{RegisteredSite, Site, SiteId, Sites};
 use crate::ledger::{DirectoryLock, Holder, Ledger, has_been_used};
 use crate::metrics::Metrics;
 use crate::server::routes::{Admin, admin_path};
 
 pub use backup::backup;
 pub use check::check;
+pub use clock::accept_clock;
 pub use health::health;
 pub use show::{bots, figures, sources};
 pub use transfer::{export, forget, import};
@@ -53,6 +56,11 @@ struct NodeRequest {
 }
 
 impl NodeRequest {
+    /// A request that is not about one site.
+    fn of_node(method: Method, endpoint: Admin) -> Self {
+        Self { method, path: admin_path(endpoint, ""), body: Bytes::new() }
+    }
+
     fn new(method: Method, endpoint: Admin, site: &SiteId) -> Self {
         Self { method, path: admin_path(endpoint, site.as_str()), body: Bytes::new() }
     }
@@ -61,6 +69,25 @@ impl NodeRequest {
 /// Reads a node's answer in JSON.
 fn from_json<T: DeserializeOwned>(answer: &[u8]) -> anyhow::Result<T> {
     Ok(serde_json::from_slice(answer)?)
+}
+
+/// Sites that a message names; the rest is a number.
+const SITES_NAMED_MAX: usize = 10;
+
+/// The site as this command's configuration has it.
+fn configured<'a>(config: &'a Config, site: &SiteId) -> anyhow::Result<&'a Site> {
+    config.sites.iter().find(|known| known.id == *site).with_context(|| {
+        let named: Vec<_> = config.sites.iter().take(SITES_NAMED_MAX).map(|site| site.id.as_str()).collect();
+        let more = config.sites.len().saturating_sub(SITES_NAMED_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        match config.is_demo {
+            true => format!(
+                "there is no site `{site}`: without a configuration there is only `{}`; name the configuration with --config",
+                named.join(", ")
+            ),
+            false => format!("there is no site `{site}`; the configuration has {}{more}", named.join(", ")),
+        }
+    })
 }
 
 /// Sends `request` to a running node and reads its answer, or does `work` on the files of a stopped one.
@@ -72,30 +99,52 @@ fn on_the_node<T>(
     read: impl FnOnce(&[u8]) -> anyhow::Result<T>,
     work: impl AsyncFnOnce(&Ledger, &RegisteredSite) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
+    if DirectoryLock::holder(&config.data_dir).is_none() {
+        // A running node has a configuration of its own.
+        configured(config, site)?;
+    }
+    on_its_ledger(config, if_empty, request, read, async |ledger, sites| {
+        work(ledger, sites.get(site.as_str()).context("the site is not registered")?).await
+    })
+}
+
+/// The same for work that is not about one site.
+fn on_its_ledger<T>(
+    config: &Config,
+    if_empty: IfEmpty,
+    request: NodeRequest,
+    read: impl FnOnce(&[u8]) -> anyhow::Result<T>,
+    work: impl AsyncFnOnce(&Ledger, &Sites) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let directory = &config.data_dir;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match DirectoryLock::holder(&config.data_dir) {
+    match DirectoryLock::holder(directory) {
         Some(Holder { admin_address: Some(admin), .. }) => {
             return read(&runtime.block_on(ask(config, &admin, request))?);
         }
-        Some(Holder { process, .. }) => bail!(
-            "process {process} uses the data directory {}; try again when it has ended",
-            config.data_dir.display()
-        ),
-        None if if_empty == IfEmpty::Refuse && !has_been_used(&config.data_dir) => bail!(
-            "nothing was ever counted in {}; name the node's folder with --data-dir or its configuration with --config",
-            config.data_dir.display()
-        ),
+        Some(Holder { process, .. }) => {
+            bail!("process {process} uses the data directory {}; try again when it has ended", directory.display())
+        }
+        None if if_empty == IfEmpty::Refuse && !has_been_used(directory) => bail!(nothing_counted(config)),
         None => {}
     }
-    let lock = DirectoryLock::take(&config.data_dir)?;
+    let lock = DirectoryLock::take(directory)?;
     let is_publishing = !config.redis.is_empty();
-    let (ledger, sites) =
-        Ledger::open(lock, &config.data_dir, config.sites.clone(), is_publishing, Arc::new(Metrics::new()))?;
-    let known = || config.sites.iter().map(|site| site.id.to_string()).collect::<Vec<_>>().join(", ");
-    let site = sites.get(site.as_str()).with_context(|| format!("there is no site `{site}`; there is {}", known()))?;
-    let outcome = runtime.block_on(work(&ledger, site));
+    let (ledger, sites) = Ledger::open(lock, directory, config.sites.clone(), is_publishing, Arc::new(Metrics::new()))?;
+    let is_empty = !ledger.had_hits() && !directory.join(UNCOUNTED_FILE).exists();
+    let outcome = match if_empty {
+        IfEmpty::Refuse if is_empty => Err(anyhow::Error::msg(nothing_counted(config))),
+        _ => runtime.block_on(work(&ledger, &sites)),
+    };
     ledger.close();
     outcome
+}
+
+fn nothing_counted(config: &Config) -> String {
+    format!(
+        "nothing was ever counted in {}; name the node's folder with --data-dir or its configuration with --config",
+        config.data_dir.display()
+    )
 }
 
 /// Sends a request to the running node's admin listener; returns the body, or fails with the node's reason.

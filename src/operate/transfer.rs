@@ -14,9 +14,10 @@ use crate::counter::Source;
 use crate::counter::account::ImportReport;
 use crate::counter::csv::{self, EXPORT_STEP, HEADER_PAGES, Parsed};
 use crate::counter::source::ImportName;
+use crate::ledger::DirectoryLock;
 use crate::server::routes::{Admin, SOURCE};
 
-use super::{IfEmpty, NodeRequest, from_json, on_the_node};
+use super::{IfEmpty, NodeRequest, configured, from_json, on_the_node};
 
 pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) -> anyhow::Result<()> {
     let mut text = Vec::new();
@@ -29,8 +30,13 @@ pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) ->
     let mut request = NodeRequest::new(Method::POST, Admin::Import, site);
     request.path += &format!("?source={}", name.as_str());
     request.body = text.clone();
+    // Before a stopped node's files are made: a wrong site or a bad line must leave nothing behind.
+    let parsed = match DirectoryLock::holder(&config.data_dir) {
+        Some(_) => None,
+        None => Some(csv::parse(&text, &configured(config, site)?.page_rules)?),
+    };
     let report: ImportReport = on_the_node(config, site, IfEmpty::Begin, request, from_json, async |ledger, site| {
-        let Parsed { rows, summed } = csv::parse(&text, &site.site.page_rules)?;
+        let Parsed { rows, summed } = parsed.context("the node has just stopped; try again")?;
         let report = ledger.import(site.number, name.clone(), rows, clock::now()).await?;
         Ok(ImportReport { summed, ..report })
     })?;
@@ -48,7 +54,9 @@ pub fn forget(config: &Config, site: &SiteId, name: &ImportName) -> anyhow::Resu
         })?;
     match report {
         Some(report) => say(&report),
-        None => bail!("site `{site}` has no import `{}`; `thongke sources {site}` shows what it has", name.as_str()),
+        None => {
+            bail!("site `{site}` has no import `import:{}`; `thongke sources {site}` shows what it has", name.as_str())
+        }
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ pub fn verify(config: &Config, site: Option<&SiteId>, repair: bool, as_json: boo
     let mut found = BTreeMap::new();
     for site in site.map_or(all, |site| vec![site]) {
         let mut verification = of_site(config, site)?;
-        if repair && !verification.agrees && verification.with_redis {
+        if repair && !verification.agrees && verification.with_redis && !is_away(&verification) {
             let done = repair_site(config, site)?;
             if !as_json {
                 say(site, &verification)?;
@@ -41,12 +41,40 @@ pub fn verify(config: &Config, site: Option<&SiteId>, repair: bool, as_json: boo
     if as_json {
         print(&serde_json::to_string(&found)?)?;
     }
-    let differing: Vec<_> = found.iter().filter(|(_, found)| !found.agrees).map(|(site, _)| site.as_str()).collect();
-    if differing.is_empty() {
-        return Ok(());
+    conclusion(&found, repair).map_or(Ok(()), |words| bail!(words))
+}
+
+/// True if Redis could not be asked, so that nothing was compared with it.
+fn is_away(verification: &Verification) -> bool {
+    verification.findings.named.iter().any(|finding| finding.kind == Kind::Away)
+}
+
+/// Findings in one sentence, and what to do; none if everything agrees.
+fn conclusion(found: &BTreeMap<String, Verification>, repair: bool) -> Option<String> {
+    let has = |site: &Verification, is_it: fn(Kind) -> bool| {
+        site.findings.named.iter().any(|finding| is_it(finding.kind)) || site.findings.more > 0 && is_it(Kind::NoSum)
+    };
+    let named = |is_it: fn(Kind) -> bool| {
+        let sites = found.iter().filter(|(_, site)| has(site, is_it));
+        sites.map(|(site, _)| site.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let away = named(|kind| kind == Kind::Away);
+    let damaged = named(|kind| kind == Kind::File);
+    let differing = named(|kind| !matches!(kind, Kind::Away | Kind::File));
+    let mut words = Vec::new();
+    if !damaged.is_empty() {
+        words.push(format!("the node's file is damaged at {damaged}: restore a backup"));
     }
-    let hint = if repair { "" } else { "; `--repair` repairs what can be repaired" };
-    bail!("something differs at {}{hint}", differing.join(", "))
+    if !differing.is_empty() {
+        let hint = if repair { "" } else { "; `--repair` repairs what can be repaired" };
+        words.push(format!("something differs at {differing}{hint}"));
+    }
+    if !away.is_empty() {
+        words.push(format!(
+            "Redis could not be asked about {away}: nothing was compared there; try again when it answers"
+        ));
+    }
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 fn of_site(config: &Config, site: &SiteId) -> anyhow::Result<Verification> {
@@ -109,7 +137,7 @@ async fn rows(
     after: Option<RowKey>,
     limit: usize,
 ) -> Result<Vec<PublishedRow>, String> {
-    ledger.rows(site.number, after, limit, false).await.map_err(|error| error.to_string())
+    ledger.rows(site.number, after, limit).await.map_err(|error| error.to_string())
 }
 
 fn say(site: &SiteId, verification: &Verification) -> anyhow::Result<()> {
@@ -167,5 +195,24 @@ mod tests {
             lines(&Verification { with_redis: false, ..agreed }),
             ["the node's file is sound; there is no Redis"]
         );
+    }
+
+    #[test]
+    fn a_redis_that_was_not_asked_is_no_difference_and_damage_is_no_matter_of_repair() {
+        let found = |kinds: &[Kind]| {
+            let mut site = Verification::default();
+            kinds.iter().for_each(|kind| site.findings.add(*kind, "x"));
+            BTreeMap::from([("demo".to_owned(), site)])
+        };
+        let words = |kinds: &[Kind], repair| conclusion(&found(kinds), repair);
+        assert_eq!(words(&[], false), None);
+        let away = words(&[Kind::Away], false).unwrap();
+        assert!(away.contains("could not be asked about demo") && !away.contains("differs"), "{away}");
+        assert!(!away.contains("--repair"), "{away}");
+        let damaged = words(&[Kind::File], false).unwrap();
+        assert!(damaged.contains("restore a backup") && !damaged.contains("--repair"), "{damaged}");
+        let both = words(&[Kind::Lacking, Kind::File], false).unwrap();
+        assert!(both.contains("differs at demo; `--repair`") && both.contains("restore a backup"), "{both}");
+        assert_eq!(words(&[Kind::NoSum], true).unwrap(), "something differs at demo");
     }
 }

@@ -65,6 +65,7 @@ const fn command(
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
     command("INFO", Server, &[Rust("client")], "read the role, the version and the eviction policy", None),
+    command("TIME", Server, &[Rust("client")], "see whether the node's clock can be believed", None),
     command("EVAL", Server, &[Rust("audit"), Rust("client")], "run a script that Redis does not have yet", None),
     command("EVALSHA", Server, &[Rust("client")], "run a script that Redis has", None),
     command("TYPE", Read, &[Lua("audit"), Lua("publish")], "refuse a key of a wrong type before writing", Some((Any, &[]))),
@@ -77,7 +78,7 @@ pub const COMMANDS: &[Command] = &[
     command("HSCAN", Read, &[Rust("audit"), Rust("read")], "read all counters of a site in pieces", Some((Hash, &["0"]))),
     command("EXPIREAT", Write, &[Lua("client"), Lua("publish"), Lua("visitors")], "let the pages and visitors of old periods expire", Some((Hash, &["1"]))),
     command("ZADD", Write, &[Lua("audit"), Lua("publish")], "write the counters of pages", Some((SortedSet, &["1", "probe"]))),
-    command("ZSCORE", Read, &[Rust("publish"), Rust("read"), Lua("audit")], "read one page's counter", Some((SortedSet, &["probe"]))),
+    command("ZSCORE", Read, &[Rust("read"), Lua("audit"), Lua("publish")], "read one page's counter", Some((SortedSet, &["probe"]))),
     command("ZMSCORE", Read, &[Rust("audit"), Rust("read"), Lua("publish")], "read the counters of pages", Some((SortedSet, &["probe"]))),
     command("ZREVRANGE", Read, &[Rust("read")], "list the most read pages", Some((SortedSet, &["0", "0"]))),
     command("ZRANGEBYSCORE", Read, &[Rust("read")], "list the most read pages that share the last count", Some((SortedSet, &["0", "1"]))),

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `PERIOD` | the shared counter: the sum of the contributions below |
 //! | `PERIOD SOURCE` | a source's contribution: `HITS` of a run, `GENERATION HITS` of an import |
-//! | `writes SOURCE` | number of calls that changed anything of the source in this site, pages too |
+//! | `digest SOURCE` | the digest of the source's contributions above, see `counter/digest.rs` |
 //!
 //! **`PREFIX:{SITE}:pages:PERIOD`**, a sorted set for days, months and `total`; days and months
 //! expire.
@@ -18,14 +18,13 @@
 //! | a page's address | the shared counter |
 //! | `\x01SOURCE\x01PAGEID` | minus a source's contribution |
 //! | `\x01SOURCE\x01PAGEID\x01g` | minus the contribution's generation, for imports |
-//! | `\x01SOURCE\x01` | the marker: all of the source's pages of this key are in it (-1), or are being brought (-2) |
+//! | `\x01SOURCE\x01d` | -(1 + the digest of the source's contributions in this key) |
 //!
 //! Scores of other members than pages are negative, so that the highest scores are pages'. Only an
 //! import's negative count makes a positive one. `\x01` begins no page's address.
 //!
-//! `writes` and markers show whether Redis forgot something. A Redis that goes back to an earlier state
-//! goes back in `writes` too, whichever key the last call changed. A key that is lost alone takes its
-//! markers along.
+//! Digests show what Redis lacks, whatever it forgot and whenever: a node compares each with that of its
+//! file's rows. A digest is in the key of its contributions, so they are lost or go back together.
 //!
 //! **`PREFIX:{SITE}:titles`**, a hash: a page's address → `MILLISECONDS TITLE`, the page's last title and
 //! its time. Of several the latest holds. A title that is lost comes again with the page's next reader.
@@ -46,11 +45,11 @@
 //! keys.
 
 use crate::counter::{
-    Contribution, Day, Minute, PageAddress, PageTitle, Period, Register, Site, SiteId, Source, Window,
+    Contribution, Day, Digest, Minute, PageAddress, PageTitle, Period, Register, Site, SiteId, Source, Window,
 };
 
 /// Version of the layout: changes with every change that an older program would misread.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Numbers in Lua and scores are doubles: integers are exact up to here.
 const EXACT_MAX: i64 = (1 << 53) - 1;
@@ -117,12 +116,29 @@ pub fn contribution_field(period: Period, source: &Source) -> String {
     format!("{period} {source}")
 }
 
-pub fn writes_field(source: &Source) -> String {
-    format!("writes {source}")
+/// Name of a source's digest in the hash of hits, or in a key of pages.
+pub fn digest_name(pages_of: Option<Period>, source: &Source) -> String {
+    match pages_of {
+        None => format!("digest {source}"),
+        Some(_) => format!("\x01{source}\x01d"),
+    }
 }
 
-pub fn marker(source: &Source) -> String {
-    format!("\x01{source}\x01")
+/// Digest that is kept as this value; none if the value is no digest.
+pub fn digest(pages_of: Option<Period>, value: &str) -> Option<Digest> {
+    let number = match pages_of {
+        None => integer(value)?,
+        Some(_) => -score(value)? - 1,
+    };
+    Digest::from_number(u64::try_from(number).ok()?)
+}
+
+/// Value under which a digest is kept.
+pub fn digest_text(pages_of: Option<Period>, digest: Digest) -> String {
+    match pages_of {
+        None => digest.number().to_string(),
+        Some(_) => format!("-{}", digest.number() + 1),
+    }
 }
 
 pub fn contribution_member(source: &Source, page: &PageAddress) -> String {
@@ -175,6 +191,13 @@ pub fn title(value: &str, link: Option<&str>) -> Option<(i64, PageTitle)> {
 /// Whole number that is exact in Redis.
 pub fn integer(text: &str) -> Option<i64> {
     text.parse::<i64>().ok().filter(|number| number.unsigned_abs() <= EXACT_MAX.unsigned_abs())
+}
+
+/// Whole number that is kept as a score.
+pub fn score(text: &str) -> Option<i64> {
+    let score = text.parse::<f64>().ok()?;
+    #[expect(clippy::cast_possible_truncation, reason = "whole, and below 2^53")]
+    (score.fract() == 0.0 && score.abs() <= EXACT_MAX as f64).then_some(score as i64)
 }
 
 /// Unix second at which the pages' key of a period expires, the same on every node. None for the total,
@@ -260,10 +283,23 @@ mod tests {
         assert_eq!(keys.probe(), "p:{check}:probe");
         let source = Source::Run(255);
         let page = PageAddress::from_stored("/a");
-        assert_eq!(writes_field(&source), "writes 00000000000000ff");
-        assert_eq!(marker(&source), "\x0100000000000000ff\x01");
+        let day = Some(Period::Day(day));
+        assert_eq!(digest_name(None, &source), "digest 00000000000000ff");
+        assert_eq!(digest_name(day, &source), "\x0100000000000000ff\x01d");
         assert_eq!(contribution_member(&source, &page), format!("\x0100000000000000ff\x01{}", page.id()));
         assert_eq!(generation_member(&source, &page), format!("\x0100000000000000ff\x01{}\x01g", page.id()));
+    }
+
+    #[test]
+    fn a_digest_reads_as_it_is_written() {
+        for number in [0, 1, (1 << 52) - 1_000_000_000] {
+            let kept = Digest::from_number(number).unwrap();
+            for pages_of in [None, Some(Period::Total)] {
+                assert_eq!(digest(pages_of, &digest_text(pages_of, kept)), Some(kept));
+            }
+        }
+        assert_eq!(digest_text(Some(Period::Total), Digest::default()), "-1", "no page has a score below zero");
+        assert_eq!((digest(None, "-1"), digest(Some(Period::Total), "0"), digest(None, "x")), (None, None, None));
     }
 
     #[test]

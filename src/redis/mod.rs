@@ -5,7 +5,7 @@
 //! keys       names and contents of keys
 //! commands   commands that a node sends, and so a Redis user's rights
 //! client     connection, scripts, replies, preflight, health
-//! publish    the publisher: live traffic, pages, backfills, checks
+//! publish    the publisher: live traffic, pages, questions, what Redis lacks
 //! read       totals for figures, queries, remote sync
 //! audit      verify and repair
 //! visitors   sketches and salts
@@ -30,25 +30,29 @@ mod visitors;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::audit::{AdminRequest, AdminRequests};
 pub use self::audit::{Place, repair_stopped, verify_stopped};
+use self::client::connect::connect;
 use self::client::connection::Connections;
 use self::client::health::Health;
 pub use self::client::preflight::{Preflight, preflight};
+pub use self::client::server_time::ServerTime;
 pub use self::client::target::{Identity, Target, TargetError, parse};
 use self::client::{policy, preflight as rights};
 use self::keys::Keys;
 use self::ports::Node;
 use self::publish::Publisher;
-use self::publish::acked_state::AckedStates;
+pub use self::publish::ask::read_digests;
 pub use self::publish::merge_counts;
+use self::publish::suspects::Suspects;
 use self::read::queries::Queries;
 use self::read::remote_sync;
 use self::read::totals::Totals;
 use crate::counter::verification::{Repair, Verification};
-use crate::counter::{Day, Salt, SiteNumber};
+use crate::counter::{Day, Salt, Site, SiteNumber, Source};
 use crate::metrics::Metrics;
 
 pub const CALLS_PER_SECOND_DEFAULT: u32 = 2_000;
@@ -75,6 +79,15 @@ pub struct Settings {
     pub calls_per_second: u32,
 }
 
+/// Differences between what the nodes of the sites agreed on in Redis and these settings, in words. None where Redis
+/// can't be asked: preflight says why.
+pub async fn disagreements(target: &Target, prefix: &str, sites: &[Site]) -> Vec<String> {
+    match connect(target).await {
+        Ok((link, _)) => publish::agreement::differences(&link, &Keys::new(prefix), sites).await,
+        Err(_) => Vec::new(),
+    }
+}
+
 /// Running publication.
 pub struct Publication {
     /// Queries for pages, titles and history.
@@ -82,6 +95,7 @@ pub struct Publication {
     connections: Arc<Connections>,
     totals: Arc<Totals>,
     health: Arc<Health>,
+    server_time: Arc<ServerTime>,
     syncs: mpsc::Sender<remote_sync::Request>,
     admin_requests: mpsc::Sender<(SiteNumber, AdminRequest)>,
     salts: mpsc::Sender<visitors::SaltRequest>,
@@ -95,9 +109,10 @@ pub struct Publication {
 pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -> std::io::Result<Publication> {
     let connections = Arc::new(Connections::new(settings.target.clone()));
     let health = Arc::new(Health::default());
-    let (totals, reads) = Totals::new(Arc::clone(&connections));
-    let totals = Arc::new(totals);
+    let server_time = Arc::new(ServerTime::default());
     let (syncs, syncs_received) = mpsc::channel(SYNCS_MAX);
+    let (totals, reads) = Totals::new(Arc::clone(&connections), syncs.clone());
+    let totals = Arc::new(totals);
     let (admin_requests, admin_requests_received) = mpsc::channel(ADMIN_REQUESTS_MAX);
     let (salts, salts_received) = mpsc::channel(SALTS_MAX);
     let (stop, stopped) = watch::channel(None);
@@ -105,19 +120,20 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let keys = Keys::new(&settings.prefix);
     let shared = (keys.clone(), Arc::clone(&connections), Arc::clone(&totals), Arc::clone(&health));
+    let clock = Arc::clone(&server_time);
     let thread =
         std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
-            // A backfill must not slow down hits, where the system has priorities of threads.
+            // History must not slow down hits, where the system has priorities of threads.
             let _ = rustix::process::setpriority_process(None, 5);
             let (keys, connections, totals, health) = shared;
             runtime.block_on(async {
-        let acked_states = Arc::new(AckedStates::default());
-        let (backfills, repairs) = mpsc::channel(ADMIN_REQUESTS_MAX);
+        let suspects = Arc::new(Suspects::default());
+        let (repaired, repairs) = mpsc::channel(ADMIN_REQUESTS_MAX);
         let publisher = Publisher::new(
             Arc::clone(&node),
             keys.clone(),
             Arc::clone(&connections),
-            Arc::clone(&acked_states),
+            Arc::clone(&suspects),
             Arc::clone(&health),
             metrics,
             settings.calls_per_second,
@@ -127,7 +143,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
             node: Arc::clone(&node),
             keys: keys.clone(),
             connections: Arc::clone(&connections),
-            backfills,
+            repaired,
         };
         let visitors =
             visitors::Publisher::new(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health));
@@ -136,9 +152,10 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         tokio::select! {
             _ = publishing => {}
             () = connections.supervise() => {}
-            () = totals.serve(reads, &node, &keys, &acked_states) => {}
+            () = totals.serve(reads, &node, &keys, &suspects) => {}
             () = policy::run(&connections, &health, settings.allow_eviction) => {}
             () = rights => {}
+            () = clock.run(&connections) => {}
             () = remote_sync::serve(Arc::clone(&node), keys.clone(), Arc::clone(&connections), syncs_received) => {}
             () = operators.serve(admin_requests_received) => {}
             () = visitors::serve_salts(node.as_ref(), &keys, &connections, salts_received) => {}
@@ -149,7 +166,19 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         })?;
     let thread = Mutex::new(Some(thread));
     let queries = Queries::new(keys, Arc::clone(&connections));
-    Ok(Publication { queries, connections, totals, health, syncs, admin_requests, salts, stop, thread, done })
+    Ok(Publication {
+        queries,
+        connections,
+        totals,
+        health,
+        server_time,
+        syncs,
+        admin_requests,
+        salts,
+        stop,
+        thread,
+        done,
+    })
 }
 
 impl Publication {
@@ -164,11 +193,11 @@ impl Publication {
         self.totals.read_again(site).await;
     }
 
-    /// Copies other sources' counters of the site from Redis into the node's file. False if that failed or
-    /// took too long.
-    pub async fn sync_remote(&self, site: SiteNumber) -> bool {
+    /// Copies other sources' counters of the site, and an import's of pages, from Redis into the node's file.
+    /// False if that failed or took too long.
+    pub async fn sync_remote(&self, site: SiteNumber, import: Option<Source>) -> bool {
         let (done, synced) = oneshot::channel();
-        let syncing = async { self.syncs.send((site, done)).await.is_ok() && synced.await.is_ok() };
+        let syncing = async { self.syncs.send((site, import, done)).await.is_ok() && synced.await.is_ok() };
         tokio::time::timeout(SYNC_WAIT_MAX, syncing).await.unwrap_or(false)
     }
 
@@ -209,6 +238,11 @@ impl Publication {
     /// True while Redis is connected.
     pub fn up(&self) -> bool {
         self.connections.is_up()
+    }
+
+    /// Redis's time; none if it was not read lately.
+    pub fn server_time(&self) -> Option<DateTime<Utc>> {
+        self.server_time.now()
     }
 
     /// True while nothing may be published, although Redis may answer.

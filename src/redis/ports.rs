@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::change_feed::ChangeFeed;
 use crate::counter::{
-    Contribution, Day, Period, RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Window,
+    Contribution, Day, FileDigest, Period, RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch,
+    Source, Window,
 };
 
 /// Node, as publication of its counts sees it.
@@ -23,38 +24,27 @@ pub trait Node: Send + Sync + 'static {
     fn run(&self) -> &Source;
 
     /// Up to `limit` rows of the node's file for a site, in the file's order after `after`: pages and site
-    /// counters, runs and imports. With `unpublished_only`, only of sources that the file doesn't mark as
-    /// published, the current run among them.
+    /// counters, runs and imports.
     fn rows(
         &self,
         site: SiteNumber,
         after: Option<RowKey>,
         limit: usize,
-        unpublished_only: bool,
     ) -> impl Future<Output = Result<Vec<(RowKey, Contribution)>, String>> + Send;
 
-    /// Sites that have unpublished sources, the current run apart.
-    fn unpublished_sites(&self) -> impl Future<Output = Result<Vec<SiteNumber>, String>> + Send;
-
-    /// Up to `limit` sources that the file marks as published: imports first, then the newest runs.
-    fn published_sources(
-        &self,
-        site: SiteNumber,
-        limit: usize,
-    ) -> impl Future<Output = Result<Vec<Source>, String>> + Send;
+    /// Digests of the rows of the node's file for a site, all of one moment.
+    fn digests(&self, site: SiteNumber) -> impl Future<Output = Result<Vec<FileDigest>, String>> + Send;
 
     /// Sources whose counts of the site are wholly in this node's file, the current run among them.
     fn own_sources(&self, site: SiteNumber) -> impl Future<Output = Result<Vec<Source>, String>> + Send;
-
-    /// Marks these frozen sources of the site as published, durably.
-    fn mark_published(&self, site: SiteNumber, sources: Vec<Source>) -> impl Future<Output = ()> + Send;
 
     /// Site counters in memory that figures need from Redis: each period with the sources of which this
     /// node may know more than Redis.
     fn counters_to_read(&self, site: SiteNumber) -> Vec<(Period, Vec<Source>)>;
 
-    /// Applies Redis's totals and the contributions of these sources to them, read atomically.
-    fn apply_remote(&self, site: SiteNumber, counters: Vec<RemoteCounter>);
+    /// Applies Redis's totals and the contributions of these sources to them, read atomically. Returns false
+    /// if Redis shows less than this node knows.
+    fn apply_remote(&self, site: SiteNumber, counters: Vec<RemoteCounter>) -> bool;
 
     /// Stores other sources' counters of the site, read from Redis, in the node's file.
     fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) -> impl Future<Output = ()> + Send;

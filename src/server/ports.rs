@@ -94,6 +94,9 @@ pub trait Node: Send + Sync + 'static {
     /// Repairs the site's keys in Redis, as far as the right values are known.
     async fn repair(&self, site: &Arc<RegisteredSite>) -> Available<Repair>;
 
+    /// Believes the node's clock, since an operator says that it is right; returns its time.
+    async fn accept_clock(&self) -> Available<DateTime<Utc>>;
+
     /// Records a hit that is not counted.
     fn note_uncounted(&self, site: &RegisteredSite, day: Day, kind: Kind);
 

@@ -40,6 +40,7 @@ pub enum Admin {
     Bots,
     Verify,
     Repair,
+    AcceptClock,
 }
 
 /// Address of the script that never changes.
@@ -70,7 +71,7 @@ static PREFIX: Route<Public> = Route { label: "other", ..Route::new(Public::Pref
 /// Any path that is in no row.
 static UNKNOWN: Route<Public> = Route { label: "other", ..Route::new(Public::Unknown, "", "GET, HEAD, POST, OPTIONS") };
 
-pub static ADMIN: [Route<Admin>; 12] = [
+pub static ADMIN: [Route<Admin>; 13] = [
     Route::new(Admin::Metrics, "/metrics", "GET, HEAD"),
     Route::new(Admin::Alive, "/healthz", "GET, HEAD"),
     Route::new(Admin::Ready, "/readyz", "GET, HEAD"),
@@ -83,6 +84,7 @@ pub static ADMIN: [Route<Admin>; 12] = [
     Route::new(Admin::Bots, "/sites/{site}/bots", "GET, HEAD"),
     Route::new(Admin::Verify, "/sites/{site}/verify", "GET, HEAD"),
     Route::new(Admin::Repair, "/sites/{site}/repair", "POST"),
+    Route::new(Admin::AcceptClock, "/clock/accept", "POST"),
 ];
 
 /// A row of a listener's table.

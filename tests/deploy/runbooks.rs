@@ -204,6 +204,7 @@ fn a_hit_leaves_no_line_and_the_log_can_say_more_for_a_while() {
     let before = machine.log();
     machine.hit(100);
     assert_eq!(machine.log(), before);
+    assert!(machine.follow("accept the clock").contains("the clock is accepted: 20"));
     machine.follow("log more");
     until("the log says so", TIMEOUT, || {
         let log = machine.log();

@@ -74,7 +74,7 @@ fn to_a_newer_layout_in_redis_nothing_is_published() {
     let redis = Redis::start(directory.path(), &[]);
     let port = redis.port.to_string();
     let cli = |arguments: &[&str]| run(Command::new("redis-cli").args(["-p", &port]).args(arguments));
-    cli(&["HSET", "thongke:{demo}:meta", "layout", "2"]);
+    cli(&["HSET", "thongke:{demo}:meta", "layout", "3"]);
     let node = Node::start(&directory.path().join("data"), &["--redis", &redis.url()]);
     assert_eq!(node.hit("/a").status, 200);
     until("the node says that it does not publish", TIMEOUT, || {

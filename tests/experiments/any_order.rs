@@ -1,7 +1,7 @@
 //! Random events in random order on real files and a real Redis, against a model: the sum of all hits and of
 //! each import's last form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -16,8 +16,8 @@ use thongke::metrics::Metrics;
 use thongke::redis::client::connection::Connections;
 use thongke::redis::client::link::Link;
 use thongke::redis::keys::{self, Keys};
-use thongke::redis::merge_counts::{MergeCounts, ROWS_MAX};
-use thongke::redis::{Place, Target, verify_stopped};
+use thongke::redis::merge_counts::{MergeCounts, ROWS_MAX, place_of};
+use thongke::redis::{Place, Target, read_digests, verify_stopped};
 
 use crate::book::{Counted, Counter};
 use crate::length::{either, seed};
@@ -70,7 +70,21 @@ enum Event {
     Delete(usize),
     FlushAll,
     Snapshot,
-    RollBack,
+    /// Redis is what it was at one of the snapshots.
+    RollBack(usize),
+    /// One key alone is so.
+    RollBackKey(usize, usize),
+    /// A node asks for digests, and brings what differs.
+    Ask(usize),
+    /// A node crashes and stays down.
+    Down(usize),
+    /// A node that is down starts on what it left.
+    Up(usize),
+    /// A node's configuration drops a site, or has it again.
+    Toggle {
+        node: usize,
+        site: usize,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -101,8 +115,13 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => (node(), 0..SITES.len()).prop_map(|(node, site)| Event::Forget { node, site }),
         1 => (0..KEYS).prop_map(Event::Delete),
         1 => Just(Event::FlushAll),
-        1 => Just(Event::Snapshot),
-        1 => Just(Event::RollBack),
+        2 => Just(Event::Snapshot),
+        2 => (0..9_usize).prop_map(Event::RollBack),
+        1 => (0..9_usize, 0..KEYS).prop_map(|(snapshot, number)| Event::RollBackKey(snapshot, number)),
+        3 => node().prop_map(Event::Ask),
+        2 => node().prop_map(Event::Down),
+        2 => node().prop_map(Event::Up),
+        1 => (node(), 0..SITES.len()).prop_map(|(node, site)| Event::Toggle { node, site }),
     ];
     prop::collection::vec(event, 1..30)
 }
@@ -159,6 +178,8 @@ struct Node {
     sites: Vec<Arc<RegisteredSite>>,
     /// Imports that the node has made, by site; a copy has made none.
     imports: Vec<(usize, String)>,
+    /// Sites that are configured.
+    serves: [bool; SITES.len()],
 }
 
 impl Node {
@@ -167,7 +188,11 @@ impl Node {
         let all = SITES.map(site).to_vec();
         let (ledger, sites) = Ledger::open(lock, files.path(), all, true, Arc::new(Metrics::new())).unwrap();
         let sites = SITES.map(|id| Arc::clone(sites.get(id).unwrap())).to_vec();
-        Self { files, ledger, sites, imports: Vec::new() }
+        Self { files, ledger, sites, imports: Vec::new(), serves: [true; SITES.len()] }
+    }
+
+    fn served(&self) -> impl Iterator<Item = usize> {
+        (0..SITES.len()).filter(|site| self.serves[*site])
     }
 
     /// Copies the files as a crash now would leave them.
@@ -182,7 +207,7 @@ impl Node {
 
     async fn rows(&self, site: usize) -> Vec<Contribution> {
         self.ledger.fold().await.unwrap();
-        let rows = self.ledger.rows(self.sites[site].number, None, 100_000, false).await.unwrap();
+        let rows = self.ledger.rows(self.sites[site].number, None, 100_000).await.unwrap();
         rows.into_iter().map(|(_, row)| row).collect()
     }
 
@@ -234,23 +259,40 @@ impl World {
     }
 
     async fn roll_back(&self, dumps: &Dumps) {
-        for (number, dump) in dumps.iter().enumerate() {
-            self.ask(&[b"DEL", key(number).as_bytes()]).await;
-            if let Some(dump) = dump {
-                self.ask(&[b"RESTORE", key(number).as_bytes(), b"0", dump]).await;
-            }
+        for number in 0..dumps.len() {
+            self.roll_back_key(dumps, number).await;
         }
+    }
+
+    async fn roll_back_key(&self, dumps: &Dumps, number: usize) {
+        self.ask(&[b"DEL", key(number).as_bytes()]).await;
+        if let Some(dump) = &dumps[number] {
+            self.ask(&[b"RESTORE", key(number).as_bytes(), b"0", dump]).await;
+        }
+    }
+
+    /// Brings rows of those keys and sources whose digests differ, and nothing else.
+    async fn bring(&self, node: &Node, site: usize) {
+        let rows = node.rows(site).await;
+        let RegisteredSite { number, site: settings } = node.sites[site].as_ref();
+        let file = node.ledger.digests(*number).await.unwrap();
+        let places: Vec<_> = file.iter().map(|of| of.place.clone()).collect();
+        let found = read_digests(&self.link, &self.keys, settings, &places).await.unwrap();
+        let differing: HashSet<_> =
+            file.into_iter().zip(found).filter(|(of, found)| of.digest != *found).map(|(of, _)| of.place).collect();
+        let lacking: Vec<_> = rows.into_iter().filter(|row| differing.contains(&place_of(row))).collect();
+        self.publish(node, site, &lacking).await;
     }
 
     async fn publish(&self, node: &Node, site: usize, rows: &[Contribution]) {
         for rows in rows.chunks(ROWS_MAX) {
-            let merge = MergeCounts { rows: rows.to_vec(), markers: Vec::new() };
+            let merge = MergeCounts { rows: rows.to_vec() };
             merge.send(&self.link, &self.keys, &node.sites[site].site).await.unwrap();
         }
     }
 
     async fn apply_remote(&self, node: &Node) {
-        for site in &node.sites {
+        for site in node.served().map(|at| &node.sites[at]) {
             let answer = self.ask(&[b"HGETALL", self.keys.hits(&site.site.id).as_bytes()]).await;
             let fields: Vec<(String, String)> = redis::from_redis_value(answer).unwrap();
             let known = fields.iter().filter_map(|(field, value)| keys::contribution(field, value)).collect();
@@ -262,7 +304,9 @@ impl World {
         self.ask(&[b"FLUSHALL"]).await;
         let mut nodes = vec![Node::open(TempDir::new().unwrap()), Node::open(TempDir::new().unwrap())];
         let mut model = Model::default();
-        let mut dumps = self.dumps().await;
+        let mut snapshots = vec![self.dumps().await];
+        // Files of nodes that are down, with the imports that each has made.
+        let mut down: Vec<(TempDir, Vec<(usize, String)>)> = Vec::new();
         let backups = TempDir::new().unwrap();
         let mut last_backup = None;
         for (at, event) in events.iter().enumerate() {
@@ -270,6 +314,9 @@ impl World {
             match event {
                 Event::Hits { node, site, day: on, page, hits } => {
                     let node = &nodes[place(node)];
+                    if !node.serves[*site] {
+                        continue;
+                    }
                     let (day, address) = (day(*on), PageAddress::from_stored(PAGES[*page]));
                     let hit = || Hit { site: node.sites[*site].number, day, page: address.clone() };
                     let waiting: Vec<_> = (0..*hits).map(|_| node.ledger.count(hit())).collect();
@@ -281,7 +328,7 @@ impl World {
                 Event::Fold(node) => nodes[place(node)].ledger.fold().await.unwrap(),
                 Event::Publish { node, what, rows } => {
                     let node = &nodes[place(node)];
-                    for site in 0..SITES.len() {
+                    for site in node.served() {
                         let mut all = match what {
                             What::Recent => node.ledger.recent(node.sites[site].number),
                             What::FileForwards | What::FileBackwards => node.rows(site).await,
@@ -307,7 +354,7 @@ impl World {
                     nodes.push(Node { imports, ..Node::open(files) });
                 }
                 Event::Copy(node) => {
-                    if nodes.len() < NODES_MAX {
+                    if nodes.len() + down.len() < NODES_MAX {
                         let left = nodes[place(node)].left();
                         nodes.push(Node::open(left));
                     }
@@ -318,7 +365,7 @@ impl World {
                     last_backup = Some(path);
                 }
                 Event::Restore => {
-                    if let Some(path) = last_backup.as_ref().filter(|_| nodes.len() < NODES_MAX) {
+                    if let Some(path) = last_backup.as_ref().filter(|_| nodes.len() + down.len() < NODES_MAX) {
                         let files = TempDir::new().unwrap();
                         std::fs::copy(path, files.path().join("thongke.db")).unwrap();
                         nodes.push(Node::open(files));
@@ -359,19 +406,46 @@ impl World {
                 }
                 Event::Delete(number) => drop(self.ask(&[b"DEL", key(*number).as_bytes()]).await),
                 Event::FlushAll => drop(self.ask(&[b"FLUSHALL"]).await),
-                Event::Snapshot => dumps = self.dumps().await,
-                Event::RollBack => self.roll_back(&dumps).await,
+                Event::Snapshot => snapshots.push(self.dumps().await),
+                Event::RollBack(number) => self.roll_back(&snapshots[number % snapshots.len()]).await,
+                Event::RollBackKey(snapshot, number) => {
+                    self.roll_back_key(&snapshots[snapshot % snapshots.len()], *number).await;
+                }
+                Event::Ask(node) => {
+                    let node = &nodes[place(node)];
+                    for site in node.served() {
+                        self.bring(node, site).await;
+                    }
+                }
+                Event::Down(node) => {
+                    if nodes.len() > 1 {
+                        let node = nodes.remove(place(node));
+                        down.push((node.left(), node.imports));
+                    }
+                }
+                Event::Up(number) => {
+                    if !down.is_empty() {
+                        let (files, imports) = down.swap_remove(number % down.len());
+                        nodes.push(Node { imports, ..Node::open(files) });
+                    }
+                }
+                Event::Toggle { node, site } => {
+                    let node = place(node);
+                    nodes[node].serves[*site] ^= true;
+                }
             }
         }
+        nodes.extend(down.into_iter().map(|(files, imports)| Node { imports, ..Node::open(files) }));
+        nodes.iter_mut().for_each(|node| node.serves.fill(true));
         for node in &nodes {
             for site in 0..SITES.len() {
-                self.publish(node, site, &node.rows(site).await).await;
+                self.bring(node, site).await;
             }
         }
         self.is_right(&nodes, &model, events).await;
     }
 
-    /// Asserts that every node has published everything and that all counts are right.
+    /// Asserts that every node has brought what Redis lacked, and that all counts are right.
     async fn is_right(&self, nodes: &[Node], model: &Model, events: &[Event]) {
         let expected = model.sum();
         assert_eq!(self.counted().await, expected, "Redis, after {events:#?}");
@@ -387,9 +461,8 @@ impl World {
                 assert!(faults.is_empty(), "the file: {faults:?}, after {events:#?}");
                 let own = node.ledger.own_sources(site.number).await.unwrap();
                 let place = Place { target: &self.target, prefix: "thongke", site, own };
-                let rows = async |after: Option<RowKey>, limit| {
-                    Ok(node.ledger.rows(site.number, after, limit, false).await.unwrap())
-                };
+                let rows =
+                    async |after: Option<RowKey>, limit| Ok(node.ledger.rows(site.number, after, limit).await.unwrap());
                 let verification = verify_stopped(place, &rows).await.unwrap();
                 assert!(verification.agrees, "{:?}, after {events:#?}", verification.findings);
             }
@@ -492,7 +565,7 @@ fn a_rolled_back_redis_has_rows_of_an_import_that_were_taken_back() {
         Event::Snapshot,
         import(true, vec![(1, None, 5)]),
         publish(),
-        Event::RollBack,
+        Event::RollBack(1),
         Event::ApplyRemote(0),
         Event::ApplyRemote(1),
     ]);
@@ -503,4 +576,64 @@ fn a_rolled_back_redis_has_rows_of_an_import_that_were_taken_back() {
 fn a_run_that_was_published_from_memory_crashes_before_it_is_folded() {
     let recent = Event::Publish { node: 0, what: What::Recent, rows: 40 };
     play(&[hits(0, 4), recent, Event::Crash(0), Event::Copy(0), hits(0, 1), Event::FlushAll, Event::Crash(0)]);
+}
+
+/// A flag in the file once said that Redis had all of a run, and a Redis that went back had not.
+#[test]
+fn redis_goes_back_between_two_runs_and_in_one_key_alone() {
+    let publish = || Event::Publish { node: 0, what: What::FileForwards, rows: 40 };
+    play(&[
+        hits(0, 3),
+        publish(),
+        Event::Snapshot,
+        hits(0, 2),
+        publish(),
+        Event::Crash(0),
+        Event::RollBack(1),
+        hits(0, 1),
+    ]);
+    for number in 0..KEYS {
+        let back = Event::RollBackKey(1, number);
+        play(&[hits(0, 3), publish(), Event::Snapshot, hits(0, 2), publish(), Event::Crash(0), back, Event::Ask(0)]);
+    }
+}
+
+/// Another node brings the totals of a node that is down, and its pages stay missing until it is up.
+#[test]
+fn redis_goes_back_while_a_node_is_down_and_another_brings_its_totals() {
+    let publish = |node| Event::Publish { node, what: What::FileForwards, rows: 40 };
+    let down = |back: usize| {
+        [
+            hits(0, 3),
+            publish(0),
+            Event::Snapshot,
+            hits(0, 2),
+            publish(0),
+            Event::ApplyRemote(1),
+            Event::Down(0),
+            Event::RollBack(back),
+            Event::Ask(0),
+            Event::Up(0),
+        ]
+    };
+    play(&down(0));
+    play(&down(1));
+}
+
+/// An import has no total, so no total shows that its old form is back.
+#[test]
+fn redis_goes_back_behind_a_corrected_and_a_forgotten_import() {
+    let import =
+        |again, hits| Event::Import { node: 0, site: 0, again, rows: vec![(1, Some(0), hits), (1, None, hits)] };
+    let publish = || Event::Publish { node: 0, what: What::FileForwards, rows: 40 };
+    play(&[import(false, 50), publish(), Event::Snapshot, import(true, 20), publish(), Event::RollBack(1)]);
+    let forget = Event::Forget { node: 0, site: 0 };
+    play(&[import(false, 50), publish(), Event::Snapshot, forget, publish(), Event::Down(0), Event::RollBack(1)]);
+}
+
+#[test]
+fn a_site_is_dropped_and_has_its_counts_in_redis_once_it_is_back() {
+    let toggle = || Event::Toggle { node: 0, site: 0 };
+    let publish = Event::Publish { node: 0, what: What::FileForwards, rows: 40 };
+    play(&[hits(0, 3), toggle(), publish, Event::Fold(0), toggle(), hits(0, 1)]);
 }

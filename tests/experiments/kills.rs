@@ -96,7 +96,7 @@ fn a_million_pages(file: &std::path::Path) {
         INSERT INTO pages (number, site, address) SELECT n, 1, '/old/' || printf('%07d', n) FROM n;
         INSERT INTO counts (site, period, page, source, hits) SELECT 1, 0, n, (SELECT max(number) FROM sources), 1 FROM n;
         INSERT INTO counts (site, period, page, source, hits) VALUES (1, 0, 0, (SELECT max(number) FROM sources), 1000000);
-        INSERT INTO site_sources SELECT 1, max(number), 0 FROM sources;
+        INSERT INTO site_sources SELECT 1, max(number) FROM sources;
         COMMIT; PRAGMA wal_checkpoint(TRUNCATE);";
     connection.execute_batch(text).unwrap();
 }

@@ -103,7 +103,7 @@ pub fn counted(sites: &[&str], connection: &mut impl redis::ConnectionLike) -> r
             redis::cmd("HGETALL").arg(format!("thongke:{{{site}}}:hits")).query(connection)?;
         let mut contributed = std::collections::HashMap::<&str, i64>::new();
         for (field, value) in &hits {
-            if let Some((period, source)) = field.split_once(' ').filter(|(period, _)| *period != "writes") {
+            if let Some((period, source)) = field.split_once(' ').filter(|(period, _)| *period != "digest") {
                 assert_eq!(source.len(), 16, "a run: {field}");
                 *contributed.entry(period).or_default() += value.parse::<i64>().unwrap();
             }
@@ -119,7 +119,7 @@ pub fn counted(sites: &[&str], connection: &mut impl redis::ConnectionLike) -> r
             let period = key.rsplit(':').next().unwrap().to_owned();
             let members: Vec<(String, f64)> =
                 redis::cmd("ZRANGE").arg(&key).arg(0).arg(-1).arg("WITHSCORES").query(connection)?;
-            let is_contribution = |member: &str| member.starts_with('\x01') && !member.ends_with('\x01');
+            let is_contribution = |member: &str| member.starts_with('\x01') && !member.ends_with("\x01d");
             let sum_of = |of_pages: bool| -> f64 {
                 let chosen = members.iter().filter(|(member, _)| match of_pages {
                     true => !member.starts_with('\x01'),

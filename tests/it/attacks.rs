@@ -363,6 +363,7 @@ fn who_may_do_what_at_the_admin_listener() {
         ("GET", "/sites/demo/figures", 200),
         ("GET", "/sites/demo/bots", 200),
         ("POST", "/sites/demo/import?source=old", 403),
+        ("POST", "/clock/accept", 403),
         ("DELETE", "/sites/demo/sources/import:old", 403),
         // Strangers learn nothing about unknown paths.
         ("GET", "/sites/nowhere/export", 404),

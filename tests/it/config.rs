@@ -100,9 +100,11 @@ fn a_relative_data_directory_of_the_file_lies_beside_it() {
     let (directory, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let path = directory.path().join("thongke.toml");
     std::fs::write(&path, format!("data_dir = \"counts\"\n{SITE}")).unwrap();
+    let old = directory.path().join("old.csv");
+    std::fs::write(&old, "period,hits\ntotal,9\n").unwrap();
     let run = |more: &[&str]| {
         let mut command = Command::new(PROGRAM);
-        command.args(["check", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--config"]).arg(&path);
+        command.args(["import", "a", "--source", "old"]).arg(&old).arg("--config").arg(&path);
         Outcome::of(command.args(more).current_dir(elsewhere.path())).expect(0, &[]);
     };
     run(&[]);

@@ -37,6 +37,7 @@ fn commands_flags_variables_and_keys_of_the_file_are_as_listed() {
     for command in command.get_subcommands() {
         flags.insert(command.get_name().to_owned());
         flags.extend(flags_of(command, &format!("{} ", command.get_name())));
+        flags.extend(command.get_subcommands().map(|inner| format!("{} {}", command.get_name(), inner.get_name())));
     }
     let keys = thongke::config::keys().into_iter().flat_map(|(table, keys)| {
         keys.iter().map(move |key| format!("{table}{}{key}", if table.is_empty() { "" } else { "." }))

@@ -6,10 +6,14 @@ mod admin;
 mod attacks;
 /// Bad requests, each with its error.
 mod bad_input;
+/// Clocks that are not believed: nothing is deleted.
+mod believed_clock;
 /// The box on a portal's page, in a real browser.
 mod browser;
 /// Programs whose clock starts at a known moment.
 mod clock;
+/// Commands that read, and commands that are refused.
+mod commands;
 /// Messages about a configuration and the files that it names.
 mod config;
 /// Connections: their limit and their timeouts.
@@ -28,6 +32,8 @@ mod figures;
 mod folds;
 /// HTTP/1.1 and bytes that parsers could split differently.
 mod framing;
+/// A Redis that goes back to an earlier state.
+mod going_back;
 /// The public listener's answers: caching, CORS, assets, prefix.
 mod http;
 /// Imports that are cut short.

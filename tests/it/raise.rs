@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use thongke::counter::{Contribution, PageAddress, Period, Register, Site, Source};
+use thongke::counter::{Contribution, Digest, PageAddress, Period, Register, Site, Source, Weight};
 use thongke::redis::client::connection::Connections;
 use thongke::redis::client::link::Link;
-use thongke::redis::keys::Keys;
+use thongke::redis::keys::{self, Keys};
 use thongke::redis::merge_counts::MergeCounts;
 
 use crate::redis::Redis;
@@ -47,9 +47,9 @@ enum Event {
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
-        6 => (1_u64..4, 0..PLACES.len(), 0_i64..50, any::<bool>())
+        6 => (1_u64..4, 0..PLACES.len(), 0_i64..1 << 48, any::<bool>())
             .prop_map(|(run, place, hits, arrives)| Event::Run { run, place, hits, arrives }),
-        3 => (0..PLACES.len(), 1_u64..6, -20_i64..50, any::<bool>())
+        3 => (0..PLACES.len(), 1_u64..1 << 52, -20_i64..1 << 48, any::<bool>())
             .prop_map(|(place, generation, hits, arrives)| Event::Import { place, generation, hits, arrives }),
         4 => any::<prop::sample::Index>().prop_map(Event::Again),
         1 => (0..KEYS.len()).prop_map(Event::Delete),
@@ -72,7 +72,7 @@ struct Bench {
 
 impl Bench {
     async fn merge(&self, row: Contribution) {
-        MergeCounts { rows: vec![row], markers: Vec::new() }.send(&self.link, &self.keys, &self.site).await.unwrap();
+        MergeCounts { rows: vec![row] }.send(&self.link, &self.keys, &self.site).await.unwrap();
     }
 
     async fn ask(&self, words: &[&str]) -> redis::Value {
@@ -106,6 +106,49 @@ impl Bench {
             Some(page) => self.ask(&["ZSCORE", KEYS[1], page]).await,
         };
         redis::from_redis_value::<Option<f64>>(value).unwrap().unwrap_or(0.0) as i64
+    }
+
+    /// Digest in Redis of a source's contributions in one key.
+    async fn digest(&self, pages_of: Option<Period>, source: &Source) -> Digest {
+        let name = keys::digest_name(pages_of, source);
+        let value = match pages_of {
+            None => self.ask(&["HGET", KEYS[0], &name]).await,
+            Some(_) => self.ask(&["ZSCORE", KEYS[1], &name]).await,
+        };
+        let text: Option<String> = redis::from_redis_value(value).unwrap();
+        text.map_or_else(Digest::default, |text| keys::digest(pages_of, &text).unwrap())
+    }
+
+    /// Digest of the contributions that Redis holds, recounted.
+    async fn recounted(&self, pages_of: Option<Period>, source: &Source) -> Digest {
+        let mut digest = Digest::default();
+        for (period, page) in PLACES.into_iter().filter(|(_, page)| page.is_some() == pages_of.is_some()) {
+            let page = page.map(PageAddress::from_stored);
+            let register = match &page {
+                None => {
+                    let field = keys::contribution_field(period, source);
+                    let value = self.ask(&["HGET", KEYS[0], &field]).await;
+                    let text: Option<String> = redis::from_redis_value(value).unwrap();
+                    text.map(|text| keys::register(source, &text).unwrap())
+                }
+                Some(page) => {
+                    let member = keys::contribution_member(source, page);
+                    let hits: Option<f64> =
+                        redis::from_redis_value(self.ask(&["ZSCORE", KEYS[1], &member]).await).unwrap();
+                    let member = keys::generation_member(source, page);
+                    let generation: Option<f64> =
+                        redis::from_redis_value(self.ask(&["ZSCORE", KEYS[1], &member]).await).unwrap();
+                    hits.map(|hits| match generation {
+                        None => Register::Grown(-hits as i64),
+                        Some(generation) => Register::Written { generation: -generation as u64, hits: -hits as i64 },
+                    })
+                }
+            };
+            if let Some(register) = register {
+                digest.add(Weight::of(period, page.as_ref()), register);
+            }
+        }
+        digest
     }
 
     async fn play(&self, events: &[Event]) {
@@ -144,6 +187,10 @@ impl Bench {
                 said.push((source.clone(), place, register));
                 if arrives {
                     self.merge(contribution(&source, PLACES[place], register)).await;
+                    for pages_of in [None, Some(Period::Total)] {
+                        let digests = (self.digest(pages_of, &source).await, self.recounted(pages_of, &source).await);
+                        assert_eq!(digests.0, digests.1, "{pages_of:?} of {source} after {events:?}");
+                    }
                 }
             }
         }

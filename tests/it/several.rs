@@ -51,15 +51,16 @@ fn an_import_is_corrected_and_forgotten_on_another_node_than_the_first() {
     let redis = Redis::start();
     let directories = [(); 2].map(|()| TempDir::new().unwrap());
     let nodes = directories.each_ref().map(|directory| Node::start(directory.path(), &["--redis", &redis.url()]));
-    command(&directories[0], &["import", "demo", "-", "--source", "old"], "period,hits\n2019,100\n2020,200\n");
-    until("the import is in Redis", LIMIT, || (redis.hits("2019"), redis.hits("2020")) == ("100".into(), "200".into()));
-    let said = command(&directories[1], &["import", "demo", "-", "--source", "old"], "period,hits\n2019,90\n");
-    assert!(said.contains("set back to 0, since only an earlier import had them: 1"), "{said}");
+    let page = |page: &str| redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", page]);
+    let are = |values: [&str; 4]| [redis.hits("2019"), redis.hits("2020"), page("/p"), page("/q")] == values;
+    let import = |directory, csv| command(directory, &["import", "demo", "-", "--source", "old"], csv);
+    import(&directories[0], "period,page,hits\n2019,,100\n2020,,200\ntotal,/p,40\ntotal,/q,5\n");
+    until("the import is in Redis", LIMIT, || are(["100", "200", "40", "5"]));
+    let said = import(&directories[1], "period,page,hits\n2019,,90\ntotal,/p,30\n");
+    assert!(said.contains("set back to 0, since only an earlier import had them: 2"), "{said}");
     assert!(said.contains("on another node"), "{said}");
-    until("the correction is in Redis", LIMIT, || {
-        (redis.hits("2019"), redis.hits("2020")) == ("90".into(), "0".into())
-    });
+    until("the correction is in Redis", LIMIT, || are(["90", "0", "30", "0"]));
     command(&directories[0], &["forget", "demo", "--source", "old"], "");
-    until("it is forgotten", LIMIT, || (redis.hits("2019"), redis.hits("2020")) == ("0".into(), "0".into()));
+    until("it is forgotten", LIMIT, || are(["0"; 4]));
     drop(nodes);
 }

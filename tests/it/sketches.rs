@@ -135,7 +135,7 @@ proptest! {
                         drop(ledger);
                         (ledger, site, sites) = open(directory.path());
                     }
-                    Step::Forget => ledger.forget_visitors(&sites, now).await.unwrap(),
+                    Step::Forget => drop(ledger.forget_visitors(&sites, now).await.unwrap()),
                 }
                 let (counts, _) = ledger.visitors(&site, now).await.unwrap();
                 let today = Window::of_day(Day::at(now, site.site.time_zone));

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::failure::WriteFailure;
 use super::file_writer::FileWriter;
-use crate::counter::{Contribution, Day, Minute, Period, SiteNumber, Source};
+use crate::counter::{Contribution, Day, Minute, Period, SiteNumber};
 use crate::ledger::memory::counters::SiteCounters;
 use crate::ledger::sqlite::file::BUSY_TIMEOUT;
 use crate::ledger::sqlite::tables::counts::{self, SITE_ITSELF};
 use crate::ledger::sqlite::tables::salts::{self, KnownSalt};
-use crate::ledger::sqlite::tables::{imports, merge, sources, visitors};
+use crate::ledger::sqlite::tables::visitors::Forgotten;
+use crate::ledger::sqlite::tables::{imports, merge, visitors};
 use crate::ledger::sqlite::wal;
 
 /// Longest wait for readers when the log is truncated.
@@ -77,17 +78,17 @@ impl FileWriter {
         &mut self,
         salts: &[(SiteNumber, Day)],
         (day, minute): (Day, Minute),
-    ) -> Result<(), WriteFailure> {
+    ) -> Result<Forgotten, WriteFailure> {
         // From memory first: no visitor is hashed with a salt that is being deleted.
         self.state.salts.remove(salts);
         self.state.sketches.forget_before(day, minute);
         self.connection.pragma_update(None, "secure_delete", "ON")?;
         let deleted = self.change(|c| {
-            visitors::delete_before(c, day, minute)?;
-            salts::delete(c, salts)
+            let (days, minutes) = visitors::delete_before(c, day, minute)?;
+            Ok(Forgotten { salts: salts::delete(c, salts)?, days, minutes })
         });
         self.connection.pragma_update(None, "secure_delete", "FAST")?;
-        deleted?;
+        let forgotten = deleted?;
         // A reader of the log may prevent this; the next call tries again.
         self.must_truncate_log |= !salts.is_empty();
         if self.must_truncate_log {
@@ -96,19 +97,7 @@ impl FileWriter {
             self.connection.busy_timeout(BUSY_TIMEOUT)?;
             self.must_truncate_log = !is_truncated?;
         }
-        Ok(())
-    }
-
-    pub fn mark_published(&mut self, site: SiteNumber, published: &[Source]) -> Result<(), WriteFailure> {
-        self.change(|c| {
-            for source in published {
-                if let Some(number) = sources::find(c, source)? {
-                    sources::set_published(c, site, number, true)?;
-                }
-            }
-            Ok(())
-        })?;
-        Ok(self.reload_counters(site, false)?)
+        Ok(forgotten)
     }
 
     pub fn merge(

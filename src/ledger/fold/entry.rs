@@ -59,7 +59,7 @@ pub fn add_to_counts(
             let [.., total] = counts::add(connection, site, SITE_ITSELF, source, periods, entry.hits)?;
             // The run's first hits of the site.
             if total == entry.hits {
-                sources::note_contributor(connection, site, source, false)?;
+                sources::note_contributor(connection, site, source)?;
             }
         }
         Some(page) => {

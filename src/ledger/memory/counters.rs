@@ -1,11 +1,13 @@
 //! Counters in memory: the recent ones of each site that was hit or queried.
 //!
 //! A counter is the sum over all sources in the node's file, plus unfolded journal rows, which the committer adds
-//! after the sync, plus the remote delta: the part of Redis's total that this node lacks.
+//! after the sync, plus the part of Redis's total that this node lacks. A figure never falls below what this node knows or
+//! has shown, whatever Redis forgets, but for a later import.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use crate::counter::known::{Foreign, chosen, foreign};
 use crate::counter::{BySite, Contribution, Day, Known, Period, Register, RemoteCounter, SiteNumber, Source};
 use crate::ledger::sqlite::tables::counts::SourceCount;
 use crate::ledger::sqlite::tables::sources::SourceNumber;
@@ -27,6 +29,8 @@ pub struct CounterStore {
 pub struct SiteCounters {
     /// Changes with every change of the counters.
     version: AtomicU64,
+    /// True while Redis has less than this node knows or has shown of some counter.
+    is_behind: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -59,22 +63,26 @@ pub struct Counter {
     own: i64,
     /// The part of `own` that is in `counts`.
     own_folded: i64,
-    /// Redis's total less the part of it that is in `sum`: other nodes' hits.
-    remote_delta: i64,
-    /// Frozen sources that may not be wholly in Redis. Boxed, since most counters have none.
-    unpublished: Option<Box<Unpublished>>,
+    /// Hits of all sources but the current run, as they are shown: the most that was known here or seen in Redis.
+    foreign: i64,
+    /// Other sources whose parts are read from Redis. Boxed, since many counters have none.
+    others: Option<Box<Others>>,
     /// The journal row of the newest hit.
     journal_number: i64,
     /// Reads of Redis that still include it; 0 without a recent query.
     reads_left: u8,
     /// True once Redis has been read.
     knows_remote: bool,
+    /// True if Redis had less than this node knows or has shown.
+    is_behind: bool,
+    /// True after another import came from Redis: the next read may lower the figure.
+    may_fall: bool,
     /// True if Redis was read since the query.
     is_read: bool,
 }
 
 #[derive(Debug, Clone)]
-struct Unpublished(Vec<(Source, Register)>);
+struct Others(Vec<(Source, Register)>);
 
 /// Hits of several periods.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +91,8 @@ pub struct SiteHits {
     pub hits: Vec<i64>,
     /// The version of the site's counters.
     pub version: u64,
+    /// True if Redis had less than was shown.
+    pub is_behind: bool,
     /// True if a read of Redis has brought all of them; otherwise the next one does.
     pub were_read: bool,
 }
@@ -106,6 +116,11 @@ impl SiteCounters {
         self.version.load(Ordering::Acquire)
     }
 
+    /// True while Redis has less than this node knows or has shown.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::Acquire)
+    }
+
     /// The hits of each period, or none if one is not in memory.
     pub fn hits(&self, periods: &[Period]) -> Option<SiteHits> {
         let mut counters = self.lock();
@@ -118,18 +133,19 @@ impl SiteCounters {
             were_read &= counter.is_read;
             hits.push(counter.shown());
         }
-        Some(SiteHits { hits, version: self.version(), were_read })
+        Some(SiteHits { hits, version: self.version(), is_behind: self.is_behind(), were_read })
     }
 
     /// The node's own state of a counter, or none if it is not in memory.
     pub fn known(&self, period: Period, run: &Source) -> Option<Known> {
         let counters = self.lock();
         let counter = counters.get(period)?;
-        let mut unpublished = counter.unpublished().to_vec();
-        if counter.own > 0 {
-            unpublished.push((run.clone(), Register::Grown(counter.own)));
-        }
-        Some(Known { sum: counter.sum, unpublished })
+        Some(Known {
+            sum: counter.sum,
+            own: (counter.own > 0).then(|| (run.clone(), counter.own)),
+            others: counter.others().to_vec(),
+            shown: Some(counter.shown()),
+        })
     }
 
     pub fn has(&self, period: Period) -> bool {
@@ -149,20 +165,22 @@ impl SiteCounters {
         let own_folded = counts.iter().filter(|c| Some(c.source) == current).map(|c| c.register.hits()).sum::<i64>();
         let in_file = counts.iter().map(|c| c.register.hits()).sum::<i64>();
         let unfolded = counter.own - counter.own_folded;
-        let sum = in_file + unfolded;
-        if remote && counter.knows_remote {
-            // The file now has what was known from Redis only.
-            counter.remote_delta -= sum - counter.sum;
-        }
-        counter.sum = sum;
+        let known_before = counter.sum - counter.own;
+        counter.sum = in_file + unfolded;
         counter.own_folded = own_folded;
         counter.own = own_folded + unfolded;
-        let unpublished: Vec<_> = counts
-            .iter()
-            .filter(|count| Some(count.source) != current && !count.published)
-            .map(|count| (count.name.clone(), count.register))
-            .collect();
-        counter.unpublished = (!unpublished.is_empty()).then(|| Box::new(Unpublished(unpublished)));
+        let others = counts.iter().filter(|count| Some(count.source) != current);
+        let others = chosen(others.map(|count| (count.name.clone(), count.register)).collect());
+        if remote && counter.knows_remote {
+            // Shown before: the file has learned it from Redis.
+            let imports = |all: &[(Source, Register)]| -> Vec<_> {
+                all.iter().filter(|(source, _)| matches!(source, Source::Import(_))).cloned().collect()
+            };
+            counter.may_fall |= imports(counter.others()) != imports(&others);
+        } else {
+            counter.foreign += counter.sum - counter.own - known_before;
+        }
+        counter.others = (!others.is_empty()).then(|| Box::new(Others(others)));
         self.changed();
     }
 
@@ -234,7 +252,7 @@ impl SiteCounters {
     }
 
     /// The counters to read from Redis: the total, and those with a recent query. Each with the sources of which
-    /// Redis may know less than this node.
+    /// Redis may know less or more than this node.
     pub fn counters_to_read(&self, run: Option<&Source>) -> Vec<(Period, Vec<Source>)> {
         let mut counters = self.lock();
         let wanted =
@@ -242,7 +260,7 @@ impl SiteCounters {
         wanted
             .map(|(period, counter)| {
                 counter.reads_left = counter.reads_left.saturating_sub(1);
-                let mut sources: Vec<_> = counter.unpublished().iter().map(|(source, _)| source.clone()).collect();
+                let mut sources: Vec<_> = counter.others().iter().map(|(source, _)| source.clone()).collect();
                 // Even without hits: the run's first may come during the read.
                 sources.extend(run.cloned());
                 (*period, sources)
@@ -250,8 +268,8 @@ impl SiteCounters {
             .collect()
     }
 
-    /// Takes over Redis's totals, plus the hits of this node that Redis lacks. Returns the newly confirmed hits of the
-    /// current run; fewer than none if Redis went back.
+    /// Takes over Redis's totals. Returns the newly confirmed hits of the current run; fewer than none if Redis went
+    /// back.
     pub fn apply_remote(&self, seen: &[RemoteCounter], run: Option<&Source>) -> i64 {
         let mut newly_confirmed = 0;
         let mut counters = self.lock();
@@ -259,23 +277,21 @@ impl SiteCounters {
         for RemoteCounter { period, total, contributed } in seen {
             let Some(counter) = counters.get_mut(*period) else { continue };
             let was_asked_for = |source: &Source| contributed.iter().any(|(asked, _)| asked == source);
-            if !counter.unpublished().iter().all(|(source, _)| was_asked_for(source)) {
+            if !counter.others().iter().all(|(source, _)| was_asked_for(source)) {
                 // An import came in during the read; the next read includes it.
                 continue;
             }
-            let lacking = |(source, there): &(Source, Option<Register>)| {
-                let here = if Some(source) == run {
-                    Register::Grown(counter.own)
-                } else {
-                    let found = counter.unpublished().iter().find(|(name, _)| name == source);
-                    found.map_or(Register::Grown(0), |(_, register)| *register)
-                };
-                there.map_or(here.hits(), |there| here.merge(there).hits() - there.hits())
-            };
-            let remote_delta = total + contributed.iter().map(lacking).sum::<i64>() - counter.sum;
-            changed |= !counter.knows_remote || counter.remote_delta != remote_delta;
-            counter.remote_delta = remote_delta;
-            (counter.knows_remote, counter.is_read) = (true, true);
+            let there_of =
+                |source: &Source| contributed.iter().find(|(asked, _)| asked == source).and_then(|(_, there)| *there);
+            let own_there = run.and_then(there_of).map_or(0, Register::hits);
+            let sources = counter.others().iter().map(|(source, here)| (*here, there_of(source)));
+            let found: Foreign = foreign(counter.sum - counter.own, total - own_there, sources);
+            let may_fall = !counter.knows_remote || counter.may_fall || found.is_corrected;
+            let shown = if may_fall { found.hits } else { found.hits.max(counter.foreign) };
+            let is_behind = found.is_behind || found.hits < shown;
+            changed |= !counter.knows_remote || counter.foreign != shown || counter.is_behind != is_behind;
+            (counter.foreign, counter.is_behind) = (shown, is_behind);
+            (counter.knows_remote, counter.is_read, counter.may_fall) = (true, true, false);
             if *period == Period::Total
                 && let Some((_, there)) = contributed.iter().find(|(source, _)| Some(source) == run)
             {
@@ -284,7 +300,12 @@ impl SiteCounters {
                 counters.own_confirmed = confirmed;
             }
         }
-        if changed {
+        if changed || self.is_behind() {
+            // Of those that are still read.
+            let is_read = |period: Period, counter: &Counter| counter.reads_left > 0 || period == Period::Total;
+            let is_behind =
+                counters.each.iter().any(|(period, counter)| counter.is_behind && is_read(*period, counter));
+            self.is_behind.store(is_behind, Ordering::Release);
             self.changed();
         }
         newly_confirmed
@@ -343,12 +364,12 @@ impl State {
 }
 
 impl Counter {
-    fn unpublished(&self) -> &[(Source, Register)] {
-        self.unpublished.as_deref().map_or(&[], |Unpublished(sources)| sources)
+    fn others(&self) -> &[(Source, Register)] {
+        self.others.as_deref().map_or(&[], |Others(sources)| sources)
     }
 
     fn shown(&self) -> i64 {
-        self.sum + self.remote_delta
+        self.own + self.foreign
     }
 }
 
@@ -435,7 +456,7 @@ mod tests {
             Op::Fold(day, hits) => site.fold(&day.site_periods(), hits),
             Op::Load(day, hits) => {
                 let register = Register::Grown(hits);
-                let count = SourceCount { source: 1, name: run(), published: false, register };
+                let count = SourceCount { source: 1, name: run(), register };
                 day.site_periods()
                     .into_iter()
                     .for_each(|period| site.load(period, Some(1), std::slice::from_ref(&count), false));
@@ -523,7 +544,7 @@ mod tests {
     #[test]
     fn an_import_is_shown_though_redis_was_read_before_it() {
         let site = site_with(10);
-        let import = SourceCount { source: 2, name: Source::Run(8), published: false, register: Register::Grown(100) };
+        let import = SourceCount { source: 2, name: Source::Run(8), register: Register::Grown(100) };
         site.load(Period::Total, Some(1), &[import], false);
         assert_eq!(shown_after(&site, seen(4, Some(4))), 110);
     }
@@ -540,7 +561,7 @@ mod tests {
     #[test]
     fn a_remote_count_in_the_file_shows_before_the_first_read_of_redis() {
         let site = site_with(10);
-        let remote = [SourceCount { source: 2, name: Source::Run(8), published: true, register: Register::Grown(100) }];
+        let remote = [SourceCount { source: 2, name: Source::Run(8), register: Register::Grown(100) }];
         site.load(Period::Total, Some(1), &remote, true);
         assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [110]);
     }
@@ -549,7 +570,7 @@ mod tests {
     fn a_remote_count_in_the_file_does_not_show_twice() {
         let site = site_with(10);
         assert_eq!(shown_after(&site, seen(100, Some(0))), 110);
-        let remote = [SourceCount { source: 2, name: Source::Run(8), published: true, register: Register::Grown(100) }];
+        let remote = [SourceCount { source: 2, name: Source::Run(8), register: Register::Grown(100) }];
         site.load(Period::Total, Some(1), &remote, true);
         assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [110]);
     }
@@ -640,24 +661,22 @@ mod tests {
     fn hits_count_once_whether_they_are_folded_before_a_reload_or_after() {
         let site = site_with(10);
         let total = || site.known(Period::Total, &run()).unwrap();
-        let expected = |hits, unpublished: &[(u64, i64)]| Known {
-            sum: hits,
-            unpublished: unpublished.iter().map(|(run, hits)| (Source::Run(*run), Register::Grown(*hits))).collect(),
+        let expected = |sum, own: Option<i64>, others: &[(u64, i64)], shown| Known {
+            sum,
+            own: own.map(|hits| (run(), hits)),
+            others: others.iter().map(|(run, hits)| (Source::Run(*run), Register::Grown(*hits))).collect(),
+            shown: Some(shown),
         };
-        assert_eq!(total(), expected(10, &[(7, 10)]));
-        let count = |source, name, published, hits| SourceCount {
-            source,
-            name: Source::Run(name),
-            published,
-            register: Register::Grown(hits),
-        };
+        assert_eq!(total(), expected(10, Some(10), &[], 10));
+        let count =
+            |source, name, hits| SourceCount { source, name: Source::Run(name), register: Register::Grown(hits) };
         site.fold(&[Period::Total], 4);
-        let in_file = [count(1, 7, false, 4), count(2, 8, false, 100), count(3, 9, true, 1_000)];
+        let in_file = [count(1, 7, 4), count(2, 8, 100), count(3, 9, 1_000)];
         site.load(Period::Total, Some(1), &in_file, false);
-        assert_eq!(total(), expected(1_110, &[(8, 100), (7, 10)]));
+        assert_eq!(total(), expected(1_110, Some(10), &[(8, 100), (9, 1_000)], 1_110));
         assert_eq!(SiteCounters::default().known(Period::Total, &run()), None);
         site.load(Period::Year(2020), Some(1), &[], false);
-        assert_eq!(site.known(Period::Year(2020), &run()), Some(expected(0, &[])));
+        assert_eq!(site.known(Period::Year(2020), &run()), Some(expected(0, None, &[], 0)));
     }
 
     #[test]

@@ -150,6 +150,24 @@ pub fn open_reader(directory: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Opens the file of a stopped node to look at it. Changes and creates nothing, even if the node has crashed.
+pub fn open_to_look(directory: &Path) -> rusqlite::Result<Connection> {
+    let log = log_path(directory);
+    let has_log = fs::metadata(&log).is_ok_and(|metadata| metadata.len() > 0);
+    // Without a log SQLite would create an empty one, unless the file is said to be immutable.
+    open_read_only(directory, !has_log)
+}
+
+/// `is_immutable`: SQLite reads the file alone, without its log.
+pub fn open_read_only(directory: &Path, is_immutable: bool) -> rusqlite::Result<Connection> {
+    let path = path(directory);
+    let query = if is_immutable { "mode=ro&immutable=1" } else { "mode=ro" };
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let path = percent_encoding::percent_encode(bytes, percent_encoding::NON_ALPHANUMERIC);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("file:{path}?{query}"), flags)
+}
+
 /// Creates the file under another name and renames it: a crash leaves no half-made file.
 fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
     let unfinished = directory.join(format!("{FILE}.new"));

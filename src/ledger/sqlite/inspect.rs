@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
-
 use super::file::{self, Look};
 use super::migrations;
 use crate::ledger::error::OpenError;
@@ -26,10 +24,8 @@ pub fn inspect(directory: &Path) -> Result<(), OpenError> {
     }
     let path = file::path(directory);
     let sqlite = |source| OpenError::of_sqlite(&path, source);
-    // Immutable: SQLite takes no locks and makes no files beside it.
-    let uri = format!("file:{}?immutable=1", percent_encoded(&path));
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(uri, flags).map_err(sqlite)?;
+    // SQLite takes no locks and makes no files beside it.
+    let connection = file::open_read_only(directory, true).map_err(sqlite)?;
     migrations::check_format(&connection, &path)?;
     let [_, log, _] = file::open_files(directory);
     if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
@@ -40,14 +36,6 @@ pub fn inspect(directory: &Path) -> Result<(), OpenError> {
         return Err(OpenError::Damaged { path, reason: verdict });
     }
     file::check_progress(directory, &connection)
-}
-
-/// A path as it stands in a URI.
-fn percent_encoded(path: &Path) -> String {
-    use std::os::unix::ffi::OsStrExt as _;
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
-    let encoded = |byte: &u8| if is_plain(*byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") };
-    path.as_os_str().as_bytes().iter().map(encoded).collect()
 }
 
 #[cfg(test)]

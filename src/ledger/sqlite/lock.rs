@@ -24,6 +24,11 @@ impl Drop for DirectoryLock {
 }
 
 impl DirectoryLock {
+    /// True if the directory has a lock file, held or not.
+    pub fn exists(directory: &Path) -> bool {
+        directory.join(LOCK).exists()
+    }
+
     pub fn take(directory: &Path) -> Result<Self, OpenError> {
         let refused = |what, path: &Path, source| OpenError::Refused { what, path: path.to_owned(), source };
         fs::create_dir_all(directory).map_err(|source| refused("the data directory", directory, source))?;

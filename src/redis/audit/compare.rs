@@ -1,11 +1,11 @@
 //! Comparison of a site's counts in Redis with the node's file.
 //!
 //! A counter and its contributions change in one command, so that a counter which is not their sum is
-//! wrong at any moment. Counts that Redis lacks and never had may be on their way: they are read again
-//! for a while. A backfill brings what Redis lacks. It doesn't touch a counter that is not the sum of its
-//! contributions: `repair.lua` sets that one.
+//! wrong at any moment, and so is a digest that is not its contributions'. Counts that Redis lacks may be
+//! on their way: they are read again for a while. The publisher brings what Redis lacks by its digests;
+//! `repair.lua` sets wrong digests and counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use redis::RedisError;
@@ -14,11 +14,11 @@ use super::key_audit::{Imbalance, KeyAudit};
 use crate::clock;
 use crate::counter::RowKey;
 use crate::counter::verification::{Findings, Kind, Verification};
-use crate::counter::{Contribution, PageAddress, Period, Register, RegisteredSite, Source};
+use crate::counter::{Contribution, PageAddress, Period, Place, Register, RegisteredSite, Source};
 use crate::redis::client::link::Link;
 use crate::redis::client::reply::reason_of;
 use crate::redis::keys::{self, Keys};
-use crate::redis::publish::merge_counts::ROWS_MAX;
+use crate::redis::publish::merge_counts::{ROWS_MAX, place_of};
 use crate::redis::publish::periods::{may_publish, page_periods};
 
 /// Interval at which missing counts that may still come are read again.
@@ -41,8 +41,6 @@ pub struct KnownSources {
     pub own: Vec<Source>,
     /// Current run.
     pub current: Option<Source>,
-    /// Sources that the file marks as published.
-    pub published: Vec<Source>,
 }
 
 /// Comparison of one site's counts.
@@ -63,6 +61,8 @@ pub struct Found {
     compared: u64,
     summed: u64,
     pub imbalances: Vec<(Option<Period>, Imbalance)>,
+    /// Keys and sources of wrong digests: the publisher doesn't see what they lack.
+    wrong_digests: HashSet<Place>,
     missing: Vec<Contribution>,
     missing_more: u64,
     /// The file's registers of this node's frozen runs of which Redis has more.
@@ -74,12 +74,13 @@ pub trait Rows: AsyncFn(Option<RowKey>, usize) -> Result<Vec<(RowKey, Contributi
 impl<F: AsyncFn(Option<RowKey>, usize) -> Result<Vec<(RowKey, Contribution)>, String>> Rows for F {}
 
 impl Comparison<'_> {
-    /// Reports differences. Counts that Redis lacks and never had may come until `wait_max`.
+    /// Reports differences. Counts that Redis lacks may come until `wait_max`.
     pub async fn verify(&self, rows: &impl Rows, wait_max: Duration) -> Result<Verification, AuditError> {
         let mut found = self.compare(rows).await?;
         let begun = Instant::now();
-        let (lost, mut awaited): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut found.missing).into_iter().partition(|row| self.known.published.contains(&row.source));
+        let missing = std::mem::take(&mut found.missing).into_iter();
+        let (unseen, mut awaited): (Vec<_>, Vec<_>) =
+            missing.partition(|row| found.wrong_digests.contains(&place_of(row)));
         while !awaited.is_empty() && begun.elapsed() < wait_max {
             tokio::time::sleep(READ_INTERVAL).await;
             for chunk in std::mem::take(&mut awaited).chunks(ROWS_MAX) {
@@ -91,7 +92,7 @@ impl Comparison<'_> {
         for (period, imbalance) in &found.imbalances {
             findings.add(Kind::NoSum, imbalance_words(*period, imbalance));
         }
-        for row in lost.iter().chain(&awaited) {
+        for row in unseen.iter().chain(&awaited) {
             findings.add(Kind::Lacking, format!("Redis lacks of {}", words(row)));
         }
         findings.more += found.missing_more;
@@ -132,12 +133,15 @@ impl Comparison<'_> {
         }
     }
 
-    /// Compares every counter in Redis with the sum of its contributions.
-    async fn check_sums(&self, found: &mut Found) -> Result<(), AuditError> {
+    pub fn keys_of_counters(&self) -> impl Iterator<Item = KeyAudit> {
         let site = &self.site.site;
         let pages = page_periods(site, clock::now()).into_iter().map(Some);
-        for pages_of in std::iter::once(None).chain(pages) {
-            let key = KeyAudit::new(self.keys, site, pages_of);
+        std::iter::once(None).chain(pages).map(|pages_of| KeyAudit::new(self.keys, site, pages_of))
+    }
+
+    /// Compares every counter in Redis with the sum of its contributions.
+    async fn check_sums(&self, found: &mut Found) -> Result<(), AuditError> {
+        for key in self.keys_of_counters() {
             let report = match key.read_all(self.link).await {
                 Err(error) if error.code() == Some("WRONGTYPE") => {
                     let what = format!("Redis: {} is of the wrong type; move what is there away", key.key);
@@ -155,6 +159,11 @@ impl Comparison<'_> {
                     plain(&value)
                 );
                 found.findings.add(Kind::Unreadable, what);
+            }
+            for wrong in key.wrong_digests(self.link, &report.digests).await? {
+                let what = format!("Redis: {}: the digest of {} is not that of its counts", key.key, wrong.source);
+                found.findings.add(Kind::NoSum, what);
+                found.wrong_digests.insert((key.pages_of, wrong.source));
             }
             found.imbalances.extend(report.imbalances.into_iter().map(|imbalance| (key.pages_of, imbalance)));
         }

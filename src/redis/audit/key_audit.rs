@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use redis::{Cmd, RedisResult, Value};
 
-use crate::counter::{PageAddress, Period, Site, Source};
+use crate::counter::{Contribution, Digest, PageAddress, Period, Register, Site, Source, Weight};
 use crate::redis::client::link::Link;
 use crate::redis::client::reply::{scanned, unexpected};
 use crate::redis::keys::{self, Keys};
@@ -21,6 +21,19 @@ pub struct KeyAudit {
     pub key: String,
     /// Period of a set of pages; none for the hash of the site's own counters.
     pub pages_of: Option<Period>,
+}
+
+/// Meaning of a name in the key.
+#[derive(Debug, PartialEq, Eq)]
+enum Name {
+    /// Counter.
+    Total(CounterId),
+    /// Contribution of a source.
+    Part(CounterId, Source),
+    /// Generation of an import's contribution, in a set.
+    Generation(CounterId, Source),
+    Digest(Source),
+    Other,
 }
 
 /// Period, or a page's id.
@@ -60,6 +73,20 @@ pub struct KeyReport {
     pub imbalances: Vec<Imbalance>,
     /// Names with values that are no counts.
     pub unreadable: Vec<(String, String)>,
+    /// By source: the digest of the contributions that were read, but for generations; and the one in Redis.
+    pub digests: BTreeMap<Source, (Digest, Digest)>,
+}
+
+/// Digest that is not that of its contributions.
+#[derive(Debug)]
+pub struct WrongDigest {
+    pub source: Source,
+    /// Name in the key, value there, and the right value.
+    pub name: String,
+    pub text: Option<String>,
+    pub right: String,
+    /// Number of names in the key.
+    pub cardinality: i64,
 }
 
 impl KeyAudit {
@@ -99,37 +126,143 @@ impl KeyAudit {
         if values.len() == names.len() { Ok(values) } else { Err(unexpected("no values")) }
     }
 
-    /// Counter to which a name belongs, and the source if the name is a contribution's. None for any other
-    /// name.
-    fn counter(&self, name: &str) -> Option<(CounterId, Option<Source>)> {
-        let (id, source) = match (self.pages_of, name.strip_prefix('\x01')) {
-            (None, _) => match name.split_once(' ') {
-                None => return Some((name.to_owned(), None)),
-                Some((period, source)) => (period, source),
-            },
-            (Some(_), None) => return Some((PageAddress::from_stored(name).id(), None)),
-            (Some(_), Some(rest)) => {
-                let (source, id) = rest.split_once('\x01')?;
-                (id, source)
-            }
+    fn name(&self, name: &str) -> Name {
+        if self.pages_of.is_none() {
+            return match name.split_once(' ') {
+                None => Name::Total(name.to_owned()),
+                Some((period, source)) => match source.parse() {
+                    Ok(source) if period == "digest" => Name::Digest(source),
+                    Ok(source) => Name::Part(period.to_owned(), source),
+                    Err(_) => Name::Other,
+                },
+            };
+        }
+        let Some(rest) = name.strip_prefix('\x01') else {
+            return Name::Total(PageAddress::from_stored(name).id());
         };
-        let is_counter = id != "writes" && !id.is_empty() && !id.contains('\x01');
-        let source = source.parse().ok().filter(|_| is_counter)?;
-        Some((id.to_owned(), Some(source)))
+        let Some((Ok(source), id)) = rest.split_once('\x01').map(|(source, id)| (source.parse(), id)) else {
+            return Name::Other;
+        };
+        match id.split_once('\x01') {
+            Some((id, "g")) => Name::Generation(id.to_owned(), source),
+            None if id == "d" => Name::Digest(source),
+            None if !id.is_empty() => Name::Part(id.to_owned(), source),
+            _ => Name::Other,
+        }
     }
 
     /// Hits of a value; none if it is no count.
     fn hits(&self, source: Option<&Source>, text: &str) -> Option<i64> {
         if self.pages_of.is_some() {
-            let score: f64 = text.parse().ok()?;
-            let is_whole = score.fract() == 0.0 && score.abs() < 9e15;
-            #[expect(clippy::cast_possible_truncation, reason = "whole, and below 2^53")]
-            let hits = score as i64;
-            return is_whole.then_some(if source.is_some() { -hits } else { hits });
+            return keys::score(text).map(|score| if source.is_some() { -score } else { score });
         }
         match source {
             None => keys::integer(text),
-            Some(source) => keys::register(source, text).map(crate::counter::Register::hits),
+            Some(source) => keys::register(source, text).map(Register::hits),
+        }
+    }
+
+    fn weight(&self, id: &str) -> Weight {
+        match self.pages_of {
+            None => Weight::of_id(id, ""),
+            Some(period) => Weight::of_id(&period.to_string(), id),
+        }
+    }
+
+    /// Contribution of a value; a set keeps the generation under another name.
+    fn register(&self, source: &Source, value: &str, generation: Option<&str>) -> Option<Register> {
+        match (self.pages_of, source) {
+            (None, _) => keys::register(source, value),
+            (Some(_), Source::Run(_)) => keys::score(value).map(|score| Register::Grown(-score)),
+            (Some(_), Source::Import(_)) => {
+                let generation = generation.and_then(keys::score).map_or(0, |score| -score);
+                let hits = -keys::score(value)?;
+                Some(Register::Written { generation: u64::try_from(generation).ok()?, hits })
+            }
+        }
+    }
+
+    /// Digests, of those that a scan has read, that are not those of their contributions. Each is read
+    /// again without a change in between.
+    pub async fn wrong_digests(
+        &self,
+        link: &Link,
+        digests: &BTreeMap<Source, (Digest, Digest)>,
+    ) -> RedisResult<Vec<WrongDigest>> {
+        let mut wrong = Vec::new();
+        for (source, (counted, there)) in digests {
+            let lacks_generations = self.pages_of.is_some() && matches!(source, Source::Import(_));
+            if counted == there && !lacks_generations {
+                continue;
+            }
+            for _ in 0..READS {
+                let Some((is_right, found)) = self.recount(link, source).await? else { continue };
+                if !is_right {
+                    wrong.push(found);
+                }
+                break;
+            }
+        }
+        Ok(wrong)
+    }
+
+    /// Recounts the digest of a source; none if it changed meanwhile.
+    async fn recount(&self, link: &Link, source: &Source) -> RedisResult<Option<(bool, WrongDigest)>> {
+        let name = keys::digest_name(self.pages_of, source);
+        let cardinality = self.cardinality(link).await?;
+        let before = self.read(link, std::slice::from_ref(&name)).await?;
+        let registers = self.registers(link, source, |_, _| ()).await?;
+        let after = self.read(link, std::slice::from_ref(&name)).await?;
+        if before != after || self.cardinality(link).await? != cardinality {
+            return Ok(None);
+        }
+        let mut counted = Digest::default();
+        registers.iter().for_each(|(id, register)| counted.add(self.weight(id), *register));
+        let text = after.into_iter().next().flatten();
+        let there = text.as_ref().map_or(Some(Digest::default()), |text| keys::digest(self.pages_of, text));
+        let right = keys::digest_text(self.pages_of, counted);
+        let found = WrongDigest { source: source.clone(), name, text, right, cardinality };
+        Ok(Some((there == Some(counted), found)))
+    }
+
+    /// A source's contributions; `each` sees all counters, with their names.
+    async fn registers(
+        &self,
+        link: &Link,
+        source: &Source,
+        mut each: impl FnMut(CounterId, &str),
+    ) -> RedisResult<Vec<(CounterId, Register)>> {
+        let mut parts: HashMap<CounterId, (Option<String>, Option<String>)> = HashMap::new();
+        self.scan(link, |name, value| match self.name(name) {
+            Name::Total(id) => each(id, name),
+            Name::Part(id, of) if of == *source => parts.entry(id).or_default().0 = Some(value.to_owned()),
+            Name::Generation(id, of) if of == *source => parts.entry(id).or_default().1 = Some(value.to_owned()),
+            _ => {}
+        })
+        .await?;
+        let register = |(id, (value, generation)): (_, (Option<String>, Option<String>))| {
+            Some((id, self.register(source, &value?, generation.as_deref())?))
+        };
+        Ok(parts.into_iter().filter_map(register).collect())
+    }
+
+    /// A source's contributions to the pages of a set.
+    pub async fn contributions(&self, link: &Link, source: &Source) -> RedisResult<Vec<Contribution>> {
+        let Some(period) = self.pages_of else { return Ok(Vec::new()) };
+        let mut pages = HashMap::new();
+        let registers =
+            self.registers(link, source, |id, name| drop(pages.insert(id, PageAddress::from_stored(name)))).await?;
+        let contribution = |(id, register): (CounterId, Register)| {
+            Some(Contribution { source: source.clone(), period, page: Some(pages.remove(&id)?), register })
+        };
+        Ok(registers.into_iter().filter_map(contribution).collect())
+    }
+
+    /// Number of names in the key.
+    async fn cardinality(&self, link: &Link) -> RedisResult<i64> {
+        match link.query(&self.command("HLEN", "ZCARD")).await? {
+            Value::Int(number) => Ok(number),
+            _ => Err(unexpected("no length")),
         }
     }
 
@@ -142,7 +275,22 @@ impl KeyAudit {
         let mut balances: HashMap<u64, i64> = HashMap::new();
         let mut unreadable: BTreeSet<u64> = BTreeSet::new();
         self.scan(link, |name, value| {
-            let Some((id, source)) = self.counter(name) else { return };
+            let (id, source) = match self.name(name) {
+                Name::Total(id) => (id, None),
+                Name::Part(id, source) => (id, Some(source)),
+                Name::Digest(source) => {
+                    report.digests.entry(source).or_default().1 =
+                        keys::digest(self.pages_of, value).unwrap_or_default();
+                    return;
+                }
+                Name::Generation(..) | Name::Other => return,
+            };
+            if let Some(source) = &source {
+                let digest = &mut report.digests.entry(source.clone()).or_default().0;
+                if let Some(register) = self.register(source, value, None) {
+                    digest.add(self.weight(&id), register);
+                }
+            }
             match self.hits(source.as_ref(), value) {
                 None => {
                     unreadable.insert(hash(&id));
@@ -174,20 +322,16 @@ impl KeyAudit {
     /// Counters among those asked for that are not the sum of their contributions, each read in one go.
     pub async fn read_closely(&self, link: &Link, is_asked_for: impl Fn(&str) -> bool) -> RedisResult<Vec<Imbalance>> {
         let mut found: BTreeMap<CounterId, (Option<String>, BTreeMap<String, Source>)> = BTreeMap::new();
-        self.scan(link, |name, _| {
-            let Some((id, source)) = self.counter(name).filter(|(id, _)| is_asked_for(id)) else { return };
-            let (total, parts) = found.entry(id).or_default();
-            match source {
-                None => *total = Some(name.to_owned()),
-                Some(source) => drop(parts.insert(name.to_owned(), source)),
+        self.scan(link, |name, _| match self.name(name) {
+            Name::Total(id) if is_asked_for(&id) => found.entry(id).or_default().0 = Some(name.to_owned()),
+            Name::Part(id, source) if is_asked_for(&id) => {
+                found.entry(id).or_default().1.insert(name.to_owned(), source);
             }
+            _ => {}
         })
         .await?;
         // Read before the values: a name that comes in between changes the number.
-        let cardinality = match link.query(&self.command("HLEN", "ZCARD")).await? {
-            Value::Int(number) => number,
-            _ => return Err(unexpected("no length")),
-        };
+        let cardinality = self.cardinality(link).await?;
         let mut imbalances = Vec::new();
         for (id, (name, sources)) in found {
             let names: Vec<String> = name.iter().cloned().chain(sources.keys().cloned()).collect();
@@ -223,22 +367,23 @@ mod tests {
 
     #[test]
     fn names_of_the_hash_are_counters_contributions_or_neither() {
-        let name = |text: &str| key(None).counter(text);
-        assert_eq!(name("2024-06"), Some(("2024-06".to_owned(), None)));
-        assert_eq!(name("total 00000000000000ff"), Some(("total".to_owned(), Some(Source::Run(255)))));
-        assert_eq!(name("writes 00000000000000ff"), None);
-        assert_eq!(name("total someone"), None);
+        let name = |text: &str| key(None).name(text);
+        assert_eq!(name("2024-06"), Name::Total("2024-06".to_owned()));
+        assert_eq!(name("total 00000000000000ff"), Name::Part("total".to_owned(), Source::Run(255)));
+        assert_eq!(name("digest 00000000000000ff"), Name::Digest(Source::Run(255)));
+        assert_eq!(name("total someone"), Name::Other);
     }
 
     #[test]
     fn members_of_the_set_are_pages_contributions_or_neither() {
-        let name = |text: &str| key(Some(Period::Total)).counter(text);
+        let name = |text: &str| key(Some(Period::Total)).name(text);
         let id = PageAddress::from_stored("/a").id();
-        assert_eq!(name("/a"), Some((id.clone(), None)));
-        assert_eq!(name(&format!("\x0100000000000000ff\x01{id}")), Some((id.clone(), Some(Source::Run(255)))));
-        // A marker, and a generation.
-        assert_eq!(name("\x0100000000000000ff\x01"), None);
-        assert_eq!(name(&format!("\x01import:old\x01{id}\x01g")), None);
+        assert_eq!(name("/a"), Name::Total(id.clone()));
+        assert_eq!(name(&format!("\x0100000000000000ff\x01{id}")), Name::Part(id.clone(), Source::Run(255)));
+        assert_eq!(name("\x0100000000000000ff\x01d"), Name::Digest(Source::Run(255)));
+        assert_eq!(name("\x0100000000000000ff\x01"), Name::Other);
+        let import = "import:old".parse().unwrap();
+        assert_eq!(name(&format!("\x01import:old\x01{id}\x01g")), Name::Generation(id, import));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Audit of a site: does Redis hold what the file holds, and is every counter the sum of its parts?
 
 mod compare;
-mod key_audit;
+pub mod key_audit;
 mod repair;
 
 use std::sync::Arc;
@@ -72,15 +72,15 @@ pub struct AdminRequests<N> {
     pub node: Arc<N>,
     pub keys: Keys,
     pub connections: Arc<Connections>,
-    /// Sites that the publisher shall bring again as a whole.
-    pub backfills: mpsc::Sender<SiteNumber>,
+    /// Repaired sites, about which the publisher shall ask.
+    pub repaired: mpsc::Sender<SiteNumber>,
 }
 
 impl<N: Node> AdminRequests<N> {
     /// Never returns.
     pub async fn serve(self, mut requests: mpsc::Receiver<(SiteNumber, AdminRequest)>) {
         while let Some((site, request)) = requests.recv().await {
-            let rows = async |after, limit| self.node.rows(site, after, limit, false).await;
+            let rows = async |after, limit| self.node.rows(site, after, limit).await;
             // A caller that has gone needs no answer.
             match request {
                 AdminRequest::Verify(done) => {
@@ -90,7 +90,7 @@ impl<N: Node> AdminRequests<N> {
                 }
                 AdminRequest::Repair(done) => {
                     let mended = self.compare(site, async |comparison| comparison.repair(&rows).await).await;
-                    let raised = mended.is_ok() && self.backfills.send(site).await.is_ok();
+                    let raised = mended.is_ok() && self.repaired.send(site).await.is_ok();
                     drop(done.send(mended.map(|mended| Repair { mended, raised })));
                 }
             }
@@ -111,8 +111,7 @@ impl<N: Node> AdminRequests<N> {
         };
         let own = self.node.own_sources(number).await?;
         let current = self.node.recent(number).first().map(|row| row.source.clone());
-        let published = self.node.published_sources(number, usize::MAX).await?;
-        let known = KnownSources { own, current, published };
+        let known = KnownSources { own, current };
         let outcome = work(Comparison { link: &link, keys: &self.keys, site, known: &known }).await;
         outcome.map_err(|error| {
             if let AuditError::Redis(error) = &error {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use redis::{RedisError, Value};
 
 use super::compare::{AuditError, Comparison, CounterKey, Rows};
-use super::key_audit::{Imbalance, KeyAudit};
+use super::key_audit::{Imbalance, KeyAudit, WrongDigest};
 use crate::clock;
 use crate::counter::{Contribution, Period, Register, Source};
 use crate::redis::keys;
@@ -39,6 +39,34 @@ impl Comparison<'_> {
                     imbalance.name = imbalance.name.or_else(|| names.get(&imbalance.id).cloned().flatten());
                     if let Some(done) = self.set(&key, &imbalance, &found.beyond).await? {
                         repaired.push(done);
+                    }
+                }
+            }
+        }
+        repaired.extend(self.repair_digests().await?);
+        Ok(repaired)
+    }
+
+    /// Makes each digest that of its contributions.
+    async fn repair_digests(&self) -> Result<Vec<String>, RedisError> {
+        let mut repaired = Vec::new();
+        for key in self.keys_of_counters() {
+            for _ in 0..REPAIRS_MAX {
+                let report = match key.read_all(self.link).await {
+                    Err(error) if error.code() == Some("WRONGTYPE") => break,
+                    other => other?,
+                };
+                let wrong = key.wrong_digests(self.link, &report.digests).await?;
+                if wrong.is_empty() {
+                    break;
+                }
+                for WrongDigest { source, name, text, right, cardinality } in wrong {
+                    let mut command = redis::cmd("EVAL");
+                    command.arg(REPAIR).arg(1).arg(&key.key).arg(cardinality);
+                    command.arg(name).arg(text.unwrap_or_default()).arg(right);
+                    if matches!(self.link.query(&command).await?, Value::Int(1)) {
+                        repaired
+                            .push(format!("Redis: {}: the digest of {source} is that of its counts again", key.key));
                     }
                 }
             }
@@ -85,27 +113,18 @@ impl Comparison<'_> {
 
     /// Publishes everything in the file, for a stopped node.
     pub async fn publish_all(&self, rows: &impl Rows) -> Result<(), AuditError> {
-        // Totals come last: they show that the rest is there.
         let now = clock::now();
-        let is_total = |row: &Contribution| row.page.is_none() && row.period == Period::Total;
-        for totals in [false, true] {
-            let mut after = None;
-            loop {
-                let chunk = rows(after, ROWS_MAX).await.map_err(AuditError::File)?;
-                let Some((last, _)) = chunk.last() else { break };
-                after = Some(*last);
-                let may_go = |row: &Contribution| row.page.is_none() || may_publish(&self.site.site, row.period, now);
-                let rows: Vec<_> = chunk
-                    .into_iter()
-                    .map(|(_, row)| row)
-                    .filter(|row| is_total(row) == totals && may_go(row))
-                    .collect();
-                if !rows.is_empty() {
-                    MergeCounts { rows, markers: Vec::new() }.send(self.link, self.keys, &self.site.site).await?;
-                }
+        let mut after = None;
+        loop {
+            let chunk = rows(after, ROWS_MAX).await.map_err(AuditError::File)?;
+            let Some((last, _)) = chunk.last() else { return Ok(()) };
+            after = Some(*last);
+            let may_go = |row: &Contribution| row.page.is_none() || may_publish(&self.site.site, row.period, now);
+            let rows: Vec<_> = chunk.into_iter().map(|(_, row)| row).filter(may_go).collect();
+            if !rows.is_empty() {
+                MergeCounts { rows }.send(self.link, self.keys, &self.site.site).await?;
             }
         }
-        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 //! Here the first sign of either drops the connection, and a new one is made from the address.
 //! With Sentinel, the primary's address is asked for again.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ pub struct Connections {
     state: Mutex<State>,
     /// Number of the open connection; 0 while there is none.
     current: watch::Sender<u64>,
+    /// Changes with each server that answers.
+    servers: AtomicU64,
 }
 
 struct State {
@@ -46,7 +49,7 @@ impl Connections {
             down: Some((Instant::now(), "not yet connected".to_owned())),
             last_success: Instant::now(),
         };
-        Self { target, state: Mutex::new(state), current: watch::Sender::new(0) }
+        Self { target, state: Mutex::new(state), current: watch::Sender::new(0), servers: AtomicU64::new(0) }
     }
 
     /// Connection and its number, while there is one.
@@ -67,6 +70,16 @@ impl Connections {
     pub fn down(&self) -> Option<(Duration, String)> {
         let state = self.lock();
         state.down.as_ref().map(|(since, reason)| (since.elapsed(), format!("{reason} ({})", self.target)))
+    }
+
+    /// Notes that a server was restarted or replaced, perhaps behind a connection that stands.
+    pub fn note_other_server(&self) {
+        self.servers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Changes with each server that answers.
+    pub fn servers(&self) -> u64 {
+        self.servers.load(Ordering::Relaxed)
     }
 
     pub fn succeeded(&self) {

@@ -7,4 +7,5 @@ pub mod link;
 pub mod policy;
 pub mod preflight;
 pub mod reply;
+pub mod server_time;
 pub mod target;

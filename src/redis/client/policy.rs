@@ -1,5 +1,7 @@
-//! Eviction policy: a Redis that evicts would delete counters when its memory is full.
+//! Eviction policy: a Redis that evicts would delete counters when its memory is full. The same answer shows
+//! that a server was restarted or replaced, which may have cost counts.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::connection::Connections;
@@ -7,19 +9,27 @@ use super::health::Health;
 use super::link::Link;
 use super::reply::{Fault, fault_of, text};
 
-const INTERVAL: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_secs(5);
 const NO_EVICTION: &str = "noeviction";
 
-/// Reads the policy on each connection and every 10 s, and holds publication while it is wrong.
+/// Reads the policy on each connection and every 5 s, and holds publication while it is wrong.
 /// Never returns.
 pub async fn run(connections: &Connections, health: &Health, allow_eviction: bool) {
+    let known: Mutex<Vec<String>> = Mutex::default();
     let read = async |link: Link| {
         // From INFO, since CONFIG is often denied.
-        let answers = match link.query_primaries(redis::cmd("INFO").arg("memory")).await {
+        let answers = match link.query_primaries(&redis::cmd("INFO")).await {
             Err(error) if fault_of(&error) == Fault::Site => Vec::new(),
             answers => answers?,
         };
-        let policies: Vec<String> = answers.iter().filter_map(text).filter_map(|info| policy_in(&info)).collect();
+        let infos: Vec<String> = answers.iter().filter_map(text).collect();
+        let mut servers: Vec<String> = infos.iter().map(|info| server_in(info)).collect();
+        servers.sort_unstable();
+        let before = std::mem::replace(&mut *known.lock().unwrap_or_else(PoisonError::into_inner), servers.clone());
+        if !before.is_empty() && before != servers {
+            connections.note_other_server();
+        }
+        let policies: Vec<String> = infos.iter().filter_map(|info| policy_in(info)).collect();
         apply(health, &policies, allow_eviction);
         Ok(INTERVAL)
     };
@@ -47,9 +57,15 @@ pub fn danger(policy: &str) -> Option<String> {
     })
 }
 
-/// Policy that `INFO memory` names.
+/// Policy that `INFO` names.
 pub fn policy_in(info: &str) -> Option<String> {
     info.lines().find_map(|line| line.trim().strip_prefix("maxmemory_policy:")).map(str::to_owned)
+}
+
+/// The server's run and its history of replication.
+fn server_in(info: &str) -> String {
+    let is_part = |line: &&str| line.starts_with("run_id:") || line.starts_with("master_replid:");
+    info.lines().filter(is_part).map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -61,6 +77,8 @@ mod tests {
         let info = "# Memory\r\nused_memory:1\r\nmaxmemory_policy:allkeys-lru\r\n";
         assert_eq!(policy_in(info).as_deref(), Some("allkeys-lru"));
         assert_eq!(policy_in("used_memory:1\r\n"), None);
+        let info = "# Server\r\nrun_id:5\r\nrole:master\r\nmaster_replid:7\r\nmaster_replid2:0\r\n";
+        assert_eq!(server_in(info), "run_id:5 master_replid:7");
         assert_eq!(danger("noeviction"), None);
         // Counters without expiry are safe from it, keys of pages are not.
         assert!(danger("volatile-ttl").unwrap().contains("maxmemory-policy is volatile-ttl"));

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use redis::{RedisError, RedisResult, Value};
 
 use super::connect::connect;
@@ -11,6 +12,7 @@ use super::health::Health;
 use super::link::Link;
 use super::policy;
 use super::reply::{reason_of, text, unexpected};
+use super::server_time;
 use super::target::Target;
 use crate::redis::commands::{self, Access, COMMANDS, Command, Kind};
 use crate::redis::keys::Keys;
@@ -25,6 +27,8 @@ pub struct Preflight {
     pub problems: Vec<String>,
     /// Settings that are better changed.
     pub warnings: Vec<String>,
+    /// Redis's time, where it says it.
+    pub time: Option<DateTime<Utc>>,
 }
 
 /// Older ones lack commands that `raise.lua` needs.
@@ -45,6 +49,7 @@ pub async fn preflight(target: &Target, prefix: &str, allow_eviction: bool) -> P
         Ok((link, _)) => {
             found.check_settings(&link, allow_eviction).await;
             found.try_commands(&link, prefix).await;
+            found.time = server_time::read(&link).await.unwrap_or_default();
         }
         Err(error) => found.problems.push(with_rights(&explain(&error), prefix)),
     }

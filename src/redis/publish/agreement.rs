@@ -7,11 +7,10 @@ use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind};
 
-use super::backfill_plan::Scope;
 use super::{Agreement, CALLS_AT_ONCE, Lease, Publisher};
-use crate::counter::RegisteredSite;
+use crate::counter::{RegisteredSite, Site};
 use crate::redis::client::link::Link;
-use crate::redis::client::reply::connection_lost;
+use crate::redis::client::reply::{connection_lost, reason_of};
 use crate::redis::keys::{self, Keys};
 use crate::redis::ports::Node;
 
@@ -81,7 +80,7 @@ impl<N: Node> Publisher<N> {
             }
         } else if before == Agreement::Differs {
             self.health.set_site(site.site.id.as_str(), None);
-            self.request_backfill(site.number, Scope::All);
+            self.request(site.number);
         }
     }
 }
@@ -107,6 +106,23 @@ pub async fn difference(link: &Link, keys: &Keys, site: &RegisteredSite) -> Redi
         theirs = link.query_texts(&read).await?;
     }
     Ok(first_difference(&key, &ours, &theirs))
+}
+
+/// Differences between sites' `meta` and this node's settings, without writing anything; one for each site that differs.
+pub async fn differences(link: &Link, keys: &Keys, sites: &[Site]) -> Vec<String> {
+    let asked = futures_util::stream::iter(sites).map(|site| async move {
+        let key = keys.meta(&site.id);
+        let ours = keys::agreement(site);
+        let mut read = redis::cmd("HMGET");
+        read.arg(&key).arg(&ours.each_ref().map(|(field, _)| *field));
+        match link.query_texts(&read).await.map_err(|error| at_key(error, &key)) {
+            // A site that was never published agrees.
+            Ok(theirs) if theirs.iter().all(Option::is_none) => None,
+            Ok(theirs) => first_difference(&key, &ours, &theirs),
+            Err(error) => Some(reason_of(&error)),
+        }
+    });
+    asked.buffered(CALLS_AT_ONCE).filter_map(std::future::ready).collect().await
 }
 
 /// First field that differs, in words.
@@ -135,8 +151,8 @@ mod tests {
 
     #[test]
     fn the_first_field_that_differs_is_named_with_both_values_and_a_remedy() {
-        let ours = [("layout", "1".to_owned()), ("time_zone", "Asia/Ho_Chi_Minh".to_owned())];
-        let theirs = |zone: Option<&str>| [Some("1".to_owned()), zone.map(str::to_owned)];
+        let ours = [("layout", "2".to_owned()), ("time_zone", "Asia/Ho_Chi_Minh".to_owned())];
+        let theirs = |zone: Option<&str>| [Some("2".to_owned()), zone.map(str::to_owned)];
         assert_eq!(first_difference("k", &ours, &theirs(Some("Asia/Ho_Chi_Minh"))), None);
         let reason = first_difference("k", &ours, &theirs(Some("UTC"))).unwrap();
         assert!(reason.contains("`k` says time_zone = UTC, and here it is Asia/Ho_Chi_Minh"), "{reason}");

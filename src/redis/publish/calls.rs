@@ -1,4 +1,4 @@
-//! Sending calls: each reply is compared with the acknowledged state, and then becomes it. A site whose
+//! Sending calls: each reply goes on where the last one ended, or Redis forgot something. A site whose
 //! call fails is tried again later.
 
 use std::pin::pin;
@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use redis::RedisError;
 
-use super::acked_state::AckedState;
-use super::backfill_plan::{Backfill, Scope};
 use super::merge_counts::{MergeCounts, Merged};
 use super::{Agreement, CALLS_AT_ONCE, Lease, Publisher};
 use crate::counter::{RegisteredSite, SiteNumber};
@@ -36,13 +34,11 @@ impl<N: Node> Publisher<N> {
         lease: &Lease,
         site: &RegisteredSite,
         merge: &MergeCounts,
-        of_current_run: bool,
     ) -> Result<Merged, ()> {
-        let acked = self.acked_states.of(site.number);
         let begun = Instant::now();
         match merge.send(&lease.link, &self.keys, &site.site).await {
             Ok(merged) => {
-                let is_whole = self.take_reply(site, &acked, &merged, of_current_run, begun.elapsed());
+                let is_whole = self.take_reply(site, &merged, begun.elapsed());
                 if is_whole { Ok(merged) } else { Err(()) }
             }
             Err(error) => {
@@ -62,9 +58,7 @@ impl<N: Node> Publisher<N> {
     ) {
         let keys = self.keys.clone();
         let connections = Arc::clone(&self.connections);
-        let acked_states = Arc::clone(&self.acked_states);
         let calls = futures_util::stream::iter(calls).map(|(site, merge)| {
-            let acked = acked_states.of(site.number);
             let (keys, connections) = (&keys, &connections);
             async move {
                 let begun = Instant::now();
@@ -73,14 +67,14 @@ impl<N: Node> Publisher<N> {
                     // Lost meanwhile: not tried.
                     false => Err(connection_lost()),
                 };
-                (site, acked, outcome, begun.elapsed())
+                (site, outcome, begun.elapsed())
             }
         });
         let mut outcomes = pin!(calls.buffer_unordered(CALLS_AT_ONCE));
-        while let Some((site, acked, outcome, duration)) = outcomes.next().await {
+        while let Some((site, outcome, duration)) = outcomes.next().await {
             let sent = match outcome {
                 Ok(merged) => {
-                    let is_whole = self.take_reply(&site, &acked, &merged, true, duration);
+                    let is_whole = self.take_reply(&site, &merged, duration);
                     Sent::Taken { merged, is_whole }
                 }
                 Err(error) if self.failed(lease, &site, &error) => Sent::Troubled,
@@ -90,59 +84,53 @@ impl<N: Node> Publisher<N> {
         }
     }
 
-    /// Records a reply. Returns false if it shows that Redis forgot something.
-    fn take_reply(
-        &mut self,
-        site: &RegisteredSite,
-        acked: &AckedState,
-        merged: &Merged,
-        of_current_run: bool,
-        duration: Duration,
-    ) -> bool {
+    /// Records a reply. Returns false if it shows that Redis forgot something of the current run.
+    fn take_reply(&mut self, site: &RegisteredSite, merged: &Merged, duration: Duration) -> bool {
         self.metrics.redis_publish_duration_seconds.observe(duration.as_secs_f64());
         self.connections.succeeded();
-        let lost = acked.lost_in_reply(merged);
-        if let Some(lost) = &lost {
-            self.note_regression(site.number, lost);
+        let acked = &mut self.progress.entry(site.number).or_default().acked;
+        let mut is_whole = true;
+        for changed in merged.digests.iter().filter(|changed| changed.place.1 == *self.node.run()) {
+            let before = acked.insert(changed.place.0, changed.after);
+            is_whole &= before.is_none_or(|before| before == changed.before);
         }
-        self.acked_states.note(site.number, merged);
-        if of_current_run && lost.is_none() {
-            let complete = merged.markers.iter().map(|(period, source, _)| (*period, source.clone()));
-            self.acked_states.note_markers(site.number, complete, true);
+        if !is_whole {
+            self.note_regression(site.number, "a reply doesn't go on where the last one ended");
         }
-        lost.is_none()
+        is_whole
     }
 
-    /// Handles a loss: everything of the site is brought again, and the other sites are checked soon.
+    /// Handles a loss: Redis is asked about the site, and about the others soon.
     pub fn note_regression(&mut self, number: SiteNumber, what: &str) {
         let sites = self.node.sites();
         let Some(site) = sites.by_number(number) else { return };
         self.metrics.redis_regressions_total.inc();
-        self.acked_states.forget(number);
         let now = Instant::now();
+        self.unsync(number);
         let progress = self.progress.entry(number).or_default();
         progress.agreement = Agreement::Unknown;
+        progress.bring = None;
         let is_again = progress.regressed_at.replace(now).is_some_and(|at| now.duration_since(at) < REGRESSION_PAUSE);
         if is_again {
             // A Redis that loses everything each time (its clock runs ahead, its memory is full) is not flooded.
-            self.postpone(number, Scope::All);
+            self.postpone(number);
             let reason = format!("Redis forgot acknowledged counts, again and again: {what}");
             if self.health.set_site(site.site.id.as_str(), Some(reason)) {
                 tracing::warn!(site = %site.site.id, what, "Redis forgot counts again; bringing them more slowly");
             }
-            self.checks.begin(&sites, true, now);
-            return;
+        } else {
+            tracing::warn!(site = %site.site.id, what, "Redis forgot acknowledged counts; bringing them again");
+            self.node.changes().note_site(number);
+            self.request(number);
         }
-        tracing::warn!(site = %site.site.id, what, "Redis forgot acknowledged counts; bringing them again");
-        self.node.changes().note_site(number);
+        self.rounds.suspect(&sites, now);
+    }
+
+    /// Notes that some of the current run's rows may not have reached Redis.
+    pub fn unsync(&mut self, number: SiteNumber) {
         let progress = self.progress.entry(number).or_default();
-        let is_queued = progress.backfill.is_some();
-        progress.backfill = Some(Backfill::new(Scope::All));
-        if !is_queued {
-            self.backfills.retain(|queued| *queued != number);
-            self.backfills.push_front(number);
-        }
-        self.checks.begin(&sites, true, now);
+        progress.is_synced = false;
+        progress.acked.clear();
     }
 }
 
@@ -155,28 +143,20 @@ pub struct Trouble {
     /// None while the next try is under way.
     pub retry_at: Option<Instant>,
     failures: u32,
-    /// The site's keys are at fault, not its shard.
-    is_of_keys: bool,
     /// The site's own counters are affected, not only some pages.
     pub blocks_live: bool,
 }
 
 impl Trouble {
     /// Trouble after another failure.
-    fn after(before: Option<&Self>, is_of_keys: bool, blocks_live: bool, now: Instant) -> Self {
+    fn after(before: Option<&Self>, blocks_live: bool, now: Instant) -> Self {
         let failures = before.map_or(0, |trouble| trouble.failures).saturating_add(1);
-        Self { retry_at: Some(now + wait_after(failures)), failures, is_of_keys, blocks_live }
+        Self { retry_at: Some(now + wait_after(failures)), failures, blocks_live }
     }
 
     /// Takes the next try if its time has come.
     fn take_due(&mut self, now: Instant) -> bool {
         self.retry_at.take_if(|at| *at <= now).is_some()
-    }
-
-    /// Counts that the next try brings: all where keys were at fault, since nobody knows what was
-    /// repaired and how.
-    fn scope(&self, postponed: Option<Scope>) -> Scope {
-        if self.is_of_keys { Scope::All } else { postponed.unwrap_or(Scope::Unpublished) }
     }
 }
 
@@ -189,6 +169,8 @@ impl<N: Node> Publisher<N> {
     /// Records a failure. Returns true if the site will be tried again later.
     pub fn failed(&mut self, lease: &Lease, site: &RegisteredSite, error: &RedisError) -> bool {
         let fault = fault_of(error);
+        // The call may have been executed or not.
+        self.unsync(site.number);
         self.connections.failed(lease.number, error);
         if fault == Fault::Link && !self.is_current(lease) {
             return false;
@@ -196,25 +178,25 @@ impl<N: Node> Publisher<N> {
         // A connection that still stands is a cluster's, of which one shard is away.
         let reason = reason_of(error);
         let progress = self.progress.entry(site.number).or_default();
-        let (is_of_keys, blocks_live) = (fault == Fault::Site, !reason.contains(":pages:"));
-        progress.trouble = Some(Trouble::after(progress.trouble.as_ref(), is_of_keys, blocks_live, Instant::now()));
+        progress.bring = None;
+        let blocks_live = !reason.contains(":pages:");
+        progress.trouble = Some(Trouble::after(progress.trouble.as_ref(), blocks_live, Instant::now()));
         if self.health.set_site(site.site.id.as_str(), Some(reason.clone())) {
             tracing::warn!(site = %site.site.id, %reason, "can't publish this site; its hits are still counted");
         }
         true
     }
 
-    /// Tries a site again later, with everything in `scope`.
-    pub fn postpone(&mut self, number: SiteNumber, scope: Scope) {
+    /// Tries a site again later.
+    pub fn postpone(&mut self, number: SiteNumber) {
+        self.unsync(number);
         let progress = self.progress.entry(number).or_default();
-        progress.trouble = Some(Trouble::after(progress.trouble.as_ref(), false, true, Instant::now()));
-        progress.postponed = progress.postponed.max(Some(scope));
+        progress.trouble = Some(Trouble::after(progress.trouble.as_ref(), true, Instant::now()));
         progress.is_waiting = true;
-        progress.backfill = None;
-        self.backfills.retain(|queued| *queued != number);
+        progress.bring = None;
     }
 
-    /// Requests a backfill of each site whose next try is due.
+    /// Asks about each site whose next try is due.
     pub fn retry_troubled(&mut self) {
         let now = Instant::now();
         let mut due = Vec::new();
@@ -222,15 +204,12 @@ impl<N: Node> Publisher<N> {
             if let Some(trouble) = progress.trouble.as_mut().filter(|trouble| trouble.retry_at.is_some())
                 && trouble.take_due(now)
             {
-                due.push((*number, trouble.scope(progress.postponed.take())));
+                due.push(*number);
                 progress.agreement = Agreement::Unknown;
-                progress.backfill = None;
+                progress.bring = None;
             }
         }
-        for (number, scope) in due {
-            self.backfills.retain(|queued| *queued != number);
-            self.request_backfill(number, scope);
-        }
+        due.into_iter().for_each(|number| self.request(number));
     }
 
     /// Notes that the site changed while it couldn't be published: its next try brings the change.
@@ -252,10 +231,6 @@ impl<N: Node> Publisher<N> {
         let trouble = self.progress.get(&site).and_then(|progress| progress.trouble.as_ref());
         trouble.is_some_and(|trouble| trouble.blocks_live)
     }
-
-    pub fn differs(&self, site: SiteNumber) -> bool {
-        self.progress.get(&site).is_some_and(|progress| progress.agreement == Agreement::Differs)
-    }
 }
 
 #[cfg(test)]
@@ -271,20 +246,11 @@ mod tests {
     #[test]
     fn a_try_is_due_once_and_each_failure_counts_on() {
         let now = Instant::now();
-        let mut first = Trouble::after(None, false, true, now);
+        let mut first = Trouble::after(None, true, now);
         assert!(!first.take_due(now));
         assert!(first.take_due(now + RETRY_MIN));
         assert!(!first.take_due(now + RETRY_MAX));
-        let second = Trouble::after(Some(&first), false, true, now);
+        let second = Trouble::after(Some(&first), true, now);
         assert_eq!(second.retry_at, Some(now + RETRY_MIN * 2));
-    }
-
-    #[test]
-    fn a_site_whose_keys_were_wrong_is_brought_whole_and_another_with_what_was_postponed() {
-        let now = Instant::now();
-        assert_eq!(Trouble::after(None, true, true, now).scope(None), Scope::All);
-        let of_shard = Trouble::after(None, false, true, now);
-        assert_eq!(of_shard.scope(None), Scope::Unpublished);
-        assert_eq!(of_shard.scope(Some(Scope::All)), Scope::All);
     }
 }

@@ -22,8 +22,11 @@ impl<N: Node> Publisher<N> {
         let mut changed = Vec::with_capacity(taken.len());
         let mut since = HashMap::with_capacity(taken.len());
         for (number, changed_at) in taken {
-            // A site that is no longer configured is no longer published.
-            let Some(site) = sites.by_number(number) else { continue };
+            let Some(site) = sites.by_number(number) else {
+                // A site that is no longer configured is no longer published.
+                self.progress.remove(&number);
+                continue;
+            };
             if self.blocks_live(number) {
                 self.wait(number);
             } else {
@@ -36,7 +39,7 @@ impl<N: Node> Publisher<N> {
         let node = Arc::clone(&self.node);
         let calls = ready.into_iter().map(|site| {
             let rows = node.recent(site.number);
-            (site, MergeCounts { rows, markers: Vec::new() })
+            (site, MergeCounts { rows })
         });
         let calls = calls.filter(|(_, merge)| !merge.is_empty());
         let mut all_is_well = true;
@@ -108,7 +111,7 @@ mod tests {
             before: None,
         };
         let rows = vec![row("2024", 1, 2, false), row("2024", 9, 2, false), row("2024-06", 1, 3, true)];
-        let merged = Merged { rows, markers: Vec::new(), writes: Vec::new() };
+        let merged = Merged { rows, digests: Vec::new() };
         let to_read = |period: &str, runs: &[u64]| {
             vec![(period.parse().unwrap(), runs.iter().map(|run| Source::Run(*run)).collect::<Vec<_>>())]
         };

@@ -1,52 +1,31 @@
 //! One call of `raise.lua`, and its reply.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use redis::{RedisResult, Value};
 
-use crate::counter::{Contribution, Period, Register, Site, Source};
+use crate::counter::{Contribution, Digest, PageAddress, Period, Place, Register, Site, Source, Weight};
 use crate::redis::client::link::{Link, Scripted};
 use crate::redis::client::reply::{text, unexpected};
 use crate::redis::keys::{self, Keys};
 
-/// Rows and markers of one call: more would delay other clients' calls by milliseconds.
+/// Rows of one call: more would delay other clients' calls by milliseconds.
 pub const ROWS_MAX: usize = 500;
 
 static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!("raise.lua")));
-
-/// Treatment of a source's marker in a key of pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MarkerMode {
-    /// Reports whether it is there.
-    Look,
-    /// Announces all of the source's pages in this key.
-    Begin,
-    /// States that all of them are there.
-    End,
-}
-
-/// State of a marker before the call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MarkerState {
-    Absent,
-    Begun,
-    Complete,
-}
 
 /// Counts that Redis merges into a site's by the maximum of each source.
 #[derive(Debug, Clone, Default)]
 pub struct MergeCounts {
     pub rows: Vec<Contribution>,
-    pub markers: Vec<(Period, Source, MarkerMode)>,
 }
 
-/// Reply, in the order of the call's rows and markers.
+/// Reply, in the order of the call's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Merged {
     pub rows: Vec<MergedRow>,
-    pub markers: Vec<(Period, Source, MarkerState)>,
-    pub writes: Vec<Writes>,
+    pub digests: Vec<ChangedDigest>,
 }
 
 /// One row after the call.
@@ -63,38 +42,17 @@ pub struct MergedRow {
     pub before: Option<Register>,
 }
 
-/// Number of calls that changed anything of a source in this site.
+/// Digest of the rows of one key and source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Writes {
-    pub source: Source,
-    pub before: i64,
-    pub after: i64,
-}
-
-impl MarkerMode {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Look => "look",
-            Self::Begin => "begin",
-            Self::End => "end",
-        }
-    }
-}
-
-impl MarkerState {
-    /// State of the score in Redis.
-    pub fn from_score(score: Option<f64>) -> Self {
-        match score {
-            Some(-1.0) => Self::Complete,
-            Some(score) if score != 0.0 => Self::Begun,
-            _ => Self::Absent,
-        }
-    }
+pub struct ChangedDigest {
+    pub place: Place,
+    pub before: Digest,
+    pub after: Digest,
 }
 
 impl MergeCounts {
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.markers.is_empty()
+        self.rows.is_empty()
     }
 
     pub async fn send(&self, link: &Link, keys: &Keys, site: &Site) -> RedisResult<Merged> {
@@ -105,22 +63,18 @@ impl MergeCounts {
 
     fn encode(&self, keys: &Keys, site: &Site) -> (Vec<String>, Vec<String>) {
         let mut key_names = vec![keys.hits(&site.id)];
-        let mut arguments = Vec::with_capacity(8 + self.rows.len() * 6 + self.markers.len() * 3);
+        let mut arguments = Vec::with_capacity(8 + self.rows.len() * 8);
         let mut key_places = HashMap::new();
-        let page_periods = self
-            .rows
-            .iter()
-            .filter(|row| row.page.is_some())
-            .map(|row| row.period)
-            .chain(self.markers.iter().map(|(period, ..)| *period));
-        for period in page_periods {
+        for period in self.rows.iter().filter(|row| row.page.is_some()).map(|row| row.period) {
             key_places.entry(period).or_insert_with(|| {
                 key_names.push(keys.pages(&site.id, period));
                 arguments.push(keys::expiry(site, period).unwrap_or(0).to_string());
                 key_names.len().to_string()
             });
         }
-        let sources = self.sources();
+        let mut sources: Vec<&Source> = self.rows.iter().map(|row| &row.source).collect();
+        sources.sort_unstable();
+        sources.dedup();
         let source_places: HashMap<&Source, String> =
             sources.iter().enumerate().map(|(at, source)| (*source, (at + 1).to_string())).collect();
         let key_place = |period: Period| key_places.get(&period).cloned().unwrap_or_default();
@@ -134,42 +88,33 @@ impl MergeCounts {
                 Register::Grown(_) => String::new(),
                 Register::Written { generation, .. } => generation.to_string(),
             };
-            let (key, name, page) = match &row.page {
-                None => ("1".to_owned(), row.period.to_string(), String::new()),
-                Some(page) => (key_place(row.period), page.to_string(), page.id()),
+            let period = row.period.to_string();
+            let id = row.page.as_ref().map_or_else(String::new, PageAddress::id);
+            let [first, second] = Weight::of_id(&period, &id).residues().map(|residue| residue.to_string());
+            let (key, name) = match &row.page {
+                None => ("1".to_owned(), period),
+                Some(page) => (key_place(row.period), page.to_string()),
             };
-            arguments.extend([key, source_place(&row.source), name, page, generation, row.register.hits().to_string()]);
-        }
-        arguments.push(self.markers.len().to_string());
-        for (period, source, mode) in &self.markers {
-            arguments.extend([key_place(*period), source_place(source), mode.as_str().to_owned()]);
+            let hits = row.register.hits().to_string();
+            arguments.extend([key, source_place(&row.source), name, id, generation, hits, first, second]);
         }
         (key_names, arguments)
     }
 
-    /// Each source once, in the order in which it first appears.
-    fn sources(&self) -> Vec<&Source> {
-        let mut sources: Vec<&Source> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
-        for source in self.rows.iter().map(|row| &row.source).chain(self.markers.iter().map(|(_, source, _)| source)) {
-            if seen.insert(source) {
-                sources.push(source);
-            }
-        }
-        sources
+    /// Each key and source once, in the order in which it first appears.
+    fn places(&self) -> Vec<Place> {
+        let places = self.rows.iter().map(place_of);
+        let mut seen = HashSet::new();
+        places.filter(|place| seen.insert(place.clone())).collect()
     }
 
     /// Public for `fuzz/properties`.
     #[doc(hidden)]
     pub fn decode(&self, reply: Value) -> Option<Merged> {
         let Value::Array(parts) = reply else { return None };
-        let [rows, markers, writes]: [Value; 3] = parts.try_into().ok()?;
-        let (Value::Array(rows), Value::Array(markers), Value::Array(writes)) = (rows, markers, writes) else {
-            return None;
-        };
-        let sources = self.sources();
-        if rows.len() != self.rows.len() * 3 || markers.len() != self.markers.len() || writes.len() != sources.len() * 2
-        {
+        let [Value::Array(rows), Value::Array(digests)]: [Value; 2] = parts.try_into().ok()? else { return None };
+        let places = self.places();
+        if rows.len() != self.rows.len() * 3 || digests.len() != places.len() * 2 {
             return None;
         }
         let rows = self.rows.iter().zip(rows.chunks_exact(3)).map(|(row, values)| {
@@ -182,26 +127,17 @@ impl MergeCounts {
                 before: text(values.get(2)?).and_then(|before| keys::register(&row.source, &before)),
             })
         });
-        let markers = self.markers.iter().zip(&markers).map(|((period, source, _), value)| {
-            let state = match value {
-                Value::Int(0) => MarkerState::Absent,
-                Value::Int(2) => MarkerState::Complete,
-                _ => MarkerState::Begun,
-            };
-            (*period, source.clone(), state)
+        let digest = |value: &Value| Digest::from_number(text(value)?.parse().ok()?);
+        let digests = places.into_iter().zip(digests.chunks_exact(2)).map(|(place, values)| {
+            Some(ChangedDigest { place, before: digest(values.first()?)?, after: digest(values.get(1)?)? })
         });
-        let writes = sources.into_iter().zip(writes.chunks_exact(2)).map(|(source, values)| match values {
-            [Value::Int(before), Value::Int(after)] => {
-                Some(Writes { source: source.clone(), before: *before, after: *after })
-            }
-            _ => None,
-        });
-        Some(Merged {
-            rows: rows.collect::<Option<_>>()?,
-            markers: markers.collect(),
-            writes: writes.collect::<Option<_>>()?,
-        })
+        Some(Merged { rows: rows.collect::<Option<_>>()?, digests: digests.collect::<Option<_>>()? })
     }
+}
+
+/// Key and source of a row.
+pub fn place_of(row: &Contribution) -> Place {
+    (row.page.as_ref().map(|_| row.period), row.source.clone())
 }
 
 #[cfg(test)]
@@ -224,7 +160,6 @@ mod tests {
                 row(&import, Period::Total, None, Register::Written { generation: 9, hits: -2 }),
                 row(&run, Period::Total, None, Register::Grown(7)),
             ],
-            markers: vec![(day, run, MarkerMode::Begin)],
         }
     }
 
@@ -235,13 +170,15 @@ mod tests {
         assert_eq!(keys, ["p:{demo}:hits", "p:{demo}:pages:2024-06-17"]);
         let id = PageAddress::from_stored("/a").id();
         let expiry = keys::expiry(&site, "2024-06-17".parse().unwrap()).unwrap().to_string();
+        let texts = |weight: Weight| weight.residues().map(|residue| residue.to_string());
+        let [page_first, page_second] = texts(Weight::of_id("2024-06-17", &id));
+        let [total_first, total_second] = texts(Weight::of(Period::Total, None));
         let expected = [
             vec![expiry.as_str()],
             vec!["2", "00000000000000ff", "import:old", "3"],
-            vec!["2", "1", "/a", &id, "", "3"],
-            vec!["1", "2", "total", "", "9", "-2"],
-            vec!["1", "1", "total", "", "", "7"],
-            vec!["1", "2", "1", "begin"],
+            vec!["2", "1", "/a", &id, "", "3", &page_first, &page_second],
+            vec!["1", "2", "total", "", "9", "-2", &total_first, &total_second],
+            vec!["1", "1", "total", "", "", "7", &total_first, &total_second],
         ];
         assert_eq!(arguments, expected.concat());
     }
@@ -250,8 +187,8 @@ mod tests {
     fn a_reply_is_read_in_the_order_of_the_call_and_one_of_another_length_is_refused() {
         let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let reply = |rows: Vec<Value>| {
-            let writes = vec![Value::Int(4), Value::Int(5), Value::Int(1), Value::Int(1)];
-            Value::Array(vec![Value::Array(rows), Value::Array(vec![Value::Int(1)]), Value::Array(writes)])
+            let digests = ["0", "7", "3", "3", "4", "5"].map(text).into();
+            Value::Array(vec![Value::Array(rows), Value::Array(digests)])
         };
         let rows = ["3", "3", "", "10", "9 -2", "8 4", "10", "7", "6"];
         let rows: Vec<_> = rows.map(|value| if value.is_empty() { Value::Nil } else { text(value) }).into();
@@ -260,15 +197,10 @@ mod tests {
         let generation = |generation, hits| Some(Register::Written { generation, hits });
         assert_eq!(before, [None, generation(8, 4), Some(Register::Grown(6))]);
         assert_eq!(merged.rows[1].total, 10);
-        assert_eq!(merged.markers[0].2, MarkerState::Begun);
-        assert_eq!(merged.writes[0], Writes { source: Source::Run(255), before: 4, after: 5 });
+        let numbers = merged.digests.iter().map(|digest| (digest.before.number(), digest.after.number()));
+        assert_eq!(numbers.collect::<Vec<_>>(), [(0, 7), (3, 3), (4, 5)]);
+        assert_eq!(merged.digests[2].place, (None, Source::Run(255)));
         assert_eq!(call().decode(reply(rows[..6].to_vec())), None);
         assert_eq!(call().decode(Value::Nil), None);
-    }
-
-    #[test]
-    fn a_markers_score_says_how_far_its_source_came() {
-        let states = [None, Some(0.0), Some(-2.0), Some(-1.0)].map(MarkerState::from_score);
-        assert_eq!(states, [MarkerState::Absent, MarkerState::Absent, MarkerState::Begun, MarkerState::Complete]);
     }
 }

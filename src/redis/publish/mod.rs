@@ -1,21 +1,20 @@
-//! Publisher: brings the node's counts to Redis, live traffic before pages before history, and finds
-//! out when Redis forgot something.
+//! Publisher: brings the node's counts to Redis, live traffic before pages before history, and asks Redis
+//! what it lacks.
 //!
-//! One call of a site is in flight at a time, so that each reply can be compared with the state that
-//! Redis acknowledged before. Small calls of different sites go out together, so that a hundred thousand
-//! sites don't wait for as many round trips. A failure loses nothing: a site goes back among the
-//! changed, and a page's site is backfilled.
+//! One call of a site is in flight at a time, so that each reply goes on where the last one ended. Small
+//! calls of different sites go out together, so that a hundred thousand sites don't wait for as many round
+//! trips. A failure loses nothing: Redis is asked about the site, and what it lacks is brought.
 
-pub mod acked_state;
-mod agreement;
-mod backfill;
-mod backfill_plan;
+pub mod agreement;
+pub mod ask;
+mod bring;
 mod calls;
-mod checks;
 mod live;
 pub mod merge_counts;
 mod pages;
 pub mod periods;
+mod rounds;
+pub mod suspects;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -23,11 +22,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use self::acked_state::AckedStates;
-use self::backfill_plan::{Backfill, Scope};
+use self::bring::Bring;
 use self::calls::Trouble;
-use self::checks::CheckRounds;
-use crate::counter::{ChangedPage, SiteNumber};
+use self::rounds::{Cost, Rounds};
+use self::suspects::Suspects;
+use crate::counter::{ChangedPage, Digest, Period, Place, SiteNumber, Sites};
 use crate::metrics::Metrics;
 use crate::redis::client::connection::Connections;
 use crate::redis::client::health::Health;
@@ -44,8 +43,8 @@ const LIVE_INTERVAL: Duration = Duration::from_millis(500);
 const PAGES_REST_MIN: Duration = Duration::from_secs(1);
 /// A round is followed by a pause as long as itself, within these limits.
 const PAGES_REST_MAX: Duration = Duration::from_secs(5);
-/// Interval at which the node is asked for sites with unpublished sources; also after each connection.
-const UNPUBLISHED_INTERVAL: Duration = Duration::from_secs(10);
+/// Least time between a question and another that a read of figures suggests.
+const SUSPECT_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest sleep with nothing to do.
 const IDLE_MAX: Duration = Duration::from_millis(250);
 
@@ -53,16 +52,18 @@ pub struct Publisher<N> {
     node: Arc<N>,
     keys: Keys,
     connections: Arc<Connections>,
-    acked_states: Arc<AckedStates>,
+    suspects: Arc<Suspects>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     calls_per_second: u32,
     /// Sites that an operator wants brought again as a whole.
     repairs: mpsc::Receiver<SiteNumber>,
     progress: HashMap<SiteNumber, Progress>,
-    /// Sites to backfill, one after the other.
-    backfills: VecDeque<SiteNumber>,
-    checks: CheckRounds,
+    /// Sites to ask about, or to bring, one after the other.
+    requests: VecDeque<SiteNumber>,
+    rounds: Rounds,
+    /// Sites as they were last seen.
+    sites: Arc<Sites>,
     /// Pages that the round has yet to publish.
     pages_round: Vec<ChangedPage>,
     clock: Schedule,
@@ -73,16 +74,30 @@ pub struct Publisher<N> {
 struct Progress {
     /// Comparison of Redis's `meta` with this node's settings.
     agreement: Agreement,
-    /// True after the site's first check since the start.
-    is_first_checked: bool,
-    backfill: Option<Backfill>,
-    /// Scope of a backfill that was dropped until the site can be published again.
-    postponed: Option<Scope>,
+    /// The current run's digests after the last reply, by key.
+    acked: HashMap<Option<Period>, Digest>,
+    /// False: some of the current run's rows may be lost on their way, so all of them are compared.
+    is_synced: bool,
+    /// Digests in Redis that are not the file's.
+    seen: HashMap<Place, Seen>,
+    bring: Option<Bring>,
+    /// True while it is among the requests.
+    is_requested: bool,
+    asked_at: Option<Instant>,
     trouble: Option<Trouble>,
     /// Time of the last regression.
     regressed_at: Option<Instant>,
     /// True if the site changed while it couldn't be published.
     is_waiting: bool,
+}
+
+/// A digest in Redis that is not the file's, as it was last seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// It may be changing.
+    Moving(Digest),
+    /// Redis has all that the file has, and more. That stays so until the digest changes.
+    Settled(Digest),
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +112,6 @@ struct Schedule {
     live_at: Instant,
     pages_at: Instant,
     pages_round_began_at: Instant,
-    unpublished_at: Instant,
     /// History takes at most half of Redis's time: it pauses as long as its last call took.
     history_at: Instant,
 }
@@ -120,27 +134,28 @@ impl<N: Node> Publisher<N> {
         node: Arc<N>,
         keys: Keys,
         connections: Arc<Connections>,
-        acked_states: Arc<AckedStates>,
+        suspects: Arc<Suspects>,
         health: Arc<Health>,
         metrics: Arc<Metrics>,
         calls_per_second: u32,
         repairs: mpsc::Receiver<SiteNumber>,
     ) -> Self {
         let now = Instant::now();
-        let clock =
-            Schedule { live_at: now, pages_at: now, pages_round_began_at: now, unpublished_at: now, history_at: now };
+        let clock = Schedule { live_at: now, pages_at: now, pages_round_began_at: now, history_at: now };
+        let sites = node.sites();
         Self {
             node,
             keys,
             connections,
-            acked_states,
+            suspects,
             health,
             metrics,
             calls_per_second,
             repairs,
             progress: HashMap::new(),
-            backfills: VecDeque::new(),
-            checks: CheckRounds::default(),
+            requests: VecDeque::new(),
+            rounds: Rounds::default(),
+            sites,
             pages_round: Vec::new(),
             clock,
         }
@@ -149,7 +164,7 @@ impl<N: Node> Publisher<N> {
     /// Publishes until told to stop, then publishes the last changes until the deadline.
     pub async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) {
         let mut current = self.connections.watch();
-        let mut known = 0;
+        let mut known = (0, 0);
         let mut was_held = true;
         loop {
             if let Some(deadline) = *stop.borrow_and_update() {
@@ -169,8 +184,9 @@ impl<N: Node> Publisher<N> {
                     IDLE_MAX
                 }
                 Some(lease) => {
-                    if lease.number != known || was_held {
-                        known = lease.number;
+                    let server = (lease.number, self.connections.servers());
+                    if server != known || was_held {
+                        known = server;
                         self.reconnected();
                     }
                     if self.step(&lease).await { Duration::ZERO } else { self.pause() }
@@ -193,27 +209,20 @@ impl<N: Node> Publisher<N> {
         self.connections.get().map(|(number, link)| Lease { link, number })
     }
 
-    /// Checks everything again: a Redis that was away may have come back as another.
+    /// Asks about everything again: a Redis that was away may have come back as another.
     fn reconnected(&mut self) {
-        self.clock.unpublished_at = Instant::now();
         for progress in self.progress.values_mut() {
             progress.agreement = Agreement::Unknown;
         }
-        self.checks.begin(&self.node.sites(), true, Instant::now());
+        self.rounds.suspect(&self.node.sites(), Instant::now());
     }
 
     /// Does the most urgent work. Returns false if none is due.
     async fn step(&mut self, lease: &Lease) -> bool {
         let now = Instant::now();
-        for site in self.acked_states.take_suspects() {
-            self.note_regression(site, "a read of its figures shows less than was acknowledged");
-        }
         if now >= self.clock.live_at {
             self.clock.live_at = now + LIVE_INTERVAL;
-            self.request_overflowed();
-            while let Ok(site) = self.repairs.try_recv() {
-                self.request_backfill(site, Scope::All);
-            }
+            self.take_requests(now);
             self.retry_troubled();
             self.publish_live(lease, live_budget(self.calls_per_second)).await;
             return true;
@@ -226,25 +235,53 @@ impl<N: Node> Publisher<N> {
             self.clock.pages_at = Instant::now() + rest;
             return true;
         }
-        if now >= self.clock.unpublished_at {
-            self.clock.unpublished_at = now + UNPUBLISHED_INTERVAL;
-            self.request_unpublished().await;
+        if let Some((number, occasion)) = self.rounds.next(&self.sites, now) {
+            let site = self.sites.by_number(number).cloned().filter(|_| !self.is_troubled(number));
+            let cost = match site {
+                Some(site) => self.ask(lease, &site, occasion).await,
+                None => Cost::default(),
+            };
+            self.rounds.answered(cost, Instant::now());
             return true;
         }
-        if let Some(site) = self.checks.next(now) {
-            self.check(lease, site).await;
-            return true;
-        }
-        if now >= self.clock.history_at && self.backfill_step(lease).await {
+        if now >= self.clock.history_at && self.request_step(lease).await {
             self.clock.history_at = Instant::now() + now.elapsed();
             return true;
         }
         false
     }
 
+    /// Takes what others want asked.
+    fn take_requests(&mut self, now: Instant) {
+        let sites = self.node.sites();
+        if !Arc::ptr_eq(&sites, &self.sites) {
+            // A site that is added again begins afresh.
+            self.progress.retain(|number, _| sites.by_number(*number).is_some());
+            let before = std::mem::replace(&mut self.sites, Arc::clone(&sites));
+            for site in sites.iter().filter(|site| before.by_number(site.number).is_none()) {
+                self.node.changes().note_site(site.number);
+                self.request(site.number);
+            }
+        }
+        for site in self.node.changes().take_overflowed() {
+            self.progress.entry(site).or_default().is_synced = false;
+            self.request(site);
+        }
+        while let Ok(site) = self.repairs.try_recv() {
+            self.progress.entry(site).or_default().seen.clear();
+            self.request(site);
+        }
+        for site in self.suspects.take() {
+            let asked_at = self.progress.entry(site).or_default().asked_at;
+            if asked_at.is_none_or(|at| now.duration_since(at) >= SUSPECT_INTERVAL) {
+                self.request(site);
+            }
+        }
+    }
+
     fn pause(&self) -> Duration {
-        let history_at = if self.backfills.is_empty() { None } else { Some(self.clock.history_at) };
-        let next = [Some(self.clock.live_at), Some(self.clock.pages_at), history_at, self.checks.next_at];
+        let history_at = if self.requests.is_empty() { None } else { Some(self.clock.history_at) };
+        let next = [Some(self.clock.live_at), Some(self.clock.pages_at), history_at, self.rounds.next_at];
         let next = next.into_iter().flatten().min().map_or(IDLE_MAX, |at| at.saturating_duration_since(Instant::now()));
         next.clamp(Duration::from_millis(1), IDLE_MAX)
     }
@@ -258,9 +295,9 @@ impl<N: Node> Publisher<N> {
             self.publish_pages(&lease).await;
             let pages_done = self.pages_round.is_empty() && !self.node.changes().has_pages();
             self.publish_titles(&lease).await;
-            self.request_overflowed();
-            let backfills_done = !self.backfill_step(&lease).await;
-            if sites_done && pages_done && backfills_done {
+            self.take_requests(Instant::now());
+            let requests_done = !self.request_step(&lease).await;
+            if sites_done && pages_done && requests_done {
                 return;
             }
             tokio::task::yield_now().await;

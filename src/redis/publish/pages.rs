@@ -6,16 +6,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
-
-use super::acked_state::AckedState;
-use super::backfill_plan::Scope;
 use super::calls::Sent;
-use super::merge_counts::{MarkerMode, MergeCounts, ROWS_MAX};
+use super::merge_counts::{MergeCounts, ROWS_MAX};
 use super::periods::may_publish;
 use super::{Lease, Publisher};
 use crate::clock;
-use crate::counter::{ChangedPage, ChangedTitle, Contribution, Period, Site, SiteNumber, Source};
+use crate::counter::{ChangedPage, ChangedTitle, Contribution, SiteNumber};
 use crate::redis::client::link::Scripted;
 use crate::redis::client::reply::reason_of;
 use crate::redis::keys;
@@ -51,8 +47,10 @@ impl<N: Node> Publisher<N> {
         let ready = self.agree_on(lease, changed).await.ready;
         let mut waiting: Vec<_> =
             ready.into_iter().filter_map(|site| Some((by_site.remove(&site.number)?, site))).collect();
-        for number in by_site.into_keys().filter(|number| sites.by_number(*number).is_some()) {
-            self.request_backfill(number, Scope::Unpublished);
+        for number in by_site.into_keys() {
+            // Dropped here, these pages are found again in the file.
+            self.unsync(number);
+            self.request(number);
         }
         // Calls of one site follow each other. A failed call's rows are found again in the file.
         let now = clock::now();
@@ -61,15 +59,16 @@ impl<N: Node> Publisher<N> {
                 .iter_mut()
                 .map(|(rows, site)| {
                     let rest = rows.len().saturating_sub(ROWS_MAX);
-                    let acked = self.acked_states.of(site.number);
-                    (Arc::clone(site), pages_call(&site.site, &acked, rows.drain(rest..), now))
+                    let rows = rows.drain(rest..).filter(|row| may_publish(&site.site, row.period, now));
+                    (Arc::clone(site), MergeCounts { rows: rows.collect() })
                 })
                 .collect();
             let mut failed = HashSet::new();
             self.merge_each(lease, calls.into_iter(), |publisher, site, sent| {
                 if !matches!(sent, Sent::Taken { is_whole: true, .. }) {
                     failed.insert(site.number);
-                    publisher.request_backfill(site.number, Scope::Unpublished);
+                    publisher.unsync(site.number);
+                    publisher.request(site.number);
                 }
             })
             .await;
@@ -90,25 +89,6 @@ impl<N: Node> Publisher<N> {
         // An error would be a panic, which ends the process.
         sorted.await.unwrap_or_default()
     }
-}
-
-/// Call with these rows and the markers of their keys.
-fn pages_call(
-    site: &Site,
-    acked: &AckedState,
-    rows: impl Iterator<Item = Contribution>,
-    now: DateTime<Utc>,
-) -> MergeCounts {
-    let rows: Vec<_> = rows.filter(|row| may_publish(site, row.period, now)).collect();
-    let mut markers: Vec<(Period, Source, MarkerMode)> = Vec::new();
-    for row in &rows {
-        if !markers.iter().any(|(period, source, _)| *period == row.period && *source == row.source) {
-            // Without an acknowledged marker these are the run's first pages of the key.
-            let mode = if acked.is_marked(row.period, &row.source) { MarkerMode::Look } else { MarkerMode::End };
-            markers.push((row.period, row.source.clone(), mode));
-        }
-    }
-    MergeCounts { rows, markers }
 }
 
 /// Titles of one call.
@@ -148,30 +128,5 @@ impl<N: Node> Publisher<N> {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::counter::{PageAddress, Register};
-
-    #[test]
-    fn a_key_is_marked_complete_once_then_looked_at_and_left_alone_when_it_is_about_to_expire() {
-        let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
-        let row = |period: &str| Contribution {
-            source: Source::Run(7),
-            period: period.parse().unwrap(),
-            page: Some(PageAddress::from_stored("/a")),
-            register: Register::Grown(1),
-        };
-        let now = "2024-06-17T05:00:00Z".parse().unwrap();
-        let month: Period = "2024-06".parse().unwrap();
-        let acked = AckedState { sources: Vec::new(), markers: vec![(month, Source::Run(7))] };
-        let rows = ["total", "2024-06", "total", "2020-01-01"].map(row);
-        let call = pages_call(&site, &acked, rows.into_iter(), now);
-        assert_eq!(call.rows.len(), 3, "all but the old day");
-        let total = (Period::Total, Source::Run(7), MarkerMode::End);
-        assert_eq!(call.markers, [total, (month, Source::Run(7), MarkerMode::Look)]);
     }
 }

@@ -3,21 +3,21 @@
 --
 -- KEYS[1]   the site's hash of hits
 -- KEYS[2..] sorted sets of pages
--- ARGV      the expiry of each sorted set (Unix seconds, 0: never); then three lists, each preceded
+-- ARGV      the expiry of each sorted set (Unix seconds, 0: never); then two lists, each preceded
 --           by its length:
 --             sources: name
 --             rows:    key (1 is the hash), source (its place in the list), period or page address,
---                      page id (empty in the hash), generation (empty for a run), hits
---             markers: key, source, mode: `look`, `begin` (to bring all of a source) or `end`
+--                      page id (empty in the hash), generation (empty for a run), hits, weight (two residues)
 -- Reply     {rows: total, contribution there now, the one before (nil: none), ...}
---           {markers: as found (0 absent, 1 begun, 2 complete), ...}
---           {per source: writes before, writes after, ...}
+--           {per key and source, in the order of the rows: digest before, digest after, ...}
 --
 -- Lua does not roll back: everything is read and checked before the first write, and a single command
--- writes each key. Whatever stops the script, a counter and its contributions agree.
--- The hash comes last, so that `writes` never counts pages that are not there.
+-- writes each key. Whatever stops the script, a counter, its contributions and their digests agree.
 
+local abs, floor, format, insert, match = math.abs, math.floor, string.format, table.insert, string.match
 local EXACT_MAX = 9007199254740991
+-- counter/digest.rs describes digests.
+local PRIME, GENERATION_FACTOR = 67108859, 65599
 
 local at = 0
 local function take()
@@ -35,9 +35,10 @@ for key = 2, #KEYS do
   expiries[key] = take()
 end
 
-local sources = {}
+local sources, prefixes = {}, {}
 for index = 1, tonumber(take()) do
   sources[index] = take()
+  prefixes[index] = '\1' .. sources[index] .. '\1'
 end
 
 -- Values of each key under the names of this call (false: nothing), and the values to write.
@@ -55,12 +56,12 @@ if wrong then return wrong end
 local function ask(key, name)
   if held[key][name] == nil then
     held[key][name] = false
-    table.insert(asked[key], name)
+    insert(asked[key], name)
   end
 end
 
 -- A call has hundreds of rows: one pass, and tables that have their size from the beginning.
-local rows = {}
+local rows, digests, digest_of = {}, {}, {}
 for index = 1, tonumber(take()) do
   local key, source, name = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3]
   local generation = ARGV[at + 5]
@@ -69,28 +70,24 @@ for index = 1, tonumber(take()) do
   if key == 1 then
     register = name .. ' ' .. sources[source]
   else
-    register = '\1' .. sources[source] .. '\1' .. ARGV[at + 4]
+    register = prefixes[source] .. ARGV[at + 4]
     if generation then ask(key, register .. '\1g') end
   end
   ask(key, name)
   ask(key, register)
+  local place = key * 1000 + source
+  local digest = digest_of[place]
+  if not digest then
+    digest = { key = key, name = key == 1 and 'digest ' .. sources[source] or prefixes[source] .. 'd' }
+    digest_of[place] = digest
+    insert(digests, digest)
+    ask(key, digest.name)
+  end
   rows[index] = {
-    key = key, source = source, name = name, register = register, generation = generation,
-    hits = tonumber(ARGV[at + 6]), before = false,
+    key = key, digest = digest, name = name, register = register, generation = generation,
+    hits = tonumber(ARGV[at + 6]), first = ARGV[at + 7], second = ARGV[at + 8], before = false, now = false,
   }
-  at = at + 6
-end
-
-local markers = {}
-for index = 1, tonumber(take()) do
-  local marker = { key = tonumber(take()), source = tonumber(take()), mode = take() }
-  marker.name = '\1' .. sources[marker.source] .. '\1'
-  ask(marker.key, marker.name)
-  markers[index] = marker
-end
-
-for _, source in ipairs(sources) do
-  ask(1, 'writes ' .. source)
+  at = at + 8
 end
 
 for key = 1, #KEYS do
@@ -112,8 +109,8 @@ local function number(key, name)
   local value = held[key][name]
   if not value then return 0 end
   local result = tonumber(value)
-  local is_whole = result and result == math.floor(result) and math.abs(result) <= EXACT_MAX
-  if not is_whole or (key == 1 and not string.match(value, '^-?%d+$')) then
+  local is_whole = result and result == floor(result) and abs(result) <= EXACT_MAX
+  if not is_whole or (key == 1 and not match(value, '^-?%d+$')) then
     refuse(key, 'holds ' .. string.sub(plain(value), 1, 40) .. ' at ' .. plain(name) .. ' where a whole number below 2^53 was expected')
     return 0
   end
@@ -129,9 +126,9 @@ local function register(row)
     return -number(row.key, row.register), generation
   end
   if not row.generation then return number(1, row.register) end
-  local generation, hits = string.match(value, '^(%d+) (-?%d+)$')
+  local generation, hits = match(value, '^(%d+) (-?%d+)$')
   generation, hits = tonumber(generation), tonumber(hits)
-  if not hits or math.abs(hits) > EXACT_MAX or generation > EXACT_MAX then
+  if not hits or abs(hits) > EXACT_MAX or generation > EXACT_MAX then
     refuse(1, 'holds ' .. string.sub(plain(value), 1, 40) .. ' at ' .. row.register .. ' where a generation and a number were expected')
     return nil
   end
@@ -141,13 +138,13 @@ end
 -- Redis keeps "-0" apart from "0" as a score.
 local function text(value)
   if value == 0 then return '0' end
-  return string.format('%.0f', value)
+  return format('%.0f', value)
 end
 
 local function write(key, name, value)
   if not is_written[key][name] then
     is_written[key][name] = true
-    table.insert(written[key], name)
+    insert(written[key], name)
   end
   held[key][name] = value
 end
@@ -157,11 +154,32 @@ local function register_text(hits, generation)
   return generation and text(generation) .. ' ' .. text(hits) or text(hits)
 end
 
-local changed = {}
+-- A digest is kept as it is in the hash, and as -(1 + digest) as a score.
+for _, digest in ipairs(digests) do
+  local value = number(digest.key, digest.name)
+  if digest.key > 1 and held[digest.key][digest.name] then value = -value - 1 end
+  if value < 0 or value >= PRIME * PRIME then
+    refuse(digest.key, 'holds no digest at ' .. plain(digest.name))
+    value = 0
+  end
+  digest.before = value
+  digest.first, digest.second = floor(value / PRIME), value % PRIME
+end
+
+-- Difference of two values of a contribution in a digest, modulo the prime.
+local function difference(row, hits, generation)
+  local result = row.hits - (hits or 0)
+  if row.generation then
+    result = result % PRIME + GENERATION_FACTOR * ((row.generation - (generation or 0)) % PRIME)
+  end
+  return result >= 0 and result < PRIME and result or result % PRIME
+end
+
 for _, row in ipairs(rows) do
   local hits, generation = register(row)
   local total = number(row.key, row.name)
   row.before = register_text(hits, generation)
+  row.now = row.before
   local is_later
   if not hits then
     is_later = true
@@ -172,51 +190,37 @@ for _, row in ipairs(rows) do
   end
   if is_later then
     local raised = total + row.hits - (hits or 0)
-    if math.abs(raised) > EXACT_MAX then
+    if abs(raised) > EXACT_MAX then
       refuse(row.key, 'would exceed 2^53 at ' .. plain(row.name))
     end
+    row.now = register_text(row.hits, row.generation)
     write(row.key, row.name, text(raised))
     if row.key == 1 then
-      write(1, row.register, register_text(row.hits, row.generation))
+      write(1, row.register, row.now)
     else
       write(row.key, row.register, text(-row.hits))
       if row.generation then write(row.key, row.register .. '\1g', text(-row.generation)) end
     end
-    changed[row.source] = true
+    local digest, change = row.digest, difference(row, hits, generation)
+    digest.first = (digest.first + row.first * change) % PRIME
+    digest.second = (digest.second + row.second * change) % PRIME
   end
 end
 
-local found_markers = {}
-for index, marker in ipairs(markers) do
-  local score = number(marker.key, marker.name)
-  found_markers[index] = score == 0 and 0 or (score == -1 and 2 or 1)
-  local wanted = score
-  if marker.mode == 'end' then
-    wanted = -1
-  elseif marker.mode == 'begin' and score == 0 then
-    wanted = -2
+local changes = {}
+for _, digest in ipairs(digests) do
+  local after = digest.first * PRIME + digest.second
+  if after ~= digest.before then
+    write(digest.key, digest.name, text(digest.key == 1 and after or -after - 1))
   end
-  if wanted ~= score then
-    write(marker.key, marker.name, text(wanted))
-    changed[marker.source] = true
-  end
-end
-
-local writes = {}
-for index, source in ipairs(sources) do
-  local name = 'writes ' .. source
-  local before = number(1, name)
-  local after = changed[index] and before + 1 or before
-  if changed[index] then write(1, name, text(after)) end
-  table.insert(writes, before)
-  table.insert(writes, after)
+  insert(changes, text(digest.before))
+  insert(changes, text(after))
 end
 
 local replies = {}
-for _, row in ipairs(rows) do
-  table.insert(replies, text(number(row.key, row.name)))
-  table.insert(replies, register_text(register(row)))
-  table.insert(replies, row.before)
+for index, row in ipairs(rows) do
+  local at = index * 3
+  replies[at - 2], replies[at - 1], replies[at] = held[row.key][row.name] or '0', row.now, row.before
 end
 
 if wrong then return wrong end
@@ -225,11 +229,11 @@ for key = #KEYS, 1, -1 do
   local command = {}
   for _, name in ipairs(written[key]) do
     if key == 1 then
-      table.insert(command, name)
-      table.insert(command, held[key][name])
+      insert(command, name)
+      insert(command, held[key][name])
     else
-      table.insert(command, held[key][name])
-      table.insert(command, name)
+      insert(command, held[key][name])
+      insert(command, name)
     end
   end
   if #command > 0 then
@@ -240,4 +244,4 @@ for key = #KEYS, 1, -1 do
   end
 end
 
-return { replies, found_markers, writes }
+return { replies, changes }

@@ -35,34 +35,41 @@ impl Queries {
         Self { keys, connections, page_questions: Semaphore::new(PAGE_QUESTIONS_MAX) }
     }
 
-    /// Figures of these site counters together with Redis's; none if the read fails.
-    pub async fn site_figures(&self, site: &Site, counters: &[(Period, Known)]) -> Option<Vec<i64>> {
+    /// Figures of these site counters together with Redis's, and true if Redis has less of one than the node
+    /// knows; none if the read fails.
+    pub async fn site_figures(&self, site: &Site, counters: &[(Period, Known)]) -> Option<(Vec<i64>, bool)> {
         let key = self.keys.hits(&site.id);
         let mut fields = Vec::new();
         for (period, known) in counters {
             fields.push(period.to_string());
-            fields.extend(known.unpublished.iter().map(|(source, _)| keys::contribution_field(*period, source)));
+            fields.extend(known.sources().map(|source| keys::contribution_field(*period, source)));
         }
         let values = self.fields("HMGET", &key, &fields).await?;
         let mut values = values.into_iter();
-        counters
+        let figures: Option<Vec<_>> = counters
             .iter()
             .map(|(_, known)| {
                 let total = values.next()?;
-                let there: Vec<_> =
-                    known.unpublished.iter().map(|(source, _)| keys::register(source, &values.next()??)).collect();
+                let there: Vec<_> = known.sources().map(|source| keys::register(source, &values.next()??)).collect();
                 let total = match total {
                     None => 0,
                     Some(total) => keys::integer(&total)?,
                 };
                 Some(known.with(total, &there))
             })
-            .collect()
+            .collect();
+        let (figures, behind): (_, Vec<bool>) = figures?.into_iter().unzip();
+        Some((figures, behind.contains(&true)))
     }
 
-    /// Figures of these pages' counters together with Redis's; none if the read fails.
-    pub async fn page_figures(&self, site: &Site, counters: &[(Period, PageAddress, Known)]) -> Option<Vec<i64>> {
-        let mut figures = vec![0; counters.len()];
+    /// Figures of these pages' counters together with Redis's, and true if Redis has less of one than the node
+    /// knows; none if the read fails.
+    pub async fn page_figures(
+        &self,
+        site: &Site,
+        counters: &[(Period, PageAddress, Known)],
+    ) -> Option<(Vec<i64>, bool)> {
+        let (mut figures, mut is_behind) = (vec![0; counters.len()], false);
         let mut periods: Vec<_> = counters.iter().map(|(period, ..)| *period).collect();
         periods.sort_unstable();
         periods.dedup();
@@ -71,7 +78,7 @@ impl Queries {
             let mut members = Vec::new();
             for (_, (_, page, known)) in &of_period {
                 members.push(page.to_string());
-                for (source, _) in &known.unpublished {
+                for source in known.sources() {
                     members.push(keys::contribution_member(source, page));
                     if matches!(source, Source::Import(_)) {
                         members.push(keys::generation_member(source, page));
@@ -79,11 +86,11 @@ impl Queries {
                 }
             }
             let scores = self.fields("ZMSCORE", &self.keys.pages(&site.id, period), &members).await?;
-            let mut scores = scores.into_iter().map(|score| score.as_deref().and_then(score_of));
+            let mut scores = scores.into_iter().map(|score| score.as_deref().and_then(keys::score));
             for (at, (_, _, known)) in of_period {
                 let total = scores.next()?.unwrap_or(0);
-                let mut there = Vec::with_capacity(known.unpublished.len());
-                for (source, _) in &known.unpublished {
+                let mut there = Vec::with_capacity(known.others.len() + 1);
+                for source in known.sources() {
                     let hits = scores.next()?.map(|score| -score);
                     there.push(match source {
                         Source::Run(_) => hits.map(Register::Grown),
@@ -93,10 +100,12 @@ impl Queries {
                         }
                     });
                 }
-                figures[at] = known.with(total, &there);
+                let (figure, behind) = known.with(total, &there);
+                figures[at] = figure;
+                is_behind |= behind;
             }
         }
-        Some(figures)
+        Some((figures, is_behind))
     }
 
     /// Most read pages of a period, those of equal counts by their addresses; none if a read fails.
@@ -125,7 +134,7 @@ impl Queries {
             let found = values.len() / 2;
             for pair in values.chunks_exact(2) {
                 let [member, score] = pair else { continue };
-                let (Some(page), Some(score)) = (page_of(member), text(score).as_deref().and_then(score_of)) else {
+                let (Some(page), Some(score)) = (page_of(member), text(score).as_deref().and_then(keys::score)) else {
                     continue;
                 };
                 // Scores fall: only contributions are left.
@@ -225,13 +234,6 @@ fn page_of(member: &Value) -> Option<PageAddress> {
     Some(PageAddress::from_stored(&page)).filter(|page| !page.is_other())
 }
 
-/// Whole number that was kept as a score.
-fn score_of(text: &str) -> Option<i64> {
-    let score =
-        text.parse::<f64>().ok().filter(|score| score.fract() == 0.0 && score.abs() < 9_007_199_254_740_992.0)?;
-    Some(score as i64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,7 +272,7 @@ mod tests {
             ("nan", None),
             ("x", None),
         ] {
-            assert_eq!(score_of(text), score, "{text}");
+            assert_eq!(keys::score(text), score, "{text}");
         }
     }
 }

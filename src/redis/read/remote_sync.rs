@@ -9,12 +9,16 @@ use std::time::Duration;
 use redis::RedisError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::counter::{Contribution, RegisteredSite, SiteNumber};
+use crate::clock;
+use crate::counter::{Contribution, Digest, Place, RegisteredSite, SiteNumber, Source};
+use crate::redis::audit::key_audit::KeyAudit;
 use crate::redis::client::connection::Connections;
 use crate::redis::client::link::Link;
 use crate::redis::client::reply::{Fault, fault_of, scanned, text};
 use crate::redis::keys::{self, Keys};
 use crate::redis::ports::Node;
+use crate::redis::publish::ask::read_digests;
+use crate::redis::publish::periods::page_periods;
 
 /// Least time between two reads of a site.
 const ROUND_MIN: Duration = Duration::from_secs(600);
@@ -57,8 +61,8 @@ pub async fn run<N: Node>(node: Arc<N>, keys: Keys, connections: Arc<Connections
     }
 }
 
-/// Request to sync a site now, with the sender of its end.
-pub type Request = (SiteNumber, oneshot::Sender<()>);
+/// Request to sync a site now, with an import whose pages are synced too, and the sender of its end.
+pub type Request = (SiteNumber, Option<Source>, oneshot::Sender<()>);
 
 /// Serves requests. Never returns.
 pub async fn serve<N: Node>(
@@ -68,10 +72,14 @@ pub async fn serve<N: Node>(
     mut requests: mpsc::Receiver<Request>,
 ) {
     let mut sync = RemoteSync { node, keys, hasher: RandomState::new(), known: HashMap::new() };
-    while let Some((number, done)) = requests.recv().await {
+    while let Some((number, import, done)) = requests.recv().await {
         let sites = sync.node.sites();
         let (Some(site), Some((connection, link))) = (sites.by_number(number), connections.get()) else { continue };
-        match sync.sync_site(&link, site).await {
+        let synced = match (sync.sync_site(&link, site).await, import) {
+            (Ok(()), Some(import)) => sync.sync_pages(&link, site, &import).await,
+            (synced, _) => synced,
+        };
+        match synced {
             // A caller that has gone needs no answer.
             Ok(()) => drop(done.send(())),
             Err(error) => connections.failed(connection, &error),
@@ -135,6 +143,22 @@ impl<N: Node> RemoteSync<N> {
         Ok(())
     }
 
+    /// Stores a source's counters of pages, where Redis has others than the file.
+    async fn sync_pages(&self, link: &Link, site: &RegisteredSite, source: &Source) -> Result<(), RedisError> {
+        let periods = page_periods(&site.site, clock::now());
+        let places: Vec<Place> = periods.iter().map(|period| (Some(*period), source.clone())).collect();
+        let found = read_digests(link, &self.keys, &site.site, &places).await?;
+        let file = self.node.digests(site.number).await.unwrap_or_default();
+        for ((period, place), found) in periods.into_iter().zip(&places).zip(found) {
+            let here = file.iter().find(|of| of.place == *place).map_or_else(Digest::default, |of| of.digest);
+            if found != here && found != Digest::default() {
+                let key = KeyAudit::new(&self.keys, &site.site, Some(period));
+                self.store(site.number, key.contributions(link, source).await?).await;
+            }
+        }
+        Ok(())
+    }
+
     async fn store(&self, site: SiteNumber, contributions: Vec<Contribution>) {
         for chunk in contributions.chunks(STORED_AT_ONCE) {
             self.node.store_remote(site, chunk.to_vec()).await;
@@ -153,7 +177,7 @@ mod tests {
     fn contributions_are_picked_out_of_a_scan_and_other_fields_are_passed_over() {
         let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let fields =
-            ["total", "9", "total 00000000000000ff", "9", "writes 00000000000000ff", "2", "x import:old", "1 1"];
+            ["total", "9", "total 00000000000000ff", "9", "digest 00000000000000ff", "2", "x import:old", "1 1"];
         let reply = Value::Array(vec![text("17"), Value::Array(fields.map(text).into())]);
         let (cursor, pairs) = scanned(&reply).unwrap();
         let contributions: Vec<_> =

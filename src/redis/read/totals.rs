@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use redis::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::counter::RemoteCounter;
 use crate::counter::{Period, SiteNumber, Source};
@@ -15,7 +15,8 @@ use crate::redis::client::link::Link;
 use crate::redis::client::reply::{Fault, fault_of, text};
 use crate::redis::keys::{self, Keys};
 use crate::redis::ports::Node;
-use crate::redis::publish::acked_state::{AckedState, AckedStates};
+use crate::redis::publish::suspects::Suspects;
+use crate::redis::read::remote_sync;
 use crate::redis::visitors;
 
 /// Age up to which a read is fresh.
@@ -24,16 +25,17 @@ const AGE_MAX: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_millis(250);
 /// Reads that wait for the thread.
 const QUEUE_MAX: usize = 4_096;
+/// Least time between two syncs of a site whose reads show less than was shown.
+const SYNC_INTERVAL: Duration = Duration::from_secs(10);
 /// Reads in flight.
 const IN_FLIGHT_MAX: usize = 64;
-/// Acknowledged sources that each read checks, too.
-const WATCHED_MAX: usize = 8;
 
 /// Passes requests for reads to the publication's thread.
 pub struct Totals {
     connections: Arc<Connections>,
     readings: Mutex<HashMap<SiteNumber, Reading>>,
     requests: mpsc::Sender<SiteNumber>,
+    syncs: mpsc::Sender<remote_sync::Request>,
 }
 
 /// Last read of a site; its number changes with each read that ends.
@@ -41,12 +43,16 @@ struct Reading {
     ended: watch::Sender<u64>,
     ended_at: Option<Instant>,
     is_running: bool,
+    synced_at: Option<Instant>,
 }
 
 impl Totals {
-    pub fn new(connections: Arc<Connections>) -> (Self, mpsc::Receiver<SiteNumber>) {
+    pub fn new(
+        connections: Arc<Connections>,
+        syncs: mpsc::Sender<remote_sync::Request>,
+    ) -> (Self, mpsc::Receiver<SiteNumber>) {
         let (requests, receiver) = mpsc::channel(QUEUE_MAX);
-        (Self { connections, readings: Mutex::default(), requests }, receiver)
+        (Self { connections, readings: Mutex::default(), requests, syncs }, receiver)
     }
 
     /// Resolves when the site's totals are younger than a second, or after the limit.
@@ -86,6 +92,7 @@ impl Totals {
             ended: watch::Sender::new(0),
             ended_at: None,
             is_running: false,
+            synced_at: None,
         });
         if reading.ended_at.is_some_and(|at| at.elapsed() < age_max) {
             return None;
@@ -103,7 +110,7 @@ impl Totals {
         requests: mpsc::Receiver<SiteNumber>,
         node: &Arc<N>,
         keys: &Keys,
-        acked_states: &AckedStates,
+        suspects: &Suspects,
     ) {
         let requests = futures_util::stream::unfold(requests, |mut requests| async move {
             let request = requests.recv().await?;
@@ -113,7 +120,7 @@ impl Totals {
             .for_each_concurrent(IN_FLIGHT_MAX, |site| async move {
                 let is_read = match self.connections.get() {
                     Some((number, link)) => {
-                        let hits = self.fetch(number, &link, site, node.as_ref(), keys, acked_states);
+                        let hits = self.fetch(number, &link, site, node.as_ref(), keys, suspects);
                         let visitors = visitors::read(&link, site, node.as_ref(), keys);
                         match futures_util::future::join(hits, visitors).await {
                             (is_read, Ok(())) => is_read,
@@ -138,13 +145,11 @@ impl Totals {
         site: SiteNumber,
         node: &N,
         keys: &Keys,
-        acked_states: &AckedStates,
+        suspects: &Suspects,
     ) -> bool {
         let to_read = node.counters_to_read(site);
         let sites = node.sites();
         let Some(registered) = sites.by_number(site).filter(|_| !to_read.is_empty()) else { return true };
-        // Taken before the read: later acknowledgements may not be in it.
-        let acked = acked_states.of(site);
         let mut command = redis::cmd("HMGET");
         command.arg(keys.hits(&registered.site.id));
         for (period, sources) in &to_read {
@@ -153,12 +158,7 @@ impl Totals {
                 command.arg(keys::contribution_field(*period, source));
             }
         }
-        // A loss shows in any source, also in those that no figure asks for.
-        let watched: Vec<_> = acked.sources.iter().take(WATCHED_MAX).map(|known| known.source.clone()).collect();
-        for source in &watched {
-            command.arg(keys::contribution_field(Period::Total, source));
-        }
-        let mut values = match link.query(&command).await {
+        let values = match link.query(&command).await {
             Ok(Value::Array(values)) => values,
             Ok(_) => return false,
             Err(error) => {
@@ -166,15 +166,24 @@ impl Totals {
                 return false;
             }
         };
-        let found = values.split_off(values.len().saturating_sub(watched.len()));
         let Some(counters) = remote_counters(to_read, &values) else { return false };
-        if shows_loss(&acked, &watched, &found) {
-            // Not shown: until Redis has the counts again, memory is more complete.
-            acked_states.suspect(site);
-            return true;
+        if !node.apply_remote(site, counters) {
+            suspects.add(site);
+            self.sync(site);
         }
-        node.apply_remote(site, counters);
         true
+    }
+
+    /// Requests a remote sync: Redis may show less since an import was corrected on another node.
+    fn sync(&self, site: SiteNumber) {
+        let mut readings = lock(&self.readings);
+        let Some(reading) = readings.get_mut(&site) else { return };
+        if reading.synced_at.is_none_or(|at| at.elapsed() >= SYNC_INTERVAL) {
+            let (done, _) = oneshot::channel();
+            // A full queue is a reason to wait.
+            let is_taken = self.syncs.try_send((site, None, done)).is_ok();
+            reading.synced_at = is_taken.then(Instant::now);
+        }
     }
 
     fn ended(&self, site: SiteNumber, is_read: bool) {
@@ -208,18 +217,6 @@ fn remote_counters(to_read: Vec<(Period, Vec<Source>)>, values: &[Value]) -> Opt
     Some(counters)
 }
 
-/// True if Redis has less of a watched source's total than it acknowledged.
-fn shows_loss(acked: &AckedState, watched: &[Source], found: &[Value]) -> bool {
-    watched.iter().zip(found).any(|(source, found)| {
-        let there = text(found);
-        let register = there.as_deref().and_then(|there| keys::register(source, there));
-        // A value that is no register is no sign of loss.
-        let is_readable = there.is_none() || register.is_some();
-        let known = acked.sources.iter().find(|known| known.source == *source);
-        is_readable && known.is_some_and(|known| known.lost(register).is_some())
-    })
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -228,7 +225,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::counter::Register;
-    use crate::redis::publish::acked_state::AckedSource;
 
     fn values(texts: &[&str]) -> Vec<Value> {
         let value = |text: &&str| match *text {
@@ -250,17 +246,5 @@ mod tests {
             assert_eq!(remote_counters(to_read(), &values(&unreadable)), None, "{unreadable:?}");
         }
         assert_eq!(remote_counters(to_read(), &values(&["9"])), None, "too short");
-    }
-
-    #[test]
-    fn a_watched_source_that_is_gone_or_smaller_shows_a_loss_and_one_that_is_unreadable_does_not() {
-        let watched = [Source::Run(1)];
-        let total = Some(Register::Grown(5));
-        let sources = vec![AckedSource { source: Source::Run(1), writes: 1, total }];
-        let acked = AckedState { sources, markers: Vec::new() };
-        for (there, is_lost) in [("5", false), ("6", false), ("4", true), ("", true), ("many", false)] {
-            assert_eq!(shows_loss(&acked, &watched, &values(&[there])), is_lost, "{there}");
-        }
-        assert!(!shows_loss(&AckedState::default(), &watched, &values(&[""])));
     }
 }

@@ -8,6 +8,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::transfer::{self, Imports};
 use super::{AdminSettings, auth, json, probes};
+use crate::counter::clock_trust::Accepted;
 use crate::metrics::Metrics;
 use crate::server::fast_path::parse::PlainRequest;
 use crate::server::hit::site;
@@ -74,6 +75,7 @@ impl<N: Node> AdminService<N> {
             Admin::Sources => Ok(json(&self.node.sources(&site()?).await?)),
             Admin::Verify => Ok(json(&self.node.verify(&site()?).await?)),
             Admin::Repair => Ok(json(&self.node.repair(&site()?).await?)),
+            Admin::AcceptClock => Ok(json(&Accepted::at(self.node.accept_clock().await?))),
             Admin::Bots => Ok(json(&self.node.uncounted(&*site()?))),
             Admin::Figures => {
                 let site = site()?;

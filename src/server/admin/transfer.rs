@@ -66,7 +66,7 @@ impl Imports {
             .find(|(key, _)| key == "source")
             .map(|(_, value)| value.into_owned());
         let unnamed = || HttpError::malformed("the import has no name; add `source=NAME` to the query");
-        let name: ImportName = name.ok_or_else(unnamed)?.parse().map_err(misnamed)?;
+        let name = ImportName::from_shown(&name.ok_or_else(unnamed)?).map_err(misnamed)?;
         let Ok(_running) = self.0.try_lock() else {
             let detail = "another import is running; try again when it has ended";
             return Err(HttpError::unavailable("unavailable", detail));
@@ -89,7 +89,7 @@ pub async fn forget<N: Node>(node: &N, site: &Arc<RegisteredSite>, source: &str)
     let other = || HttpError::malformed("only imports can be forgotten; expected `import:NAME`");
     let name = source.strip_prefix(IMPORT).ok_or_else(other)?;
     let name: ImportName = name.parse().map_err(misnamed)?;
-    let detail = format!("site `{}` has no import `{}`", site.site.id, name.as_str());
+    let detail = format!("site `{}` has no import `import:{}`", site.site.id, name.as_str());
     match node.forget(site, name).await? {
         Some(report) => Ok(json(&report)),
         None => Err(HttpError::new(StatusCode::NOT_FOUND, "path", detail)),

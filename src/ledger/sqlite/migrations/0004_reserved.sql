@@ -1,6 +1,9 @@
--- Format 3, of 0.2. Its columns and tables are for what 0.2 adds to pages, so that a file migrates once.
+-- Format 3, of 0.2. Its new columns and tables are for what 0.2 adds to pages, so that a file migrates once.
 
 PRAGMA user_version = 3;
+
+-- Nodes ask what Redis holds; the file no longer notes it.
+ALTER TABLE site_sources DROP COLUMN published;
 
 -- address_rule: version of the rule that made the address from a url; 1: 0.1's.
 ALTER TABLE pages ADD COLUMN address_rule INTEGER NOT NULL DEFAULT 1;

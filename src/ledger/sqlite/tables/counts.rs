@@ -1,10 +1,14 @@
 //! `counts`: hits per site, period, page and source.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::sources::{SourceNumber, source_at};
 use super::{bounded, execute, rows};
-use crate::counter::{Contribution, Day, PageAddress, Period, Register, RowKey, SiteNumber, Source};
+use crate::counter::{
+    Contribution, Day, Digest, FileDigest, PageAddress, Period, Register, RowKey, SiteNumber, Source, Weight,
+};
 
 /// The page number of the site itself.
 pub const SITE_ITSELF: i64 = 0;
@@ -67,7 +71,6 @@ pub fn merge(connection: &Connection, key: Key, register: Register) -> rusqlite:
 pub struct SourceCount {
     pub source: SourceNumber,
     pub name: Source,
-    pub published: bool,
     pub register: Register,
 }
 
@@ -78,13 +81,11 @@ pub fn of_page(
     period: Period,
     page: i64,
 ) -> rusqlite::Result<Vec<SourceCount>> {
-    let sql = "SELECT c.source, s.name, ifnull(p.published, 0), c.hits, c.generation
+    let sql = "SELECT c.source, s.name, c.hits, c.generation
                FROM counts c JOIN sources s ON s.number = c.source
-               LEFT JOIN site_sources p ON p.site = c.site AND p.source = c.source
                WHERE c.site = ?1 AND c.period = ?2 AND c.page = ?3";
     rows(connection, sql, params![site.0, period.number(), page], |row| {
-        let (source, name) = (row.get(0)?, source_at(row, 1)?);
-        Ok(SourceCount { source, name, published: row.get(2)?, register: register_at(row, 3)? })
+        Ok(SourceCount { source: row.get(0)?, name: source_at(row, 1)?, register: register_at(row, 2)? })
     })
 }
 
@@ -99,22 +100,45 @@ pub fn last_generation(connection: &Connection, site: SiteNumber, source: Source
 /// A row in the form in which it is published, with its key.
 pub type PublishedRow = (RowKey, Contribution);
 
-/// Up to `limit` rows of a site after a key; with `unpublished_only`, of unpublished sources.
+/// Digests of a site's rows, by key of Redis and source.
+pub fn digests(connection: &Connection, site: SiteNumber) -> rusqlite::Result<Vec<FileDigest>> {
+    let mut digests: HashMap<(Option<Period>, SourceNumber), Digest> = HashMap::new();
+    // One statement: all rows are of one moment.
+    let mut read = connection.prepare_cached(
+        "SELECT c.period, c.source, p.address, c.hits, c.generation
+         FROM counts c LEFT JOIN pages p ON p.number = c.page WHERE c.site = ?",
+    )?;
+    let mut rows = read.query([site.0])?;
+    while let Some(row) = rows.next()? {
+        let period = period_at(row, 0)?;
+        let page = row.get::<_, Option<String>>(2)?.as_deref().map(PageAddress::from_stored);
+        let digest = digests.entry((page.as_ref().map(|_| period), row.get(1)?)).or_default();
+        digest.add(Weight::of(period, page.as_ref()), register_at(row, 3)?);
+    }
+    let mut source = connection.prepare_cached("SELECT name, learned = 1 FROM sources WHERE number = ?")?;
+    digests
+        .into_iter()
+        .map(|((pages_of, number), digest)| {
+            let (name, is_remote) = source.query_row([number], |row| Ok((source_at(row, 0)?, row.get(1)?)))?;
+            let is_remote = is_remote && matches!(name, Source::Run(_));
+            Ok(FileDigest { place: (pages_of, name), is_remote, digest })
+        })
+        .collect()
+}
+
+/// Up to `limit` rows of a site after a key.
 pub fn rows_after(
     connection: &Connection,
     site: SiteNumber,
     after: RowKey,
     limit: usize,
-    unpublished_only: bool,
 ) -> rusqlite::Result<Vec<PublishedRow>> {
     let sql = "SELECT c.period, c.page, c.source, c.hits, c.generation, s.name, p.address
                FROM counts c JOIN sources s ON s.number = c.source LEFT JOIN pages p ON p.number = c.page
                WHERE c.site = ?1 AND (c.period, c.page, c.source) > (?2, ?3, ?4)
-               AND (?6 = 0 OR EXISTS (SELECT 1 FROM site_sources u
-                    WHERE u.site = c.site AND u.source = c.source AND u.published = 0))
                ORDER BY c.period, c.page, c.source LIMIT ?5";
     let RowKey { period, page, source } = after;
-    rows(connection, sql, params![site.0, period, page, source, bounded(limit), unpublished_only], |row| {
+    rows(connection, sql, params![site.0, period, page, source, bounded(limit)], |row| {
         let (source, period) = (source_at(row, 5)?, period_at(row, 0)?);
         let contribution = Contribution { source, period, page: page_at(row, 6)?, register: register_at(row, 3)? };
         Ok((row_key_at(row)?, contribution))
@@ -163,6 +187,27 @@ pub fn expired(
                ORDER BY period, page, source LIMIT ?7";
     let RowKey { period, page, source } = after;
     rows(connection, sql, params![site.0, period, page, source, day, month, bounded(limit)], row_key_at)
+}
+
+/// The newest day on which a site has hits, of a run of any node. Days of imports don't count: a file of old counts
+/// may be wrong about them.
+pub fn newest_day(connection: &Connection, site: SiteNumber) -> rusqlite::Result<Option<Day>> {
+    let mut newest = connection.prepare_cached("SELECT max(period) FROM counts WHERE site = ? AND period < ?")?;
+    let mut is_counted = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM counts
+                        WHERE site = ? AND period = ? AND page = 0 AND generation IS NULL AND hits > 0)",
+    )?;
+    let mut before = i64::MAX;
+    loop {
+        let found: Option<u32> = newest.query_row(params![site.0, before], |row| row.get(0))?;
+        let Some(number) = found.filter(|number| *number > 0) else { return Ok(None) };
+        if let Some(Period::Day(day)) = Period::from_number(number)
+            && is_counted.query_row(params![site.0, number], |row| row.get(0))?
+        {
+            return Ok(Some(day));
+        }
+        before = i64::from(number);
+    }
 }
 
 /// Deletes rows of pages.
@@ -223,6 +268,25 @@ mod tests {
         let left = periods(&file);
         assert_eq!(left.len(), 10);
         assert!(left.contains(&(20_240_615, SITE_ITSELF)) && !left.contains(&(20_240_615, 1)));
+    }
+
+    #[test]
+    fn the_newest_day_is_one_with_hits_of_a_run() {
+        let file = file();
+        let newest = || newest_day(&file, SITE).unwrap().map(|day| day.to_string());
+        let note = |period: &str, page, register| {
+            merge(&file, Key { site: SITE, period: period.parse().unwrap(), page, source: 1 }, register).unwrap();
+        };
+        assert_eq!(newest(), None);
+        note("total", SITE_ITSELF, Register::Grown(9));
+        note("2024", SITE_ITSELF, Register::Grown(9));
+        note("2024-07-09", SITE_ITSELF, Register::Written { generation: 1, hits: 9 });
+        assert_eq!(newest(), None);
+        note("2024-06-17", SITE_ITSELF, Register::Grown(9));
+        note("2024-06-19", 7, Register::Grown(9));
+        note("2024-06-18", SITE_ITSELF, Register::Grown(0));
+        assert_eq!(newest().as_deref(), Some("2024-06-17"));
+        assert_eq!(newest_day(&file, SiteNumber(2)).unwrap(), None);
     }
 
     #[test]

@@ -22,10 +22,7 @@ pub fn merge<'a>(
             Some(number) => *number,
             None => {
                 let number = sources::number(connection, source, remote)?;
-                sources::note_contributor(connection, site, number, remote)?;
-                if !remote {
-                    sources::set_published(connection, site, number, false)?;
-                }
+                sources::note_contributor(connection, site, number)?;
                 numbers.insert(source, number);
                 number
             }

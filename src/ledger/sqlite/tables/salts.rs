@@ -33,10 +33,11 @@ pub fn write(connection: &Connection, site: SiteNumber, day: Day, known: KnownSa
     execute(connection, sql, salt).map(drop)
 }
 
-/// Deletes salts. The file keeps no trace with `secure_delete`; the log does until it is truncated.
-pub fn delete(connection: &Connection, salts: &[(SiteNumber, Day)]) -> rusqlite::Result<()> {
+/// Deletes salts; returns their number. The file keeps no trace with `secure_delete`; the log does until it is truncated.
+pub fn delete(connection: &Connection, salts: &[(SiteNumber, Day)]) -> rusqlite::Result<usize> {
     let sql = "DELETE FROM salts WHERE site = ? AND day = ?";
-    salts.iter().try_for_each(|(site, day)| execute(connection, sql, [site.0, Period::Day(*day).number()]).map(drop))
+    let delete = |(site, day): &(SiteNumber, Day)| execute(connection, sql, [site.0, Period::Day(*day).number()]);
+    salts.iter().map(delete).sum()
 }
 
 /// Deletes all salts, without a trace, from a copy of the file that no other connection has open.

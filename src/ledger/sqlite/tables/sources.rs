@@ -1,8 +1,8 @@
-//! `sources` and `site_sources`: runs and imports, and the publication of each.
+//! `sources` and `site_sources`: runs and imports, and the sites to which each contributes.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{bounded, execute, rows};
+use super::{execute, rows};
 use crate::counter::source::SourceError;
 use crate::counter::{SiteNumber, Source};
 
@@ -36,25 +36,10 @@ pub fn note_partly_remote(connection: &Connection, source: SourceNumber) -> rusq
     execute(connection, "UPDATE sources SET learned = 2 WHERE number = ? AND learned = 0", [source]).map(drop)
 }
 
-/// Notes that a source contributes to a site; a known publication state stays.
-pub fn note_contributor(
-    connection: &Connection,
-    site: SiteNumber,
-    source: SourceNumber,
-    published: bool,
-) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO site_sources (site, source, published) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
-    execute(connection, sql, params![site.0, source, published]).map(drop)
-}
-
-pub fn set_published(
-    connection: &Connection,
-    site: SiteNumber,
-    source: SourceNumber,
-    published: bool,
-) -> rusqlite::Result<()> {
-    let sql = "UPDATE site_sources SET published = ?3 WHERE site = ?1 AND source = ?2";
-    execute(connection, sql, params![site.0, source, published]).map(drop)
+/// Notes that a source contributes to a site.
+pub fn note_contributor(connection: &Connection, site: SiteNumber, source: SourceNumber) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO site_sources (site, source) VALUES (?, ?) ON CONFLICT DO NOTHING";
+    execute(connection, sql, params![site.0, source]).map(drop)
 }
 
 /// True if any source contributes to any site: then the file must have counts.
@@ -62,26 +47,11 @@ pub fn has_contributors(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT EXISTS (SELECT 1 FROM site_sources)", [], |row| row.get(0))
 }
 
-/// Sites with frozen sources that Redis is not known to have wholly.
-pub fn unpublished_sites(connection: &Connection, run: &str) -> rusqlite::Result<Vec<SiteNumber>> {
-    let sql = "SELECT DISTINCT p.site FROM site_sources p JOIN sources s ON s.number = p.source
-               WHERE p.published = 0 AND s.name != ?";
-    rows(connection, sql, [run], |row| row.get(0).map(SiteNumber))
-}
-
 /// Sources whose counts are wholly in this file, with nothing from Redis.
 pub fn own(connection: &Connection, site: SiteNumber) -> rusqlite::Result<Vec<Source>> {
     let sql =
         "SELECT s.name FROM site_sources p JOIN sources s ON s.number = p.source WHERE p.site = ? AND s.learned = 0";
     rows(connection, sql, [site.0], |row| source_at(row, 0))
-}
-
-/// Sources of a site that Redis is known to have wholly: imports first, then the newest runs.
-pub fn published(connection: &Connection, site: SiteNumber, limit: usize) -> rusqlite::Result<Vec<Source>> {
-    let sql = "SELECT s.name FROM site_sources p JOIN sources s ON s.number = p.source
-               WHERE p.site = ?1 AND p.published = 1
-               ORDER BY s.name NOT LIKE 'import:%', p.source DESC LIMIT ?2";
-    rows(connection, sql, params![site.0, bounded(limit)], |row| source_at(row, 0))
 }
 
 pub fn source_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Source> {

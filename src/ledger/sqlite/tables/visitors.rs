@@ -73,11 +73,22 @@ pub fn estimates(connection: &Connection, site: SiteNumber) -> rusqlite::Result<
     })
 }
 
-/// Deletes the sketches of days before `day`, whose estimates stay, and of minutes before `minute`.
-pub fn delete_before(connection: &Connection, day: Day, minute: Minute) -> rusqlite::Result<()> {
+/// Numbers of what was deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    pub salts: usize,
+    /// Sketches of days.
+    pub days: usize,
+    /// Sketches of minutes.
+    pub minutes: usize,
+}
+
+/// Deletes the sketches of days before `day`, whose estimates stay, and of minutes before `minute`; returns the
+/// numbers of both.
+pub fn delete_before(connection: &Connection, day: Day, minute: Minute) -> rusqlite::Result<(usize, usize)> {
     let sql = "UPDATE visitors SET sketch = NULL WHERE sketch IS NOT NULL AND day < ?";
-    execute(connection, sql, [Period::Day(day).number()])?;
-    execute(connection, "DELETE FROM online WHERE minute < ?", [minute.number()]).map(drop)
+    let days = execute(connection, sql, [Period::Day(day).number()])?;
+    Ok((days, execute(connection, "DELETE FROM online WHERE minute < ?", [minute.number()])?))
 }
 
 /// The sketch, or none after its day. An unreadable sketch is damage.

@@ -1,0 +1,246 @@
+//! Asking Redis: does it hold what the node's file holds? Digests answer, by key and source.
+//!
+//! Nothing is remembered of what Redis once held, but for the current run, whose rows change all the time:
+//! its digests must be those of the last replies. A frozen run's and an import's must be the file's.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+use std::time::Instant;
+
+use redis::{RedisResult, Value};
+
+use super::agreement::difference;
+use super::bring::Bring;
+use super::periods::may_publish;
+use super::rounds::{Cost, Occasion};
+use super::{Agreement, Lease, Progress, Publisher, Seen};
+use crate::clock;
+use crate::counter::{Digest, FileDigest, Period, Place, RegisteredSite, Site, SiteNumber, Source};
+use crate::redis::client::link::{Link, Scripted};
+use crate::redis::client::reply::{text, unexpected};
+use crate::redis::keys::{self, Keys};
+use crate::redis::ports::Node;
+
+/// Digests of one call: more would delay other clients' calls by milliseconds.
+const DIGESTS_MAX: usize = 1_000;
+
+static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!("ask.lua")));
+
+/// Reads digests; where there is none it is that of no rows.
+pub async fn read_digests(link: &Link, keys: &Keys, site: &Site, places: &[Place]) -> RedisResult<Vec<Digest>> {
+    let mut digests = Vec::with_capacity(places.len());
+    for places in places.chunks(DIGESTS_MAX) {
+        let mut key_names = vec![keys.hits(&site.id)];
+        let mut key_places: HashMap<Period, String> = HashMap::new();
+        let mut arguments = Vec::with_capacity(places.len() * 2);
+        for (pages_of, source) in places {
+            let key = pages_of.map(|period| {
+                key_places.entry(period).or_insert_with(|| {
+                    key_names.push(keys.pages(&site.id, period));
+                    key_names.len().to_string()
+                })
+            });
+            arguments.extend([key.map_or_else(|| "1".to_owned(), |key| key.clone()), source.to_string()]);
+        }
+        match SCRIPT.run(link, &key_names, &arguments).await? {
+            Value::Array(values) if values.len() == places.len() => {
+                let digest = |(value, place): (&Value, &Place)| keys::digest(place.0, &text(value)?);
+                digests.extend(values.iter().zip(places).map(|each| digest(each).unwrap_or_default()));
+            }
+            _ => return Err(unexpected("no digests")),
+        }
+    }
+    Ok(digests)
+}
+
+impl Progress {
+    /// Places whose rows Redis may lack, with their digests there.
+    fn lacking(
+        &mut self,
+        file: &[FileDigest],
+        found: &[Digest],
+        run: &Source,
+        occasion: Occasion,
+    ) -> HashMap<Place, Digest> {
+        let mut lacking = HashMap::new();
+        for (FileDigest { place, is_remote, digest }, found) in file.iter().zip(found.iter().copied()) {
+            if place.1 == *run {
+                let is_acked = self.is_synced && self.acked.get(&place.0).copied().unwrap_or_default() == found;
+                // The site's own counters are published from memory: the file may lack as many as Redis.
+                if place.0.is_some() && found == *digest {
+                    self.acked.insert(place.0, found);
+                } else if !is_acked {
+                    lacking.insert(place.clone(), found);
+                }
+                continue;
+            }
+            if found == *digest {
+                self.seen.remove(place);
+                continue;
+            }
+            let seen = self.seen.get(place).copied();
+            if seen == Some(Seen::Settled(found)) {
+                continue;
+            }
+            self.seen.insert(place.clone(), Seen::Moving(found));
+            if !is_remote || occasion == Occasion::Suspicion || seen == Some(Seen::Moving(found)) {
+                lacking.insert(place.clone(), found);
+            }
+        }
+        lacking
+    }
+}
+
+impl<N: Node> Publisher<N> {
+    /// Asks Redis about one site, and brings what it lacks, if nothing of the site is being brought.
+    pub async fn ask(&mut self, lease: &Lease, site: &RegisteredSite, occasion: Occasion) -> Cost {
+        let number = site.number;
+        let mut cost = Cost::default();
+        let begun = Instant::now();
+        let agreed = difference(&lease.link, &self.keys, site).await;
+        match agreed {
+            Ok(difference) => self.note_agreement(site, difference),
+            Err(error) => {
+                self.failed(lease, site, &error);
+                return cost;
+            }
+        }
+        cost.redis += begun.elapsed();
+        let progress = self.progress.entry(number).or_default();
+        if progress.agreement != Agreement::Agreed || progress.bring.is_some() {
+            // What is being brought is asked about again.
+            return cost;
+        }
+        let begun = Instant::now();
+        let mut file = match self.node.digests(number).await {
+            Ok(file) => file,
+            Err(reason) => {
+                tracing::warn!(site = %site.site.id, %reason, "can't read the digests of this site's counts");
+                self.postpone(number);
+                return cost;
+            }
+        };
+        cost.file = begun.elapsed();
+        let now = clock::now();
+        file.retain(|of| of.place.0.is_none_or(|period| may_publish(&site.site, period, now)));
+        let run = self.node.run().clone();
+        let progress = self.progress.entry(number).or_default();
+        let is_kept = |pages_of: Option<Period>| pages_of.is_none_or(|period| may_publish(&site.site, period, now));
+        progress.acked.retain(|pages_of, _| is_kept(*pages_of));
+        progress.seen.retain(|(pages_of, _), _| is_kept(*pages_of));
+        // Published from memory, and not folded yet.
+        let place = (None, run.clone());
+        if !file.iter().any(|of| of.place == place) && !self.node.recent(number).is_empty() {
+            file.push(FileDigest { place, is_remote: false, digest: Digest::default() });
+        }
+        let places: Vec<_> = file.iter().map(|of| of.place.clone()).collect();
+        let begun = Instant::now();
+        let found = read_digests(&lease.link, &self.keys, &site.site, &places).await;
+        cost.redis += begun.elapsed();
+        match found {
+            Err(error) => drop(self.failed(lease, site, &error)),
+            Ok(found) => {
+                self.connections.succeeded();
+                let progress = self.progress.entry(number).or_default();
+                let lacking = progress.lacking(&file, &found, &run, occasion);
+                progress.asked_at = Some(Instant::now());
+                if progress.is_synced && lacking.keys().any(|(_, source)| *source == run) {
+                    // Asked again, and then all of the run's rows are brought.
+                    self.note_regression(number, "the current run's digests are not those of the last replies");
+                    return cost;
+                }
+                progress.is_synced = true;
+                if lacking.is_empty() {
+                    self.is_whole(site);
+                    return cost;
+                }
+                tracing::info!(site = %site.site.id, digests = lacking.len(), "Redis lacks counts of this site; bringing them");
+                progress.bring = Some(Bring::new(lacking));
+                self.request(number);
+                if occasion == Occasion::Round {
+                    // Other sites may lack some too.
+                    self.rounds.suspect(&self.node.sites(), Instant::now());
+                }
+            }
+        }
+        cost
+    }
+
+    /// Redis holds all that the file holds.
+    fn is_whole(&mut self, site: &RegisteredSite) {
+        let progress = self.progress.entry(site.number).or_default();
+        let was_troubled = progress.trouble.take().is_some();
+        let was_waiting = std::mem::take(&mut progress.is_waiting);
+        if was_troubled && self.health.set_site(site.site.id.as_str(), None) {
+            tracing::info!(site = %site.site.id, "publishing this site again");
+        }
+        if was_waiting || was_troubled {
+            self.node.changes().note_site(site.number);
+        }
+    }
+
+    /// Asks about a site soon, before the rounds; something of it may be lacking.
+    pub fn request(&mut self, number: SiteNumber) {
+        let progress = self.progress.entry(number).or_default();
+        if !std::mem::replace(&mut progress.is_requested, true) {
+            self.requests.push_front(number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: Source = Source::Run(1);
+    const FROZEN: Source = Source::Run(2);
+
+    fn digest(number: u64) -> Digest {
+        Digest::from_number(number).unwrap()
+    }
+
+    fn lacks(progress: &mut Progress, file: (Source, bool, u64), found: u64, occasion: Occasion) -> bool {
+        let (source, is_remote, number) = file;
+        let file = [FileDigest { place: (None, source), is_remote, digest: digest(number) }];
+        !progress.lacking(&file, &[digest(found)], &RUN, occasion).is_empty()
+    }
+
+    #[test]
+    fn a_frozen_run_is_brought_until_redis_has_its_digest_or_more_than_the_file() {
+        let mut progress = Progress::default();
+        assert!(!lacks(&mut progress, (FROZEN, false, 7), 7, Occasion::Round));
+        assert!(lacks(&mut progress, (FROZEN, false, 7), 0, Occasion::Round));
+        assert!(lacks(&mut progress, (FROZEN, false, 7), 0, Occasion::Round), "it didn't arrive");
+        progress.seen.insert((None, FROZEN), Seen::Settled(digest(9)));
+        assert!(!lacks(&mut progress, (FROZEN, false, 7), 9, Occasion::Suspicion));
+        assert!(lacks(&mut progress, (FROZEN, false, 7), 8, Occasion::Round), "it has changed since");
+    }
+
+    #[test]
+    fn the_current_runs_digest_is_that_of_the_last_reply_and_of_pages_also_the_files() {
+        let lacks = |progress: &mut Progress, pages_of: Option<Period>, number: u64, found: u64| {
+            let file = [FileDigest { place: (pages_of, RUN), is_remote: false, digest: digest(number) }];
+            !progress.lacking(&file, &[digest(found)], &RUN, Occasion::Round).is_empty()
+        };
+        for pages_of in [None, Some(Period::Total)] {
+            let mut progress = Progress { is_synced: true, ..Progress::default() };
+            progress.acked.insert(pages_of, digest(5));
+            assert!(!lacks(&mut progress, pages_of, 7, 5));
+            assert!(lacks(&mut progress, pages_of, 7, 4));
+            progress.is_synced = false;
+            assert!(lacks(&mut progress, pages_of, 7, 5));
+            // What was acknowledged from memory may be in neither.
+            assert_eq!(lacks(&mut progress, pages_of, 7, 7), pages_of.is_none());
+        }
+    }
+
+    #[test]
+    fn another_nodes_run_is_brought_when_its_digest_stands_still_or_redis_is_suspected() {
+        let mut progress = Progress::default();
+        let theirs = || (FROZEN, true, 7);
+        assert!(!lacks(&mut progress, theirs(), 3, Occasion::Round));
+        assert!(!lacks(&mut progress, theirs(), 4, Occasion::Round));
+        assert!(lacks(&mut progress, theirs(), 4, Occasion::Round));
+        assert!(lacks(&mut progress, theirs(), 5, Occasion::Suspicion));
+    }
+}

@@ -1,0 +1,249 @@
+//! Redis goes back to an earlier state, or forgets, while nodes are up or down: all counts come back.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::node::{Node, PROGRAM, ask, until};
+use crate::port::free_port;
+use crate::redis::Redis;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const PAGES: [&str; 4] = ["/a", "/b", "/c", "/d"];
+
+type Dumps = HashMap<String, Vec<u8>>;
+
+fn connect(redis: &Redis) -> redis::Connection {
+    redis::Client::open(redis.url()).unwrap().get_connection().unwrap()
+}
+
+/// All keys of counters, as they are.
+fn dumps(redis: &Redis) -> Dumps {
+    let mut connection = connect(redis);
+    let keys: Vec<String> = redis::cmd("KEYS").arg("thongke:*").query(&mut connection).unwrap();
+    let counters = keys.into_iter().filter(|key| key.ends_with(":hits") || key.contains(":pages:"));
+    let dump = |key: String| {
+        let dump = redis::cmd("DUMP").arg(&key).query(&mut connection).unwrap();
+        (key, dump)
+    };
+    counters.map(dump).collect()
+}
+
+/// Puts one key back, or takes it away.
+fn restore(redis: &Redis, key: &str, dump: Option<&Vec<u8>>) {
+    let mut connection = connect(redis);
+    redis::cmd("DEL").arg(key).exec(&mut connection).unwrap();
+    if let Some(dump) = dump {
+        redis::cmd("RESTORE").arg(key).arg(0).arg(dump).exec(&mut connection).unwrap();
+    }
+}
+
+fn go_back(redis: &Redis, before: &Dumps) {
+    for key in dumps(redis).keys().chain(before.keys()) {
+        restore(redis, key, before.get(key));
+    }
+}
+
+fn start(redis: &Redis, directory: &TempDir) -> Node {
+    Node::start(directory.path(), &["--redis", &redis.url()])
+}
+
+fn hits(node: &Node, times: usize) {
+    for page in std::iter::repeat_n(PAGES, times).flatten() {
+        assert_eq!(node.hit(page).status, 200);
+    }
+}
+
+/// Waits until Redis has so many hits of each page.
+fn until_each_has(redis: &Redis, what: &str, times: usize) {
+    let is_right = |page| redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", page]) == times.to_string();
+    until(what, LIMIT, || PAGES.into_iter().all(is_right));
+    until(what, LIMIT, || redis.hits("total") == (times * PAGES.len()).to_string());
+}
+
+#[test]
+fn a_redis_that_starts_from_an_old_dump_gets_all_pages_again() {
+    let [directory, dump] = [(); 2].map(|()| TempDir::new().unwrap());
+    let port = free_port();
+    let start_redis = || Redis::start_with(port, &["--dir", dump.path().to_str().unwrap()]);
+    let redis = start_redis();
+    let first = start(&redis, &directory);
+    hits(&first, 1);
+    until_each_has(&redis, "the first hits are in Redis", 1);
+    hits(&first, 2);
+    until("the newest totals are in Redis", LIMIT, || redis.hits("total") == "12");
+    // Pages follow later.
+    first.kill();
+    assert_eq!(redis.cli(&["SAVE"]), "OK");
+    let second = start(&redis, &directory);
+    until_each_has(&redis, "the killed run's pages are in Redis", 3);
+    second.stop();
+    drop(redis);
+    let redis = start_redis();
+    assert_ne!(redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/a"]), "3");
+    let third = start(&redis, &directory);
+    until_each_has(&redis, "all is in Redis again", 3);
+    third.stop();
+}
+
+/// Redis goes back while a node is away, and another node that knows the first one's totals brings these.
+fn goes_back_beside_another_node(away: impl Fn(Node, &Redis, &TempDir) -> Box<dyn FnOnce(&Redis, &TempDir) -> Node>) {
+    let (redis, directories) = (Redis::start(), [(); 2].map(|()| TempDir::new().unwrap()));
+    let first = start(&redis, &directories[0]);
+    hits(&first, 1);
+    until_each_has(&redis, "the first hits are in Redis", 1);
+    let before = dumps(&redis);
+    hits(&first, 2);
+    until_each_has(&redis, "more hits are in Redis", 3);
+    let second = start(&redis, &directories[1]);
+    until("the other node knows the totals", LIMIT, || second.total("demo") == 12);
+    let come_back = away(first, &redis, &directories[0]);
+    go_back(&redis, &before);
+    until("the other node brings the totals", LIMIT, || redis.hits("total") == "12");
+    assert_eq!(redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/a"]), "1");
+    let first = come_back(&redis, &directories[0]);
+    until_each_has(&redis, "all pages are in Redis again", 3);
+    first.stop();
+    second.stop();
+}
+
+#[test]
+fn totals_that_another_node_has_brought_do_not_hide_that_pages_are_missing() {
+    goes_back_beside_another_node(|node, redis, directory| {
+        node.stop();
+        // Its next run has time to look at the ended one.
+        let next = start(redis, directory);
+        std::thread::sleep(Duration::from_secs(5));
+        next.stop();
+        Box::new(start)
+    });
+}
+
+#[test]
+fn a_node_that_was_suspended_while_redis_went_back_brings_its_pages() {
+    goes_back_beside_another_node(|node, _, _| {
+        node.signal("STOP");
+        Box::new(move |_, _| {
+            node.signal("CONT");
+            node
+        })
+    });
+}
+
+#[test]
+fn an_import_without_a_total_stays_corrected_or_forgotten_when_redis_goes_back() {
+    let (redis, directory) = (Redis::start(), TempDir::new().unwrap());
+    let import = |node: &Node, name: &str, csv: &str| {
+        let path = format!("/sites/demo/import?source={name}");
+        assert_eq!(ask(&node.admin, "POST", &path, &["Content-Type: text/csv"], csv).status, 200);
+    };
+    let node = start(&redis, &directory);
+    import(&node, "old", "period,hits\n2019,100\n");
+    import(&node, "older", "period,hits\n2018,70\n");
+    let are = |values: [&str; 2]| ["2019", "2018"].map(|year| redis.hits(year)) == values;
+    until("the imports are in Redis", LIMIT, || are(["100", "70"]));
+    let before = dumps(&redis);
+    import(&node, "old", "period,hits\n2019,90\n");
+    assert_eq!(ask(&node.admin, "DELETE", "/sites/demo/sources/import:older", &[], "").status, 200);
+    until("one is corrected and one forgotten", LIMIT, || are(["90", "0"]));
+    node.stop();
+    go_back(&redis, &before);
+    assert!(are(["100", "70"]));
+    let node = start(&redis, &directory);
+    until("they are so again", LIMIT, || are(["90", "0"]));
+    // Also while the node is running, and has nothing to publish.
+    go_back(&redis, &before);
+    until("and once more", LIMIT, || are(["90", "0"]));
+    node.stop();
+}
+
+#[test]
+fn no_figure_falls_while_redis_has_forgotten_everything() {
+    let redis = Redis::start();
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    // Most hits are of runs that have ended.
+    for directory in &directories {
+        let node = start(&redis, directory);
+        hits(&node, 5);
+        node.stop();
+    }
+    let nodes = directories.each_ref().map(|directory| start(&redis, directory));
+    nodes.iter().for_each(|node| hits(node, 1));
+    let total: i64 = 2 * 6 * i64::try_from(PAGES.len()).unwrap();
+    for node in &nodes {
+        until("each node shows all hits", LIMIT, || {
+            let figures = node.figures();
+            figures.figure("today") == total && figures.json()["stale"].is_null()
+        });
+    }
+    redis.cli(&["FLUSHALL"]);
+    let begun = Instant::now();
+    let mut were_stale = false;
+    while begun.elapsed() < LIMIT {
+        for node in &nodes {
+            let figures = node.figures();
+            assert_eq!(figures.figure("today"), total, "after {:?}", begun.elapsed());
+            were_stale |= figures.json()["stale"] == true;
+        }
+        if redis.hits("total") == total.to_string() && begun.elapsed() > Duration::from_secs(3) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(were_stale, "the figures said that Redis had less");
+    until_each_has(&redis, "all is in Redis again", 12);
+    for node in nodes {
+        until("it is not stale", LIMIT, || node.figures().json()["stale"].is_null());
+        node.stop();
+    }
+}
+
+#[test]
+fn one_old_key_that_is_restored_alone_is_found_within_a_round() {
+    let (redis, directory) = (Redis::start(), TempDir::new().unwrap());
+    let node = start(&redis, &directory);
+    hits(&node, 1);
+    until_each_has(&redis, "the first hits are in Redis", 1);
+    let before = dumps(&redis);
+    hits(&node, 1);
+    until_each_has(&redis, "more hits are in Redis", 2);
+    for (key, dump) in &before {
+        restore(&redis, key, Some(dump));
+        until_each_has(&redis, "the current run's", 2);
+    }
+    node.stop();
+    let node = start(&redis, &directory);
+    until_each_has(&redis, "all is still there", 2);
+    for (key, dump) in &before {
+        restore(&redis, key, Some(dump));
+        until_each_has(&redis, "an ended run's", 2);
+    }
+    node.stop();
+}
+
+#[test]
+fn a_site_that_is_removed_and_added_again_publishes_what_it_had() {
+    let (redis, directory) = (Redis::start(), TempDir::new().unwrap());
+    let file = directory.path().join("thongke.toml");
+    let sites = |names: &[&str]| {
+        let site = |name: &&str| format!("[sites.{name}]\norigins = [\"http://localhost\"]\n");
+        std::fs::write(&file, names.iter().map(site).collect::<String>()).unwrap();
+    };
+    sites(&["demo", "other"]);
+    let mut command = std::process::Command::new(PROGRAM);
+    command.arg("--config").arg(&file).args(["--redis", &redis.url()]);
+    let node = Node::start_as(command, &directory.path().join("data"));
+    hits(&node, 3);
+    sites(&["other"]);
+    node.signal("HUP");
+    until("the site is gone", LIMIT, || node.figures().status == 404);
+    // What waited for publication is dropped.
+    std::thread::sleep(Duration::from_secs(15));
+    sites(&["demo", "other"]);
+    node.signal("HUP");
+    until("the site is back", LIMIT, || node.figures().status == 200);
+    until_each_has(&redis, "its counts are in Redis", 3);
+    until("nothing waits", LIMIT, || node.admin_get("/metrics").body.contains("\nthongke_redis_unpublished_hits 0\n"));
+    node.stop();
+}
