@@ -194,6 +194,21 @@ fn row(period: &str, hits: i64) -> Row {
     Row { period: period.parse().unwrap(), page: None, hits }
 }
 
+#[test]
+fn a_file_whose_only_import_has_expired_opens_again() {
+    let directory = TempDir::new().unwrap();
+    run(async {
+        let (ledger, sites) = try_open(directory.path()).unwrap();
+        let rows = vec![Row { page: Some(page_of(1)), ..row("2024-06-17", 5) }];
+        ledger.import(A, "old".parse().unwrap(), rows, Utc::now()).await.unwrap();
+        let expired = ledger.expire_pages(sites.by_number(A).unwrap(), Day::from_ymd(2030, 1, 1).unwrap()).await;
+        assert_eq!(expired.unwrap(), 1);
+        ledger.close();
+        drop(ledger);
+        open(directory.path()).close();
+    });
+}
+
 /// Polls an import so often, and drops it then, as the server does when the caller goes.
 async fn import_and_go(ledger: &Ledger, rows: Vec<Row>, polls: usize) {
     let mut import = Box::pin(ledger.import(A, "cut".parse().unwrap(), rows, Utc::now()));
