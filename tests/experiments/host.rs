@@ -167,6 +167,13 @@ impl Host {
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 
+    /// What `thongke check` prints.
+    pub fn check(&self) -> String {
+        let mut command = Command::new(PROGRAM);
+        command.arg("check").arg("--config").arg(self.configuration()).arg("--data-dir").arg(&self.data);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    }
+
     /// A metric of the running node.
     pub fn metric(&self, name: &str) -> f64 {
         let text = self.node().admin_get("/metrics").body;
