@@ -94,6 +94,7 @@ pub struct Publication {
     pub queries: Queries,
     connections: Arc<Connections>,
     totals: Arc<Totals>,
+    suspects: Arc<Suspects>,
     health: Arc<Health>,
     server_time: Arc<ServerTime>,
     syncs: mpsc::Sender<remote_sync::Request>,
@@ -119,15 +120,16 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     let (end, done) = watch::channel(());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let keys = Keys::new(&settings.prefix);
-    let shared = (keys.clone(), Arc::clone(&connections), Arc::clone(&totals), Arc::clone(&health));
+    let suspects = Arc::new(Suspects::default());
+    let shared =
+        (keys.clone(), Arc::clone(&connections), Arc::clone(&totals), Arc::clone(&suspects), Arc::clone(&health));
     let clock = Arc::clone(&server_time);
     let thread =
         std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
             // History must not slow down hits, where the system has priorities of threads.
             let _ = rustix::process::setpriority_process(None, 5);
-            let (keys, connections, totals, health) = shared;
+            let (keys, connections, totals, suspects, health) = shared;
             runtime.block_on(async {
-        let suspects = Arc::new(Suspects::default());
         let (repaired, repairs) = mpsc::channel(ADMIN_REQUESTS_MAX);
         let publisher = Publisher::new(
             Arc::clone(&node),
@@ -170,6 +172,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         queries,
         connections,
         totals,
+        suspects,
         health,
         server_time,
         syncs,
@@ -191,6 +194,11 @@ impl Publication {
     /// limit.
     pub async fn read_again(&self, site: SiteNumber) {
         self.totals.read_again(site).await;
+    }
+
+    /// A read showed less of the site than this node knows or has shown: Redis is asked about it soon.
+    pub fn suspect(&self, site: SiteNumber) {
+        self.suspects.add(site);
     }
 
     /// Copies other sources' counters of the site, and an import's of pages, from Redis into the node's file.

@@ -200,6 +200,41 @@ fn no_figure_falls_while_redis_has_forgotten_everything() {
 }
 
 #[test]
+fn no_figure_of_a_page_falls_while_redis_has_forgotten_everything() {
+    let redis = Redis::start();
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let nodes = directories.each_ref().map(|directory| start(&redis, directory));
+    // Only the first node's file holds these pages.
+    hits(&nodes[0], 3);
+    until_each_has(&redis, "all is in Redis", 3);
+    // Nobody asks for the site's figures.
+    let figure = |node: &Node| {
+        let url = format!("http://localhost{}", PAGES[0]);
+        let answer = node.get(&format!("/v1/sites/demo/pages/figures?figures=today&url={url}")).json();
+        (answer["pages"][0]["figures"][0]["value"].as_i64().unwrap(), answer["stale"] == true)
+    };
+    for node in &nodes {
+        until("each node shows the page", LIMIT, || figure(node) == (3, false));
+    }
+    redis.cli(&["FLUSHALL"]);
+    let (begun, mut was_stale) = (Instant::now(), false);
+    while begun.elapsed() < Duration::from_secs(12) {
+        for node in &nodes {
+            let (shown, stale) = figure(node);
+            assert_eq!(shown, 3, "after {:?}", begun.elapsed());
+            was_stale |= stale;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(was_stale, "the figures said that Redis had less");
+    until_each_has(&redis, "all is in Redis again", 3);
+    for node in nodes {
+        until("it is not stale", LIMIT, || figure(&node) == (3, false));
+        node.stop();
+    }
+}
+
+#[test]
 fn one_old_key_that_is_restored_alone_is_found_within_a_round() {
     let (redis, directory) = (Redis::start(), TempDir::new().unwrap());
     let node = start(&redis, &directory);
