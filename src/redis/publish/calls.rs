@@ -129,7 +129,7 @@ impl<N: Node> Publisher<N> {
     /// Notes that some of the current run's rows may not have reached Redis.
     pub fn unsync(&mut self, number: SiteNumber) {
         let progress = self.progress.entry(number).or_default();
-        progress.is_synced = false;
+        (progress.is_synced, progress.is_reading) = (false, false);
         progress.acked.clear();
     }
 }
