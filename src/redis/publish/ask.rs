@@ -255,6 +255,23 @@ mod tests {
     }
 
     #[test]
+    fn a_digest_of_this_nodes_that_differs_beside_right_rows_is_doubtful() {
+        let (own, theirs) = (Source::Run(2), Source::Run(3));
+        let file = [(&own, false), (&theirs, true)].map(|(source, is_remote)| {
+            let place = (None, source.clone());
+            FileDigest { place, is_remote, digest: digest(7) }
+        });
+        let mut progress = Progress::default();
+        for of in &file {
+            progress.seen.insert(of.place.clone(), Seen::Settled(digest(9)));
+        }
+        assert_eq!(progress.doubtful(&file, &[digest(9); 2]), [(None, own.clone())]);
+        assert_eq!(progress.doubtful(&file, &[digest(8); 2]), [], "it has changed since");
+        progress.seen.insert((None, own), Seen::Moving(digest(9)));
+        assert_eq!(progress.doubtful(&file, &[digest(9); 2]), [], "its rows may differ");
+    }
+
+    #[test]
     fn the_current_runs_digest_is_that_of_the_last_reply_and_of_pages_also_the_files() {
         let lacks = |progress: &mut Progress, pages_of: Option<Period>, number: u64, found: u64| {
             let file = [FileDigest { place: (pages_of, RUN), is_remote: false, digest: digest(number) }];
