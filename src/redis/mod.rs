@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::audit::recount::Recounts;
 use self::audit::{AdminRequest, AdminRequests};
 pub use self::audit::{Place, repair_stopped, verify_stopped};
 use self::client::connect::connect;
@@ -62,6 +63,8 @@ const SYNCS_MAX: usize = 16;
 const SYNC_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Requests of operators that may wait.
 const ADMIN_REQUESTS_MAX: usize = 16;
+/// Sites with digests to recount that may wait; a later round finds the others again.
+const RECOUNTS_MAX: usize = 16;
 
 /// Requests for salts that may wait, and the limit of a wait: the first hits of a day wait.
 const SALTS_MAX: usize = 1_024;
@@ -131,6 +134,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
             let (keys, connections, totals, suspects, health) = shared;
             runtime.block_on(async {
         let (repaired, repairs) = mpsc::channel(ADMIN_REQUESTS_MAX);
+        let (recounts, recounts_received) = mpsc::channel(RECOUNTS_MAX);
         let publisher = Publisher::new(
             Arc::clone(&node),
             keys.clone(),
@@ -140,7 +144,14 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
             metrics,
             settings.calls_per_second,
             repairs,
+            recounts,
         );
+        let recounts = Recounts {
+            node: Arc::clone(&node),
+            keys: keys.clone(),
+            connections: Arc::clone(&connections),
+            corrected: repaired.clone(),
+        };
         let operators = AdminRequests {
             node: Arc::clone(&node),
             keys: keys.clone(),
@@ -160,6 +171,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
             () = clock.run(&connections) => {}
             () = remote_sync::serve(Arc::clone(&node), keys.clone(), Arc::clone(&connections), syncs_received) => {}
             () = operators.serve(admin_requests_received) => {}
+            () = recounts.serve(recounts_received) => {}
             () = visitors::serve_salts(node.as_ref(), &keys, &connections, salts_received) => {}
             () = remote_sync::run(Arc::clone(&node), keys.clone(), Arc::clone(&connections)) => {}
         }

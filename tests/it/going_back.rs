@@ -282,3 +282,47 @@ fn a_site_that_is_removed_and_added_again_publishes_what_it_had() {
     until("nothing waits", LIMIT, || node.admin_get("/metrics").body.contains("\nthongke_redis_unpublished_hits 0\n"));
     node.stop();
 }
+
+/// Digests of ended runs in Redis, and the change that makes each wrong.
+fn spoil_digests(redis: &Redis, pages: &str) -> [String; 2] {
+    let fields = redis.cli(&["HKEYS", "thongke:{demo}:hits"]);
+    let field = fields.lines().find(|field| field.starts_with("digest ")).unwrap().to_owned();
+    let member = field.replace("digest ", "\x01") + "\x01d";
+    let right = read_digests(redis, pages, &field, &member);
+    redis.cli(&["HSET", "thongke:{demo}:hits", &field, "12345"]);
+    redis.cli(&["ZADD", pages, "-12345", &member]);
+    assert_ne!(read_digests(redis, pages, &field, &member), right);
+    right
+}
+
+fn read_digests(redis: &Redis, pages: &str, field: &str, member: &str) -> [String; 2] {
+    [redis.cli(&["HGET", "thongke:{demo}:hits", field]), redis.cli(&["ZSCORE", pages, member])]
+}
+
+#[test]
+fn a_wrong_digest_beside_right_counts_is_counted_again_by_the_runs_own_node() {
+    let (redis, directories) = (Redis::start(), [(); 2].map(|()| TempDir::new().unwrap()));
+    let pages = "thongke:{demo}:pages:total";
+    let first = start(&redis, &directories[0]);
+    hits(&first, 2);
+    until_each_has(&redis, "the hits are in Redis", 2);
+    first.stop();
+    let other = start(&redis, &directories[1]);
+    until("the other node knows the totals", LIMIT, || other.total("demo") == 8);
+    let right = spoil_digests(&redis, pages);
+    let field = redis.cli(&["HKEYS", "thongke:{demo}:hits"]);
+    let field = field.lines().find(|field| field.starts_with("digest ")).unwrap().to_owned();
+    let member = field.replace("digest ", "\x01") + "\x01d";
+    let now = || read_digests(&redis, pages, &field, &member);
+    // Two slow rounds, in which the other node may ask.
+    std::thread::sleep(Duration::from_secs(18));
+    assert_eq!(now(), ["12345", "-12345"], "of another node's run, the node can't know");
+    let first = start(&redis, &directories[0]);
+    until("both digests are right", LIMIT, || now() == right);
+    // Also while the node is running.
+    assert_eq!(spoil_digests(&redis, pages), right);
+    until("both digests are right again", LIMIT, || now() == right);
+    until_each_has(&redis, "the counts are as before", 2);
+    first.stop();
+    other.stop();
+}

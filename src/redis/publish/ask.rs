@@ -4,10 +4,12 @@
 //! its digests must be those of the last replies. A frozen run's and an import's must be the file's.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::pin::pin;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use redis::{RedisResult, Value};
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::agreement::difference;
 use super::bring::Bring;
@@ -89,6 +91,14 @@ impl Progress {
         }
         lacking
     }
+
+    /// This node's places that Redis holds as the file does, and whose digests still differ: Redis has rows that
+    /// the file lacks, or a wrong digest.
+    fn doubtful(&self, file: &[FileDigest], found: &[Digest]) -> Vec<Place> {
+        let own = file.iter().zip(found).filter(|(of, _)| !of.is_remote);
+        let settled = own.filter(|(of, found)| self.seen.get(&of.place) == Some(&Seen::Settled(**found)));
+        settled.map(|(of, _)| of.place.clone()).collect()
+    }
 }
 
 impl<N: Node> Publisher<N> {
@@ -111,8 +121,11 @@ impl<N: Node> Publisher<N> {
             // What is being brought is asked about again.
             return cost;
         }
+        progress.is_reading = true;
         let begun = Instant::now();
-        let mut file = match self.node.digests(number).await {
+        let file = self.file_digests(lease, number).await;
+        cost.file = begun.elapsed();
+        let mut file = match file {
             Ok(file) => file,
             Err(reason) => {
                 tracing::warn!(site = %site.site.id, %reason, "can't read the digests of this site's counts");
@@ -120,7 +133,10 @@ impl<N: Node> Publisher<N> {
                 return cost;
             }
         };
-        cost.file = begun.elapsed();
+        if !std::mem::take(&mut self.progress.entry(number).or_default().is_reading) {
+            self.request(number);
+            return cost;
+        }
         let now = clock::now();
         file.retain(|of| of.place.0.is_none_or(|period| may_publish(&site.site, period, now)));
         let run = self.node.run().clone();
@@ -144,6 +160,14 @@ impl<N: Node> Publisher<N> {
                 let progress = self.progress.entry(number).or_default();
                 let lacking = progress.lacking(&file, &found, &run, occasion);
                 progress.asked_at = Some(Instant::now());
+                let doubtful = progress.doubtful(&file, &found);
+                if occasion == Occasion::AfterBring && !doubtful.is_empty() {
+                    let forgotten = self.recounts.try_send((number, doubtful));
+                    if let Err(TrySendError::Full((_, places)) | TrySendError::Closed((_, places))) = forgotten {
+                        // Brought again by the next round.
+                        progress.seen.retain(|place, _| !places.contains(place));
+                    }
+                }
                 if progress.is_synced && lacking.keys().any(|(_, source)| *source == run) {
                     // Asked again, and then all of the run's rows are brought.
                     self.note_regression(number, "the current run's digests are not those of the last replies");
@@ -164,6 +188,20 @@ impl<N: Node> Publisher<N> {
             }
         }
         cost
+    }
+
+    /// Reads the digests of a site's rows, and publishes meanwhile: a site may have a million rows.
+    async fn file_digests(&mut self, lease: &Lease, number: SiteNumber) -> Result<Vec<FileDigest>, String> {
+        let node = Arc::clone(&self.node);
+        let mut reading = pin!(node.digests(number));
+        loop {
+            let next_at = self.clock.live_at.min(self.clock.pages_at);
+            tokio::select! {
+                biased;
+                file = &mut reading => return file,
+                () = tokio::time::sleep_until(next_at.into()) => drop(self.publish_changes(lease).await),
+            }
+        }
     }
 
     /// Redis holds all that the file holds.
@@ -214,6 +252,23 @@ mod tests {
         progress.seen.insert((None, FROZEN), Seen::Settled(digest(9)));
         assert!(!lacks(&mut progress, (FROZEN, false, 7), 9, Occasion::Suspicion));
         assert!(lacks(&mut progress, (FROZEN, false, 7), 8, Occasion::Round), "it has changed since");
+    }
+
+    #[test]
+    fn a_digest_of_this_nodes_that_differs_beside_right_rows_is_doubtful() {
+        let (own, theirs) = (Source::Run(2), Source::Run(3));
+        let file = [(&own, false), (&theirs, true)].map(|(source, is_remote)| {
+            let place = (None, source.clone());
+            FileDigest { place, is_remote, digest: digest(7) }
+        });
+        let mut progress = Progress::default();
+        for of in &file {
+            progress.seen.insert(of.place.clone(), Seen::Settled(digest(9)));
+        }
+        assert_eq!(progress.doubtful(&file, &[digest(9); 2]), [(None, own.clone())]);
+        assert_eq!(progress.doubtful(&file, &[digest(8); 2]), [], "it has changed since");
+        progress.seen.insert((None, own), Seen::Moving(digest(9)));
+        assert_eq!(progress.doubtful(&file, &[digest(9); 2]), [], "its rows may differ");
     }
 
     #[test]

@@ -97,7 +97,8 @@ impl<N: Node> Publisher<N> {
             return true;
         }
         let Some(mut bring) = self.progress.entry(number).or_default().bring.take() else {
-            self.ask(lease, &site, Occasion::Suspicion).await;
+            let cost = self.ask(lease, &site, Occasion::Suspicion).await;
+            self.clock.history_took += cost.redis + cost.file;
             return true;
         };
         let is_brought = self.agree_once(lease, &site).await && self.advance(lease, &site, &mut bring).await.is_ok();
@@ -111,7 +112,8 @@ impl<N: Node> Publisher<N> {
             let settled = bring.settled(run).map(|(place, digest)| (place, Seen::Settled(digest)));
             let progress = self.progress.entry(number).or_default();
             progress.seen.extend(settled);
-            self.ask(lease, &site, Occasion::AfterBring).await;
+            let cost = self.ask(lease, &site, Occasion::AfterBring).await;
+            self.clock.history_took += cost.redis + cost.file;
             return true;
         }
         // All sites' own counters come before anyone's pages.

@@ -28,7 +28,7 @@ pub enum Sent {
 }
 
 impl<N: Node> Publisher<N> {
-    /// Sends one call for a site.
+    /// Sends one call of history for a site.
     pub async fn merge_counts(
         &mut self,
         lease: &Lease,
@@ -36,9 +36,12 @@ impl<N: Node> Publisher<N> {
         merge: &MergeCounts,
     ) -> Result<Merged, ()> {
         let begun = Instant::now();
-        match merge.send(&lease.link, &self.keys, &site.site).await {
+        let sent = merge.send(&lease.link, &self.keys, &site.site).await;
+        let took = begun.elapsed();
+        self.clock.history_took += took;
+        match sent {
             Ok(merged) => {
-                let is_whole = self.take_reply(site, &merged, begun.elapsed());
+                let is_whole = self.take_reply(site, &merged, took);
                 if is_whole { Ok(merged) } else { Err(()) }
             }
             Err(error) => {
@@ -129,7 +132,7 @@ impl<N: Node> Publisher<N> {
     /// Notes that some of the current run's rows may not have reached Redis.
     pub fn unsync(&mut self, number: SiteNumber) {
         let progress = self.progress.entry(number).or_default();
-        progress.is_synced = false;
+        (progress.is_synced, progress.is_reading) = (false, false);
         progress.acked.clear();
     }
 }
