@@ -15,7 +15,7 @@ use super::agreement::difference;
 use super::bring::Bring;
 use super::periods::may_publish;
 use super::rounds::{Cost, Occasion};
-use super::{Agreement, Lease, Progress, Publisher, Seen};
+use super::{Agreement, Differing, Lease, Progress, Publisher, Seen};
 use crate::clock;
 use crate::counter::{Digest, FileDigest, Period, Place, RegisteredSite, Site, SiteNumber, Source};
 use crate::redis::client::link::{Link, Scripted};
@@ -63,16 +63,17 @@ impl Progress {
         found: &[Digest],
         run: &Source,
         occasion: Occasion,
-    ) -> HashMap<Place, Digest> {
+    ) -> HashMap<Place, Differing> {
         let mut lacking = HashMap::new();
         for (FileDigest { place, is_remote, digest }, found) in file.iter().zip(found.iter().copied()) {
+            let differing = Differing { redis: found, file: *digest };
             if place.1 == *run {
                 let is_acked = self.is_synced && self.acked.get(&place.0).copied().unwrap_or_default() == found;
                 // The site's own counters are published from memory: the file may lack as many as Redis.
                 if place.0.is_some() && found == *digest {
                     self.acked.insert(place.0, found);
                 } else if !is_acked {
-                    lacking.insert(place.clone(), found);
+                    lacking.insert(place.clone(), differing);
                 }
                 continue;
             }
@@ -81,12 +82,12 @@ impl Progress {
                 continue;
             }
             let seen = self.seen.get(place).copied();
-            if seen == Some(Seen::Settled(found)) {
+            if seen == Some(Seen::Settled(differing)) {
                 continue;
             }
             self.seen.insert(place.clone(), Seen::Moving(found));
             if !is_remote || occasion == Occasion::Suspicion || seen == Some(Seen::Moving(found)) {
-                lacking.insert(place.clone(), found);
+                lacking.insert(place.clone(), differing);
             }
         }
         lacking
@@ -96,7 +97,10 @@ impl Progress {
     /// the file lacks, or a wrong digest.
     fn doubtful(&self, file: &[FileDigest], found: &[Digest]) -> Vec<Place> {
         let own = file.iter().zip(found).filter(|(of, _)| !of.is_remote);
-        let settled = own.filter(|(of, found)| self.seen.get(&of.place) == Some(&Seen::Settled(**found)));
+        let settled = own.filter(|(of, found)| {
+            let differing = Differing { redis: **found, file: of.digest };
+            self.seen.get(&of.place) == Some(&Seen::Settled(differing))
+        });
         settled.map(|(of, _)| of.place.clone()).collect()
     }
 }
@@ -237,6 +241,10 @@ mod tests {
         Digest::from_number(number).unwrap()
     }
 
+    fn settled(redis: u64, file: u64) -> Seen {
+        Seen::Settled(Differing { redis: digest(redis), file: digest(file) })
+    }
+
     fn lacks(progress: &mut Progress, file: (Source, bool, u64), found: u64, occasion: Occasion) -> bool {
         let (source, is_remote, number) = file;
         let file = [FileDigest { place: (None, source), is_remote, digest: digest(number) }];
@@ -249,8 +257,10 @@ mod tests {
         assert!(!lacks(&mut progress, (FROZEN, false, 7), 7, Occasion::Round));
         assert!(lacks(&mut progress, (FROZEN, false, 7), 0, Occasion::Round));
         assert!(lacks(&mut progress, (FROZEN, false, 7), 0, Occasion::Round), "it didn't arrive");
-        progress.seen.insert((None, FROZEN), Seen::Settled(digest(9)));
+        progress.seen.insert((None, FROZEN), settled(9, 7));
         assert!(!lacks(&mut progress, (FROZEN, false, 7), 9, Occasion::Suspicion));
+        assert!(lacks(&mut progress, (FROZEN, false, 6), 9, Occasion::Round), "the file has changed since");
+        progress.seen.insert((None, FROZEN), settled(9, 7));
         assert!(lacks(&mut progress, (FROZEN, false, 7), 8, Occasion::Round), "it has changed since");
     }
 
@@ -263,7 +273,7 @@ mod tests {
         });
         let mut progress = Progress::default();
         for of in &file {
-            progress.seen.insert(of.place.clone(), Seen::Settled(digest(9)));
+            progress.seen.insert(of.place.clone(), settled(9, 7));
         }
         assert_eq!(progress.doubtful(&file, &[digest(9); 2]), [(None, own.clone())]);
         assert_eq!(progress.doubtful(&file, &[digest(8); 2]), [], "it has changed since");

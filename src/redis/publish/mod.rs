@@ -78,6 +78,8 @@ struct Progress {
     agreement: Agreement,
     /// The current run's digests after the last reply, by key.
     acked: HashMap<Option<Period>, Digest>,
+    /// The current run's hits of the site that Redis has acknowledged.
+    acked_total: i64,
     /// False: some of the current run's rows may be lost on their way, so all of them are compared.
     is_synced: bool,
     /// The file's digests are being read; false if rows may be lost meanwhile that they don't have.
@@ -100,8 +102,15 @@ struct Progress {
 enum Seen {
     /// It may be changing.
     Moving(Digest),
-    /// Redis has all that the file has, and more. That stays so until the digest changes.
-    Settled(Digest),
+    /// Redis has all that the file has, and more. That stays so until one of the two digests changes.
+    Settled(Differing),
+}
+
+/// Different digests of the same rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Differing {
+    redis: Digest,
+    file: Digest,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
