@@ -7,6 +7,7 @@ mod node;
 mod scrape;
 pub mod service_manager;
 mod settings;
+mod shown_pages;
 mod threads;
 mod uncounted;
 

@@ -1,6 +1,7 @@
 //! The node: the ledger and, where there is one, its publication, as the server and Redis see them.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
@@ -23,6 +24,7 @@ use crate::server;
 use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
 
 use super::clock_watch::ClockWatch;
+use super::shown_pages::{Counters, ShownPages};
 use super::uncounted::UncountedFile;
 
 /// A counting node.
@@ -34,12 +36,21 @@ pub struct Node {
     pub(super) uncounted: UncountedFile,
     pub(super) now: fn() -> DateTime<Utc>,
     clock: ClockWatch,
+    shown_pages: ShownPages,
 }
 
 impl Node {
     pub fn new(ledger: Ledger, sites: Sites, uncounted: UncountedFile, now: fn() -> DateTime<Utc>) -> Self {
         let clock = ClockWatch::of(&ledger);
-        Self { ledger, sites: RwLock::new(Arc::new(sites)), publication: OnceLock::new(), uncounted, now, clock }
+        Self {
+            ledger,
+            sites: RwLock::new(Arc::new(sites)),
+            publication: OnceLock::new(),
+            uncounted,
+            now,
+            clock,
+            shown_pages: ShownPages::default(),
+        }
     }
 
     pub fn publish_through(&self, publication: Publication) {
@@ -267,11 +278,21 @@ impl server::ports::Node for Node {
     ) -> Result<Read<i64>, Unavailable> {
         let counts = self.ledger.page_counts(site.number, pages.to_vec(), periods.to_vec());
         let known = counts.await.map_err(unavailable)?;
-        let own = known.iter().map(|known| known.sum).collect();
-        let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
+        let Some(publication) = self.publication.get() else {
+            return Ok(Read { values: known.iter().map(|known| known.sum).collect(), stale: false });
+        };
         let places = pages.iter().flat_map(|page| periods.iter().map(move |period| (*period, page.clone())));
-        let counters: Vec<_> = places.zip(known).map(|((period, page), known)| (period, page, known)).collect();
-        Ok(or_own(publication.queries.page_figures(&site.site, &counters).await, own))
+        let mut counters: Counters = places.zip(known).map(|((period, page), known)| (period, page, known)).collect();
+        self.shown_pages.fill(site.number, &mut counters);
+        let shared = publication.queries.page_figures(&site.site, &counters).await;
+        if let Some((figures, is_behind)) = &shared {
+            self.shown_pages.note(site.number, &counters, figures, *is_behind, Instant::now());
+            if *is_behind {
+                publication.suspect(site.number);
+            }
+        }
+        let own = counters.iter().map(|(.., known)| known.shown.map_or(known.sum, |shown| shown.max(known.sum)));
+        Ok(or_own(shared, own.collect()))
     }
 
     async fn top_pages(
@@ -315,12 +336,16 @@ impl server::ports::Node for Node {
         rows: Vec<Row>,
     ) -> Result<ImportReport, Unavailable> {
         self.sync_before_change(site, &name).await;
-        self.ledger.import(site.number, name, rows, (self.now)()).await.map_err(unavailable)
+        let imported = self.ledger.import(site.number, name, rows, (self.now)()).await;
+        self.shown_pages.forget(site.number);
+        imported.map_err(unavailable)
     }
 
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
         self.sync_before_change(site, &name).await;
-        self.ledger.forget(site.number, name, (self.now)()).await.map_err(unavailable)
+        let forgotten = self.ledger.forget(site.number, name, (self.now)()).await;
+        self.shown_pages.forget(site.number);
+        forgotten.map_err(unavailable)
     }
 
     async fn sources(&self, site: &Arc<RegisteredSite>) -> Result<Vec<SourceAccount>, Unavailable> {

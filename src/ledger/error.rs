@@ -74,13 +74,15 @@ impl OpenError {
 
 const FILE: &str = "the node's file";
 
+/// Space with less of which a disk is full: a start makes a log and its index of 32 KiB.
+const ROOM_MIN_BYTES: u64 = 64 << 10;
+
 fn no_space() -> io::Error {
     rustix::io::Errno::NOSPC.into()
 }
 
-/// The system's refusal behind an error of SQLite, which does not pass it on: of the file, its log or its index, or of
-/// new files beside it.
-fn refused_by_the_system(path: &Path) -> Option<OpenError> {
+/// The system's refusal of the file, its log or its index, or of new files beside it. SQLite's errors do not pass it on.
+pub fn refused_by_the_system(path: &Path) -> Option<OpenError> {
     let beside = |ending: &str| {
         let mut name = path.as_os_str().to_owned();
         name.push(ending);
@@ -100,7 +102,10 @@ fn refused_by_the_system(path: &Path) -> Option<OpenError> {
     if let Err(errno) = accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
         return refused(errno.into());
     }
-    let is_full = statvfs(folder).is_ok_and(|disk| disk.f_bavail == 0 || (disk.f_files > 0 && disk.f_favail == 0));
+    let is_full = statvfs(folder).is_ok_and(|disk| {
+        let room = disk.f_bavail.saturating_mul(disk.f_frsize);
+        room < ROOM_MIN_BYTES || (disk.f_files > 0 && disk.f_favail == 0)
+    });
     if is_full { refused(no_space()) } else { None }
 }
 

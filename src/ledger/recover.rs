@@ -39,7 +39,7 @@ pub fn recover(connection: &mut Connection) -> Result<(), RecoverError> {
         .into());
     }
     // The mark does not tell: it also moves past rows of reloads alone, which add nothing to the counts.
-    if sources::has_contributors(connection)? && !counts::exist(connection)? {
+    if sources::has_contributing_runs(connection)? && !counts::exist(connection)? {
         return Err(format!("it has no counts, though its journal was folded up to row {}", mark.mark).into());
     }
     let rows = journal::rows_after(connection, mark.mark)?;

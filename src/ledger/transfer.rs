@@ -35,6 +35,10 @@ impl Ledger {
         let (named, days) = (source.clone(), import::days(&rows));
         let before = self.reader.read(move |connection| import::read(connection, site, &named, &days)).await?;
         let (contributions, report) = before.plan(&source, rows, now);
+        if contributions.is_empty() {
+            // What an import cut short has staged is not this one's.
+            return Ok(report);
+        }
         for (number, step) in (1..).zip(contributions.chunks(IMPORT_STEP)) {
             let step = step.to_vec();
             self.queue.run(move |file| file.change(|c| imports::stage(c, site, number, &step))).await?;

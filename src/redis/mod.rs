@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::audit::recount::Recounts;
 use self::audit::{AdminRequest, AdminRequests};
 pub use self::audit::{Place, repair_stopped, verify_stopped};
 use self::client::connect::connect;
@@ -62,6 +63,8 @@ const SYNCS_MAX: usize = 16;
 const SYNC_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Requests of operators that may wait.
 const ADMIN_REQUESTS_MAX: usize = 16;
+/// Sites with digests to recount that may wait; a later round finds the others again.
+const RECOUNTS_MAX: usize = 16;
 
 /// Requests for salts that may wait, and the limit of a wait: the first hits of a day wait.
 const SALTS_MAX: usize = 1_024;
@@ -94,6 +97,7 @@ pub struct Publication {
     pub queries: Queries,
     connections: Arc<Connections>,
     totals: Arc<Totals>,
+    suspects: Arc<Suspects>,
     health: Arc<Health>,
     server_time: Arc<ServerTime>,
     syncs: mpsc::Sender<remote_sync::Request>,
@@ -119,16 +123,18 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     let (end, done) = watch::channel(());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let keys = Keys::new(&settings.prefix);
-    let shared = (keys.clone(), Arc::clone(&connections), Arc::clone(&totals), Arc::clone(&health));
+    let suspects = Arc::new(Suspects::default());
+    let shared =
+        (keys.clone(), Arc::clone(&connections), Arc::clone(&totals), Arc::clone(&suspects), Arc::clone(&health));
     let clock = Arc::clone(&server_time);
     let thread =
         std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
             // History must not slow down hits, where the system has priorities of threads.
             let _ = rustix::process::setpriority_process(None, 5);
-            let (keys, connections, totals, health) = shared;
+            let (keys, connections, totals, suspects, health) = shared;
             runtime.block_on(async {
-        let suspects = Arc::new(Suspects::default());
         let (repaired, repairs) = mpsc::channel(ADMIN_REQUESTS_MAX);
+        let (recounts, recounts_received) = mpsc::channel(RECOUNTS_MAX);
         let publisher = Publisher::new(
             Arc::clone(&node),
             keys.clone(),
@@ -138,7 +144,14 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
             metrics,
             settings.calls_per_second,
             repairs,
+            recounts,
         );
+        let recounts = Recounts {
+            node: Arc::clone(&node),
+            keys: keys.clone(),
+            connections: Arc::clone(&connections),
+            corrected: repaired.clone(),
+        };
         let operators = AdminRequests {
             node: Arc::clone(&node),
             keys: keys.clone(),
@@ -158,6 +171,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
             () = clock.run(&connections) => {}
             () = remote_sync::serve(Arc::clone(&node), keys.clone(), Arc::clone(&connections), syncs_received) => {}
             () = operators.serve(admin_requests_received) => {}
+            () = recounts.serve(recounts_received) => {}
             () = visitors::serve_salts(node.as_ref(), &keys, &connections, salts_received) => {}
             () = remote_sync::run(Arc::clone(&node), keys.clone(), Arc::clone(&connections)) => {}
         }
@@ -170,6 +184,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         queries,
         connections,
         totals,
+        suspects,
         health,
         server_time,
         syncs,
@@ -191,6 +206,11 @@ impl Publication {
     /// limit.
     pub async fn read_again(&self, site: SiteNumber) {
         self.totals.read_again(site).await;
+    }
+
+    /// A read showed less of the site than this node knows or has shown: Redis is asked about it soon.
+    pub fn suspect(&self, site: SiteNumber) {
+        self.suspects.add(site);
     }
 
     /// Copies other sources' counters of the site, and an import's of pages, from Redis into the node's file.

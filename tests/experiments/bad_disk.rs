@@ -194,6 +194,8 @@ fn a_start_on_a_full_disk_names_the_disk_and_harms_nothing() {
             false => host.stop(),
         }
         disk.fill(&filler, 0);
+        let said = host.check();
+        assert!(said.contains("make room"), "the check says so before a start: {said}");
         // After a kill the log and its index have their space already.
         match host.try_start_as(Command::new(PROGRAM)) {
             Err(said) => is_clear(&said),

@@ -69,6 +69,12 @@ impl Book {
         sum
     }
 
+    /// Acknowledged hits of a site.
+    pub fn acknowledged(&self, site: &str) -> i64 {
+        let entries = self.0.lock().unwrap();
+        entries.iter().filter(|((of, ..), _)| of == site).map(|(_, results)| results.acknowledged).sum()
+    }
+
     /// The least and the most that each counter may hold.
     fn bounds(&self) -> BTreeMap<Counter, (i64, i64)> {
         let mut bounds: BTreeMap<Counter, (i64, i64)> = BTreeMap::new();

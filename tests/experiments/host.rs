@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
 use chrono_tz::Tz;
+use futures_util::StreamExt as _;
 use tempfile::TempDir;
 use thongke::counter::{Day, Hit, PageAddress, Site};
 use thongke::ledger::{DirectoryLock, Ledger};
@@ -82,15 +83,16 @@ impl Host {
             let lock = DirectoryLock::take(&self.data).unwrap();
             let opened = Ledger::open(lock, &self.data, sites.to_vec(), false, Arc::new(Metrics::new()));
             let (ledger, registered) = opened.unwrap();
-            for (site, zone) in SITES {
-                for page in 0..pages {
-                    let address = format!("/{}-days-ago/{page}", ago.num_days());
-                    let page = PageAddress::from_stored(&address);
-                    let hit = Hit { site: registered.get(site).unwrap().number, day: Day::at(at, zone), page };
-                    ledger.count(hit).await.unwrap();
-                    book.note(site, &address, zone, at, at, Outcome::Acknowledged);
-                }
-            }
+            let hits = SITES.into_iter().flat_map(|site| (0..pages).map(move |page| (site, page)));
+            let (ledger_of_hits, registered) = (&ledger, &registered);
+            let counted = futures_util::stream::iter(hits).for_each_concurrent(1_000, async |((site, zone), page)| {
+                let address = format!("/{}-days-ago/{page}", ago.num_days());
+                let page = PageAddress::from_stored(&address);
+                let hit = Hit { site: registered.get(site).unwrap().number, day: Day::at(at, zone), page };
+                ledger_of_hits.count(hit).await.unwrap();
+                book.note(site, &address, zone, at, at, Outcome::Acknowledged);
+            });
+            counted.await;
             ledger.close();
         });
     }
@@ -145,13 +147,14 @@ impl Host {
         }
     }
 
-    /// Counts by `thongke export` of all sites, from the running node or its files. Empty where a first start
-    /// ended before it had a file: there the program refuses.
+    /// Counts by `thongke export` of all sites, from the running node or its files. Empty where nothing was ever
+    /// counted: there the program refuses.
     pub fn export(&self) -> Counted {
-        if !self.data.join("thongke.db").exists() {
-            return Counted::new();
-        }
-        sum(SITE_IDS.map(|site| of_csv(site, &self.command(&["export", site]))))
+        sum(SITE_IDS.map(|site| match self.try_command(&["export", site]) {
+            Ok(csv) => of_csv(site, &csv),
+            Err(said) if said.contains("nothing was ever counted") => Counted::new(),
+            Err(said) => panic!("export {site}: {said}"),
+        }))
     }
 
     /// A command's output.
@@ -165,6 +168,13 @@ impl Host {
         let output = command.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// What `thongke check` prints.
+    pub fn check(&self) -> String {
+        let mut command = Command::new(PROGRAM);
+        command.arg("check").arg("--config").arg(self.configuration()).arg("--data-dir").arg(&self.data);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
     }
 
     /// A metric of the running node.

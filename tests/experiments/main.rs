@@ -35,6 +35,8 @@ mod crash_points;
 mod damage;
 /// A power cut's effect on a node's files.
 mod disk;
+/// 13: a Redis that forgets very many counters.
+mod forgets;
 /// A data directory that vanishes under load.
 mod gone;
 /// 1: node and Redis killed under load; how long a start takes.

@@ -104,8 +104,11 @@ pub fn counted(sites: &[&str], connection: &mut impl redis::ConnectionLike) -> r
         let mut contributed = std::collections::HashMap::<&str, i64>::new();
         for (field, value) in &hits {
             if let Some((period, source)) = field.split_once(' ').filter(|(period, _)| *period != "digest") {
-                assert_eq!(source.len(), 16, "a run: {field}");
-                *contributed.entry(period).or_default() += value.parse::<i64>().unwrap();
+                let is_known = source.len() == 16 || source.starts_with("import:");
+                assert!(is_known, "a run or an import: {field}");
+                // An import's has a generation before the hits.
+                let hits = value.rsplit(' ').next().unwrap();
+                *contributed.entry(period).or_default() += hits.parse::<i64>().unwrap();
             }
         }
         for (period, value) in hits.iter().filter(|(field, _)| !field.contains(' ')) {
@@ -119,7 +122,8 @@ pub fn counted(sites: &[&str], connection: &mut impl redis::ConnectionLike) -> r
             let period = key.rsplit(':').next().unwrap().to_owned();
             let members: Vec<(String, f64)> =
                 redis::cmd("ZRANGE").arg(&key).arg(0).arg(-1).arg("WITHSCORES").query(connection)?;
-            let is_contribution = |member: &str| member.starts_with('\x01') && !member.ends_with("\x01d");
+            let is_contribution =
+                |member: &str| member.starts_with('\x01') && !member.ends_with("\x01d") && !member.ends_with("\x01g");
             let sum_of = |of_pages: bool| -> f64 {
                 let chosen = members.iter().filter(|(member, _)| match of_pages {
                     true => !member.starts_with('\x01'),

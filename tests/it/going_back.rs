@@ -200,6 +200,41 @@ fn no_figure_falls_while_redis_has_forgotten_everything() {
 }
 
 #[test]
+fn no_figure_of_a_page_falls_while_redis_has_forgotten_everything() {
+    let redis = Redis::start();
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let nodes = directories.each_ref().map(|directory| start(&redis, directory));
+    // Only the first node's file holds these pages.
+    hits(&nodes[0], 3);
+    until_each_has(&redis, "all is in Redis", 3);
+    // Nobody asks for the site's figures.
+    let figure = |node: &Node| {
+        let url = format!("http://localhost{}", PAGES[0]);
+        let answer = node.get(&format!("/v1/sites/demo/pages/figures?figures=today&url={url}")).json();
+        (answer["pages"][0]["figures"][0]["value"].as_i64().unwrap(), answer["stale"] == true)
+    };
+    for node in &nodes {
+        until("each node shows the page", LIMIT, || figure(node) == (3, false));
+    }
+    redis.cli(&["FLUSHALL"]);
+    let (begun, mut was_stale) = (Instant::now(), false);
+    while begun.elapsed() < Duration::from_secs(12) {
+        for node in &nodes {
+            let (shown, stale) = figure(node);
+            assert_eq!(shown, 3, "after {:?}", begun.elapsed());
+            was_stale |= stale;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(was_stale, "the figures said that Redis had less");
+    until_each_has(&redis, "all is in Redis again", 3);
+    for node in nodes {
+        until("it is not stale", LIMIT, || figure(&node) == (3, false));
+        node.stop();
+    }
+}
+
+#[test]
 fn one_old_key_that_is_restored_alone_is_found_within_a_round() {
     let (redis, directory) = (Redis::start(), TempDir::new().unwrap());
     let node = start(&redis, &directory);
@@ -246,4 +281,48 @@ fn a_site_that_is_removed_and_added_again_publishes_what_it_had() {
     until_each_has(&redis, "its counts are in Redis", 3);
     until("nothing waits", LIMIT, || node.admin_get("/metrics").body.contains("\nthongke_redis_unpublished_hits 0\n"));
     node.stop();
+}
+
+/// Digests of ended runs in Redis, and the change that makes each wrong.
+fn spoil_digests(redis: &Redis, pages: &str) -> [String; 2] {
+    let fields = redis.cli(&["HKEYS", "thongke:{demo}:hits"]);
+    let field = fields.lines().find(|field| field.starts_with("digest ")).unwrap().to_owned();
+    let member = field.replace("digest ", "\x01") + "\x01d";
+    let right = read_digests(redis, pages, &field, &member);
+    redis.cli(&["HSET", "thongke:{demo}:hits", &field, "12345"]);
+    redis.cli(&["ZADD", pages, "-12345", &member]);
+    assert_ne!(read_digests(redis, pages, &field, &member), right);
+    right
+}
+
+fn read_digests(redis: &Redis, pages: &str, field: &str, member: &str) -> [String; 2] {
+    [redis.cli(&["HGET", "thongke:{demo}:hits", field]), redis.cli(&["ZSCORE", pages, member])]
+}
+
+#[test]
+fn a_wrong_digest_beside_right_counts_is_counted_again_by_the_runs_own_node() {
+    let (redis, directories) = (Redis::start(), [(); 2].map(|()| TempDir::new().unwrap()));
+    let pages = "thongke:{demo}:pages:total";
+    let first = start(&redis, &directories[0]);
+    hits(&first, 2);
+    until_each_has(&redis, "the hits are in Redis", 2);
+    first.stop();
+    let other = start(&redis, &directories[1]);
+    until("the other node knows the totals", LIMIT, || other.total("demo") == 8);
+    let right = spoil_digests(&redis, pages);
+    let field = redis.cli(&["HKEYS", "thongke:{demo}:hits"]);
+    let field = field.lines().find(|field| field.starts_with("digest ")).unwrap().to_owned();
+    let member = field.replace("digest ", "\x01") + "\x01d";
+    let now = || read_digests(&redis, pages, &field, &member);
+    // Two slow rounds, in which the other node may ask.
+    std::thread::sleep(Duration::from_secs(18));
+    assert_eq!(now(), ["12345", "-12345"], "of another node's run, the node can't know");
+    let first = start(&redis, &directories[0]);
+    until("both digests are right", LIMIT, || now() == right);
+    // Also while the node is running.
+    assert_eq!(spoil_digests(&redis, pages), right);
+    until("both digests are right again", LIMIT, || now() == right);
+    until_each_has(&redis, "the counts are as before", 2);
+    first.stop();
+    other.stop();
 }

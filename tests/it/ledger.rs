@@ -186,8 +186,56 @@ fn a_second_node_on_the_directory_is_refused_and_the_holder_is_named() {
     assert_eq!(DirectoryLock::holder(directory.path()).unwrap().admin_address, None);
 }
 
+fn page_of(number: usize) -> PageAddress {
+    PageAddress::from_stored(&format!("/{number}"))
+}
+
 fn row(period: &str, hits: i64) -> Row {
     Row { period: period.parse().unwrap(), page: None, hits }
+}
+
+#[test]
+fn a_file_whose_only_import_has_expired_opens_again() {
+    let directory = TempDir::new().unwrap();
+    run(async {
+        let (ledger, sites) = try_open(directory.path()).unwrap();
+        let rows = vec![Row { page: Some(page_of(1)), ..row("2024-06-17", 5) }];
+        ledger.import(A, "old".parse().unwrap(), rows, Utc::now()).await.unwrap();
+        let expired = ledger.expire_pages(sites.by_number(A).unwrap(), Day::from_ymd(2030, 1, 1).unwrap()).await;
+        assert_eq!(expired.unwrap(), 1);
+        ledger.close();
+        drop(ledger);
+        open(directory.path()).close();
+    });
+}
+
+/// Polls an import so often, and drops it then, as the server does when the caller goes.
+async fn import_and_go(ledger: &Ledger, rows: Vec<Row>, polls: usize) {
+    let mut import = Box::pin(ledger.import(A, "cut".parse().unwrap(), rows, Utc::now()));
+    for _ in 0..polls {
+        let polled = std::future::poll_fn(|context| std::task::Poll::Ready(import.as_mut().poll(context))).await;
+        if polled.is_ready() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[test]
+fn an_import_of_nothing_leaves_one_that_was_cut_short_uncounted() {
+    let directory = TempDir::new().unwrap();
+    run(async {
+        let ledger = open(directory.path());
+        let rows: Vec<_> = (0..5_000).map(|page| Row { page: Some(page_of(page)), ..row("total", 1) }).collect();
+        for polls in 1..12 {
+            import_and_go(&ledger, rows.clone(), polls).await;
+            assert!(ledger.forget(A, "other".parse().unwrap(), Utc::now()).await.unwrap().is_none());
+            let counted = ledger.sources(A).await.unwrap().len();
+            let has = ledger.export(A, None, 10_000).await.unwrap().len();
+            assert!(has == 0 || has == rows.len(), "{polls}: {has} rows of {counted} sources");
+        }
+        ledger.close();
+    });
 }
 
 #[test]

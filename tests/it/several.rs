@@ -64,3 +64,22 @@ fn an_import_is_corrected_and_forgotten_on_another_node_than_the_first() {
     until("it is forgotten", LIMIT, || are(["0"; 4]));
     drop(nodes);
 }
+
+#[test]
+fn an_import_is_corrected_on_the_first_node_after_another_one_brought_a_page_more() {
+    let redis = Redis::start();
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let nodes = directories.each_ref().map(|directory| Node::start(directory.path(), &["--redis", &redis.url()]));
+    let page = |page: &str| redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", page]);
+    let are = |values: [&str; 2]| [page("/p"), page("/q")] == values;
+    let import = |directory, csv| command(directory, &["import", "demo", "-", "--source", "old"], csv);
+    import(&directories[0], "period,page,hits\ntotal,/p,40\n");
+    until("the import is in Redis", LIMIT, || are(["40", ""]));
+    import(&directories[1], "period,page,hits\ntotal,/p,30\ntotal,/q,7\n");
+    until("the correction is in Redis", LIMIT, || are(["30", "7"]));
+    // The first node finds in a slow round that Redis has a page that its file lacks.
+    std::thread::sleep(Duration::from_secs(20));
+    import(&directories[0], "period,page,hits\ntotal,/p,20\ntotal,/q,5\n");
+    until("the second correction is in Redis", LIMIT, || are(["20", "5"]));
+    drop(nodes);
+}

@@ -26,7 +26,7 @@ impl From<rusqlite::Error> for WriteFailure {
         let reason = |cause: &str| LedgerError::new(format!("{cause} ({error})"));
         match Cause::of(&error) {
             Cause::Damage => Self::Fatal(LedgerError::damaged(&error)),
-            Cause::NoSpace => Self::Transient(reason("the disk is full")),
+            Cause::NoSpace => Self::Transient(reason("the disk is full; no file is damaged: make room")),
             Cause::Locked => Self::Transient(reason("another program holds the node's file locked")),
             Cause::Other => Self::Fatal(reason("the node's file can't be written")),
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::file::{self, Look};
 use super::migrations;
-use crate::ledger::error::OpenError;
+use crate::ledger::error::{OpenError, refused_by_the_system};
 
 /// The reason why a node can't start on the file, as far as it shows without opening the file for writing.
 ///
@@ -14,15 +14,10 @@ pub fn inspect(directory: &Path) -> Result<(), OpenError> {
     if file::look(directory)? == Look::Missing {
         return Ok(());
     }
-    for path in file::open_files(directory) {
-        match std::fs::File::options().read(true).write(true).open(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(OpenError::Refused { what: "the node's file", path, source });
-            }
-            _ => {}
-        }
-    }
     let path = file::path(directory);
+    if let Some(refused) = refused_by_the_system(&path) {
+        return Err(refused);
+    }
     let sqlite = |source| OpenError::of_sqlite(&path, source);
     // SQLite takes no locks and makes no files beside it.
     let connection = file::open_read_only(directory, true).map_err(sqlite)?;

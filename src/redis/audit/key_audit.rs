@@ -85,8 +85,6 @@ pub struct WrongDigest {
     pub name: String,
     pub text: Option<String>,
     pub right: String,
-    /// Number of names in the key.
-    pub cardinality: i64,
 }
 
 impl KeyAudit {
@@ -196,24 +194,22 @@ impl KeyAudit {
                 continue;
             }
             for _ in 0..READS {
-                let Some((is_right, found)) = self.recount(link, source).await? else { continue };
-                if !is_right {
-                    wrong.push(found);
+                if let Some(found) = self.recount(link, source).await? {
+                    wrong.extend(found);
+                    break;
                 }
-                break;
             }
         }
         Ok(wrong)
     }
 
-    /// Recounts the digest of a source; none if it changed meanwhile.
-    async fn recount(&self, link: &Link, source: &Source) -> RedisResult<Option<(bool, WrongDigest)>> {
+    /// Recounts the digest of a source: is it wrong? None if it changed meanwhile, as with each contribution.
+    pub async fn recount(&self, link: &Link, source: &Source) -> RedisResult<Option<Option<WrongDigest>>> {
         let name = keys::digest_name(self.pages_of, source);
-        let cardinality = self.cardinality(link).await?;
         let before = self.read(link, std::slice::from_ref(&name)).await?;
         let registers = self.registers(link, source, |_, _| ()).await?;
         let after = self.read(link, std::slice::from_ref(&name)).await?;
-        if before != after || self.cardinality(link).await? != cardinality {
+        if before != after {
             return Ok(None);
         }
         let mut counted = Digest::default();
@@ -221,8 +217,8 @@ impl KeyAudit {
         let text = after.into_iter().next().flatten();
         let there = text.as_ref().map_or(Some(Digest::default()), |text| keys::digest(self.pages_of, text));
         let right = keys::digest_text(self.pages_of, counted);
-        let found = WrongDigest { source: source.clone(), name, text, right, cardinality };
-        Ok(Some((there == Some(counted), found)))
+        let is_wrong = there != Some(counted);
+        Ok(Some(is_wrong.then(|| WrongDigest { source: source.clone(), name, text, right })))
     }
 
     /// A source's contributions; `each` sees all counters, with their names.

@@ -2,6 +2,7 @@
 
 mod compare;
 pub mod key_audit;
+pub mod recount;
 mod repair;
 
 use std::sync::Arc;

@@ -1,14 +1,14 @@
 -- Writes counts only if everything that was read before is unchanged: compare and set.
 --
 -- KEYS[1] a hash or a sorted set
--- ARGV    number of names in the key; then for each name: name, expected value (empty: none), new
---         value (empty: unchanged)
+-- ARGV    number of names in the key (empty: any); then for each name: name, expected value (empty: none),
+--         new value (empty: unchanged)
 -- Reply   1: written; 0: something has changed, and nothing was written
 
 local is_hash = redis.call('TYPE', KEYS[1])['ok'] == 'hash'
 
 -- A new name may be a contribution that nobody has read.
-if redis.call(is_hash and 'HLEN' or 'ZCARD', KEYS[1]) ~= tonumber(ARGV[1]) then
+if ARGV[1] ~= '' and redis.call(is_hash and 'HLEN' or 'ZCARD', KEYS[1]) ~= tonumber(ARGV[1]) then
   return 0
 end
 

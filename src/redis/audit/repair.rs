@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use redis::{RedisError, Value};
+use redis::{RedisError, RedisResult, Value};
 
 use super::compare::{AuditError, Comparison, CounterKey, Rows};
 use super::key_audit::{Imbalance, KeyAudit, WrongDigest};
 use crate::clock;
 use crate::counter::{Contribution, Period, Register, Source};
+use crate::redis::client::link::Link;
 use crate::redis::keys;
 use crate::redis::publish::merge_counts::{MergeCounts, ROWS_MAX};
 use crate::redis::publish::periods::may_publish;
@@ -60,11 +61,9 @@ impl Comparison<'_> {
                 if wrong.is_empty() {
                     break;
                 }
-                for WrongDigest { source, name, text, right, cardinality } in wrong {
-                    let mut command = redis::cmd("EVAL");
-                    command.arg(REPAIR).arg(1).arg(&key.key).arg(cardinality);
-                    command.arg(name).arg(text.unwrap_or_default()).arg(right);
-                    if matches!(self.link.query(&command).await?, Value::Int(1)) {
+                for wrong in wrong {
+                    if set_digest(self.link, &key, &wrong).await? {
+                        let WrongDigest { source, .. } = wrong;
                         repaired
                             .push(format!("Redis: {}: the digest of {source} is that of its counts again", key.key));
                     }
@@ -126,6 +125,14 @@ impl Comparison<'_> {
             }
         }
     }
+}
+
+/// Corrects a digest. False if it has changed since it was read.
+pub async fn set_digest(link: &Link, key: &KeyAudit, wrong: &WrongDigest) -> RedisResult<bool> {
+    let mut command = redis::cmd("EVAL");
+    command.arg(REPAIR).arg(1).arg(&key.key).arg("");
+    command.arg(&wrong.name).arg(wrong.text.as_deref().unwrap_or_default()).arg(&wrong.right);
+    Ok(matches!(link.query(&command).await?, Value::Int(1)))
 }
 
 /// Counter that is the sum of its contributions, and those, by name, that are lowered to the file's. The

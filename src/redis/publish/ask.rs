@@ -4,16 +4,18 @@
 //! its digests must be those of the last replies. A frozen run's and an import's must be the file's.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::pin::pin;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use redis::{RedisResult, Value};
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::agreement::difference;
 use super::bring::Bring;
 use super::periods::may_publish;
 use super::rounds::{Cost, Occasion};
-use super::{Agreement, Lease, Progress, Publisher, Seen};
+use super::{Agreement, Differing, Lease, Progress, Publisher, Seen};
 use crate::clock;
 use crate::counter::{Digest, FileDigest, Period, Place, RegisteredSite, Site, SiteNumber, Source};
 use crate::redis::client::link::{Link, Scripted};
@@ -61,16 +63,17 @@ impl Progress {
         found: &[Digest],
         run: &Source,
         occasion: Occasion,
-    ) -> HashMap<Place, Digest> {
+    ) -> HashMap<Place, Differing> {
         let mut lacking = HashMap::new();
         for (FileDigest { place, is_remote, digest }, found) in file.iter().zip(found.iter().copied()) {
+            let differing = Differing { redis: found, file: *digest };
             if place.1 == *run {
                 let is_acked = self.is_synced && self.acked.get(&place.0).copied().unwrap_or_default() == found;
                 // The site's own counters are published from memory: the file may lack as many as Redis.
                 if place.0.is_some() && found == *digest {
                     self.acked.insert(place.0, found);
                 } else if !is_acked {
-                    lacking.insert(place.clone(), found);
+                    lacking.insert(place.clone(), differing);
                 }
                 continue;
             }
@@ -79,15 +82,26 @@ impl Progress {
                 continue;
             }
             let seen = self.seen.get(place).copied();
-            if seen == Some(Seen::Settled(found)) {
+            if seen == Some(Seen::Settled(differing)) {
                 continue;
             }
             self.seen.insert(place.clone(), Seen::Moving(found));
             if !is_remote || occasion == Occasion::Suspicion || seen == Some(Seen::Moving(found)) {
-                lacking.insert(place.clone(), found);
+                lacking.insert(place.clone(), differing);
             }
         }
         lacking
+    }
+
+    /// This node's places that Redis holds as the file does, and whose digests still differ: Redis has rows that
+    /// the file lacks, or a wrong digest.
+    fn doubtful(&self, file: &[FileDigest], found: &[Digest]) -> Vec<Place> {
+        let own = file.iter().zip(found).filter(|(of, _)| !of.is_remote);
+        let settled = own.filter(|(of, found)| {
+            let differing = Differing { redis: **found, file: of.digest };
+            self.seen.get(&of.place) == Some(&Seen::Settled(differing))
+        });
+        settled.map(|(of, _)| of.place.clone()).collect()
     }
 }
 
@@ -111,8 +125,11 @@ impl<N: Node> Publisher<N> {
             // What is being brought is asked about again.
             return cost;
         }
+        progress.is_reading = true;
         let begun = Instant::now();
-        let mut file = match self.node.digests(number).await {
+        let file = self.file_digests(lease, number).await;
+        cost.file = begun.elapsed();
+        let mut file = match file {
             Ok(file) => file,
             Err(reason) => {
                 tracing::warn!(site = %site.site.id, %reason, "can't read the digests of this site's counts");
@@ -120,7 +137,10 @@ impl<N: Node> Publisher<N> {
                 return cost;
             }
         };
-        cost.file = begun.elapsed();
+        if !std::mem::take(&mut self.progress.entry(number).or_default().is_reading) {
+            self.request(number);
+            return cost;
+        }
         let now = clock::now();
         file.retain(|of| of.place.0.is_none_or(|period| may_publish(&site.site, period, now)));
         let run = self.node.run().clone();
@@ -144,6 +164,14 @@ impl<N: Node> Publisher<N> {
                 let progress = self.progress.entry(number).or_default();
                 let lacking = progress.lacking(&file, &found, &run, occasion);
                 progress.asked_at = Some(Instant::now());
+                let doubtful = progress.doubtful(&file, &found);
+                if occasion == Occasion::AfterBring && !doubtful.is_empty() {
+                    let forgotten = self.recounts.try_send((number, doubtful));
+                    if let Err(TrySendError::Full((_, places)) | TrySendError::Closed((_, places))) = forgotten {
+                        // Brought again by the next round.
+                        progress.seen.retain(|place, _| !places.contains(place));
+                    }
+                }
                 if progress.is_synced && lacking.keys().any(|(_, source)| *source == run) {
                     // Asked again, and then all of the run's rows are brought.
                     self.note_regression(number, "the current run's digests are not those of the last replies");
@@ -164,6 +192,20 @@ impl<N: Node> Publisher<N> {
             }
         }
         cost
+    }
+
+    /// Reads the digests of a site's rows, and publishes meanwhile: a site may have a million rows.
+    async fn file_digests(&mut self, lease: &Lease, number: SiteNumber) -> Result<Vec<FileDigest>, String> {
+        let node = Arc::clone(&self.node);
+        let mut reading = pin!(node.digests(number));
+        loop {
+            let next_at = self.clock.live_at.min(self.clock.pages_at);
+            tokio::select! {
+                biased;
+                file = &mut reading => return file,
+                () = tokio::time::sleep_until(next_at.into()) => drop(self.publish_changes(lease).await),
+            }
+        }
     }
 
     /// Redis holds all that the file holds.
@@ -199,6 +241,10 @@ mod tests {
         Digest::from_number(number).unwrap()
     }
 
+    fn settled(redis: u64, file: u64) -> Seen {
+        Seen::Settled(Differing { redis: digest(redis), file: digest(file) })
+    }
+
     fn lacks(progress: &mut Progress, file: (Source, bool, u64), found: u64, occasion: Occasion) -> bool {
         let (source, is_remote, number) = file;
         let file = [FileDigest { place: (None, source), is_remote, digest: digest(number) }];
@@ -211,9 +257,28 @@ mod tests {
         assert!(!lacks(&mut progress, (FROZEN, false, 7), 7, Occasion::Round));
         assert!(lacks(&mut progress, (FROZEN, false, 7), 0, Occasion::Round));
         assert!(lacks(&mut progress, (FROZEN, false, 7), 0, Occasion::Round), "it didn't arrive");
-        progress.seen.insert((None, FROZEN), Seen::Settled(digest(9)));
+        progress.seen.insert((None, FROZEN), settled(9, 7));
         assert!(!lacks(&mut progress, (FROZEN, false, 7), 9, Occasion::Suspicion));
+        assert!(lacks(&mut progress, (FROZEN, false, 6), 9, Occasion::Round), "the file has changed since");
+        progress.seen.insert((None, FROZEN), settled(9, 7));
         assert!(lacks(&mut progress, (FROZEN, false, 7), 8, Occasion::Round), "it has changed since");
+    }
+
+    #[test]
+    fn a_digest_of_this_nodes_that_differs_beside_right_rows_is_doubtful() {
+        let (own, theirs) = (Source::Run(2), Source::Run(3));
+        let file = [(&own, false), (&theirs, true)].map(|(source, is_remote)| {
+            let place = (None, source.clone());
+            FileDigest { place, is_remote, digest: digest(7) }
+        });
+        let mut progress = Progress::default();
+        for of in &file {
+            progress.seen.insert(of.place.clone(), settled(9, 7));
+        }
+        assert_eq!(progress.doubtful(&file, &[digest(9); 2]), [(None, own.clone())]);
+        assert_eq!(progress.doubtful(&file, &[digest(8); 2]), [], "it has changed since");
+        progress.seen.insert((None, own), Seen::Moving(digest(9)));
+        assert_eq!(progress.doubtful(&file, &[digest(9); 2]), [], "its rows may differ");
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::merge_counts::{MergeCounts, Merged, ROWS_MAX, place_of};
 use super::rounds::Occasion;
-use super::{Lease, Publisher, Seen};
-use crate::counter::{Contribution, Digest, Period, Place, RegisteredSite, RowKey, Source};
+use super::{Differing, Lease, Publisher, Seen};
+use crate::counter::{Contribution, Period, Place, RegisteredSite, RowKey, Source};
 use crate::redis::ports::Node;
 
 /// A site's own counters are read in small pieces, since each period's are followed by its pages.
@@ -19,9 +19,9 @@ const SEEKS_MAX: usize = 50;
 /// Rows of a site that are being brought.
 #[derive(Debug)]
 pub struct Bring {
-    /// Digests in Redis, as the last reply left them.
-    places: HashMap<Place, Digest>,
-    /// Places that changed between two replies: by another node, or by a loss.
+    /// Digests in Redis, as the last reply left them, and in the file, as they were at the question.
+    places: HashMap<Place, Differing>,
+    /// Places that changed meanwhile: in Redis by another node or by a loss, or in the file, which learned.
     disturbed: HashSet<Place>,
     stage: Stage,
     /// Last row that was brought in this stage.
@@ -39,7 +39,7 @@ enum Stage {
 }
 
 impl Bring {
-    pub fn new(places: HashMap<Place, Digest>) -> Self {
+    pub fn new(places: HashMap<Place, Differing>) -> Self {
         let periods: HashSet<_> = places.keys().filter_map(|(pages_of, _)| *pages_of).collect();
         let mut periods: Vec<_> = periods.into_iter().collect();
         periods.sort_unstable_by_key(|period| (*period == Period::Total, *period));
@@ -50,10 +50,10 @@ impl Bring {
     fn record(&mut self, merged: &Merged) {
         for changed in &merged.digests {
             if let Some(known) = self.places.get_mut(&changed.place) {
-                if *known != changed.before {
+                if known.redis != changed.before {
                     self.disturbed.insert(changed.place.clone());
                 }
-                *known = changed.after;
+                known.redis = changed.after;
             }
         }
     }
@@ -74,8 +74,8 @@ impl Bring {
         self.stage == Stage::Pages && self.periods.is_empty()
     }
 
-    /// Digests in Redis of the places whose rows the file has wholly brought.
-    fn settled(self, run: &Source) -> impl Iterator<Item = (Place, Digest)> {
+    /// Digests of the places whose rows the file has wholly brought.
+    fn settled(self, run: &Source) -> impl Iterator<Item = (Place, Differing)> {
         let Self { places, disturbed, .. } = self;
         places.into_iter().filter(move |(place, _)| place.1 != *run && !disturbed.contains(place))
     }
@@ -97,7 +97,8 @@ impl<N: Node> Publisher<N> {
             return true;
         }
         let Some(mut bring) = self.progress.entry(number).or_default().bring.take() else {
-            self.ask(lease, &site, Occasion::Suspicion).await;
+            let cost = self.ask(lease, &site, Occasion::Suspicion).await;
+            self.clock.history_took += cost.redis + cost.file;
             return true;
         };
         let is_brought = self.agree_once(lease, &site).await && self.advance(lease, &site, &mut bring).await.is_ok();
@@ -108,10 +109,11 @@ impl<N: Node> Publisher<N> {
         }
         if bring.is_done() {
             let run = self.node.run();
-            let settled = bring.settled(run).map(|(place, digest)| (place, Seen::Settled(digest)));
+            let settled = bring.settled(run).map(|(place, digests)| (place, Seen::Settled(digests)));
             let progress = self.progress.entry(number).or_default();
             progress.seen.extend(settled);
-            self.ask(lease, &site, Occasion::AfterBring).await;
+            let cost = self.ask(lease, &site, Occasion::AfterBring).await;
+            self.clock.history_took += cost.redis + cost.file;
             return true;
         }
         // All sites' own counters come before anyone's pages.
@@ -144,6 +146,7 @@ impl<N: Node> Publisher<N> {
             });
             let more: Vec<_> = more.map(|(row, merged)| Contribution { register: merged.now, ..row }).collect();
             if !more.is_empty() {
+                bring.disturbed.extend(more.iter().map(place_of));
                 self.node.store_remote(site.number, more).await;
             }
         }
@@ -198,6 +201,7 @@ fn site_counters(rows: Vec<(RowKey, Contribution)>) -> (Vec<Contribution>, Optio
 mod tests {
     use super::super::merge_counts::ChangedDigest;
     use super::*;
+    use crate::counter::Digest;
 
     const RUN: Source = Source::Run(1);
 
@@ -213,20 +217,22 @@ mod tests {
     #[test]
     fn only_places_whose_replies_follow_one_another_are_settled() {
         let places = [(None, Source::Run(2)), (Some(Period::Total), Source::Run(2)), (None, RUN)];
-        let mut bring = Bring::new(places.iter().map(|place| (place.clone(), digest(0))).collect());
+        let differing = |redis| Differing { redis: digest(redis), file: digest(9) };
+        let mut bring = Bring::new(places.iter().map(|place| (place.clone(), differing(0))).collect());
         bring.record(&reply(&places[0], 0, 3));
         bring.record(&reply(&places[0], 3, 5));
         bring.record(&reply(&places[1], 0, 3));
         // Lost in between.
         bring.record(&reply(&places[1], 0, 4));
         bring.record(&reply(&places[2], 0, 4));
-        assert_eq!(bring.settled(&RUN).collect::<Vec<_>>(), [(places[0].clone(), digest(5))]);
+        assert_eq!(bring.settled(&RUN).collect::<Vec<_>>(), [(places[0].clone(), differing(5))]);
     }
 
     #[test]
     fn the_sites_counters_come_first_then_the_pages_totals_then_the_newest_days() {
         let periods = ["2024-06-16", "total", "2024-06-17"].map(|period| period.parse().unwrap());
-        let places = periods.map(|period| ((Some(period), RUN), digest(0)));
+        let differing = Differing { redis: digest(0), file: digest(9) };
+        let places = periods.map(|period| ((Some(period), RUN), differing));
         let mut bring = Bring::new(places.into_iter().collect());
         bring.advance(None);
         bring.advance(Some(RowKey::START));

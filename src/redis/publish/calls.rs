@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use redis::RedisError;
 
-use super::merge_counts::{MergeCounts, Merged};
+use super::merge_counts::{MergeCounts, Merged, MergedRow};
 use super::{Agreement, CALLS_AT_ONCE, Lease, Publisher};
-use crate::counter::{RegisteredSite, SiteNumber};
+use crate::counter::{Period, Register, RegisteredSite, SiteNumber};
 use crate::redis::client::reply::{Fault, connection_lost, fault_of, reason_of};
 use crate::redis::ports::Node;
 
@@ -28,7 +28,7 @@ pub enum Sent {
 }
 
 impl<N: Node> Publisher<N> {
-    /// Sends one call for a site.
+    /// Sends one call of history for a site.
     pub async fn merge_counts(
         &mut self,
         lease: &Lease,
@@ -36,9 +36,12 @@ impl<N: Node> Publisher<N> {
         merge: &MergeCounts,
     ) -> Result<Merged, ()> {
         let begun = Instant::now();
-        match merge.send(&lease.link, &self.keys, &site.site).await {
+        let sent = merge.send(&lease.link, &self.keys, &site.site).await;
+        let took = begun.elapsed();
+        self.clock.history_took += took;
+        match sent {
             Ok(merged) => {
-                let is_whole = self.take_reply(site, &merged, begun.elapsed());
+                let is_whole = self.take_reply(site, &merged, took);
                 if is_whole { Ok(merged) } else { Err(()) }
             }
             Err(error) => {
@@ -88,14 +91,25 @@ impl<N: Node> Publisher<N> {
     fn take_reply(&mut self, site: &RegisteredSite, merged: &Merged, duration: Duration) -> bool {
         self.metrics.redis_publish_duration_seconds.observe(duration.as_secs_f64());
         self.connections.succeeded();
-        let acked = &mut self.progress.entry(site.number).or_default().acked;
+        let run = self.node.run();
+        let progress = self.progress.entry(site.number).or_default();
         let mut is_whole = true;
-        for changed in merged.digests.iter().filter(|changed| changed.place.1 == *self.node.run()) {
-            let before = acked.insert(changed.place.0, changed.after);
+        for changed in merged.digests.iter().filter(|changed| changed.place.1 == *run) {
+            let before = progress.acked.insert(changed.place.0, changed.after);
             is_whole &= before.is_none_or(|before| before == changed.before);
+        }
+        let mut has_less = false;
+        let of_site = |row: &&MergedRow| row.source == *run && row.period == Period::Total && !row.is_page;
+        for row in merged.rows.iter().filter(of_site) {
+            has_less |= row.before.map_or(0, Register::hits) < progress.acked_total;
+            progress.acked_total = row.now.hits();
         }
         if !is_whole {
             self.note_regression(site.number, "a reply doesn't go on where the last one ended");
+        } else if has_less {
+            // After a lost connection: the run's rows are being compared already.
+            self.metrics.redis_regressions_total.inc();
+            tracing::warn!(site = %site.site.id, "Redis forgot acknowledged counts; bringing them again");
         }
         is_whole
     }
@@ -129,7 +143,7 @@ impl<N: Node> Publisher<N> {
     /// Notes that some of the current run's rows may not have reached Redis.
     pub fn unsync(&mut self, number: SiteNumber) {
         let progress = self.progress.entry(number).or_default();
-        progress.is_synced = false;
+        (progress.is_synced, progress.is_reading) = (false, false);
         progress.acked.clear();
     }
 }

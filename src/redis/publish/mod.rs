@@ -58,6 +58,8 @@ pub struct Publisher<N> {
     calls_per_second: u32,
     /// Sites that an operator wants brought again as a whole.
     repairs: mpsc::Receiver<SiteNumber>,
+    /// Digests that may be wrong beside right counts.
+    recounts: mpsc::Sender<(SiteNumber, Vec<Place>)>,
     progress: HashMap<SiteNumber, Progress>,
     /// Sites to ask about, or to bring, one after the other.
     requests: VecDeque<SiteNumber>,
@@ -76,8 +78,12 @@ struct Progress {
     agreement: Agreement,
     /// The current run's digests after the last reply, by key.
     acked: HashMap<Option<Period>, Digest>,
+    /// The current run's hits of the site that Redis has acknowledged.
+    acked_total: i64,
     /// False: some of the current run's rows may be lost on their way, so all of them are compared.
     is_synced: bool,
+    /// The file's digests are being read; false if rows may be lost meanwhile that they don't have.
+    is_reading: bool,
     /// Digests in Redis that are not the file's.
     seen: HashMap<Place, Seen>,
     bring: Option<Bring>,
@@ -96,8 +102,15 @@ struct Progress {
 enum Seen {
     /// It may be changing.
     Moving(Digest),
-    /// Redis has all that the file has, and more. That stays so until the digest changes.
-    Settled(Digest),
+    /// Redis has all that the file has, and more. That stays so until one of the two digests changes.
+    Settled(Differing),
+}
+
+/// Different digests of the same rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Differing {
+    redis: Digest,
+    file: Digest,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +127,8 @@ struct Schedule {
     pages_round_began_at: Instant,
     /// History takes at most half of Redis's time: it pauses as long as its last call took.
     history_at: Instant,
+    /// Duration of history's calls since the last pause.
+    history_took: Duration,
 }
 
 /// Connection with its number, by which its failure is reported.
@@ -139,9 +154,16 @@ impl<N: Node> Publisher<N> {
         metrics: Arc<Metrics>,
         calls_per_second: u32,
         repairs: mpsc::Receiver<SiteNumber>,
+        recounts: mpsc::Sender<(SiteNumber, Vec<Place>)>,
     ) -> Self {
         let now = Instant::now();
-        let clock = Schedule { live_at: now, pages_at: now, pages_round_began_at: now, history_at: now };
+        let clock = Schedule {
+            live_at: now,
+            pages_at: now,
+            pages_round_began_at: now,
+            history_at: now,
+            history_took: Duration::ZERO,
+        };
         let sites = node.sites();
         Self {
             node,
@@ -152,6 +174,7 @@ impl<N: Node> Publisher<N> {
             metrics,
             calls_per_second,
             repairs,
+            recounts,
             progress: HashMap::new(),
             requests: VecDeque::new(),
             rounds: Rounds::default(),
@@ -213,12 +236,36 @@ impl<N: Node> Publisher<N> {
     fn reconnected(&mut self) {
         for progress in self.progress.values_mut() {
             progress.agreement = Agreement::Unknown;
+            progress.seen.clear();
         }
         self.rounds.suspect(&self.node.sites(), Instant::now());
     }
 
     /// Does the most urgent work. Returns false if none is due.
     async fn step(&mut self, lease: &Lease) -> bool {
+        if self.publish_changes(lease).await {
+            return true;
+        }
+        let now = Instant::now();
+        if let Some((number, occasion)) = self.rounds.next(&self.sites, now) {
+            let site = self.sites.by_number(number).cloned().filter(|_| !self.is_troubled(number));
+            let cost = match site {
+                Some(site) => self.ask(lease, &site, occasion).await,
+                None => Cost::default(),
+            };
+            self.rounds.answered(cost, Instant::now());
+            return true;
+        }
+        if now >= self.clock.history_at && self.request_step(lease).await {
+            // The file's part takes nothing from Redis.
+            self.clock.history_at = Instant::now() + std::mem::take(&mut self.clock.history_took);
+            return true;
+        }
+        false
+    }
+
+    /// Publishes what has changed, if it is time. Returns false if nothing is due.
+    async fn publish_changes(&mut self, lease: &Lease) -> bool {
         let now = Instant::now();
         if now >= self.clock.live_at {
             self.clock.live_at = now + LIVE_INTERVAL;
@@ -233,19 +280,6 @@ impl<N: Node> Publisher<N> {
             let is_round_over = self.pages_round.is_empty();
             let rest = pages_rest(is_round_over, self.clock.pages_round_began_at.elapsed(), now.elapsed());
             self.clock.pages_at = Instant::now() + rest;
-            return true;
-        }
-        if let Some((number, occasion)) = self.rounds.next(&self.sites, now) {
-            let site = self.sites.by_number(number).cloned().filter(|_| !self.is_troubled(number));
-            let cost = match site {
-                Some(site) => self.ask(lease, &site, occasion).await,
-                None => Cost::default(),
-            };
-            self.rounds.answered(cost, Instant::now());
-            return true;
-        }
-        if now >= self.clock.history_at && self.request_step(lease).await {
-            self.clock.history_at = Instant::now() + now.elapsed();
             return true;
         }
         false
@@ -264,7 +298,8 @@ impl<N: Node> Publisher<N> {
             }
         }
         for site in self.node.changes().take_overflowed() {
-            self.progress.entry(site).or_default().is_synced = false;
+            let progress = self.progress.entry(site).or_default();
+            (progress.is_synced, progress.is_reading) = (false, false);
             self.request(site);
         }
         while let Ok(site) = self.repairs.try_recv() {

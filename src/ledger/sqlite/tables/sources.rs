@@ -42,9 +42,12 @@ pub fn note_contributor(connection: &Connection, site: SiteNumber, source: Sourc
     execute(connection, sql, params![site.0, source]).map(drop)
 }
 
-/// True if any source contributes to any site: then the file must have counts.
-pub fn has_contributors(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT EXISTS (SELECT 1 FROM site_sources)", [], |row| row.get(0))
+/// True if any run contributes to any site: then the file must have counts, since those of a site never expire. An import
+/// may have been of pages alone.
+pub fn has_contributing_runs(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM site_sources p JOIN sources s ON s.number = p.source
+               WHERE s.name NOT LIKE 'import:%')";
+    connection.query_row(sql, [], |row| row.get(0))
 }
 
 /// Sources whose counts are wholly in this file, with nothing from Redis.
