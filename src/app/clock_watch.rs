@@ -66,16 +66,9 @@ impl ClockWatch {
         }
     }
 
-    /// The same at the end of a run: a clock that is believed is recorded.
-    pub async fn look_last(
-        &self,
-        now: DateTime<Utc>,
-        witnesses: &impl Witnesses,
-        ledger: &Ledger,
-        sites: &Sites,
-    ) -> Result<(), LedgerError> {
+    /// The next look at a clock that is believed records it, whatever the interval.
+    pub fn record_soon(&self) {
         self.lock().recorded_at = None;
-        self.look(now, witnesses, ledger, sites).await
     }
 
     /// Believes a clock, as an operator says.

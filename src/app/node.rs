@@ -130,10 +130,10 @@ impl Node {
     /// Judges the clock by what the file knows; records that it is believed, now and then and at the end.
     pub async fn look_at_clock(&self, is_end: bool) {
         let (now, sites) = ((self.now)(), self.current_sites());
-        let looked = match is_end {
-            true => self.clock.look_last(now, self, &self.ledger, &sites).await,
-            false => self.clock.look(now, self, &self.ledger, &sites).await,
-        };
+        if is_end {
+            self.clock.record_soon();
+        }
+        let looked = self.clock.look(now, self, &self.ledger, &sites).await;
         if let Err(error) = looked {
             // Tried again soon; at the end, the next start goes by an older record.
             tracing::debug!("the file can't be asked about the clock now: {error}");

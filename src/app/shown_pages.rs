@@ -11,8 +11,8 @@ use crate::counter::{Known, PageAddress, Period, SiteNumber};
 /// Counters of a question, each with the node's own knowledge of it.
 pub type Counters = Vec<(Period, PageAddress, Known)>;
 
-/// A figure is kept for one to two times as long. What Redis has lost is back by then. A page whose import was
-/// corrected on another node shows its lower figure after it at the latest.
+/// A figure is kept for one to two times as long from the first answer in which Redis has less. What Redis has lost
+/// is back by then, and an import that another node corrected is believed.
 const AGE: Duration = Duration::from_secs(30);
 /// Kept figures at most: some megabytes.
 const FIGURES_MAX: usize = 20_000;

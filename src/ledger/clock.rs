@@ -17,7 +17,7 @@ use crate::counter::{Site, SiteNumber, Sites};
 /// Sites that one read looks at, so that other reads go on between.
 const SITES_STEP: usize = 500;
 
-/// What the file knew at the start.
+/// Knowledge of the file at the start.
 #[derive(Debug, Clone, Copy)]
 pub struct AtStart {
     record: Option<ClockRecord>,

@@ -163,6 +163,7 @@ mod tests {
     #[test]
     fn a_file_that_has_lost_its_counts_is_damage() {
         let mut file = file(&[(1, &["/a"])]);
+        file.execute_batch("INSERT INTO sources (number, name, learned) VALUES (1, '0000000000000001', 0)").unwrap();
         recover(&mut file).unwrap();
         file.execute_batch("DELETE FROM counts").unwrap();
         assert!(damage(recover(&mut file)).contains("has no counts"));

@@ -170,7 +170,7 @@ impl Host {
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 
-    /// What `thongke check` prints.
+    /// Output of `thongke check`.
     pub fn check(&self) -> String {
         let mut command = Command::new(PROGRAM);
         command.arg("check").arg("--config").arg(self.configuration()).arg("--data-dir").arg(&self.data);
