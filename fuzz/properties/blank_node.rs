@@ -8,10 +8,8 @@ use thongke::counter::account::{ImportReport, SourceAccount};
 use thongke::counter::csv::Row;
 use thongke::counter::source::ImportName;
 use thongke::counter::verification::{Repair, Verification};
-use thongke::counter::{
-    Arrival, ClientPrefix, Day, PageAddress, Period, RegisteredSite, Salt, Sites, Visit, VisitorCounts,
-};
-use thongke::server::ports::{Counts, Node, Read, Readiness, TopPage, Unavailable};
+use thongke::counter::{Arrival, Day, PageAddress, Period, RegisteredSite, Salt, Sites, Visit, VisitorCounts};
+use thongke::server::ports::{AdmittedPage, Counts, Node, PageReader, Read, Readiness, TopPage, Unavailable};
 
 #[derive(Default)]
 pub struct BlankNode {
@@ -71,17 +69,19 @@ impl Node for BlankNode {
         Err(beyond())
     }
 
-    async fn admit_page(
-        &self,
-        _: &Arc<RegisteredSite>,
-        _: Day,
-        page: PageAddress,
-        _: Option<ClientPrefix>,
-    ) -> PageAddress {
-        page
+    async fn admit_page(&self, _: &Arc<RegisteredSite>, _: Day, page: PageAddress, _: PageReader) -> AdmittedPage {
+        AdmittedPage { page, is_settled: true }
     }
 
-    fn note_title(&self, _: &RegisteredSite, _: &PageAddress, _: &str, _: &dyn Fn() -> Option<String>) {}
+    fn note_title(
+        &self,
+        _: &RegisteredSite,
+        _: (&PageAddress, Day),
+        _: &str,
+        _: &dyn Fn() -> Option<String>,
+        _: &dyn Fn() -> PageReader,
+    ) {
+    }
 
     async fn page_hits(
         &self,

@@ -14,14 +14,15 @@ use crate::counter::csv::Row;
 use crate::counter::page::TOP_MAX;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
+use crate::counter::vouching::{Counted, NetworkTag, Vote};
 use crate::counter::{
-    Arrival, ChangedTitle, ClientPrefix, Contribution, Day, FileDigest, GivenTitle, PageAddress, PageTitle, Period,
+    Arrival, ChangedTitle, Contribution, Day, FileDigest, GivenTitle, Known, PageAddress, PageTitle, Period,
     RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
 };
-use crate::ledger::{Ledger, LedgerError, SiteHits};
+use crate::ledger::{Admitted, Ledger, LedgerError, Reading, SiteHits};
 use crate::redis::{self, Publication};
 use crate::server;
-use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
+use crate::server::ports::{AdmittedPage, Counts, PageReader, Read, Readiness, TopPage, Unavailable};
 
 use super::clock_watch::ClockWatch;
 use super::shown_pages::{Counters, ShownPages};
@@ -105,6 +106,14 @@ impl Node {
             Newest::Shared(title) => title,
         });
         Ok(Read { values: latest.collect(), stale: false })
+    }
+
+    /// The vote of a page's reader.
+    fn reading(&self, site: &RegisteredSite, day: Day, reader: PageReader) -> Reading {
+        let wanted = if reader.is_limited { site.site.vouching_networks } else { 1 };
+        let salt = (wanted > 1).then(|| self.ledger.salt(site.number, day)).flatten();
+        let tag = salt.map(|salt| NetworkTag::of(&salt, &site.site.id, reader.client));
+        Reading { tag, wanted }
     }
 
     /// Redis is away: other nodes' newest hits are missing.
@@ -254,20 +263,34 @@ impl server::ports::Node for Node {
         site: &Arc<RegisteredSite>,
         day: Day,
         page: PageAddress,
-        client: Option<ClientPrefix>,
-    ) -> PageAddress {
+        reader: PageReader,
+    ) -> AdmittedPage {
+        let client = reader.client.filter(|_| reader.is_limited);
+        if reader.is_limited && site.site.vouching_networks > 1 && self.ledger.salt(site.number, day).is_none() {
+            // Without one, this hit's network vouches for nothing.
+            let _ = server::ports::Node::draw_salt(self, site, day).await;
+        }
+        let reading = self.reading(site, day, reader);
         let elsewhere = async || match self.publication.get() {
             None => Some(false),
-            Some(publication) => publication.queries.knows_page(&site.site, &page).await,
+            Some(publication) => publication.queries.is_vouched(&site.site, &page).await,
         };
-        match self.ledger.admit_page(site, day, &page, client, elsewhere).await {
-            None => page,
-            Some(_) => PageAddress::other(),
-        }
+        let Admitted { excess, is_settled } =
+            self.ledger.admit_page(site, day, &page, client, reading, elsewhere).await;
+        let page = if excess.is_none() { page } else { PageAddress::other() };
+        AdmittedPage { page, is_settled }
     }
 
-    fn note_title(&self, site: &RegisteredSite, page: &PageAddress, title: &str, link: &dyn Fn() -> Option<String>) {
-        self.ledger.note_title(site.number, page, title, link, (self.now)().timestamp_millis());
+    fn note_title(
+        &self,
+        site: &RegisteredSite,
+        (page, day): (&PageAddress, Day),
+        title: &str,
+        link: &dyn Fn() -> Option<String>,
+        reader: &dyn Fn() -> PageReader,
+    ) {
+        let reading = || self.reading(site, day, reader());
+        self.ledger.note_title((site.number, page, day), title, link, (self.now)().timestamp_millis(), reading);
     }
 
     async fn page_hits(
@@ -279,7 +302,7 @@ impl server::ports::Node for Node {
         let counts = self.ledger.page_counts(site.number, pages.to_vec(), periods.to_vec());
         let known = counts.await.map_err(unavailable)?;
         let Some(publication) = self.publication.get() else {
-            return Ok(Read { values: known.iter().map(|known| known.sum).collect(), stale: false });
+            return Ok(Read { values: known.iter().map(Known::hits).collect(), stale: false });
         };
         let places = pages.iter().flat_map(|page| periods.iter().map(move |period| (*period, page.clone())));
         let mut counters: Counters = places.zip(known).map(|((period, page), known)| (period, page, known)).collect();
@@ -291,7 +314,7 @@ impl server::ports::Node for Node {
                 publication.suspect(site.number);
             }
         }
-        let own = counters.iter().map(|(.., known)| known.shown.map_or(known.sum, |shown| shown.max(known.sum)));
+        let own = counters.iter().map(|(.., known)| known.shown.map_or(known.hits(), |shown| shown.max(known.hits())));
         Ok(or_own(shared, own.collect()))
     }
 
@@ -458,6 +481,31 @@ impl redis::ports::Node for Node {
     async fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) {
         if let Err(error) = self.ledger.merge_remote(site, contributions).await {
             tracing::debug!("failed to store other nodes' counters: {error}");
+        }
+    }
+
+    fn take_votes(&self, limit: usize) -> Vec<Vote> {
+        self.ledger.take_votes(limit)
+    }
+
+    fn put_back_votes(&self, votes: Vec<Vote>) {
+        self.ledger.put_back_votes(votes);
+    }
+
+    async fn apply_votes(&self, site: SiteNumber, day: Day, counted: Vec<Counted>) {
+        if let Err(error) = self.ledger.apply_votes(site, day, counted).await {
+            // Found again by the next look.
+            tracing::debug!("failed to vouch for pages: {error}");
+        }
+    }
+
+    async fn unvouched_pages(&self, after: i64, limit: usize) -> Result<Vec<(i64, SiteNumber, PageAddress)>, String> {
+        self.ledger.unvouched_pages(after, limit).await.map_err(|error| error.to_string())
+    }
+
+    async fn vouch_pages(&self, site: SiteNumber, pages: Vec<PageAddress>) {
+        if let Err(error) = self.ledger.vouch_pages(site, pages).await {
+            tracing::debug!("failed to vouch for pages: {error}");
         }
     }
 

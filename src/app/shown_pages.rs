@@ -56,7 +56,7 @@ impl ShownPages {
             // A figure that only this memory holds grows old.
             let is_seen = !is_behind || known.shown.is_none_or(|shown| *figure > shown);
             // What the node knows by itself needs no memory.
-            if is_seen && *figure > known.sum {
+            if is_seen && *figure > known.hits() {
                 generations.young.insert((site, *period, page.clone()), *figure);
             }
         }

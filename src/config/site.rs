@@ -14,6 +14,7 @@ use super::suggest;
 use super::value::{Field, List, Value, Whole, read_table};
 use crate::counter::Language;
 use crate::counter::site::{FilteredBots, PageRetention};
+use crate::counter::vouching::NETWORKS_MAX;
 use crate::counter::{FigureKey, LabelStyle, Origin, Site, SiteId};
 use crate::page::{PageCase, PageCaseError, PageParams, PageRules, Pattern, PatternError};
 
@@ -39,6 +40,7 @@ pub struct RawSite {
     page_params_ignored: Option<Field<List<Pattern>>>,
     page_case: Option<Field<PageCase>>,
     page_cap: Option<Field<Whole<1, { u32::MAX }>>>,
+    vouching_networks: Option<Field<Whole<1, { NETWORKS_MAX as u32 }>>>,
     page_days: Option<Field<Whole<1, PAGE_DAYS_MAX>>>,
     page_months: Option<Field<Whole<1, PAGE_MONTHS_MAX>>>,
     bots: Option<Field<FilteredBots>>,
@@ -100,6 +102,7 @@ impl RawSite {
         set(days, faults.take(self.page_days).map(|Whole(days)| days));
         set(months, faults.take(self.page_months).map(|Whole(months)| months));
         set(&mut site.page_cap, faults.take(self.page_cap).map(|Whole(cap)| cap));
+        set(&mut site.vouching_networks, faults.take(self.vouching_networks).map(|Whole(networks)| networks as u8));
         set(&mut site.filtered_bots, faults.take(self.bots));
         set(&mut site.repeat_window, faults.take(self.repeat_window).map(|RepeatWindow(window)| window));
         if let Some(visitors) = faults.spanned(self.visitors) {

@@ -420,6 +420,7 @@ page_params = ["id", "nv", "op*"]
 page_params_ignored = ["nvx", "utm_*"]
 page_case = "fold"
 page_cap = 100000
+vouching_networks = 3
 page_days = 40
 page_months = 24
 bots = true

@@ -23,13 +23,14 @@ pub struct ChangedPage {
     pub site: SiteNumber,
     pub day: Day,
     pub page: PageAddress,
-    /// By then, in the order of [`Day::page_periods`].
+    /// By then, in the order of [`Day::page_periods`]; 0 for the month and the total of a page that isn't vouched for.
     pub hits: [i64; 3],
 }
 
 impl ChangedPage {
     pub fn contributions<'a>(&'a self, run: &'a Source) -> impl Iterator<Item = Contribution> + 'a {
-        self.day.page_periods().into_iter().zip(self.hits).map(|(period, hits)| Contribution {
+        let counted = self.day.page_periods().into_iter().zip(self.hits).filter(|(_, hits)| *hits > 0);
+        counted.map(|(period, hits)| Contribution {
             source: run.clone(),
             period,
             page: Some(self.page.clone()),

@@ -16,6 +16,8 @@ pub struct Known {
     pub others: Vec<(Source, Register)>,
     /// The least figure: one that was shown before.
     pub shown: Option<i64>,
+    /// Hits of a page that isn't vouched for, in a month or in total: no source contributes them yet.
+    pub unvouched: i64,
 }
 
 /// Hits of all sources but the current run, by a node and Redis together.
@@ -57,6 +59,11 @@ pub fn foreign(known: i64, rest: i64, sources: impl Iterator<Item = (Register, O
 }
 
 impl Known {
+    /// The hits that the node knows.
+    pub fn hits(&self) -> i64 {
+        self.sum + self.unvouched
+    }
+
     /// The sources to read from Redis.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.others.iter().map(|(source, _)| source).chain(self.own.iter().map(|(source, _)| source))
@@ -69,7 +76,7 @@ impl Known {
         let own_there = there.get(self.others.len()).copied().flatten().map_or(0, Register::hits);
         let others = self.others.iter().zip(there).map(|((_, here), there)| (*here, *there));
         let foreign = foreign(self.sum - own, total - own_there, others);
-        let figure = foreign.hits + own.max(own_there);
+        let figure = foreign.hits + own.max(own_there) + self.unvouched;
         let least = self.shown.filter(|_| !foreign.is_corrected).unwrap_or(figure);
         (figure.max(least), foreign.is_behind || figure < least)
     }

@@ -28,6 +28,7 @@ pub mod tally;
 pub mod title;
 pub mod verification;
 pub mod visitor;
+pub mod vouching;
 
 pub use by_site::{BySite, SiteNumber};
 pub use client_prefix::ClientPrefix;

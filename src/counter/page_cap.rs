@@ -1,9 +1,8 @@
 //! The cap on a site's distinct pages of a day, and each client's part of it.
 //!
 //! A page is cheap to count and costs rows in files and Redis for years, and anyone can make up
-//! addresses. So there is a cap on a day's distinct pages, and a part of it for each client, and for
-//! each network that one client may have: pages beyond count as `(other)`. Pages that are known from
-//! before never do.
+//! addresses. So there is a cap on a day's distinct pages that aren't vouched for, and a part of it for each client,
+//! and for each network that one client may have: pages beyond count as `(other)`. Vouched pages never do.
 //!
 //! The numbers of each client are only in memory, since no address may be on disk. After a restart they are
 //! lost. Then each client has a part of the day's remainder, so that a restart gives an attacker nothing.
@@ -42,7 +41,7 @@ struct Part {
 
 const CLIENTS: Part = Part { of: 20, min: 20 };
 const NETWORKS: Part = Part { of: 10, min: 40 };
-/// Pages beyond the cap that count because their state is unknown.
+/// Pages beyond the cap that count because nobody can tell now if they are vouched for.
 const UNKNOWABLE: Part = Part { of: 10, min: 40 };
 
 impl Part {
@@ -56,6 +55,9 @@ impl Part {
 #[derive(Debug)]
 pub struct PagesOfDay {
     day: Day,
+    /// Pages that are vouched for, which have no limit.
+    vouched: Pages,
+    /// The others.
     seen: Pages,
     /// Pages of which nobody knows any more who has brought them.
     before: u32,
@@ -107,6 +109,19 @@ impl Pages {
         true
     }
 
+    fn remove(&mut self, page: u64) {
+        match self {
+            Self::Many(pages) => drop(pages.remove(&page)),
+            Self::Few { pages, count } => {
+                let last = usize::from(*count).saturating_sub(1);
+                if let Some(at) = pages[..usize::from(*count)].iter().position(|known| *known == page) {
+                    pages.swap(at, last);
+                    *count -= 1;
+                }
+            }
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Few { count, .. } => usize::from(*count),
@@ -140,9 +155,9 @@ impl Bringers {
         }
     }
 
-    /// A page was known: its client has brought nothing.
-    fn settle(&mut self, page: u64, was_known: bool) {
-        let Some(client) = self.pages.remove(&page).filter(|_| was_known) else { return };
+    /// A page is vouched for: its client has brought nothing.
+    fn settle(&mut self, page: u64) {
+        let Some(client) = self.pages.remove(&page) else { return };
         let by_network = network(client).and_then(|network| self.networks.get_mut(&network));
         for count in by_network.into_iter().chain(self.clients.get_mut(&Bringer::of(client))) {
             *count = count.saturating_sub(1);
@@ -154,8 +169,8 @@ impl Bringers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Counts,
-    /// Only if it is known from before; else it is one too many, and why.
-    IfKnown(Excess),
+    /// Only if it is vouched for; else it is one too many, and why.
+    IfVouched(Excess),
 }
 
 /// Limit that a page exceeds.
@@ -184,7 +199,7 @@ impl Excess {
 impl PagesOfDay {
     /// A day that has had no page yet.
     pub fn new(day: Day) -> Self {
-        Self { day, seen: Pages::default(), before: 0, unknowable: 0, bringers: None }
+        Self { day, vouched: Pages::default(), seen: Pages::default(), before: 0, unknowable: 0, bringers: None }
     }
 
     pub fn day(&self) -> Day {
@@ -193,20 +208,20 @@ impl PagesOfDay {
 
     /// Decides on a page, and remembers it if it counts. `client`: none where clients have no limit.
     pub fn admit(&mut self, page: u64, client: Option<ClientPrefix>, cap: u32) -> Verdict {
-        if self.seen.contains(page) {
+        if self.seen.contains(page) || self.vouched.contains(page) {
             return Verdict::Counts;
         }
         if self.seen.len() >= usize::try_from(cap).unwrap_or(usize::MAX) {
-            return Verdict::IfKnown(Excess::Site);
+            return Verdict::IfVouched(Excess::Site);
         }
         if let Some(client) = client {
             let left = cap.saturating_sub(self.before);
             let bringers = self.bringers.get_or_insert_default();
             if bringers.brought_by(client) >= CLIENTS.of(left) {
-                return Verdict::IfKnown(Excess::Client);
+                return Verdict::IfVouched(Excess::Client);
             }
             if bringers.brought_by_network(client) >= NETWORKS.of(left) {
-                return Verdict::IfKnown(Excess::Network);
+                return Verdict::IfVouched(Excess::Network);
             }
             bringers.has_brought(client, page);
         }
@@ -237,11 +252,17 @@ impl PagesOfDay {
         self.before = u32::try_from(before).unwrap_or(u32::MAX);
     }
 
-    /// Pages that count, whoever came with them: they are known from before, or of this day.
-    pub fn note(&mut self, pages: impl IntoIterator<Item = u64>) {
-        for page in pages {
-            self.seen.insert(page);
+    /// A page turned out to be vouched for: it has no limit, and its client has brought nothing.
+    pub fn note_vouched(&mut self, page: u64) {
+        self.seen.remove(page);
+        self.vouched.insert(page);
+        if let Some(bringers) = &mut self.bringers {
+            bringers.settle(page);
         }
+    }
+
+    pub fn is_vouched(&self, page: u64) -> bool {
+        self.vouched.contains(page)
     }
 
     pub fn len(&self) -> usize {
@@ -252,10 +273,10 @@ impl PagesOfDay {
         self.seen.len() == 0
     }
 
-    /// It has turned out whether a page was known from before: then its client has brought nothing.
-    pub fn settle(&mut self, page: u64, was_known: bool) {
+    /// A page turned out to be new: nobody needs to know any more who brought it.
+    pub fn note_new(&mut self, page: u64) {
         if let Some(bringers) = &mut self.bringers {
-            bringers.settle(page, was_known);
+            bringers.pages.remove(&page);
         }
     }
 }
@@ -296,10 +317,13 @@ mod tests {
     fn pages_beyond_the_cap_count_only_if_they_are_known() {
         let mut day = day();
         assert!((0..3).all(|page| day.admit(page, None, 3) == Verdict::Counts));
-        assert_eq!(day.admit(3, None, 3), Verdict::IfKnown(Excess::Site));
+        assert_eq!(day.admit(3, None, 3), Verdict::IfVouched(Excess::Site));
         assert_eq!(day.admit(2, None, 3), Verdict::Counts);
-        day.note([3]);
+        day.note_vouched(3);
         assert_eq!(day.admit(3, None, 3), Verdict::Counts);
+        // A page that is vouched for leaves its place to another.
+        day.note_vouched(0);
+        assert_eq!([0, 4, 5].map(|page| day.admit(page, None, 3) == Verdict::Counts), [true, true, false]);
     }
 
     #[test]
@@ -308,16 +332,16 @@ mod tests {
         let (one, two) = (client("192.0.2.1"), client("198.51.100.1"));
         let brought = (0..1_000).filter(|page| day.admit(*page, one, 2_000) == Verdict::Counts).count();
         assert_eq!(brought, 100);
-        assert_eq!(day.admit(5_000, one, 2_000), Verdict::IfKnown(Excess::Client));
+        assert_eq!(day.admit(5_000, one, 2_000), Verdict::IfVouched(Excess::Client));
         assert_eq!(day.admit(5_000, two, 2_000), Verdict::Counts);
         assert_eq!(day.admit(5_000, one, 2_000), Verdict::Counts);
         // Those that turn out to be known were none of its new ones, and it turns out once.
-        day.settle(6, false);
-        day.settle(6, true);
-        assert_eq!(day.admit(6_000, one, 2_000), Verdict::IfKnown(Excess::Client));
-        day.settle(7, true);
+        day.note_new(6);
+        day.note_vouched(6);
+        assert_eq!(day.admit(6_000, one, 2_000), Verdict::IfVouched(Excess::Client));
+        day.note_vouched(7);
         assert_eq!(day.admit(6_000, one, 2_000), Verdict::Counts);
-        assert_eq!(day.admit(6_001, one, 2_000), Verdict::IfKnown(Excess::Client));
+        assert_eq!(day.admit(6_001, one, 2_000), Verdict::IfVouched(Excess::Client));
     }
 
     /// The number of `pages` that count, each from the next of `clients`.
@@ -330,9 +354,9 @@ mod tests {
         let mut day = day();
         let clients: Vec<_> = (0..1_000).map(|number| format!("2001:db8:1:{number:x}::1")).collect();
         assert_eq!(brought(&mut day, 0..1_000, clients.iter().map(String::as_str)), 200);
-        assert_eq!(day.admit(5_000, client("2001:db8:1:ffff::1"), 2_000), Verdict::IfKnown(Excess::Network));
+        assert_eq!(day.admit(5_000, client("2001:db8:1:ffff::1"), 2_000), Verdict::IfVouched(Excess::Network));
         assert_eq!(day.admit(5_000, client("2001:db8:2::1"), 2_000), Verdict::Counts);
-        day.settle(0, true);
+        day.note_vouched(0);
         assert_eq!(day.admit(5_001, client("2001:db8:1:ffff::1"), 2_000), Verdict::Counts);
         // One client's part is half of its network's.
         assert_eq!(brought(&mut day, 10_000..11_000, std::iter::repeat("2001:db8:3::1")), 100);

@@ -38,6 +38,8 @@ pub struct Site {
     pub repeat_window: Duration,
     /// Most distinct pages a day that a node counts under their own addresses.
     pub page_cap: u32,
+    /// Networks that must read a page before it is listed, named and kept.
+    pub vouching_networks: u8,
     pub time_zone: Tz,
     pub filtered_bots: FilteredBots,
     /// Count visitors even if no figure shown is of them: see [`Site::counts_visitors`].
@@ -187,6 +189,7 @@ impl Site {
             filtered_bots: FilteredBots::All,
             repeat_window: Duration::ZERO,
             page_cap: PAGE_CAP_DEFAULT,
+            vouching_networks: super::vouching::NETWORKS_DEFAULT,
             visitors: false,
         }
     }

@@ -45,6 +45,7 @@ mod retention;
 mod sqlite;
 mod transfer;
 mod visitors;
+mod vouching;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -67,6 +68,8 @@ pub use clock::doubt_of_stopped;
 pub use commit::commit_future::CommitFuture;
 pub use error::{LedgerError, OpenError};
 pub use memory::counters::SiteHits;
+pub use memory::vouching::Reading;
+pub use pages::Admitted;
 pub use sqlite::backup::{BackupError, backup};
 pub use sqlite::file::has_been_used;
 pub use sqlite::inspect::inspect;

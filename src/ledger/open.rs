@@ -22,7 +22,7 @@ use super::sqlite::lock::DirectoryLock;
 use super::sqlite::place::Place;
 use super::sqlite::progress::{self, HighWater, Progress};
 use super::sqlite::tables::meta::FoldMark;
-use super::sqlite::tables::{imports, meta, salts, sites, visitors};
+use super::sqlite::tables::{imports, meta, salts, sites, visitors, vouching};
 use super::sqlite::upgrade::upgrade;
 use super::sqlite::{file, wal};
 use super::{Ledger, numbered};
@@ -127,5 +127,6 @@ fn load(
         }
     }
     salts::all(connection)?.into_iter().for_each(|((site, day), salt)| state.salts.insert(site, day, salt));
+    state.vouching.load(vouching::all(connection)?);
     Ok(Arc::new(state))
 }

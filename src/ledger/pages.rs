@@ -11,12 +11,15 @@ use super::error::LedgerError;
 use super::fold::unfolded::{Unfolded, UnfoldedHits};
 use super::memory::lock;
 use super::memory::page_admission::Decision;
+use super::memory::vouching::{Noted, Reading};
 use super::sqlite::tables::counts::SourceCount;
-use super::sqlite::tables::{bounded, counts, meta, pages, rows, titles};
+use super::sqlite::tables::{bounded, counts, meta, pages, rows, titles, vouching};
 use crate::counter::known::chosen;
 use crate::counter::page::TOP_MAX;
 use crate::counter::page_cap::Excess;
-use crate::counter::{ClientPrefix, Day, GivenTitle, Known, PageAddress, Period, RegisteredSite, SiteNumber, Source};
+use crate::counter::{
+    ChangedTitle, ClientPrefix, Day, GivenTitle, Known, PageAddress, Period, RegisteredSite, SiteNumber, Source,
+};
 
 /// A list is reused for this many times its making time, so that making lists takes a tenth of a thread at most.
 const TOP_AGE_FACTOR: u32 = 10;
@@ -30,6 +33,15 @@ const UNFOLDED_ENTRIES_MAX: usize = 4_096;
 /// Reads that may find the fold mark moved before the file alone is used.
 const TRIES_MAX: u32 = 20;
 const TRY_INTERVAL: Duration = Duration::from_micros(200);
+
+/// Decision about a hit's page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitted {
+    /// The reason why it doesn't count under its own address.
+    pub excess: Option<Excess>,
+    /// Its other hits of the day need no decision, and no vote.
+    pub is_settled: bool,
+}
 
 /// Lists of the most read pages, by site and period.
 #[derive(Debug, Default)]
@@ -74,10 +86,16 @@ impl Ledger {
                 let places: Vec<_> =
                     pages.iter().flat_map(|page| periods.iter().map(move |period| (page, *period))).collect();
                 let read = |connection: &Connection| counts_of_pages(connection, site, &pages, &periods);
-                let join = |counts: Vec<Vec<SourceCount>>, unfolded: Option<&UnfoldedHits>| -> Vec<Known> {
+                let join = |counts: Vec<PageCount>, unfolded: Option<&UnfoldedHits>| -> Vec<Known> {
                     let hits = |(page, period)| unfolded.map_or(0, |unfolded| unfolded.hits(site, page, period));
                     let counts = counts.into_iter().zip(&places);
-                    counts.map(|(counts, place)| known(counts, &state.run, hits(*place))).collect()
+                    let known = counts.map(|(count, place)| match count {
+                        PageCount::Counted(counts) => known(counts, &state.run, hits(*place)),
+                        PageCount::Unvouched(unvouched) => {
+                            Known { unvouched: unvouched + hits(*place), ..Known::default() }
+                        }
+                    });
+                    known.collect()
                 };
                 consistently(connection, &state.unfolded, read, join)
             })
@@ -101,9 +119,23 @@ impl Ledger {
                 let mark = meta::read_fold_mark(connection)?;
                 let newest = state.unfolded.at(mark, |hits| hits.pages(site, period, UNFOLDED_ENTRIES_MAX));
                 let counted: HashSet<_> = pages.iter().cloned().collect();
-                let newest =
-                    newest.unwrap_or_default().into_iter().filter(|page| !page.is_other() && !counted.contains(page));
-                pages.extend(newest.take(TOP_MAX));
+                let is_listed = |page: &PageAddress| -> rusqlite::Result<bool> {
+                    let is_new = !page.is_other() && !counted.contains(page);
+                    if !is_new || state.vouching.is_pending(site, page) {
+                        return Ok(is_new);
+                    }
+                    Ok(pages::find(connection, site, page)?.is_some_and(|page| page.is_vouched))
+                };
+                let (mut listed, newest) = (Vec::new(), newest.unwrap_or_default());
+                for page in newest {
+                    if listed.len() == TOP_MAX {
+                        break;
+                    }
+                    if is_listed(&page)? {
+                        listed.push(page);
+                    }
+                }
+                pages.extend(listed);
                 let pages = Arc::new(pages);
                 tops.put((site, period), Arc::clone(&pages), started.elapsed());
                 Ok(pages)
@@ -134,68 +166,81 @@ impl Ledger {
         Ok(in_memory.into_iter().map(|known| known.or_else(|| read.next()).unwrap_or_default()).collect())
     }
 
-    /// Decides if a hit's page counts under its own address; otherwise returns the reason against it.
+    /// Decides if a hit's page counts under its own address, and notes its network's vote.
     ///
-    /// `elsewhere` asks other nodes about a page that this one does not know; none if that fails.
+    /// `elsewhere` asks other nodes about a page that isn't vouched for here; none if that fails.
     pub async fn admit_page(
         &self,
         site: &RegisteredSite,
         day: Day,
         page: &PageAddress,
         client: Option<ClientPrefix>,
+        reading: Reading,
         elsewhere: impl AsyncFnOnce() -> Option<bool>,
-    ) -> Option<Excess> {
+    ) -> Admitted {
         let cap = site.site.page_cap;
         let number = site.number;
+        let was_vouched = self.state.admission.is_vouched(number, day, page);
+        let noted = self.note_vote(number, day, (!was_vouched).then_some(page), reading);
+        let own = |is_settled| Admitted { excess: None, is_settled };
+        if noted.is_vouched {
+            if !was_vouched {
+                self.state.admission.note_vouched(number, day, page);
+            }
+            return own(noted.is_site_full);
+        }
         loop {
             match self.state.admission.decide(number, day, page, client, cap) {
-                Decision::Counts => return None,
+                Decision::Counts => return own(false),
                 Decision::NeedsRead => {
                     let read = self.public_reader.read(move |connection| pages_of_day(connection, number, day, cap));
                     // After a failed read only the pages since the node's start count against the cap.
                     let pages = read.await.unwrap_or_default();
                     self.state.admission.load(number, day, pages.iter().map(PageAddress::fingerprint));
                 }
-                Decision::IfKnown(excess) => {
-                    let is_known = match self.is_known(number, page.clone()).await {
+                Decision::IfVouched(excess) => {
+                    let is_vouched = match self.is_vouched(number, page.clone()).await {
                         Some(false) => elsewhere().await,
                         known => known,
                     };
-                    match is_known {
+                    match is_vouched {
                         Some(true) => {
-                            self.state.admission.admit_known(number, day, page);
-                            return None;
+                            self.state.admission.note_vouched(number, day, page);
+                            return own(noted.is_site_full);
                         }
-                        None if self.state.admission.admit_unknowable(number, day, page, cap) => return None,
+                        None if self.state.admission.admit_unknowable(number, day, page, cap) => return own(false),
                         _ => {}
                     }
                     self.state.metrics.other_page_hits_total.with_label_values(&[excess.as_str()]).inc();
-                    return Some(excess);
+                    return Admitted { excess: Some(excess), is_settled: false };
                 }
             }
         }
     }
 
-    /// True if a page has been counted before; none if the reader is overloaded.
-    async fn is_known(&self, site: SiteNumber, page: PageAddress) -> Option<bool> {
-        let state = Arc::clone(&self.state);
-        // In this order: a hit that is being folded is in one or the other.
-        let is_known = move |connection: &Connection| {
-            Ok(state.unfolded.has(site, &page) || pages::find(connection, site, &page)?.is_some())
+    fn note_vote(&self, site: SiteNumber, day: Day, page: Option<&PageAddress>, reading: Reading) -> Noted {
+        self.state.vouching.note(site, day, page, reading, self.state.feed.is_used())
+    }
+
+    /// True if the file vouches for a page; none if the reader is overloaded.
+    async fn is_vouched(&self, site: SiteNumber, page: PageAddress) -> Option<bool> {
+        let is_vouched = move |connection: &Connection| {
+            Ok(pages::find(connection, site, &page)?.is_some_and(|page| page.is_vouched))
         };
-        self.public_reader.read(is_known).await.ok()
+        self.public_reader.read(is_vouched).await.ok()
     }
 
     /// Takes the title that a page's hit brought.
     pub fn note_title(
         &self,
-        site: SiteNumber,
-        page: &PageAddress,
+        (site, page, day): (SiteNumber, &PageAddress, Day),
         title: &str,
         link: &dyn Fn() -> Option<String>,
         given_ms: i64,
+        reading: impl FnOnce() -> Reading,
     ) {
-        self.state.titles.note(site, page, title, link, given_ms);
+        let has_votes = |title: &ChangedTitle| self.state.vouching.vote_for_title(title, day, reading());
+        self.state.titles.note((site, page, day), title, link, given_ms, has_votes);
     }
 
     pub async fn titles(
@@ -239,19 +284,31 @@ fn consistently<R, T>(
     }
 }
 
+/// A page's count in a period.
+enum PageCount {
+    Counted(Vec<SourceCount>),
+    /// In a longer period, an unvouched page has the sum of its days, which no source contributes yet.
+    Unvouched(i64),
+}
+
 fn counts_of_pages(
     connection: &Connection,
     site: SiteNumber,
     addresses: &[PageAddress],
     periods: &[Period],
-) -> rusqlite::Result<Vec<Vec<SourceCount>>> {
+) -> rusqlite::Result<Vec<PageCount>> {
     let mut all = Vec::with_capacity(addresses.len() * periods.len());
-    for page in addresses {
-        let number = pages::find(connection, site, page)?;
+    for address in addresses {
+        let page = pages::find(connection, site, address)?;
         for period in periods {
-            all.push(match number {
-                None => Vec::new(),
-                Some(number) => counts::of_page(connection, site, *period, number)?,
+            let is_day = matches!(period, Period::Day(_));
+            all.push(match page {
+                None if is_day || address.is_other() => PageCount::Counted(Vec::new()),
+                None => PageCount::Unvouched(0),
+                Some(page) if is_day || page.is_vouched => {
+                    PageCount::Counted(counts::of_page(connection, site, *period, page.number)?)
+                }
+                Some(page) => PageCount::Unvouched(vouching::hits(connection, site, page.number, *period)?),
             });
         }
     }
@@ -264,13 +321,15 @@ fn known(counts: Vec<SourceCount>, run: &Source, unfolded: i64) -> Known {
     let own = counts.iter().find(|count| count.name == *run).map_or(0, |count| count.register.hits()) + unfolded;
     let others = counts.into_iter().filter(|count| count.name != *run).map(|count| (count.name, count.register));
     let own = (own > 0).then(|| (run.clone(), own));
-    Known { sum, own, others: chosen(others.collect()), shown: None }
+    Known { sum, own, others: chosen(others.collect()), ..Known::default() }
 }
 
 fn most_read(connection: &Connection, site: SiteNumber, period: Period) -> rusqlite::Result<Vec<PageAddress>> {
     // Looks up the addresses of the first pages only, and of all that have as many hits as the last of them.
     let sql = "WITH c AS MATERIALIZED
-                 (SELECT page, sum(hits) AS hits FROM counts WHERE site = ?1 AND period = ?2 AND page > 0
+                 (SELECT page, sum(hits) AS hits FROM counts
+                  WHERE site = ?1 AND period = ?2 AND page > 0
+                    AND (?2 % 100 = 0 OR (SELECT vouched FROM pages WHERE number = page) > 0)
                   GROUP BY page HAVING sum(hits) > 0)
                SELECT p.address FROM c JOIN pages p ON p.number = c.page
                WHERE c.hits >= ifnull((SELECT hits FROM c ORDER BY hits DESC LIMIT 1 OFFSET ?3 - 1), 0)
@@ -281,10 +340,10 @@ fn most_read(connection: &Connection, site: SiteNumber, period: Period) -> rusql
     Ok(pages.into_iter().flatten().filter(|page| !page.is_other()).collect())
 }
 
-/// Up to `limit` pages with counts of a day.
+/// Up to `limit` unvouched pages with counts of a day.
 fn pages_of_day(connection: &Connection, site: SiteNumber, day: Day, limit: u32) -> rusqlite::Result<Vec<PageAddress>> {
     let sql = "SELECT DISTINCT p.address FROM counts c JOIN pages p ON p.number = c.page
-               WHERE c.site = ? AND c.period = ? AND c.page > 0 LIMIT ?";
+               WHERE c.site = ? AND c.period = ? AND c.page > 0 AND p.vouched <= 0 LIMIT ?";
     let pages = rows(connection, sql, [site.0, Period::Day(day).number(), limit], |row| counts::page_at(row, 0))?;
     Ok(pages.into_iter().flatten().collect())
 }
@@ -304,7 +363,7 @@ mod tests {
         let count = |number, name, hits| SourceCount { source: number, name, register: Register::Grown(hits) };
         let counts = vec![count(1, run.clone(), 3), count(2, Source::Run(8), 10), count(3, Source::Run(9), 20)];
         let others = vec![(Source::Run(8), Register::Grown(10)), (Source::Run(9), Register::Grown(20))];
-        assert_eq!(known(counts, &run, 2), Known { sum: 35, own: Some((run.clone(), 5)), others, shown: None });
+        assert_eq!(known(counts, &run, 2), Known { sum: 35, own: Some((run.clone(), 5)), others, ..Known::default() });
         assert_eq!(known(Vec::new(), &run, 0), Known::default());
     }
 
@@ -313,7 +372,7 @@ mod tests {
         let file = Connection::open_in_memory().unwrap();
         migrations::migrate(&file).unwrap();
         let count = |page: Option<&PageAddress>, hits| {
-            let page = page.map_or(SITE_ITSELF, |page| pages::number(&file, SITE, page).unwrap());
+            let page = page.map_or(SITE_ITSELF, |page| pages::insert_vouched(&file, SITE, page).unwrap());
             let key = Key { site: SITE, period: Period::Total, page, source: 1 };
             merge(&file, key, Register::Grown(hits)).unwrap();
         };

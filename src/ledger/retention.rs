@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::sqlite::tables::counts;
+use super::sqlite::tables::{counts, pages};
 use crate::counter::{Day, RegisteredSite, RowKey};
 
 /// Rows of one transaction: less than a millisecond.
@@ -29,7 +29,14 @@ impl Ledger {
             let Some(last) = rows.last() else { return Ok(deleted) };
             after = *last;
             deleted += rows.len();
-            self.queue.run(move |file| file.change(|c| counts::delete(c, number, &rows))).await?;
+            let change = move |c: &Connection| {
+                counts::delete(c, number, &rows)?;
+                let mut numbers: Vec<_> = rows.iter().map(|row| row.page).collect();
+                numbers.dedup();
+                // Nobody vouched for them, and their days are over.
+                pages::delete_unvouched(c, &numbers).map(drop)
+            };
+            self.queue.run(move |file| file.change(change)).await?;
             tokio::time::sleep(EXPIRY_PAUSE).await;
         }
     }

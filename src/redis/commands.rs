@@ -68,18 +68,18 @@ pub const COMMANDS: &[Command] = &[
     command("TIME", Server, &[Rust("client")], "see whether the node's clock can be believed", None),
     command("EVAL", Server, &[Rust("audit"), Rust("client")], "run a script that Redis does not have yet", None),
     command("EVALSHA", Server, &[Rust("client")], "run a script that Redis has", None),
-    command("TYPE", Read, &[Lua("audit"), Lua("publish")], "refuse a key of a wrong type before writing", Some((Any, &[]))),
-    command("TTL", Read, &[Lua("publish")], "see whether a key has its expiry", Some((Any, &[]))),
-    command("HSET", Write, &[Lua("audit"), Lua("publish"), Lua("visitors")], "write a site's counters, titles and estimates", Some((Hash, &["probe", "1"]))),
+    command("TYPE", Read, &[Lua("audit"), Lua("publish"), Lua("vouching")], "refuse a key of a wrong type before writing", Some((Any, &[]))),
+    command("TTL", Read, &[Lua("publish"), Lua("vouching")], "see whether a key has its expiry", Some((Any, &[]))),
+    command("HSET", Write, &[Lua("audit"), Lua("publish"), Lua("visitors"), Lua("vouching")], "write a site's counters, titles and estimates", Some((Hash, &["probe", "1"]))),
     command("HSETNX", Write, &[Rust("publish")], "write down what the nodes of a site agree on", Some((Hash, &["probe", "1"]))),
-    command("HGET", Read, &[Rust("read"), Lua("audit"), Lua("publish"), Lua("visitors")], "read one field of a site", Some((Hash, &["probe"]))),
+    command("HGET", Read, &[Rust("read"), Lua("audit"), Lua("publish"), Lua("visitors"), Lua("vouching")], "read one field of a site", Some((Hash, &["probe"]))),
     command("HMGET", Read, &[Rust("audit"), Rust("publish"), Rust("read"), Lua("publish")], "read a site's counters and titles", Some((Hash, &["probe"]))),
     command("HLEN", Read, &[Rust("audit"), Lua("audit")], "see whether a site's counters changed during a repair", Some((Hash, &[]))),
     command("HSCAN", Read, &[Rust("audit"), Rust("read")], "read all counters of a site in pieces", Some((Hash, &["0"]))),
-    command("EXPIREAT", Write, &[Lua("client"), Lua("publish"), Lua("visitors")], "let the pages and visitors of old periods expire", Some((Hash, &["1"]))),
+    command("EXPIREAT", Write, &[Lua("client"), Lua("publish"), Lua("visitors"), Lua("vouching")], "let the pages and visitors of old periods expire", Some((Hash, &["1"]))),
     command("ZADD", Write, &[Lua("audit"), Lua("publish")], "write the counters of pages", Some((SortedSet, &["1", "probe"]))),
-    command("ZSCORE", Read, &[Rust("read"), Lua("audit"), Lua("publish")], "read one page's counter", Some((SortedSet, &["probe"]))),
-    command("ZMSCORE", Read, &[Rust("audit"), Rust("read"), Lua("publish")], "read the counters of pages", Some((SortedSet, &["probe"]))),
+    command("ZSCORE", Read, &[Rust("read"), Lua("audit"), Lua("publish"), Lua("vouching")], "read one page's counter", Some((SortedSet, &["probe"]))),
+    command("ZMSCORE", Read, &[Rust("audit"), Rust("read"), Rust("vouching"), Lua("publish")], "read the counters of pages", Some((SortedSet, &["probe"]))),
     command("ZREVRANGE", Read, &[Rust("read")], "list the most read pages", Some((SortedSet, &["0", "0"]))),
     command("ZRANGEBYSCORE", Read, &[Rust("read")], "list the most read pages that share the last count", Some((SortedSet, &["0", "1"]))),
     command("ZCARD", Read, &[Rust("audit"), Lua("audit")], "see whether the counters of pages changed during a repair", Some((SortedSet, &[]))),
@@ -98,9 +98,10 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 impl Command {
-    /// Sent only for sites that count visitors.
+    /// Sent only for sites that count visitors. Salts are also the key of networks' tags.
     pub fn is_for_visitors(&self) -> bool {
-        self.senders.iter().all(|sender| matches!(sender, Rust("visitors") | Lua("visitors")))
+        let is_for_salts = ["SET", "GET"].contains(&self.name);
+        !is_for_salts && self.senders.iter().all(|sender| matches!(sender, Rust("visitors") | Lua("visitors")))
     }
 
     /// Right as an ACL names it.

@@ -41,11 +41,17 @@
 //! **`PREFIX:{SITE}:salt:DAY`**, a string: the salt of visitors' keys, in 32 hexadecimal digits. The first
 //! node to write it decides, a day ahead. It expires a few minutes after the day.
 //!
+//! **`PREFIX:{SITE}:vouch:DAY`**, a hash: tags of the networks that have read something on a day, 8 hexadecimal digits
+//! each, at most 5. The empty field is the site, a page's id a page that isn't vouched for, and `PAGEID HASH` a title of
+//! a page. `\x01before` is the number of the site's networks on the day before. It expires with the day's salt, which
+//! is the tags' key. A page with a counter in `pages:total` is vouched for.
+//!
 //! **`PREFIX:{SITE}:meta`**, a hash: settings on which nodes must agree before they count into the same
 //! keys.
 
+use crate::counter::vouching::Subject;
 use crate::counter::{
-    Contribution, Day, Digest, Minute, PageAddress, PageTitle, Period, Register, Site, SiteId, Source, Window,
+    Contribution, Day, Digest, Minute, PageAddress, PageTitle, Period, Register, Site, SiteId, Source, Weight, Window,
 };
 
 /// Version of the layout: changes with every change that an older program would misread.
@@ -105,6 +111,10 @@ impl Keys {
 
     pub fn salt(&self, site: &SiteId, day: Day) -> String {
         format!("{}:{{{site}}}:salt:{day}", self.prefix)
+    }
+
+    pub fn votes(&self, site: &SiteId, day: Day) -> String {
+        format!("{}:{{{site}}}:vouch:{day}", self.prefix)
     }
 
     pub fn meta(&self, site: &SiteId) -> String {
@@ -173,6 +183,18 @@ pub fn register_text(register: Register) -> String {
     match register {
         Register::Grown(hits) => hits.to_string(),
         Register::Written { generation, hits } => format!("{generation} {hits}"),
+    }
+}
+
+/// Field of a vote. The hash is the same on every node.
+pub fn vote_field(subject: &Subject) -> String {
+    match subject {
+        Subject::Site => String::new(),
+        Subject::Page(page) => page.id(),
+        Subject::Title(page, title, _) => {
+            let [first, second] = Weight::of_id(title.as_str(), &page.id()).residues();
+            format!("{} {first:07x}{second:07x}", page.id())
+        }
     }
 }
 

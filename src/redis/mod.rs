@@ -9,6 +9,7 @@
 //! read       totals for figures, queries, remote sync
 //! audit      verify and repair
 //! visitors   sketches and salts
+//! vouching   networks that have read pages
 //! ```
 //! `client` knows `ports`, `keys` and `commands`; the others know `client`. `read` and `audit` also know
 //! `publish`, and `read` knows `visitors`.
@@ -26,6 +27,7 @@ pub mod ports;
 mod publish;
 mod read;
 mod visitors;
+mod vouching;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -161,7 +163,10 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
         let visitors =
             visitors::Publisher::new(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health));
         let rights = rights::watch_rights(node.as_ref(), &keys, &connections, &health);
-        let publishing = futures_util::future::join(publisher.run(stopped.clone()), visitors.run(stopped));
+        let votes =
+            vouching::Votes::new(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health));
+        let publishing = futures_util::future::join3(
+            publisher.run(stopped.clone()), visitors.run(stopped.clone()), votes.run(stopped));
         tokio::select! {
             _ = publishing => {}
             () = connections.supervise() => {}

@@ -4,9 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::change_feed::ChangeFeed;
+use crate::counter::vouching::{Counted, Vote};
 use crate::counter::{
-    Contribution, Day, FileDigest, Period, RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch,
-    Source, Window,
+    Contribution, Day, FileDigest, PageAddress, Period, RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites,
+    Sketch, Source, Window,
 };
 
 /// Node, as publication of its counts sees it.
@@ -48,6 +49,25 @@ pub trait Node: Send + Sync + 'static {
 
     /// Stores other sources' counters of the site, read from Redis, in the node's file.
     fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) -> impl Future<Output = ()> + Send;
+
+    /// Takes up to `limit` votes of networks that Redis may lack.
+    fn take_votes(&self, limit: usize) -> Vec<Vote>;
+
+    /// Returns taken votes that couldn't be shared.
+    fn put_back_votes(&self, votes: Vec<Vote>);
+
+    /// Applies votes of a site's day, with those of all nodes.
+    fn apply_votes(&self, site: SiteNumber, day: Day, counted: Vec<Counted>) -> impl Future<Output = ()> + Send;
+
+    /// Up to `limit` unvouched pages of all sites, after the page of this number in the node's file.
+    fn unvouched_pages(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(i64, SiteNumber, PageAddress)>, String>> + Send;
+
+    /// Vouches for pages, as another node has.
+    fn vouch_pages(&self, site: SiteNumber, pages: Vec<PageAddress>) -> impl Future<Output = ()> + Send;
 
     /// Takes the site's sketches that Redis may lack, all of whose visitors are durable.
     fn take_sketches(&self, site: SiteNumber) -> Vec<(Window, Sketch)>;

@@ -49,18 +49,25 @@ pub trait Node: Send + Sync + 'static {
     async fn visitors(&self, site: &Arc<RegisteredSite>, now: DateTime<Utc>) -> Available<(VisitorCounts, u64)>;
 
     /// The page under which a hit counts: its own, or `(other)` if its site, client or network has had its
-    /// new pages of the day. `client`: none where clients have no limit.
+    /// new pages of the day. Its network's reading helps to vouch for the page.
     async fn admit_page(
         &self,
         site: &Arc<RegisteredSite>,
         day: Day,
         page: PageAddress,
-        client: Option<ClientPrefix>,
-    ) -> PageAddress;
+        reader: PageReader,
+    ) -> AdmittedPage;
 
     /// Records the title that came with a counted hit. As a rule it is known; if not, `link` is called for the
-    /// page's real address.
-    fn note_title(&self, site: &RegisteredSite, page: &PageAddress, title: &str, link: &dyn Fn() -> Option<String>);
+    /// page's real address, and `reader` for its reader.
+    fn note_title(
+        &self,
+        site: &RegisteredSite,
+        page_and_day: (&PageAddress, Day),
+        title: &str,
+        link: &dyn Fn() -> Option<String>,
+        reader: &dyn Fn() -> PageReader,
+    );
 
     /// The hits of each page in each period: first all periods of the first page.
     async fn page_hits(
@@ -104,6 +111,23 @@ pub trait Node: Send + Sync + 'static {
     fn uncounted(&self, site: &RegisteredSite) -> Vec<UncountedRow>;
 
     fn readiness(&self) -> Readiness;
+}
+
+/// The reader of a page, as far as its network vouches for the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageReader {
+    /// None where no address is known.
+    pub client: Option<ClientPrefix>,
+    /// False where nothing limits clients: each page is vouched for.
+    pub is_limited: bool,
+}
+
+/// The page under which a hit counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdmittedPage {
+    pub page: PageAddress,
+    /// The page's other hits of the day count alike, and no network's reading matters any more.
+    pub is_settled: bool,
 }
 
 /// A site's hits, and the version of the figures that they belong to.

@@ -38,7 +38,10 @@ const LEVELS: [(&str, &[&[&str]]); 3] = [
         ],
     ),
     ("ledger", &[&["sqlite"], &["fold", "memory", "query"], &["commit"]]),
-    ("redis", &[&["ports", "keys", "commands"], &["client"], &["publish"], &["visitors"], &["read", "audit"]]),
+    (
+        "redis",
+        &[&["ports", "keys", "commands"], &["client"], &["publish"], &["visitors", "vouching"], &["read", "audit"]],
+    ),
 ];
 
 /// A path in the source, as its segments; also a module's name.

@@ -11,7 +11,7 @@ use crate::ledger::sqlite::file::BUSY_TIMEOUT;
 use crate::ledger::sqlite::tables::counts::{self, SITE_ITSELF};
 use crate::ledger::sqlite::tables::salts::{self, KnownSalt};
 use crate::ledger::sqlite::tables::visitors::Forgotten;
-use crate::ledger::sqlite::tables::{imports, merge, visitors};
+use crate::ledger::sqlite::tables::{imports, merge, visitors, vouching};
 use crate::ledger::sqlite::wal;
 
 /// Longest wait for readers when the log is truncated.
@@ -85,6 +85,7 @@ impl FileWriter {
         self.connection.pragma_update(None, "secure_delete", "ON")?;
         let deleted = self.change(|c| {
             let (days, minutes) = visitors::delete_before(c, day, minute)?;
+            vouching::forget_days(c, salts)?;
             Ok(Forgotten { salts: salts::delete(c, salts)?, days, minutes })
         });
         self.connection.pragma_update(None, "secure_delete", "FAST")?;
@@ -108,9 +109,9 @@ impl FileWriter {
     ) -> Result<(), WriteFailure> {
         let run = self.state.run.clone();
         let of_others = contributions.iter().filter(|contribution| contribution.source != run);
-        self.change(|c| merge::merge(c, site, of_others, remote))?;
+        let has_vouched = self.change(|c| merge::merge(c, site, of_others, remote))?;
         self.reload_counters(site, remote)?;
-        if !remote {
+        if !remote || has_vouched {
             self.state.feed.note_history(site);
         }
         Ok(())

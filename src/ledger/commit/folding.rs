@@ -1,7 +1,7 @@
 //! The committer's folding: a step of it with each commit, so that hits wait little.
 //!
 //! A fold takes these steps: it sorts the unfolded hits beside the commits, writes the sketches of visitors, then the
-//! entries, then prunes the journal and writes titles, whose pages have numbers by then. Sketches come before the
+//! entries, then prunes the journal, vouches for pages and writes titles; their pages have numbers by then. Sketches come before the
 //! entries because the mark, once past a row, lets it be pruned with the visitors in it.
 
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::queue::Done;
 use super::state::SharedState;
+use super::vouch::{self, TakenVotes};
 use crate::counter::{ChangedTitle, SiteNumber, Window};
 use crate::ledger::error::LedgerError;
 use crate::ledger::fold::entry::{self, Observers};
@@ -19,6 +20,7 @@ use crate::ledger::fold::sort::FoldSort;
 use crate::ledger::memory::sketches::SiteSketches;
 use crate::ledger::sqlite::tables::meta::{self, FoldMark};
 use crate::ledger::sqlite::tables::sources::SourceNumber;
+use crate::ledger::sqlite::tables::titles::Outcome;
 use crate::ledger::sqlite::tables::{journal, titles, visitors};
 
 /// Unfolded pages at which a fold starts early; about 20 MB. A site's first page makes an entry, and 100,000 sites
@@ -167,7 +169,7 @@ impl Folding {
 
     /// Makes waiting titles due: all pages have numbers.
     pub fn make_titles_due(&mut self) -> bool {
-        self.titles_are_due = !self.state.titles.queue.is_empty();
+        self.titles_are_due = self.state.titles.is_waiting() || self.state.vouching.is_waiting();
         self.titles_are_due
     }
 
@@ -201,7 +203,7 @@ impl Folding {
             Step::Nothing => Ok(Written::Nothing),
             Step::Sketches => {
                 let sites_left = self.sketch_sites.len().saturating_sub(budget.entries / SKETCH_ENTRIES);
-                let mut taken = Taken { state: Arc::clone(&self.state), sketches: Vec::new(), titles: Vec::new() };
+                let mut taken = Taken::of(&self.state);
                 for site in self.sketch_sites.get(sites_left..).unwrap_or_default() {
                     let Some(sketches) = self.state.sketches.get(*site) else { continue };
                     let unfolded = sketches.take_unfolded();
@@ -216,28 +218,36 @@ impl Folding {
             Step::Upkeep => {
                 let has_more_to_prune =
                     self.must_prune && journal::prune(connection, self.progress.mark.mark, PRUNED_ROWS)?;
-                let titles_max = if self.titles_are_due { budget.entries / 4 } else { 0 };
-                let titles = self.state.titles.queue.take(titles_max);
-                let taken = Taken { state: Arc::clone(&self.state), sketches: Vec::new(), titles };
+                let limit = if self.titles_are_due { budget.entries / 4 } else { 0 };
+                let mut taken = Taken::of(&self.state);
+                // Votes first: a title may belong to a page that they vouch for.
+                vouch::write(connection, &self.observers(), &mut taken.votes, limit)?;
+                let titles_max = if taken.votes.has_votes() { 0 } else { limit };
+                taken.titles = self.state.titles.queue.take(titles_max);
                 let mut unnumbered = Vec::new();
                 for title in &taken.titles {
-                    if titles::write(connection, title)? {
-                        self.state.feed.note_title(title.clone());
-                    } else {
-                        unnumbered.push(title.clone());
+                    match titles::write(connection, title)? {
+                        Outcome::Written => self.state.feed.note_title(title.clone()),
+                        Outcome::IsUnnumbered => unnumbered.push(title.clone()),
+                        Outcome::IsUnvouched => {}
                     }
                 }
+                taken.votes.write_first_titles(connection, &self.state, titles_max)?;
                 Ok(Written::Upkeep { has_more_to_prune, taken, unnumbered })
             }
         }
+    }
+
+    fn observers(&self) -> Observers<'_> {
+        let state = &*self.state;
+        Observers { feed: &state.feed, admission: &state.admission, vouching: &state.vouching, run: &state.run }
     }
 
     fn write_entries(&self, connection: &Connection, budget: Budget) -> rusqlite::Result<usize> {
         let started = Instant::now();
         let mut folded = 0;
         for entry in self.progress.next(budget.entries) {
-            let observers = Observers { feed: &self.state.feed, admission: &self.state.admission };
-            entry::add_to_counts(connection, Some(observers), self.progress.source, entry)?;
+            entry::add_to_counts(connection, Some(self.observers()), self.progress.source, entry)?;
             folded += 1;
             if started.elapsed() > budget.time {
                 break;
@@ -260,8 +270,9 @@ impl Folding {
             Written::Upkeep { has_more_to_prune, mut taken, unnumbered } => {
                 self.must_prune = has_more_to_prune;
                 // Titles whose pages have no numbers yet wait for the next fold, with later ones.
-                self.titles_are_due &= taken.titles.len() > unnumbered.len();
+                self.titles_are_due &= taken.titles.len() > unnumbered.len() || taken.votes.has_progress();
                 taken.titles = unnumbered;
+                taken.votes.confirm();
             }
         }
     }
@@ -308,11 +319,19 @@ impl Folding {
     }
 }
 
-/// Sketches and titles that a transaction writes; dropped unconfirmed, they wait again.
+/// Sketches, votes and titles that a transaction writes; dropped unconfirmed, they wait again.
 pub struct Taken {
     state: SharedState,
     sketches: Vec<(Arc<SiteSketches>, Vec<Window>)>,
+    votes: TakenVotes,
     titles: Vec<ChangedTitle>,
+}
+
+impl Taken {
+    fn of(state: &SharedState) -> Self {
+        let votes = TakenVotes::of(state);
+        Self { state: Arc::clone(state), sketches: Vec::new(), votes, titles: Vec::new() }
+    }
 }
 
 impl Drop for Taken {
@@ -329,9 +348,12 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::counter::vouching::NetworkTag;
     use crate::counter::{Day, Hit, PageAddress, PageTitle, Tally, Trace};
     use crate::ledger::commit::state::State;
+    use crate::ledger::memory::vouching::Reading;
     use crate::ledger::sqlite::migrations;
+    use crate::ledger::sqlite::tables::{counts, pages};
     use crate::metrics::Metrics;
 
     const SITE: SiteNumber = SiteNumber(1);
@@ -357,6 +379,23 @@ mod tests {
         PageAddress::from_stored(address)
     }
 
+    fn name(folding: &Folding, address: &str, title: &str) {
+        let link = || Some("/A/".to_owned());
+        folding.state.titles.note((SITE, &page(address), day()), title, &link, 1, |_| true);
+    }
+
+    fn read_by(folding: &Folding, address: &str, network: u32) {
+        let reading = Reading { tag: NetworkTag::from_number(network), wanted: 3 };
+        folding.state.vouching.note(SITE, day(), Some(&page(address)), reading, true);
+    }
+
+    fn vouch(folding: &Folding, pages: &[&str]) {
+        let reading = Reading { tag: None, wanted: 1 };
+        for address in pages {
+            folding.state.vouching.note(SITE, day(), Some(&page(address)), reading, true);
+        }
+    }
+
     fn count(folding: &Folding, pages: &[&str]) {
         let mut tally = Tally::default();
         pages.iter().for_each(|address| tally.add(Hit { site: SITE, day: day(), page: page(address) }));
@@ -380,12 +419,16 @@ mod tests {
         count(&folding, &["/a", "/b"]);
         folding.state.sketches.load(SITE, Vec::new());
         folding.state.sketches.add(SITE, Window::of_day(day()), Trace::of(b"a"));
-        folding.state.titles.note(SITE, &page("/a"), "Tin", &|| Some("/A/".to_owned()), 1);
-        folding.state.titles.note(SITE, &page("/never"), "Tin", &|| Some("/A/".to_owned()), 1);
+        name(&folding, "/a", "Tin");
+        name(&folding, "/never", "Tin");
+        vouch(&folding, &["/a"]);
         assert_eq!(folding.next_step(), Step::Nothing);
         assert!(folding.start_now(3, Some(RUN)));
         let budget = Budget { entries: SKETCH_ENTRIES, time: Duration::from_secs(9) };
-        assert_eq!(steps(&mut folding, &file, budget), [Step::Sketches, Step::Entries, Step::Upkeep, Step::Upkeep]);
+        assert_eq!(
+            steps(&mut folding, &file, budget),
+            [Step::Sketches, Step::Entries, Step::Upkeep, Step::Upkeep, Step::Upkeep]
+        );
         assert_eq!(folding.progress.mark, FoldMark { mark: 3, target: 3, done: 0 });
         assert!(!folding.start_now(3, Some(RUN)));
         let written = titles::read(&file, SITE, &[page("/a")]).unwrap();
@@ -419,10 +462,11 @@ mod tests {
     fn titles_of_a_transaction_that_failed_wait_again() {
         let (mut folding, file) = (folding(), file());
         count(&folding, &["/1"]);
+        vouch(&folding, &["/1"]);
         folding.start_now(1, Some(RUN));
         steps(&mut folding, &file, Budget::AT_REST);
+        ["/1", "/2", "/3"].iter().for_each(|page| name(&folding, page, "Tin"));
         let pages = ["/1", "/2", "/3"].map(page);
-        pages.iter().for_each(|page| folding.state.titles.note(SITE, page, "Tin", &|| Some("/A/".to_owned()), 1));
         assert!(folding.make_titles_due());
         let waiting = |folding: &Folding| {
             pages.iter().filter(|page| folding.state.titles.queue.get(SITE, page).is_some()).count()
@@ -499,5 +543,44 @@ mod tests {
         let reason = LedgerError::new("the disk is full");
         folding.refuse_waiting(&reason);
         assert_eq!(second.try_recv(), Ok(Err(reason)));
+    }
+
+    #[test]
+    fn a_page_has_a_day_alone_until_three_networks_have_read_it() {
+        let (mut folding, file) = (folding(), file());
+        let stored = || {
+            let known = pages::find(&file, SITE, &page("/a")).unwrap().unwrap();
+            let periods = day().page_periods().map(|period| {
+                let counts = counts::of_page(&file, SITE, period, known.number).unwrap();
+                counts.iter().map(|count| count.register.hits()).sum::<i64>()
+            });
+            (known.is_vouched, periods)
+        };
+        file.execute(
+            "INSERT INTO sources (number, name, learned) VALUES (?, ?, 0)",
+            (RUN, folding.state.run.to_string()),
+        )
+        .unwrap();
+        // Networks of other pages make the site one that needs three.
+        for network in 7..10 {
+            read_by(&folding, "/b", network);
+        }
+        let mut row = 0;
+        let mut hit = |folding: &mut Folding, network: u32| {
+            row += 1;
+            read_by(folding, "/a", network);
+            count(folding, &["/a", "/a"]);
+            folding.start_now(row, Some(RUN));
+            steps(folding, &file, Budget::AT_REST);
+        };
+        hit(&mut folding, 1);
+        hit(&mut folding, 1);
+        hit(&mut folding, 2);
+        assert_eq!(stored(), (false, [6, 0, 0]));
+        assert_eq!(folding.state.feed.take_pages().iter().map(|page| page.hits).collect::<Vec<_>>(), [[6, 0, 0]]);
+        hit(&mut folding, 3);
+        assert_eq!(stored(), (true, [8, 8, 8]));
+        assert_eq!(folding.state.feed.take_pages().iter().map(|page| page.hits).collect::<Vec<_>>(), [[8, 8, 8]]);
+        assert!(!folding.state.vouching.is_waiting());
     }
 }

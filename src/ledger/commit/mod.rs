@@ -10,3 +10,4 @@ pub mod file_writer;
 pub mod folding;
 pub mod queue;
 pub mod state;
+mod vouch;

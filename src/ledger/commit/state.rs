@@ -11,6 +11,7 @@ use crate::ledger::memory::page_admission::PageAdmission;
 use crate::ledger::memory::salts::Salts;
 use crate::ledger::memory::sketches::SketchStore;
 use crate::ledger::memory::titles::NewTitles;
+use crate::ledger::memory::vouching::Vouching;
 use crate::ledger::sqlite::tables::meta::FoldMark;
 use crate::metrics::Metrics;
 
@@ -23,6 +24,7 @@ pub struct State {
     pub salts: Salts,
     pub titles: NewTitles,
     pub admission: PageAdmission,
+    pub vouching: Vouching,
     pub unfolded: Unfolded,
     pub feed: Arc<ChangeFeed>,
     /// The reason why the file takes no hits now, if it does not.
@@ -43,6 +45,7 @@ impl State {
             salts: Salts::default(),
             titles: NewTitles::default(),
             admission: PageAdmission::default(),
+            vouching: Vouching::default(),
             unfolded: Unfolded::new(mark),
             feed,
             failed: Mutex::default(),

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use crate::change_feed::ChangeFeed;
-use crate::counter::{Day, Hit, PageAddress, SiteNumber, Tally};
+use crate::counter::{Day, Hit, PageAddress, Period, SiteNumber, Source, Tally};
 use crate::ledger::memory::page_admission::PageAdmission;
+use crate::ledger::memory::vouching::Vouching;
 use crate::ledger::sqlite::tables::counts::{self, SITE_ITSELF};
 use crate::ledger::sqlite::tables::sources::SourceNumber;
-use crate::ledger::sqlite::tables::{pages, sources};
+use crate::ledger::sqlite::tables::{pages, sources, vouching};
 
 /// A site's or a page's hits of a day.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,30 @@ fn entry(site: SiteNumber, day: Day, page: Option<PageAddress>, hits: u64) -> En
 pub struct Observers<'a> {
     pub feed: &'a ChangeFeed,
     pub admission: &'a PageAdmission,
+    pub vouching: &'a Vouching,
+    /// The current run.
+    pub run: &'a Source,
+}
+
+impl Observers<'_> {
+    /// Vouches for a page of the file, and notes what that adds to the current run's counts.
+    pub fn vouch(
+        &self,
+        connection: &Connection,
+        site: SiteNumber,
+        page: &PageAddress,
+        number: i64,
+    ) -> rusqlite::Result<()> {
+        for (source, day, hits) in vouching::vouch(connection, site, number)? {
+            // What earlier runs have counted is brought when Redis is asked.
+            if source == *self.run {
+                self.feed.note_page(site, day, page, hits);
+            }
+        }
+        self.vouching.note_new(site, page);
+        self.admission.settle(site, page, true);
+        Ok(())
+    }
 }
 
 /// Adds an entry to `counts`. Without observers the entry is an earlier run's, which is published from the file.
@@ -64,11 +89,29 @@ pub fn add_to_counts(
         }
         Some(page) => {
             let known = pages::find(connection, site, page)?;
+            let mut is_vouched = known.map_or(page.is_other(), |known| known.is_vouched);
+            let number = match known {
+                Some(known) => known.number,
+                None if page.is_other() => pages::insert_vouched(connection, site, page)?,
+                None => pages::insert_unvouched(connection, site, page, entry.day)?,
+            };
             if let Some(observers) = &observers {
-                observers.admission.settle(site, page, known.is_some());
+                if !is_vouched && observers.vouching.is_pending(site, page) {
+                    observers.vouch(connection, site, page, number)?;
+                    is_vouched = true;
+                } else {
+                    observers.admission.settle(site, page, is_vouched);
+                }
             }
-            let number = known.map_or_else(|| pages::insert(connection, site, page), Ok)?;
-            let hits = counts::add(connection, site, number, source, entry.day.page_periods(), entry.hits)?;
+            let hits = if is_vouched {
+                counts::add(connection, site, number, source, entry.day.page_periods(), entry.hits)?
+            } else {
+                if known.is_some() {
+                    pages::note_earlier_day(connection, number, entry.day)?;
+                }
+                let [day] = counts::add(connection, site, number, source, [Period::Day(entry.day)], entry.hits)?;
+                [day, 0, 0]
+            };
             if let Some(observers) = &observers {
                 observers.feed.note_page(site, entry.day, page, hits);
             }

@@ -78,11 +78,6 @@ impl Unfolded {
         let agrees = (unfolded.mark.mark, unfolded.mark.done) == (mark.mark, mark.done);
         agrees.then(|| read(&unfolded))
     }
-
-    /// True if a page has unfolded hits.
-    pub fn has(&self, site: SiteNumber, page: &PageAddress) -> bool {
-        lock(&self.0).hits(site, page, Period::Total) > 0
-    }
 }
 
 impl UnfoldedHits {
@@ -209,10 +204,6 @@ mod tests {
         let (second, days) = tally(&[(18, "/a"), (18, "/b"), (18, "/a"), (18, "/a")]);
         store.add(second, days);
         assert_eq!(listed(at, SITE, "total"), ["/a", "/b"]);
-        let page = PageAddress::from_stored;
-        assert!(
-            store.has(SITE, &page("/b")) && !store.has(SITE, &page("/c")) && !store.has(SiteNumber(2), &page("/b"))
-        );
     }
 
     #[test]

@@ -145,6 +145,7 @@ impl SiteCounters {
             own: (counter.own > 0).then(|| (run.clone(), counter.own)),
             others: counter.others().to_vec(),
             shown: Some(counter.shown()),
+            unvouched: 0,
         })
     }
 
@@ -666,6 +667,7 @@ mod tests {
             own: own.map(|hits| (run(), hits)),
             others: others.iter().map(|(run, hits)| (Source::Run(*run), Register::Grown(*hits))).collect(),
             shown: Some(shown),
+            unvouched: 0,
         };
         assert_eq!(total(), expected(10, Some(10), &[], 10));
         let count =

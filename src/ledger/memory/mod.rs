@@ -5,6 +5,7 @@ pub mod page_admission;
 pub mod salts;
 pub mod sketches;
 pub mod titles;
+pub mod vouching;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

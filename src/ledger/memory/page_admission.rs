@@ -27,7 +27,7 @@ pub enum Decision {
     Counts,
     /// The day's pages must first be read from the file.
     NeedsRead,
-    IfKnown(Excess),
+    IfVouched(Excess),
 }
 
 impl PageAdmission {
@@ -40,14 +40,8 @@ impl PageAdmission {
         cap: u32,
     ) -> Decision {
         let mut sites = lock(&self.sites);
-        let of_site = sites.get_or_insert_with(site, || SiteDay { pages: PagesOfDay::new(day), is_whole: false });
-        if of_site.pages.day() < day {
-            // The node has run since the day began.
-            *of_site = SiteDay { pages: PagesOfDay::new(day), is_whole: true };
-        } else if of_site.pages.day() > day {
-            // The clock was set back or the site's zone changed: no cap until the known day has passed.
-            return Decision::Counts;
-        }
+        // The clock was set back or the site's zone changed: no cap until the known day has passed.
+        let Some(of_site) = of_day(&mut sites, site, day) else { return Decision::Counts };
         let are_many = of_site.pages.len() >= usize::try_from(cap / UNCOUNTED_PART).unwrap_or(usize::MAX);
         let brings_much = client.is_some_and(|client| of_site.pages.has_brought_much(client));
         if (are_many || brings_much) && !of_site.is_whole {
@@ -55,7 +49,7 @@ impl PageAdmission {
         }
         match of_site.pages.admit(page.fingerprint(), client, cap) {
             Verdict::Counts => Decision::Counts,
-            Verdict::IfKnown(excess) => Decision::IfKnown(excess),
+            Verdict::IfVouched(excess) => Decision::IfVouched(excess),
         }
     }
 
@@ -67,11 +61,19 @@ impl PageAdmission {
         }
     }
 
-    /// Admits a page above the cap that was counted on an earlier day.
-    pub fn admit_known(&self, site: SiteNumber, day: Day, page: &PageAddress) {
-        if let Some(of_site) = lock(&self.sites).get_mut(site).filter(|of_site| of_site.pages.day() == day) {
-            of_site.pages.note([page.fingerprint()]);
+    /// Admits a page that is vouched for, whatever the cap.
+    pub fn note_vouched(&self, site: SiteNumber, day: Day, page: &PageAddress) {
+        let mut sites = lock(&self.sites);
+        if let Some(of_site) = of_day(&mut sites, site, day) {
+            of_site.pages.note_vouched(page.fingerprint());
         }
+    }
+
+    /// True if a page is known to be vouched for.
+    pub fn is_vouched(&self, site: SiteNumber, day: Day, page: &PageAddress) -> bool {
+        let sites = lock(&self.sites);
+        let of_site = sites.get(site).filter(|of_site| of_site.pages.day() == day);
+        of_site.is_some_and(|of_site| of_site.pages.is_vouched(page.fingerprint()))
     }
 
     /// Decides about a page above the cap if it can't be found out whether it is known. True: it counts.
@@ -81,12 +83,25 @@ impl PageAdmission {
         of_site.is_some_and(|of_site| of_site.pages.admit_unknowable(page.fingerprint(), cap))
     }
 
-    /// Records, from folding, if a page was in the file before.
-    pub fn settle(&self, site: SiteNumber, page: &PageAddress, was_known: bool) {
+    /// Records, from folding, if the file vouches for a page.
+    pub fn settle(&self, site: SiteNumber, page: &PageAddress, is_vouched: bool) {
         if let Some(of_site) = lock(&self.sites).get_mut(site) {
-            of_site.pages.settle(page.fingerprint(), was_known);
+            match is_vouched {
+                true => of_site.pages.note_vouched(page.fingerprint()),
+                false => of_site.pages.note_new(page.fingerprint()),
+            }
         }
     }
+}
+
+/// A site's pages of a day; none of a day before the newest one.
+fn of_day(sites: &mut BySite<SiteDay>, site: SiteNumber, day: Day) -> Option<&mut SiteDay> {
+    let of_site = sites.get_or_insert_with(site, || SiteDay { pages: PagesOfDay::new(day), is_whole: false });
+    if of_site.pages.day() < day {
+        // The node has run since the day began.
+        *of_site = SiteDay { pages: PagesOfDay::new(day), is_whole: true };
+    }
+    (of_site.pages.day() == day).then_some(of_site)
 }
 
 #[cfg(test)]
@@ -112,10 +127,10 @@ mod tests {
         admission.load(SITE, day(16), []);
         assert_eq!(decide(2), Decision::NeedsRead);
         admission.load(SITE, day(17), (10..27).map(|number| page(number).fingerprint()));
-        assert_eq!([2, 3, 10].map(decide), [Decision::Counts, Decision::IfKnown(Excess::Site), Decision::Counts]);
-        admission.admit_known(SITE, day(16), &page(3));
-        assert_eq!(decide(3), Decision::IfKnown(Excess::Site));
-        admission.admit_known(SITE, day(17), &page(3));
+        assert_eq!([2, 3, 10].map(decide), [Decision::Counts, Decision::IfVouched(Excess::Site), Decision::Counts]);
+        admission.note_vouched(SITE, day(16), &page(3));
+        assert_eq!(decide(3), Decision::IfVouched(Excess::Site));
+        admission.note_vouched(SITE, day(17), &page(3));
         assert_eq!(decide(3), Decision::Counts);
     }
 
@@ -126,10 +141,10 @@ mod tests {
         assert_eq!(decide(16, 0), Decision::NeedsRead);
         assert_eq!(
             [0, 1, 2].map(|number| decide(17, number)),
-            [Decision::Counts, Decision::Counts, Decision::IfKnown(Excess::Site)]
+            [Decision::Counts, Decision::Counts, Decision::IfVouched(Excess::Site)]
         );
         assert_eq!(decide(16, 2), Decision::Counts);
-        assert_eq!(decide(17, 2), Decision::IfKnown(Excess::Site));
+        assert_eq!(decide(17, 2), Decision::IfVouched(Excess::Site));
     }
 
     #[test]
@@ -162,9 +177,9 @@ mod tests {
         decide(0);
         admission.load(SITE, day(17), []);
         assert!((1..20).all(|number| decide(number) == Decision::Counts));
-        assert_eq!(decide(20), Decision::IfKnown(Excess::Client));
+        assert_eq!(decide(20), Decision::IfVouched(Excess::Client));
         admission.settle(SITE, &page(3), false);
-        assert_eq!(decide(20), Decision::IfKnown(Excess::Client));
+        assert_eq!(decide(20), Decision::IfVouched(Excess::Client));
         admission.settle(SITE, &page(4), true);
         assert_eq!(decide(20), Decision::Counts);
     }

@@ -5,12 +5,14 @@
 //! without a lock, holds a hash of the title that each page gave last.
 
 use std::hash::BuildHasher as _;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustc_hash::FxBuildHasher;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use crate::change_feed::TitleQueue;
-use crate::counter::{ChangedTitle, PageAddress, PageTitle, SiteNumber};
+use super::lock;
+use crate::change_feed::{TITLES_MAX, TitleQueue};
+use crate::counter::{ChangedTitle, Day, PageAddress, PageTitle, SiteNumber};
 
 /// Titles from hits, on their way to the file.
 #[derive(Debug)]
@@ -18,6 +20,17 @@ pub struct NewTitles {
     pub queue: TitleQueue,
     /// For each slot, a hash of page, hour and title of the page that gave a title last.
     last: Box<[AtomicU64]>,
+    /// Titles that too few networks have given today.
+    candidates: Mutex<FxHashMap<(SiteNumber, PageAddress), Candidate>>,
+}
+
+/// A title that too few networks have given.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    pub title: ChangedTitle,
+    pub day: Day,
+    /// Its hash in the table.
+    hash: u64,
 }
 
 /// Slots, a megabyte: pages that share one bring their titles more often than needed.
@@ -28,22 +41,24 @@ const TAKEN_AGAIN_MS: i64 = 60 * 60 * 1_000;
 
 impl Default for NewTitles {
     fn default() -> Self {
-        Self { queue: TitleQueue::default(), last: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
+        let last = (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
+        Self { queue: TitleQueue::default(), last, candidates: Mutex::default() }
     }
 }
 
 impl NewTitles {
-    /// Takes a hit's title, unless its page gave the same one last. `link` is called for a title that is taken.
+    /// Takes a hit's title, unless its page gave the same one last. `link` is called for a title that is new, and
+    /// `has_votes` tells if enough networks have given it.
     pub fn note(
         &self,
-        site: SiteNumber,
-        page: &PageAddress,
+        (site, page, day): (SiteNumber, &PageAddress, Day),
         text: &str,
         link: &dyn Fn() -> Option<String>,
         given_ms: i64,
+        has_votes: impl FnOnce(&ChangedTitle) -> bool,
     ) {
         let hash = FxBuildHasher.hash_one((site, page.fingerprint(), given_ms / TAKEN_AGAIN_MS, text));
-        let last = &self.last[(page.fingerprint() as usize ^ site.0 as usize) % SLOTS];
+        let last = self.slot(site, page);
         // If the queue is full, the page's next reader brings the title again.
         if last.load(Ordering::Relaxed) == hash || self.queue.is_full() {
             return;
@@ -51,22 +66,57 @@ impl NewTitles {
         if let Some(title) = PageTitle::of(text) {
             let title = title.with_link(link().as_deref());
             let changed = ChangedTitle { site, page: page.clone(), title, given_ms };
+            if !has_votes(&changed) {
+                self.put_candidate(Candidate { title: changed, day, hash });
+                return;
+            }
             // Under the queue's lock, so that the slot belongs to the waiting title.
             self.queue.put_and(changed, || last.store(hash, Ordering::Relaxed));
         }
+    }
+
+    fn slot(&self, site: SiteNumber, page: &PageAddress) -> &AtomicU64 {
+        &self.last[(page.fingerprint() as usize ^ site.0 as usize) % SLOTS]
+    }
+
+    /// Notes a candidate that turned out to be the page's title.
+    pub fn confirm(&self, candidate: &Candidate) {
+        self.slot(candidate.title.site, &candidate.title.page).store(candidate.hash, Ordering::Relaxed);
+    }
+
+    pub fn put_candidate(&self, candidate: Candidate) {
+        let mut candidates = lock(&self.candidates);
+        let key = (candidate.title.site, candidate.title.page.clone());
+        if candidates.len() < TITLES_MAX || candidates.contains_key(&key) {
+            candidates.insert(key, candidate);
+        }
+    }
+
+    pub fn take_candidates(&self, limit: usize) -> Vec<Candidate> {
+        let mut candidates = lock(&self.candidates);
+        let keys: Vec<_> = candidates.keys().take(limit).cloned().collect();
+        keys.into_iter().filter_map(|key| candidates.remove(&key)).collect()
+    }
+
+    /// True if titles wait for a fold.
+    pub fn is_waiting(&self) -> bool {
+        !self.queue.is_empty() || !lock(&self.candidates).is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change_feed::TITLES_MAX;
-
     const SITE: SiteNumber = SiteNumber(1);
     const NOON: i64 = 1_718_600_400_000;
 
     fn page(number: usize) -> PageAddress {
         PageAddress::from_stored(&format!("/{number}"))
+    }
+
+    fn note(given: &NewTitles, page: &PageAddress, title: &str, given_ms: i64, has_votes: bool) {
+        let day = Day::from_ymd(2024, 6, 17).unwrap();
+        given.note((SITE, page, day), title, &|| None, given_ms, |_| has_votes);
     }
 
     fn taken(given: &NewTitles) -> Vec<(String, i64)> {
@@ -78,7 +128,7 @@ mod tests {
     fn the_latest_title_is_taken_and_one_that_is_known_is_not_taken_again() {
         let given = NewTitles::default();
         let page = page(1);
-        let give = |title, given_ms| given.note(SITE, &page, title, &|| None, given_ms);
+        let give = |title, given_ms| note(&given, &page, title, given_ms, true);
         give("Cũ", NOON);
         give("Mới", NOON + 1);
         give("Cũ", NOON + 2);
@@ -98,10 +148,27 @@ mod tests {
     fn what_waits_is_bounded_and_what_finds_no_room_is_taken_later() {
         let given = NewTitles::default();
         for number in 0..=TITLES_MAX {
-            given.note(SITE, &page(number), "Tin", &|| None, NOON);
+            note(&given, &page(number), "Tin", NOON, true);
         }
         assert_eq!(taken(&given).len(), TITLES_MAX);
-        given.note(SITE, &page(TITLES_MAX), "Tin", &|| None, NOON);
+        note(&given, &page(TITLES_MAX), "Tin", NOON, true);
         assert_eq!(taken(&given).len(), 1);
+    }
+
+    #[test]
+    fn a_title_of_too_few_networks_waits_as_a_candidate_until_it_is_confirmed() {
+        let (given, page) = (NewTitles::default(), page(1));
+        note(&given, &page, "Tin", NOON, false);
+        assert!(taken(&given).is_empty() && given.is_waiting());
+        let candidates = given.take_candidates(9);
+        assert_eq!(candidates.iter().map(|one| one.title.title.as_str()).collect::<Vec<_>>(), ["Tin"]);
+        given.confirm(&candidates[0]);
+        // It is the page's title: nobody votes for it for a while.
+        note(&given, &page, "Tin", NOON, true);
+        assert!(!given.is_waiting());
+        note(&given, &page, "NHÀ CÁI", NOON, false);
+        assert_eq!(given.take_candidates(9).len(), 1);
+        note(&given, &page, "Tin", NOON, true);
+        assert!(!given.is_waiting());
     }
 }

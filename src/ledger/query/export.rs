@@ -19,7 +19,7 @@ pub fn export(
         Some(row) => {
             let page = match &row.page {
                 None => Some(counts::SITE_ITSELF),
-                Some(page) => pages::find(connection, site, page)?,
+                Some(page) => pages::find(connection, site, page)?.map(|page| page.number),
             };
             (row.period.number(), page.unwrap_or(i64::MAX))
         }

@@ -79,7 +79,9 @@ impl IntegrityCheck {
         let mut accounts: BTreeMap<(u32, SourceNumber), Account> = BTreeMap::new();
         let weights = RandomState::new();
         let mut statement = transaction.prepare(
-            "SELECT site, source, period, page, hits FROM counts WHERE ?1 IS NULL OR site = ?1 ORDER BY site, period, page, source",
+            "SELECT c.site, source, period, page, hits, ifnull(vouched <= 0, 0)
+             FROM counts c LEFT JOIN pages p ON p.number = c.page
+             WHERE ?1 IS NULL OR c.site = ?1 ORDER BY c.site, period, page, source",
         )?;
         let mut rows = statement.query([site.map(|site| site.0)])?;
         while let Some(row) = rows.next()? {
@@ -94,6 +96,9 @@ impl IntegrityCheck {
                     let sums = accounts.entry((site, source)).or_default().0.entry(period).or_default();
                     if page == SITE_ITSELF {
                         sums.own = sums.own.wrapping_add(hits);
+                    } else if row.get(5)? {
+                        sums.unvouched = sums.unvouched.wrapping_add(hits);
+                        sums.page_rows += 1;
                     } else {
                         sums.pages = sums.pages.wrapping_add(hits);
                         sums.page_rows += 1;
@@ -163,7 +168,10 @@ fn sources(connection: &Connection) -> rusqlite::Result<BTreeMap<SourceNumber, N
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Sums {
     own: i64,
+    /// Of vouched pages.
     pages: i64,
+    /// Of the others, which have days alone.
+    unvouched: i64,
     page_rows: u64,
     weighted: u64,
 }
@@ -173,6 +181,7 @@ impl Sums {
         Self {
             own: self.own.wrapping_add(other.own),
             pages: self.pages.wrapping_add(other.pages),
+            unvouched: self.unvouched.wrapping_add(other.unvouched),
             page_rows: self.page_rows + other.page_rows,
             weighted: self.weighted.wrapping_add(other.weighted),
         }
@@ -188,6 +197,7 @@ impl Account {
         let mut faults = Vec::new();
         // Periods that have a part whose pages are deleted or being deleted.
         let mut without_pages = BTreeSet::new();
+        let mut lost_days = false;
         // The sums of each longer period's parts.
         let mut parts: BTreeMap<Period, Sums> = BTreeMap::new();
         for (period, sums) in &self.0 {
@@ -205,17 +215,34 @@ impl Account {
             }
             let part = parts.entry(whole).or_default();
             *part = part.plus(*sums);
+            if let Period::Day(_) = period {
+                // Unvouched pages have days alone, so those of the total are the days'.
+                let total = parts.entry(Period::Total).or_default();
+                total.unvouched = total.unvouched.wrapping_add(sums.unvouched);
+                lost_days |= is_without_pages;
+            }
             if let Period::Month { .. } = period {
                 // Pages have no years.
                 let total = parts.entry(Period::Total).or_default();
-                *total = total.plus(Sums { own: 0, ..*sums });
+                *total = total.plus(Sums { own: 0, unvouched: 0, ..*sums });
             }
         }
         for period in self.0.keys().chain(parts.keys()).collect::<BTreeSet<_>>() {
             let sums = self.0.get(period).copied().unwrap_or_default();
             let has_pages = sums.page_rows > 0 && !matches!(period, Period::Year(_)) && is_kept(*period);
-            if has_pages && sums.pages != sums.own {
-                faults.push(format!("{period}: the site has {} hits, its pages together {}", sums.own, sums.pages));
+            let unvouched = match period {
+                Period::Day(_) => sums.unvouched,
+                _ => parts.get(period).map_or(0, |parts| parts.unvouched),
+            };
+            let pages = sums.pages.wrapping_add(unvouched);
+            let has_lost_days = match period {
+                Period::Day(_) => false,
+                Period::Total => lost_days,
+                _ => without_pages.contains(period),
+            };
+            // Days that are deleted had unvouched pages, too.
+            if has_pages && pages != sums.own && !(has_lost_days && pages < sums.own) {
+                faults.push(format!("{period}: the site has {} hits, its pages together {pages}", sums.own));
             }
             let Some(parts) = parts.get(period) else { continue };
             if parts.own != sums.own {
@@ -238,7 +265,7 @@ mod tests {
     use super::*;
 
     fn account(rows: &[(&str, i64, i64, u64)]) -> Account {
-        let sums = |own, pages, weighted| Sums { own, pages, page_rows: u64::from(pages != 0), weighted };
+        let sums = |own, pages, weighted| Sums { own, pages, unvouched: 0, page_rows: u64::from(pages != 0), weighted };
         Account(
             rows.iter()
                 .map(|(period, own, pages, weighted)| (period.parse().unwrap(), sums(*own, *pages, *weighted)))
@@ -278,5 +305,23 @@ mod tests {
         assert!(!account(&partly).faults(|_| true).is_empty());
         assert_eq!(account(&partly).faults(|period| period != last_deleted), Vec::<String>::new());
         assert_eq!(account(&wholly).faults(|_| true), Vec::<String>::new());
+    }
+
+    #[test]
+    fn hits_of_unvouched_pages_are_missing_in_longer_periods_alone() {
+        let of_day = |pages, unvouched| Sums { own: 5, pages, unvouched, page_rows: 2, weighted: 10 };
+        let longer = |own, pages| Sums { own, pages, unvouched: 0, page_rows: 1, weighted: 20 };
+        let faults = |days: [Sums; 2], month: Sums, total: Sums| {
+            let [first, second] = days;
+            let year = Sums { own: month.own, ..Sums::default() };
+            let periods = ["2024-06-16", "2024-06-17", "2024-06", "2024", "total"];
+            let all = periods.map(|period| period.parse().unwrap()).into_iter();
+            Account(all.zip([first, second, month, year, total]).collect()).faults(|_| true)
+        };
+        let days = [of_day(3, 2), of_day(1, 4)];
+        assert_eq!(faults(days, longer(10, 4), longer(10, 4)), Vec::<String>::new());
+        assert!(!faults(days, longer(10, 5), longer(10, 5)).is_empty());
+        assert!(!faults([of_day(3, 1), of_day(1, 4)], longer(10, 4), longer(10, 4)).is_empty());
+        assert!(!faults(days, longer(10, 4), longer(10, 6)).is_empty());
     }
 }

@@ -110,28 +110,29 @@ impl Queries {
 
     /// Most read pages of a period, those of equal counts by their addresses; none if a read fails.
     pub async fn top_pages(&self, site: &Site, period: Period, limit: usize) -> Option<Vec<PageAddress>> {
-        let key = self.keys.pages(&site.id, period);
-        let mut pages = self.highest(&key, limit).await?;
+        let mut pages = self.highest(site, period, limit).await?;
         if pages.len() >= limit
             && let Some((_, least)) = pages.last().cloned()
         {
             // Redis lists equal counts from the last address on: the limit cuts off the first ones.
-            let first = self.first_with(&key, least, limit).await?;
+            let first = self.first_with(site, period, least, limit).await?;
             pages = with_first(pages, least, first, limit);
         }
         Some(pages.into_iter().map(|(page, _)| page).collect())
     }
 
     /// Up to `limit` pages with their scores, the highest first.
-    async fn highest(&self, key: &str, limit: usize) -> Option<Vec<(PageAddress, i64)>> {
+    async fn highest(&self, site: &Site, period: Period, limit: usize) -> Option<Vec<(PageAddress, i64)>> {
+        let key = self.keys.pages(&site.id, period);
         let mut pages = Vec::new();
         let mut from = 0;
         while pages.len() < limit && from < MEMBERS_MAX {
             let to = from + limit + MEMBERS_MORE;
             let mut command = redis::cmd("ZREVRANGE");
-            command.arg(key).arg(from).arg(to - 1).arg("WITHSCORES");
+            command.arg(&key).arg(from).arg(to - 1).arg("WITHSCORES");
             let Value::Array(values) = self.query(&command).await? else { return None };
             let found = values.len() / 2;
+            let mut counted = Vec::with_capacity(found);
             for pair in values.chunks_exact(2) {
                 let [member, score] = pair else { continue };
                 let (Some(page), Some(score)) = (page_of(member), text(score).as_deref().and_then(keys::score)) else {
@@ -139,9 +140,10 @@ impl Queries {
                 };
                 // Scores fall: only contributions are left.
                 if score > 0 {
-                    pages.push((page, score));
+                    counted.push((page, score));
                 }
             }
+            pages.extend(self.vouched(site, period, counted, |(page, _)| page).await?);
             if found < to - from {
                 break;
             }
@@ -152,15 +154,17 @@ impl Queries {
     }
 
     /// Up to `limit` pages with this score, by their addresses.
-    async fn first_with(&self, key: &str, score: i64, limit: usize) -> Option<Vec<PageAddress>> {
+    async fn first_with(&self, site: &Site, period: Period, score: i64, limit: usize) -> Option<Vec<PageAddress>> {
+        let key = self.keys.pages(&site.id, period);
         let mut pages = Vec::new();
         let mut from = 0;
         while pages.len() < limit && from < MEMBERS_MAX {
             let count = limit + MEMBERS_MORE;
             let mut command = redis::cmd("ZRANGEBYSCORE");
-            command.arg(key).arg(score).arg(score).arg("LIMIT").arg(from).arg(count);
+            command.arg(&key).arg(score).arg(score).arg("LIMIT").arg(from).arg(count);
             let Value::Array(members) = self.query(&command).await? else { return None };
-            pages.extend(members.iter().filter_map(page_of));
+            let found = members.iter().filter_map(page_of).collect();
+            pages.extend(self.vouched(site, period, found, |page| page).await?);
             if members.len() < count {
                 break;
             }
@@ -169,8 +173,24 @@ impl Queries {
         Some(pages)
     }
 
-    /// True if any node has published this page; none if the read fails, or too many hits ask.
-    pub async fn knows_page(&self, site: &Site, page: &PageAddress) -> Option<bool> {
+    /// Those of a period's pages that are vouched for: they have a total. Others have days alone.
+    async fn vouched<T>(
+        &self,
+        site: &Site,
+        period: Period,
+        pages: Vec<T>,
+        page: impl Fn(&T) -> &PageAddress,
+    ) -> Option<Vec<T>> {
+        if !matches!(period, Period::Day(_)) || pages.is_empty() {
+            return Some(pages);
+        }
+        let members: Vec<_> = pages.iter().map(|of| page(of).to_string()).collect();
+        let totals = self.fields("ZMSCORE", &self.keys.pages(&site.id, Period::Total), &members).await?;
+        Some(pages.into_iter().zip(totals).filter(|(_, total)| total.is_some()).map(|(page, _)| page).collect())
+    }
+
+    /// True if any node vouches for this page: then it has a total. None if the read fails, or too many hits ask.
+    pub async fn is_vouched(&self, site: &Site, page: &PageAddress) -> Option<bool> {
         let _permit = self.page_questions.try_acquire().ok()?;
         let mut command = redis::cmd("ZSCORE");
         command.arg(self.keys.pages(&site.id, Period::Total)).arg(page.as_str());

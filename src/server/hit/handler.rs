@@ -19,7 +19,7 @@ use crate::clock;
 use crate::counter::{Arrival, Day, Hit, PageAddress, RegisteredSite, SiteNumber};
 use crate::metrics::Metrics;
 use crate::server::http::{ClientIp, Field, HeaderFields, HttpError};
-use crate::server::ports::Node;
+use crate::server::ports::{AdmittedPage, Node, PageReader};
 
 /// One worker's handler of hits.
 pub struct HitHandler {
@@ -44,8 +44,8 @@ pub struct HitHandler {
 struct KnownUrl {
     site: Arc<RegisteredSite>,
     claim: Claim,
-    /// The day on which the page was last found to count under its own address.
-    admitted_on: Option<Day>,
+    /// The day on which the page counts under its own address, whoever reads it.
+    settled_on: Option<Day>,
 }
 
 impl HitHandler {
@@ -146,7 +146,8 @@ impl HitHandler {
             counted?;
             if let Some((title, page)) = title {
                 let canonical = payload.canonical.as_deref().filter(|canonical| !is_ignored && !canonical.is_empty());
-                node.note_title(&site, &page, title, &|| page_url::link_of(&site, &page, &payload.url, canonical));
+                let link = || page_url::link_of(&site, &page, &payload.url, canonical);
+                node.note_title(&site, (&page, day), title, &link, &|| self.reader(client));
             }
         }
         let outcome = filtered.map_or(HitOutcome::COUNTED, HitOutcome::filtered);
@@ -154,7 +155,7 @@ impl HitHandler {
         Ok(ProcessedHit { site, outcome })
     }
 
-    /// The page under which a hit counts. For a recurring URL a worker asks the node twice a day.
+    /// The page under which a hit counts. For a vouched page a worker asks the node a few times a day.
     async fn admit<N: Node>(
         &self,
         node: &N,
@@ -163,14 +164,18 @@ impl HitHandler {
         day: Day,
         client: &ClientIp<'_, impl HeaderFields>,
     ) -> PageAddress {
-        if known.admitted_on == Some(day) {
+        if known.settled_on == Some(day) {
             return known.claim.page;
         }
-        let client = if self.limits_new_pages { client.prefix() } else { None };
-        let page = node.admit_page(&known.site, day, known.claim.page.clone(), client).await;
-        let admitted_on = (page == known.claim.page).then_some(day);
-        self.with_key(payload, |key| self.pages.borrow_mut().insert(key, KnownUrl { admitted_on, ..known }));
+        let AdmittedPage { page, is_settled } =
+            node.admit_page(&known.site, day, known.claim.page.clone(), self.reader(client)).await;
+        let settled_on = is_settled.then_some(day);
+        self.with_key(payload, |key| self.pages.borrow_mut().insert(key, KnownUrl { settled_on, ..known }));
         page
+    }
+
+    fn reader(&self, client: &ClientIp<'_, impl HeaderFields>) -> PageReader {
+        PageReader { client: client.prefix(), is_limited: self.limits_new_pages }
     }
 
     fn known(&self, site: &Arc<RegisteredSite>, payload: &Payload<'_>, day: Day) -> Result<KnownUrl, HttpError> {
@@ -184,7 +189,7 @@ impl HitHandler {
             None => Claim { page, ignored: None, named: None },
             Some(canonical) => self.canonicals.claim(site, page, canonical, day),
         };
-        Ok(KnownUrl { site: Arc::clone(site), claim, admitted_on: None })
+        Ok(KnownUrl { site: Arc::clone(site), claim, settled_on: None })
     }
 
     /// Calls `then` with the key of a hit's page. Begins unlike a URL where it holds two.

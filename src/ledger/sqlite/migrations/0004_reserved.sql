@@ -9,8 +9,10 @@ ALTER TABLE site_sources DROP COLUMN published;
 ALTER TABLE pages ADD COLUMN address_rule INTEGER NOT NULL DEFAULT 1;
 -- link: the url that readers used, where the address is not one that opens; null: the address itself.
 ALTER TABLE pages ADD COLUMN link TEXT;
--- vouched: 0 until enough networks have read the page; then it is listed and named, and has months and a total.
+-- vouched: 1 once enough networks have read the page; then it is listed and named, and has months and a total. Before,
+-- it is minus the number of the first day on which the page was read.
 ALTER TABLE pages ADD COLUMN vouched INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX pages_unvouched ON pages (number) WHERE vouched <= 0;
 
 -- Editors' rules: the last writer's value of each kind (such as title, merge, hide, delete, reset) for a page; page '' is
 -- the site itself. value: null undoes the rule. given: Unix milliseconds.
@@ -23,7 +25,8 @@ CREATE TABLE page_rules (
     PRIMARY KEY (site, page, kind)
 ) WITHOUT ROWID;
 
--- Networks that have read an unvouched page on a day, each as 32 bits keyed by the day's salt and deleted with it.
+-- Networks that have read an unvouched page on a day, each as 32 bits keyed by the day's salt and deleted with it. Page
+-- 0 is the site; its number of networks is kept for another day, as tags from 1 on.
 CREATE TABLE vouch_tags (
     site INTEGER NOT NULL,
     day  INTEGER NOT NULL,

@@ -5,16 +5,18 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::counts::{self, Key, SITE_ITSELF};
-use super::{pages, sources};
-use crate::counter::{Contribution, SiteNumber};
+use super::{pages, sources, vouching};
+use crate::counter::{Contribution, PageAddress, Period, SiteNumber, Source};
 
-/// Merges contributions of a site; `remote`: they came from Redis.
+/// Merges contributions of a site; `remote`: they came from Redis. True: a page that this node has counted is now vouched
+/// for, and Redis lacks its months and total.
 pub fn merge<'a>(
     connection: &Connection,
     site: SiteNumber,
     contributions: impl IntoIterator<Item = &'a Contribution>,
     remote: bool,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
+    let mut has_vouched = false;
     let mut numbers = HashMap::new();
     for contribution in contributions {
         let source = &contribution.source;
@@ -29,12 +31,40 @@ pub fn merge<'a>(
         };
         let page = match &contribution.page {
             None => SITE_ITSELF,
-            Some(page) => pages::number(connection, site, page)?,
+            Some(page) => page_number(connection, site, page, contribution, &mut has_vouched)?,
         };
         let key = Key { site, period: contribution.period, page, source: number };
         if counts::merge(connection, key, contribution.register)? && remote {
             sources::note_partly_remote(connection, number)?;
         }
     }
-    Ok(())
+    Ok(has_vouched)
+}
+
+/// The number of a contribution's page. Imports vouch for their pages; of runs, only vouched pages have months and a
+/// total.
+fn page_number(
+    connection: &Connection,
+    site: SiteNumber,
+    page: &PageAddress,
+    contribution: &Contribution,
+    has_vouched: &mut bool,
+) -> rusqlite::Result<i64> {
+    let unvouched_day = match (&contribution.source, contribution.period) {
+        (Source::Run(_), Period::Day(day)) => Some(day),
+        _ => None,
+    };
+    match (pages::find(connection, site, page)?, unvouched_day) {
+        (None, None) => pages::insert_vouched(connection, site, page),
+        (None, Some(day)) => pages::insert_unvouched(connection, site, page, day),
+        (Some(known), Some(day)) if !known.is_vouched => {
+            pages::note_earlier_day(connection, known.number, day)?;
+            Ok(known.number)
+        }
+        (Some(known), None) if !known.is_vouched => {
+            *has_vouched |= !vouching::vouch(connection, site, known.number)?.is_empty();
+            Ok(known.number)
+        }
+        (Some(known), _) => Ok(known.number),
+    }
 }

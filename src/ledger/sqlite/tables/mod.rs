@@ -11,6 +11,7 @@ pub mod sites;
 pub mod sources;
 pub mod titles;
 pub mod visitors;
+pub mod vouching;
 
 use rusqlite::{Connection, Params, Row};
 

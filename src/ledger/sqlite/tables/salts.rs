@@ -40,8 +40,14 @@ pub fn delete(connection: &Connection, salts: &[(SiteNumber, Day)]) -> rusqlite:
     salts.iter().map(delete).sum()
 }
 
-/// Deletes all salts, without a trace, from a copy of the file that no other connection has open.
+/// Deletes all salts and tags, without a trace, from a copy of the file that no other connection has open.
 pub fn delete_all(copy: &Connection) -> rusqlite::Result<()> {
     // In memory: a journal on disk would hold the deleted salts.
-    copy.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA secure_delete = ON; DELETE FROM salts;")
+    copy.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA secure_delete = ON; DELETE FROM salts;")?;
+    // A copy that is made before a migration may lack the table.
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'vouch_tags')";
+    if copy.query_row(sql, [], |row| row.get(0))? {
+        execute(copy, "DELETE FROM vouch_tags", [])?;
+    }
+    Ok(())
 }

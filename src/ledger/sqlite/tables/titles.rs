@@ -5,15 +5,29 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{execute, pages};
 use crate::counter::{ChangedTitle, GivenTitle, PageAddress, PageTitle, SiteNumber};
 
-/// Writes a title. False: its page has no number yet, since none of its hits is folded.
-pub fn write(connection: &Connection, title: &ChangedTitle) -> rusqlite::Result<bool> {
+/// Outcome of writing a title.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Written,
+    /// Its page has no number yet, since none of its hits is folded.
+    IsUnnumbered,
+    /// Too few networks have read its page.
+    IsUnvouched,
+}
+
+/// Writes a title.
+pub fn write(connection: &Connection, title: &ChangedTitle) -> rusqlite::Result<Outcome> {
     let ChangedTitle { site, page, title, given_ms } = title;
-    let Some(number) = pages::find(connection, *site, page)? else { return Ok(false) };
+    let Some(page) = pages::find(connection, *site, page)? else { return Ok(Outcome::IsUnnumbered) };
+    if !page.is_vouched {
+        return Ok(Outcome::IsUnvouched);
+    }
     let sql = "INSERT INTO titles (page, title, given) VALUES (?, ?, ?)
                ON CONFLICT DO UPDATE SET title = excluded.title, given = excluded.given WHERE excluded.given > given";
-    execute(connection, sql, params![number, title.as_str(), given_ms])?;
+    execute(connection, sql, params![page.number, title.as_str(), given_ms])?;
     let sql = "UPDATE pages SET link = ? WHERE number = ? AND link IS NOT ?1";
-    execute(connection, sql, params![title.link(), number]).map(|_| true)
+    execute(connection, sql, params![title.link(), page.number])?;
+    Ok(Outcome::Written)
 }
 
 /// The titles of pages, in their order.
@@ -28,8 +42,8 @@ pub fn read(
     for page in addresses {
         let found = match pages::find(connection, site, page)? {
             None => None,
-            Some(number) => find
-                .query_row([number], |row| {
+            Some(known) => find
+                .query_row([known.number], |row| {
                     Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, Option<String>>(2)?))
                 })
                 .optional()?,
