@@ -62,6 +62,8 @@ pub struct PagesOfDay {
     /// Pages of which nobody knows any more who has brought them.
     before: u32,
     unknowable: u32,
+    /// Vouched pages are new ones as well: the site asks for no networks.
+    caps_all: bool,
     /// None before anyone has: most sites have few pages, and a node may have many sites.
     bringers: Option<Box<Bringers>>,
 }
@@ -199,7 +201,15 @@ impl Excess {
 impl PagesOfDay {
     /// A day that has had no page yet.
     pub fn new(day: Day) -> Self {
-        Self { day, vouched: Pages::default(), seen: Pages::default(), before: 0, unknowable: 0, bringers: None }
+        Self {
+            day,
+            vouched: Pages::default(),
+            seen: Pages::default(),
+            before: 0,
+            unknowable: 0,
+            caps_all: false,
+            bringers: None,
+        }
     }
 
     pub fn day(&self) -> Day {
@@ -254,11 +264,18 @@ impl PagesOfDay {
 
     /// A page turned out to be vouched for: it has no limit, and its client has brought nothing.
     pub fn note_vouched(&mut self, page: u64) {
-        self.seen.remove(page);
+        if !self.caps_all {
+            self.seen.remove(page);
+        }
         self.vouched.insert(page);
         if let Some(bringers) = &mut self.bringers {
             bringers.settle(page);
         }
+    }
+
+    /// Sets if pages that nobody must vouch for have a limit too.
+    pub fn set_caps_all(&mut self, caps_all: bool) {
+        self.caps_all = caps_all;
     }
 
     pub fn is_vouched(&self, page: u64) -> bool {

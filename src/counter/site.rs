@@ -70,6 +70,8 @@ pub enum FilteredBots {
 
 pub const PAGE_CAP_DEFAULT: u32 = 100_000;
 
+pub const VOUCHING_NETWORKS_DEFAULT: u8 = 3;
+
 /// Retention of a page's figures; the site's own are kept for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageRetention {
@@ -189,7 +191,7 @@ impl Site {
             filtered_bots: FilteredBots::All,
             repeat_window: Duration::ZERO,
             page_cap: PAGE_CAP_DEFAULT,
-            vouching_networks: super::vouching::NETWORKS_DEFAULT,
+            vouching_networks: VOUCHING_NETWORKS_DEFAULT,
             visitors: false,
         }
     }

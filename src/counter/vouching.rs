@@ -12,7 +12,6 @@ use super::{ClientPrefix, Day, PageAddress, PageTitle, Salt, SiteId, SiteNumber}
 
 /// Networks that a site may ask for at most.
 pub const NETWORKS_MAX: usize = 5;
-pub const NETWORKS_DEFAULT: u8 = 3;
 
 /// New pages that one network vouches for in a day at most.
 pub const PAGES_OF_NETWORK_MAX: u16 = 1_000;

@@ -178,22 +178,41 @@ impl Ledger {
         reading: Reading,
         elsewhere: impl AsyncFnOnce() -> Option<bool>,
     ) -> Admitted {
-        let cap = site.site.page_cap;
         let number = site.number;
+        // Where nobody must vouch for pages, all of them are new ones.
+        let caps_all = reading.wanted <= 1;
+        if caps_all {
+            return self.admit_new_page(site, day, page, client, (reading, None), elsewhere).await;
+        }
         let was_vouched = self.state.admission.is_vouched(number, day, page);
         let noted = self.note_vote(number, day, (!was_vouched).then_some(page), reading);
-        let own = |is_settled| Admitted { excess: None, is_settled };
         if noted.is_vouched {
             if !was_vouched {
                 self.state.admission.note_vouched(number, day, page);
             }
-            return own(noted.is_site_full);
+            return Admitted { excess: None, is_settled: noted.is_site_full };
         }
+        self.admit_new_page(site, day, page, client, (reading, Some(noted)), elsewhere).await
+    }
+
+    /// Decides if a page that may be new counts under its own address. `noted`: none where nobody must vouch for pages.
+    async fn admit_new_page(
+        &self,
+        site: &RegisteredSite,
+        day: Day,
+        page: &PageAddress,
+        client: Option<ClientPrefix>,
+        (reading, noted): (Reading, Option<Noted>),
+        elsewhere: impl AsyncFnOnce() -> Option<bool>,
+    ) -> Admitted {
+        let (number, cap, caps_all) = (site.number, site.site.page_cap, noted.is_none());
+        let own = |is_settled| Admitted { excess: None, is_settled };
         loop {
-            match self.state.admission.decide(number, day, page, client, cap) {
-                Decision::Counts => return own(false),
+            match self.state.admission.decide(number, day, page, client, (cap, caps_all)) {
+                Decision::Counts => return own(caps_all && self.note_vote(number, day, Some(page), reading).is_vouched),
                 Decision::NeedsRead => {
-                    let read = self.public_reader.read(move |connection| pages_of_day(connection, number, day, cap));
+                    let read =
+                        self.public_reader.read(move |connection| pages_of_day(connection, number, day, cap, caps_all));
                     // After a failed read only the pages since the node's start count against the cap.
                     let pages = read.await.unwrap_or_default();
                     self.state.admission.load(number, day, pages.iter().map(PageAddress::fingerprint));
@@ -206,7 +225,7 @@ impl Ledger {
                     match is_vouched {
                         Some(true) => {
                             self.state.admission.note_vouched(number, day, page);
-                            return own(noted.is_site_full);
+                            return own(noted.is_none_or(|noted| noted.is_site_full));
                         }
                         None if self.state.admission.admit_unknowable(number, day, page, cap) => return own(false),
                         _ => {}
@@ -340,11 +359,18 @@ fn most_read(connection: &Connection, site: SiteNumber, period: Period) -> rusql
     Ok(pages.into_iter().flatten().filter(|page| !page.is_other()).collect())
 }
 
-/// Up to `limit` unvouched pages with counts of a day.
-fn pages_of_day(connection: &Connection, site: SiteNumber, day: Day, limit: u32) -> rusqlite::Result<Vec<PageAddress>> {
+/// Up to `limit` pages with counts of a day: all of them, or the unvouched ones.
+fn pages_of_day(
+    connection: &Connection,
+    site: SiteNumber,
+    day: Day,
+    limit: u32,
+    all: bool,
+) -> rusqlite::Result<Vec<PageAddress>> {
     let sql = "SELECT DISTINCT p.address FROM counts c JOIN pages p ON p.number = c.page
-               WHERE c.site = ? AND c.period = ? AND c.page > 0 AND p.vouched <= 0 LIMIT ?";
-    let pages = rows(connection, sql, [site.0, Period::Day(day).number(), limit], |row| counts::page_at(row, 0))?;
+               WHERE c.site = ? AND c.period = ? AND c.page > 0 AND (p.vouched <= 0 OR ?) LIMIT ?";
+    let of = params![site.0, Period::Day(day).number(), all, limit];
+    let pages = rows(connection, sql, of, |row| counts::page_at(row, 0))?;
     Ok(pages.into_iter().flatten().collect())
 }
 

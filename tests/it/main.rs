@@ -81,3 +81,5 @@ mod taken_away;
 mod verify;
 /// Visitors and who is online.
 mod visitors;
+/// Networks that vouch for pages, and strangers who want to.
+mod vouching;

@@ -37,11 +37,12 @@ impl PageAdmission {
         day: Day,
         page: &PageAddress,
         client: Option<ClientPrefix>,
-        cap: u32,
+        (cap, caps_all): (u32, bool),
     ) -> Decision {
         let mut sites = lock(&self.sites);
         // The clock was set back or the site's zone changed: no cap until the known day has passed.
         let Some(of_site) = of_day(&mut sites, site, day) else { return Decision::Counts };
+        of_site.pages.set_caps_all(caps_all);
         let are_many = of_site.pages.len() >= usize::try_from(cap / UNCOUNTED_PART).unwrap_or(usize::MAX);
         let brings_much = client.is_some_and(|client| of_site.pages.has_brought_much(client));
         if (are_many || brings_much) && !of_site.is_whole {
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn a_tenth_of_the_cap_needs_the_days_pages_from_the_file() {
         let admission = PageAdmission::default();
-        let decide = |number| admission.decide(SITE, day(17), &page(number), None, 20);
+        let decide = |number| admission.decide(SITE, day(17), &page(number), None, (20, false));
         assert_eq!([0, 1, 2].map(decide), [Decision::Counts, Decision::Counts, Decision::NeedsRead]);
         // Of another day: nothing is added.
         admission.load(SITE, day(16), []);
@@ -137,7 +138,7 @@ mod tests {
     #[test]
     fn a_day_that_began_while_the_node_ran_is_whole_and_an_earlier_day_has_no_cap() {
         let admission = PageAdmission::default();
-        let decide = |of: u32, number| admission.decide(SITE, day(of), &page(number), None, 2);
+        let decide = |of: u32, number| admission.decide(SITE, day(of), &page(number), None, (2, false));
         assert_eq!(decide(16, 0), Decision::NeedsRead);
         assert_eq!(
             [0, 1, 2].map(|number| decide(17, number)),
@@ -151,7 +152,7 @@ mod tests {
     fn a_page_that_may_be_known_counts_on_its_own_day_while_those_are_few() {
         let admission = PageAdmission::default();
         assert!(!admission.admit_unknowable(SITE, day(17), &page(0), 1_000));
-        admission.decide(SITE, day(17), &page(0), None, 1_000);
+        admission.decide(SITE, day(17), &page(0), None, (1_000, false));
         assert!(!admission.admit_unknowable(SITE, day(16), &page(1), 1_000));
         let admitted = (1..=2_000).filter(|number| admission.admit_unknowable(SITE, day(17), &page(*number), 1_000));
         assert!((1..2_000).contains(&admitted.count()));
@@ -161,7 +162,7 @@ mod tests {
     fn a_client_that_brings_many_pages_needs_the_days_pages_from_the_file() {
         let admission = PageAdmission::default();
         let client = Some(ClientPrefix::of("192.0.2.1".parse().unwrap()));
-        let decide = |number, client| admission.decide(SITE, day(17), &page(number), client, 100_000);
+        let decide = |number, client| admission.decide(SITE, day(17), &page(number), client, (100_000, false));
         assert!((0..20).all(|number| decide(number, client) == Decision::Counts));
         assert_eq!(decide(20, client), Decision::NeedsRead);
         assert_eq!(decide(20, None), Decision::Counts, "others go on");
@@ -173,7 +174,7 @@ mod tests {
     fn a_page_that_the_file_knew_is_not_among_those_that_its_client_brought() {
         let admission = PageAdmission::default();
         let client = Some(ClientPrefix::of("192.0.2.1".parse().unwrap()));
-        let decide = |number| admission.decide(SITE, day(17), &page(number), client, 400);
+        let decide = |number| admission.decide(SITE, day(17), &page(number), client, (400, false));
         decide(0);
         admission.load(SITE, day(17), []);
         assert!((1..20).all(|number| decide(number) == Decision::Counts));

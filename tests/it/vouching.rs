@@ -1,0 +1,175 @@
+//! Strangers who want a page listed, named, renamed or hidden, and readers of small sites.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::node::{Node, until};
+use crate::redis::Redis;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+const CASINO: &str = "NHÀ CÁI 88";
+
+fn start(directory: &Path, site: &str, more: &[&str]) -> Node {
+    let file = directory.join("thongke.toml");
+    let config =
+        "trusted_proxies = [\"127.0.0.1\"]\n[sites.demo]\norigins = [\"http://localhost:*\"]\nbots = \"none\"\n";
+    std::fs::write(&file, format!("{config}{site}\n")).unwrap();
+    Node::start(&directory.join("data"), &[&["--config", file.to_str().unwrap()], more].concat())
+}
+
+/// A reader of a page, from the network of this number.
+fn read(node: &Node, network: u32, page: &str, title: &str) {
+    let body = serde_json::json!({"site": "demo", "url": format!("http://localhost{page}"), "title": title});
+    let from = format!("X-Forwarded-For: 203.0.{network}.7");
+    assert_eq!(node.hit_with(&[&from], body.to_string()).status, 200);
+}
+
+/// Three networks that read the portal's start page.
+fn open_the_portal(node: &Node) {
+    (1..=3).for_each(|network| read(node, network, "/trang-chu", "Trang chủ"));
+}
+
+/// Waits until all hits, votes and titles are in the file.
+fn settle(node: &Node) {
+    assert_eq!(node.admin_get("/sites/demo/verify").json()["agrees"], serde_json::json!(true));
+    // A list is a second old at most.
+    std::thread::sleep(Duration::from_millis(1_100));
+}
+
+/// The listed pages with their titles.
+fn listed(node: &Node, period: &str) -> Vec<(String, String)> {
+    let answer = node.get(&format!("/v1/sites/demo/pages?period={period}&limit=50")).json();
+    let pages = answer["pages"].as_array().unwrap_or_else(|| panic!("{answer}")).iter();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let mut pages: Vec<_> = pages.map(|page| (text(&page["page"]), text(&page["title"]))).collect();
+    pages.sort();
+    pages
+}
+
+fn pages(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(page, title)| ((*page).to_owned(), (*title).to_owned())).collect()
+}
+
+fn views(node: &Node, page: &str, figure: &str) -> i64 {
+    let answer = node.get(&format!("/v1/sites/demo/pages/figures?figures={figure}&url=http://localhost{page}")).json();
+    answer["pages"][0]["figures"][0]["value"].as_i64().unwrap_or_else(|| panic!("{answer}"))
+}
+
+#[test]
+fn one_network_lists_names_and_renames_no_page() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), "", &[]);
+    open_the_portal(&node);
+    for network in 1..=3 {
+        read(&node, network, "/bai-1", "Bài viết");
+    }
+    settle(&node);
+    let portal = pages(&[("/bai-1", "Bài viết"), ("/trang-chu", "Trang chủ")]);
+    assert_eq!(listed(&node, "total"), portal);
+    // Sixty hits put an invented page first, if they count for lists.
+    for _ in 0..60 {
+        read(&node, 9, "/bia-dat", CASINO);
+    }
+    for page in ["/bai-1", "/trang-chu"] {
+        (0..5).for_each(|_| read(&node, 9, page, CASINO));
+    }
+    settle(&node);
+    for period in ["total", "month", "today"] {
+        assert_eq!(listed(&node, period), portal, "{period}");
+    }
+    // Its own readers see its figure.
+    assert_eq!((views(&node, "/bia-dat", "today"), views(&node, "/bia-dat", "total")), (60, 60));
+    // Two more networks of other readers give another title; it takes a third.
+    read(&node, 4, "/bai-1", "Bài viết đã sửa");
+    read(&node, 5, "/bai-1", "Bài viết đã sửa");
+    settle(&node);
+    assert_eq!(listed(&node, "total"), portal);
+    read(&node, 6, "/bai-1", "Bài viết đã sửa");
+    settle(&node);
+    assert_eq!(listed(&node, "total"), pages(&[("/bai-1", "Bài viết đã sửa"), ("/trang-chu", "Trang chủ")]));
+    // A restart forgets no vote, and vouches for nothing.
+    read(&node, 4, "/bia-dat", "Có thật");
+    settle(&node);
+    node.stop();
+    let node = start(directory.path(), "", &[]);
+    read(&node, 9, "/bia-dat", CASINO);
+    settle(&node);
+    assert!(listed(&node, "total").iter().all(|(page, _)| page != "/bia-dat"));
+    read(&node, 5, "/bia-dat", "Có thật");
+    settle(&node);
+    assert!(listed(&node, "total").iter().any(|(page, _)| page == "/bia-dat"));
+    assert_eq!(views(&node, "/bia-dat", "total"), 63);
+    node.stop();
+}
+
+#[test]
+fn an_office_behind_one_address_has_its_list_and_titles() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), "", &[]);
+    for page in ["/thong-bao", "/lich-hop"] {
+        read(&node, 1, page, &format!("Trang {page}"));
+    }
+    let expected = pages(&[("/lich-hop", "Trang /lich-hop"), ("/thong-bao", "Trang /thong-bao")]);
+    let names = |node: &Node| listed(node, "total").into_iter().map(|(page, _)| page).collect::<Vec<_>>();
+    assert_eq!(names(&node), ["/lich-hop", "/thong-bao"], "at once");
+    settle(&node);
+    assert_eq!(listed(&node, "total"), expected);
+    node.stop();
+}
+
+#[test]
+fn readers_of_a_new_article_are_counted_while_strangers_fill_the_cap() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), "page_cap = 100", &[]);
+    open_the_portal(&node);
+    for network in 20..40 {
+        (0..25).for_each(|page| read(&node, network, &format!("/bia-{network}-{page}"), ""));
+    }
+    assert!(node.admin_get("/metrics").body.contains("thongke_other_page_hits_total{reason=\"site\"} 4"));
+    for network in 41..66 {
+        read(&node, network, "/bai-moi", "Bài mới");
+    }
+    assert!(views(&node, "/bai-moi", "total") >= 20, "{}", views(&node, "/bai-moi", "total"));
+    settle(&node);
+    assert!(listed(&node, "today").contains(&("/bai-moi".to_owned(), "Bài mới".to_owned())));
+    node.stop();
+}
+
+#[test]
+fn networks_that_nodes_see_apart_vouch_together_and_their_counts_meet() {
+    let redis = Redis::start();
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let nodes = directories.each_ref().map(|directory| start(directory.path(), "", &["--redis", &redis.url()]));
+    let [one, two] = &nodes;
+    let total = |page: &str| redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", page]);
+    open_the_portal(one);
+    until("the start page is vouched for", LIMIT, || total("/trang-chu") == "3");
+    // The second node knows by now that the site has three networks.
+    read(two, 9, "/trang-chu", "Trang chủ");
+    until("both count the start page", LIMIT, || total("/trang-chu") == "4");
+    for node in &nodes {
+        (0..30).for_each(|_| read(node, 9, "/bia-dat", CASINO));
+        read(node, 9, "/trang-chu", CASINO);
+    }
+    read(one, 1, "/bai", "Bài");
+    read(one, 2, "/bai", "Bài");
+    (0..4).for_each(|_| read(two, 3, "/bai", "Bài"));
+    until("three networks on two nodes vouch for a page", LIMIT, || total("/bai") == "6");
+    let expected = pages(&[("/bai", "Bài"), ("/trang-chu", "Trang chủ")]);
+    for node in &nodes {
+        until("both nodes list it with its title", LIMIT, || {
+            ["today", "total"].iter().all(|period| listed(node, period) == expected)
+        });
+        assert_eq!(views(node, "/bai", "total"), 6);
+    }
+    assert_eq!(total("/bia-dat"), "");
+    let today = one.get("/v1/sites/demo/pages?period=today").json();
+    assert_eq!(today["stale"], serde_json::Value::Null, "{today}");
+    for node in &nodes {
+        assert_eq!(node.admin_get("/sites/demo/verify").json()["agrees"], serde_json::json!(true));
+    }
+    nodes.into_iter().for_each(Node::stop);
+}
