@@ -31,6 +31,20 @@ pub enum Fate {
     Surplus,
 }
 
+impl Fate {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Ignored => "ignored",
+            Self::NotListed => "not_listed",
+            Self::NotNamed => "not_named",
+            Self::Noise => "noise",
+            Self::Personal => "personal",
+            Self::Surplus => "surplus",
+        }
+    }
+}
+
 /// A parameter with a value, both canonical; a path without a name, as in `?/archives/1`, has an empty one.
 #[derive(Debug)]
 pub(super) struct Param<'a> {

@@ -42,7 +42,7 @@
 //! node to write it decides, a day ahead. It expires a few minutes after the day.
 //!
 //! **`PREFIX:{SITE}:meta`**, a hash: settings on which nodes must agree before they count into the same
-//! keys.
+//! keys. Its field `page_rule` holds the highest version of the rule of page addresses by which any of them counts.
 
 use crate::counter::{
     Contribution, Day, Digest, Minute, PageAddress, PageTitle, Period, Register, Site, SiteId, Source, Window,
@@ -216,6 +216,9 @@ pub fn agreement(site: &Site) -> [(&'static str, String); 4] {
         ("page_months", site.page_retention.months.to_string()),
     ]
 }
+
+/// Field of `meta` with the highest version of the rule of page addresses.
+pub const PAGE_RULE: &str = "page_rule";
 
 #[cfg(test)]
 mod tests {

@@ -38,6 +38,8 @@ pub enum Admin {
     Forget,
     Figures,
     Bots,
+    Parameters,
+    Warnings,
     Verify,
     Repair,
     AcceptClock,
@@ -71,7 +73,7 @@ static PREFIX: Route<Public> = Route { label: "other", ..Route::new(Public::Pref
 /// Any path that is in no row.
 static UNKNOWN: Route<Public> = Route { label: "other", ..Route::new(Public::Unknown, "", "GET, HEAD, POST, OPTIONS") };
 
-pub static ADMIN: [Route<Admin>; 13] = [
+pub static ADMIN: [Route<Admin>; 15] = [
     Route::new(Admin::Metrics, "/metrics", "GET, HEAD"),
     Route::new(Admin::Alive, "/healthz", "GET, HEAD"),
     Route::new(Admin::Ready, "/readyz", "GET, HEAD"),
@@ -82,6 +84,8 @@ pub static ADMIN: [Route<Admin>; 13] = [
     Route::new(Admin::Forget, "/sites/{site}/sources/{source}", "DELETE"),
     Route::new(Admin::Figures, "/sites/{site}/figures", "GET, HEAD"),
     Route::new(Admin::Bots, "/sites/{site}/bots", "GET, HEAD"),
+    Route::new(Admin::Parameters, "/sites/{site}/pages/parameters", "GET, HEAD"),
+    Route::new(Admin::Warnings, "/warnings", "GET, HEAD"),
     Route::new(Admin::Verify, "/sites/{site}/verify", "GET, HEAD"),
     Route::new(Admin::Repair, "/sites/{site}/repair", "POST"),
     Route::new(Admin::AcceptClock, "/clock/accept", "POST"),

@@ -11,8 +11,8 @@ use super::bot_filter::BotFilter;
 use super::dedup::ViewKey;
 use super::text_cache::TextCache;
 use super::{
-    Canonicals, Claim, Dedup, HitOutcome, Ignored, Payload, ProcessedHit, RateLimiter, WhenExceeded, page_of, page_url,
-    site, visitor,
+    Canonicals, Claim, Dedup, HitOutcome, Ignored, Parameters, Payload, ProcessedHit, RateLimiter, WhenExceeded,
+    page_of, page_url, site, visitor,
 };
 use crate::bots::Kind;
 use crate::clock;
@@ -36,6 +36,7 @@ pub struct HitHandler {
     /// Room for the key of a URL with a canonical address.
     key: RefCell<String>,
     canonicals: Arc<Canonicals>,
+    parameters: Arc<Parameters>,
     /// Hits whose canonical address is ignored, by reason.
     ignored: [IntCounter; Ignored::ALL.len()],
 }
@@ -54,6 +55,7 @@ impl HitHandler {
         rate_limiter: Arc<RateLimiter>,
         dedup: Arc<Dedup>,
         canonicals: Arc<Canonicals>,
+        parameters: Arc<Parameters>,
         limits_new_pages: bool,
     ) -> Self {
         let ignored =
@@ -68,6 +70,7 @@ impl HitHandler {
             pages: RefCell::default(),
             key: RefCell::default(),
             canonicals,
+            parameters,
             ignored,
         }
     }
@@ -145,7 +148,7 @@ impl HitHandler {
             }
             counted?;
             if let Some((title, page)) = title {
-                let canonical = payload.canonical.as_deref().filter(|canonical| !is_ignored && !canonical.is_empty());
+                let canonical = canonical_of(payload, is_ignored);
                 node.note_title(&site, &page, title, &|| page_url::link_of(&site, &page, &payload.url, canonical));
             }
         }
@@ -169,6 +172,10 @@ impl HitHandler {
         let client = if self.limits_new_pages { client.prefix() } else { None };
         let page = node.admit_page(&known.site, day, known.claim.page.clone(), client).await;
         let admitted_on = (page == known.claim.page).then_some(day);
+        if admitted_on.is_some() {
+            let url = canonical_of(payload, known.claim.ignored.is_some()).unwrap_or(&payload.url);
+            self.parameters.note(&known.site, day, &page, url, payload.title.as_deref());
+        }
         self.with_key(payload, |key| self.pages.borrow_mut().insert(key, KnownUrl { admitted_on, ..known }));
         page
     }
@@ -227,4 +234,9 @@ impl HitHandler {
             .or_insert_with(|| self.metrics.hits_total.with_label_values(&[label, outcome.result]));
         counter.inc();
     }
+}
+
+/// The canonical address under which a hit counts.
+fn canonical_of<'a>(payload: &'a Payload<'_>, is_ignored: bool) -> Option<&'a str> {
+    payload.canonical.as_deref().filter(|canonical| !is_ignored && !canonical.is_empty())
 }
