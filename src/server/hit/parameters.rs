@@ -3,10 +3,11 @@
 //! Only an address that is new to the node today is looked at. A table of fingerprints says so: without a lock, of
 //! a fixed size. Two pages in one place of it displace each other and are looked at again; the sketches don't mind.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::fast::RandomState;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -15,8 +16,8 @@ use super::warnings::{Topic, Warnings};
 use crate::counter::{Day, PageAddress, RegisteredSite, SiteNumber};
 use crate::page::parameters::{DayParameters, ParameterReport};
 
-/// Places of fingerprints: 512 kB.
-const SEEN: usize = 1 << 16;
+/// Places of fingerprints: 256 kB.
+const SEEN: usize = 1 << 15;
 /// Parameters that a node watches, at most about 15 MB; further ones have no place.
 const WATCHED_MAX: usize = 16_384;
 
@@ -49,7 +50,7 @@ pub struct ParametersOfDay {
 impl Parameters {
     pub fn new(warnings: Arc<Warnings>) -> Self {
         let seen = (0..SEEN).map(|_| AtomicU64::new(0)).collect();
-        Self { seen, keyed: RandomState::new(), watched: Mutex::default(), warnings }
+        Self { seen, keyed: RandomState::default(), watched: Mutex::default(), warnings }
     }
 
     /// Looks at the parameters of `url`, whose hit counts under `page`, if that is new to the node today.
