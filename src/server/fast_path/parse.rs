@@ -21,18 +21,12 @@ pub struct PlainRequest<'a> {
     pub length: usize,
 }
 
-/// The header fields that some endpoint reads.
-pub struct PlainHeaders<'a> {
-    known: [(Field, &'a [u8]); KNOWN_MAX],
-    count: usize,
-}
-
-/// No browser sends more lines of such fields.
-const KNOWN_MAX: usize = 16;
+/// The header fields that some endpoint reads, each in one line at most.
+pub struct PlainHeaders<'a>([Option<&'a [u8]>; Field::COUNT]);
 
 impl HeaderFields for PlainHeaders<'_> {
     fn values(&self, field: Field) -> impl DoubleEndedIterator<Item = &[u8]> {
-        self.known.iter().take(self.count).filter(move |(known, _)| *known == field).map(|(_, value)| *value)
+        self.0[field as usize].into_iter()
     }
 }
 
@@ -49,20 +43,21 @@ impl<'a> PlainRequest<'a> {
         if head > HEAD_BYTES_MAX || request.version != Some(1) {
             return None;
         }
-        let address = request.path.filter(|address| address.len() <= URI_BYTES_MAX && address.bytes().all(is_plain))?;
+        let address = request.path.filter(|address| {
+            address.len() <= URI_BYTES_MAX && address.bytes().all(|byte| IS_PLAIN[usize::from(byte)])
+        })?;
         let (path, query) = address.split_once('?').map_or((address, None), |(path, query)| (path, Some(query)));
-        let mut plain = PlainHeaders { known: [(Field::Host, &[]); KNOWN_MAX], count: 0 };
+        let mut plain = PlainHeaders([None; Field::COUNT]);
         let (mut body_bytes, mut is_last) = (None, None);
         for header in &*request.headers {
             match meaning(header.name) {
                 Meaning::Nothing => {}
-                Meaning::Known(field) => {
-                    *plain.known.get_mut(plain.count)? = (field, header.value);
-                    plain.count += 1;
+                Meaning::Known(field) if plain.0[field as usize].is_none() => {
+                    plain.0[field as usize] = Some(header.value)
                 }
                 Meaning::Length if body_bytes.is_none() => body_bytes = Some(length(header.value)?),
                 Meaning::Connection if is_last.is_none() => is_last = Some(ends_connection(header.value)?),
-                Meaning::Length | Meaning::Connection | Meaning::Unusual => return None,
+                Meaning::Known(_) | Meaning::Length | Meaning::Connection | Meaning::Unusual => return None,
             }
         }
         Host::of(&plain).ok()?;
@@ -129,10 +124,38 @@ fn ends_connection(value: &[u8]) -> Option<bool> {
     }
 }
 
-/// True for a byte that RFC 3986 allows in paths and queries as it is.
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/?-._~!$&'()*+,;=:@%".contains(&byte)
-}
+/// The bytes that RFC 3986 allows in paths and queries as they are.
+static IS_PLAIN: [bool; 256] = {
+    let (mut is_plain, mut byte) = ([false; 256], 0);
+    while byte < 256 {
+        let ascii = byte as u8;
+        is_plain[byte] = ascii.is_ascii_alphanumeric()
+            || matches!(
+                ascii,
+                b'/' | b'?'
+                    | b'-'
+                    | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b','
+                    | b';'
+                    | b'='
+                    | b':'
+                    | b'@'
+                    | b'%'
+            );
+        byte += 1;
+    }
+    is_plain
+};
 
 #[cfg(test)]
 mod tests {
@@ -239,7 +262,7 @@ mod tests {
             vec!["Host: a.vn", "Bad Name: 1"],
             vec!["Host: a.vn", " folded: 1"],
             vec!["Host: a.vn", &too_long],
-            lines("DNT: 1", KNOWN_MAX),
+            lines("DNT: 1", 2),
             lines("X: 1", HEADER_FIELDS_MAX),
         ];
         let with = |head: &[&str]| {
