@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::{Header, Request, Status};
 
 use crate::server::hot_endpoints;
-use crate::server::http::{Field, HeaderFields, Host};
+use crate::server::http::{ByteSet, Field, HeaderFields, Host};
 use crate::server::net::{HEAD_BYTES_MAX, HEADER_FIELDS_MAX, HIT_BYTES_MAX, URI_BYTES_MAX};
 use crate::server::routes::{self, Route};
 
@@ -43,10 +43,11 @@ impl<'a> PlainRequest<'a> {
         if head > HEAD_BYTES_MAX || request.version != Some(1) {
             return None;
         }
-        let address = request.path.filter(|address| {
-            address.len() <= URI_BYTES_MAX && address.bytes().all(|byte| IS_PLAIN[usize::from(byte)])
-        })?;
-        let (path, query) = address.split_once('?').map_or((address, None), |(path, query)| (path, Some(query)));
+        let address = request.path.filter(|address| address.len() <= URI_BYTES_MAX && PLAIN.holds(address))?;
+        let (path, query) = match address.bytes().position(|byte| byte == b'?') {
+            Some(at) => (&address[..at], Some(&address[at + 1..])),
+            None => (address, None),
+        };
         let mut plain = PlainHeaders([None; Field::COUNT]);
         let (mut body_bytes, mut is_last) = (None, None);
         for header in &*request.headers {
@@ -125,37 +126,7 @@ fn ends_connection(value: &[u8]) -> Option<bool> {
 }
 
 /// The bytes that RFC 3986 allows in paths and queries as they are.
-static IS_PLAIN: [bool; 256] = {
-    let (mut is_plain, mut byte) = ([false; 256], 0);
-    while byte < 256 {
-        let ascii = byte as u8;
-        is_plain[byte] = ascii.is_ascii_alphanumeric()
-            || matches!(
-                ascii,
-                b'/' | b'?'
-                    | b'-'
-                    | b'.'
-                    | b'_'
-                    | b'~'
-                    | b'!'
-                    | b'$'
-                    | b'&'
-                    | b'\''
-                    | b'('
-                    | b')'
-                    | b'*'
-                    | b'+'
-                    | b','
-                    | b';'
-                    | b'='
-                    | b':'
-                    | b'@'
-                    | b'%'
-            );
-        byte += 1;
-    }
-    is_plain
-};
+static PLAIN: ByteSet = ByteSet::alphanumeric_and(b"/?-._~!$&'()*+,;=:@%");
 
 #[cfg(test)]
 mod tests {
