@@ -64,6 +64,16 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show which parameters made a site's pages apart today or were dropped, on a running node
+    Pages {
+        site: SiteId,
+        /// Show parameters
+        #[arg(long, required = true)]
+        parameters: bool,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Compare the counts in the node's file, in Redis and of other nodes; exit 0: all agree,
     /// 1: something differs
     Verify {

@@ -69,6 +69,8 @@ metrics! {
         other_page_hits_total: IntCounterVec["reason"],
         /// Hits whose page names a canonical address that is ignored, by reason.
         canonical_ignored_total: IntCounterVec["reason"],
+        /// Warnings about a site's page addresses, by topic; of each at most one a day and site.
+        page_warnings_total: IntCounterVec["topic"],
         /// Hits over a rate limit, by limit.
         limited_total: IntCounterVec["limit"],
         /// 1 once a hit has named its client in a proxy's header field and its sender was no trusted proxy, else 0.

@@ -11,9 +11,10 @@ pub struct Row {
     pub is_through_hyper: bool,
 }
 
-const ASKS: [(&str, Ask); 4] = [
+const ASKS: [(&str, Ask); 5] = [
     ("hit, 204", Ask::Hit("/v1/hit?figures=0")),
     ("hit, JSON", Ask::Hit("/v1/hit")),
+    ("hit, 204, a third with fbclid", Ask::SharedHit("/v1/hit?figures=0")),
     ("figures", Ask::Figures),
     ("pixel", Ask::Pixel),
 ];

@@ -10,6 +10,8 @@ use rand_distr::Distribution as _;
 pub enum Ask {
     /// `POST` of a hit to this path.
     Hit(&'static str),
+    /// The same; the page of every third hit carries a click id of its own (`fbclid`), which no cache knows.
+    SharedHit(&'static str),
     Pixel,
     /// `GET` of a site's figures.
     Figures,
@@ -46,6 +48,11 @@ const DRAWN: usize = 1 << 20;
 const DIGITS: usize = 7;
 const SITE_MARK: &str = "SITEMRK";
 const PAGE_MARK: &str = "PAGEMRK";
+/// Click ids differ from request to request, and from client to client.
+const CLICK_MARK: &str = "CLICKMK";
+const CLIENT_MARK: &str = "CLIENTM";
+/// One hit in so many carries one.
+const SHARED_OF: usize = 3;
 
 pub fn site_id(number: u32) -> String {
     format!("s{number:0DIGITS$}")
@@ -53,18 +60,40 @@ pub fn site_id(number: u32) -> String {
 
 /// Writes one request after the other, in place.
 pub struct Requests {
-    bytes: Vec<u8>,
-    site_at: Option<usize>,
-    page_at: Option<usize>,
+    usual: Message,
+    /// With a click id.
+    shared: Option<Message>,
     pages: Pages,
     drawn: Vec<u32>,
     next: usize,
 }
 
+/// A request whose numbers are written in place.
+struct Message {
+    bytes: Vec<u8>,
+    site_at: Option<usize>,
+    page_at: Option<usize>,
+    click_at: Option<usize>,
+}
+
+impl Message {
+    fn new(text: String) -> Self {
+        let mut bytes = text.into_bytes();
+        let find = |bytes: &[u8], mark: &str| bytes.windows(mark.len()).position(|window| window == mark.as_bytes());
+        let client_at = find(&bytes, CLIENT_MARK);
+        put_digits(&mut bytes, client_at, rand::random());
+        let [site_at, page_at, click_at] = [SITE_MARK, PAGE_MARK, CLICK_MARK].map(|mark| find(&bytes, mark));
+        Self { bytes, site_at, page_at, click_at }
+    }
+
+    fn through_hyper(&mut self) {
+        let option = self.bytes.windows(10).position(|window| window == b"keep-alive").expect("a kept connection");
+        self.bytes[option..option + 10].copy_from_slice(b"persistent");
+    }
+}
+
 impl Requests {
     pub fn new(address: SocketAddr, ask: Ask, pages: Pages, keep_alive: bool) -> Self {
-        let bytes = text(address, ask, keep_alive).into_bytes();
-        let find = |mark: &str| bytes.windows(mark.len()).position(|window| window == mark.as_bytes());
         let drawn = match pages {
             Pages::Zipf(count) => {
                 let zipf = rand_distr::Zipf::new(f64::from(count), 1.0).expect("a distribution over some pages");
@@ -74,14 +103,21 @@ impl Requests {
             }
             Pages::InTurn(_) | Pages::Sites(_) => Vec::new(),
         };
-        Self { site_at: find(SITE_MARK), page_at: find(PAGE_MARK), bytes, pages, drawn, next: 0 }
+        let (ask, shared) = match ask {
+            Ask::SharedHit(path) => {
+                let query = format!("?fbclid=IwAR2abcDEF0123456789abcdefghijklmnopqr{CLIENT_MARK}{CLICK_MARK}");
+                (Ask::Hit(path), Some(Message::new(text(address, Ask::Hit(path), &query, keep_alive))))
+            }
+            ask => (ask, None),
+        };
+        Self { usual: Message::new(text(address, ask, "", keep_alive)), shared, pages, drawn, next: 0 }
     }
 
     /// The same requests, as long, in a form that the fast path leaves to hyper: `Connection` names an
     /// unknown option.
     pub fn through_hyper(mut self) -> Self {
-        let option = self.bytes.windows(10).position(|window| window == b"keep-alive").expect("a kept connection");
-        self.bytes[option..option + 10].copy_from_slice(b"persistent");
+        self.usual.through_hyper();
+        self.shared.iter_mut().for_each(Message::through_hyper);
         self
     }
 
@@ -93,9 +129,14 @@ impl Requests {
             Pages::Zipf(_) => (0, self.drawn[turn % DRAWN]),
             Pages::Sites(count) => (turn as u32 % count, turn as u32 % count),
         };
-        put_digits(&mut self.bytes, self.site_at, site);
-        put_digits(&mut self.bytes, self.page_at, page);
-        &self.bytes
+        let message = match &mut self.shared {
+            Some(shared) if turn.is_multiple_of(SHARED_OF) => shared,
+            _ => &mut self.usual,
+        };
+        put_digits(&mut message.bytes, message.site_at, site);
+        put_digits(&mut message.bytes, message.page_at, page);
+        put_digits(&mut message.bytes, message.click_at, turn as u32);
+        &message.bytes
     }
 }
 
@@ -107,11 +148,12 @@ fn put_digits(bytes: &mut [u8], at: Option<usize>, mut number: u32) {
     }
 }
 
-fn text(address: SocketAddr, ask: Ask, keep_alive: bool) -> String {
-    let page = format!("{ORIGIN}/tin-tuc-su-kien/bai-viet-{PAGE_MARK}");
+/// The request for a page with `query` behind its address.
+fn text(address: SocketAddr, ask: Ask, query: &str, keep_alive: bool) -> String {
+    let page = format!("{ORIGIN}/tin-tuc-su-kien/bai-viet-{PAGE_MARK}{query}");
     let body = format!(r#"{{"site":"s{SITE_MARK}","url":"{page}"}}"#);
     let (line, body) = match ask {
-        Ask::Hit(path) => (format!("POST {path}"), Some(body)),
+        Ask::Hit(path) | Ask::SharedHit(path) => (format!("POST {path}"), Some(body)),
         Ask::HitForBytes(bytes) => (format!("POST /bytes/{bytes}"), Some(body)),
         Ask::Pixel => {
             let page = page.replace(':', "%3A").replace('/', "%2F");

@@ -73,7 +73,8 @@ const EVERYWHERE: [Short; 8] = [
     ("hit, figures, Redis", Server::OursWithRedis, HIT_WITH_FIGURES, "as many bytes"),
     ("pixel", Server::Ours, What::Ask(Ask::Pixel), "empty"),
 ];
-const AT_64: [Short; 3] = [
+const AT_64: [Short; 4] = [
+    ("hit, a third with fbclid", Server::Ours, What::Ask(Ask::SharedHit("/v1/hit?figures=0")), "empty"),
     ("as many bytes, GET", Server::Bare, What::AsManyBytes, "as many bytes, GET"),
     ("figures", Server::Ours, What::Ask(Ask::Figures), "as many bytes, GET"),
     ("figures, Redis", Server::OursWithRedis, What::Ask(Ask::Figures), "as many bytes, GET"),

@@ -14,6 +14,7 @@ use thongke::server::hit::dedup::Dedup;
 use thongke::server::hit::handler::HitHandler;
 use thongke::server::hit::payload::Payload;
 use thongke::server::hit::rate_limit::{Rate, RateLimiter, RateLimits};
+use thongke::server::hit::{Canonicals, Parameters, Warnings};
 use thongke::server::{ClientIp, TrustedProxies};
 
 use crate::blank_node::BlankNode;
@@ -33,11 +34,17 @@ pub fn bench(criterion: &mut Criterion) {
     let metrics = Arc::new(Metrics::new());
     let dedup = Arc::new(Dedup::default());
     let no_limits = RateLimiter::new(&RateLimits::default());
-    let unlimited =
-        HitHandler::new(Arc::clone(&metrics), Arc::new(no_limits), Arc::clone(&dedup), Arc::default(), false);
+    let warnings = Arc::new(Warnings::new(&metrics));
+    let handler = |limiter, limits_new_pages| {
+        let canonicals = Arc::new(Canonicals::new(Arc::clone(&warnings)));
+        let parameters = Arc::new(Parameters::new(Arc::clone(&warnings)));
+        let (metrics, dedup) = (Arc::clone(&metrics), Arc::clone(&dedup));
+        HitHandler::new(metrics, Arc::new(limiter), dedup, canonicals, parameters, limits_new_pages)
+    };
+    let unlimited = handler(no_limits, false);
     let most = Some(Rate { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX });
     let limits = RateLimits { address: most, page: most, site: most, ..RateLimits::default() };
-    let limited = HitHandler::new(metrics, Arc::new(RateLimiter::new(&limits)), dedup, Arc::default(), true);
+    let limited = handler(RateLimiter::new(&limits), true);
     let proxies = TrustedProxies::default();
 
     let mut group = criterion.benchmark_group("hit");

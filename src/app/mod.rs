@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::hit::dedup::Dedup;
 use crate::server::hit::rate_limit::RateLimiter;
+use crate::server::hit::{Canonicals, Parameters, Warnings};
 use crate::server::{self, AdminSettings, ConnectionLimit, Listener, PublicSettings};
 
 use uncounted::UncountedFile;
@@ -85,6 +86,8 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
     metrics.collect_at_scrape(scrape::AtScrape::new(&node, config.data_dir.clone()));
     let (stop, stopped) = watch::channel(false);
     let mut started = Vec::new();
+    let warnings = Arc::new(Warnings::new(&metrics));
+    let parameters = Arc::new(Parameters::new(Arc::clone(&warnings)));
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
@@ -92,7 +95,8 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         trusted_proxies: config.trusted_proxies.clone(),
         rate_limiter: Arc::new(RateLimiter::new(&config.limits.rates)),
         dedup: Arc::new(Dedup::default()),
-        canonicals: Arc::default(),
+        canonicals: Arc::new(Canonicals::new(Arc::clone(&warnings))),
+        parameters: Arc::clone(&parameters),
         timeouts: config.limits.timeouts,
         connection_limit: Arc::new(settings::connection_limit(&config)),
     });
@@ -103,7 +107,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         started.push(threads::spawn("worker", serve)?);
     }
     let connection_limit = Arc::new(ConnectionLimit::of_admin());
-    let admin = Arc::new(AdminSettings { tokens: settings::tokens(&config), connection_limit });
+    let admin = Arc::new(AdminSettings { tokens: settings::tokens(&config), connection_limit, parameters, warnings });
     for listener in admin_listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
         let until = threads::until_stopped(stopped.clone());

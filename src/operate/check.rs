@@ -13,6 +13,7 @@ use crate::ledger::{DirectoryLock, Holder, OpenError, inspect};
 use crate::redis;
 
 use super::clock::clock_doubt;
+use super::pages::page_warnings;
 
 /// Most sites that are shown; the rest is counted.
 const SITES_SHOWN_MAX: usize = 100;
@@ -55,6 +56,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     let redis_time = redis_server(config, &mut report)?;
     belief(config, redis_time, &report)?;
     sites(config, &report);
+    page_addresses(config, &report)?;
     match report.problems {
         0 => Ok(()),
         1 => bail!("something that the configuration names doesn't work"),
@@ -266,6 +268,16 @@ fn sites(config: &Config, report: &Report) {
     if let Some(more) = unencrypted().count().checked_sub(WARNINGS_SHOWN_MAX).filter(|more| *more > 0) {
         report.warn(&format!("{more} more sites have such pages"));
     }
+}
+
+/// Mistakes of templates and parameters that look like noise, as the running node has seen them.
+fn page_addresses(config: &Config, report: &Report) -> anyhow::Result<()> {
+    let warnings = page_warnings(config)?;
+    warnings.iter().take(WARNINGS_SHOWN_MAX).for_each(|warning| report.warn(warning));
+    if let Some(more) = warnings.len().checked_sub(WARNINGS_SHOWN_MAX).filter(|more| *more > 0) {
+        report.warn(&format!("{more} more such warnings; `GET /warnings` of the admin listener has them"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

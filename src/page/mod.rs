@@ -10,6 +10,7 @@
 //! - `query`: the query's part: what stays, sorted
 //! - `link`: the real address, where the folded one may not open
 //! - `noise`: the table `noise.tsv`, from which the rule is built
+//! - [`parameters`]: which parameters made pages apart or were dropped, in one day; `small_sketch`: its sketches
 //! - [`rule_1`]: the addresses of 0.1, under which older counts stand
 //! - `shape`, `pattern`: tests of a value and of a name; `text`: safe characters, decoding
 //!
@@ -22,12 +23,14 @@
 mod address;
 mod link;
 mod noise;
+pub mod parameters;
 mod path;
 mod pattern;
 mod query;
 pub mod rule_1;
 mod rules;
 mod shape;
+mod small_sketch;
 mod text;
 
 pub use address::PageAddress;

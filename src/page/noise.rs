@@ -32,6 +32,8 @@ pub(super) struct PathNoise {
     pub(super) parameters: Vec<Box<str>>,
     /// `/amp`.
     pub(super) last: Vec<Box<str>>,
+    /// `/comment-page-2`, without the number.
+    pub(super) last_numbered: Vec<Box<str>>,
     /// `/index.php/`.
     pub(super) middle: Vec<Box<str>>,
     /// `index`, `default`.
@@ -66,6 +68,10 @@ pub(super) enum Place {
     Root,
     NotRoot,
     File(Box<str>),
+    /// `*.html`.
+    Ending(Box<str>),
+    /// `/t/`.
+    Under(Box<str>),
 }
 
 /// Rows by name: a table for exact names, few prefixes by their first byte.
@@ -136,7 +142,11 @@ impl Noise {
                 "" => Place::Anywhere,
                 "root" => Place::Root,
                 "not-root" => Place::NotRoot,
-                file => Place::File(file.into()),
+                folder if folder.starts_with('/') => Place::Under(folder.into()),
+                place => match place.strip_prefix('*') {
+                    Some(ending) => Place::Ending(ending.into()),
+                    None => Place::File(place.into()),
+                },
             },
         };
         match class {
@@ -161,7 +171,10 @@ impl PathNoise {
     fn add(&mut self, name: &str, shape: &str) -> Option<()> {
         match shape {
             "parameter" => self.parameters.push(format!("{name}=").into()),
-            "last" => self.last.push(name.into()),
+            "last" => match name.strip_suffix('*') {
+                Some(name) => self.last_numbered.push(name.into()),
+                None => self.last.push(name.into()),
+            },
             "middle" => self.middle.push(name.into()),
             "folder" => self.folders.push(name.into()),
             "ending" => {

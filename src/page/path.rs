@@ -213,7 +213,7 @@ fn trim(path: &str) -> (usize, (usize, usize)) {
                 index = (slash + 1, text.len());
             }
             // `/amp` at the root is a page of that name.
-            let is_edition = slash > 0 && NOISE.path.last.iter().any(|name| **name == *last);
+            let is_edition = slash > 0 && is_edition(last);
             if is_index || is_edition || matches!(last, "." | "..") {
                 text = &text[..slash];
             }
@@ -222,6 +222,13 @@ fn trim(path: &str) -> (usize, (usize, usize)) {
             return (before, index);
         }
     }
+}
+
+/// `amp`, `comment-page-2`: another view of the page before it.
+fn is_edition(last: &str) -> bool {
+    let is_number = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
+    NOISE.path.last.iter().any(|name| **name == *last)
+        || NOISE.path.last_numbered.iter().any(|name| last.strip_prefix(&**name).is_some_and(is_number))
 }
 
 pub(super) fn without_invisible(mut text: &str) -> &str {

@@ -31,6 +31,20 @@ pub enum Fate {
     Surplus,
 }
 
+impl Fate {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Ignored => "ignored",
+            Self::NotListed => "not_listed",
+            Self::NotNamed => "not_named",
+            Self::Noise => "noise",
+            Self::Personal => "personal",
+            Self::Surplus => "surplus",
+        }
+    }
+}
+
 /// A parameter with a value, both canonical; a path without a name, as in `?/archives/1`, has an empty one.
 #[derive(Debug)]
 pub(super) struct Param<'a> {
@@ -111,7 +125,7 @@ pub(super) fn judged<'a>(query: &'a str, context: &Context<'_>) -> Vec<Param<'a>
     params
 }
 
-/// None where it has no value, unless it is a path.
+/// None where it has no value, unless it is a path or a numbered title.
 fn read(piece: &str) -> Option<Param<'_>> {
     let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
     let trimmed = |text| match text {
@@ -122,6 +136,10 @@ fn read(piece: &str) -> Option<Param<'_>> {
     if !value.is_empty() {
         let name = text::canonical(name, Part::Name);
         return (!name.is_empty()).then_some(Param { name, value, fate: Fate::Kept });
+    }
+    if is_numbered(name) {
+        let value = text::canonical(name, Part::Value);
+        return Some(Param { name: Cow::Borrowed(""), value, fate: Fate::Kept });
     }
     if !name.contains(['/', '%']) {
         return None;
@@ -135,6 +153,16 @@ fn read(piece: &str) -> Option<Param<'_>> {
         path.truncate(end);
     }
     path.contains('/').then_some(Param { name: Cow::Borrowed(""), value: Cow::Owned(path), fate: Fate::Kept })
+}
+
+/// `55-le-hoi`: a thread or an article without a parameter's name. Longer numbers are times.
+fn is_numbered(text: &str) -> bool {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let mut rest = text.bytes().skip(digits);
+    (1..=8).contains(&digits)
+        && rest.next() == Some(b'-')
+        && rest.next().is_some_and(|byte| byte.is_ascii_lowercase())
+        && rest.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 fn sort(params: &mut [Param<'_>]) {
@@ -239,9 +267,10 @@ fn fate_of(param: &Param<'_>, params: &[Param<'_>], context: &Context<'_>) -> Fa
 }
 
 fn is_personal(name: &str, value: &str, context: &Context<'_>) -> bool {
-    shape::may_be_personal(value)
-        && NOISE.personal.iter().any(|shape| shape.matches(value, context.rules.language))
-        && !NOISE.never_personal.contains(name)
+    let fits = |text: &str| {
+        shape::may_be_personal(text) && NOISE.personal.iter().any(|shape| shape.matches(text, context.rules.language))
+    };
+    fits(value) && !NOISE.never_personal.contains(name) || fits(name)
 }
 
 /// The same again, and what is beyond the limit: names that look like an id's go last.
@@ -283,6 +312,8 @@ impl Row {
             Place::Root => context.is_root,
             Place::NotRoot => !context.is_root,
             Place::File(name) => context.path.is_some_and(|path| path.is_file(name)),
+            Place::Ending(ending) => context.path.is_some_and(|path| path.text().ends_with(&**ending)),
+            Place::Under(folder) => context.path.is_some_and(|path| path.text().starts_with(&**folder)),
         };
         is_right_place
             && self.shape.matches(&param.value, context.rules.language)

@@ -9,6 +9,7 @@ pub(super) enum Shape {
     Stamp,
     Token,
     Code,
+    Guid,
     Words,
     Sentence,
     First,
@@ -39,6 +40,7 @@ impl Shape {
             "stamp" => Self::Stamp,
             "token" => Self::Token,
             "code" => Self::Code,
+            "guid" => Self::Guid,
             "words" => Self::Words,
             "sentence" => Self::Sentence,
             "first" => Self::First,
@@ -61,8 +63,9 @@ impl Shape {
         match self {
             Self::Any | Self::Alias => true,
             Self::Stamp => is_stamp(value),
-            Self::Token => is_token(value),
+            Self::Token => is_token(value) || is_long_run(value) || is_cas_ticket(value),
             Self::Code => is_token(value) && !is_guid(value),
+            Self::Guid => is_guid(value.trim_start_matches("%7B").trim_end_matches("%7D")),
             Self::Words => !is_path(value),
             Self::Sentence => value.contains("%20") || !value.is_ascii(),
             Self::First => matches!(value, "0" | "1"),
@@ -118,6 +121,17 @@ fn is_token(value: &str) -> bool {
         && value.is_ascii()
         && !value.contains('/')
         && (is_guid(value) || value.split(|c: char| !c.is_ascii_alphanumeric()).any(is_random))
+}
+
+/// Letters or digits alone: enough under a name that means a session.
+fn is_long_run(value: &str) -> bool {
+    value.len() >= TOKEN_CHARS_MIN && value.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// `ST-123456-…`, `TGT-…`.
+fn is_cas_ticket(value: &str) -> bool {
+    let rest = ["ST-", "PT-", "TGT-"].iter().find_map(|kind| value.strip_prefix(kind));
+    value.len() >= TOKEN_CHARS_MIN && rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// `node/5`, `06/2016/QĐ-TTg`: a slash, and nothing that words have.
@@ -243,5 +257,14 @@ mod tests {
         {
             assert!(!is_token(other), "{other}");
         }
+        let names_session = |value: &str| Shape::Token.matches(value, "vi");
+        for session in ["12345678901234567890", "abcdefghijklmnopqrst", "ST-123456-abcdefghijklmnop-cas"] {
+            assert!(names_session(session) && !Shape::Code.matches(session, "vi"), "{session}");
+        }
+        for other in ["ST-1", "thong-bao-so-hai-muoi", "123456789012345", "1201"] {
+            assert!(!names_session(other), "{other}");
+        }
+        assert!(Shape::Guid.matches("%7B0c2a3b44-1111-4a3f-9c55-3b6a6e6f4f11%7D", "vi"));
+        assert!(!Shape::Guid.matches("danhsachvanbanmoi", "vi"));
     }
 }

@@ -70,7 +70,7 @@ pub const COMMANDS: &[Command] = &[
     command("EVALSHA", Server, &[Rust("client")], "run a script that Redis has", None),
     command("TYPE", Read, &[Lua("audit"), Lua("publish"), Lua("vouching")], "refuse a key of a wrong type before writing", Some((Any, &[]))),
     command("TTL", Read, &[Lua("publish"), Lua("vouching")], "see whether a key has its expiry", Some((Any, &[]))),
-    command("HSET", Write, &[Lua("audit"), Lua("publish"), Lua("visitors"), Lua("vouching")], "write a site's counters, titles and estimates", Some((Hash, &["probe", "1"]))),
+    command("HSET", Write, &[Lua("audit"), Lua("publish"), Lua("visitors"), Lua("vouching"), Rust("publish")], "write a site's counters, titles, estimates and rule of addresses", Some((Hash, &["probe", "1"]))),
     command("HSETNX", Write, &[Rust("publish")], "write down what the nodes of a site agree on", Some((Hash, &["probe", "1"]))),
     command("HGET", Read, &[Rust("read"), Lua("audit"), Lua("publish"), Lua("visitors"), Lua("vouching")], "read one field of a site", Some((Hash, &["probe"]))),
     command("HMGET", Read, &[Rust("audit"), Rust("publish"), Rust("read"), Lua("publish")], "read a site's counters and titles", Some((Hash, &["probe"]))),

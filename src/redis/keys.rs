@@ -47,7 +47,7 @@
 //! is the tags' key. A page with a counter in `pages:total` is vouched for.
 //!
 //! **`PREFIX:{SITE}:meta`**, a hash: settings on which nodes must agree before they count into the same
-//! keys.
+//! keys. Its field `page_rule` holds the highest version of the rule of page addresses by which any of them counts.
 
 use crate::counter::vouching::Subject;
 use crate::counter::{
@@ -238,6 +238,9 @@ pub fn agreement(site: &Site) -> [(&'static str, String); 4] {
         ("page_months", site.page_retention.months.to_string()),
     ]
 }
+
+/// Field of `meta` with the highest version of the rule of page addresses.
+pub const PAGE_RULE: &str = "page_rule";
 
 #[cfg(test)]
 mod tests {

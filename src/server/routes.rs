@@ -38,6 +38,8 @@ pub enum Admin {
     Forget,
     Figures,
     Bots,
+    Parameters,
+    Warnings,
     Verify,
     Repair,
     AcceptClock,
@@ -71,7 +73,7 @@ static PREFIX: Route<Public> = Route { label: "other", ..Route::new(Public::Pref
 /// Any path that is in no row.
 static UNKNOWN: Route<Public> = Route { label: "other", ..Route::new(Public::Unknown, "", "GET, HEAD, POST, OPTIONS") };
 
-pub static ADMIN: [Route<Admin>; 13] = [
+pub static ADMIN: [Route<Admin>; 15] = [
     Route::new(Admin::Metrics, "/metrics", "GET, HEAD"),
     Route::new(Admin::Alive, "/healthz", "GET, HEAD"),
     Route::new(Admin::Ready, "/readyz", "GET, HEAD"),
@@ -82,6 +84,8 @@ pub static ADMIN: [Route<Admin>; 13] = [
     Route::new(Admin::Forget, "/sites/{site}/sources/{source}", "DELETE"),
     Route::new(Admin::Figures, "/sites/{site}/figures", "GET, HEAD"),
     Route::new(Admin::Bots, "/sites/{site}/bots", "GET, HEAD"),
+    Route::new(Admin::Parameters, "/sites/{site}/pages/parameters", "GET, HEAD"),
+    Route::new(Admin::Warnings, "/warnings", "GET, HEAD"),
     Route::new(Admin::Verify, "/sites/{site}/verify", "GET, HEAD"),
     Route::new(Admin::Repair, "/sites/{site}/repair", "POST"),
     Route::new(Admin::AcceptClock, "/clock/accept", "POST"),
@@ -94,6 +98,7 @@ pub struct Route<E: 'static> {
     pub path: &'static str,
     /// As `Allow` lists them.
     pub methods: &'static str,
+    first_method: &'static str,
     /// The route's name in the metrics.
     pub label: &'static str,
     /// The path around its `{site}`, and the rest before a `{source}`, if it has any.
@@ -129,7 +134,12 @@ impl<E: Copy> Route<E> {
             let end = if has_source { after.len() - SOURCE.len() } else { after.len() };
             Some((before, after.split_at(end).0))
         };
-        Self { endpoint, path, methods, label: path, parts, has_source }
+        let mut first_end = 0;
+        while first_end < methods.len() && methods.as_bytes()[first_end] != b',' {
+            first_end += 1;
+        }
+        let first_method = methods.split_at(first_end).0;
+        Self { endpoint, path, methods, first_method, label: path, parts, has_source }
     }
 
     /// The site and the source that a path of this route names; none for other paths.
@@ -142,8 +152,7 @@ impl<E: Copy> Route<E> {
 
     pub fn allows(&self, method: &str) -> bool {
         // Nearly all requests have the first method.
-        let first = self.methods.split_once(',').map_or(self.methods, |(first, _)| first);
-        first == method || self.methods.split(", ").any(|allowed| allowed == method)
+        method == self.first_method || self.methods.split(", ").any(|allowed| allowed == method)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::counter::Sites;
 use crate::counter::page_cap::Excess;
 use crate::metrics::Metrics;
 
+use super::hit::warnings::Topic;
 use super::hit::{HitOutcome, Ignored, Limit, site};
 use super::http::REASONS;
 use super::routes;
@@ -21,6 +22,9 @@ pub fn create(metrics: &Metrics, sites: &Sites) {
     }
     for ignored in Ignored::ALL {
         metrics.canonical_ignored_total.with_label_values(&[ignored.as_str()]);
+    }
+    for topic in Topic::ALL {
+        metrics.page_warnings_total.with_label_values(&[topic.as_str()]);
     }
     for limit in Limit::ALL {
         metrics.limited_total.with_label_values(&[limit.as_str()]);

@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Routes that need a token, each with its method. `the_table_has_every_route` compares them with the
 /// program's list.
-const GUARDED: [(&str, &str); 10] = [
+const GUARDED: [(&str, &str); 12] = [
     ("GET", "/sites/demo/export"),
     ("GET", "/sites/demo/sources"),
     ("GET", "/sites/demo/figures"),
@@ -27,6 +27,8 @@ const GUARDED: [(&str, &str); 10] = [
     ("GET", "/sites/demo/verify"),
     ("POST", "/sites/demo/repair"),
     ("GET", "/sites/demo/bots"),
+    ("GET", "/sites/demo/pages/parameters"),
+    ("GET", "/warnings"),
     ("POST", "/clock/accept"),
     ("GET", "/openapi.json"),
 ];

@@ -51,6 +51,8 @@ mod node;
 mod old_counter;
 /// Security headers of replies, and log lines.
 mod output;
+/// What an operator is told about page addresses.
+mod page_addresses;
 /// A page's life in a reader's browser, and its number of counts.
 mod page_life;
 /// Ports for other programs.

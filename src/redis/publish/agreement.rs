@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind};
 
 use super::{Agreement, CALLS_AT_ONCE, Lease, Publisher};
+use crate::counter::page::PAGE_RULE_VERSION;
 use crate::counter::{RegisteredSite, Site};
 use crate::redis::client::link::Link;
 use crate::redis::client::reply::{connection_lost, reason_of};
@@ -46,7 +47,7 @@ impl<N: Node> Publisher<N> {
             let (keys, connections) = (&keys, &connections);
             async move {
                 let answer = match lease.is_current(connections) {
-                    true => difference(&lease.link, keys, &site).await,
+                    true => compare(&lease.link, keys, &site).await,
                     false => Err(connection_lost()),
                 };
                 (site, answer)
@@ -55,9 +56,9 @@ impl<N: Node> Publisher<N> {
         let mut answers = pin!(asked.buffer_unordered(CALLS_AT_ONCE));
         while let Some((site, answer)) = answers.next().await {
             match answer {
-                Ok(difference) => {
+                Ok(found) => {
                     self.connections.succeeded();
-                    self.note_agreement(&site, difference);
+                    self.note_agreement(&site, found);
                     if agreement(self, &site) == Agreement::Agreed {
                         ready.push(site);
                     }
@@ -69,31 +70,55 @@ impl<N: Node> Publisher<N> {
         SitesAsked { ready, lost }
     }
 
-    /// Records how the site's `meta` differs from this node's; none: it agrees.
-    pub fn note_agreement(&mut self, site: &RegisteredSite, difference: Option<String>) {
-        let agreement = if difference.is_none() { Agreement::Agreed } else { Agreement::Differs };
+    /// Records how the site's `meta` compares with this node's settings.
+    pub fn note_agreement(&mut self, site: &RegisteredSite, found: Compared) {
+        let id = site.site.id.as_str();
+        let (agreement, complaint) = match found {
+            Compared::Agrees => (Agreement::Agreed, None),
+            Compared::LaterRule(reason) => (Agreement::Agreed, Some(reason)),
+            Compared::Differs(reason) => (Agreement::Differs, Some(reason)),
+        };
         let progress = self.progress.entry(site.number).or_default();
         let before = std::mem::replace(&mut progress.agreement, agreement);
-        if let Some(reason) = difference {
-            if self.health.set_site(site.site.id.as_str(), Some(reason.clone())) {
+        let had_complaint = std::mem::replace(&mut progress.meta_is_complained_of, complaint.is_some());
+        if let Some(reason) = complaint {
+            if self.health.set_site(id, Some(reason.clone())) {
                 tracing::warn!(site = %site.site.id, "{reason}");
             }
-        } else if before == Agreement::Differs {
-            self.health.set_site(site.site.id.as_str(), None);
+        } else if had_complaint {
+            self.health.set_site(id, None);
+        }
+        if before == Agreement::Differs && agreement == Agreement::Agreed {
             self.request(site.number);
         }
     }
 }
 
-/// Compares the site's `meta` with this node's settings, and writes fields that are missing there.
-pub async fn difference(link: &Link, keys: &Keys, site: &RegisteredSite) -> RedisResult<Option<String>> {
+/// A site's `meta` in Redis, compared with this node's settings.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Compared {
+    Agrees,
+    /// Another node makes page addresses by a later rule. Both publish, each under its addresses.
+    LaterRule(String),
+    /// Nothing of the site may be published.
+    Differs(String),
+}
+
+/// Reads the site's `meta`: the fields to agree on, and the rule of page addresses.
+fn read_of(key: &str, ours: &[(&'static str, String)]) -> Cmd {
+    let mut read = redis::cmd("HMGET");
+    read.arg(key).arg(ours.iter().map(|(field, _)| *field).chain([keys::PAGE_RULE]).collect::<Vec<_>>());
+    read
+}
+
+/// Compares the site's `meta` with this node's settings, and writes fields that are missing there, or an earlier rule.
+pub async fn compare(link: &Link, keys: &Keys, site: &RegisteredSite) -> RedisResult<Compared> {
     let key = keys.meta(&site.site.id);
     let ours = keys::agreement(&site.site);
-    let mut read = redis::cmd("HMGET");
-    read.arg(&key).arg(&ours.each_ref().map(|(field, _)| *field));
+    let read = read_of(&key, &ours);
     let named = |error| at_key(error, &key);
     let mut theirs = link.query_texts(&read).await.map_err(named)?;
-    if theirs.iter().any(Option::is_none) {
+    if theirs.iter().take(ours.len()).any(Option::is_none) {
         let writes = ours.iter().map(|(field, value)| {
             let mut write = redis::cmd("HSETNX");
             write.arg(&key).arg(*field).arg(value);
@@ -105,7 +130,29 @@ pub async fn difference(link: &Link, keys: &Keys, site: &RegisteredSite) -> Redi
         }
         theirs = link.query_texts(&read).await?;
     }
-    Ok(first_difference(&key, &ours, &theirs))
+    if let Some(difference) = first_difference(&key, &ours, &theirs) {
+        return Ok(Compared::Differs(difference));
+    }
+    let written = theirs.last().and_then(Option::as_deref);
+    let rule = written.and_then(|rule| rule.parse().ok());
+    if rule.is_none_or(|rule: u32| rule < PAGE_RULE_VERSION) {
+        // Of two rules at once the later stays: a node of the earlier one writes only where there is none.
+        let mut write = if written.is_some() { redis::cmd("HSET") } else { redis::cmd("HSETNX") };
+        write.arg(&key).arg(keys::PAGE_RULE).arg(PAGE_RULE_VERSION);
+        link.query(&write).await?;
+    }
+    Ok(later_rule(&key, rule).map_or(Compared::Agrees, Compared::LaterRule))
+}
+
+/// The rule of page addresses in `meta`, in words, where it is a later one than this program's.
+fn later_rule(key: &str, rule: Option<u32>) -> Option<String> {
+    let rule = rule.filter(|rule| *rule > PAGE_RULE_VERSION)?;
+    Some(format!(
+        "another node counts pages by rule {rule}, and this one by rule {PAGE_RULE_VERSION}: one page may have two \
+         addresses; install the same version on all nodes, or, if all have this one again, HSET {key} {} \
+         {PAGE_RULE_VERSION}",
+        keys::PAGE_RULE
+    ))
 }
 
 /// Differences between sites' `meta` and this node's settings, without writing anything; one for each site that differs.
@@ -113,12 +160,13 @@ pub async fn differences(link: &Link, keys: &Keys, sites: &[Site]) -> Vec<String
     let asked = futures_util::stream::iter(sites).map(|site| async move {
         let key = keys.meta(&site.id);
         let ours = keys::agreement(site);
-        let mut read = redis::cmd("HMGET");
-        read.arg(&key).arg(&ours.each_ref().map(|(field, _)| *field));
-        match link.query_texts(&read).await.map_err(|error| at_key(error, &key)) {
+        match link.query_texts(&read_of(&key, &ours)).await.map_err(|error| at_key(error, &key)) {
             // A site that was never published agrees.
             Ok(theirs) if theirs.iter().all(Option::is_none) => None,
-            Ok(theirs) => first_difference(&key, &ours, &theirs),
+            Ok(theirs) => first_difference(&key, &ours, &theirs).or_else(|| {
+                let rule = theirs.last().and_then(Option::as_deref);
+                later_rule(&key, rule.and_then(|rule| rule.parse().ok()))
+            }),
             Err(error) => Some(reason_of(&error)),
         }
     });
@@ -158,6 +206,18 @@ mod tests {
         assert!(reason.contains("`k` says time_zone = UTC, and here it is Asia/Ho_Chi_Minh"), "{reason}");
         assert!(reason.ends_with("HSET k time_zone Asia/Ho_Chi_Minh"), "{reason}");
         assert!(first_difference("k", &ours, &theirs(None)).unwrap().contains("time_zone = nothing"));
+    }
+
+    #[test]
+    fn a_later_rule_is_named_and_an_earlier_one_is_none_to_speak_of() {
+        for rule in [None, Some(1), Some(PAGE_RULE_VERSION)] {
+            assert_eq!(later_rule("k", rule), None);
+        }
+        let reason = later_rule("k", Some(7)).unwrap();
+        assert!(
+            reason.contains("by rule 7, and this one by rule 2") && reason.ends_with("HSET k page_rule 2"),
+            "{reason}"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Instant;
 use redis::{RedisResult, Value};
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::agreement::difference;
+use super::agreement::compare;
 use super::bring::Bring;
 use super::periods::may_publish;
 use super::rounds::{Cost, Occasion};
@@ -111,9 +111,9 @@ impl<N: Node> Publisher<N> {
         let number = site.number;
         let mut cost = Cost::default();
         let begun = Instant::now();
-        let agreed = difference(&lease.link, &self.keys, site).await;
-        match agreed {
-            Ok(difference) => self.note_agreement(site, difference),
+        let compared = compare(&lease.link, &self.keys, site).await;
+        match compared {
+            Ok(found) => self.note_agreement(site, found),
             Err(error) => {
                 self.failed(lease, site, &error);
                 return cost;

@@ -76,6 +76,8 @@ pub struct Publisher<N> {
 struct Progress {
     /// Comparison of Redis's `meta` with this node's settings.
     agreement: Agreement,
+    /// `meta` is among the complaints about Redis.
+    meta_is_complained_of: bool,
     /// The current run's digests after the last reply, by key.
     acked: HashMap<Option<Period>, Digest>,
     /// The current run's hits of the site that Redis has acknowledged.

@@ -8,7 +8,9 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::transfer::{self, Imports};
 use super::{AdminSettings, auth, json, probes};
+use crate::clock;
 use crate::counter::clock_trust::Accepted;
+use crate::counter::{Day, RegisteredSite};
 use crate::metrics::Metrics;
 use crate::server::fast_path::parse::PlainRequest;
 use crate::server::hit::site;
@@ -76,6 +78,11 @@ impl<N: Node> AdminService<N> {
             Admin::Verify => Ok(json(&self.node.verify(&site()?).await?)),
             Admin::Repair => Ok(json(&self.node.repair(&site()?).await?)),
             Admin::AcceptClock => Ok(json(&Accepted::at(self.node.accept_clock().await?))),
+            Admin::Parameters => {
+                let site = site()?;
+                Ok(json(&self.settings.parameters.report(&site, today(&site))))
+            }
+            Admin::Warnings => Ok(json(&self.settings.warnings.list(&self.node.sites(), today))),
             Admin::Bots => Ok(json(&self.node.uncounted(&*site()?))),
             Admin::Figures => {
                 let site = site()?;
@@ -85,6 +92,11 @@ impl<N: Node> AdminService<N> {
             }
         }
     }
+}
+
+/// The site's day.
+fn today(site: &RegisteredSite) -> Day {
+    Day::at(clock::now(), site.site.time_zone)
 }
 
 impl<N: Node> Service for AdminService<N> {

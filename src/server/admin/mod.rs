@@ -12,6 +12,7 @@ use serde::Serialize;
 
 pub use handler::AdminService;
 
+use super::hit::{Parameters, Warnings};
 use super::http::{AnswerBody, response};
 use super::net::ConnectionLimit;
 use auth::Tokens;
@@ -21,6 +22,9 @@ use auth::Tokens;
 pub struct AdminSettings {
     pub tokens: Tokens,
     pub connection_limit: Arc<ConnectionLimit>,
+    /// What the public listener's workers note.
+    pub parameters: Arc<Parameters>,
+    pub warnings: Arc<Warnings>,
 }
 
 fn json(value: &impl Serialize) -> Response<AnswerBody> {

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::{Header, Request, Status};
 
 use crate::server::hot_endpoints;
-use crate::server::http::{Field, HeaderFields, Host};
+use crate::server::http::{ByteSet, Field, HeaderFields, Host};
 use crate::server::net::{HEAD_BYTES_MAX, HEADER_FIELDS_MAX, HIT_BYTES_MAX, URI_BYTES_MAX};
 use crate::server::routes::{self, Route};
 
@@ -21,18 +21,12 @@ pub struct PlainRequest<'a> {
     pub length: usize,
 }
 
-/// The header fields that some endpoint reads.
-pub struct PlainHeaders<'a> {
-    known: [(Field, &'a [u8]); KNOWN_MAX],
-    count: usize,
-}
-
-/// No browser sends more lines of such fields.
-const KNOWN_MAX: usize = 16;
+/// The header fields that some endpoint reads, each in one line at most.
+pub struct PlainHeaders<'a>([Option<&'a [u8]>; Field::COUNT]);
 
 impl HeaderFields for PlainHeaders<'_> {
     fn values(&self, field: Field) -> impl DoubleEndedIterator<Item = &[u8]> {
-        self.known.iter().take(self.count).filter(move |(known, _)| *known == field).map(|(_, value)| *value)
+        self.0[field as usize].into_iter()
     }
 }
 
@@ -49,20 +43,22 @@ impl<'a> PlainRequest<'a> {
         if head > HEAD_BYTES_MAX || request.version != Some(1) {
             return None;
         }
-        let address = request.path.filter(|address| address.len() <= URI_BYTES_MAX && address.bytes().all(is_plain))?;
-        let (path, query) = address.split_once('?').map_or((address, None), |(path, query)| (path, Some(query)));
-        let mut plain = PlainHeaders { known: [(Field::Host, &[]); KNOWN_MAX], count: 0 };
+        let address = request.path.filter(|address| address.len() <= URI_BYTES_MAX && PLAIN.holds(address))?;
+        let (path, query) = match address.bytes().position(|byte| byte == b'?') {
+            Some(at) => (&address[..at], Some(&address[at + 1..])),
+            None => (address, None),
+        };
+        let mut plain = PlainHeaders([None; Field::COUNT]);
         let (mut body_bytes, mut is_last) = (None, None);
         for header in &*request.headers {
             match meaning(header.name) {
                 Meaning::Nothing => {}
-                Meaning::Known(field) => {
-                    *plain.known.get_mut(plain.count)? = (field, header.value);
-                    plain.count += 1;
+                Meaning::Known(field) if plain.0[field as usize].is_none() => {
+                    plain.0[field as usize] = Some(header.value)
                 }
                 Meaning::Length if body_bytes.is_none() => body_bytes = Some(length(header.value)?),
                 Meaning::Connection if is_last.is_none() => is_last = Some(ends_connection(header.value)?),
-                Meaning::Length | Meaning::Connection | Meaning::Unusual => return None,
+                Meaning::Known(_) | Meaning::Length | Meaning::Connection | Meaning::Unusual => return None,
             }
         }
         Host::of(&plain).ok()?;
@@ -129,10 +125,8 @@ fn ends_connection(value: &[u8]) -> Option<bool> {
     }
 }
 
-/// True for a byte that RFC 3986 allows in paths and queries as it is.
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/?-._~!$&'()*+,;=:@%".contains(&byte)
-}
+/// The bytes that RFC 3986 allows in paths and queries as they are.
+static PLAIN: ByteSet = ByteSet::alphanumeric_and(b"/?-._~!$&'()*+,;=:@%");
 
 #[cfg(test)]
 mod tests {
@@ -239,7 +233,7 @@ mod tests {
             vec!["Host: a.vn", "Bad Name: 1"],
             vec!["Host: a.vn", " folded: 1"],
             vec!["Host: a.vn", &too_long],
-            lines("DNT: 1", KNOWN_MAX),
+            lines("DNT: 1", 2),
             lines("X: 1", HEADER_FIELDS_MAX),
         ];
         let with = |head: &[&str]| {

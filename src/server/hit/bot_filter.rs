@@ -1,5 +1,6 @@
 //! Bot filter: classifies a hit by its request's headers and the bot lists.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use crate::bots::{Kind, Lists, cut};
@@ -35,7 +36,7 @@ impl BotFilter {
         if headers.first(Field::SecFetchMode) == Some(b"navigate") {
             return Some(Kind::Navigation);
         }
-        let user_agent = headers.first(Field::UserAgent).map(String::from_utf8_lossy);
+        let user_agent = headers.first(Field::UserAgent).map(readable);
         let user_agent = user_agent.as_deref().unwrap_or_default().trim();
         if user_agent.is_empty() {
             return Some(Kind::NoUserAgent);
@@ -52,6 +53,11 @@ impl BotFilter {
         agents.insert(user_agent, kind);
         kind
     }
+}
+
+/// The text of a value. Nearly all are right, and `from_utf8` finds that sooner.
+fn readable(value: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed)
 }
 
 /// True for `prefetch`, `prefetch;prerender`, `preview` and the like.

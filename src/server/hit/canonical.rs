@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::page_of;
+use super::warnings::{Topic, Warnings};
 use crate::counter::{Day, PageAddress, RegisteredSite, SiteNumber};
 
 /// Paths other than its own that may name one page as theirs in a day.
@@ -53,12 +54,11 @@ pub struct Named {
 }
 
 /// Canonical addresses of the day, of all workers and sites.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Canonicals {
     /// Locked only for a url that the worker doesn't know, if its canonical address has another path.
     pages: Mutex<Pages>,
-    /// Sites that were reported, with the day.
-    reported: Mutex<FxHashMap<SiteNumber, Day>>,
+    warnings: Arc<Warnings>,
 }
 
 #[derive(Debug, Default)]
@@ -108,12 +108,16 @@ impl Claim {
 }
 
 impl Canonicals {
+    pub fn new(warnings: Arc<Warnings>) -> Self {
+        Self { pages: Mutex::default(), warnings }
+    }
+
     /// Decides the address of a hit at `own` whose page names `canonical`.
     pub fn claim(&self, site: &RegisteredSite, own: PageAddress, canonical: &str, day: Day) -> Claim {
         let claim = Claim::of(site, own.clone(), canonical);
         // A front page with a parameter may well name itself.
         if claim.ignored == Some(Ignored::Home) && own.path() != "/" {
-            self.report(site, day, &own, "a page names the home page");
+            self.report(site, day, &own, "this page names the home page");
         }
         if canonical.starts_with('/') || claim.page.path() == own.path() {
             return claim;
@@ -153,15 +157,14 @@ impl Canonicals {
         state
     }
 
-    /// Logs a template's mistake, once a day and site.
+    /// Reports a template's mistake, once a day and site.
     fn report(&self, site: &RegisteredSite, day: Day, page: &PageAddress, mistake: &str) {
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        if reported.insert(site.number, day) != Some(day) {
-            tracing::warn!(
-                site = %site.site.id, page = %page,
-                "the pages' `<link rel=\"canonical\">` looks like a template's mistake and is ignored there: {mistake}"
-            );
-        }
+        self.warnings.give(site, Topic::Canonical, day, || {
+            format!(
+                "`<link rel=\"canonical\">` looks like a template's mistake and is ignored there: {mistake}, `{page}`; \
+                 let each page name itself"
+            )
+        });
     }
 }
 
@@ -175,10 +178,15 @@ impl NamedBy {
 mod tests {
     use super::*;
     use crate::counter::Site;
+    use crate::metrics::Metrics;
 
     fn site() -> RegisteredSite {
         let origins = ["https://a.vn", "https://www.a.vn"].map(|origin| origin.parse().unwrap());
         RegisteredSite { number: SiteNumber(1), site: Site::with_defaults("demo".parse().unwrap(), origins.to_vec()) }
+    }
+
+    fn canonicals() -> Canonicals {
+        Canonicals::new(Arc::new(Warnings::new(&Metrics::new())))
     }
 
     fn day(day: u32) -> Day {
@@ -191,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_page_may_name_its_address_on_the_sites_origins() {
-        let canonicals = Canonicals::default();
+        let canonicals = canonicals();
         let claim = |own: &str, canonical: &str| {
             let claim = canonicals.claim(&site(), page(own), canonical, day(1));
             (claim.page.to_string(), claim.ignored)
@@ -209,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_tags_own_word_holds_whatever_it_names() {
-        let canonicals = Canonicals::default();
+        let canonicals = canonicals();
         for at in 0..50 {
             for (named, counted) in
                 [("/", "/"), ("/bai-1/?fbclid=1", "/bai-1"), ("//evil.example/x", "/evil.example/x")]
@@ -222,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_page_that_too_many_paths_name_is_not_believed_that_day() {
-        let canonicals = Canonicals::default();
+        let canonicals = canonicals();
         let claim = |own: &str, on| canonicals.claim(&site(), page(own), "https://a.vn/tin", day(on));
         // Its own path, with whatever query, is none of them.
         (0..100).for_each(|at| assert_eq!(claim(&format!("/tin?x={at}"), 1).page, page("/tin")));
@@ -242,7 +250,7 @@ mod tests {
 
     #[test]
     fn pages_that_are_named_are_bounded_and_those_of_earlier_days_make_room() {
-        let canonicals = Canonicals::default();
+        let canonicals = canonicals();
         let claim =
             |at: usize, on| canonicals.claim(&site(), page("/x"), &format!("https://a.vn/bai-{at}"), day(on)).ignored;
         (0..PAGES_MAX).for_each(|at| assert_eq!(claim(at, 1), None));

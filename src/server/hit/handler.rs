@@ -11,8 +11,8 @@ use super::bot_filter::BotFilter;
 use super::dedup::ViewKey;
 use super::text_cache::TextCache;
 use super::{
-    Canonicals, Claim, Dedup, HitOutcome, Ignored, Payload, ProcessedHit, RateLimiter, WhenExceeded, page_of, page_url,
-    site, visitor,
+    Canonicals, Claim, Dedup, HitOutcome, Ignored, Parameters, Payload, ProcessedHit, RateLimiter, WhenExceeded,
+    page_of, page_url, site, visitor,
 };
 use crate::bots::Kind;
 use crate::clock;
@@ -36,6 +36,7 @@ pub struct HitHandler {
     /// Room for the key of a URL with a canonical address.
     key: RefCell<String>,
     canonicals: Arc<Canonicals>,
+    parameters: Arc<Parameters>,
     /// Hits whose canonical address is ignored, by reason.
     ignored: [IntCounter; Ignored::ALL.len()],
 }
@@ -44,7 +45,9 @@ pub struct HitHandler {
 struct KnownUrl {
     site: Arc<RegisteredSite>,
     claim: Claim,
-    /// The day on which the page counts under its own address, whoever reads it.
+    /// The day on which the page was last found to count under its own address.
+    admitted_on: Option<Day>,
+    /// The day on which it does so whoever reads it.
     settled_on: Option<Day>,
 }
 
@@ -54,6 +57,7 @@ impl HitHandler {
         rate_limiter: Arc<RateLimiter>,
         dedup: Arc<Dedup>,
         canonicals: Arc<Canonicals>,
+        parameters: Arc<Parameters>,
         limits_new_pages: bool,
     ) -> Self {
         let ignored =
@@ -68,6 +72,7 @@ impl HitHandler {
             pages: RefCell::default(),
             key: RefCell::default(),
             canonicals,
+            parameters,
             ignored,
         }
     }
@@ -145,7 +150,7 @@ impl HitHandler {
             }
             counted?;
             if let Some((title, page)) = title {
-                let canonical = payload.canonical.as_deref().filter(|canonical| !is_ignored && !canonical.is_empty());
+                let canonical = canonical_of(payload, is_ignored);
                 let link = || page_url::link_of(&site, &page, &payload.url, canonical);
                 node.note_title(&site, (&page, day), title, &link, &|| self.reader(client));
             }
@@ -169,8 +174,16 @@ impl HitHandler {
         }
         let AdmittedPage { page, is_settled } =
             node.admit_page(&known.site, day, known.claim.page.clone(), self.reader(client)).await;
+        let admitted_on = (page == known.claim.page).then_some(day);
         let settled_on = is_settled.then_some(day);
-        self.with_key(payload, |key| self.pages.borrow_mut().insert(key, KnownUrl { settled_on, ..known }));
+        if admitted_on.is_some() && known.admitted_on != admitted_on {
+            let url = canonical_of(payload, known.claim.ignored.is_some()).unwrap_or(&payload.url);
+            self.parameters.note(&known.site, day, &page, url, payload.title.as_deref());
+        }
+        if known.admitted_on != admitted_on || is_settled {
+            let known = KnownUrl { admitted_on, settled_on, ..known };
+            self.with_key(payload, |key| self.pages.borrow_mut().insert(key, known));
+        }
         page
     }
 
@@ -189,7 +202,7 @@ impl HitHandler {
             None => Claim { page, ignored: None, named: None },
             Some(canonical) => self.canonicals.claim(site, page, canonical, day),
         };
-        Ok(KnownUrl { site: Arc::clone(site), claim, settled_on: None })
+        Ok(KnownUrl { site: Arc::clone(site), claim, admitted_on: None, settled_on: None })
     }
 
     /// Calls `then` with the key of a hit's page. Begins unlike a URL where it holds two.
@@ -232,4 +245,9 @@ impl HitHandler {
             .or_insert_with(|| self.metrics.hits_total.with_label_values(&[label, outcome.result]));
         counter.inc();
     }
+}
+
+/// The canonical address under which a hit counts.
+fn canonical_of<'a>(payload: &'a Payload<'_>, is_ignored: bool) -> Option<&'a str> {
+    payload.canonical.as_deref().filter(|canonical| !is_ignored && !canonical.is_empty())
 }

@@ -58,8 +58,36 @@ mod tests {
             let error = page(foreign).unwrap_err();
             assert!(error.reason == "origin" && error.to_string().contains(origin), "{error}");
         }
+        // Nothing of a url can stand in for its origin, and no address leads off the site.
+        for (url, address) in [
+            ("https://a.vn//evil.example/x", Some("/evil.example/x")),
+            ("https://a.vn/\\\\evil.example", Some("/evil.example")),
+            ("https://a.vn:0443/bai", Some("/bai")),
+            ("https://a.vn\t/b\nai", Some("/bai")),
+            ("https://a.vn/a%00b", Some("/a%00b")),
+            ("//evil.example/x", None),
+            ("https:evil.example/x", None),
+            ("https://a.vn@evil.example/x", None),
+            ("https://a.vn:444/x", None),
+            ("https://a.vn:99999/x", None),
+            ("https://a.vn%00.evil.example/x", None),
+            ("https://a.vn./x", None),
+            ("https://а.vn/x", None),
+        ] {
+            assert_eq!(page(url).ok().as_deref(), address, "{url:?}");
+        }
         for wrong in ["ftp://a.vn/", "https://me:secret@a.vn/", "bai-1"] {
             assert_eq!(page(wrong).unwrap_err().reason, "malformed", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_international_name_is_the_same_in_letters_and_as_it_is_sent() {
+        let site = Site::with_defaults("demo".parse().unwrap(), vec!["https://thanhphố.vn".parse().unwrap()]);
+        let site = RegisteredSite { number: SiteNumber(1), site };
+        for url in ["https://thanhphố.vn/bài-1", "https://xn--thanhph-fy4c.vn/b%C3%A0i-1", "https://THANHPHỐ.VN/bài-1"]
+        {
+            assert_eq!(page_of(&site, url).map(|page| page.to_string()), Ok("/bài-1".to_owned()), "{url}");
         }
     }
 }

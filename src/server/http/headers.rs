@@ -26,6 +26,8 @@ pub enum Field {
 }
 
 impl Field {
+    pub const COUNT: usize = Self::AcceptEncoding as usize + 1;
+
     pub const fn name(self) -> HeaderName {
         match self {
             Self::Host => HOST,

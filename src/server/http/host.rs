@@ -2,7 +2,7 @@
 
 use hyper::StatusCode;
 
-use super::{Field, HeaderFields, HttpError};
+use super::{ByteSet, Field, HeaderFields, HttpError};
 
 /// A valid `Host`, parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl<'a> Host<'a> {
                 None => (text, None),
             },
         };
-        let name_is_right = !name.is_empty() && (text.starts_with('[') || name.bytes().all(is_name_byte));
+        let name_is_right = !name.is_empty() && (text.starts_with('[') || NAME.holds(name));
         let port = match port {
             // `host:` is allowed, and means the default port.
             None | Some("") => None,
@@ -56,10 +56,7 @@ impl<'a> Host<'a> {
 }
 
 /// RFC 3986's reg-name.
-fn is_name_byte(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$'
-        | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
-}
+static NAME: ByteSet = ByteSet::alphanumeric_and(b"-._~%!$&'()*+,;=");
 
 #[cfg(test)]
 mod tests {

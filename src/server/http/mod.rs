@@ -1,6 +1,7 @@
 //! HTTP below the endpoints: reading requests, writing answers, errors.
 
 pub mod body;
+mod byte_set;
 mod client_ip;
 pub mod conditional;
 pub mod cors;
@@ -16,6 +17,7 @@ mod request_id;
 pub mod response;
 mod single_flight;
 
+pub use byte_set::ByteSet;
 pub use client_ip::ClientIp;
 pub use conditional::Rendered;
 pub use error::{HttpError, Problem, REASONS, shown};

@@ -47,10 +47,11 @@ type Outcome = Result<Response<AnswerBody>, HttpError>;
 impl<N: Node> PublicService<N> {
     pub fn new(node: Arc<N>, settings: Arc<PublicSettings>, metrics: Arc<Metrics>) -> Self {
         let (limiter, dedup) = (Arc::clone(&settings.rate_limiter), Arc::clone(&settings.dedup));
-        let canonicals = Arc::clone(&settings.canonicals);
+        let (canonicals, parameters) = (Arc::clone(&settings.canonicals), Arc::clone(&settings.parameters));
+        let limits_new_pages = settings.limits_new_pages;
         Self {
             node,
-            hits: HitHandler::new(Arc::clone(&metrics), limiter, dedup, canonicals, settings.limits_new_pages),
+            hits: HitHandler::new(Arc::clone(&metrics), limiter, dedup, canonicals, parameters, limits_new_pages),
             settings,
             latency: Latency::new(Arc::clone(&metrics)),
             assets: Assets::new(),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 pub use handler::PublicService;
 
-use super::hit::{Canonicals, Dedup, RateLimiter};
+use super::hit::{Canonicals, Dedup, Parameters, RateLimiter};
 use super::net::{ConnectionLimit, Timeouts, TrustedProxies};
 
 /// Settings of the public listener, and the state that its workers share.
@@ -34,6 +34,7 @@ pub struct PublicSettings {
     pub rate_limiter: Arc<RateLimiter>,
     pub dedup: Arc<Dedup>,
     pub canonicals: Arc<Canonicals>,
+    pub parameters: Arc<Parameters>,
     pub timeouts: Timeouts,
     pub connection_limit: Arc<ConnectionLimit>,
 }
