@@ -207,9 +207,10 @@ impl Ledger {
     ) -> Admitted {
         let (number, cap, caps_all) = (site.number, site.site.page_cap, noted.is_none());
         let own = |is_settled| Admitted { excess: None, is_settled };
+        let vouches = || caps_all && self.note_vote(number, day, Some(page), reading).is_vouched;
         loop {
             match self.state.admission.decide(number, day, page, client, (cap, caps_all)) {
-                Decision::Counts => return own(caps_all && self.note_vote(number, day, Some(page), reading).is_vouched),
+                Decision::Counts => return own(vouches()),
                 Decision::NeedsRead => {
                     let read =
                         self.public_reader.read(move |connection| pages_of_day(connection, number, day, cap, caps_all));
@@ -224,10 +225,12 @@ impl Ledger {
                     };
                     match is_vouched {
                         Some(true) => {
+                            // Another node may have vouched for it.
+                            self.state.vouching.note_known(number, day, page);
                             self.state.admission.note_vouched(number, day, page);
                             return own(noted.is_none_or(|noted| noted.is_site_full));
                         }
-                        None if self.state.admission.admit_unknowable(number, day, page, cap) => return own(false),
+                        None if self.state.admission.admit_unknowable(number, day, page, cap) => return own(vouches()),
                         _ => {}
                     }
                     self.state.metrics.other_page_hits_total.with_label_values(&[excess.as_str()]).inc();
@@ -258,8 +261,8 @@ impl Ledger {
         given_ms: i64,
         reading: impl FnOnce() -> Reading,
     ) {
-        let has_votes = |title: &ChangedTitle| self.state.vouching.vote_for_title(title, day, reading());
-        self.state.titles.note((site, page, day), title, link, given_ms, has_votes);
+        let lacks_votes = |title: &ChangedTitle| self.state.vouching.vote_for_title(title, day, reading());
+        self.state.titles.note((site, page, day), title, link, given_ms, lacks_votes);
     }
 
     pub async fn titles(

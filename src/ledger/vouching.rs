@@ -1,9 +1,12 @@
 //! Votes that nodes share, and pages that other nodes have vouched for.
 
+use rusqlite::Connection;
+
 use super::Ledger;
 use super::error::LedgerError;
 use super::fold::entry::Observers;
 use super::sqlite::tables::pages;
+use super::sqlite::tables::titles::{self, Outcome};
 use crate::counter::vouching::{Counted, Subject, Vote};
 use crate::counter::{ChangedTitle, Day, PageAddress, SiteNumber};
 
@@ -20,7 +23,7 @@ impl Ledger {
 
     /// Applies votes of a site's day, with those of all nodes.
     pub async fn apply_votes(&self, site: SiteNumber, day: Day, counted: Vec<Counted>) -> Result<(), LedgerError> {
-        let mut vouched = Vec::new();
+        let (mut vouched, mut named) = (Vec::new(), Vec::new());
         for Counted { vote, is_vouched } in counted {
             let is_enough = self.state.vouching.apply(&vote);
             match vote.subject {
@@ -29,12 +32,31 @@ impl Ledger {
                     vouched.push(page);
                 }
                 Subject::Title(page, title, given_ms) if is_enough => {
-                    self.state.titles.queue.put(ChangedTitle { site, page, title, given_ms });
+                    named.push(ChangedTitle { site, page, title, given_ms });
                 }
                 _ => {}
             }
         }
-        if vouched.is_empty() { Ok(()) } else { self.vouch_pages(site, vouched).await }
+        if !vouched.is_empty() {
+            self.vouch_pages(site, vouched).await?;
+        }
+        if named.is_empty() { Ok(()) } else { self.name_pages(named).await }
+    }
+
+    /// Writes titles that enough networks of all nodes have given.
+    async fn name_pages(&self, titles: Vec<ChangedTitle>) -> Result<(), LedgerError> {
+        let state = self.state.clone();
+        let write = move |connection: &Connection| {
+            for title in &titles {
+                match titles::write(connection, title)? {
+                    Outcome::Written => state.feed.note_title(title.clone()),
+                    // Its page's hits, or its vouching, are on their way.
+                    Outcome::IsUnnumbered | Outcome::IsUnvouched => state.titles.queue.put(title.clone()),
+                }
+            }
+            Ok(())
+        };
+        self.queue.run(move |file| file.change(write)).await
     }
 
     /// Up to `limit` unvouched pages of all sites after a page's number.

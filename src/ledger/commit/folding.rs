@@ -381,7 +381,7 @@ mod tests {
 
     fn name(folding: &Folding, address: &str, title: &str) {
         let link = || Some("/A/".to_owned());
-        folding.state.titles.note((SITE, &page(address), day()), title, &link, 1, |_| true);
+        folding.state.titles.note((SITE, &page(address), day()), title, &link, 1, |_| None);
     }
 
     fn read_by(folding: &Folding, address: &str, network: u32) {

@@ -65,7 +65,7 @@ impl TakenVotes {
                     state.feed.note_title(title.clone());
                 }
             } else if state.feed.is_used() {
-                state.vouching.share_title(title, candidate.day);
+                state.vouching.share_title(title, candidate.day, candidate.needed);
             }
         }
         Ok(())

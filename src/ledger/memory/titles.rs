@@ -29,6 +29,8 @@ pub struct NewTitles {
 pub struct Candidate {
     pub title: ChangedTitle,
     pub day: Day,
+    /// Networks that must give it.
+    pub needed: usize,
     /// Its hash in the table.
     hash: u64,
 }
@@ -48,14 +50,14 @@ impl Default for NewTitles {
 
 impl NewTitles {
     /// Takes a hit's title, unless its page gave the same one last. `link` is called for a title that is new, and
-    /// `has_votes` tells if enough networks have given it.
+    /// `lacks_votes` gives the number of networks that are needed, unless enough have given it.
     pub fn note(
         &self,
         (site, page, day): (SiteNumber, &PageAddress, Day),
         text: &str,
         link: &dyn Fn() -> Option<String>,
         given_ms: i64,
-        has_votes: impl FnOnce(&ChangedTitle) -> bool,
+        lacks_votes: impl FnOnce(&ChangedTitle) -> Option<usize>,
     ) {
         let hash = FxBuildHasher.hash_one((site, page.fingerprint(), given_ms / TAKEN_AGAIN_MS, text));
         let last = self.slot(site, page);
@@ -66,8 +68,8 @@ impl NewTitles {
         if let Some(title) = PageTitle::of(text) {
             let title = title.with_link(link().as_deref());
             let changed = ChangedTitle { site, page: page.clone(), title, given_ms };
-            if !has_votes(&changed) {
-                self.put_candidate(Candidate { title: changed, day, hash });
+            if let Some(needed) = lacks_votes(&changed) {
+                self.put_candidate(Candidate { title: changed, day, needed, hash });
                 return;
             }
             // Under the queue's lock, so that the slot belongs to the waiting title.
@@ -116,7 +118,7 @@ mod tests {
 
     fn note(given: &NewTitles, page: &PageAddress, title: &str, given_ms: i64, has_votes: bool) {
         let day = Day::from_ymd(2024, 6, 17).unwrap();
-        given.note((SITE, page, day), title, &|| None, given_ms, |_| has_votes);
+        given.note((SITE, page, day), title, &|| None, given_ms, |_| (!has_votes).then_some(3));
     }
 
     fn taken(given: &NewTitles) -> Vec<(String, i64)> {

@@ -257,6 +257,12 @@ impl Vouching {
         Noted { is_vouched: is_enough && is_taken, is_site_full }
     }
 
+    /// Notes a page that is vouched for elsewhere; the next fold vouches for it here.
+    pub fn note_known(&self, site: SiteNumber, day: Day, page: &PageAddress) {
+        let pending = Pending { day, tags: Tags::default(), needed: 1, is_vouched: true, is_new: false, folds: 0 };
+        lock(&self.0).pend(site, page, pending);
+    }
+
     /// True if the next fold vouches for the page.
     pub fn is_pending(&self, site: SiteNumber, page: &PageAddress) -> bool {
         lock(&self.0).pending.get(&(site, page.clone())).is_some_and(|pending| pending.is_vouched)
@@ -337,11 +343,11 @@ impl Vouching {
         state.share(Vote { site, day: pending.day, subject, tags, needed: pending.needed });
     }
 
-    /// A network's vote for a title. True: enough have given it.
-    pub fn vote_for_title(&self, title: &ChangedTitle, day: Day, reading: Reading) -> bool {
+    /// Takes a network's vote for a title. Gives the number of networks that are needed, unless enough have given it.
+    pub fn vote_for_title(&self, title: &ChangedTitle, day: Day, reading: Reading) -> Option<usize> {
         let Reading { tag, wanted } = reading;
         if wanted <= 1 {
-            return true;
+            return None;
         }
         let mut state = lock(&self.0);
         let needed = state.site(title.site, day).needed(wanted);
@@ -349,14 +355,13 @@ impl Vouching {
         if let Some(tag) = tag {
             tags.add(tag);
         }
-        tags.len() >= needed
+        (tags.len() < needed).then_some(needed)
     }
 
     /// Shares the votes for a title.
-    pub fn share_title(&self, title: &ChangedTitle, day: Day) {
+    pub fn share_title(&self, title: &ChangedTitle, day: Day, needed: usize) {
         let ChangedTitle { site, page, title, given_ms } = title.clone();
         let mut state = lock(&self.0);
-        let needed = state.site(site, day).needed(u8::MAX);
         let tags = *state.tags(site, day, title_hash(&page, &title));
         let subject = Subject::Title(page, title, given_ms);
         state.share(Vote { site, day, subject, tags, needed });
@@ -513,7 +518,7 @@ mod tests {
         let names = |title: &str, network| {
             let title = PageTitle::of(title).unwrap();
             let title = ChangedTitle { site: SITE, page: page(1), title, given_ms: 1 };
-            vouching.vote_for_title(&title, day(17), reading(network))
+            vouching.vote_for_title(&title, day(17), reading(network)).is_none()
         };
         assert!(!names("Tin", 1) && !names("NHÀ CÁI", 4) && !names("NHÀ CÁI", 4) && !names("Tin", 2));
         assert!(!names("NHÀ CÁI", 5) && names("Tin", 3) && names("Tin", 4));
