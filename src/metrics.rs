@@ -69,7 +69,7 @@ metrics! {
         other_page_hits_total: IntCounterVec["reason"],
         /// Hits whose page names a canonical address that is ignored, by reason.
         canonical_ignored_total: IntCounterVec["reason"],
-        /// Warnings about a site's page addresses, by topic; of each at most one a day and site.
+        /// Warnings about a site's page addresses and new pages, by topic; of each at most one a day and site.
         page_warnings_total: IntCounterVec["topic"],
         /// Hits over a rate limit, by limit.
         limited_total: IntCounterVec["limit"],

@@ -70,7 +70,7 @@ impl Node for BlankNode {
     }
 
     async fn admit_page(&self, _: &Arc<RegisteredSite>, _: Day, page: PageAddress, _: PageReader) -> AdmittedPage {
-        AdmittedPage { page, is_settled: true }
+        AdmittedPage { page, is_settled: true, is_cap_filling: false }
     }
 
     fn note_title(

@@ -275,10 +275,10 @@ impl server::ports::Node for Node {
             None => Some(false),
             Some(publication) => publication.queries.is_vouched(&site.site, &page).await,
         };
-        let Admitted { excess, is_settled } =
+        let Admitted { excess, is_settled, is_cap_filling } =
             self.ledger.admit_page(site, day, &page, client, reading, elsewhere).await;
         let page = if excess.is_none() { page } else { PageAddress::other() };
-        AdmittedPage { page, is_settled }
+        AdmittedPage { page, is_settled, is_cap_filling }
     }
 
     fn note_title(

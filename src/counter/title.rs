@@ -81,7 +81,7 @@ pub struct ChangedTitle {
 /// Marks that reorder the text around them, that can't be seen at all, or that stand for what was no
 /// text, such as half of an emoji at which a title was cut.
 fn is_hidden(c: char) -> bool {
-    matches!(c, char::REPLACEMENT_CHARACTER | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    matches!(c, char::REPLACEMENT_CHARACTER | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -101,6 +101,7 @@ mod tests {
         assert_eq!(title("Ti\u{302}n").as_deref(), Some("Tîn"));
         assert_eq!(title("a\u{202e}b\u{0}c").as_deref(), Some("ab c"));
         assert_eq!(title(" \u{200b}\n"), None);
+        assert_eq!(title("T\u{e0041}i\u{fff9}n\u{fffb}").as_deref(), Some("Tin"));
         assert_eq!(title("Ti\u{200b}\u{302}n").as_deref(), Some("Tîn"));
         assert_eq!(title("Tin \u{fffd}\u{fffd}").as_deref(), Some("Tin"));
         assert_eq!(title(&"ả".repeat(1_000)).unwrap().chars().count(), CHARS_MAX);

@@ -41,6 +41,8 @@ pub struct Admitted {
     pub excess: Option<Excess>,
     /// Its other hits of the day need no decision, and no vote.
     pub is_settled: bool,
+    /// The site has nearly as many new pages as its cap.
+    pub is_cap_filling: bool,
 }
 
 /// Lists of the most read pages, by site and period.
@@ -190,7 +192,7 @@ impl Ledger {
             if !was_vouched {
                 self.state.admission.note_vouched(number, day, page);
             }
-            return Admitted { excess: None, is_settled: noted.is_site_full };
+            return Admitted { excess: None, is_settled: noted.is_site_full, is_cap_filling: false };
         }
         self.admit_new_page(site, day, page, client, (reading, Some(noted)), elsewhere).await
     }
@@ -206,7 +208,8 @@ impl Ledger {
         elsewhere: impl AsyncFnOnce() -> Option<bool>,
     ) -> Admitted {
         let (number, cap, caps_all) = (site.number, site.site.page_cap, noted.is_none());
-        let own = |is_settled| Admitted { excess: None, is_settled };
+        let is_cap_filling = || self.state.admission.is_filling(number, day, cap);
+        let own = |is_settled| Admitted { excess: None, is_settled, is_cap_filling: is_cap_filling() };
         let vouches = || caps_all && self.note_vote(number, day, Some(page), reading).is_vouched;
         loop {
             match self.state.admission.decide(number, day, page, client, (cap, caps_all)) {
@@ -234,7 +237,7 @@ impl Ledger {
                         _ => {}
                     }
                     self.state.metrics.other_page_hits_total.with_label_values(&[excess.as_str()]).inc();
-                    return Admitted { excess: Some(excess), is_settled: false };
+                    return Admitted { excess: Some(excess), is_settled: false, is_cap_filling: is_cap_filling() };
                 }
             }
         }

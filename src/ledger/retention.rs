@@ -1,4 +1,4 @@
-//! Retention: deletes counts of pages on days and months that are over.
+//! Retention: deletes counts of pages on days and months that are over, and unvouched pages with their last day.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use super::error::LedgerError;
 use super::sqlite::tables::{counts, pages};
 use crate::counter::{Day, RegisteredSite, RowKey};
 
-/// Rows of one transaction: less than a millisecond.
-const EXPIRY_STEP: usize = 128;
+/// Rows of one transaction: a few milliseconds where unvouched pages go with them.
+const EXPIRY_STEP: usize = 32;
 /// Pause between two transactions, so that deletion takes a small part of the committer's time.
 const EXPIRY_PAUSE: Duration = Duration::from_millis(20);
 

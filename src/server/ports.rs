@@ -128,6 +128,8 @@ pub struct AdmittedPage {
     pub page: PageAddress,
     /// The page's other hits of the day count alike, and no network's reading matters any more.
     pub is_settled: bool,
+    /// The site has nearly as many new pages today as its `page_cap`.
+    pub is_cap_filling: bool,
 }
 
 /// A site's hits, and the version of the figures that they belong to.

@@ -130,6 +130,8 @@ fn readers_of_a_new_article_are_counted_while_strangers_fill_the_cap() {
         (0..25).for_each(|page| read(&node, network, &format!("/bia-{network}-{page}"), ""));
     }
     assert!(node.admin_get("/metrics").body.contains("thongke_other_page_hits_total{reason=\"site\"} 3"));
+    assert!(node.admin_get("/metrics").body.contains("thongke_page_warnings_total{topic=\"cap\"} 1"));
+    assert!(node.admin_get("/warnings").body.contains("page_cap"));
     for network in 41..66 {
         read(&node, network, "/bai-moi", "Bài mới");
     }

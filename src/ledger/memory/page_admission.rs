@@ -9,6 +9,9 @@ use crate::counter::{BySite, ClientPrefix, Day, PageAddress, SiteNumber};
 /// Below this fraction of the cap, pages from before the node's start matter only for a client that brings many.
 const UNCOUNTED_PART: u32 = 10;
 
+/// A cap of which less than this fraction is left is filling.
+const FILLING_PART: u32 = 5;
+
 #[derive(Debug, Default)]
 pub struct PageAdmission {
     sites: Mutex<BySite<SiteDay>>,
@@ -52,6 +55,14 @@ impl PageAdmission {
             Verdict::Counts => Decision::Counts,
             Verdict::IfVouched(excess) => Decision::IfVouched(excess),
         }
+    }
+
+    /// True if a site has nearly as many new pages as its cap.
+    pub fn is_filling(&self, site: SiteNumber, day: Day, cap: u32) -> bool {
+        let sites = lock(&self.sites);
+        let of_site = sites.get(site).filter(|of_site| of_site.pages.day() == day);
+        let filling = usize::try_from(cap - cap / FILLING_PART).unwrap_or(usize::MAX);
+        of_site.is_some_and(|of_site| of_site.pages.len() >= filling)
     }
 
     /// Adds the day's pages from the file.
@@ -131,6 +142,8 @@ mod tests {
         assert_eq!([2, 3, 10].map(decide), [Decision::Counts, Decision::IfVouched(Excess::Site), Decision::Counts]);
         admission.note_vouched(SITE, day(16), &page(3));
         assert_eq!(decide(3), Decision::IfVouched(Excess::Site));
+        assert!(admission.is_filling(SITE, day(17), 20) && admission.is_filling(SITE, day(17), 24));
+        assert!(!admission.is_filling(SITE, day(17), 26) && !admission.is_filling(SITE, day(16), 20));
         admission.note_vouched(SITE, day(17), &page(3));
         assert_eq!(decide(3), Decision::Counts);
     }

@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use super::bot_filter::BotFilter;
 use super::dedup::ViewKey;
 use super::text_cache::TextCache;
+use super::warnings::Topic;
 use super::{
     Canonicals, Claim, Dedup, HitOutcome, Ignored, Parameters, Payload, ProcessedHit, RateLimiter, WhenExceeded,
     page_of, page_url, site, visitor,
@@ -172,8 +173,17 @@ impl HitHandler {
         if known.settled_on == Some(day) {
             return known.claim.page;
         }
-        let AdmittedPage { page, is_settled } =
+        let AdmittedPage { page, is_settled, is_cap_filling } =
             node.admit_page(&known.site, day, known.claim.page.clone(), self.reader(client)).await;
+        if is_cap_filling {
+            self.parameters.warnings().give(&known.site, Topic::Cap, day, || {
+                let cap = known.site.site.page_cap;
+                format!(
+                    "there are nearly as many new pages today as `page_cap` = {cap}; beyond, those that too few networks \
+                     read count under `(other)`: somebody invents addresses, or a parameter makes each view a page"
+                )
+            });
+        }
         let admitted_on = (page == known.claim.page).then_some(day);
         let settled_on = is_settled.then_some(day);
         if admitted_on.is_some() && known.admitted_on != admitted_on {

@@ -53,6 +53,11 @@ impl Parameters {
         Self { seen, keyed: RandomState::default(), watched: Mutex::default(), warnings }
     }
 
+    /// The warnings that it gives, among others.
+    pub fn warnings(&self) -> &Warnings {
+        &self.warnings
+    }
+
     /// Looks at the parameters of `url`, whose hit counts under `page`, if that is new to the node today.
     pub fn note(&self, site: &RegisteredSite, day: Day, page: &PageAddress, url: &str, title: Option<&str>) {
         let Some((_, query)) = url.split_once('?') else { return };

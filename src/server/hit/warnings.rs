@@ -20,15 +20,18 @@ pub enum Topic {
     Canonical,
     /// A parameter that looks like noise.
     Parameters,
+    /// A day's pages that nobody has vouched for, of which there are nearly as many as the site allows.
+    Cap,
 }
 
 impl Topic {
-    pub const ALL: [Self; 2] = [Self::Canonical, Self::Parameters];
+    pub const ALL: [Self; 3] = [Self::Canonical, Self::Parameters, Self::Cap];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Canonical => "canonical",
             Self::Parameters => "parameters",
+            Self::Cap => "cap",
         }
     }
 }
