@@ -7,7 +7,7 @@ mod node;
 mod scrape;
 pub mod service_manager;
 mod settings;
-mod shown_pages;
+mod shown_figures;
 mod threads;
 mod uncounted;
 
@@ -159,6 +159,7 @@ impl Running {
                     tracing::warn!("the last hits are on disk but not folded: {error}");
                 }
                 publication.drain(DRAIN).await;
+                self.node.write_floors(true).await;
             });
         });
         if let Err(error) = finished {

@@ -24,7 +24,7 @@ use crate::server;
 use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
 
 use super::clock_watch::ClockWatch;
-use super::shown_pages::{Counters, ShownPages};
+use super::shown_figures::ShownFigures;
 use super::uncounted::UncountedFile;
 
 /// A counting node.
@@ -36,7 +36,7 @@ pub struct Node {
     pub(super) uncounted: UncountedFile,
     pub(super) now: fn() -> DateTime<Utc>,
     clock: ClockWatch,
-    shown_pages: ShownPages,
+    shown_figures: ShownFigures,
 }
 
 impl Node {
@@ -49,7 +49,7 @@ impl Node {
             uncounted,
             now,
             clock,
-            shown_pages: ShownPages::default(),
+            shown_figures: ShownFigures::default(),
         }
     }
 
@@ -137,6 +137,14 @@ impl Node {
         if let Err(error) = looked {
             // Tried again soon; at the end, the next start goes by an older record.
             tracing::debug!("the file can't be asked about the clock now: {error}");
+        }
+    }
+
+    /// Writes the figures that were shown, as far as the file has less.
+    pub async fn write_floors(&self, is_end: bool) {
+        if let Err(error) = self.ledger.write_floors(is_end).await {
+            // Tried again soon.
+            tracing::debug!("the figures that were shown can't be written now: {error}");
         }
     }
 
@@ -282,17 +290,19 @@ impl server::ports::Node for Node {
             return Ok(Read { values: known.iter().map(|known| known.sum).collect(), stale: false });
         };
         let places = pages.iter().flat_map(|page| periods.iter().map(move |period| (*period, page.clone())));
-        let mut counters: Counters = places.zip(known).map(|((period, page), known)| (period, page, known)).collect();
-        self.shown_pages.fill(site.number, &mut counters);
+        let mut counters: Vec<_> = places.zip(known).map(|((period, page), known)| (period, page, known)).collect();
+        let known = counters.iter_mut().map(|(period, page, known)| ((*period, Some(page.clone())), known));
+        self.shown_figures.fill(site.number, known);
         let shared = publication.queries.page_figures(&site.site, &counters).await;
         if let Some((figures, is_behind)) = &shared {
-            self.shown_pages.note(site.number, &counters, figures, *is_behind, Instant::now());
+            let shown = counters.iter().zip(figures);
+            let shown = shown.map(|((period, page, known), figure)| ((*period, Some(page.clone())), known, *figure));
+            self.shown_figures.note(site.number, shown, *is_behind, Instant::now());
             if *is_behind {
                 publication.suspect(site.number);
             }
         }
-        let own = counters.iter().map(|(.., known)| known.shown.map_or(known.sum, |shown| shown.max(known.sum)));
-        Ok(or_own(shared, own.collect()))
+        Ok(or_own(shared, counters.iter().map(|(.., known)| known.alone()).collect()))
     }
 
     async fn top_pages(
@@ -323,10 +333,21 @@ impl server::ports::Node for Node {
 
     async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
         let known = self.ledger.history(site.number, periods).await.map_err(unavailable)?;
-        let own = known.iter().map(|known| known.sum).collect();
-        let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
-        let counters: Vec<_> = periods.iter().copied().zip(known).collect();
-        Ok(or_own(publication.queries.site_figures(&site.site, &counters).await, own))
+        let Some(publication) = self.publication.get() else {
+            return Ok(Read { values: known.iter().map(|known| known.sum).collect(), stale: false });
+        };
+        let mut counters: Vec<_> = periods.iter().copied().zip(known).collect();
+        let known = counters.iter_mut().map(|(period, known)| ((*period, None), known));
+        self.shown_figures.fill(site.number, known);
+        let shared = publication.queries.site_figures(&site.site, &counters).await;
+        if let Some((figures, is_behind)) = &shared {
+            let shown = counters.iter().zip(figures).map(|((period, known), figure)| ((*period, None), known, *figure));
+            self.shown_figures.note(site.number, shown, *is_behind, Instant::now());
+            if *is_behind {
+                publication.suspect(site.number);
+            }
+        }
+        Ok(or_own(shared, counters.iter().map(|(_, known)| known.alone()).collect()))
     }
 
     async fn import(
@@ -337,14 +358,14 @@ impl server::ports::Node for Node {
     ) -> Result<ImportReport, Unavailable> {
         self.sync_before_change(site, &name).await;
         let imported = self.ledger.import(site.number, name, rows, (self.now)()).await;
-        self.shown_pages.forget(site.number);
+        self.shown_figures.forget(site.number);
         imported.map_err(unavailable)
     }
 
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
         self.sync_before_change(site, &name).await;
         let forgotten = self.ledger.forget(site.number, name, (self.now)()).await;
-        self.shown_pages.forget(site.number);
+        self.shown_figures.forget(site.number);
         forgotten.map_err(unavailable)
     }
 

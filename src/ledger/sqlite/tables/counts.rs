@@ -71,6 +71,8 @@ pub fn merge(connection: &Connection, key: Key, register: Register) -> rusqlite:
 pub struct SourceCount {
     pub source: SourceNumber,
     pub name: Source,
+    /// True if all of the source is in this file, with nothing from Redis.
+    pub is_own: bool,
     pub register: Register,
 }
 
@@ -81,11 +83,12 @@ pub fn of_page(
     period: Period,
     page: i64,
 ) -> rusqlite::Result<Vec<SourceCount>> {
-    let sql = "SELECT c.source, s.name, c.hits, c.generation
+    let sql = "SELECT c.source, s.name, s.learned = 0, c.hits, c.generation
                FROM counts c JOIN sources s ON s.number = c.source
                WHERE c.site = ?1 AND c.period = ?2 AND c.page = ?3";
     rows(connection, sql, params![site.0, period.number(), page], |row| {
-        Ok(SourceCount { source: row.get(0)?, name: source_at(row, 1)?, register: register_at(row, 2)? })
+        let (name, is_own, register) = (source_at(row, 1)?, row.get(2)?, register_at(row, 3)?);
+        Ok(SourceCount { source: row.get(0)?, name, is_own, register })
     })
 }
 
