@@ -96,6 +96,7 @@ async fn write_floors(node: &Node) {
     loop {
         tokio::time::sleep(FLOORS_INTERVAL).await;
         node.write_floors(false).await;
+        node.compare_imports().await;
         // Whatever is in the file can be brought back to a Redis that loses it.
         for site in node.ledger.take_unsynced(REST, SYNCS_MAX) {
             let Some(publication) = node.publication().filter(|publication| publication.up()) else { break };

@@ -4,6 +4,7 @@ mod bind;
 mod clock_watch;
 mod housekeeping;
 mod node;
+mod recent_imports;
 mod scrape;
 pub mod service_manager;
 mod settings;

@@ -24,6 +24,7 @@ use crate::server;
 use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
 
 use super::clock_watch::ClockWatch;
+use super::recent_imports::RecentImports;
 use super::shown_figures::ShownFigures;
 use super::uncounted::UncountedFile;
 
@@ -37,6 +38,7 @@ pub struct Node {
     pub(super) now: fn() -> DateTime<Utc>,
     clock: ClockWatch,
     shown_figures: ShownFigures,
+    recent_imports: RecentImports,
 }
 
 impl Node {
@@ -50,6 +52,7 @@ impl Node {
             now,
             clock,
             shown_figures: ShownFigures::default(),
+            recent_imports: RecentImports::default(),
         }
     }
 
@@ -79,6 +82,23 @@ impl Node {
     async fn sync_before_change(&self, site: &RegisteredSite, name: &ImportName) {
         let import = Some(Source::Import(name.clone()));
         self.sync(site, import, "rows of this import that only another node knows stay").await;
+    }
+
+    fn note_import(&self, site: &RegisteredSite, name: ImportName) {
+        // It may lower figures.
+        self.shown_figures.forget(site.number);
+        self.recent_imports.note(site.number, Source::Import(name), Instant::now());
+    }
+
+    /// Reads what Redis has of recent imports: another node may have made one of the same name at the same time. The file
+    /// keeps the later one.
+    pub async fn compare_imports(&self) {
+        let Some(publication) = self.publication.get() else { return };
+        for (site, source) in self.recent_imports.take(Instant::now()) {
+            if !publication.sync_remote(site, Some(source.clone())).await {
+                self.recent_imports.note(site, source, Instant::now());
+            }
+        }
     }
 
     /// Titles of pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
@@ -341,8 +361,10 @@ impl server::ports::Node for Node {
         self.shown_figures.fill(site.number, known);
         let shared = publication.queries.site_figures(&site.site, &counters).await;
         if let Some((figures, is_behind)) = &shared {
-            let shown = counters.iter().zip(figures).map(|((period, known), figure)| ((*period, None), known, *figure));
-            self.shown_figures.note(site.number, shown, *is_behind, Instant::now());
+            let shown = || counters.iter().zip(figures).map(|((period, known), figure)| (*period, known, *figure));
+            let noted = shown().map(|(period, known, figure)| ((period, None), known, figure));
+            self.shown_figures.note(site.number, noted, *is_behind, Instant::now());
+            self.ledger.raise_shown(site.number, shown());
             if *is_behind {
                 publication.suspect(site.number);
             }
@@ -357,15 +379,15 @@ impl server::ports::Node for Node {
         rows: Vec<Row>,
     ) -> Result<ImportReport, Unavailable> {
         self.sync_before_change(site, &name).await;
-        let imported = self.ledger.import(site.number, name, rows, (self.now)()).await;
-        self.shown_figures.forget(site.number);
+        let imported = self.ledger.import(site.number, name.clone(), rows, (self.now)()).await;
+        self.note_import(site, name);
         imported.map_err(unavailable)
     }
 
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
         self.sync_before_change(site, &name).await;
-        let forgotten = self.ledger.forget(site.number, name, (self.now)()).await;
-        self.shown_figures.forget(site.number);
+        let forgotten = self.ledger.forget(site.number, name.clone(), (self.now)()).await;
+        self.note_import(site, name);
         forgotten.map_err(unavailable)
     }
 

@@ -8,7 +8,7 @@ use super::memory::lock;
 use super::sqlite::tables::counts::{self, PublishedRow};
 use super::sqlite::tables::{sources, visitors};
 use crate::counter::{
-    Contribution, Day, FileDigest, Period, RemoteCounter, RowKey, SiteNumber, Sketch, Source, Window,
+    Contribution, Day, FileDigest, Known, Period, RemoteCounter, RowKey, SiteNumber, Sketch, Source, Window,
 };
 
 /// Sites of one transaction: some milliseconds, for which hits may wait.
@@ -68,6 +68,16 @@ impl Ledger {
     /// Merges other nodes' counts from Redis into the file.
     pub async fn merge_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) -> Result<(), LedgerError> {
         self.queue.run(move |file| file.merge(site, &contributions, true)).await
+    }
+
+    /// Takes over figures of a site's history, which were read later than those in memory.
+    pub fn raise_shown<'a>(&self, site: SiteNumber, shown: impl Iterator<Item = (Period, &'a Known, i64)>) {
+        if let Some(counters) = self.state.counters.get(site) {
+            counters.raise(shown);
+            if !counters.old_floors().is_empty() {
+                lock(&self.state.old_floors).insert(site);
+            }
+        }
     }
 
     /// Writes what is shown of other nodes' hits of sites, so that no figure falls after a restart without Redis.

@@ -146,9 +146,9 @@ impl FileWriter {
     ) -> Result<(), WriteFailure> {
         let run = self.state.run.clone();
         let of_others = contributions.iter().filter(|contribution| contribution.source != run);
-        self.change(|c| merge::merge(c, site, of_others, remote))?;
+        let has_cleared = self.change(|c| merge::merge(c, site, of_others, remote))?;
         self.reload_counters(site, remote)?;
-        if !remote {
+        if !remote || has_cleared {
             self.state.feed.note_history(site);
         }
         Ok(())

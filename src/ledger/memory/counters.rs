@@ -185,10 +185,7 @@ impl SiteCounters {
         let known = counter.sum - counter.own;
         if remote && (counter.knows_remote || counter.foreign != known_before) {
             // Shown before: the file has learned it from Redis.
-            let imports = |all: &[(Source, Register)]| -> Vec<_> {
-                all.iter().filter(|(source, _)| matches!(source, Source::Import(_))).cloned().collect()
-            };
-            counter.may_fall |= imports(counter.others()) != imports(&others);
+            counter.may_fall |= imports(counter.others()).ne(imports(&others));
             if !counter.knows_remote {
                 counter.foreign = counter.foreign.max(known);
             }
@@ -331,6 +328,24 @@ impl SiteCounters {
         newly_confirmed
     }
 
+    /// Raises counters to figures that were shown otherwise, by a newer read of Redis. Each with what was known then.
+    pub fn raise<'a>(&self, shown: impl Iterator<Item = (Period, &'a Known, i64)>) {
+        let mut counters = self.lock();
+        let mut changed = false;
+        for (period, known, figure) in shown {
+            let Some(counter) = counters.get_mut(period) else { continue };
+            // A later import may have lowered it meanwhile.
+            if figure > counter.shown() && imports(counter.others()).eq(imports(&known.others)) {
+                counter.foreign = figure - counter.own;
+                counter.is_floor_old = true;
+                changed = true;
+            }
+        }
+        if changed {
+            self.changed();
+        }
+    }
+
     /// The hits of others that are shown, of counters whose floor in the file may be another.
     pub fn old_floors(&self) -> Vec<(Period, i64)> {
         let counters = self.lock();
@@ -397,6 +412,10 @@ impl State {
         });
         &mut self.each[at].1
     }
+}
+
+fn imports(sources: &[(Source, Register)]) -> impl Iterator<Item = &(Source, Register)> {
+    sources.iter().filter(|(source, _)| matches!(source, Source::Import(_)))
 }
 
 impl Counter {
@@ -609,6 +628,49 @@ mod tests {
         let remote = [SourceCount { source: 2, name: Source::Run(8), is_own: false, register: Register::Grown(100) }];
         site.load(Period::Total, Some(1), &remote, None, true);
         assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [110]);
+    }
+
+    #[test]
+    fn what_was_shown_before_a_restart_is_shown_after_it_and_remote_counts_are_part_of_it() {
+        let site = SiteCounters::default();
+        let total = || site.hits(&[Period::Total]).unwrap().hits[0];
+        let remote =
+            |hits| [SourceCount { source: 2, name: Source::Run(8), is_own: false, register: Register::Grown(hits) }];
+        let floor = |may_fall| Some(Floor { hits: 15, may_fall });
+        site.load(Period::Total, None, &remote(10), floor(false), false);
+        assert_eq!((total(), site.old_floors()), (15, Vec::new()));
+        site.add(today(), 1, 1);
+        // The file learns of them before Redis is read.
+        site.load(Period::Total, Some(1), &remote(14), floor(false), true);
+        assert_eq!(total(), 16);
+        let known = |hits| RemoteCounter {
+            period: Period::Total,
+            total: hits,
+            contributed: vec![(Source::Run(8), Some(Register::Grown(hits))), (run(), None)],
+        };
+        site.apply_remote(&[known(12)], Some(&run()));
+        assert_eq!((total(), site.is_behind()), (16, true));
+        site.apply_remote(&[known(15)], Some(&run()));
+        assert_eq!((total(), site.is_behind()), (16, false));
+        assert_eq!(site.old_floors(), [(Period::Total, 15)]);
+        site.apply_remote(&[known(18)], Some(&run()));
+        site.keep_floors(&[(Period::Total, 15)]);
+        assert_eq!((total(), site.old_floors()), (19, vec![(Period::Total, 18)]));
+        site.keep_floors(&[(Period::Total, 18)]);
+        assert_eq!(site.old_floors(), Vec::new());
+        let as_known = site.known(Period::Total, &run()).unwrap();
+        site.add(today(), 2, 2);
+        site.raise([(Period::Total, &as_known, 25)].into_iter());
+        assert_eq!((total(), site.old_floors()), (25, vec![(Period::Total, 22)]));
+        site.raise([(Period::Total, &as_known, 24)].into_iter());
+        let others = vec![("import:old".parse().unwrap(), Register::Written { generation: 1, hits: 1 })];
+        site.raise([(Period::Total, &Known { others, ..as_known }, 29)].into_iter());
+        assert_eq!(total(), 25);
+        // An import has come since.
+        let site = SiteCounters::default();
+        site.load(Period::Total, None, &remote(10), floor(true), false);
+        site.apply_remote(&[known(12)], Some(&run()));
+        assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [12]);
     }
 
     #[test]
