@@ -24,7 +24,8 @@ use crate::server;
 use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
 
 use super::clock_watch::ClockWatch;
-use super::shown_pages::{Counters, ShownPages};
+use super::recent_imports::RecentImports;
+use super::shown_figures::ShownFigures;
 use super::uncounted::UncountedFile;
 
 /// A counting node.
@@ -36,7 +37,8 @@ pub struct Node {
     pub(super) uncounted: UncountedFile,
     pub(super) now: fn() -> DateTime<Utc>,
     clock: ClockWatch,
-    shown_pages: ShownPages,
+    shown_figures: ShownFigures,
+    recent_imports: RecentImports,
 }
 
 impl Node {
@@ -49,7 +51,8 @@ impl Node {
             uncounted,
             now,
             clock,
-            shown_pages: ShownPages::default(),
+            shown_figures: ShownFigures::default(),
+            recent_imports: RecentImports::default(),
         }
     }
 
@@ -79,6 +82,23 @@ impl Node {
     async fn sync_before_change(&self, site: &RegisteredSite, name: &ImportName) {
         let import = Some(Source::Import(name.clone()));
         self.sync(site, import, "rows of this import that only another node knows stay").await;
+    }
+
+    fn note_import(&self, site: &RegisteredSite, name: ImportName) {
+        // It may lower figures.
+        self.shown_figures.forget(site.number);
+        self.recent_imports.note(site.number, Source::Import(name), Instant::now());
+    }
+
+    /// Reads what Redis has of recent imports: another node may have made one of the same name at the same time. The file
+    /// keeps the later one.
+    pub async fn compare_imports(&self) {
+        let Some(publication) = self.publication.get() else { return };
+        for (site, source) in self.recent_imports.take(Instant::now()) {
+            if !publication.sync_remote(site, Some(source.clone())).await {
+                self.recent_imports.note(site, source, Instant::now());
+            }
+        }
     }
 
     /// Titles of pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
@@ -137,6 +157,14 @@ impl Node {
         if let Err(error) = looked {
             // Tried again soon; at the end, the next start goes by an older record.
             tracing::debug!("the file can't be asked about the clock now: {error}");
+        }
+    }
+
+    /// Writes the figures that were shown, as far as the file has less.
+    pub async fn write_floors(&self, is_end: bool) {
+        if let Err(error) = self.ledger.write_floors(is_end).await {
+            // Tried again soon.
+            tracing::debug!("the figures that were shown can't be written now: {error}");
         }
     }
 
@@ -282,17 +310,19 @@ impl server::ports::Node for Node {
             return Ok(Read { values: known.iter().map(|known| known.sum).collect(), stale: false });
         };
         let places = pages.iter().flat_map(|page| periods.iter().map(move |period| (*period, page.clone())));
-        let mut counters: Counters = places.zip(known).map(|((period, page), known)| (period, page, known)).collect();
-        self.shown_pages.fill(site.number, &mut counters);
+        let mut counters: Vec<_> = places.zip(known).map(|((period, page), known)| (period, page, known)).collect();
+        let known = counters.iter_mut().map(|(period, page, known)| ((*period, Some(page.clone())), known));
+        self.shown_figures.fill(site.number, known);
         let shared = publication.queries.page_figures(&site.site, &counters).await;
         if let Some((figures, is_behind)) = &shared {
-            self.shown_pages.note(site.number, &counters, figures, *is_behind, Instant::now());
+            let shown = counters.iter().zip(figures);
+            let shown = shown.map(|((period, page, known), figure)| ((*period, Some(page.clone())), known, *figure));
+            self.shown_figures.note(site.number, shown, *is_behind, Instant::now());
             if *is_behind {
                 publication.suspect(site.number);
             }
         }
-        let own = counters.iter().map(|(.., known)| known.shown.map_or(known.sum, |shown| shown.max(known.sum)));
-        Ok(or_own(shared, own.collect()))
+        Ok(or_own(shared, counters.iter().map(|(.., known)| known.alone()).collect()))
     }
 
     async fn top_pages(
@@ -323,10 +353,23 @@ impl server::ports::Node for Node {
 
     async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
         let known = self.ledger.history(site.number, periods).await.map_err(unavailable)?;
-        let own = known.iter().map(|known| known.sum).collect();
-        let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
-        let counters: Vec<_> = periods.iter().copied().zip(known).collect();
-        Ok(or_own(publication.queries.site_figures(&site.site, &counters).await, own))
+        let Some(publication) = self.publication.get() else {
+            return Ok(Read { values: known.iter().map(|known| known.sum).collect(), stale: false });
+        };
+        let mut counters: Vec<_> = periods.iter().copied().zip(known).collect();
+        let known = counters.iter_mut().map(|(period, known)| ((*period, None), known));
+        self.shown_figures.fill(site.number, known);
+        let shared = publication.queries.site_figures(&site.site, &counters).await;
+        if let Some((figures, is_behind)) = &shared {
+            let shown = || counters.iter().zip(figures).map(|((period, known), figure)| (*period, known, *figure));
+            let noted = shown().map(|(period, known, figure)| ((period, None), known, figure));
+            self.shown_figures.note(site.number, noted, *is_behind, Instant::now());
+            self.ledger.raise_shown(site.number, shown());
+            if *is_behind {
+                publication.suspect(site.number);
+            }
+        }
+        Ok(or_own(shared, counters.iter().map(|(_, known)| known.alone()).collect()))
     }
 
     async fn import(
@@ -336,15 +379,15 @@ impl server::ports::Node for Node {
         rows: Vec<Row>,
     ) -> Result<ImportReport, Unavailable> {
         self.sync_before_change(site, &name).await;
-        let imported = self.ledger.import(site.number, name, rows, (self.now)()).await;
-        self.shown_pages.forget(site.number);
+        let imported = self.ledger.import(site.number, name.clone(), rows, (self.now)()).await;
+        self.note_import(site, name);
         imported.map_err(unavailable)
     }
 
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
         self.sync_before_change(site, &name).await;
-        let forgotten = self.ledger.forget(site.number, name, (self.now)()).await;
-        self.shown_pages.forget(site.number);
+        let forgotten = self.ledger.forget(site.number, name.clone(), (self.now)()).await;
+        self.note_import(site, name);
         forgotten.map_err(unavailable)
     }
 

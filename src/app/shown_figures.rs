@@ -1,0 +1,145 @@
+//! Figures of pages and histories that were shown a short time ago, below which the next answers don't fall when Redis
+//! forgets.
+//!
+//! The node's file holds its own hits of pages alone, and other nodes' hits of a site up to ten minutes late. The rest is
+//! read from Redis for each answer.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::counter::{Known, PageAddress, Period, SiteNumber};
+
+/// A figure is kept for one to two times as long from the first answer in which Redis has less. What Redis has lost
+/// is back by then, and an import that another node corrected is believed.
+const AGE: Duration = Duration::from_secs(30);
+/// Kept figures at most: some megabytes.
+const FIGURES_MAX: usize = 20_000;
+
+#[derive(Default)]
+pub struct ShownFigures(Mutex<Generations>);
+
+/// A counter of a site: one page's, or the site's own.
+pub type Counter = (Period, Option<PageAddress>);
+
+type Figures = HashMap<(SiteNumber, Counter), i64>;
+
+#[derive(Default)]
+struct Generations {
+    young: Figures,
+    old: Figures,
+    began: Option<Instant>,
+}
+
+impl ShownFigures {
+    /// Raises the least figures of counters to those that were shown.
+    pub fn fill<'a>(&self, site: SiteNumber, counters: impl Iterator<Item = (Counter, &'a mut Known)>) {
+        let generations = self.lock();
+        if generations.young.is_empty() && generations.old.is_empty() {
+            return;
+        }
+        for (counter, known) in counters {
+            let key = (site, counter);
+            let shown = [&generations.young, &generations.old].map(|figures| figures.get(&key).copied());
+            known.shown = shown.into_iter().fold(known.shown, Option::max);
+        }
+    }
+
+    /// Notes figures that are shown. `is_behind`: Redis has less than the node knows or has shown. The time counts only
+    /// while Redis answers.
+    pub fn note<'a>(
+        &self,
+        site: SiteNumber,
+        figures: impl Iterator<Item = (Counter, &'a Known, i64)>,
+        is_behind: bool,
+        now: Instant,
+    ) {
+        let mut generations = self.lock();
+        let began = *generations.began.get_or_insert(now);
+        if now.saturating_duration_since(began) >= AGE || generations.young.len() >= FIGURES_MAX / 2 {
+            generations.old = std::mem::take(&mut generations.young);
+            generations.began = Some(now);
+        }
+        for (counter, known, figure) in figures {
+            // A figure that only this memory holds grows old.
+            let is_seen = !is_behind || known.shown.is_none_or(|shown| figure > shown);
+            // What the node knows by itself needs no memory.
+            if is_seen && figure > known.sum {
+                generations.young.insert((site, counter), figure);
+            }
+        }
+    }
+
+    /// Forgets a site's figures, after an import that may lower them.
+    pub fn forget(&self, site: SiteNumber) {
+        let mut generations = self.lock();
+        let Generations { young, old, .. } = &mut *generations;
+        for figures in [young, old] {
+            figures.retain(|(of, _), _| *of != site);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: SiteNumber = SiteNumber(1);
+
+    fn counter() -> Counter {
+        (Period::Total, Some(PageAddress::from_stored("/a")))
+    }
+
+    fn filled(shown: &ShownFigures, site: SiteNumber) -> Known {
+        let mut known = Known { sum: 1, ..Known::default() };
+        shown.fill(site, [(counter(), &mut known)].into_iter());
+        known
+    }
+
+    fn least(shown: &ShownFigures, site: SiteNumber) -> Option<i64> {
+        filled(shown, site).shown
+    }
+
+    #[test]
+    fn a_figure_is_kept_until_it_has_not_been_seen_in_redis_for_a_while() {
+        let (shown, begun) = (ShownFigures::default(), Instant::now());
+        let note = |known: &Known, figure, is_behind, ages: u32| {
+            shown.note(SITE, [(counter(), known, figure)].into_iter(), is_behind, begun + AGE * ages);
+        };
+        let new = filled(&shown, SITE);
+        note(&new, 5, false, 0);
+        assert_eq!((least(&shown, SITE), least(&shown, SiteNumber(2))), (Some(5), None));
+        let mut higher = Known { shown: Some(9), ..Known::default() };
+        shown.fill(SITE, [(counter(), &mut higher)].into_iter());
+        assert_eq!(higher.shown, Some(9));
+        let asked = filled(&shown, SITE);
+        // Redis has lost it: it is shown, and grows old.
+        note(&asked, 5, true, 1);
+        assert_eq!(least(&shown, SITE), Some(5));
+        note(&asked, 5, true, 2);
+        assert_eq!(least(&shown, SITE), None);
+        note(&new, 6, true, 2);
+        assert_eq!(least(&shown, SITE), Some(6));
+        shown.forget(SITE);
+        assert_eq!(least(&shown, SITE), None);
+    }
+
+    #[test]
+    fn figures_that_the_node_knows_by_itself_take_no_memory_and_all_take_little() {
+        let (shown, now) = (ShownFigures::default(), Instant::now());
+        let known = Known { sum: 5, ..Known::default() };
+        shown.note(SITE, [(counter(), &known, 5)].into_iter(), false, now);
+        assert_eq!(least(&shown, SITE), None);
+        for number in 0..3 * FIGURES_MAX {
+            let page = PageAddress::from_stored(&format!("/{number}"));
+            let figure = ((Period::Total, Some(page)), &Known::default(), 1);
+            shown.note(SITE, [figure].into_iter(), false, now);
+        }
+        let generations = shown.lock();
+        assert_eq!(generations.young.len() + generations.old.len(), FIGURES_MAX);
+    }
+}
