@@ -67,9 +67,9 @@ impl Node {
     }
 
     /// Reads other nodes' counts of the site from Redis, and all of an import's; logs `loss` if that fails.
-    async fn sync(&self, site: &RegisteredSite, import: Option<Source>, loss: &str) {
+    async fn sync(&self, site: &RegisteredSite, import: Option<&Source>, loss: &str) {
         if let Some(publication) = self.publication.get()
-            && !publication.sync_remote(site.number, import).await
+            && !publication.sync_remote(self, site, import).await
         {
             tracing::warn!(site = %site.site.id, "Redis could not be asked for other nodes' counts: {loss}");
         }
@@ -77,8 +77,8 @@ impl Node {
 
     /// Reads an import's rows that another node may have made: a counter that it left out is set to 0 only if known here.
     async fn sync_before_change(&self, site: &RegisteredSite, name: &ImportName) {
-        let import = Some(Source::Import(name.clone()));
-        self.sync(site, import, "rows of this import that only another node knows stay").await;
+        let import = Source::Import(name.clone());
+        self.sync(site, Some(&import), "rows of this import that only another node knows stay").await;
     }
 
     /// Titles of pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
@@ -233,7 +233,7 @@ impl server::ports::Node for Node {
     async fn draw_salt(&self, site: &Arc<RegisteredSite>, day: Day) -> Option<Salt> {
         let drawn = Salt::new(rand::random());
         let shared = match self.publication.get() {
-            Some(publication) => publication.share_salt(site.number, day, drawn).await,
+            Some(publication) => publication.share_salt(&site.site, day, drawn).await,
             None => None,
         };
         let is_shared = shared.is_some();
@@ -284,7 +284,8 @@ impl server::ports::Node for Node {
         let places = pages.iter().flat_map(|page| periods.iter().map(move |period| (*period, page.clone())));
         let mut counters: Counters = places.zip(known).map(|((period, page), known)| (period, page, known)).collect();
         self.shown_pages.fill(site.number, &mut counters);
-        let shared = publication.queries.page_figures(&site.site, &counters).await;
+        let asked: Vec<_> = counters.iter().map(|(period, page, known)| (*period, Some(page), known)).collect();
+        let shared = publication.queries.figures(&site.site, &asked).await;
         if let Some((figures, is_behind)) = &shared {
             self.shown_pages.note(site.number, &counters, figures, *is_behind, Instant::now());
             if *is_behind {
@@ -325,8 +326,8 @@ impl server::ports::Node for Node {
         let known = self.ledger.history(site.number, periods).await.map_err(unavailable)?;
         let own = known.iter().map(|known| known.sum).collect();
         let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
-        let counters: Vec<_> = periods.iter().copied().zip(known).collect();
-        Ok(or_own(publication.queries.site_figures(&site.site, &counters).await, own))
+        let counters: Vec<_> = periods.iter().zip(&known).map(|(period, known)| (*period, None, known)).collect();
+        Ok(or_own(publication.queries.figures(&site.site, &counters).await, own))
     }
 
     async fn import(
@@ -371,7 +372,7 @@ impl server::ports::Node for Node {
         let with_advice = |fault| format!("the node's file: {fault}; stop the node and restore a backup");
         let compared = match self.publication.get() {
             None => None,
-            Some(publication) => Some(publication.verify(site.number).await),
+            Some(publication) => Some(publication.verify(self, site).await),
         };
         Ok(Verification::of(faults.into_iter().map(with_advice), compared))
     }
@@ -379,7 +380,7 @@ impl server::ports::Node for Node {
     async fn repair(&self, site: &Arc<RegisteredSite>) -> Result<Repair, Unavailable> {
         match self.publication.get() {
             None => Ok(Repair::default()),
-            Some(publication) => publication.repair(site.number).await.map_err(|reason| Unavailable { reason }),
+            Some(publication) => publication.repair(self, site).await.map_err(|reason| Unavailable { reason }),
         }
     }
 

@@ -75,7 +75,7 @@ pub const COMMANDS: &[Command] = &[
     command("HGET", Read, &[Rust("read"), Lua("audit"), Lua("publish"), Lua("visitors")], "read one field of a site", Some((Hash, &["probe"]))),
     command("HMGET", Read, &[Rust("audit"), Rust("publish"), Rust("read"), Lua("publish")], "read a site's counters and titles", Some((Hash, &["probe"]))),
     command("HLEN", Read, &[Rust("audit"), Lua("audit")], "see whether a site's counters changed during a repair", Some((Hash, &[]))),
-    command("HSCAN", Read, &[Rust("audit"), Rust("read")], "read all counters of a site in pieces", Some((Hash, &["0"]))),
+    command("HSCAN", Read, &[Rust("audit")], "read all counters of a site in pieces", Some((Hash, &["0"]))),
     command("EXPIREAT", Write, &[Lua("client"), Lua("publish"), Lua("visitors")], "let the pages and visitors of old periods expire", Some((Hash, &["1"]))),
     command("ZADD", Write, &[Lua("audit"), Lua("publish")], "write the counters of pages", Some((SortedSet, &["1", "probe"]))),
     command("ZSCORE", Read, &[Rust("read"), Lua("audit"), Lua("publish")], "read one page's counter", Some((SortedSet, &["probe"]))),

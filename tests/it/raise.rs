@@ -95,7 +95,7 @@ impl Bench {
             if let Some(dump) = dump {
                 let mut command = redis::Cmd::new();
                 command.arg("RESTORE").arg(key).arg(0).arg(dump.as_slice());
-                self.link.query(&command).await.unwrap();
+                self.link.query::<()>(&command).await.unwrap();
             }
         }
     }

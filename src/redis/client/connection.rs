@@ -105,9 +105,15 @@ impl Connections {
         self.current.send_replace(0);
     }
 
+    /// Runs `work` on the connection, which an error of its own ends. None without a connection or after an error.
+    pub async fn run<T>(&self, work: impl AsyncFnOnce(&Link) -> RedisResult<T>) -> Option<T> {
+        let (number, link) = self.get()?;
+        work(&link).await.inspect_err(|error| self.failed(number, error)).ok()
+    }
+
     /// Runs a check on each connection, and again after the pause that it returns, or `interval` if it failed.
     /// Never returns.
-    pub async fn check(&self, interval: Duration, check: impl AsyncFn(Link) -> RedisResult<Duration>) {
+    pub async fn check(&self, interval: Duration, mut check: impl AsyncFnMut(Link) -> RedisResult<Duration>) {
         let mut current = self.watch();
         loop {
             // Closed only with the connections.

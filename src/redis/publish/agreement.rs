@@ -9,6 +9,7 @@ use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind};
 
 use super::{Agreement, CALLS_AT_ONCE, Lease, Publisher};
 use crate::counter::{RegisteredSite, Site};
+use crate::redis::client::Shared;
 use crate::redis::client::link::Link;
 use crate::redis::client::reply::{connection_lost, reason_of};
 use crate::redis::keys::{self, Keys};
@@ -40,10 +41,9 @@ impl<N: Node> Publisher<N> {
                 Agreement::Unknown => unknown.push(site),
             }
         }
-        let keys = self.keys.clone();
-        let connections = Arc::clone(&self.connections);
+        let shared = Arc::clone(&self.shared);
         let asked = futures_util::stream::iter(unknown).map(|site| {
-            let (keys, connections) = (&keys, &connections);
+            let Shared { keys, connections, .. } = &*shared;
             async move {
                 let answer = match lease.is_current(connections) {
                     true => difference(&lease.link, keys, &site).await,
@@ -56,7 +56,7 @@ impl<N: Node> Publisher<N> {
         while let Some((site, answer)) = answers.next().await {
             match answer {
                 Ok(difference) => {
-                    self.connections.succeeded();
+                    self.shared.connections.succeeded();
                     self.note_agreement(&site, difference);
                     if agreement(self, &site) == Agreement::Agreed {
                         ready.push(site);
@@ -75,11 +75,11 @@ impl<N: Node> Publisher<N> {
         let progress = self.progress.entry(site.number).or_default();
         let before = std::mem::replace(&mut progress.agreement, agreement);
         if let Some(reason) = difference {
-            if self.health.set_site(site.site.id.as_str(), Some(reason.clone())) {
+            if self.shared.health.set_site(site.site.id.as_str(), Some(reason.clone())) {
                 tracing::warn!(site = %site.site.id, "{reason}");
             }
         } else if before == Agreement::Differs {
-            self.health.set_site(site.site.id.as_str(), None);
+            self.shared.health.set_site(site.site.id.as_str(), None);
             self.request(site.number);
         }
     }
@@ -100,7 +100,7 @@ pub async fn difference(link: &Link, keys: &Keys, site: &RegisteredSite) -> Redi
             write
         });
         let writes: Vec<Cmd> = writes.collect();
-        for written in join_all(writes.iter().map(|write| link.query(write))).await {
+        for written in join_all(writes.iter().map(|write| link.query::<()>(write))).await {
             written?;
         }
         theirs = link.query_texts(&read).await?;

@@ -44,15 +44,11 @@ pub async fn read_digests(link: &Link, keys: &Keys, site: &Site, places: &[Place
             });
             arguments.extend([key.map_or_else(|| "1".to_owned(), |key| key.clone()), source.to_string()]);
         }
-        match SCRIPT.run(link, &key_names, &arguments).await? {
-            Value::Array(values) if values.len() == places.len() => {
-                let digest = |(value, place): (&Value, &Place)| keys::digest(place.0, &text(value)?);
-                digests.extend(values.iter().zip(places).map(|each| digest(each).unwrap_or_default()));
-            }
-            _ => return Err(unexpected("no digests")),
-        }
+        let values: Vec<Value> = SCRIPT.run(link, &key_names, &arguments).await?;
+        let digest = |(value, place): (&Value, &Place)| keys::digest(place.0, &text(value)?);
+        digests.extend(values.iter().zip(places).map(|each| digest(each).unwrap_or_default()));
     }
-    Ok(digests)
+    if digests.len() == places.len() { Ok(digests) } else { Err(unexpected("no digests")) }
 }
 
 impl Progress {
@@ -111,7 +107,7 @@ impl<N: Node> Publisher<N> {
         let number = site.number;
         let mut cost = Cost::default();
         let begun = Instant::now();
-        let agreed = difference(&lease.link, &self.keys, site).await;
+        let agreed = difference(&lease.link, &self.shared.keys, site).await;
         match agreed {
             Ok(difference) => self.note_agreement(site, difference),
             Err(error) => {
@@ -155,12 +151,12 @@ impl<N: Node> Publisher<N> {
         }
         let places: Vec<_> = file.iter().map(|of| of.place.clone()).collect();
         let begun = Instant::now();
-        let found = read_digests(&lease.link, &self.keys, &site.site, &places).await;
+        let found = read_digests(&lease.link, &self.shared.keys, &site.site, &places).await;
         cost.redis += begun.elapsed();
         match found {
             Err(error) => drop(self.failed(lease, site, &error)),
             Ok(found) => {
-                self.connections.succeeded();
+                self.shared.connections.succeeded();
                 let progress = self.progress.entry(number).or_default();
                 let lacking = progress.lacking(&file, &found, &run, occasion);
                 progress.asked_at = Some(Instant::now());
@@ -213,7 +209,7 @@ impl<N: Node> Publisher<N> {
         let progress = self.progress.entry(site.number).or_default();
         let was_troubled = progress.trouble.take().is_some();
         let was_waiting = std::mem::take(&mut progress.is_waiting);
-        if was_troubled && self.health.set_site(site.site.id.as_str(), None) {
+        if was_troubled && self.shared.health.set_site(site.site.id.as_str(), None) {
             tracing::info!(site = %site.site.id, "publishing this site again");
         }
         if was_waiting || was_troubled {

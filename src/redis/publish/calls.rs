@@ -11,6 +11,7 @@ use redis::RedisError;
 use super::merge_counts::{MergeCounts, Merged, MergedRow};
 use super::{Agreement, CALLS_AT_ONCE, Lease, Publisher};
 use crate::counter::{Period, Register, RegisteredSite, SiteNumber};
+use crate::redis::client::Shared;
 use crate::redis::client::reply::{Fault, connection_lost, fault_of, reason_of};
 use crate::redis::ports::Node;
 
@@ -36,7 +37,7 @@ impl<N: Node> Publisher<N> {
         merge: &MergeCounts,
     ) -> Result<Merged, ()> {
         let begun = Instant::now();
-        let sent = merge.send(&lease.link, &self.keys, &site.site).await;
+        let sent = merge.send(&lease.link, &self.shared.keys, &site.site).await;
         let took = begun.elapsed();
         self.clock.history_took += took;
         match sent {
@@ -59,10 +60,9 @@ impl<N: Node> Publisher<N> {
         calls: impl Iterator<Item = (Arc<RegisteredSite>, MergeCounts)> + Send,
         mut then: impl FnMut(&mut Self, &RegisteredSite, Sent) + Send,
     ) {
-        let keys = self.keys.clone();
-        let connections = Arc::clone(&self.connections);
+        let shared = Arc::clone(&self.shared);
         let calls = futures_util::stream::iter(calls).map(|(site, merge)| {
-            let (keys, connections) = (&keys, &connections);
+            let Shared { keys, connections, .. } = &*shared;
             async move {
                 let begun = Instant::now();
                 let outcome = match lease.is_current(connections) {
@@ -90,7 +90,7 @@ impl<N: Node> Publisher<N> {
     /// Records a reply. Returns false if it shows that Redis forgot something of the current run.
     fn take_reply(&mut self, site: &RegisteredSite, merged: &Merged, duration: Duration) -> bool {
         self.metrics.redis_publish_duration_seconds.observe(duration.as_secs_f64());
-        self.connections.succeeded();
+        self.shared.connections.succeeded();
         let run = self.node.run();
         let progress = self.progress.entry(site.number).or_default();
         let mut is_whole = true;
@@ -129,7 +129,7 @@ impl<N: Node> Publisher<N> {
             // A Redis that loses everything each time (its clock runs ahead, its memory is full) is not flooded.
             self.postpone(number);
             let reason = format!("Redis forgot acknowledged counts, again and again: {what}");
-            if self.health.set_site(site.site.id.as_str(), Some(reason)) {
+            if self.shared.health.set_site(site.site.id.as_str(), Some(reason)) {
                 tracing::warn!(site = %site.site.id, what, "Redis forgot counts again; bringing them more slowly");
             }
         } else {
@@ -185,7 +185,7 @@ impl<N: Node> Publisher<N> {
         let fault = fault_of(error);
         // The call may have been executed or not.
         self.unsync(site.number);
-        self.connections.failed(lease.number, error);
+        self.shared.connections.failed(lease.number, error);
         if fault == Fault::Link && !self.is_current(lease) {
             return false;
         }
@@ -195,7 +195,7 @@ impl<N: Node> Publisher<N> {
         progress.bring = None;
         let blocks_live = !reason.contains(":pages:");
         progress.trouble = Some(Trouble::after(progress.trouble.as_ref(), blocks_live, Instant::now()));
-        if self.health.set_site(site.site.id.as_str(), Some(reason.clone())) {
+        if self.shared.health.set_site(site.site.id.as_str(), Some(reason.clone())) {
             tracing::warn!(site = %site.site.id, %reason, "can't publish this site; its hits are still counted");
         }
         true
@@ -232,7 +232,7 @@ impl<N: Node> Publisher<N> {
     }
 
     pub fn is_current(&self, lease: &Lease) -> bool {
-        lease.is_current(&self.connections)
+        lease.is_current(&self.shared.connections)
     }
 
     /// True while the site waits for its next try.

@@ -18,7 +18,7 @@ impl<N: Node> Publisher<N> {
         let taken = self.node.changes().take_sites(limit);
         let took_all = taken.len() < limit;
         let sites = self.node.sites();
-        self.health.retain_sites(|id| sites.get(id).is_some());
+        self.shared.health.retain_sites(|id| sites.get(id).is_some());
         let mut changed = Vec::with_capacity(taken.len());
         let mut since = HashMap::with_capacity(taken.len());
         for (number, changed_at) in taken {

@@ -115,11 +115,11 @@ impl<N: Node> Publisher<N> {
                     [changed.page.to_string(), changed.given_ms.to_string(), changed.title.as_str().to_owned()]
                 });
                 let arguments: Vec<_> = fields.collect();
-                let key = [self.keys.titles(&site.site.id)];
-                if let Err(error) = SCRIPT.run(&lease.link, &key, &arguments).await {
+                let key = [self.shared.keys.titles(&site.site.id)];
+                if let Err(error) = SCRIPT.run::<()>(&lease.link, &key, &arguments).await {
                     let reason = reason_of(&error);
                     tracing::debug!(site = %site.site.id, %reason, "can't publish titles");
-                    self.connections.failed(lease.number, &error);
+                    self.shared.connections.failed(lease.number, &error);
                 }
             }
         }
