@@ -109,7 +109,7 @@ impl Node {
 
     /// Redis is away: other nodes' newest hits are missing.
     fn is_stale(&self) -> bool {
-        self.publication.get().is_some_and(|publication| !publication.up())
+        self.publication.get().is_some_and(|publication| !publication.shared.connections.is_up())
     }
 
     /// The time by a clock that is believed. None: nothing may be deleted.
@@ -179,7 +179,7 @@ fn most_read(pages: impl Iterator<Item = (PageAddress, i64)>, limit: usize) -> V
 
 impl Witnesses for Node {
     fn redis(&self) -> Option<DateTime<Utc>> {
-        self.publication.get().and_then(Publication::server_time)
+        self.publication.get().and_then(|publication| publication.shared.server_time.now())
     }
 
     fn kernel(&self, now: DateTime<Utc>) -> bool {
@@ -206,7 +206,7 @@ impl server::ports::Node for Node {
 
     async fn refresh(&self, site: &Arc<RegisteredSite>) {
         if let Some(publication) = self.publication.get() {
-            publication.refresh(site.number).await;
+            publication.totals.refresh(site.number).await;
         }
     }
 
@@ -219,7 +219,7 @@ impl server::ports::Node for Node {
         let SiteHits { mut hits, mut version, mut is_behind, were_read } =
             self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         if !were_read && let Some(publication) = self.publication.get() {
-            publication.read_again(site.number).await;
+            publication.totals.read_again(site.number).await;
             SiteHits { hits, version, is_behind, .. } =
                 self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         }
@@ -289,7 +289,7 @@ impl server::ports::Node for Node {
         if let Some((figures, is_behind)) = &shared {
             self.shown_pages.note(site.number, &counters, figures, *is_behind, Instant::now());
             if *is_behind {
-                publication.suspect(site.number);
+                publication.shared.suspects.add(site.number);
             }
         }
         let own = counters.iter().map(|(.., known)| known.shown.map_or(known.sum, |shown| shown.max(known.sum)));

@@ -13,8 +13,9 @@
 //! `client` knows `ports`, `keys` and `commands`; the others know `client`. `read` and `audit` also know
 //! `publish`, and `read` knows `visitors`.
 //!
-//! Everything runs on one thread of its own. A page view waits for it a quarter of a second at most. All
-//! counts are in the node's file: whatever Redis loses is published again. A node publishes its sources'
+//! Publication, the connection and regular reads have one thread of their own. A page view waits for it a quarter of
+//! a second at most. Queries and operators' requests use its connection from their threads. All counts are in the
+//! node's file: whatever Redis loses is published again. A node publishes its sources'
 //! contributions rather than increments, so that repeated and reordered calls change nothing (see
 //! `raise.lua`).
 
@@ -30,7 +31,6 @@ mod visitors;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 
 use self::audit::repair::serve_recounts;
@@ -49,10 +49,10 @@ use self::publish::Publisher;
 pub use self::publish::ask::read_digests;
 pub use self::publish::merge_counts;
 use self::read::queries::Queries;
-use self::read::remote_sync;
+use self::read::remote_sync::{self, RemoteSync};
 use self::read::totals::Totals;
 use crate::counter::verification::{Repair, Verification};
-use crate::counter::{Day, RegisteredSite, Salt, Site, SiteNumber, Source};
+use crate::counter::{Day, RegisteredSite, Salt, Site, Source};
 use crate::metrics::Metrics;
 
 pub const CALLS_PER_SECOND_DEFAULT: u32 = 2_000;
@@ -90,8 +90,9 @@ pub async fn disagreements(target: &Target, prefix: &str, sites: &[Site]) -> Vec
 pub struct Publication {
     /// Queries for pages, titles and history.
     pub queries: Queries,
-    shared: Arc<Shared>,
-    totals: Arc<Totals>,
+    /// Reads of totals for figures.
+    pub totals: Arc<Totals>,
+    pub shared: Arc<Shared>,
     /// Held by the operator's request that is served.
     audit: tokio::sync::Mutex<()>,
     stop: watch::Sender<Option<Instant>>,
@@ -143,31 +144,15 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     })?;
     let thread = Mutex::new(Some(thread));
     let queries = Queries::new(Arc::clone(&shared));
-    Ok(Publication { queries, shared, totals, audit: tokio::sync::Mutex::default(), stop, thread, done })
+    Ok(Publication { queries, totals, shared, audit: tokio::sync::Mutex::default(), stop, thread, done })
 }
 
 impl Publication {
-    /// Resolves when the site's totals are younger than a second, or after the limit.
-    pub async fn refresh(&self, site: SiteNumber) {
-        self.totals.refresh(site).await;
-    }
-
-    /// Reads the site's totals now, since the last read lacks some. Resolves after the read, or after the
-    /// limit.
-    pub async fn read_again(&self, site: SiteNumber) {
-        self.totals.read_again(site).await;
-    }
-
-    /// A read showed less of the site than this node knows or has shown: Redis is asked about it soon.
-    pub fn suspect(&self, site: SiteNumber) {
-        self.shared.suspects.add(site);
-    }
-
     /// Copies other sources' counters of the site, and an import's of pages, from Redis into the node's file.
     /// False if that failed or took too long.
     pub async fn sync_remote<N: Node>(&self, node: &N, site: &RegisteredSite, import: Option<&Source>) -> bool {
         let Shared { keys, connections, .. } = &*self.shared;
-        let syncing = connections.run(async |link| remote_sync::sync(node, keys, link, site, import).await);
+        let syncing = connections.run(async |link| RemoteSync { node, keys, link, site }.with_pages(import).await);
         tokio::time::timeout(SYNC_WAIT_MAX, syncing).await.is_ok_and(|synced| synced.is_some())
     }
 
@@ -193,26 +178,6 @@ impl Publication {
             connections.run(async |link| visitors::agree(link, keys, site, day, drawn).await).await?
         };
         tokio::time::timeout(SALT_WAIT_MAX, sharing).await.ok().flatten()
-    }
-
-    /// True while Redis is connected.
-    pub fn up(&self) -> bool {
-        self.shared.connections.is_up()
-    }
-
-    /// Redis's time; none if it was not read lately.
-    pub fn server_time(&self) -> Option<DateTime<Utc>> {
-        self.shared.server_time.now()
-    }
-
-    /// True while nothing may be published, although Redis may answer.
-    pub fn is_held(&self) -> bool {
-        self.shared.health.is_held()
-    }
-
-    /// Number of sites that can't be published; `degraded` names them.
-    pub fn troubled_sites(&self) -> usize {
-        self.shared.health.troubled_sites()
     }
 
     /// Complaints, part by part, in words for an operator.

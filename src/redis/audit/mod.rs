@@ -9,6 +9,7 @@ use std::time::Duration;
 use self::compare::{Audit, AuditError, Rows};
 use super::client::Shared;
 use super::client::connect::connect;
+use super::client::connection::Lease;
 use super::client::reply::{Fault, fault_of, reason_of};
 use super::client::target::Target;
 use super::keys::Keys;
@@ -78,7 +79,7 @@ async fn of_running<'a, N: Node, R: Rows, T>(
     rows: &'a R,
     work: impl AsyncFnOnce(Audit<'_, &'a R>) -> Result<T, AuditError>,
 ) -> Result<T, String> {
-    let Some((connection, link)) = connections.get() else {
+    let Some(Lease { link, number }) = connections.get() else {
         let reason = connections.down().map_or(String::new(), |(_, reason)| format!(": {reason}"));
         return Err(format!("Redis is away{reason}"));
     };
@@ -87,7 +88,7 @@ async fn of_running<'a, N: Node, R: Rows, T>(
     let outcome = work(Audit { link: &link, keys, site: &site.site, frozen, rows }).await;
     outcome.map_err(|error| {
         if let AuditError::Redis(error) = &error {
-            connections.failed(connection, error);
+            connections.failed(number, error);
         }
         error.to_string()
     })

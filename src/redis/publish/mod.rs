@@ -27,8 +27,7 @@ use self::rounds::{Cost, Rounds};
 use crate::counter::{ChangedPage, Digest, Period, Place, SiteNumber, Sites};
 use crate::metrics::Metrics;
 use crate::redis::client::Shared;
-use crate::redis::client::connection::Connections;
-use crate::redis::client::link::Link;
+use crate::redis::client::connection::Lease;
 use crate::redis::ports::Node;
 
 /// Calls of different sites in flight together. Together they have no more rows than two of the largest
@@ -123,18 +122,6 @@ struct Schedule {
     history_took: Duration,
 }
 
-/// Connection with its number, by which its failure is reported.
-pub struct Lease {
-    link: Link,
-    number: u64,
-}
-
-impl Lease {
-    fn is_current(&self, connections: &Connections) -> bool {
-        connections.get().is_some_and(|(number, _)| number == self.number)
-    }
-}
-
 impl<N: Node> Publisher<N> {
     pub fn new(
         node: Arc<N>,
@@ -183,7 +170,7 @@ impl<N: Node> Publisher<N> {
                 return;
             }
             let is_held = self.shared.health.is_held();
-            let lease = if is_held { None } else { self.lease() };
+            let lease = if is_held { None } else { self.shared.connections.get() };
             let pause = match lease {
                 None => {
                     self.note_lag();
@@ -209,10 +196,6 @@ impl<N: Node> Publisher<N> {
                 _ = current.changed() => {}
             }
         }
-    }
-
-    fn lease(&self) -> Option<Lease> {
-        self.shared.connections.get().map(|(number, link)| Lease { link, number })
     }
 
     /// Asks about everything again: a Redis that was away may have come back as another.
@@ -307,7 +290,7 @@ impl<N: Node> Publisher<N> {
     /// Publishes everything that has changed, without regard to the budget.
     async fn drain(&mut self) {
         while !self.shared.health.is_held()
-            && let Some(lease) = self.lease()
+            && let Some(lease) = self.shared.connections.get()
         {
             let sites_done = self.publish_live(&lease, usize::MAX).await;
             self.publish_pages(&lease).await;

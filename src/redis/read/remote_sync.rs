@@ -43,10 +43,11 @@ pub async fn run<N: Node>(node: &N, Shared { keys, connections, .. }: &Shared) {
             // Closed only with the connections.
             let _ = connections.watch().wait_for(|number| *number != 0).await;
             let before = known.remove(&site.number);
-            let synced = connections.run(async |link| match sync_site(node, keys, link, site, before).await {
-                Err(error) if fault_of(&error) == Fault::Site => Ok(None),
-                synced => synced,
-            });
+            let synced =
+                connections.run(async |link| match (RemoteSync { node, keys, link, site }).counters(before).await {
+                    Err(error) if fault_of(&error) == Fault::Site => Ok(None),
+                    synced => synced,
+                });
             match synced.await {
                 Some(hash) => known.extend(hash.map(|hash| (site.number, hash))),
                 None => is_whole = false,
@@ -61,92 +62,85 @@ pub async fn run<N: Node>(node: &N, Shared { keys, connections, .. }: &Shared) {
 }
 
 /// Syncs sites on request. Never returns.
-pub async fn serve<N: Node>(node: &N, shared: &Shared, mut requests: mpsc::Receiver<SiteNumber>) {
+pub async fn serve<N: Node>(
+    node: &N,
+    Shared { keys, connections, .. }: &Shared,
+    mut requests: mpsc::Receiver<SiteNumber>,
+) {
     while let Some(number) = requests.recv().await {
         if let Some(site) = node.site(number) {
-            shared.connections.run(async |link| sync_site(node, &shared.keys, link, &site, None).await).await;
+            let site = &site;
+            connections.run(async |link| RemoteSync { node, keys, link, site }.counters(None).await).await;
         }
     }
     std::future::pending().await
 }
 
-/// Syncs a site, and an import's pages.
-pub async fn sync<N: Node>(
-    node: &N,
-    keys: &Keys,
-    link: &Link,
-    site: &RegisteredSite,
-    import: Option<&Source>,
-) -> RedisResult<()> {
-    sync_site(node, keys, link, site, None).await?;
-    match import {
-        None => Ok(()),
-        Some(import) => sync_pages(node, keys, link, site, import).await,
-    }
+/// Sync of one site.
+pub struct RemoteSync<'a, N> {
+    pub node: &'a N,
+    pub keys: &'a Keys,
+    pub link: &'a Link,
+    pub site: &'a RegisteredSite,
 }
 
-/// Stores other sources' counters of a site, unless their hash is still this one. Returns the hash, if all were held.
-async fn sync_site<N: Node>(
-    node: &N,
-    keys: &Keys,
-    link: &Link,
-    site: &RegisteredSite,
-    known: Option<u64>,
-) -> RedisResult<Option<u64>> {
-    // Another layout can't be read.
-    let version: Value = link.query(redis::cmd("HGET").arg(keys.meta(&site.site.id)).arg("layout")).await?;
-    if text(&version).is_some_and(|version| version != keys::VERSION.to_string()) {
-        return Ok(None);
-    }
-    let key = KeyAudit::new(keys, &site.site, None);
-    let (mut held, mut is_whole, mut cursor) = (Vec::new(), true, None);
-    while let Some(pairs) = key.read_next(link, &mut cursor).await? {
-        held.extend(pairs.iter().filter_map(|(field, value)| keys::contribution(field, value)));
-        if held.len() > HELD_MAX {
-            is_whole = false;
-            store(node, site.number, std::mem::take(&mut held)).await;
+impl<N: Node> RemoteSync<'_, N> {
+    /// Stores other sources' counters of the site, unless their hash is still this one. Returns the hash, if all were
+    /// held.
+    async fn counters(&self, known: Option<u64>) -> RedisResult<Option<u64>> {
+        let Self { node, keys, link, site } = self;
+        // Another layout can't be read.
+        let version: Value = link.query(redis::cmd("HGET").arg(keys.meta(&site.site.id)).arg("layout")).await?;
+        if text(&version).is_some_and(|version| version != keys::VERSION.to_string()) {
+            return Ok(None);
         }
-        tokio::time::sleep(READ_INTERVAL).await;
-    }
-    // The current run's counters are this node's own.
-    held.retain(|contribution| contribution.source != *node.run());
-    held.sort_by(|a, b| (a.period, &a.source).cmp(&(b.period, &b.source)));
-    held.dedup();
-    let mut hash = DefaultHasher::new();
-    for Contribution { period, source, register, .. } in &held {
-        (period, source, keys::register_text(*register)).hash(&mut hash);
-    }
-    let hash = is_whole.then(|| hash.finish());
-    if hash.is_none() || hash != known {
-        store(node, site.number, held).await;
-    }
-    Ok(hash)
-}
-
-/// Stores a source's counters of pages, where Redis has others than the file.
-async fn sync_pages<N: Node>(
-    node: &N,
-    keys: &Keys,
-    link: &Link,
-    site: &RegisteredSite,
-    source: &Source,
-) -> RedisResult<()> {
-    let periods = page_periods(&site.site, clock::now());
-    let places: Vec<Place> = periods.iter().map(|period| (Some(*period), source.clone())).collect();
-    let found = read_digests(link, keys, &site.site, &places).await?;
-    let file = node.digests(site.number).await.unwrap_or_default();
-    for ((period, place), found) in periods.into_iter().zip(&places).zip(found) {
-        let here = file.iter().find(|of| of.place == *place).map_or_else(Digest::default, |of| of.digest);
-        if found != here && found != Digest::default() {
-            let contributions = KeyAudit::new(keys, &site.site, Some(period)).contributions(link, source).await?;
-            store(node, site.number, contributions).await;
+        let key = KeyAudit::new(keys, &site.site, None);
+        let (mut held, mut is_whole, mut cursor) = (Vec::new(), true, None);
+        while let Some(pairs) = key.read_next(link, &mut cursor).await? {
+            held.extend(pairs.iter().filter_map(|(field, value)| keys::contribution(field, value)));
+            if held.len() > HELD_MAX {
+                is_whole = false;
+                self.store(std::mem::take(&mut held)).await;
+            }
+            tokio::time::sleep(READ_INTERVAL).await;
         }
+        // The current run's counters are this node's own.
+        held.retain(|contribution| contribution.source != *node.run());
+        held.sort_by(|a, b| (a.period, &a.source).cmp(&(b.period, &b.source)));
+        held.dedup();
+        let mut hash = DefaultHasher::new();
+        for Contribution { period, source, register, .. } in &held {
+            (period, source, keys::register_text(*register)).hash(&mut hash);
+        }
+        let hash = is_whole.then(|| hash.finish());
+        if hash.is_none() || hash != known {
+            self.store(held).await;
+        }
+        Ok(hash)
     }
-    Ok(())
-}
 
-async fn store<N: Node>(node: &N, site: SiteNumber, contributions: Vec<Contribution>) {
-    for chunk in contributions.chunks(STORED_AT_ONCE) {
-        node.store_remote(site, chunk.to_vec()).await;
+    /// Syncs the site, and an import's pages, where Redis has others than the file.
+    pub async fn with_pages(&self, import: Option<&Source>) -> RedisResult<()> {
+        self.counters(None).await?;
+        let Some(import) = import else { return Ok(()) };
+        let Self { node, keys, link, site } = self;
+        let periods = page_periods(&site.site, clock::now());
+        let places: Vec<Place> = periods.iter().map(|period| (Some(*period), import.clone())).collect();
+        let found = read_digests(link, keys, &site.site, &places).await?;
+        let file = node.digests(site.number).await.unwrap_or_default();
+        for (place, found) in places.iter().zip(found) {
+            let here = file.iter().find(|of| of.place == *place).map_or_else(Digest::default, |of| of.digest);
+            if found != here && found != Digest::default() {
+                let key = KeyAudit::new(keys, &site.site, place.0);
+                self.store(key.contributions(link, import).await?).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn store(&self, contributions: Vec<Contribution>) {
+        for chunk in contributions.chunks(STORED_AT_ONCE) {
+            self.node.store_remote(self.site.number, chunk.to_vec()).await;
+        }
     }
 }

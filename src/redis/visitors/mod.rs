@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::client::Shared;
+use super::client::connection::Lease;
 use super::client::link::{Link, Scripted};
 use super::client::reply::{Fault, fault_of, reason_of, text};
 use super::keys::Keys;
@@ -93,7 +94,7 @@ impl<N: Node> Publisher<N> {
 
     /// Returns true if the round left work.
     async fn round(&mut self) -> bool {
-        let Some((number, link)) = self.shared.connections.get() else { return false };
+        let Some(Lease { link, number }) = self.shared.connections.get() else { return false };
         self.error = None;
         let outcome = self.publish(number, &link).await;
         let left = outcome.unwrap_or_else(|error| {
@@ -159,8 +160,7 @@ impl<N: Node> Publisher<N> {
         while !sketches.is_empty() {
             let rest = sketches.split_off(sketches.len().min(SKETCHES_MAX));
             let windows: Vec<_> = sketches.iter().chain(&rest).map(|(window, _)| *window).collect();
-            let merge = Merge { sketches, estimates: Vec::new() };
-            if let Err(error) = merge.send(link, &self.shared.keys, &registered.site).await {
+            if let Err(error) = merge(link, &self.shared.keys, &registered.site, &sketches, &[]).await {
                 self.node.put_back_sketches(site, &windows);
                 return self.note_error(Some(&registered), error);
             }
@@ -179,8 +179,7 @@ impl<N: Node> Publisher<N> {
             }
         };
         for chunk in estimates.chunks(ESTIMATES_MAX) {
-            let merge = Merge { sketches: Vec::new(), estimates: chunk.to_vec() };
-            if let Err(error) = merge.send(link, &self.shared.keys, &registered.site).await {
+            if let Err(error) = merge(link, &self.shared.keys, &registered.site, &[], chunk).await {
                 self.note_error(Some(&registered), error)?;
             }
         }
@@ -190,34 +189,38 @@ impl<N: Node> Publisher<N> {
 
 static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!("merge.lua")));
 
-/// Sketches and estimates to merge into a site's.
-struct Merge {
-    sketches: Vec<(Window, Sketch)>,
-    estimates: Vec<(Day, u64)>,
+/// Merges sketches and estimates into a site's.
+async fn merge(
+    link: &Link,
+    keys: &Keys,
+    site: &Site,
+    sketches: &[(Window, Sketch)],
+    estimates: &[(Day, u64)],
+) -> RedisResult<()> {
+    let (key_names, arguments) = call(keys, site, sketches, estimates);
+    // The reply is 0 for another time zone, of which publication of the counts complains.
+    SCRIPT.run(link, &key_names, &arguments).await
 }
 
-impl Merge {
-    pub async fn send(&self, link: &Link, keys: &Keys, site: &Site) -> RedisResult<()> {
-        let (key_names, arguments) = self.call(keys, site);
-        // The reply is 0 for another time zone, of which publication of the counts complains.
-        SCRIPT.run(link, &key_names, &arguments).await
+/// Keys and arguments in the order in which the script reads them.
+fn call(
+    keys: &Keys,
+    site: &Site,
+    sketches: &[(Window, Sketch)],
+    estimates: &[(Day, u64)],
+) -> (Vec<String>, Vec<Vec<u8>>) {
+    let mut key_names = vec![keys.meta(&site.id), keys.merging(&site.id), keys.estimates(&site.id)];
+    let mut arguments = vec![site.time_zone.name().as_bytes().to_vec()];
+    for (window, sketch) in sketches {
+        key_names.push(keys.sketch(site, *window));
+        let day = window.minute.map_or_else(|| window.day.to_string(), |_| String::new());
+        let expiry = window.expiry(site.time_zone).to_string();
+        arguments.extend([sketch.to_redis(), expiry.into_bytes(), day.into_bytes()]);
     }
-
-    /// Keys and arguments in the order in which the script reads them.
-    fn call(&self, keys: &Keys, site: &Site) -> (Vec<String>, Vec<Vec<u8>>) {
-        let mut key_names = vec![keys.meta(&site.id), keys.merging(&site.id), keys.estimates(&site.id)];
-        let mut arguments = vec![site.time_zone.name().as_bytes().to_vec()];
-        for (window, sketch) in &self.sketches {
-            key_names.push(keys.sketch(site, *window));
-            let day = window.minute.map_or_else(|| window.day.to_string(), |_| String::new());
-            let expiry = window.expiry(site.time_zone).to_string();
-            arguments.extend([sketch.to_redis(), expiry.into_bytes(), day.into_bytes()]);
-        }
-        for (day, estimate) in &self.estimates {
-            arguments.extend([day.to_string().into_bytes(), estimate.to_string().into_bytes()]);
-        }
-        (key_names, arguments)
+    for (day, estimate) in estimates {
+        arguments.extend([day.to_string().into_bytes(), estimate.to_string().into_bytes()]);
     }
+    (key_names, arguments)
 }
 
 /// Salts shared in a round.
@@ -260,11 +263,8 @@ mod tests {
         let day = Day::from_ymd(2024, 6, 17).unwrap();
         let windows = [Window::of_day(day), Window::of_minute(day, Minute::from_number(28_643_340))];
         let sketch: Sketch = [Trace::of(b"a")].into_iter().collect();
-        let merge = Merge {
-            sketches: windows.map(|window| (window, sketch.clone())).to_vec(),
-            estimates: vec![(day.previous(), 12)],
-        };
-        let (key_names, arguments) = merge.call(&keys, &site);
+        let sketches = windows.map(|window| (window, sketch.clone()));
+        let (key_names, arguments) = call(&keys, &site, &sketches, &[(day.previous(), 12)]);
         let of_windows = windows.map(|window| keys.sketch(&site, window));
         assert_eq!(key_names[..3], [keys.meta(&site.id), keys.merging(&site.id), keys.estimates(&site.id)]);
         assert_eq!(key_names[3..], of_windows);
