@@ -98,10 +98,9 @@ async fn write_floors(node: &Node) {
         node.write_floors(false).await;
         node.compare_imports().await;
         // Whatever is in the file can be brought back to a Redis that loses it.
-        for site in node.ledger.take_unsynced(REST, SYNCS_MAX) {
-            let Some(publication) = node.publication().filter(|publication| publication.up()) else { break };
+        for number in node.ledger.take_unsynced(REST, SYNCS_MAX) {
             // If it fails, the regular sync follows.
-            publication.sync_remote(site, None).await;
+            node.sync_now(number, None).await;
         }
     }
 }

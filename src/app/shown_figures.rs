@@ -33,13 +33,13 @@ struct Generations {
 
 impl ShownFigures {
     /// Raises the least figures of counters to those that were shown.
-    pub fn fill<'a>(&self, site: SiteNumber, counters: impl Iterator<Item = (Counter, &'a mut Known)>) {
+    pub fn fill(&self, site: SiteNumber, counters: &mut [(Counter, Known)]) {
         let generations = self.lock();
         if generations.young.is_empty() && generations.old.is_empty() {
             return;
         }
         for (counter, known) in counters {
-            let key = (site, counter);
+            let key = (site, counter.clone());
             let shown = [&generations.young, &generations.old].map(|figures| figures.get(&key).copied());
             known.shown = shown.into_iter().fold(known.shown, Option::max);
         }
@@ -47,10 +47,11 @@ impl ShownFigures {
 
     /// Notes figures that are shown. `is_behind`: Redis has less than the node knows or has shown. The time counts only
     /// while Redis answers.
-    pub fn note<'a>(
+    pub fn note(
         &self,
         site: SiteNumber,
-        figures: impl Iterator<Item = (Counter, &'a Known, i64)>,
+        counters: &[(Counter, Known)],
+        figures: &[i64],
         is_behind: bool,
         now: Instant,
     ) {
@@ -60,12 +61,12 @@ impl ShownFigures {
             generations.old = std::mem::take(&mut generations.young);
             generations.began = Some(now);
         }
-        for (counter, known, figure) in figures {
+        for ((counter, known), figure) in counters.iter().zip(figures) {
             // A figure that only this memory holds grows old.
-            let is_seen = !is_behind || known.shown.is_none_or(|shown| figure > shown);
+            let is_seen = !is_behind || known.shown.is_none_or(|shown| *figure > shown);
             // What the node knows by itself needs no memory.
-            if is_seen && figure > known.sum {
-                generations.young.insert((site, counter), figure);
+            if is_seen && *figure > known.sum {
+                generations.young.insert((site, counter.clone()), *figure);
             }
         }
     }
@@ -95,8 +96,9 @@ mod tests {
     }
 
     fn filled(shown: &ShownFigures, site: SiteNumber) -> Known {
-        let mut known = Known { sum: 1, ..Known::default() };
-        shown.fill(site, [(counter(), &mut known)].into_iter());
+        let mut counters = [(counter(), Known { sum: 1, ..Known::default() })];
+        shown.fill(site, &mut counters);
+        let [(_, known)] = counters;
         known
     }
 
@@ -108,14 +110,14 @@ mod tests {
     fn a_figure_is_kept_until_it_has_not_been_seen_in_redis_for_a_while() {
         let (shown, begun) = (ShownFigures::default(), Instant::now());
         let note = |known: &Known, figure, is_behind, ages: u32| {
-            shown.note(SITE, [(counter(), known, figure)].into_iter(), is_behind, begun + AGE * ages);
+            shown.note(SITE, &[(counter(), known.clone())], &[figure], is_behind, begun + AGE * ages);
         };
         let new = filled(&shown, SITE);
         note(&new, 5, false, 0);
         assert_eq!((least(&shown, SITE), least(&shown, SiteNumber(2))), (Some(5), None));
-        let mut higher = Known { shown: Some(9), ..Known::default() };
-        shown.fill(SITE, [(counter(), &mut higher)].into_iter());
-        assert_eq!(higher.shown, Some(9));
+        let mut higher = [(counter(), Known { shown: Some(9), ..Known::default() })];
+        shown.fill(SITE, &mut higher);
+        assert_eq!(higher[0].1.shown, Some(9));
         let asked = filled(&shown, SITE);
         // Redis has lost it: it is shown, and grows old.
         note(&asked, 5, true, 1);
@@ -132,12 +134,11 @@ mod tests {
     fn figures_that_the_node_knows_by_itself_take_no_memory_and_all_take_little() {
         let (shown, now) = (ShownFigures::default(), Instant::now());
         let known = Known { sum: 5, ..Known::default() };
-        shown.note(SITE, [(counter(), &known, 5)].into_iter(), false, now);
+        shown.note(SITE, &[(counter(), known)], &[5], false, now);
         assert_eq!(least(&shown, SITE), None);
         for number in 0..3 * FIGURES_MAX {
             let page = PageAddress::from_stored(&format!("/{number}"));
-            let figure = ((Period::Total, Some(page)), &Known::default(), 1);
-            shown.note(SITE, [figure].into_iter(), false, now);
+            shown.note(SITE, &[((Period::Total, Some(page)), Known::default())], &[1], false, now);
         }
         let generations = shown.lock();
         assert_eq!(generations.young.len() + generations.old.len(), FIGURES_MAX);

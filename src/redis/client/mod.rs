@@ -8,4 +8,14 @@ pub mod policy;
 pub mod preflight;
 pub mod reply;
 pub mod server_time;
+pub mod suspects;
 pub mod target;
+
+/// Redis, as the parts of a node share it.
+pub struct Shared {
+    pub keys: super::keys::Keys,
+    pub connections: connection::Connections,
+    pub health: health::Health,
+    pub server_time: server_time::ServerTime,
+    pub suspects: suspects::Suspects,
+}

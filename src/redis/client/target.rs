@@ -64,12 +64,6 @@ pub fn parse(addresses: &[String], password: Option<&str>) -> Result<Target, Tar
         let further = further?;
         target.join(further).map_err(|reason| TargetError { address: redacted(text), reason })?;
     }
-    if matches!(target.kind, TargetKind::Standalone { .. }) && target.addresses.len() > 1 {
-        let reason = "is a second server, and a single Redis has one address: use `redis+cluster://` or \
-                      `redis+sentinel://` for several"
-            .to_owned();
-        return Err(TargetError { address: addresses.get(1).map(|text| redacted(text)).unwrap_or_default(), reason });
-    }
     if target.credentials.password.is_none() {
         target.credentials.password = password.map(str::to_owned);
     }
@@ -163,6 +157,11 @@ impl Target {
                 self.scheme()
             ));
         }
+        if let TargetKind::Standalone { .. } = self.kind {
+            return Err("is a second server, and a single Redis has one address: use `redis+cluster://` or \
+                        `redis+sentinel://` for several"
+                .to_owned());
+        }
         if let (
             TargetKind::Sentinel { service, database, sentinel },
             TargetKind::Sentinel { service: further_service, database: further_database, sentinel: further_sentinel },
@@ -203,21 +202,12 @@ impl Credentials {
     }
 }
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.scheme())?;
-        for (at, address) in self.addresses.iter().enumerate() {
-            write!(f, "{}{address}", if at == 0 { "" } else { "," })?;
+        for (at, Address { host, port }) in self.addresses.iter().enumerate() {
+            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+            write!(f, "{}{host}:{port}", if at == 0 { "" } else { "," })?;
         }
         match &self.kind {
             TargetKind::Standalone { database: 0 } | TargetKind::Cluster => Ok(()),
