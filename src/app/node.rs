@@ -94,8 +94,10 @@ impl Node {
     /// keeps the later one.
     pub async fn compare_imports(&self) {
         let Some(publication) = self.publication.get() else { return };
+        let sites = self.current_sites();
         for (site, source) in self.recent_imports.take(Instant::now()) {
-            if !publication.sync_remote(site, Some(source.clone())).await {
+            let is_configured = sites.by_number(site).is_some();
+            if is_configured && !publication.sync_remote(site, Some(source.clone())).await {
                 self.recent_imports.note(site, source, Instant::now());
             }
         }
