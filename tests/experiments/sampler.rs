@@ -18,7 +18,7 @@ use crate::book::{Book, Counted, Counter, counters_of};
 use crate::host::SITE_IDS;
 
 /// Pause between two rounds of questions.
-const PAUSE: Duration = Duration::from_millis(150);
+const PAUSE: Duration = Duration::from_millis(200);
 /// Age of answers about pages and histories: each worker makes its own once a second.
 const SHARED_FOR: Duration = Duration::from_secs(2);
 /// A node writes the figures that it has shown of others every five seconds, while it runs: a kill may lose the last ones.
@@ -176,6 +176,7 @@ impl Watch {
     fn run(&self) {
         // Floors of some times ago, for answers that were made before they were asked for.
         let mut floors: VecDeque<(Instant, Floor)> = VecDeque::new();
+        let mut steps = ["day", "month", "year"].into_iter().cycle();
         while !self.is_over.load(Ordering::Relaxed) {
             std::thread::sleep(PAUSE);
             let turn = self.turns.load(Ordering::SeqCst);
@@ -197,11 +198,11 @@ impl Watch {
             }
             let none = Floor::new();
             let before = floors.front().filter(|(at, _)| at.elapsed() >= SHARED_FOR).map_or(&none, |(_, floor)| floor);
+            // One kind of history in each round, to leave the machine to the others.
+            let by = steps.next().unwrap_or_default();
             for site in SITE_IDS {
-                for by in ["day", "month", "year"] {
-                    let path = format!("/v1/sites/{site}/history?by={by}&last=2");
-                    ask_now(&path, before, &|answer| history(site, answer));
-                }
+                let path = format!("/v1/sites/{site}/history?by={by}&last=2");
+                ask_now(&path, before, &|answer| history(site, answer));
             }
             let pages = self.pages.lock().unwrap().clone();
             let urls: String = pages.iter().map(|page| format!("&url={page}")).collect();
