@@ -135,7 +135,7 @@ impl<N: Node> Publisher<N> {
         rows.retain(|row| bring.places.contains_key(&place_of(row)));
         if !rows.is_empty() {
             let merge = MergeCounts { rows };
-            let merged = self.merge_counts(lease, site, &merge).await?;
+            let merged = self.merge_counts(lease, site, &merge).await.ok_or(())?;
             bring.record(&merged);
             let run = self.node.run();
             let more = merge.rows.into_iter().zip(&merged.rows).filter(|(row, merged)| {

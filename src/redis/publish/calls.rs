@@ -30,21 +30,15 @@ pub enum Sent<T> {
 
 impl<N: Node> Publisher<N> {
     /// Sends one call of history for a site.
-    pub async fn merge_counts(
-        &mut self,
-        lease: &Lease,
-        site: &RegisteredSite,
-        merge: &MergeCounts,
-    ) -> Result<Merged, ()> {
+    pub async fn merge_counts(&mut self, lease: &Lease, site: &RegisteredSite, merge: &MergeCounts) -> Option<Merged> {
         let begun = Instant::now();
         let sent = merge.send(&lease.link, &self.shared.keys, &site.site).await;
         self.clock.history_took += begun.elapsed();
         match sent {
-            Ok(merged) if self.take_reply(site, &merged) => Ok(merged),
-            Ok(_) => Err(()),
+            Ok(merged) => self.take_reply(site, &merged).then_some(merged),
             Err(error) => {
                 self.failed(lease, site, &error);
-                Err(())
+                None
             }
         }
     }

@@ -44,7 +44,7 @@ impl<N: Node> Publisher<N> {
                 changed.push(Arc::clone(site));
             }
         }
-        let ready = self.agree_on(lease, changed).await.ready;
+        let ready = self.agree_on(lease, changed).await.0;
         let mut waiting: Vec<_> =
             ready.into_iter().filter_map(|site| Some((by_site.remove(&site.number)?, site))).collect();
         for number in by_site.into_keys() {
