@@ -86,7 +86,7 @@ impl<R: Rows> Audit<'_, R> {
         }
         let mut findings = found.findings;
         for (period, imbalance) in &found.imbalances {
-            findings.add(Kind::NoSum, found_words(*period, imbalance, &found.addresses));
+            findings.add(Kind::NoSum, imbalance_words(*period, imbalance, &found.addresses));
         }
         for row in unseen.iter().chain(&awaited) {
             findings.add(Kind::Lacking, format!("Redis lacks of {}", words(row)));
@@ -228,7 +228,11 @@ fn verdict(row: &Contribution, there: Option<Register>, is_frozen_here: bool) ->
 }
 
 /// Imbalance in words.
-fn found_words(pages_of: Option<Period>, imbalance: &Imbalance, addresses: &HashMap<String, Option<String>>) -> String {
+fn imbalance_words(
+    pages_of: Option<Period>,
+    imbalance: &Imbalance,
+    addresses: &HashMap<String, Option<String>>,
+) -> String {
     let Imbalance { id, name, total, .. } = imbalance;
     let of = pages_of.map_or_else(
         || id.clone(),
