@@ -9,9 +9,7 @@ use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use super::calls::Sent;
 use super::{Agreement, CALLS_AT_ONCE, Publisher};
 use crate::counter::{RegisteredSite, Site};
-use crate::redis::client::connection::Lease;
-use crate::redis::client::link::Link;
-use crate::redis::client::reply::reason_of;
+use crate::redis::client::{Lease, Link, reason_of};
 use crate::redis::keys::{self, Keys};
 use crate::redis::ports::Node;
 

@@ -9,7 +9,7 @@ use super::merge_counts::{MergeCounts, Merged, ROWS_MAX, place_of};
 use super::rounds::Occasion;
 use super::{Differing, Publisher, Seen};
 use crate::counter::{Contribution, Period, Place, RegisteredSite, RowKey, Source};
-use crate::redis::client::connection::Lease;
+use crate::redis::client::Lease;
 use crate::redis::ports::Node;
 
 /// A site's own counters are read in small pieces, since each period's are followed by its pages.

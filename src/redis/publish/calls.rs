@@ -11,8 +11,7 @@ use redis::{RedisError, RedisResult};
 use super::merge_counts::{MergeCounts, Merged, MergedRow};
 use super::{Agreement, CALLS_AT_ONCE, Publisher};
 use crate::counter::{Period, Register, RegisteredSite, SiteNumber};
-use crate::redis::client::connection::Lease;
-use crate::redis::client::reply::{Fault, connection_lost, fault_of, reason_of};
+use crate::redis::client::{Fault, Lease, connection_lost, fault_of, reason_of};
 use crate::redis::keys::Keys;
 use crate::redis::ports::Node;
 

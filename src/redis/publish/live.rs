@@ -8,7 +8,7 @@ use super::Publisher;
 use super::calls::Sent;
 use super::merge_counts::{MergeCounts, Merged};
 use crate::counter::{Period, RegisteredSite, RemoteCounter, Source};
-use crate::redis::client::connection::Lease;
+use crate::redis::client::Lease;
 use crate::redis::ports::Node;
 
 impl<N: Node> Publisher<N> {

@@ -12,9 +12,7 @@ use super::merge_counts::{MergeCounts, ROWS_MAX};
 use super::periods::may_publish;
 use crate::clock;
 use crate::counter::{ChangedPage, ChangedTitle, Contribution, RegisteredSite, SiteNumber};
-use crate::redis::client::connection::Lease;
-use crate::redis::client::link::Scripted;
-use crate::redis::client::reply::reason_of;
+use crate::redis::client::{Lease, Scripted, reason_of};
 use crate::redis::ports::Node;
 
 /// Pages published at once. They belong to many sites, and each site is a call. Of one site they are

@@ -9,8 +9,7 @@ use redis::RedisResult;
 use tokio::sync::{mpsc, watch};
 
 use crate::counter::{Period, RemoteCounter, SiteNumber, Source};
-use crate::redis::client::Shared;
-use crate::redis::client::link::Link;
+use crate::redis::client::{Link, Shared};
 use crate::redis::ports::Node;
 use crate::redis::{keys, visitors};
 
