@@ -307,27 +307,19 @@ mod tests {
         let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
         let day = Day::from_ymd(2024, 6, 17).unwrap();
         let keys = Keys::new("p");
-        let names = [
-            keys.hits(&site.id),
-            keys.pages(&site.id, Period::Total),
-            keys.pages(&site.id, day.month()),
-            keys.titles(&site.id),
-            keys.sketch(&site, Window { day, minute: None }),
-            keys.estimates(&site.id),
-            keys.salt(&site.id, day),
-            keys.meta(&site.id),
-        ];
-        let ends = [
-            "hits",
-            "pages:total",
-            "pages:2024-06",
-            "titles",
-            "visitors:2024-06-17",
-            "visitors",
-            "salt:2024-06-17",
-            "meta",
-        ];
-        assert_eq!(names, ends.map(|end| format!("p:{{demo}}:{end}")));
+        for (name, end) in [
+            (keys.hits(&site.id), "hits"),
+            (keys.pages(&site.id, Period::Total), "pages:total"),
+            (keys.pages(&site.id, day.month()), "pages:2024-06"),
+            (keys.titles(&site.id), "titles"),
+            (keys.sketch(&site, Window { day, minute: None }), "visitors:2024-06-17"),
+            (keys.merging(&site.id), "visitors:merging"),
+            (keys.estimates(&site.id), "visitors"),
+            (keys.salt(&site.id, day), "salt:2024-06-17"),
+            (keys.meta(&site.id), "meta"),
+        ] {
+            assert_eq!(name, format!("p:{{demo}}:{end}"));
+        }
         assert_eq!(keys.probe(), "p:{check}:probe");
         let source = Source::Run(255);
         let page = PageAddress::from_stored("/a");
@@ -365,13 +357,30 @@ mod tests {
         let [day, next] = [17, 18].map(|day| Day::from_ymd(2024, 6, day).unwrap());
         let minute = Minute::at("2024-06-17T17:02:00Z".parse().unwrap());
         let number = minute.number();
-        assert_eq!(keys.sketch(&site, Window::of_day(day)), "t:{demo}:visitors:2024-06-17");
         assert_eq!(keys.sketch(&site, Window::of_minute(next, minute)), format!("t:{{demo}}:online:{number}"));
         assert_eq!(
             keys.sketch(&site, Window::of_minute(day, minute)),
             format!("t:{{demo}}:online:{number}:2024-06-17")
         );
-        assert_eq!((keys.prefix.as_str(), keys.merging(&site.id)), ("t", "t:{demo}:visitors:merging".to_owned()));
+    }
+
+    #[test]
+    fn a_pages_counter_is_read_with_its_contributions_of_which_an_imports_has_two_names() {
+        let sources = [Source::Run(1), "import:old".parse().unwrap()];
+        let page = PageAddress::from_stored("/a");
+        let names = sources.iter().map(|source| contribution_names(Period::Total, Some(&page), source).len());
+        assert_eq!(names.collect::<Vec<_>>(), [1, 2]);
+        let read = |texts: &[&str]| {
+            let mut values = texts.iter().map(|text| Some((*text).to_owned()).filter(|text| !text.is_empty()));
+            counter(true, sources.iter(), &mut values)
+        };
+        let written = Register::Written { generation: 7, hits: 3 };
+        assert_eq!(read(&["9", "-6", "-3", "-7"]), Some((9, vec![Some(Register::Grown(6)), Some(written)])));
+        assert_eq!(read(&["", "", "", ""]), Some((0, vec![None, None])));
+        for unreadable in [["x", "", "", ""], ["9", "1.5", "", ""], ["9", "", "-3", "7"]] {
+            assert_eq!(read(&unreadable), None, "{unreadable:?}");
+        }
+        assert_eq!(read(&["9", "-6", "-3"]), None, "too short");
     }
 
     #[test]

@@ -31,18 +31,17 @@ mod visitors;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use self::audit::repair::serve_recounts;
 pub use self::audit::{Place, repair_stopped, verify_stopped};
 use self::client::connect::connect;
-use self::client::connection::Connections;
 use self::client::health::Health;
 pub use self::client::preflight::{Preflight, preflight};
 pub use self::client::server_time::ServerTime;
 use self::client::suspects::Suspects;
 pub use self::client::target::{Identity, Target, TargetError, parse};
-use self::client::{Shared, policy, preflight as rights};
+use self::client::{Connections, Shared, policy, preflight as rights};
 use self::keys::Keys;
 use self::ports::Node;
 use self::publish::Publisher;
@@ -93,8 +92,8 @@ pub struct Publication {
     /// Reads of totals for figures.
     pub totals: Arc<Totals>,
     pub shared: Arc<Shared>,
-    /// Held by the operator's request that is served.
-    audit: tokio::sync::Mutex<()>,
+    /// One permit, for the operator's request that is served.
+    audits: Semaphore,
     stop: watch::Sender<Option<Instant>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Closed when the thread has ended.
@@ -144,7 +143,7 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
     })?;
     let thread = Mutex::new(Some(thread));
     let queries = Queries::new(Arc::clone(&shared));
-    Ok(Publication { queries, totals, shared, audit: tokio::sync::Mutex::default(), stop, thread, done })
+    Ok(Publication { queries, totals, shared, audits: Semaphore::new(1), stop, thread, done })
 }
 
 impl Publication {
@@ -158,13 +157,13 @@ impl Publication {
 
     /// Compares Redis with the node's file. The error is in words.
     pub async fn verify<N: Node>(&self, node: &N, site: &RegisteredSite) -> Result<Verification, String> {
-        let _turn = self.audit.lock().await;
+        let _permit = self.audits.acquire().await;
         audit::verify(&self.shared, node, site).await
     }
 
     /// Makes counters in Redis the sum of their contributions again, and publishes the whole site again.
     pub async fn repair<N: Node>(&self, node: &N, site: &RegisteredSite) -> Result<Repair, String> {
-        let _turn = self.audit.lock().await;
+        let _permit = self.audits.acquire().await;
         audit::repair(&self.shared, node, site).await
     }
 
@@ -182,12 +181,10 @@ impl Publication {
 
     /// Complaints, part by part, in words for an operator.
     pub fn degraded(&self) -> Vec<(&'static str, String)> {
-        let away = self
-            .shared
-            .connections
-            .down()
-            .map(|(since, reason)| ("redis", format!("{reason}; since {} s", since.as_secs())));
-        away.into_iter().chain(self.shared.health.complaints()).collect()
+        let Shared { connections, health, .. } = &*self.shared;
+        let away =
+            connections.down().map(|(since, reason)| ("redis", format!("{reason}; since {} s", since.as_secs())));
+        away.into_iter().chain(health.complaints()).collect()
     }
 
     /// Publishes the last changes, and stops at the deadline.

@@ -14,8 +14,7 @@ use super::key_audit::{Imbalance, KeyAudit};
 use crate::clock;
 use crate::counter::verification::{Findings, Kind, Verification};
 use crate::counter::{Contribution, PageAddress, Period, Place, Register, RowKey, Site, Source};
-use crate::redis::client::link::Link;
-use crate::redis::client::reply::reason_of;
+use crate::redis::client::{Link, reason_of};
 use crate::redis::keys::{self, Keys};
 use crate::redis::publish::agreement::differences;
 use crate::redis::publish::merge_counts::{ROWS_MAX, place_of};
@@ -86,7 +85,7 @@ impl<R: Rows> Audit<'_, R> {
         }
         let mut findings = found.findings;
         for (period, imbalance) in &found.imbalances {
-            findings.add(Kind::NoSum, found_words(*period, imbalance, &found.addresses));
+            findings.add(Kind::NoSum, imbalance_words(*period, imbalance, &found.addresses));
         }
         for row in unseen.iter().chain(&awaited) {
             findings.add(Kind::Lacking, format!("Redis lacks of {}", words(row)));
@@ -228,7 +227,11 @@ fn verdict(row: &Contribution, there: Option<Register>, is_frozen_here: bool) ->
 }
 
 /// Imbalance in words.
-fn found_words(pages_of: Option<Period>, imbalance: &Imbalance, addresses: &HashMap<String, Option<String>>) -> String {
+fn imbalance_words(
+    pages_of: Option<Period>,
+    imbalance: &Imbalance,
+    addresses: &HashMap<String, Option<String>>,
+) -> String {
     let Imbalance { id, name, total, .. } = imbalance;
     let of = pages_of.map_or_else(
         || id.clone(),

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use redis::{Cmd, RedisResult, Value};
 
 use crate::counter::{Contribution, Digest, PageAddress, Period, Register, Site, Source, Weight};
-use crate::redis::client::link::Link;
-use crate::redis::client::reply::{text, unexpected};
+use crate::redis::client::{Link, text, unexpected};
 use crate::redis::keys::{self, Keys};
 
 const SCANNED_AT_ONCE: usize = 500;

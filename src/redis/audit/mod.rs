@@ -7,11 +7,9 @@ pub mod repair;
 use std::time::Duration;
 
 use self::compare::{Audit, AuditError, Rows};
-use super::client::Shared;
 use super::client::connect::connect;
-use super::client::connection::Lease;
-use super::client::reply::{Fault, fault_of, reason_of};
 use super::client::target::Target;
+use super::client::{Fault, Lease, Shared, fault_of, reason_of};
 use super::keys::Keys;
 use super::ports::Node;
 use crate::counter::verification::{Repair, Verification};

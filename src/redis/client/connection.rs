@@ -122,15 +122,12 @@ impl Connections {
 
     /// Runs a check on each connection, and again after the pause that it returns, or `interval` if it failed.
     /// Never returns.
-    pub async fn check(&self, interval: Duration, mut check: impl AsyncFnMut(Link) -> RedisResult<Duration>) {
+    pub async fn check(&self, interval: Duration, mut check: impl AsyncFnMut(&Link) -> RedisResult<Duration>) {
         let mut current = self.watch();
         loop {
             // Closed only with the connections.
             let _ = current.wait_for(|number| *number != 0).await;
-            let mut pause = interval;
-            if let Some(returned) = self.run(async |link| check(link.clone()).await).await {
-                pause = returned;
-            }
+            let pause = self.run(async |link| check(link).await).await.unwrap_or(interval);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 _ = current.changed() => {}

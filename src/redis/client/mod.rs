@@ -11,10 +11,14 @@ pub mod server_time;
 pub mod suspects;
 pub mod target;
 
+pub use self::connection::{Connections, Lease};
+pub use self::link::{Link, Scripted};
+pub use self::reply::{Fault, connection_lost, fault_of, reason_of, text, unexpected};
+
 /// Redis, as the parts of a node share it.
 pub struct Shared {
     pub keys: super::keys::Keys,
-    pub connections: connection::Connections,
+    pub connections: Connections,
     pub health: health::Health,
     pub server_time: server_time::ServerTime,
     pub suspects: suspects::Suspects,

@@ -19,7 +19,7 @@ pub const POLICY: &str = "maxmemory_policy";
 /// Never returns.
 pub async fn run(connections: &Connections, health: &Health, allow_eviction: bool) {
     let mut known = Vec::new();
-    let read = async |link: Link| {
+    let read = async |link: &Link| {
         // From INFO, since CONFIG is often denied.
         let infos: Vec<InfoDict> = match link.query_primaries(&redis::cmd("INFO")).await {
             Err(error) if fault_of(&error) == Fault::Site => Vec::new(),

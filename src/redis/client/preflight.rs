@@ -58,9 +58,7 @@ pub async fn preflight(target: &Target, prefix: &str, allow_eviction: bool) -> P
 impl Preflight {
     async fn check_settings(&mut self, link: &Link, allow_eviction: bool) {
         match link.query_primaries(&redis::cmd("INFO")).await {
-            Ok(answers) => {
-                answers.iter().for_each(|info| self.check_info(info, allow_eviction));
-            }
+            Ok(infos) => infos.iter().for_each(|info| self.check_info(info, allow_eviction)),
             Err(error) => self.warnings.push(format!(
                 "it doesn't say how it is set up ({}); check yourself that maxmemory-policy is noeviction",
                 reason_of(&error)
@@ -75,7 +73,6 @@ impl Preflight {
 
     /// Checks the INFO of one server.
     fn check_info(&mut self, info: &InfoDict, allow_eviction: bool) {
-        let field = |name: &str| info.get::<String>(name).unwrap_or_default();
         let number = |name: &str| info.get::<u64>(name).unwrap_or(0);
         if let Some(version) = info.get::<String>("redis_version") {
             let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
@@ -91,18 +88,19 @@ impl Preflight {
             Some(danger) => self.problems.push(format!("nothing would be published: {danger}")),
             None => {}
         }
-        if field("aof_enabled") == "0" {
-            self.warnings.push(
+        for (name, value, warning) in [
+            (
+                "aof_enabled",
+                "0",
                 "it writes no append-only file: after a crash the nodes must publish again, and page figures of nodes \
-                 that are gone are lost; set appendonly to yes"
-                    .to_owned(),
-            );
-        }
-        if field("aof_last_write_status") == "err" {
-            self.warnings.push("it can't write its append-only file: see its log".to_owned());
-        }
-        if field("rdb_last_bgsave_status") == "err" {
-            self.warnings.push("its last snapshot failed: see its log".to_owned());
+                 that are gone are lost; set appendonly to yes",
+            ),
+            ("aof_last_write_status", "err", "it can't write its append-only file: see its log"),
+            ("rdb_last_bgsave_status", "err", "its last snapshot failed: see its log"),
+        ] {
+            if info.get::<String>(name).as_deref() == Some(value) {
+                self.warnings.push(warning.to_owned());
+            }
         }
         let (used, most) = (number("used_memory"), number("maxmemory"));
         if most > 0 && used.saturating_mul(100) > most.saturating_mul(MEMORY_PERCENT_MAX) {
@@ -201,9 +199,9 @@ fn with_rights(reason: &str, prefix: &str) -> String {
 /// Reports the commands that Redis refuses to this node's user, on each connection and at intervals.
 /// Never returns.
 pub async fn watch_rights<N: Node>(node: &N, Shared { keys, connections, health, .. }: &Shared) {
-    let probe = async |link: Link| {
+    let probe = async |link: &Link| {
         // Publication reports what it may not run.
-        let mut failures = probe(&link, keys).await?;
+        let mut failures = probe(link, keys).await?;
         let has_visitors = node.sites().iter().any(|site| site.site.counts_visitors());
         failures
             .retain(|failure| lacks_rights(&failure.reason) && (has_visitors || !failure.command.is_for_visitors()));

@@ -34,8 +34,8 @@ impl ServerTime {
 
     /// Reads the clock on each connection and at intervals. Never returns.
     pub async fn run(&self, connections: &Connections) {
-        let read = async |link: Link| {
-            self.set(read(&link).await?);
+        let read = async |link: &Link| {
+            self.set(read(link).await?);
             Ok(INTERVAL)
         };
         connections.check(INTERVAL, read).await;

@@ -9,27 +9,20 @@ use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use super::calls::Sent;
 use super::{Agreement, CALLS_AT_ONCE, Publisher};
 use crate::counter::{RegisteredSite, Site};
-use crate::redis::client::connection::Lease;
-use crate::redis::client::link::Link;
-use crate::redis::client::reply::reason_of;
+use crate::redis::client::{Lease, Link, reason_of};
 use crate::redis::keys::{self, Keys};
 use crate::redis::ports::Node;
 
-/// Sites after the question whether they may be published. Those that differ, or that Redis refused,
-/// are in neither list.
-pub struct SitesAsked {
-    pub ready: Vec<Arc<RegisteredSite>>,
-    /// Unknown, since the connection is lost.
-    pub lost: Vec<Arc<RegisteredSite>>,
-}
+/// Sites that may be published, and those of which that is unknown, since the connection is lost.
+type SitesAsked = (Vec<Arc<RegisteredSite>>, Vec<Arc<RegisteredSite>>);
 
 impl<N: Node> Publisher<N> {
     /// True if the site may be published. Redis is asked only where that isn't known.
     pub async fn agree_once(&mut self, lease: &Lease, site: &Arc<RegisteredSite>) -> bool {
-        !self.agree_on(lease, vec![Arc::clone(site)]).await.ready.is_empty()
+        !self.agree_on(lease, vec![Arc::clone(site)]).await.0.is_empty()
     }
 
-    /// Sorts out the sites that may be published.
+    /// Sorts out the sites that may be published. Those that differ, or that Redis refuses, are left out.
     pub async fn agree_on(&mut self, lease: &Lease, sites: Vec<Arc<RegisteredSite>>) -> SitesAsked {
         let (mut ready, mut lost, mut unknown) = (Vec::with_capacity(sites.len()), Vec::new(), Vec::new());
         for site in sites {
@@ -50,7 +43,7 @@ impl<N: Node> Publisher<N> {
             Sent::Lost => lost.push(site),
         })
         .await;
-        SitesAsked { ready, lost }
+        (ready, lost)
     }
 
     /// Records how the site's `meta` differs from this node's. Returns true if it doesn't.

@@ -19,9 +19,7 @@ use super::rounds::{Cost, Occasion};
 use super::{Agreement, Differing, Progress, Publisher, Seen};
 use crate::clock;
 use crate::counter::{Digest, FileDigest, Period, Place, RegisteredSite, Site, SiteNumber, Source};
-use crate::redis::client::connection::Lease;
-use crate::redis::client::link::{Link, Scripted};
-use crate::redis::client::reply::{text, unexpected};
+use crate::redis::client::{Lease, Link, Scripted, text, unexpected};
 use crate::redis::keys::{self, Keys};
 use crate::redis::ports::Node;
 

@@ -9,7 +9,7 @@ use super::merge_counts::{MergeCounts, Merged, ROWS_MAX, place_of};
 use super::rounds::Occasion;
 use super::{Differing, Publisher, Seen};
 use crate::counter::{Contribution, Period, Place, RegisteredSite, RowKey, Source};
-use crate::redis::client::connection::Lease;
+use crate::redis::client::Lease;
 use crate::redis::ports::Node;
 
 /// A site's own counters are read in small pieces, since each period's are followed by its pages.
@@ -135,7 +135,7 @@ impl<N: Node> Publisher<N> {
         rows.retain(|row| bring.places.contains_key(&place_of(row)));
         if !rows.is_empty() {
             let merge = MergeCounts { rows };
-            let merged = self.merge_counts(lease, site, &merge).await?;
+            let merged = self.merge_counts(lease, site, &merge).await.ok_or(())?;
             bring.record(&merged);
             let run = self.node.run();
             let more = merge.rows.into_iter().zip(&merged.rows).filter(|(row, merged)| {

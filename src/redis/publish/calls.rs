@@ -11,8 +11,7 @@ use redis::{RedisError, RedisResult};
 use super::merge_counts::{MergeCounts, Merged, MergedRow};
 use super::{Agreement, CALLS_AT_ONCE, Publisher};
 use crate::counter::{Period, Register, RegisteredSite, SiteNumber};
-use crate::redis::client::connection::Lease;
-use crate::redis::client::reply::{Fault, connection_lost, fault_of, reason_of};
+use crate::redis::client::{Fault, Lease, connection_lost, fault_of, reason_of};
 use crate::redis::keys::Keys;
 use crate::redis::ports::Node;
 
@@ -30,21 +29,15 @@ pub enum Sent<T> {
 
 impl<N: Node> Publisher<N> {
     /// Sends one call of history for a site.
-    pub async fn merge_counts(
-        &mut self,
-        lease: &Lease,
-        site: &RegisteredSite,
-        merge: &MergeCounts,
-    ) -> Result<Merged, ()> {
+    pub async fn merge_counts(&mut self, lease: &Lease, site: &RegisteredSite, merge: &MergeCounts) -> Option<Merged> {
         let begun = Instant::now();
         let sent = merge.send(&lease.link, &self.shared.keys, &site.site).await;
         self.clock.history_took += begun.elapsed();
         match sent {
-            Ok(merged) if self.take_reply(site, &merged) => Ok(merged),
-            Ok(_) => Err(()),
+            Ok(merged) => self.take_reply(site, &merged).then_some(merged),
             Err(error) => {
                 self.failed(lease, site, &error);
-                Err(())
+                None
             }
         }
     }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Publisher;
-use super::agreement::SitesAsked;
 use super::calls::Sent;
 use super::merge_counts::{MergeCounts, Merged};
 use crate::counter::{Period, RegisteredSite, RemoteCounter, Source};
-use crate::redis::client::connection::Lease;
+use crate::redis::client::Lease;
 use crate::redis::ports::Node;
 
 impl<N: Node> Publisher<N> {
@@ -34,7 +33,7 @@ impl<N: Node> Publisher<N> {
                 changed.push(Arc::clone(site));
             }
         }
-        let SitesAsked { ready, lost } = self.agree_on(lease, changed).await;
+        let (ready, lost) = self.agree_on(lease, changed).await;
         let mut unsent: Vec<_> = lost.iter().map(|site| site.number).collect();
         let node = Arc::clone(&self.node);
         let calls = ready.into_iter().map(|site| {

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use redis::{RedisResult, Value};
 
 use crate::counter::{Contribution, Digest, PageAddress, Period, Place, Register, Site, SiteId, Source, Weight};
-use crate::redis::client::link::{Link, Scripted};
-use crate::redis::client::reply::unexpected;
+use crate::redis::client::{Link, Scripted, unexpected};
 use crate::redis::keys::{self, Keys};
 
 /// Rows of one call: more would delay other clients' calls by milliseconds.

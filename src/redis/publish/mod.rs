@@ -26,8 +26,7 @@ use self::calls::Trouble;
 use self::rounds::{Cost, Rounds};
 use crate::counter::{ChangedPage, Digest, Period, Place, SiteNumber, Sites};
 use crate::metrics::Metrics;
-use crate::redis::client::Shared;
-use crate::redis::client::connection::Lease;
+use crate::redis::client::{Lease, Shared};
 use crate::redis::ports::Node;
 
 /// Calls of different sites in flight together. Together they have no more rows than two of the largest

@@ -12,9 +12,7 @@ use super::merge_counts::{MergeCounts, ROWS_MAX};
 use super::periods::may_publish;
 use crate::clock;
 use crate::counter::{ChangedPage, ChangedTitle, Contribution, RegisteredSite, SiteNumber};
-use crate::redis::client::connection::Lease;
-use crate::redis::client::link::Scripted;
-use crate::redis::client::reply::reason_of;
+use crate::redis::client::{Lease, Scripted, reason_of};
 use crate::redis::ports::Node;
 
 /// Pages published at once. They belong to many sites, and each site is a call. Of one site they are
@@ -44,7 +42,7 @@ impl<N: Node> Publisher<N> {
                 changed.push(Arc::clone(site));
             }
         }
-        let ready = self.agree_on(lease, changed).await.ready;
+        let ready = self.agree_on(lease, changed).await.0;
         let mut waiting: Vec<_> =
             ready.into_iter().filter_map(|site| Some((by_site.remove(&site.number)?, site))).collect();
         for number in by_site.into_keys() {

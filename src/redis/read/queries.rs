@@ -9,8 +9,7 @@ use redis::{Cmd, FromRedisValue, Value};
 use tokio::sync::Semaphore;
 
 use crate::counter::{Known, PageAddress, PageTitle, Period, Site};
-use crate::redis::client::Shared;
-use crate::redis::client::reply::text;
+use crate::redis::client::{Shared, text};
 use crate::redis::keys;
 
 /// Limit of a query; then the node shows its own counts, and the answer is stale.

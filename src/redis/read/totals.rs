@@ -9,8 +9,7 @@ use redis::RedisResult;
 use tokio::sync::{mpsc, watch};
 
 use crate::counter::{Period, RemoteCounter, SiteNumber, Source};
-use crate::redis::client::Shared;
-use crate::redis::client::link::Link;
+use crate::redis::client::{Link, Shared};
 use crate::redis::ports::Node;
 use crate::redis::{keys, visitors};
 
@@ -50,9 +49,6 @@ impl Totals {
 
     /// Resolves when the site's totals are younger than a second, or after the limit.
     pub async fn refresh(&self, site: SiteNumber) {
-        if !self.shared.connections.is_up() {
-            return;
-        }
         if let Some(mut ended) = self.request(site, AGE_MAX) {
             let _ = tokio::time::timeout(WAIT_MAX, ended.changed()).await;
         }
@@ -60,13 +56,10 @@ impl Totals {
 
     /// Resolves when a read that began after this call has ended, or after the limit.
     pub async fn read_again(&self, site: SiteNumber) {
-        if !self.shared.connections.is_up() {
-            return;
-        }
         let reading = async {
             let running = lock(&self.readings)
                 .get(&site)
-                .filter(|reading| reading.is_running)
+                .filter(|reading| reading.is_running && self.shared.connections.is_up())
                 .map(|reading| reading.ended.subscribe());
             if let Some(mut ended) = running {
                 let _ = ended.changed().await;
@@ -80,6 +73,9 @@ impl Totals {
 
     /// Requests a read unless the last is young enough. Returns the end to wait for.
     fn request(&self, site: SiteNumber, age_max: Duration) -> Option<watch::Receiver<u64>> {
+        if !self.shared.connections.is_up() {
+            return None;
+        }
         let mut readings = lock(&self.readings);
         let reading = readings.entry(site).or_default();
         if reading.ended_at.is_some_and(|at| at.elapsed() < age_max) {

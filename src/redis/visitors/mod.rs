@@ -11,10 +11,7 @@ use redis::{RedisError, RedisResult, Value};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::client::Shared;
-use super::client::connection::Lease;
-use super::client::link::{Link, Scripted};
-use super::client::reply::{Fault, fault_of, reason_of, text};
+use super::client::{Fault, Lease, Link, Scripted, Shared, fault_of, reason_of, text};
 use super::keys::Keys;
 use crate::counter::{Day, RegisteredSite, Salt, Site, SiteNumber, Sketch, Window, visitor};
 use crate::redis::ports::Node;
