@@ -62,6 +62,11 @@ impl Known {
         self.others.iter().map(|(source, _)| source).chain(self.own.iter().map(|(source, _)| source))
     }
 
+    /// The figure without Redis: what the node knows by itself, but no less than was shown.
+    pub fn alone(&self) -> i64 {
+        self.shown.map_or(self.sum, |shown| shown.max(self.sum))
+    }
+
     /// The figure, where Redis has `total` and of the sources `there`, read atomically; and true if Redis has less than
     /// the node knows.
     pub fn with(&self, total: i64, there: &[Option<Register>]) -> (i64, bool) {
