@@ -13,13 +13,20 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(3_600);
 const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest time between a salt's end and its deletion.
 const VISITORS_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval of writes of figures that were shown; longest time of those that a crash loses.
+const FLOORS_INTERVAL: Duration = Duration::from_secs(5);
+/// Time after which other nodes' hits that stand still are read from Redis into the file, and sites read at a time.
+const REST: Duration = Duration::from_secs(30);
+const SYNCS_MAX: usize = 10;
+const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest time of uncounted hits that a crash loses.
 const UNCOUNTED_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Never returns.
 pub async fn run(node: &Node) {
     let deleting = futures_util::future::join(expire_pages(node), forget_visitors(node));
-    futures_util::future::join3(watch_clock(node), deleting, write_uncounted(node)).await;
+    let writing = futures_util::future::join3(write_uncounted(node), write_floors(node), sync_others(node));
+    futures_util::future::join3(watch_clock(node), deleting, writing).await;
 }
 
 /// Goes through all sites, again and again.
@@ -83,5 +90,25 @@ async fn write_uncounted(node: &Node) {
     loop {
         tokio::time::sleep(UNCOUNTED_INTERVAL).await;
         node.uncounted.write_changes();
+    }
+}
+
+async fn write_floors(node: &Node) {
+    loop {
+        tokio::time::sleep(FLOORS_INTERVAL).await;
+        node.write_floors(false).await;
+    }
+}
+
+/// Reads from Redis what the file lacks of other nodes, beside the regular sync. What is in the file can be brought back to
+/// a Redis that loses it.
+async fn sync_others(node: &Node) {
+    loop {
+        tokio::time::sleep(SYNC_INTERVAL).await;
+        node.compare_imports().await;
+        for number in node.ledger.take_unsynced(REST, SYNCS_MAX) {
+            // If it fails, the regular sync follows.
+            node.sync_now(number, None).await;
+        }
     }
 }

@@ -4,10 +4,11 @@ mod bind;
 mod clock_watch;
 mod housekeeping;
 mod node;
+mod recent_imports;
 mod scrape;
 pub mod service_manager;
 mod settings;
-mod shown_pages;
+mod shown_figures;
 mod threads;
 mod uncounted;
 
@@ -164,6 +165,7 @@ impl Running {
                     tracing::warn!("the last hits are on disk but not folded: {error}");
                 }
                 publication.drain(DRAIN).await;
+                self.node.write_floors(true).await;
             });
         });
         if let Err(error) = finished {

@@ -25,7 +25,8 @@ use crate::server;
 use crate::server::ports::{AdmittedPage, Counts, PageReader, Read, Readiness, TopPage, Unavailable};
 
 use super::clock_watch::ClockWatch;
-use super::shown_pages::{Counters, ShownPages};
+use super::recent_imports::RecentImports;
+use super::shown_figures::{Counter, ShownFigures};
 use super::uncounted::UncountedFile;
 
 /// A counting node.
@@ -37,7 +38,8 @@ pub struct Node {
     pub(super) uncounted: UncountedFile,
     pub(super) now: fn() -> DateTime<Utc>,
     clock: ClockWatch,
-    shown_pages: ShownPages,
+    shown_figures: ShownFigures,
+    recent_imports: RecentImports,
 }
 
 impl Node {
@@ -50,7 +52,8 @@ impl Node {
             uncounted,
             now,
             clock,
-            shown_pages: ShownPages::default(),
+            shown_figures: ShownFigures::default(),
+            recent_imports: RecentImports::default(),
         }
     }
 
@@ -68,9 +71,9 @@ impl Node {
     }
 
     /// Reads other nodes' counts of the site from Redis, and all of an import's; logs `loss` if that fails.
-    async fn sync(&self, site: &RegisteredSite, import: Option<Source>, loss: &str) {
+    async fn sync(&self, site: &RegisteredSite, import: Option<&Source>, loss: &str) {
         if let Some(publication) = self.publication.get()
-            && !publication.sync_remote(site.number, import).await
+            && !publication.sync_remote(self, site, import).await
         {
             tracing::warn!(site = %site.site.id, "Redis could not be asked for other nodes' counts: {loss}");
         }
@@ -78,8 +81,51 @@ impl Node {
 
     /// Reads an import's rows that another node may have made: a counter that it left out is set to 0 only if known here.
     async fn sync_before_change(&self, site: &RegisteredSite, name: &ImportName) {
-        let import = Some(Source::Import(name.clone()));
-        self.sync(site, import, "rows of this import that only another node knows stay").await;
+        let import = Source::Import(name.clone());
+        self.sync(site, Some(&import), "rows of this import that only another node knows stay").await;
+    }
+
+    fn note_import(&self, site: &RegisteredSite, name: ImportName) {
+        // It may lower figures.
+        self.shown_figures.forget(site.number);
+        self.recent_imports.note(site.number, Source::Import(name), Instant::now());
+    }
+
+    /// Figures of counters with Redis's, or, while it is away, without; none below what was shown a short time ago.
+    async fn shared_figures(
+        &self,
+        site: &RegisteredSite,
+        publication: &Publication,
+        mut counters: Vec<(Counter, Known)>,
+    ) -> Read<i64> {
+        self.shown_figures.fill(site.number, &mut counters);
+        let shared = publication.queries.figures(&site.site, &counters).await;
+        if let Some((figures, is_behind)) = &shared {
+            self.shown_figures.note(site.number, &counters, figures, *is_behind, Instant::now());
+            let shown = counters.iter().zip(figures).filter(|(((_, page), _), _)| page.is_none());
+            self.ledger.raise_shown(site.number, shown.map(|(((period, _), known), figure)| (*period, known, *figure)));
+            if *is_behind {
+                publication.shared.suspects.add(site.number);
+            }
+        }
+        or_own(shared, counters.iter().map(|(_, known)| known.alone()).collect())
+    }
+
+    /// As `sync`, with nothing lost by a failure. True if nothing is left to read.
+    pub async fn sync_now(&self, number: SiteNumber, import: Option<&Source>) -> bool {
+        let (sites, publication) = (self.current_sites(), self.publication.get());
+        let (Some(site), Some(publication)) = (sites.by_number(number), publication) else { return true };
+        publication.shared.connections.is_up() && publication.sync_remote(self, site, import).await
+    }
+
+    /// Reads what Redis has of recent imports: another node may have made one of the same name at the same time. The file
+    /// keeps the later one.
+    pub async fn compare_imports(&self) {
+        for (site, source) in self.recent_imports.take(Instant::now()) {
+            if !self.sync_now(site, Some(&source)).await {
+                self.recent_imports.note(site, source, Instant::now());
+            }
+        }
     }
 
     /// Titles of pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
@@ -118,7 +164,7 @@ impl Node {
 
     /// Redis is away: other nodes' newest hits are missing.
     fn is_stale(&self) -> bool {
-        self.publication.get().is_some_and(|publication| !publication.up())
+        self.publication.get().is_some_and(|publication| !publication.shared.connections.is_up())
     }
 
     /// The time by a clock that is believed. None: nothing may be deleted.
@@ -146,6 +192,14 @@ impl Node {
         if let Err(error) = looked {
             // Tried again soon; at the end, the next start goes by an older record.
             tracing::debug!("the file can't be asked about the clock now: {error}");
+        }
+    }
+
+    /// Writes the figures that were shown, as far as the file has less.
+    pub async fn write_floors(&self, is_end: bool) {
+        if let Err(error) = self.ledger.write_floors(is_end).await {
+            // Tried again soon.
+            tracing::debug!("the figures that were shown can't be written now: {error}");
         }
     }
 
@@ -188,7 +242,7 @@ fn most_read(pages: impl Iterator<Item = (PageAddress, i64)>, limit: usize) -> V
 
 impl Witnesses for Node {
     fn redis(&self) -> Option<DateTime<Utc>> {
-        self.publication.get().and_then(Publication::server_time)
+        self.publication.get().and_then(|publication| publication.shared.server_time.now())
     }
 
     fn kernel(&self, now: DateTime<Utc>) -> bool {
@@ -215,7 +269,7 @@ impl server::ports::Node for Node {
 
     async fn refresh(&self, site: &Arc<RegisteredSite>) {
         if let Some(publication) = self.publication.get() {
-            publication.refresh(site.number).await;
+            publication.totals.refresh(site.number).await;
         }
     }
 
@@ -228,7 +282,7 @@ impl server::ports::Node for Node {
         let SiteHits { mut hits, mut version, mut is_behind, were_read } =
             self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         if !were_read && let Some(publication) = self.publication.get() {
-            publication.read_again(site.number).await;
+            publication.totals.read_again(site.number).await;
             SiteHits { hits, version, is_behind, .. } =
                 self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         }
@@ -242,7 +296,7 @@ impl server::ports::Node for Node {
     async fn draw_salt(&self, site: &Arc<RegisteredSite>, day: Day) -> Option<Salt> {
         let drawn = Salt::new(rand::random());
         let shared = match self.publication.get() {
-            Some(publication) => publication.share_salt(site.number, day, drawn).await,
+            Some(publication) => publication.share_salt(&site.site, day, drawn).await,
             None => None,
         };
         let is_shared = shared.is_some();
@@ -304,18 +358,8 @@ impl server::ports::Node for Node {
         let Some(publication) = self.publication.get() else {
             return Ok(Read { values: known.iter().map(Known::hits).collect(), stale: false });
         };
-        let places = pages.iter().flat_map(|page| periods.iter().map(move |period| (*period, page.clone())));
-        let mut counters: Counters = places.zip(known).map(|((period, page), known)| (period, page, known)).collect();
-        self.shown_pages.fill(site.number, &mut counters);
-        let shared = publication.queries.page_figures(&site.site, &counters).await;
-        if let Some((figures, is_behind)) = &shared {
-            self.shown_pages.note(site.number, &counters, figures, *is_behind, Instant::now());
-            if *is_behind {
-                publication.suspect(site.number);
-            }
-        }
-        let own = counters.iter().map(|(.., known)| known.shown.map_or(known.hits(), |shown| shown.max(known.hits())));
-        Ok(or_own(shared, own.collect()))
+        let places = pages.iter().flat_map(|page| periods.iter().map(move |period| (*period, Some(page.clone()))));
+        Ok(self.shared_figures(site, publication, places.zip(known).collect()).await)
     }
 
     async fn top_pages(
@@ -346,10 +390,11 @@ impl server::ports::Node for Node {
 
     async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
         let known = self.ledger.history(site.number, periods).await.map_err(unavailable)?;
-        let own = known.iter().map(|known| known.sum).collect();
-        let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
-        let counters: Vec<_> = periods.iter().copied().zip(known).collect();
-        Ok(or_own(publication.queries.site_figures(&site.site, &counters).await, own))
+        let Some(publication) = self.publication.get() else {
+            return Ok(Read { values: known.iter().map(|known| known.sum).collect(), stale: false });
+        };
+        let counters = periods.iter().map(|period| (*period, None)).zip(known).collect();
+        Ok(self.shared_figures(site, publication, counters).await)
     }
 
     async fn import(
@@ -359,15 +404,15 @@ impl server::ports::Node for Node {
         rows: Vec<Row>,
     ) -> Result<ImportReport, Unavailable> {
         self.sync_before_change(site, &name).await;
-        let imported = self.ledger.import(site.number, name, rows, (self.now)()).await;
-        self.shown_pages.forget(site.number);
+        let imported = self.ledger.import(site.number, name.clone(), rows, (self.now)()).await;
+        self.note_import(site, name);
         imported.map_err(unavailable)
     }
 
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
         self.sync_before_change(site, &name).await;
-        let forgotten = self.ledger.forget(site.number, name, (self.now)()).await;
-        self.shown_pages.forget(site.number);
+        let forgotten = self.ledger.forget(site.number, name.clone(), (self.now)()).await;
+        self.note_import(site, name);
         forgotten.map_err(unavailable)
     }
 
@@ -394,7 +439,7 @@ impl server::ports::Node for Node {
         let with_advice = |fault| format!("the node's file: {fault}; stop the node and restore a backup");
         let compared = match self.publication.get() {
             None => None,
-            Some(publication) => Some(publication.verify(site.number).await),
+            Some(publication) => Some(publication.verify(self, site).await),
         };
         Ok(Verification::of(faults.into_iter().map(with_advice), compared))
     }
@@ -402,7 +447,7 @@ impl server::ports::Node for Node {
     async fn repair(&self, site: &Arc<RegisteredSite>) -> Result<Repair, Unavailable> {
         match self.publication.get() {
             None => Ok(Repair::default()),
-            Some(publication) => publication.repair(site.number).await.map_err(|reason| Unavailable { reason }),
+            Some(publication) => publication.repair(self, site).await.map_err(|reason| Unavailable { reason }),
         }
     }
 

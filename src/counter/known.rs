@@ -69,6 +69,11 @@ impl Known {
         self.others.iter().map(|(source, _)| source).chain(self.own.iter().map(|(source, _)| source))
     }
 
+    /// The figure without Redis: what the node knows by itself, but no less than was shown.
+    pub fn alone(&self) -> i64 {
+        self.shown.map_or(self.hits(), |shown| shown.max(self.hits()))
+    }
+
     /// The figure, where Redis has `total` and of the sources `there`, read atomically; and true if Redis has less than
     /// the node knows.
     pub fn with(&self, total: i64, there: &[Option<Register>]) -> (i64, bool) {
@@ -113,6 +118,9 @@ mod tests {
         let shown = Known { shown: Some(75), ..known };
         assert_eq!(shown.with(60, &[grown(50)]), (75, true));
         assert_eq!(shown.with(80, &[grown(50)]), (80, false));
+        let unvouched = Known { sum: 5, unvouched: 3, ..Known::default() };
+        assert_eq!((unvouched.alone(), unvouched.with(5, &[])), (8, (8, false)));
+        assert_eq!(Known { shown: Some(9), ..unvouched }.alone(), 9);
     }
 
     #[test]

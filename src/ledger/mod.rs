@@ -8,6 +8,8 @@
 //! * `counts` has the hits per site, period, page and source. Folding adds the journal to it in small steps, each in
 //!   one transaction with its mark, so a crash neither loses nor repeats a hit.
 //!
+//! A third, `shown`, has the least figures of sites, where more of other nodes' hits was shown than `counts` has yet.
+//!
 //! A *source* is one run of one node, or an import. A run draws its number at start and writes it with its first hit.
 //! The counts of earlier runs never change again.
 //!
@@ -93,7 +95,7 @@ pub struct Ledger {
     damage: Damage,
     start: clock::AtStart,
     /// Held as long as the ledger is open.
-    _lock: DirectoryLock,
+    _lock: Arc<Mutex<DirectoryLock>>,
 }
 
 fn numbered(numbers: Vec<SiteNumber>, sites: Vec<Site>) -> Sites {

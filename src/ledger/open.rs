@@ -75,6 +75,7 @@ impl Ledger {
         let checkpoints =
             Checkpoints::start(log_pages, file::open_reader(directory).map_err(sqlite)?).map_err(no_thread)?;
         let (queue, commands) = command_queue();
+        let lock = Arc::new(Mutex::new(lock));
         let interval = if is_publishing { FOLD_INTERVAL_PUBLISHING } else { FOLD_INTERVAL };
         let folding = Folding::new(Arc::clone(&state), mark, interval, reached.journal > 0);
         let place = Place::of(directory).map_err(|source| OpenError::Refused {
@@ -82,7 +83,8 @@ impl Ledger {
             path: directory.to_owned(),
             source,
         })?;
-        let writer = FileWriter::new(connection, reached, high_water, Arc::clone(&state)).watching(place);
+        let writer = FileWriter::new(connection, reached, high_water, Arc::clone(&state))
+            .watching(place.with_lock(Arc::clone(&lock)));
         let committer = Committer::new(commands, writer, folding, checkpoints);
         let committer = std::thread::Builder::new()
             .name("committer".to_owned())

@@ -13,7 +13,7 @@ use super::memory::lock;
 use super::memory::page_admission::Decision;
 use super::memory::vouching::{Noted, Reading};
 use super::sqlite::tables::counts::SourceCount;
-use super::sqlite::tables::{bounded, counts, meta, pages, rows, titles, vouching};
+use super::sqlite::tables::{bounded, counts, meta, pages, rows, shown, titles, vouching};
 use crate::counter::known::chosen;
 use crate::counter::page::TOP_MAX;
 use crate::counter::page_cap::Excess;
@@ -159,7 +159,12 @@ impl Ledger {
             let read = move |connection: &Connection| -> rusqlite::Result<Vec<Known>> {
                 on_file
                     .iter()
-                    .map(|period| Ok(known(counts::of_page(connection, site, *period, counts::SITE_ITSELF)?, &run, 0)))
+                    .map(|period| {
+                        let counts = counts::of_page(connection, site, *period, counts::SITE_ITSELF)?;
+                        let floor = shown::read(connection, site, *period, &counts, None)?;
+                        let shown = floor.filter(|floor| !floor.may_fall).map(|floor| floor.hits);
+                        Ok(Known { shown, ..known(counts, &run, 0) })
+                    })
                     .collect()
             };
             self.public_reader.read(read).await?
@@ -392,7 +397,8 @@ mod tests {
     #[test]
     fn a_counter_is_known_with_its_unfolded_hits_and_its_other_sources() {
         let run = Source::Run(7);
-        let count = |number, name, hits| SourceCount { source: number, name, register: Register::Grown(hits) };
+        let count =
+            |number, name, hits| SourceCount { source: number, name, is_own: true, register: Register::Grown(hits) };
         let counts = vec![count(1, run.clone(), 3), count(2, Source::Run(8), 10), count(3, Source::Run(9), 20)];
         let others = vec![(Source::Run(8), Register::Grown(10)), (Source::Run(9), Register::Grown(20))];
         assert_eq!(known(counts, &run, 2), Known { sum: 35, own: Some((run.clone(), 5)), others, ..Known::default() });

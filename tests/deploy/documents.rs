@@ -83,9 +83,17 @@ fn the_reference_names_every_route_and_metric() {
 /// Asserts that each warning has its row, and each row a warning in the program.
 #[test]
 fn the_warnings_of_check_are_explained_as_they_are_said() {
-    let said = ["src/operate/check.rs", "src/redis/client/preflight.rs", "src/redis/client/policy.rs"]
-        .map(|path| page(path).split("mod tests").next().unwrap().to_owned())
-        .concat();
+    let said = [
+        "src/operate/check.rs",
+        "src/redis/client/preflight.rs",
+        "src/redis/client/policy.rs",
+        "src/redis/publish/agreement.rs",
+        // Warnings of a running node.
+        "src/server/hit/canonical.rs",
+        "src/server/hit/parameters.rs",
+    ]
+    .map(|path| page(path).split("mod tests").next().unwrap().to_owned())
+    .concat();
     let continued = regex::Regex::new(r"\\\n\s*").unwrap();
     let said = continued.replace_all(&said, "");
     let operations = page("docs/operations.md");

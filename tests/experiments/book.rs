@@ -1,7 +1,7 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use thongke::counter::{Day, Period};
 
@@ -15,7 +15,7 @@ pub enum Outcome {
 }
 
 /// One of a site's counters; without a page, the site's own.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Counter {
     pub site: String,
     pub period: String,
@@ -45,12 +45,39 @@ impl Results {
 
 /// A record of every hit that clients have sent.
 #[derive(Debug, Default)]
-pub struct Book(Mutex<Entries>);
+pub struct Book {
+    entries: Mutex<Entries>,
+    /// The most that each counter may hold, from the moment at which a hit is sent.
+    most: Mutex<HashMap<Counter, i64>>,
+}
 
 impl Book {
+    /// Notes a hit that is about to be sent.
+    pub fn begin(&self, site: &str, page: &str, zone: Tz, at: DateTime<Utc>) {
+        let mut counters = Vec::new();
+        // The node's clock may differ a little, and the answer takes its time.
+        for seconds in [-2, 0, 10] {
+            let of_day = counters_of(site, page, Day::at(at + TimeDelta::seconds(seconds), zone));
+            counters.extend(of_day.into_iter().filter(|counter| !counters.contains(counter)).collect::<Vec<_>>());
+        }
+        let mut most = self.most.lock().unwrap();
+        counters.into_iter().for_each(|counter| *most.entry(counter).or_default() += 1);
+    }
+
+    /// Notes counts from before the book.
+    pub fn begins_with(&self, counted: &Counted) {
+        let mut most = self.most.lock().unwrap();
+        counted.iter().for_each(|(counter, hits)| *most.entry(counter.clone()).or_default() += hits);
+    }
+
+    /// The most that a counter may hold now.
+    pub fn most(&self, counter: &Counter) -> i64 {
+        self.most.lock().unwrap().get(counter).copied().unwrap_or(0)
+    }
+
     pub fn note(&self, site: &str, page: &str, zone: Tz, sent: DateTime<Utc>, done: DateTime<Utc>, outcome: Outcome) {
         let key = (site.to_owned(), page.to_owned(), Day::at(sent, zone), Day::at(done, zone));
-        let mut entries = self.0.lock().unwrap();
+        let mut entries = self.entries.lock().unwrap();
         let results = entries.entry(key).or_default();
         match outcome {
             Outcome::Acknowledged => results.acknowledged += 1,
@@ -61,7 +88,7 @@ impl Book {
 
     pub fn results(&self) -> Results {
         let mut sum = Results::default();
-        for results in self.0.lock().unwrap().values() {
+        for results in self.entries.lock().unwrap().values() {
             sum.acknowledged += results.acknowledged;
             sum.refused += results.refused;
             sum.unanswered += results.unanswered;
@@ -71,14 +98,14 @@ impl Book {
 
     /// Acknowledged hits of a site.
     pub fn acknowledged(&self, site: &str) -> i64 {
-        let entries = self.0.lock().unwrap();
+        let entries = self.entries.lock().unwrap();
         entries.iter().filter(|((of, ..), _)| of == site).map(|(_, results)| results.acknowledged).sum()
     }
 
     /// The least and the most that each counter may hold.
     fn bounds(&self) -> BTreeMap<Counter, (i64, i64)> {
         let mut bounds: BTreeMap<Counter, (i64, i64)> = BTreeMap::new();
-        for ((site, page, sent, done), results) in self.0.lock().unwrap().iter() {
+        for ((site, page, sent, done), results) in self.entries.lock().unwrap().iter() {
             let own = [sent.site_periods(), done.site_periods()].map(|periods| names(&periods, None));
             let pages = [sent.page_periods(), done.page_periods()].map(|periods| names(&periods, Some(page)));
             for [first, last] in [own, pages] {
@@ -129,6 +156,14 @@ impl Book {
         let (count, results) = (faults.len(), self.results());
         assert!(faults.is_empty(), "{place}: {count} counters are wrong ({results:?}):{shown}");
     }
+}
+
+/// The counters that a hit of a day changes.
+pub fn counters_of(site: &str, page: &str, day: Day) -> Vec<Counter> {
+    let own = names(&day.site_periods(), None);
+    let pages = names(&day.page_periods(), Some(page));
+    let counter = |(period, page)| Counter { site: site.to_owned(), period, page };
+    own.into_iter().chain(pages).map(counter).collect()
 }
 
 fn names(periods: &[Period], page: Option<&str>) -> Vec<(String, Option<String>)> {

@@ -74,7 +74,8 @@ impl Clocked {
     }
 
     fn load(&self, dice: &mut StdRng) -> Load {
-        let plan = Plan { clients: 2, pause: Duration::from_millis(8), pages: 50, ahead: self.ahead };
+        let plan =
+            Plan { clients: 2, pause: Duration::from_millis(8), pages: 50, ahead: self.ahead, ..Plan::default() };
         Load::start(&self.book, &[self.host.door()], &plan, dice)
     }
 

@@ -46,9 +46,14 @@ impl Host {
 
     /// Writes the configuration for the next start.
     pub fn configure(&self, redis: Option<&str>) {
+        self.configure_sites(redis, &SITES);
+    }
+
+    /// Writes the configuration with some of the sites.
+    pub fn configure_sites(&self, redis: Option<&str>, sites: &[(&str, Tz)]) {
         let mut text = redis.map_or(String::new(), |redis| format!("redis = [{redis:?}]\n"));
         text.push_str("[limits]\nenabled = false\n");
-        for (site, zone) in SITES {
+        for (site, zone) in sites {
             let zone = zone.name();
             text.push_str(&format!("[sites.{site}]\norigins = [\"http://{site}.example\"]\ntime_zone = \"{zone}\"\n"));
         }
@@ -90,6 +95,7 @@ impl Host {
                 let page = PageAddress::from_stored(&address);
                 let hit = Hit { site: registered.get(site).unwrap().number, day: Day::at(at, zone), page };
                 ledger_of_hits.count(hit).await.unwrap();
+                book.begin(site, &address, zone, at);
                 book.note(site, &address, zone, at, at, Outcome::Acknowledged);
             });
             counted.await;
@@ -117,7 +123,7 @@ impl Host {
     pub fn try_start_as(&mut self, mut command: Command) -> Result<(), String> {
         command.arg("--config").arg(self.configuration());
         let node = Node::try_start_as(command, &self.data)?;
-        *self.door.write().unwrap() = Some(node.public.clone());
+        self.door.open(&node.public);
         self.node = Some(node);
         Ok(())
     }
@@ -130,19 +136,19 @@ impl Host {
         self.node.as_mut().expect("the node is up")
     }
 
-    fn take(&mut self) -> Option<Node> {
-        *self.door.write().unwrap() = None;
+    fn take(&mut self, is_killed: bool) -> Option<Node> {
+        self.door.close(is_killed);
         self.node.take()
     }
 
     pub fn kill(&mut self) {
-        if let Some(node) = self.take() {
+        if let Some(node) = self.take(true) {
             node.kill();
         }
     }
 
     pub fn stop(&mut self) {
-        if let Some(node) = self.take() {
+        if let Some(node) = self.take(false) {
             node.stop();
         }
     }
@@ -187,6 +193,16 @@ impl Host {
     /// Faults and their reasons, as `/readyz` shows them.
     pub fn ready(&self) -> String {
         self.node().admin_get("/readyz").body
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let faults = self.door.end();
+        if !std::thread::panicking() {
+            let shown = faults.iter().map(|fault| format!("\n  {fault}")).collect::<String>();
+            assert!(faults.is_empty(), "public figures were wrong:{shown}");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -11,9 +11,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::book::{Book, Outcome};
 use crate::host::SITES;
-
-/// A node's address; empty while it is down.
-pub type Door = Arc<RwLock<Option<String>>>;
+pub use crate::sampler::Door;
 
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -24,11 +22,13 @@ pub struct Plan {
     pub pages: u32,
     /// The nodes' clock minus the real one.
     pub ahead: TimeDelta,
+    /// True if nodes may not have the site.
+    pub sites_go: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { clients: 6, pause: Duration::from_millis(2), pages: 500, ahead: TimeDelta::zero() }
+        Self { clients: 6, pause: Duration::from_millis(2), pages: 500, ahead: TimeDelta::zero(), sites_go: false }
     }
 }
 
@@ -40,6 +40,7 @@ pub struct Load {
 
 impl Load {
     pub fn start(book: &Arc<Book>, doors: &[Door], plan: &Plan, dice: &mut StdRng) -> Self {
+        doors.iter().for_each(|door| door.sample(book));
         let stop = Arc::new(AtomicBool::new(false));
         let clients = (0..plan.clients).map(|_| {
             let client = Client {
@@ -79,40 +80,44 @@ impl Client {
     fn run(mut self, stop: &AtomicBool) {
         let mut connection = None;
         while !stop.load(Ordering::Relaxed) {
-            let Some(stream) = connection.take().or_else(|| self.connect()) else {
+            let Some((door, stream)) = connection.take().or_else(|| self.connect()) else {
                 std::thread::sleep(Duration::from_millis(5));
                 continue;
             };
-            connection = self.hit(stream);
+            connection = self.hit(&door, stream).map(|stream| (door, stream));
             std::thread::sleep(self.plan.pause);
         }
     }
 
-    fn connect(&mut self) -> Option<TcpStream> {
+    fn connect(&mut self) -> Option<(Door, TcpStream)> {
         let door = &self.doors[self.dice.random_range(0..self.doors.len())];
-        let address = door.read().unwrap().clone()?;
-        let stream = TcpStream::connect(address).ok()?;
+        let stream = TcpStream::connect(door.address()?).ok()?;
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        Some(stream)
+        Some((Arc::clone(door), stream))
     }
 
     /// Sends one hit and notes its outcome. Returns the connection if it can be used again.
-    fn hit(&mut self, mut stream: TcpStream) -> Option<TcpStream> {
+    fn hit(&mut self, door: &Door, mut stream: TcpStream) -> Option<TcpStream> {
         let (site, zone) = SITES[self.dice.random_range(0..SITES.len())];
         let rank = f64::from(self.plan.pages).powf(self.dice.random::<f64>());
         let page = format!("/{rank:.0}");
         let query = if self.dice.random() { "?figures=0" } else { "" };
         let sent = self.now();
+        self.book.begin(site, &page, zone, sent);
         let answer = exchange(&mut stream, &request(site, &page, query));
         let done = self.now();
         let outcome = match answer {
             Ok((200 | 204, head)) if head.contains("thongke-hit: counted") => Outcome::Acknowledged,
             Ok((503, head)) if head.contains("\nretry-after: ") => Outcome::Refused,
+            Ok((404, _)) if self.plan.sites_go => Outcome::Refused,
             Ok((_, head)) => panic!("an answer that is neither: {head}"),
             Err(_) => Outcome::Unanswered,
         };
         self.book.note(site, &page, zone, sent, done, outcome);
+        if outcome == Outcome::Acknowledged {
+            door.acknowledged(site, &page, zone, sent, done);
+        }
         (outcome == Outcome::Acknowledged).then_some(stream)
     }
 

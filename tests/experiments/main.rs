@@ -20,6 +20,8 @@ mod node;
 mod port;
 /// Redis servers that can be killed, paused and started again.
 mod redis_server;
+/// Public figures, sampled in every experiment.
+mod sampler;
 
 /// 12: random operations against a model.
 mod any_order;
@@ -37,6 +39,8 @@ mod damage;
 mod disk;
 /// 13: a Redis that forgets very many counters.
 mod forgets;
+/// Old keys that come back alone, and sites that come and go.
+mod going_back;
 /// A data directory that vanishes under load.
 mod gone;
 /// 1: node and Redis killed under load; how long a start takes.

@@ -326,3 +326,64 @@ fn a_wrong_digest_beside_right_counts_is_counted_again_by_the_runs_own_node() {
     first.stop();
     other.stop();
 }
+
+#[test]
+fn a_restart_without_redis_lowers_no_figure_that_was_shown_of_another_nodes_hits() {
+    let redis = Redis::start();
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let [mut asked, other] = directories.each_ref().map(|directory| start(&redis, directory));
+    hits(&asked, 1);
+    until_each_has(&redis, "its own hits are in Redis", 1);
+    // Its file has learned by now what Redis holds; the hits that follow come too late for that.
+    until("it shows its own hits", LIMIT, || asked.figures().json()["stale"].is_null());
+    std::thread::sleep(Duration::from_secs(1));
+    hits(&other, 4);
+    let history = |node: &Node| {
+        let history = node.get("/v1/sites/demo/history?by=year&last=1").json();
+        history["history"][0]["value"].as_i64().unwrap_or_else(|| panic!("{history}"))
+    };
+    let figures = |node: &Node| {
+        let figures = node.get("/v1/sites/demo/figures?figures=today,month,total");
+        ["today", "month", "total"].map(|key| figures.figure(key))
+    };
+    until("it shows the other's hits", LIMIT, || figures(&asked) == [20; 3] && history(&asked) == 20);
+    // A crash may lose what was shown for the first time in its last seconds.
+    std::thread::sleep(Duration::from_secs(7));
+    drop(redis);
+    for (number, end) in (0..).zip([Node::kill as fn(Node), Node::stop, Node::kill]) {
+        end(asked);
+        asked = Node::start(directories[0].path(), &["--redis", "redis://127.0.0.1:1"]);
+        // The year is in memory only after a hit.
+        assert_eq!(history(&asked), 20 + 4 * number);
+        assert_eq!(figures(&asked), [20 + 4 * number; 3]);
+        assert_eq!(asked.figures().json()["stale"], true);
+        hits(&asked, 1);
+        assert_eq!(figures(&asked), [24 + 4 * number; 3]);
+    }
+    asked.stop();
+    other.stop();
+}
+
+#[test]
+fn counts_of_a_node_that_has_stopped_are_brought_back_by_another_that_has_shown_them() {
+    let redis = Redis::start();
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let [stops, stays] = directories.each_ref().map(|directory| start(&redis, directory));
+    // The first sync of its file with Redis is over, and the next is ten minutes away.
+    hits(&stays, 1);
+    until_each_has(&redis, "its own hits are in Redis", 1);
+    std::thread::sleep(Duration::from_secs(1));
+    let total = |node: &Node| node.get("/v1/sites/demo/figures?figures=total");
+    hits(&stops, 2);
+    until("it shows the other's hits", LIMIT, || total(&stays).figure("total") == 12);
+    stops.stop();
+    // Hits that stand still are read into its file.
+    std::thread::sleep(Duration::from_secs(45));
+    redis.cli(&["FLUSHALL"]);
+    assert_eq!(total(&stays).figure("total"), 12);
+    until("all totals are back", LIMIT, || {
+        let figures = total(&stays);
+        redis.hits("total") == "12" && figures.figure("total") == 12 && figures.json()["stale"].is_null()
+    });
+    stays.stop();
+}

@@ -83,3 +83,62 @@ fn an_import_is_corrected_on_the_first_node_after_another_one_brought_a_page_mor
     until("the second correction is in Redis", LIMIT, || are(["20", "5"]));
     drop(nodes);
 }
+
+/// Imports of one name on two nodes at once: all of one stands everywhere, and nothing of the other.
+fn one_of_two_imports_stands(csvs: [&str; 2], counters: &[(&str, Option<&str>, [&str; 2])]) {
+    let redis = Redis::start();
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let nodes = directories.each_ref().map(|directory| Node::start(directory.path(), &["--redis", &redis.url()]));
+    std::thread::scope(|scope| {
+        for (directory, csv) in directories.iter().zip(csvs) {
+            scope.spawn(|| command(directory, &["import", "demo", "-", "--source", "old"], csv));
+        }
+    });
+    let there = |(period, page, _): &(&str, Option<&str>, [&str; 2])| match page {
+        None => redis.hits(period),
+        Some(page) => redis.cli(&["ZSCORE", &format!("thongke:{{demo}}:pages:{period}"), page]),
+    };
+    let stands = |import: usize| {
+        counters.iter().all(|of| there(of) == of.2[import] || of.2[import] == "0" && there(of).is_empty())
+    };
+    until("all of one is in Redis, and nothing of the other", Duration::from_secs(90), || stands(0) || stands(1));
+    // Nor does the other one come back.
+    std::thread::sleep(Duration::from_secs(15));
+    let import = usize::from(stands(1));
+    assert!(stands(import));
+    let of_sites = counters.iter().filter(|(_, page, _)| page.is_none());
+    let lines: Vec<_> = of_sites.map(|(period, _, hits)| (format!("\n{period},,"), hits[import])).collect();
+    let shows = |node: &Node| {
+        let export = format!("\n{}", node.admin_get("/sites/demo/export").body);
+        lines.iter().all(|(line, hits)| match *hits {
+            "0" => !export.contains(line.as_str()) || export.contains(&format!("{line}0\n")),
+            hits => export.contains(&format!("{line}{hits}\n")),
+        })
+    };
+    for node in &nodes {
+        until("its file has the same", LIMIT, || shows(node));
+        until("it agrees with Redis", LIMIT, || node.admin_get("/sites/demo/verify").json()["agrees"] == true);
+    }
+    nodes.into_iter().for_each(Node::stop);
+}
+
+#[test]
+fn of_two_imports_of_one_name_at_once_without_a_total_one_stands_wholly() {
+    let csvs =
+        ["period,page,hits\n2023,,5\n2021,,-3\ntotal,/x,1\n", "period,page,hits\n2023,,6\n2022,,8\ntotal,/y,2\n"];
+    let counters = [
+        ("2023", None, ["5", "6"]),
+        ("2022", None, ["0", "8"]),
+        ("2021", None, ["-3", "0"]),
+        ("total", Some("/x"), ["1", "0"]),
+        ("total", Some("/y"), ["0", "2"]),
+    ];
+    one_of_two_imports_stands(csvs, &counters);
+}
+
+#[test]
+fn of_two_imports_of_one_name_at_once_with_a_total_one_stands_wholly() {
+    let csvs = ["period,page,hits\ntotal,,15\ntotal,/x,1\n", "period,page,hits\ntotal,,6\n2022,,6\n"];
+    let counters = [("total", None, ["15", "6"]), ("2022", None, ["0", "6"]), ("total", Some("/x"), ["1", "0"])];
+    one_of_two_imports_stands(csvs, &counters);
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::node::{Node, until};
+use crate::node::{Node, PROGRAM, until};
 
 /// Hits that were acknowledged.
 fn hits(node: &Node, many: usize) -> i64 {
@@ -97,5 +97,44 @@ fn a_loss_is_noticed_without_a_hit() {
     assert_eq!(node.admin_get("/readyz").status, 200);
     std::fs::remove_dir_all(&data).unwrap();
     is_refused(&node, "is gone");
+    node.stop();
+}
+
+/// Waits until a directory has another lock file than before, which the node holds.
+fn until_locked_again(data: &Path) {
+    until("the lock file is there", Duration::from_millis(1_500), || data.join("thongke.lock").exists());
+    let second = Node::try_start_as(std::process::Command::new(PROGRAM), data);
+    let said = second.err().expect("a second node starts in the same directory");
+    assert!(said.contains("in use"), "{said}");
+}
+
+#[test]
+fn a_lock_file_that_is_deleted_alone_is_made_and_locked_again_within_a_second() {
+    let folder = TempDir::new().unwrap();
+    let (data, lock) = (folder.path().join("data"), folder.path().join("data/thongke.lock"));
+    let node = Node::start(&data, &[]);
+    let signed = std::fs::read_to_string(&lock).unwrap();
+    for is_loaded in [false, true] {
+        std::fs::remove_file(&lock).unwrap();
+        if is_loaded {
+            until("it is there under load", Duration::from_millis(1_500), || hits(&node, 1) == 1 && lock.exists());
+        }
+        until_locked_again(&data);
+        assert_eq!(std::fs::read_to_string(&lock).unwrap(), signed);
+        assert!(node.log().contains("locked again"), "{}", node.log());
+        assert_eq!(hits(&node, 3), 3);
+    }
+    // Another program has been quicker.
+    let others = folder.path().join("others.lock");
+    let other = std::fs::File::create(&others).unwrap();
+    other.lock().unwrap();
+    std::fs::rename(&others, &lock).unwrap();
+    let says = "another program holds the data directory";
+    until(says, Duration::from_millis(1_500), || node.admin_get("/readyz").body.contains(says));
+    std::thread::sleep(Duration::from_millis(1_200));
+    assert!(node.hit("/a").problem(503).contains(says));
+    other.unlock().unwrap();
+    until("it counts on", Duration::from_millis(1_500), || node.hit("/a").status == 200);
+    until_locked_again(&data);
     node.stop();
 }

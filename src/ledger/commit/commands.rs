@@ -1,17 +1,18 @@
 //! Work of the committer's thread that changes or loads something else than hits.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::failure::WriteFailure;
 use super::file_writer::FileWriter;
 use crate::counter::{Contribution, Day, Minute, Period, SiteNumber};
 use crate::ledger::memory::counters::SiteCounters;
+use crate::ledger::memory::lock;
 use crate::ledger::sqlite::file::BUSY_TIMEOUT;
 use crate::ledger::sqlite::tables::counts::{self, SITE_ITSELF};
 use crate::ledger::sqlite::tables::salts::{self, KnownSalt};
 use crate::ledger::sqlite::tables::visitors::Forgotten;
-use crate::ledger::sqlite::tables::{imports, merge, visitors, vouching};
+use crate::ledger::sqlite::tables::{imports, merge, shown, visitors, vouching};
 use crate::ledger::sqlite::wal;
 
 /// Longest wait for readers when the log is truncated.
@@ -21,7 +22,12 @@ impl FileWriter {
     /// Loads a counter, or reloads it after a change of the file.
     pub fn load_counter(&self, site: SiteNumber, period: Period, remote: bool) -> rusqlite::Result<()> {
         let counts = counts::of_page(&self.connection, site, period, SITE_ITSELF)?;
-        self.state.counters.get_or_insert(site).load(period, self.run_number, &counts, remote);
+        // Without Redis a node shows its own hits alone.
+        let floor = match self.state.feed.is_used() {
+            true => shown::read(&self.connection, site, period, &counts, self.run_number)?,
+            false => None,
+        };
+        self.state.counters.get_or_insert(site).load(period, self.run_number, &counts, floor, remote);
         Ok(())
     }
 
@@ -45,7 +51,39 @@ impl FileWriter {
     /// Reloads a site's counters after a change of the file.
     pub fn reload_counters(&self, site: SiteNumber, remote: bool) -> rusqlite::Result<()> {
         let Some(counters) = self.state.counters.get(site) else { return Ok(()) };
-        counters.periods().into_iter().try_for_each(|period| self.load_counter(site, period, remote))
+        counters.periods().into_iter().try_for_each(|period| self.load_counter(site, period, remote))?;
+        lock(&self.state.old_floors).insert(site);
+        Ok(())
+    }
+
+    /// Writes what is shown of other nodes' hits of sites, where the file has less.
+    pub fn write_floors(&mut self, sites: &[SiteNumber]) -> Result<(), WriteFailure> {
+        let of_site = |site: &SiteNumber| Some((*site, self.state.counters.get(*site)?));
+        let floors = sites.iter().filter_map(of_site).map(|(site, counters)| {
+            let floors = counters.old_floors();
+            (site, counters, floors)
+        });
+        let floors: Vec<_> = floors.filter(|(.., floors)| !floors.is_empty()).collect();
+        if floors.is_empty() {
+            return Ok(());
+        }
+        let current = self.run_number;
+        let exceed = self.change(|c| {
+            let of_site = |(site, _, floors): &(SiteNumber, _, Vec<(Period, i64)>)| {
+                floors.iter().try_fold(false, |exceeds, (period, hits)| {
+                    Ok(shown::note(c, *site, *period, *hits, current)? || exceeds)
+                })
+            };
+            floors.iter().map(of_site).collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let mut unsynced = lock(&self.state.unsynced);
+        for ((site, counters, floors), exceeds) in floors.iter().zip(exceed) {
+            counters.keep_floors(floors);
+            if exceeds {
+                unsynced.insert(*site, Instant::now());
+            }
+        }
+        Ok(())
     }
 
     /// Loads a site's sketches, unless they are in memory.
@@ -109,9 +147,9 @@ impl FileWriter {
     ) -> Result<(), WriteFailure> {
         let run = self.state.run.clone();
         let of_others = contributions.iter().filter(|contribution| contribution.source != run);
-        let has_vouched = self.change(|c| merge::merge(c, site, of_others, remote))?;
+        let must_publish = self.change(|c| merge::merge(c, site, of_others, remote))?;
         self.reload_counters(site, remote)?;
-        if !remote || has_vouched {
+        if !remote || must_publish {
             self.state.feed.note_history(site);
         }
         Ok(())

@@ -49,9 +49,10 @@ impl FileWriter {
         Self { place, ..self }
     }
 
-    /// Fails if the file, its log or its index is not in its place any more: what is in them may be lost.
-    pub fn check_place(&self) -> Result<(), WriteFailure> {
-        self.place.loss().map_or(Ok(()), |loss| Err(WriteFailure::Transient(LedgerError::new(loss))))
+    /// Fails if the file, its log or its index is not in its place any more, since what is in them may be lost; and if
+    /// the directory is another program's.
+    pub fn check_place(&mut self) -> Result<(), WriteFailure> {
+        self.place.fault().map_or(Ok(()), |loss| Err(WriteFailure::Transient(LedgerError::new(loss))))
     }
 
     /// The newest journal row.

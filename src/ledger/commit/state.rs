@@ -1,9 +1,11 @@
 //! State that the committer changes and the rest of the node reads.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use crate::change_feed::ChangeFeed;
-use crate::counter::Source;
+use crate::counter::{SiteNumber, Source};
 use crate::ledger::error::LedgerError;
 use crate::ledger::fold::unfolded::Unfolded;
 use crate::ledger::memory::counters::CounterStore;
@@ -27,6 +29,10 @@ pub struct State {
     pub vouching: Vouching,
     pub unfolded: Unfolded,
     pub feed: Arc<ChangeFeed>,
+    /// Sites of which more, or less, of other nodes' hits is shown than the file has as the least.
+    pub old_floors: Mutex<BTreeSet<SiteNumber>>,
+    /// Sites of which more of other nodes' hits is shown than the file has, each since its last change.
+    pub unsynced: Mutex<BTreeMap<SiteNumber, Instant>>,
     /// The reason why the file takes no hits now, if it does not.
     pub failed: Mutex<Option<LedgerError>>,
     pub metrics: Arc<Metrics>,
@@ -48,6 +54,8 @@ impl State {
             vouching: Vouching::default(),
             unfolded: Unfolded::new(mark),
             feed,
+            old_floors: Mutex::default(),
+            unsynced: Mutex::default(),
             failed: Mutex::default(),
             metrics,
         }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use crate::counter::known::{Foreign, chosen, foreign};
 use crate::counter::{BySite, Contribution, Day, Known, Period, Register, RemoteCounter, SiteNumber, Source};
 use crate::ledger::sqlite::tables::counts::SourceCount;
+use crate::ledger::sqlite::tables::shown::Floor;
 use crate::ledger::sqlite::tables::sources::SourceNumber;
 
 /// Folded counters older than this leave memory: last week's first day is at most 13 days old.
@@ -79,6 +80,8 @@ pub struct Counter {
     may_fall: bool,
     /// True if Redis was read since the query.
     is_read: bool,
+    /// True if the file may have another floor than the hits of others that are shown.
+    is_floor_old: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -159,9 +162,17 @@ impl SiteCounters {
         counters.latest.as_ref().is_some_and(|latest| latest.day == day) || counters.has_day(day)
     }
 
-    /// Loads a counter, or reloads it after a change of the file.
-    pub fn load(&self, period: Period, current: Option<SourceNumber>, counts: &[SourceCount], remote: bool) {
+    /// Loads a counter, or reloads it after a change of the file. `floor` counts for a counter that is new in memory.
+    pub fn load(
+        &self,
+        period: Period,
+        current: Option<SourceNumber>,
+        counts: &[SourceCount],
+        floor: Option<Floor>,
+        remote: bool,
+    ) {
         let mut counters = self.lock();
+        let is_new = counters.get(period).is_none();
         let counter = counters.get_or_insert(period);
         let own_folded = counts.iter().filter(|c| Some(c.source) == current).map(|c| c.register.hits()).sum::<i64>();
         let in_file = counts.iter().map(|c| c.register.hits()).sum::<i64>();
@@ -172,15 +183,20 @@ impl SiteCounters {
         counter.own = own_folded + unfolded;
         let others = counts.iter().filter(|count| Some(count.source) != current);
         let others = chosen(others.map(|count| (count.name.clone(), count.register)).collect());
-        if remote && counter.knows_remote {
+        let known = counter.sum - counter.own;
+        if remote && (counter.knows_remote || counter.foreign != known_before) {
             // Shown before: the file has learned it from Redis.
-            let imports = |all: &[(Source, Register)]| -> Vec<_> {
-                all.iter().filter(|(source, _)| matches!(source, Source::Import(_))).cloned().collect()
-            };
-            counter.may_fall |= imports(counter.others()) != imports(&others);
+            counter.may_fall |= imports(counter.others()).ne(imports(&others));
+            if !counter.knows_remote {
+                counter.foreign = counter.foreign.max(known);
+            }
         } else {
-            counter.foreign += counter.sum - counter.own - known_before;
+            counter.foreign += known - known_before;
         }
+        if let Some(floor) = floor.filter(|floor| is_new && floor.hits > counter.foreign) {
+            (counter.foreign, counter.may_fall) = (floor.hits, floor.may_fall);
+        }
+        counter.is_floor_old = !is_new;
         counter.others = (!others.is_empty()).then(|| Box::new(Others(others)));
         self.changed();
     }
@@ -287,10 +303,11 @@ impl SiteCounters {
             let own_there = run.and_then(there_of).map_or(0, Register::hits);
             let sources = counter.others().iter().map(|(source, here)| (*here, there_of(source)));
             let found: Foreign = foreign(counter.sum - counter.own, total - own_there, sources);
-            let may_fall = !counter.knows_remote || counter.may_fall || found.is_corrected;
+            let may_fall = counter.may_fall || found.is_corrected;
             let shown = if may_fall { found.hits } else { found.hits.max(counter.foreign) };
             let is_behind = found.is_behind || found.hits < shown;
             changed |= !counter.knows_remote || counter.foreign != shown || counter.is_behind != is_behind;
+            counter.is_floor_old |= counter.foreign != shown;
             (counter.foreign, counter.is_behind) = (shown, is_behind);
             (counter.knows_remote, counter.is_read, counter.may_fall) = (true, true, false);
             if *period == Period::Total
@@ -310,6 +327,40 @@ impl SiteCounters {
             self.changed();
         }
         newly_confirmed
+    }
+
+    /// Raises counters to figures that were shown otherwise, by a newer read of Redis. Each with what was known then.
+    pub fn raise<'a>(&self, shown: impl Iterator<Item = (Period, &'a Known, i64)>) {
+        let mut counters = self.lock();
+        let mut changed = false;
+        for (period, known, figure) in shown {
+            let Some(counter) = counters.get_mut(period) else { continue };
+            // A later import may have lowered it meanwhile.
+            if figure > counter.shown() && imports(counter.others()).eq(imports(&known.others)) {
+                counter.foreign = figure - counter.own;
+                counter.is_floor_old = true;
+                changed = true;
+            }
+        }
+        if changed {
+            self.changed();
+        }
+    }
+
+    /// The hits of others that are shown, of counters whose floor in the file may be another.
+    pub fn old_floors(&self) -> Vec<(Period, i64)> {
+        let counters = self.lock();
+        counters.each.iter().filter(|(_, of)| of.is_floor_old).map(|(period, of)| (*period, of.foreign)).collect()
+    }
+
+    /// Notes floors that are in the file.
+    pub fn keep_floors(&self, floors: &[(Period, i64)]) {
+        let mut counters = self.lock();
+        for (period, foreign) in floors {
+            if let Some(counter) = counters.get_mut(*period) {
+                counter.is_floor_old &= counter.foreign != *foreign;
+            }
+        }
     }
 
     fn changed(&self) {
@@ -364,6 +415,10 @@ impl State {
     }
 }
 
+fn imports(sources: &[(Source, Register)]) -> impl Iterator<Item = &(Source, Register)> {
+    sources.iter().filter(|(source, _)| matches!(source, Source::Import(_)))
+}
+
 impl Counter {
     fn others(&self) -> &[(Source, Register)] {
         self.others.as_deref().map_or(&[], |Others(sources)| sources)
@@ -393,7 +448,7 @@ mod tests {
 
     fn site_with(own: i64) -> SiteCounters {
         let site = SiteCounters::default();
-        site.load(Period::Total, Some(1), &[], false);
+        site.load(Period::Total, Some(1), &[], None, false);
         site.add(today(), own, 1);
         site
     }
@@ -440,7 +495,7 @@ mod tests {
 
     fn load_day(site: &SiteCounters, day: Day) {
         let missing = day.site_periods().into_iter().filter(|period| !site.has(*period));
-        missing.for_each(|period| site.load(period, Some(1), &[], false));
+        missing.for_each(|period| site.load(period, Some(1), &[], None, false));
     }
 
     /// The result of a query.
@@ -457,10 +512,10 @@ mod tests {
             Op::Fold(day, hits) => site.fold(&day.site_periods(), hits),
             Op::Load(day, hits) => {
                 let register = Register::Grown(hits);
-                let count = SourceCount { source: 1, name: run(), register };
+                let count = SourceCount { source: 1, name: run(), is_own: true, register };
                 day.site_periods()
                     .into_iter()
-                    .for_each(|period| site.load(period, Some(1), std::slice::from_ref(&count), false));
+                    .for_each(|period| site.load(period, Some(1), std::slice::from_ref(&count), None, false));
             }
             Op::ApplyRemote(day, total) => {
                 let contributed = [(run(), None)];
@@ -534,7 +589,7 @@ mod tests {
     #[test]
     fn the_first_hit_is_shown_though_redis_was_read_before_it() {
         let site = SiteCounters::default();
-        site.load(Period::Total, Some(1), &[], false);
+        site.load(Period::Total, Some(1), &[], None, false);
         let to_read = site.counters_to_read(Some(&run()));
         assert_eq!(to_read, [(Period::Total, vec![run()])]);
         site.add(today(), 1, 1);
@@ -545,8 +600,8 @@ mod tests {
     #[test]
     fn an_import_is_shown_though_redis_was_read_before_it() {
         let site = site_with(10);
-        let import = SourceCount { source: 2, name: Source::Run(8), register: Register::Grown(100) };
-        site.load(Period::Total, Some(1), &[import], false);
+        let import = SourceCount { source: 2, name: Source::Run(8), is_own: false, register: Register::Grown(100) };
+        site.load(Period::Total, Some(1), &[import], None, false);
         assert_eq!(shown_after(&site, seen(4, Some(4))), 110);
     }
 
@@ -562,8 +617,8 @@ mod tests {
     #[test]
     fn a_remote_count_in_the_file_shows_before_the_first_read_of_redis() {
         let site = site_with(10);
-        let remote = [SourceCount { source: 2, name: Source::Run(8), register: Register::Grown(100) }];
-        site.load(Period::Total, Some(1), &remote, true);
+        let remote = [SourceCount { source: 2, name: Source::Run(8), is_own: false, register: Register::Grown(100) }];
+        site.load(Period::Total, Some(1), &remote, None, true);
         assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [110]);
     }
 
@@ -571,16 +626,59 @@ mod tests {
     fn a_remote_count_in_the_file_does_not_show_twice() {
         let site = site_with(10);
         assert_eq!(shown_after(&site, seen(100, Some(0))), 110);
-        let remote = [SourceCount { source: 2, name: Source::Run(8), register: Register::Grown(100) }];
-        site.load(Period::Total, Some(1), &remote, true);
+        let remote = [SourceCount { source: 2, name: Source::Run(8), is_own: false, register: Register::Grown(100) }];
+        site.load(Period::Total, Some(1), &remote, None, true);
         assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [110]);
+    }
+
+    #[test]
+    fn what_was_shown_before_a_restart_is_shown_after_it_and_remote_counts_are_part_of_it() {
+        let site = SiteCounters::default();
+        let total = || site.hits(&[Period::Total]).unwrap().hits[0];
+        let remote =
+            |hits| [SourceCount { source: 2, name: Source::Run(8), is_own: false, register: Register::Grown(hits) }];
+        let floor = |may_fall| Some(Floor { hits: 15, may_fall });
+        site.load(Period::Total, None, &remote(10), floor(false), false);
+        assert_eq!((total(), site.old_floors()), (15, Vec::new()));
+        site.add(today(), 1, 1);
+        // The file learns of them before Redis is read.
+        site.load(Period::Total, Some(1), &remote(14), floor(false), true);
+        assert_eq!(total(), 16);
+        let known = |hits| RemoteCounter {
+            period: Period::Total,
+            total: hits,
+            contributed: vec![(Source::Run(8), Some(Register::Grown(hits))), (run(), None)],
+        };
+        site.apply_remote(&[known(12)], Some(&run()));
+        assert_eq!((total(), site.is_behind()), (16, true));
+        site.apply_remote(&[known(15)], Some(&run()));
+        assert_eq!((total(), site.is_behind()), (16, false));
+        assert_eq!(site.old_floors(), [(Period::Total, 15)]);
+        site.apply_remote(&[known(18)], Some(&run()));
+        site.keep_floors(&[(Period::Total, 15)]);
+        assert_eq!((total(), site.old_floors()), (19, vec![(Period::Total, 18)]));
+        site.keep_floors(&[(Period::Total, 18)]);
+        assert_eq!(site.old_floors(), Vec::new());
+        let as_known = site.known(Period::Total, &run()).unwrap();
+        site.add(today(), 2, 2);
+        site.raise([(Period::Total, &as_known, 25)].into_iter());
+        assert_eq!((total(), site.old_floors()), (25, vec![(Period::Total, 22)]));
+        site.raise([(Period::Total, &as_known, 24)].into_iter());
+        let others = vec![("import:old".parse().unwrap(), Register::Written { generation: 1, hits: 1 })];
+        site.raise([(Period::Total, &Known { others, ..as_known }, 29)].into_iter());
+        assert_eq!(total(), 25);
+        // An import has come since.
+        let site = SiteCounters::default();
+        site.load(Period::Total, None, &remote(10), floor(true), false);
+        site.apply_remote(&[known(12)], Some(&run()));
+        assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [12]);
     }
 
     #[test]
     fn a_queried_counter_is_read_from_redis_for_some_reads_and_then_no_more() {
         let site = site_with(10);
         let today = Day::from_ymd(2024, 6, 17).unwrap();
-        site.load(Period::Day(today), Some(1), &[], false);
+        site.load(Period::Day(today), Some(1), &[], None, false);
         let is_to_read = || site.counters_to_read(None).iter().any(|(period, _)| *period == Period::Day(today));
         assert!(!is_to_read());
         assert!(!site.hits(&[Period::Day(today)]).unwrap().were_read);
@@ -605,7 +703,7 @@ mod tests {
         let shown: Vec<_> = FigureKey::ALL.iter().flat_map(|key| key.span(today).periods()).collect();
         let old = Period::Day(Day::from_ymd(2024, 6, 1).unwrap());
         for period in shown.iter().chain([&old]) {
-            site.load(*period, Some(1), &[], false);
+            site.load(*period, Some(1), &[], None, false);
         }
         site.forget_old(today, 0);
         assert!(site.hits(&shown).is_some());
@@ -650,7 +748,7 @@ mod tests {
         assert!(!site.has_day(today()) && !site.has(Period::Total));
         for period in today().site_periods() {
             assert!(!site.has_day(today()));
-            site.load(period, Some(1), &[], false);
+            site.load(period, Some(1), &[], None, false);
             assert!(site.has(period));
         }
         assert!(site.has_day(today()) && !site.has_day(today().next()));
@@ -670,14 +768,18 @@ mod tests {
             unvouched: 0,
         };
         assert_eq!(total(), expected(10, Some(10), &[], 10));
-        let count =
-            |source, name, hits| SourceCount { source, name: Source::Run(name), register: Register::Grown(hits) };
+        let count = |source, name, hits| SourceCount {
+            source,
+            name: Source::Run(name),
+            is_own: false,
+            register: Register::Grown(hits),
+        };
         site.fold(&[Period::Total], 4);
         let in_file = [count(1, 7, 4), count(2, 8, 100), count(3, 9, 1_000)];
-        site.load(Period::Total, Some(1), &in_file, false);
+        site.load(Period::Total, Some(1), &in_file, None, false);
         assert_eq!(total(), expected(1_110, Some(10), &[(8, 100), (9, 1_000)], 1_110));
         assert_eq!(SiteCounters::default().known(Period::Total, &run()), None);
-        site.load(Period::Year(2020), Some(1), &[], false);
+        site.load(Period::Year(2020), Some(1), &[], None, false);
         assert_eq!(site.known(Period::Year(2020), &run()), Some(expected(0, None, &[], 0)));
     }
 
@@ -695,7 +797,7 @@ mod tests {
     #[test]
     fn a_loaded_counter_without_hits_of_the_run_contributes_nothing() {
         let site = SiteCounters::default();
-        site.load(Period::Total, Some(1), &[], false);
+        site.load(Period::Total, Some(1), &[], None, false);
         assert_eq!((site.periods(), site.recent(&run())), (vec![Period::Total], Vec::new()));
         site.add(Day::from_ymd(2024, 6, 17).unwrap(), 1, 1);
         assert_eq!(site.recent(&run()).len(), 4, "day, month, year and total");

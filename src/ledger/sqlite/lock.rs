@@ -1,7 +1,8 @@
 //! The lock on a data directory: one node, or one command, at a time.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::ledger::error::OpenError;
@@ -13,6 +14,8 @@ const LOCK: &str = "thongke.lock";
 pub struct DirectoryLock {
     file: File,
     path: PathBuf,
+    /// The address in the file: the holder's admin listener.
+    admin_address: String,
 }
 
 impl Drop for DirectoryLock {
@@ -38,7 +41,7 @@ impl DirectoryLock {
         let mut file = opened.map_err(io)?;
         match file.try_lock() {
             Ok(()) => {
-                let mut lock = Self { file, path };
+                let mut lock = Self { file, path, admin_address: String::new() };
                 lock.sign("")?;
                 Ok(lock)
             }
@@ -55,13 +58,47 @@ impl DirectoryLock {
 
     /// Writes the holder: this process, and the address of its admin listener.
     pub fn sign(&mut self, admin_address: &str) -> Result<(), OpenError> {
-        let path = &self.path;
-        let mut write = || {
-            self.file.seek(SeekFrom::Start(0))?;
-            self.file.set_len(0)?;
-            writeln!(self.file, "{} {admin_address}", std::process::id())
+        admin_address.clone_into(&mut self.admin_address);
+        self.write().map_err(|source| OpenError::Refused { what: "the lock file", path: self.path.clone(), source })
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.set_len(0)?;
+        writeln!(self.file, "{} {}", std::process::id(), self.admin_address)
+    }
+
+    /// Locks the directory again if the lock file was deleted or replaced. The error, in words: another program has
+    /// locked it.
+    pub fn take_again_if_gone(&mut self) -> Result<(), String> {
+        let identity = |found: &fs::Metadata| (found.dev(), found.ino());
+        let held = self.file.metadata().map(|found| identity(&found));
+        match (held, fs::metadata(&self.path)) {
+            (Ok(held), Ok(found)) if identity(&found) != held => {}
+            (Ok(_), Err(error)) if error.kind() == ErrorKind::NotFound => {}
+            // It is there, or can't be seen.
+            _ => return Ok(()),
+        }
+        let shown = self.path.display().to_string();
+        // A directory that is gone, full or closed is reported as such by the next write.
+        let Ok(file) = File::options().read(true).write(true).create(true).truncate(false).open(&self.path) else {
+            return Ok(());
         };
-        write().map_err(|source| OpenError::Refused { what: "the lock file", path: path.clone(), source })
+        match file.try_lock() {
+            Ok(()) => {
+                self.file = file;
+                if let Err(error) = self.write() {
+                    tracing::warn!("{shown} was deleted, is locked again, but can't be written: {error}");
+                } else {
+                    tracing::warn!("{shown} was deleted or replaced; it is made and locked again");
+                }
+                Ok(())
+            }
+            Err(TryLockError::WouldBlock) => Err(format!(
+                "another program holds the data directory since {shown} was deleted or replaced: stop one of them"
+            )),
+            Err(TryLockError::Error(_)) => Ok(()),
+        }
     }
 
     /// The current holder of the directory.

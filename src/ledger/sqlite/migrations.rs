@@ -22,11 +22,12 @@ pub const VERSION: &str = "0.2";
 pub const FORMAT_WITH_SALTS: i64 = 2;
 
 /// The SQL of each migration, at its number less one.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_counts.sql"),
     include_str!("migrations/0002_visitors.sql"),
     include_str!("migrations/0003_titles.sql"),
     include_str!("migrations/0004_reserved.sql"),
+    include_str!("migrations/0005_shown.sql"),
 ];
 
 /// True if no migration is missing.

@@ -1,17 +1,28 @@
 //! The place of the open files: their paths must go on naming them.
 //!
 //! A deleted or moved file can still be written, and all of that is lost with its last descriptor. So each commit is
-//! followed by a look at the paths before it is acknowledged, which costs a few microseconds beside its sync.
+//! followed by a look at the paths before it is acknowledged, which costs a few microseconds beside its sync. The lock
+//! file is looked at once a second: without it another node could start in the same directory.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::file;
+use super::lock::DirectoryLock;
 
-/// The paths of the open files, each with its device and inode.
+/// Longest time without a look at the lock file, while the node's file is looked at.
+const LOCK_INTERVAL: Duration = Duration::from_millis(900);
+
+/// The paths of the open files, each with its device and inode, and the lock.
 #[derive(Debug, Default)]
-pub struct Place(Vec<(PathBuf, (u64, u64))>);
+pub struct Place {
+    files: Vec<(PathBuf, (u64, u64))>,
+    lock: Option<Arc<Mutex<DirectoryLock>>>,
+    lock_seen: Option<Instant>,
+}
 
 impl Place {
     /// Of files that were just opened.
@@ -20,12 +31,35 @@ impl Place {
             let opened = identity(&path)?;
             Ok((path, opened))
         };
-        file::open_files(directory).into_iter().map(placed).collect::<std::io::Result<_>>().map(Self)
+        let files = file::open_files(directory).into_iter().map(placed).collect::<std::io::Result<_>>()?;
+        Ok(Self { files, ..Self::default() })
+    }
+
+    /// Also keeps the directory locked.
+    pub fn with_lock(self, lock: Arc<Mutex<DirectoryLock>>) -> Self {
+        Self { lock: Some(lock), lock_seen: Some(Instant::now()), ..self }
+    }
+
+    /// The reason why nothing may be acknowledged, if there is one: a file is not in its place any more, or another
+    /// program has locked the directory.
+    pub fn fault(&mut self) -> Option<String> {
+        self.loss().or_else(|| self.lock_fault())
+    }
+
+    fn lock_fault(&mut self) -> Option<String> {
+        let lock = self.lock.as_ref()?;
+        if self.lock_seen.is_some_and(|at| at.elapsed() < LOCK_INTERVAL) {
+            return None;
+        }
+        let fault = lock.lock().unwrap_or_else(PoisonError::into_inner).take_again_if_gone().err();
+        // After a fault each look asks again.
+        self.lock_seen = fault.is_none().then(Instant::now);
+        fault
     }
 
     /// The reason why an open file is not in its place any more, if it is not.
-    pub fn loss(&self) -> Option<String> {
-        self.0.iter().find_map(|(path, opened)| {
+    fn loss(&self) -> Option<String> {
+        self.files.iter().find_map(|(path, opened)| {
             let shown = path.display();
             let advice = "put the folder back as it was, or stop the node and restore a backup";
             match identity(path) {

@@ -10,10 +10,7 @@ use std::time::{Duration, Instant};
 use redis::{RedisError, RedisResult, Value};
 use tokio::sync::watch;
 
-use super::client::connection::Connections;
-use super::client::health::Health;
-use super::client::link::{Link, Scripted};
-use super::client::reply::{Fault, fault_of, reason_of, text};
+use super::client::{Fault, Link, Scripted, Shared, fault_of, reason_of, text, unexpected};
 use super::keys::Keys;
 use crate::counter::vouching::{Counted, NETWORKS_MAX, Subject, Tags, Vote};
 use crate::counter::{Day, PageAddress, Period, RegisteredSite, Site, SiteNumber, visitor};
@@ -35,25 +32,21 @@ static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!(
 /// Shares the node's votes.
 pub struct Votes<N> {
     node: Arc<N>,
-    keys: Keys,
-    connections: Arc<Connections>,
-    health: Arc<Health>,
+    shared: Arc<Shared>,
     looked_at: Option<Instant>,
 }
 
 impl<N: Node> Votes<N> {
-    pub fn new(node: Arc<N>, keys: Keys, connections: Arc<Connections>, health: Arc<Health>) -> Self {
-        Self { node, keys, connections, health, looked_at: None }
+    pub fn new(node: Arc<N>, shared: Arc<Shared>) -> Self {
+        Self { node, shared, looked_at: None }
     }
 
     /// Shares votes until `stop` has a deadline; what is left then is shared by the next readers.
     pub async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) {
+        let shared = Arc::clone(&self.shared);
         while stop.borrow_and_update().is_none() {
-            if let Some((number, link)) = self.connections.get()
-                && !self.health.is_held()
-                && let Err(error) = self.round(&link).await
-            {
-                self.connections.failed(number, &error);
+            if !shared.health.is_held() {
+                shared.connections.run(async |link| self.round(link).await).await;
             }
             tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => {}
@@ -67,10 +60,9 @@ impl<N: Node> Votes<N> {
         for vote in self.node.take_votes(VOTES_MAX) {
             by_day.entry((vote.site, vote.day)).or_default().push(vote);
         }
-        let sites = self.node.sites();
         while let Some(((number, day), votes)) = by_day.pop_first() {
-            let Some(site) = sites.by_number(number) else { continue };
-            if let Err(error) = self.share(link, site, day, votes).await {
+            let Some(site) = self.node.site(number) else { continue };
+            if let Err(error) = self.share(link, &site, day, votes).await {
                 self.node.put_back_votes(by_day.into_values().flatten().collect());
                 return Err(error);
             }
@@ -85,8 +77,8 @@ impl<N: Node> Votes<N> {
     /// Shares a site's votes of a day. Only an error of the connection is one.
     async fn share(&self, link: &Link, site: &RegisteredSite, day: Day, votes: Vec<Vote>) -> Result<(), RedisError> {
         for chunk in votes.chunks(VOTES_OF_CALL_MAX) {
-            let (keys, arguments) = call(&self.keys, &site.site, day, chunk);
-            match counted(SCRIPT.run(link, &keys, &arguments).await, chunk) {
+            let (keys, arguments) = call(&self.shared.keys, &site.site, day, chunk);
+            match SCRIPT.run(link, &keys, &arguments).await.and_then(|reply: Vec<Value>| counted(&reply, chunk)) {
                 Ok(counted) => self.node.apply_votes(site.number, day, counted).await,
                 Err(error) if fault_of(&error) == Fault::Link => {
                     self.node.put_back_votes(chunk.to_vec());
@@ -102,7 +94,6 @@ impl<N: Node> Votes<N> {
 
     /// Looks for pages that other nodes have vouched for.
     async fn look(&self, link: &Link) -> Result<(), RedisError> {
-        let sites = self.node.sites();
         let mut after = 0;
         loop {
             let Ok(pages) = self.node.unvouched_pages(after, LOOK_STEP).await else { return Ok(()) };
@@ -113,19 +104,19 @@ impl<N: Node> Votes<N> {
                 by_site.entry(site).or_default().push(page);
             }
             for (number, pages) in by_site {
-                let Some(site) = sites.by_number(number) else { continue };
+                let Some(site) = self.node.site(number) else { continue };
                 let mut command = redis::cmd("ZMSCORE");
-                command.arg(self.keys.pages(&site.site.id, Period::Total));
+                command.arg(self.shared.keys.pages(&site.site.id, Period::Total));
                 for page in &pages {
                     command.arg(page.as_str());
                 }
-                let totals = match link.query(&command).await {
-                    Ok(Value::Array(totals)) => totals,
+                let totals: Vec<Option<f64>> = match link.query(&command).await {
+                    Ok(totals) => totals,
                     Err(error) if fault_of(&error) == Fault::Link => return Err(error),
                     // A key of another type: publication complains.
-                    _ => continue,
+                    Err(_) => continue,
                 };
-                let vouched = pages.into_iter().zip(totals).filter(|(_, total)| *total != Value::Nil);
+                let vouched = pages.into_iter().zip(totals).filter(|(_, total)| total.is_some());
                 let vouched: Vec<_> = vouched.map(|(page, _)| page).collect();
                 if !vouched.is_empty() {
                     self.node.vouch_pages(number, vouched).await;
@@ -153,11 +144,9 @@ fn call(keys: &Keys, site: &Site, day: Day, votes: &[Vote]) -> (Vec<String>, Vec
 }
 
 /// The votes with the tags of all nodes.
-fn counted(reply: RedisResult<Value>, votes: &[Vote]) -> RedisResult<Vec<Counted>> {
-    let wrong = || super::client::reply::unexpected("votes of another shape");
-    let Value::Array(values) = reply? else { return Err(wrong()) };
-    let Some((before, values)) = values.split_first().filter(|(_, values)| values.len() == votes.len() * 2) else {
-        return Err(wrong());
+fn counted(reply: &[Value], votes: &[Vote]) -> RedisResult<Vec<Counted>> {
+    let Some((before, values)) = reply.split_first().filter(|(_, values)| values.len() == votes.len() * 2) else {
+        return Err(unexpected("votes of another shape"));
     };
     let before = text(before).and_then(|before| before.parse::<usize>().ok()).unwrap_or(0);
     let counted = votes.iter().zip(values.chunks_exact(2)).map(|(vote, values)| {
@@ -187,9 +176,9 @@ mod tests {
         assert_eq!(arguments[1..], ["2", "5", "", "", "000000ff", &page.id(), "/a", "000000ff"]);
         let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let reply = vec![Value::Int(4), bulk("000000ff"), Value::Int(0), bulk("000000ff00000001"), Value::Int(1)];
-        let all = counted(Ok(Value::Array(reply.clone())), &votes).unwrap();
+        let all = counted(&reply, &votes).unwrap();
         assert_eq!((all[0].vote.needed, all[0].vote.tags, all[0].is_vouched), (4, tags, false));
         assert_eq!((all[1].vote.needed, all[1].vote.tags.len(), all[1].is_vouched), (3, 2, true));
-        assert!(counted(Ok(Value::Array(reply[1..].to_vec())), &votes).is_err());
+        assert!(counted(&reply[1..], &votes).is_err());
     }
 }

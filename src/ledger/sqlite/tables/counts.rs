@@ -71,6 +71,8 @@ pub fn merge(connection: &Connection, key: Key, register: Register) -> rusqlite:
 pub struct SourceCount {
     pub source: SourceNumber,
     pub name: Source,
+    /// True if all of the source is in this file, with nothing from Redis.
+    pub is_own: bool,
     pub register: Register,
 }
 
@@ -81,11 +83,12 @@ pub fn of_page(
     period: Period,
     page: i64,
 ) -> rusqlite::Result<Vec<SourceCount>> {
-    let sql = "SELECT c.source, s.name, c.hits, c.generation
+    let sql = "SELECT c.source, s.name, s.learned = 0, c.hits, c.generation
                FROM counts c JOIN sources s ON s.number = c.source
                WHERE c.site = ?1 AND c.period = ?2 AND c.page = ?3";
     rows(connection, sql, params![site.0, period.number(), page], |row| {
-        Ok(SourceCount { source: row.get(0)?, name: source_at(row, 1)?, register: register_at(row, 2)? })
+        let (name, is_own, register) = (source_at(row, 1)?, row.get(2)?, register_at(row, 3)?);
+        Ok(SourceCount { source: row.get(0)?, name, is_own, register })
     })
 }
 
@@ -95,6 +98,22 @@ pub fn last_generation(connection: &Connection, site: SiteNumber, source: Source
         .prepare_cached("SELECT ifnull(max(generation), 0) FROM counts WHERE site = ? AND source = ?")?
         .query_row(params![site.0, source], |row| row.get::<_, i64>(0))
         .map(|generation| u64::try_from(generation).unwrap_or(0))
+}
+
+/// Sets what is left of earlier imports of a source to 0. All counters of an import but zeros are of its generation, so
+/// others are of one that another node made at the same time. True: there were any.
+///
+/// Their generation becomes the last but one: a row of the last import that comes later is taken, whatever its value.
+pub fn clear_earlier_imports(
+    connection: &Connection,
+    site: SiteNumber,
+    source: SourceNumber,
+) -> rusqlite::Result<bool> {
+    let Some(before) = last_generation(connection, site, source)?.checked_sub(1) else { return Ok(false) };
+    let before = i64::try_from(before).unwrap_or(i64::MAX);
+    let sql = "UPDATE counts SET hits = 0, generation = ?3
+               WHERE site = ?1 AND source = ?2 AND hits != 0 AND generation < ?3";
+    Ok(execute(connection, sql, params![site.0, source, before])? > 0)
 }
 
 /// A row in the form in which it is published, with its key.
@@ -287,6 +306,30 @@ mod tests {
         note("2024-06-18", SITE_ITSELF, Register::Grown(0));
         assert_eq!(newest().as_deref(), Some("2024-06-17"));
         assert_eq!(newest_day(&file, SiteNumber(2)).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_left_of_earlier_imports_is_cleared_and_gives_way_to_the_last_one() {
+        let file = file();
+        let written = |generation, hits| Register::Written { generation, hits };
+        let merge = |period: &str, source, register| {
+            let key = Key { site: SITE, period: period.parse().unwrap(), page: SITE_ITSELF, source };
+            merge(&file, key, register).unwrap()
+        };
+        merge("2021", 1, written(5, 7));
+        merge("2022", 1, written(9, 8));
+        merge("2021", 2, written(5, 7));
+        merge("2021", 3, Register::Grown(7));
+        assert!(clear_earlier_imports(&file, SITE, 1).unwrap() && !clear_earlier_imports(&file, SITE, 1).unwrap());
+        assert!(!clear_earlier_imports(&file, SITE, 2).unwrap() && !clear_earlier_imports(&file, SITE, 3).unwrap());
+        let register = |period: &str| {
+            let sql = "SELECT hits, generation FROM counts WHERE period = ? AND source = 1";
+            let number = period.parse::<Period>().unwrap().number();
+            file.query_row(sql, [number], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).unwrap()
+        };
+        assert_eq!((register("2021"), register("2022")), ((0, 8), (8, 9)));
+        assert!(!merge("2021", 1, written(5, 7)) && merge("2021", 1, written(9, -3)));
+        assert_eq!(register("2021"), (-3, 9));
     }
 
     #[test]

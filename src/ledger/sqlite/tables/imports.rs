@@ -45,6 +45,10 @@ pub fn mark_whole(connection: &Connection) -> rusqlite::Result<()> {
     execute(connection, "REPLACE INTO meta VALUES ('import_whole', 1)", []).map(drop)
 }
 
+fn is_staged(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM import_steps)", [], |row| row.get(0))
+}
+
 fn is_whole(connection: &Connection) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM meta WHERE key = 'import_whole')";
     connection.query_row(sql, [], |row| row.get(0))
@@ -77,6 +81,10 @@ pub fn move_step(connection: &Connection) -> rusqlite::Result<Option<SiteNumber>
     let contributions: Vec<_> = rows.into_iter().map(contribution).collect::<rusqlite::Result<_>>()?;
     merge::merge(connection, site, &contributions, false)?;
     execute(connection, "DELETE FROM import_steps WHERE number = ?", [number])?;
+    if !is_staged(connection)? {
+        // Rows of another node's import may have come from Redis since this one was planned.
+        counts::clear_earlier_imports(connection, site, sources::number(connection, &source, false)?)?;
+    }
     Ok(Some(site))
 }
 

@@ -1,15 +1,15 @@
 //! Merging contributions into `counts`, with their sources and pages.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::Connection;
 
 use super::counts::{self, Key, SITE_ITSELF};
 use super::{pages, sources, vouching};
-use crate::counter::{Contribution, PageAddress, Period, SiteNumber, Source};
+use crate::counter::{Contribution, PageAddress, Period, Register, SiteNumber, Source};
 
-/// Merges contributions of a site; `remote`: they came from Redis. True: a page that this node has counted is now vouched
-/// for, and Redis lacks its months and total.
+/// Merges contributions of a site; `remote`: they came from Redis. True: the site's history must be published, since a
+/// page that this node has counted is now vouched for, or what was left of another import was cleared.
 pub fn merge<'a>(
     connection: &Connection,
     site: SiteNumber,
@@ -18,6 +18,7 @@ pub fn merge<'a>(
 ) -> rusqlite::Result<bool> {
     let mut has_vouched = false;
     let mut numbers = HashMap::new();
+    let mut imports = BTreeSet::new();
     for contribution in contributions {
         let source = &contribution.source;
         let number = match numbers.get(source) {
@@ -36,9 +37,14 @@ pub fn merge<'a>(
         let key = Key { site, period: contribution.period, page, source: number };
         if counts::merge(connection, key, contribution.register)? && remote {
             sources::note_partly_remote(connection, number)?;
+            if matches!(contribution.register, Register::Written { .. }) {
+                imports.insert(number);
+            }
         }
     }
-    Ok(has_vouched)
+    imports.into_iter().try_fold(has_vouched, |must_publish, source| {
+        Ok(counts::clear_earlier_imports(connection, site, source)? || must_publish)
+    })
 }
 
 /// The number of a contribution's page. Imports vouch for their pages; of runs, only vouched pages have months and a

@@ -7,6 +7,7 @@ pub mod merge;
 pub mod meta;
 pub mod pages;
 pub mod salts;
+pub mod shown;
 pub mod sites;
 pub mod sources;
 pub mod titles;

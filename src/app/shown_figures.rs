@@ -1,15 +1,14 @@
-//! Figures of pages that were shown a short time ago, below which the next answers don't fall when Redis forgets.
+//! Figures of pages and histories that were shown a short time ago, below which the next answers don't fall when Redis
+//! forgets.
 //!
-//! The node's file holds its own hits of pages alone: those of other nodes are read from Redis for each answer.
+//! The node's file holds its own hits of pages alone, and other nodes' hits of a site up to ten minutes late. The rest is
+//! read from Redis for each answer.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::counter::{Known, PageAddress, Period, SiteNumber};
-
-/// Counters of a question, each with the node's own knowledge of it.
-pub type Counters = Vec<(Period, PageAddress, Known)>;
 
 /// A figure is kept for one to two times as long from the first answer in which Redis has less. What Redis has lost
 /// is back by then, and an import that another node corrected is believed.
@@ -18,9 +17,12 @@ const AGE: Duration = Duration::from_secs(30);
 const FIGURES_MAX: usize = 20_000;
 
 #[derive(Default)]
-pub struct ShownPages(Mutex<Generations>);
+pub struct ShownFigures(Mutex<Generations>);
 
-type Figures = HashMap<(SiteNumber, Period, PageAddress), i64>;
+/// A counter of a site: one page's, or the site's own.
+pub type Counter = (Period, Option<PageAddress>);
+
+type Figures = HashMap<(SiteNumber, Counter), i64>;
 
 #[derive(Default)]
 struct Generations {
@@ -29,35 +31,42 @@ struct Generations {
     began: Option<Instant>,
 }
 
-impl ShownPages {
-    /// Sets the least figures of the counters.
-    pub fn fill(&self, site: SiteNumber, counters: &mut Counters) {
+impl ShownFigures {
+    /// Raises the least figures of counters to those that were shown.
+    pub fn fill(&self, site: SiteNumber, counters: &mut [(Counter, Known)]) {
         let generations = self.lock();
         if generations.young.is_empty() && generations.old.is_empty() {
             return;
         }
-        for (period, page, known) in counters {
-            let key = (site, *period, page.clone());
-            known.shown =
-                [&generations.young, &generations.old].iter().filter_map(|figures| figures.get(&key)).max().copied();
+        for (counter, known) in counters {
+            let key = (site, counter.clone());
+            let shown = [&generations.young, &generations.old].map(|figures| figures.get(&key).copied());
+            known.shown = shown.into_iter().fold(known.shown, Option::max);
         }
     }
 
     /// Notes figures that are shown. `is_behind`: Redis has less than the node knows or has shown. The time counts only
     /// while Redis answers.
-    pub fn note(&self, site: SiteNumber, counters: &Counters, figures: &[i64], is_behind: bool, now: Instant) {
+    pub fn note(
+        &self,
+        site: SiteNumber,
+        counters: &[(Counter, Known)],
+        figures: &[i64],
+        is_behind: bool,
+        now: Instant,
+    ) {
         let mut generations = self.lock();
         let began = *generations.began.get_or_insert(now);
         if now.saturating_duration_since(began) >= AGE || generations.young.len() >= FIGURES_MAX / 2 {
             generations.old = std::mem::take(&mut generations.young);
             generations.began = Some(now);
         }
-        for ((period, page, known), figure) in counters.iter().zip(figures) {
+        for ((counter, known), figure) in counters.iter().zip(figures) {
             // A figure that only this memory holds grows old.
             let is_seen = !is_behind || known.shown.is_none_or(|shown| *figure > shown);
             // What the node knows by itself needs no memory.
             if is_seen && *figure > known.hits() {
-                generations.young.insert((site, *period, page.clone()), *figure);
+                generations.young.insert((site, counter.clone()), *figure);
             }
         }
     }
@@ -67,7 +76,7 @@ impl ShownPages {
         let mut generations = self.lock();
         let Generations { young, old, .. } = &mut *generations;
         for figures in [young, old] {
-            figures.retain(|(of, ..), _| *of != site);
+            figures.retain(|(of, _), _| *of != site);
         }
     }
 
@@ -82,31 +91,40 @@ mod tests {
 
     const SITE: SiteNumber = SiteNumber(1);
 
-    fn counters(sum: i64) -> Counters {
-        let known = Known { sum, ..Known::default() };
-        vec![(Period::Total, PageAddress::from_stored("/a"), known)]
+    fn counter() -> Counter {
+        (Period::Total, Some(PageAddress::from_stored("/a")))
     }
 
-    fn least(shown: &ShownPages, site: SiteNumber) -> Option<i64> {
-        let mut counters = counters(1);
+    fn filled(shown: &ShownFigures, site: SiteNumber) -> Known {
+        let mut counters = [(counter(), Known { sum: 1, ..Known::default() })];
         shown.fill(site, &mut counters);
-        counters[0].2.shown
+        let [(_, known)] = counters;
+        known
+    }
+
+    fn least(shown: &ShownFigures, site: SiteNumber) -> Option<i64> {
+        filled(shown, site).shown
     }
 
     #[test]
     fn a_figure_is_kept_until_it_has_not_been_seen_in_redis_for_a_while() {
-        let (shown, begun) = (ShownPages::default(), Instant::now());
-        let at = |ages: u32| begun + AGE * ages;
-        shown.note(SITE, &counters(1), &[5], false, at(0));
+        let (shown, begun) = (ShownFigures::default(), Instant::now());
+        let note = |known: &Known, figure, is_behind, ages: u32| {
+            shown.note(SITE, &[(counter(), known.clone())], &[figure], is_behind, begun + AGE * ages);
+        };
+        let new = filled(&shown, SITE);
+        note(&new, 5, false, 0);
         assert_eq!((least(&shown, SITE), least(&shown, SiteNumber(2))), (Some(5), None));
-        let mut asked = counters(1);
-        shown.fill(SITE, &mut asked);
+        let mut higher = [(counter(), Known { shown: Some(9), ..Known::default() })];
+        shown.fill(SITE, &mut higher);
+        assert_eq!(higher[0].1.shown, Some(9));
+        let asked = filled(&shown, SITE);
         // Redis has lost it: it is shown, and grows old.
-        shown.note(SITE, &asked, &[5], true, at(1));
+        note(&asked, 5, true, 1);
         assert_eq!(least(&shown, SITE), Some(5));
-        shown.note(SITE, &asked, &[5], true, at(2));
+        note(&asked, 5, true, 2);
         assert_eq!(least(&shown, SITE), None);
-        shown.note(SITE, &counters(1), &[6], true, at(2));
+        note(&new, 6, true, 2);
         assert_eq!(least(&shown, SITE), Some(6));
         shown.forget(SITE);
         assert_eq!(least(&shown, SITE), None);
@@ -114,12 +132,13 @@ mod tests {
 
     #[test]
     fn figures_that_the_node_knows_by_itself_take_no_memory_and_all_take_little() {
-        let (shown, now) = (ShownPages::default(), Instant::now());
-        shown.note(SITE, &counters(5), &[5], false, now);
+        let (shown, now) = (ShownFigures::default(), Instant::now());
+        let known = Known { sum: 5, ..Known::default() };
+        shown.note(SITE, &[(counter(), known)], &[5], false, now);
         assert_eq!(least(&shown, SITE), None);
         for number in 0..3 * FIGURES_MAX {
             let page = PageAddress::from_stored(&format!("/{number}"));
-            shown.note(SITE, &vec![(Period::Total, page, Known::default())], &[1], false, now);
+            shown.note(SITE, &[((Period::Total, Some(page)), Known::default())], &[1], false, now);
         }
         let generations = shown.lock();
         assert_eq!(generations.young.len() + generations.old.len(), FIGURES_MAX);

@@ -1,0 +1,112 @@
+//! `shown`: least figures of sites' counters, which were shown with more of other nodes' hits than `counts` has.
+//!
+//! A row holds the hits of all sources but this node's own, since those are in `counts` after any end. Once remote sync
+//! has brought the hits into `counts`, the row goes.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::counts::{self, SITE_ITSELF, SourceCount};
+use super::execute;
+use super::sources::SourceNumber;
+use crate::counter::{Period, Register, SiteNumber};
+
+/// The least hits of all sources but the current run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Floor {
+    pub hits: i64,
+    /// True if an import has come since: then the figure may be lower.
+    pub may_fall: bool,
+}
+
+/// The least hits of a counter, where more was shown than these counts have.
+pub fn read(
+    connection: &Connection,
+    site: SiteNumber,
+    period: Period,
+    counts: &[SourceCount],
+    current: Option<SourceNumber>,
+) -> rusqlite::Result<Option<Floor>> {
+    let row: Option<(i64, i64)> = connection
+        .prepare_cached("SELECT hits, imports FROM shown WHERE site = ? AND period = ?")?
+        .query_row(params![site.0, period.number()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(row.map(|(hits, imports)| Floor {
+        hits: hits + sum(counts, |count| count.is_own && Some(count.source) != current),
+        may_fall: imports != imports_of(counts),
+    }))
+}
+
+/// Notes the hits of all sources but the current run, as they are shown. True: they are more than `counts` has.
+pub fn note(
+    connection: &Connection,
+    site: SiteNumber,
+    period: Period,
+    hits: i64,
+    current: Option<SourceNumber>,
+) -> rusqlite::Result<bool> {
+    let counts = counts::of_page(connection, site, period, SITE_ITSELF)?;
+    if hits <= sum(&counts, |count| Some(count.source) != current) {
+        let sql = "DELETE FROM shown WHERE site = ? AND period = ?";
+        return execute(connection, sql, params![site.0, period.number()]).map(|_| false);
+    }
+    let remote = hits - sum(&counts, |count| count.is_own && Some(count.source) != current);
+    let sql = "REPLACE INTO shown (site, period, hits, imports) VALUES (?, ?, ?, ?)";
+    execute(connection, sql, params![site.0, period.number(), remote, imports_of(&counts)]).map(|_| true)
+}
+
+fn sum(counts: &[SourceCount], of: impl Fn(&SourceCount) -> bool) -> i64 {
+    counts.iter().filter(|count| of(count)).map(|count| count.register.hits()).sum()
+}
+
+fn imports_of(counts: &[SourceCount]) -> i64 {
+    counts.iter().fold(0, |sum, count| match count.register {
+        Register::Written { generation, .. } => sum.wrapping_add(generation.cast_signed()),
+        Register::Grown(_) => sum,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counter::{Contribution, Source};
+    use crate::ledger::sqlite::migrations;
+    use crate::ledger::sqlite::tables::{merge, sources};
+
+    const SITE: SiteNumber = SiteNumber(1);
+
+    fn merge(file: &Connection, source: &str, register: Register, remote: bool) {
+        let source: Source = source.parse().unwrap();
+        let contribution = Contribution { source, period: Period::Total, page: None, register };
+        merge::merge(file, SITE, [&contribution], remote).unwrap();
+    }
+
+    #[test]
+    fn a_floor_grows_with_this_nodes_runs_and_goes_once_the_counts_have_it() {
+        let file = Connection::open_in_memory().unwrap();
+        migrations::migrate(&file).unwrap();
+        let [own, other] = ["0000000000000001", "0000000000000002"];
+        merge(&file, own, Register::Grown(10), false);
+        merge(&file, other, Register::Grown(5), true);
+        let current = sources::find(&file, &own.parse().unwrap()).unwrap();
+        let floor = |current| {
+            let counts = counts::of_page(&file, SITE, Period::Total, SITE_ITSELF).unwrap();
+            read(&file, SITE, Period::Total, &counts, current).unwrap()
+        };
+        let note = |hits| note(&file, SITE, Period::Total, hits, current).unwrap();
+        assert!(!note(5));
+        assert_eq!(floor(current), None);
+        assert!(note(9));
+        assert_eq!(floor(current), Some(Floor { hits: 9, may_fall: false }));
+        // The next run: this one has ended, with more hits.
+        merge(&file, own, Register::Grown(12), false);
+        assert_eq!(floor(None), Some(Floor { hits: 21, may_fall: false }));
+        // The other node's hits are not added to what was shown of them.
+        merge(&file, other, Register::Grown(8), true);
+        assert_eq!(floor(None), Some(Floor { hits: 21, may_fall: false }));
+        merge(&file, "import:old", Register::Written { generation: 3, hits: 0 }, true);
+        assert_eq!(floor(None), Some(Floor { hits: 21, may_fall: true }));
+        merge(&file, other, Register::Grown(9), true);
+        assert!(!note(9));
+        assert_eq!(floor(None), None);
+    }
+}
