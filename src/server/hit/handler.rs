@@ -44,6 +44,8 @@ pub struct HitHandler {
 #[derive(Debug, Clone)]
 struct KnownUrl {
     site: Arc<RegisteredSite>,
+    /// The page of the URL itself.
+    own: PageAddress,
     claim: Claim,
     /// The day on which the page was last found to count under its own address.
     admitted_on: Option<Day>,
@@ -88,9 +90,6 @@ impl HitHandler {
         let now = clock::now();
         let day = Day::at(now, site.site.time_zone);
         let known = self.known(&site, payload, day)?;
-        if let Some(ignored) = known.claim.ignored {
-            self.ignored[ignored as usize].inc();
-        }
         site::check_origin(&site, &payload.url, headers)?;
         let instant = Instant::now();
         if let Err(exceeded) =
@@ -129,8 +128,10 @@ impl HitHandler {
                 reload.await;
             }
         } else {
-            let is_ignored = known.claim.ignored.is_some();
-            let page = self.admit(node, known, payload, day, client).await;
+            let (page, ignored) = self.admit(node, known, payload, day, client).await;
+            if let Some(ignored) = ignored {
+                self.ignored[ignored as usize].inc();
+            }
             let title = payload.title.as_deref().filter(|_| !page.is_other());
             let title = title.map(|title| (title, page.clone()));
             let visit = match site.site.counts_visitors() {
@@ -148,7 +149,7 @@ impl HitHandler {
             }
             counted?;
             if let Some((title, page)) = title {
-                let canonical = canonical_of(payload, is_ignored);
+                let canonical = canonical_of(payload, ignored);
                 node.note_title(&site, &page, title, &|| page_url::link_of(&site, &page, &payload.url, canonical));
             }
         }
@@ -157,41 +158,47 @@ impl HitHandler {
         Ok(ProcessedHit { site, outcome })
     }
 
-    /// The page under which a hit counts. For a recurring URL a worker asks the node twice a day.
+    /// The page under which a hit counts, and the reason against its canonical address. For a recurring URL a worker
+    /// notes that address and asks the node twice a day.
     async fn admit<N: Node>(
         &self,
         node: &N,
-        known: KnownUrl,
+        mut known: KnownUrl,
         payload: &Payload<'_>,
         day: Day,
         client: &ClientIp<'_, impl HeaderFields>,
-    ) -> PageAddress {
+    ) -> (PageAddress, Option<Ignored>) {
         if known.admitted_on == Some(day) {
-            return known.claim.page;
+            return (known.claim.page, known.claim.ignored);
         }
+        if let Some(canonical) = canonical_of(payload, None) {
+            known.claim = self.canonicals.note(&known.site, known.own.clone(), canonical, day);
+        }
+        let ignored = known.claim.ignored;
         let client = if self.limits_new_pages { client.prefix() } else { None };
         let page = node.admit_page(&known.site, day, known.claim.page.clone(), client).await;
         let admitted_on = (page == known.claim.page).then_some(day);
         if admitted_on.is_some() {
-            let url = canonical_of(payload, known.claim.ignored.is_some()).unwrap_or(&payload.url);
+            let url = canonical_of(payload, ignored).unwrap_or(&payload.url);
             self.parameters.note(&known.site, day, &page, url, payload.title.as_deref());
         }
         self.with_key(payload, |key| self.pages.borrow_mut().insert(key, KnownUrl { admitted_on, ..known }));
-        page
+        (page, ignored)
     }
 
+    /// The page of a hit that may be refused yet: nothing is noted.
     fn known(&self, site: &Arc<RegisteredSite>, payload: &Payload<'_>, day: Day) -> Result<KnownUrl, HttpError> {
         let known = self.with_key(payload, |key| self.pages.borrow_mut().get(key));
         // The very same site: a reloaded configuration may map the URL otherwise.
         if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.site, site) && known.claim.holds_on(day)) {
             return Ok(known);
         }
-        let page = page_of(site, &payload.url)?;
-        let claim = match payload.canonical.as_deref().filter(|canonical| !canonical.is_empty()) {
-            None => Claim { page, ignored: None, named: None },
-            Some(canonical) => self.canonicals.claim(site, page, canonical, day),
+        let own = page_of(site, &payload.url)?;
+        let claim = match canonical_of(payload, None) {
+            None => Claim { page: own.clone(), ignored: None, named: None },
+            Some(canonical) => self.canonicals.peek(site, own.clone(), canonical, day),
         };
-        Ok(KnownUrl { site: Arc::clone(site), claim, admitted_on: None })
+        Ok(KnownUrl { site: Arc::clone(site), own, claim, admitted_on: None })
     }
 
     /// Calls `then` with the key of a hit's page. Begins unlike a URL where it holds two.
@@ -236,7 +243,7 @@ impl HitHandler {
     }
 }
 
-/// The canonical address under which a hit counts.
-fn canonical_of<'a>(payload: &'a Payload<'_>, is_ignored: bool) -> Option<&'a str> {
-    payload.canonical.as_deref().filter(|canonical| !is_ignored && !canonical.is_empty())
+/// The canonical address that a hit's page names, unless it is ignored.
+fn canonical_of<'a>(payload: &'a Payload<'_>, ignored: Option<Ignored>) -> Option<&'a str> {
+    payload.canonical.as_deref().filter(|canonical| ignored.is_none() && !canonical.is_empty())
 }

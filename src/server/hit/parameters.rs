@@ -67,7 +67,7 @@ impl Parameters {
         let suspect = watched.note(site.number, day, |parameters, room| parameters.note(page, &fates, title, room));
         drop(watched);
         if let Some(suspect) = suspect {
-            self.warnings.give(site, Topic::Parameters, day, || doubt(site, &suspect));
+            self.warnings.give(site, Topic::Parameters, &suspect.name, day, || doubt(site, &suspect));
         }
     }
 

@@ -15,7 +15,7 @@ use super::answer;
 use super::query::{Query, count};
 use crate::clock;
 use crate::page::{PageRules, rule_1};
-use crate::server::hit::{Claim, page_of, page_url};
+use crate::server::hit::{Canonicals, page_of, page_url};
 use crate::server::http::{HttpError, Problem, Rendered, form, shown};
 use crate::server::ports::{Node, TopPage};
 
@@ -68,7 +68,12 @@ struct Top {
 }
 
 /// Renders the figures of the pages that the query names.
-pub async fn figures<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: String) -> Result<Rendered, HttpError> {
+pub async fn figures<N: Node>(
+    node: Arc<N>,
+    canonicals: Arc<Canonicals>,
+    site: Arc<RegisteredSite>,
+    query: String,
+) -> Result<Rendered, HttpError> {
     // Each page, with the canonical address that follows it.
     let mut urls: Vec<(String, Option<String>)> = Vec::new();
     for pair in query.split('&') {
@@ -92,14 +97,21 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: St
     }
     let overrides = Query::of(Some(&query))?.overrides()?;
     let keys = overrides.and_then(|overrides| overrides.figures).unwrap_or_else(|| vec![FigureKey::Total]);
-    let named: Vec<_> = urls.iter().map(|(url, canonical)| page_named(&site, url, canonical.as_deref())).collect();
+    let now = clock::now();
+    let today = Day::at(now, site.site.time_zone);
+    let named = |(url, canonical): &(String, Option<String>)| {
+        let believed = |own| match canonical {
+            Some(canonical) => canonicals.peek(&site, own, canonical, today).page,
+            None => own,
+        };
+        page_named(&site, url, believed)
+    };
+    let named: Vec<_> = urls.iter().map(named).collect();
     // Each page, with its address of rule 1 if older counts may stand there.
     let pages: Vec<_> = named.iter().flatten().flat_map(|named| named.addresses().cloned()).collect();
     if let (true, Some(Err(error))) = (pages.is_empty(), named.first()) {
         return Err(error.clone());
     }
-    let now = clock::now();
-    let today = Day::at(now, site.site.time_zone);
     let mut periods = Vec::new();
     for key in &keys {
         if key.is_of_visitors() {
@@ -163,9 +175,13 @@ impl NamedPage {
     }
 }
 
-/// The page of an address or of a path, since all origins of a site are one; as a hit's, with the canonical
-/// address that the page names.
-fn page_named(site: &RegisteredSite, text: &str, canonical: Option<&str>) -> Result<NamedPage, HttpError> {
+/// The page of an address or of a path, since all origins of a site are one; as a hit's, by the canonical address
+/// where that is believed.
+fn page_named(
+    site: &RegisteredSite,
+    text: &str,
+    believed: impl FnOnce(PageAddress) -> PageAddress,
+) -> Result<NamedPage, HttpError> {
     let rules = &site.site.page_rules;
     let (url, page) = if text.starts_with('/') {
         let url = page_url::parse(&format!("http://page.invalid{text}"))?;
@@ -175,10 +191,7 @@ fn page_named(site: &RegisteredSite, text: &str, canonical: Option<&str>) -> Res
         let page = page_of(site, text)?;
         (page_url::parse(text)?, page)
     };
-    let page = match canonical {
-        Some(canonical) => Claim::of(site, page, canonical).page,
-        None => page,
-    };
+    let page = believed(page);
     Ok(NamedPage { former: rule_1::former(&url, &page, rules), page })
 }
 
