@@ -2,6 +2,7 @@
 
 mod bind;
 mod clock_watch;
+mod former_pages;
 mod housekeeping;
 mod node;
 mod recent_imports;

@@ -20,11 +20,13 @@ use crate::counter::{
     Window,
 };
 use crate::ledger::{Ledger, LedgerError, SiteHits};
+use crate::page::rule_1;
 use crate::redis::{self, Publication};
 use crate::server;
 use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
 
 use super::clock_watch::ClockWatch;
+use super::former_pages::{self, FormerPages};
 use super::recent_imports::RecentImports;
 use super::shown_figures::{Counter, ShownFigures};
 use super::uncounted::UncountedFile;
@@ -40,6 +42,7 @@ pub struct Node {
     clock: ClockWatch,
     shown_figures: ShownFigures,
     recent_imports: RecentImports,
+    former_pages: FormerPages,
 }
 
 impl Node {
@@ -54,6 +57,7 @@ impl Node {
             clock,
             shown_figures: ShownFigures::default(),
             recent_imports: RecentImports::default(),
+            former_pages: FormerPages::default(),
         }
     }
 
@@ -126,6 +130,44 @@ impl Node {
                 self.recent_imports.note(site, source, Instant::now());
             }
         }
+    }
+
+    /// The site's pages of an earlier rule, by those that have them now.
+    async fn former_pages(&self, site: &RegisteredSite) -> Result<Arc<former_pages::Index>, Unavailable> {
+        let (rules, now) = (&site.site.page_rules, Instant::now());
+        if let Some(index) = self.former_pages.get(site.number, rules, now) {
+            return Ok(index);
+        }
+        let of_file = rules.clone();
+        let present = move |page: &PageAddress| rule_1::present(page, &of_file);
+        let read = self.ledger.former_pages(site.number, former_pages::OF_SITE_MAX, present).await;
+        let mut pairs = read.map_err(unavailable)?;
+        let redis = match self.publication.get() {
+            None => former_pages::Redis::None,
+            Some(publication) => {
+                let is_former = |page: &PageAddress| rule_1::is_recognised(page, rules);
+                let (pages, is_whole) = publication.queries.former_pages(&site.site, is_former).await;
+                pairs.extend(pages.into_iter().filter_map(|old| rule_1::present(&old, rules).map(|page| (old, page))));
+                if is_whole { former_pages::Redis::Whole } else { former_pages::Redis::Part }
+            }
+        };
+        Ok(self.former_pages.put(site.number, rules, pairs, redis, now))
+    }
+
+    /// The hits that stand under each of these addresses.
+    async fn hits_under(
+        &self,
+        site: &RegisteredSite,
+        addresses: Vec<PageAddress>,
+        periods: &[Period],
+    ) -> Result<Read<i64>, Unavailable> {
+        let counts = self.ledger.page_counts(site.number, addresses.clone(), periods.to_vec());
+        let known = counts.await.map_err(unavailable)?;
+        let Some(publication) = self.publication.get() else {
+            return Ok(Read { values: known.iter().map(|known| known.sum).collect(), stale: false });
+        };
+        let places = addresses.iter().flat_map(|page| periods.iter().map(move |period| (*period, Some(page.clone()))));
+        Ok(self.shared_figures(site, publication, places.zip(known).collect()).await)
     }
 
     /// Titles of pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
@@ -331,13 +373,17 @@ impl server::ports::Node for Node {
         pages: &[PageAddress],
         periods: &[Period],
     ) -> Result<Read<i64>, Unavailable> {
-        let counts = self.ledger.page_counts(site.number, pages.to_vec(), periods.to_vec());
-        let known = counts.await.map_err(unavailable)?;
-        let Some(publication) = self.publication.get() else {
-            return Ok(Read { values: known.iter().map(|known| known.sum).collect(), stale: false });
-        };
-        let places = pages.iter().flat_map(|page| periods.iter().map(move |period| (*period, Some(page.clone()))));
-        Ok(self.shared_figures(site, publication, places.zip(known).collect()).await)
+        let index = self.former_pages(site).await?;
+        let addresses: Vec<_> = pages.iter().flat_map(|page| index.addresses(page)).cloned().collect();
+        let read = self.hits_under(site, addresses, periods).await?;
+        let mut hits = read.values.into_iter();
+        let mut values = vec![0; pages.len() * periods.len()];
+        for (page, sums) in pages.iter().zip(values.chunks_mut(periods.len().max(1))) {
+            for _ in index.addresses(page) {
+                sums.iter_mut().zip(&mut hits).for_each(|(sum, hits)| *sum += hits);
+            }
+        }
+        Ok(Read { values, stale: read.stale })
     }
 
     async fn top_pages(
@@ -347,23 +393,32 @@ impl server::ports::Node for Node {
         limit: usize,
     ) -> Result<Read<TopPage>, Unavailable> {
         let limit = limit.min(TOP_MAX);
+        let index = self.former_pages(site).await?;
+        // A page may be read under several addresses, each below the limit.
+        let listed_max = if index.is_empty() { limit } else { TOP_MAX };
         let own = self.ledger.top_pages(site.number, period).await.map_err(unavailable)?;
         let shared = match self.publication.get() {
             None => None,
-            Some(publication) => publication.queries.top_pages(&site.site, period, limit).await,
+            Some(publication) => publication.queries.top_pages(&site.site, period, listed_max).await,
         };
         let is_unread = shared.is_none() && self.publication.get().is_some();
         let mut pages = shared.unwrap_or_default();
         // Of its own, those that Redis may not have yet.
         let known: std::collections::HashSet<_> = pages.iter().cloned().collect();
         pages.extend(own.iter().filter(|page| !known.contains(page)).cloned());
+        let pages = index.presented(pages);
         let hits = self.page_hits(site, &pages, &[period]).await?;
         let counted = most_read(pages.into_iter().zip(hits.values), limit);
-        let pages: Vec<_> = counted.iter().map(|(page, _)| page.clone()).collect();
-        let titles = self.titles(site, pages).await?;
-        let values =
-            counted.into_iter().zip(titles.values).map(|((page, hits), title)| TopPage { page, hits, title }).collect();
-        Ok(Read { values, stale: is_unread || hits.stale || titles.stale })
+        let addresses = counted.iter().flat_map(|(page, _)| index.addresses(page)).cloned();
+        let read = self.titles(site, addresses.collect()).await?;
+        let mut titles = read.values.into_iter();
+        let titled = |(page, hits): (PageAddress, i64)| {
+            // The present page's own comes first.
+            let of_page: Vec<_> = titles.by_ref().take(index.addresses(&page).count()).collect();
+            TopPage { title: of_page.into_iter().flatten().next(), page, hits }
+        };
+        let values = counted.into_iter().map(titled).collect();
+        Ok(Read { values, stale: is_unread || hits.stale || read.stale })
     }
 
     async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
