@@ -172,6 +172,8 @@ impl Canonicals {
     /// The page's state of the day with the path of `own` noted; none where there is no room.
     fn named(&self, site: &RegisteredSite, page: &PageAddress, own: &PageAddress, day: Day) -> Option<Arc<Named>> {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        // Earlier days make room first.
+        pages.of_site(site.number, day)?;
         let has_room = pages.count < PAGES_MAX;
         let of_site = pages.of_site(site.number, day)?;
         let is_new = !of_site.named.contains_key(page);

@@ -44,8 +44,8 @@ pub struct HitHandler {
 #[derive(Debug, Clone)]
 struct KnownUrl {
     site: Arc<RegisteredSite>,
-    /// The page of the URL itself.
-    own: PageAddress,
+    /// The page of the URL itself, where a canonical address comes with it.
+    own: Option<PageAddress>,
     claim: Claim,
     /// The day on which the page was last found to count under its own address.
     admitted_on: Option<Day>,
@@ -171,8 +171,8 @@ impl HitHandler {
         if known.admitted_on == Some(day) {
             return (known.claim.page, known.claim.ignored);
         }
-        if let Some(canonical) = canonical_of(payload, None) {
-            known.claim = self.canonicals.note(&known.site, known.own.clone(), canonical, day);
+        if let (Some(own), Some(canonical)) = (&known.own, canonical_of(payload, None)) {
+            known.claim = self.canonicals.note(&known.site, own.clone(), canonical, day);
         }
         let ignored = known.claim.ignored;
         let client = if self.limits_new_pages { client.prefix() } else { None };
@@ -193,10 +193,10 @@ impl HitHandler {
         if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.site, site) && known.claim.holds_on(day)) {
             return Ok(known);
         }
-        let own = page_of(site, &payload.url)?;
-        let claim = match canonical_of(payload, None) {
-            None => Claim { page: own.clone(), ignored: None, named: None },
-            Some(canonical) => self.canonicals.peek(site, own.clone(), canonical, day),
+        let page = page_of(site, &payload.url)?;
+        let (own, claim) = match canonical_of(payload, None) {
+            None => (None, Claim { page, ignored: None, named: None }),
+            Some(canonical) => (Some(page.clone()), self.canonicals.peek(site, page, canonical, day)),
         };
         Ok(KnownUrl { site: Arc::clone(site), own, claim, admitted_on: None })
     }

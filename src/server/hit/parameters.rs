@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_looks_like_noise_is_reported_once_a_day_and_changes_no_address() {
+    fn each_parameter_that_looks_like_noise_is_reported_once_a_day_and_changes_no_address() {
         let metrics = Metrics::new();
         let parameters = Parameters::new(Arc::new(Warnings::new(&metrics)));
         let site = site(1);
@@ -164,7 +164,7 @@ mod tests {
                 note(&parameters, &site, on, &format!("/tin?luc=x{at}"), "Tin");
                 note(&parameters, &site, on, &format!("/tin?xem=y{at}"), "Tin");
             }
-            assert_eq!(metrics.page_warnings_total.with_label_values(&["parameters"]).get(), u64::from(on));
+            assert_eq!(metrics.page_warnings_total.with_label_values(&["parameters"]).get(), 2 * u64::from(on));
         }
         assert_eq!(page_of(&site, "https://a.vn/tin?luc=x1").unwrap().as_str(), "/tin?luc=x1");
         let report = parameters.report(&site, day(2));
