@@ -107,7 +107,7 @@ fn hits_that_do_not_count_have_no_say_in_canonical_addresses() {
                 "site": "demo", "url": format!("http://localhost/bai-{at}"),
                 "canonical": format!("http://localhost{named}"),
             });
-            let answer = node.hit_with(&[("origin", "https://evil.example")], hit.to_string());
+            let answer = node.hit_with(&["Origin: https://evil.example"], hit.to_string());
             assert_eq!(answer.status, 403);
         }
     }
