@@ -82,6 +82,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         };
         let publication = redis::start(settings, Arc::clone(&node), Arc::clone(&metrics));
         node.publish_through(publication.context("can't start publishing")?);
+        Builder::new_current_thread().build()?.block_on(node.recall_shown());
     }
     metrics.collect_at_scrape(scrape::AtScrape::new(&node, config.data_dir.clone()));
     let (stop, stopped) = watch::channel(false);
@@ -161,6 +162,7 @@ impl Running {
                 }
                 publication.drain(DRAIN).await;
                 self.node.write_floors(true).await;
+                self.node.keep_shown().await;
             });
         });
         if let Err(error) = finished {

@@ -15,9 +15,9 @@ use crate::counter::page::TOP_MAX;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::{
-    Arrival, ChangedTitle, ClientPrefix, Contribution, Day, FileDigest, GivenTitle, Known, PageAddress, PageTitle,
-    Period, RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts,
-    Window,
+    Arrival, ChangedTitle, ClientPrefix, Contribution, Counter, Day, FileDigest, GivenTitle, Known, PageAddress,
+    PageTitle, Period, RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit,
+    VisitorCounts, Window,
 };
 use crate::ledger::{Ledger, LedgerError, SiteHits};
 use crate::redis::{self, Publication};
@@ -26,7 +26,7 @@ use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
 
 use super::clock_watch::ClockWatch;
 use super::recent_imports::RecentImports;
-use super::shown_figures::{Counter, ShownFigures};
+use super::shown_figures::ShownFigures;
 use super::uncounted::UncountedFile;
 
 /// A counting node.
@@ -54,6 +54,20 @@ impl Node {
             clock,
             shown_figures: ShownFigures::default(),
             recent_imports: RecentImports::default(),
+        }
+    }
+
+    /// Takes over the figures that were shown before the last clean stop.
+    pub async fn recall_shown(&self) {
+        match self.ledger.take_shown().await {
+            Ok(figures) => self.shown_figures.recall(figures),
+            Err(error) => tracing::warn!("the figures that were shown last can't be read: {error}"),
+        }
+    }
+
+    pub async fn keep_shown(&self) {
+        if let Err(error) = self.ledger.keep_shown(self.shown_figures.all()).await {
+            tracing::warn!("the figures that were shown last can't be written: {error}");
         }
     }
 

@@ -6,9 +6,10 @@ use super::Ledger;
 use super::error::LedgerError;
 use super::memory::lock;
 use super::sqlite::tables::counts::{self, PublishedRow};
-use super::sqlite::tables::{sources, visitors};
+use super::sqlite::tables::{last_shown, sources, visitors};
 use crate::counter::{
-    Contribution, Day, FileDigest, Known, Period, RemoteCounter, RowKey, SiteNumber, Sketch, Source, Window,
+    Contribution, Day, FileDigest, Known, Period, RemoteCounter, RowKey, ShownFigure, SiteNumber, Sketch, Source,
+    Window,
 };
 
 /// Sites of one transaction: some milliseconds, for which hits may wait.
@@ -96,6 +97,16 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// Keeps figures that were shown over a restart.
+    pub async fn keep_shown(&self, figures: Vec<ShownFigure>) -> Result<(), LedgerError> {
+        self.queue.run(move |file| file.change(|connection| last_shown::write(connection, &figures))).await
+    }
+
+    /// The figures that the last clean stop kept.
+    pub async fn take_shown(&self) -> Result<Vec<ShownFigure>, LedgerError> {
+        self.queue.run(|file| file.change(last_shown::take)).await
     }
 
     /// Takes up to `limit` sites of which more of other nodes' hits is shown than the file has, all unchanged for a time.

@@ -12,7 +12,7 @@ use crate::ledger::sqlite::file::BUSY_TIMEOUT;
 use crate::ledger::sqlite::tables::counts::{self, SITE_ITSELF};
 use crate::ledger::sqlite::tables::salts::{self, KnownSalt};
 use crate::ledger::sqlite::tables::visitors::Forgotten;
-use crate::ledger::sqlite::tables::{imports, merge, shown, visitors};
+use crate::ledger::sqlite::tables::{imports, last_shown, merge, shown, visitors};
 use crate::ledger::sqlite::wal;
 
 /// Longest wait for readers when the log is truncated.
@@ -156,7 +156,11 @@ impl FileWriter {
 
     /// Makes a staged import one that a start completes; the committer moves it to the counts.
     pub fn begin_import(&mut self) -> Result<(), WriteFailure> {
-        self.change(imports::mark_whole)?;
+        self.change(|connection| {
+            imports::mark_whole(connection)?;
+            // It may lower figures.
+            last_shown::clear(connection)
+        })?;
         self.has_whole_import = true;
         Ok(())
     }

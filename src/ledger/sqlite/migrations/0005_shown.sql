@@ -8,3 +8,11 @@ CREATE TABLE shown (
     imports INTEGER NOT NULL,
     PRIMARY KEY (site, period)
 ) WITHOUT ROWID;
+
+-- Figures with other nodes' hits that were shown shortly before a clean stop, of pages and of histories (page NULL).
+CREATE TABLE last_shown (
+    site   INTEGER NOT NULL,
+    period INTEGER NOT NULL,
+    page   TEXT,
+    figure INTEGER NOT NULL
+);
