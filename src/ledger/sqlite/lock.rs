@@ -68,21 +68,21 @@ impl DirectoryLock {
         writeln!(self.file, "{} {}", std::process::id(), self.admin_address)
     }
 
-    /// Locks the directory again if the lock file was deleted or replaced. The error, in words: another program has
-    /// locked it.
-    pub fn take_again_if_gone(&mut self) -> Result<(), String> {
+    /// Locks the directory again if the lock file was deleted or replaced. True: it was, so another program may have
+    /// held the directory meanwhile. The error, in words: another program has locked it.
+    pub fn take_again_if_gone(&mut self) -> Result<bool, String> {
         let identity = |found: &fs::Metadata| (found.dev(), found.ino());
         let held = self.file.metadata().map(|found| identity(&found));
         match (held, fs::metadata(&self.path)) {
             (Ok(held), Ok(found)) if identity(&found) != held => {}
             (Ok(_), Err(error)) if error.kind() == ErrorKind::NotFound => {}
             // It is there, or can't be seen.
-            _ => return Ok(()),
+            _ => return Ok(false),
         }
         let shown = self.path.display().to_string();
         // A directory that is gone, full or closed is reported as such by the next write.
         let Ok(file) = File::options().read(true).write(true).create(true).truncate(false).open(&self.path) else {
-            return Ok(());
+            return Ok(false);
         };
         match file.try_lock() {
             Ok(()) => {
@@ -92,12 +92,12 @@ impl DirectoryLock {
                 } else {
                     tracing::warn!("{shown} was deleted or replaced; it is made and locked again");
                 }
-                Ok(())
+                Ok(true)
             }
             Err(TryLockError::WouldBlock) => Err(format!(
-                "another program holds the data directory since {shown} was deleted or replaced: stop one of them"
+                "another program has locked the data directory, since {shown} was deleted or replaced: stop one of them"
             )),
-            Err(TryLockError::Error(_)) => Ok(()),
+            Err(TryLockError::Error(_)) => Ok(false),
         }
     }
 
