@@ -19,13 +19,13 @@ use crate::counter::{
     PageTitle, Period, RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit,
     VisitorCounts, Window,
 };
-use crate::ledger::{Ledger, LedgerError, SiteHits};
+use crate::ledger::{Cleared, Ledger, LedgerError, SiteHits};
 use crate::redis::{self, Publication};
 use crate::server;
 use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
 
 use super::clock_watch::ClockWatch;
-use super::recent_imports::RecentImports;
+use super::recent_imports::{RecentImport, RecentImports};
 use super::shown_figures::ShownFigures;
 use super::uncounted::UncountedFile;
 
@@ -87,7 +87,7 @@ impl Node {
     /// Reads other nodes' counts of the site from Redis, and all of an import's; logs `loss` if that fails.
     async fn sync(&self, site: &RegisteredSite, import: Option<&Source>, loss: &str) {
         if let Some(publication) = self.publication.get()
-            && !publication.sync_remote(self, site, import).await
+            && !publication.sync_remote(self, site, import, Some(redis::SYNC_WAIT_MAX)).await
         {
             tracing::warn!(site = %site.site.id, "Redis could not be asked for other nodes' counts: {loss}");
         }
@@ -99,10 +99,11 @@ impl Node {
         self.sync(site, Some(&import), "rows of this import that only another node knows stay").await;
     }
 
-    fn note_import(&self, site: &RegisteredSite, name: ImportName) {
+    fn note_import(&self, site: &RegisteredSite, name: ImportName, generation: Option<u64>) {
         // It may lower figures.
         self.shown_figures.forget(site.number);
-        self.recent_imports.note(site.number, Source::Import(name), Instant::now());
+        let import = RecentImport { site: site.number, source: Source::Import(name), generation };
+        self.recent_imports.note(import, Instant::now());
     }
 
     /// Figures of counters with Redis's, or, while it is away, without; none below what was shown a short time ago.
@@ -125,19 +126,30 @@ impl Node {
         or_own(shared, counters.iter().map(|(_, known)| known.alone()).collect())
     }
 
-    /// As `sync`, with nothing lost by a failure. True if nothing is left to read.
+    /// As `sync`, but without a limit of time and with nothing lost by a failure. True if nothing is left to read.
     pub async fn sync_now(&self, number: SiteNumber, import: Option<&Source>) -> bool {
         let (sites, publication) = (self.current_sites(), self.publication.get());
         let (Some(site), Some(publication)) = (sites.by_number(number), publication) else { return true };
-        publication.shared.connections.is_up() && publication.sync_remote(self, site, import).await
+        publication.shared.connections.is_up() && publication.sync_remote(self, site, import, None).await
     }
 
-    /// Reads what Redis has of recent imports: another node may have made one of the same name at the same time. The file
-    /// keeps the later one.
+    /// Reads what Redis has of recent imports: another node may have made one of the same name at the same time. The node
+    /// that has made the later one clears the rest of the other; the other node then reads that.
     pub async fn compare_imports(&self) {
-        for (site, source) in self.recent_imports.take(Instant::now()) {
-            if !self.sync_now(site, Some(&source)).await {
-                self.recent_imports.note(site, source, Instant::now());
+        for import in self.recent_imports.take(Instant::now()) {
+            let RecentImport { site, source, generation } = &import;
+            if !self.sync_now(*site, Some(source)).await {
+                self.recent_imports.note_again(import, Instant::now());
+                continue;
+            }
+            let Some(generation) = *generation else { continue };
+            match self.ledger.clear_earlier_imports(*site, source, generation).await {
+                Ok(Cleared::Nothing) => {}
+                // More may be on its way.
+                Ok(Cleared::Some) | Err(_) => self.recent_imports.note_again(import, Instant::now()),
+                Ok(Cleared::IsEarlier) => {
+                    self.recent_imports.note_again(RecentImport { generation: None, ..import }, Instant::now());
+                }
             }
         }
     }
@@ -396,15 +408,19 @@ impl server::ports::Node for Node {
         rows: Vec<Row>,
     ) -> Result<ImportReport, Unavailable> {
         self.sync_before_change(site, &name).await;
+        // Before it too: it is completed even if the caller goes away.
+        self.note_import(site, name.clone(), None);
         let imported = self.ledger.import(site.number, name.clone(), rows, (self.now)()).await;
-        self.note_import(site, name);
+        self.note_import(site, name, imported.as_ref().ok().and_then(|report| report.generation));
         imported.map_err(unavailable)
     }
 
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
         self.sync_before_change(site, &name).await;
+        self.note_import(site, name.clone(), None);
         let forgotten = self.ledger.forget(site.number, name.clone(), (self.now)()).await;
-        self.note_import(site, name);
+        let generation = forgotten.as_ref().ok().and_then(|report| report.as_ref()?.generation);
+        self.note_import(site, name, generation);
         forgotten.map_err(unavailable)
     }
 

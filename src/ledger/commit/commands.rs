@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use super::failure::WriteFailure;
 use super::file_writer::FileWriter;
-use crate::counter::{Contribution, Day, Minute, Period, SiteNumber};
+use crate::counter::{Contribution, Day, Minute, Period, RowKey, SiteNumber};
 use crate::ledger::memory::counters::SiteCounters;
 use crate::ledger::memory::lock;
 use crate::ledger::sqlite::file::BUSY_TIMEOUT;
 use crate::ledger::sqlite::tables::counts::{self, SITE_ITSELF};
+use crate::ledger::sqlite::tables::imports::{self, CLEAR_STEP, Moved};
 use crate::ledger::sqlite::tables::salts::{self, KnownSalt};
+use crate::ledger::sqlite::tables::sources::SourceNumber;
 use crate::ledger::sqlite::tables::visitors::Forgotten;
-use crate::ledger::sqlite::tables::{imports, last_shown, merge, shown, visitors};
+use crate::ledger::sqlite::tables::{last_shown, merge, shown, visitors};
 use crate::ledger::sqlite::wal;
 
 /// Longest wait for readers when the log is truncated.
@@ -146,9 +148,9 @@ impl FileWriter {
     ) -> Result<(), WriteFailure> {
         let run = self.state.run.clone();
         let of_others = contributions.iter().filter(|contribution| contribution.source != run);
-        let has_cleared = self.change(|c| merge::merge(c, site, of_others, remote))?;
+        self.change(|c| merge::merge(c, site, of_others, remote))?;
         self.reload_counters(site, remote)?;
-        if !remote || has_cleared {
+        if !remote {
             self.state.feed.note_history(site);
         }
         Ok(())
@@ -167,12 +169,29 @@ impl FileWriter {
 
     /// Moves a step of the whole import to the counts.
     pub fn move_import_step(&mut self) -> Result<(), WriteFailure> {
-        let moved = self.change(imports::move_step)?;
+        let cleared = self.import_cleared;
+        let moved = self.change(|connection| imports::move_step(connection, cleared))?;
         self.has_whole_import = moved.is_some();
-        if let Some(site) = moved {
+        self.import_cleared = moved.and_then(|moved| moved.cleared);
+        if let Some(Moved { site, .. }) = moved {
             self.reload_counters(site, false)?;
             self.state.feed.note_history(site);
         }
         Ok(())
+    }
+
+    /// Clears what is left of earlier generations of an import among the next rows of the site; returns the last of them.
+    pub fn clear_earlier_imports(
+        &mut self,
+        site: SiteNumber,
+        import: (SourceNumber, u64),
+        after: RowKey,
+    ) -> Result<Option<RowKey>, WriteFailure> {
+        let last = self.change(|c| counts::clear_earlier_imports(c, site, import, after, CLEAR_STEP))?;
+        if last.is_none() {
+            self.reload_counters(site, false)?;
+            self.state.feed.note_history(site);
+        }
+        Ok(last)
     }
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::failure::WriteFailure;
 use super::state::SharedState;
-use crate::counter::Tally;
+use crate::counter::{RowKey, Tally};
 use crate::ledger::error::LedgerError;
 use crate::ledger::sqlite::place::{Fault, Place};
 use crate::ledger::sqlite::progress::{HighWater, Progress};
@@ -27,6 +27,8 @@ pub struct FileWriter {
     pub must_truncate_log: bool,
     /// True while a staged import moves to the counts.
     pub has_whole_import: bool,
+    /// The row up to which its site's counts were looked through for those of another import, once all of it has moved.
+    pub import_cleared: Option<RowKey>,
 }
 
 impl FileWriter {
@@ -41,6 +43,7 @@ impl FileWriter {
             row: Vec::new(),
             must_truncate_log: false,
             has_whole_import: false,
+            import_cleared: None,
         }
     }
 
