@@ -54,7 +54,9 @@ impl FileWriter {
     pub fn reload_counters(&self, site: SiteNumber, remote: bool) -> rusqlite::Result<()> {
         let Some(counters) = self.state.counters.get(site) else { return Ok(()) };
         counters.periods().into_iter().try_for_each(|period| self.load_counter(site, period, remote))?;
-        lock(&self.state.old_floors).insert(site);
+        if self.state.feed.is_used() {
+            lock(&self.state.old_floors).insert(site);
+        }
         Ok(())
     }
 
@@ -70,20 +72,32 @@ impl FileWriter {
             return Ok(());
         }
         let current = self.run_number;
-        let exceed = self.change(|c| {
+        let have_risen = self.change(|c| {
             let of_site = |(site, _, floors): &(SiteNumber, _, Vec<(Period, i64)>)| {
-                floors.iter().try_fold(false, |exceeds, (period, hits)| {
-                    Ok(shown::note(c, *site, *period, *hits, current)? || exceeds)
+                floors.iter().try_fold(false, |has_risen, (period, hits)| {
+                    Ok(shown::note(c, *site, *period, *hits, current)? || has_risen)
                 })
             };
             floors.iter().map(of_site).collect::<rusqlite::Result<Vec<_>>>()
         })?;
         let mut unsynced = lock(&self.state.unsynced);
-        for ((site, counters, floors), exceeds) in floors.iter().zip(exceed) {
+        for ((site, counters, floors), has_risen) in floors.iter().zip(have_risen) {
             counters.keep_floors(floors);
-            if exceeds {
+            if has_risen {
                 unsynced.insert(*site, Instant::now());
             }
+        }
+        Ok(())
+    }
+
+    /// Deletes a site's figures that were shown, and lets the next read of Redis lower those in memory.
+    pub fn forget_shown(&mut self, site: SiteNumber) -> Result<(), WriteFailure> {
+        self.change(|connection| {
+            shown::clear(connection, site)?;
+            last_shown::clear_site(connection, site)
+        })?;
+        if let Some(counters) = self.state.counters.get(site) {
+            counters.let_fall();
         }
         Ok(())
     }

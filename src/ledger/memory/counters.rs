@@ -346,10 +346,19 @@ impl SiteCounters {
         }
     }
 
+    /// Lets the next read of Redis lower all figures.
+    pub fn let_fall(&self) {
+        self.lock().each.iter_mut().for_each(|(_, counter)| (counter.may_fall, counter.is_floor_old) = (true, true));
+    }
+
+    pub fn has_old_floor(&self) -> bool {
+        self.lock().each.iter().any(|(_, counter)| counter.has_old_floor())
+    }
+
     /// The hits of others that are shown, of counters whose floor in the file may be another.
     pub fn old_floors(&self) -> Vec<(Period, i64)> {
         let counters = self.lock();
-        counters.each.iter().filter(|(_, of)| of.is_floor_old).map(|(period, of)| (*period, of.foreign)).collect()
+        counters.each.iter().filter(|(_, of)| of.has_old_floor()).map(|(period, of)| (*period, of.foreign)).collect()
     }
 
     /// Notes floors that are in the file.
@@ -425,6 +434,11 @@ impl Counter {
 
     fn shown(&self) -> i64 {
         self.own + self.foreign
+    }
+
+    /// A figure that may fall is no floor.
+    fn has_old_floor(&self) -> bool {
+        self.is_floor_old && !self.may_fall
     }
 }
 

@@ -1,6 +1,7 @@
 -- Figures of sites that were shown with more of other nodes' hits than `counts` has. Older programs ignore the table, so
 -- the format stays.
--- hits: of all sources but this node's own. imports: a sum that changes with any import of the counter.
+-- hits: without those of this node's own sources and of the imports in `counts`. imports: a sum that changes with any import
+-- of the counter.
 CREATE TABLE shown (
     site    INTEGER NOT NULL,
     period  INTEGER NOT NULL,

@@ -66,6 +66,14 @@ pub fn merge(connection: &Connection, key: Key, register: Register) -> rusqlite:
     Ok(execute(connection, sql, key)? > 0)
 }
 
+/// Hits of a count; none if there are none.
+pub fn hits(connection: &Connection, key: Key) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT hits FROM counts WHERE site = ? AND period = ? AND page = ? AND source = ?")?
+        .query_row(params![key.site.0, key.period.number(), key.page, key.source], |row| row.get(0))
+        .optional()
+}
+
 /// One source's part of a counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceCount {

@@ -10,6 +10,11 @@ pub fn clear(connection: &Connection) -> rusqlite::Result<()> {
     execute(connection, "DELETE FROM last_shown", []).map(drop)
 }
 
+/// Deletes a site's.
+pub fn clear_site(connection: &Connection, site: SiteNumber) -> rusqlite::Result<()> {
+    execute(connection, "DELETE FROM last_shown WHERE site = ?", [site.0]).map(drop)
+}
+
 pub fn write(connection: &Connection, figures: &[ShownFigure]) -> rusqlite::Result<()> {
     clear(connection)?;
     let sql = "INSERT INTO last_shown (site, period, page, figure) VALUES (?, ?, ?, ?)";

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::counts::{self, Key, SITE_ITSELF};
-use super::{pages, sources};
-use crate::counter::{Contribution, SiteNumber};
+use super::{pages, shown, sources};
+use crate::counter::{Contribution, Register, SiteNumber};
 
 /// Merges contributions of a site; `remote`: they came from Redis.
 pub fn merge<'a>(
@@ -32,8 +32,17 @@ pub fn merge<'a>(
             Some(page) => pages::number(connection, site, page)?,
         };
         let key = Key { site, period: contribution.period, page, source: number };
+        let before = match contribution.register {
+            Register::Written { .. } if remote && page == SITE_ITSELF => {
+                Some(counts::hits(connection, key)?.unwrap_or(0))
+            }
+            _ => None,
+        };
         if counts::merge(connection, key, contribution.register)? && remote {
             sources::note_partly_remote(connection, number)?;
+            if let Some(before) = before {
+                shown::keep(connection, site, key.period, contribution.register.hits() - before)?;
+            }
         }
     }
     Ok(())
