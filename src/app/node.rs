@@ -455,7 +455,13 @@ impl server::ports::Node for Node {
     async fn repair(&self, site: &Arc<RegisteredSite>) -> Result<Repair, Unavailable> {
         match self.publication.get() {
             None => Ok(Repair::default()),
-            Some(publication) => publication.repair(self, site).await.map_err(|reason| Unavailable { reason }),
+            Some(publication) => {
+                let repaired = publication.repair(self, site).await.map_err(|reason| Unavailable { reason })?;
+                // It may have been shown that Redis had too much.
+                self.ledger.forget_shown(site.number).await.map_err(unavailable)?;
+                self.shown_figures.forget(site.number);
+                Ok(repaired)
+            }
         }
     }
 
