@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::file;
-use super::lock::DirectoryLock;
+use super::lock::{DirectoryLock, Held};
 
 /// Longest time without a look at the lock file, while the node's file is looked at.
 const LOCK_INTERVAL: Duration = Duration::from_millis(900);
@@ -72,13 +72,14 @@ impl Place {
         match lock.lock().unwrap_or_else(PoisonError::into_inner).take_again_if_gone() {
             Err(held) => return Ok(Some(Fault::Taken(held))),
             // Read again: now nobody else writes any more.
-            Ok(true) if Some(data_version(connection)?) != self.data_version => {
+            Ok(Held::Again) if Some(data_version(connection)?) != self.data_version => {
                 let taken = "another program has written to the node's file while its lock file was gone";
                 return Ok(Some(Fault::Taken(taken.to_owned())));
             }
-            Ok(_) => {}
+            Ok(Held::Always | Held::Again) => self.data_version = Some(before),
+            Ok(Held::Unknown) => {}
         }
-        (self.data_version, self.lock_seen) = (Some(before), Some(Instant::now()));
+        self.lock_seen = Some(Instant::now());
         Ok(None)
     }
 
