@@ -47,3 +47,26 @@ pub fn merge<'a>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counter::{PageAddress, Period};
+    use crate::ledger::sqlite::migrations;
+
+    #[test]
+    fn the_first_rows_of_a_later_import_from_redis_leave_those_that_are_on_their_way() {
+        let file = Connection::open_in_memory().unwrap();
+        migrations::migrate(&file).unwrap();
+        let of_page = |page, generation, hits| Contribution {
+            source: "import:old".parse().unwrap(),
+            period: Period::Total,
+            page: Some(PageAddress::from_stored(page)),
+            register: Register::Written { generation, hits },
+        };
+        merge(&file, SiteNumber(1), &[of_page("/a", 5, 7), of_page("/b", 5, 8)], false).unwrap();
+        merge(&file, SiteNumber(1), &[of_page("/a", 9, 6)], true).unwrap();
+        let sum: i64 = file.query_row("SELECT sum(hits) FROM counts", [], |row| row.get(0)).unwrap();
+        assert_eq!(sum, 6 + 8);
+    }
+}
