@@ -96,7 +96,7 @@ impl Ledger {
             let step = PutBack { sites, noted: Some(&self.state.old_floors) };
             let sites = step.sites.clone();
             self.queue.run(move |file| file.write_floors(&sites)).await?;
-            step.is_written();
+            step.confirm();
             if !is_end {
                 tokio::time::sleep(FLOORS_PAUSE).await;
             }
@@ -157,7 +157,7 @@ struct PutBack<'a> {
 }
 
 impl PutBack<'_> {
-    fn is_written(mut self) {
+    fn confirm(mut self) {
         self.noted = None;
     }
 }
@@ -208,7 +208,7 @@ mod tests {
         let take = || PutBack { sites: take_after(&mut lock(&noted), Bound::Unbounded, 2), noted: Some(&noted) };
         drop(take());
         assert_eq!(lock(&noted).len(), 3);
-        take().is_written();
+        take().confirm();
         assert_eq!(lock(&noted).iter().copied().collect::<Vec<_>>(), sites(&[3]));
     }
 
