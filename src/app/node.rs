@@ -538,8 +538,11 @@ impl redis::ports::Node for Node {
     }
 
     async fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) {
-        if let Err(error) = self.ledger.merge_remote(site, contributions).await {
-            tracing::debug!("failed to store other nodes' counters: {error}");
+        match self.ledger.merge_remote(site, contributions).await {
+            Ok(false) => {}
+            // It may lower figures.
+            Ok(true) => self.shown_figures.forget(site),
+            Err(error) => tracing::debug!("failed to store other nodes' counters: {error}"),
         }
     }
 

@@ -69,8 +69,8 @@ impl Ledger {
         self.reader.read(move |connection| sources::own(connection, site)).await
     }
 
-    /// Merges other nodes' counts from Redis into the file.
-    pub async fn merge_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) -> Result<(), LedgerError> {
+    /// Merges other nodes' counts from Redis into the file. True: another import was among them.
+    pub async fn merge_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) -> Result<bool, LedgerError> {
         self.queue.run(move |file| file.merge(site, &contributions, true)).await
     }
 

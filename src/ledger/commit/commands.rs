@@ -90,14 +90,14 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Deletes a site's figures that were shown, and lets the next read of Redis lower those in memory.
+    /// Forgets a site's figures that were shown.
     pub fn forget_shown(&mut self, site: SiteNumber) -> Result<(), WriteFailure> {
         self.change(|connection| {
             shown::clear(connection, site)?;
             last_shown::clear_site(connection, site)
         })?;
         if let Some(counters) = self.state.counters.get(site) {
-            counters.let_fall();
+            counters.forget_shown();
         }
         Ok(())
     }
@@ -154,20 +154,21 @@ impl FileWriter {
         Ok(forgotten)
     }
 
+    /// Merges contributions; true: Redis has brought another import.
     pub fn merge(
         &mut self,
         site: SiteNumber,
         contributions: &[Contribution],
         remote: bool,
-    ) -> Result<(), WriteFailure> {
+    ) -> Result<bool, WriteFailure> {
         let run = self.state.run.clone();
         let of_others = contributions.iter().filter(|contribution| contribution.source != run);
-        self.change(|c| merge::merge(c, site, of_others, remote))?;
+        let is_corrected = self.change(|c| merge::merge(c, site, of_others, remote))?;
         self.reload_counters(site, remote)?;
         if !remote {
             self.state.feed.note_history(site);
         }
-        Ok(())
+        Ok(is_corrected)
     }
 
     /// Makes a staged import one that a start completes; the committer moves it to the counts.
