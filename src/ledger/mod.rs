@@ -36,6 +36,7 @@ mod check;
 mod clock;
 mod commit;
 mod error;
+mod floors;
 mod fold;
 mod memory;
 mod open;
