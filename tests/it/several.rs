@@ -101,6 +101,8 @@ fn one_of_two_imports_stands(csvs: [&str; 2], counters: &[(&str, Option<&str>, [
     let stands = |import: usize| {
         counters.iter().all(|of| there(of) == of.2[import] || of.2[import] == "0" && there(of).is_empty())
     };
+    // One may be there wholly before the other comes; the later one clears the rest of it after half a minute.
+    std::thread::sleep(Duration::from_secs(35));
     until("all of one is in Redis, and nothing of the other", Duration::from_secs(90), || stands(0) || stands(1));
     // Nor does the other one come back.
     std::thread::sleep(Duration::from_secs(15));

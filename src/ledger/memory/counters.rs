@@ -496,7 +496,7 @@ mod tests {
         let hits = site.hits(&[Period::Total]).unwrap();
         assert_eq!((hits.hits, hits.were_read), (vec![10], false));
         assert_eq!(shown_after(&site, seen(13, Some(10))), 13);
-        assert_eq!(site.old_floors(), [(Period::Total, 3)]);
+        assert_eq!(site.old_floors()[0], (Period::Total, 3));
     }
 
     #[test]
