@@ -170,35 +170,3 @@ fn an_import_that_is_forgotten_while_redis_is_away_leaves_the_figures() {
     asked.stop();
     other.stop();
 }
-
-#[test]
-fn hits_and_generation_of_an_imports_page_that_are_read_from_redis_belong_together() {
-    const HITS: i64 = 1_000_000;
-    let (redis, directory) = (Redis::start(), TempDir::new().unwrap());
-    let pages = "thongke:{demo}:pages:total";
-    let node = Node::start(directory.path(), &["--redis", &redis.url()]);
-    let rows: String = (0..2_000).map(|page| format!("total,/{page},{HITS}\n")).collect();
-    let made = std::time::Instant::now();
-    command(&directory, &["import", "demo", "-", "--source", "old"], &format!("period,page,hits\n{rows}"));
-    until("all pages are in Redis", LIMIT, || redis.cli(&["ZCARD", pages]) == "6001");
-    // Another node corrects the import again and again, each time by a hit less, while this one reads it.
-    let correct = "for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-                       if name:sub(-2) == '\\1g' then
-                           redis.call('ZINCRBY', KEYS[1], -1, name)
-                           redis.call('ZINCRBY', KEYS[1], 1, name:sub(1, -3))
-                       elseif name:sub(-2) == '\\1d' then
-                           redis.call('ZINCRBY', KEYS[1], -1, name)
-                       end
-                   end";
-    std::thread::sleep(Duration::from_secs(27).saturating_sub(made.elapsed()));
-    while made.elapsed() < Duration::from_secs(40) {
-        redis.cli(&["EVAL", correct, "1", pages]);
-    }
-    node.stop();
-    let file = rusqlite::Connection::open(directory.path().join("thongke.db")).unwrap();
-    let sql = "SELECT min(generation + hits), max(generation + hits), min(hits) FROM counts WHERE page > 0";
-    let (least, most, hits): (i64, i64, i64) =
-        file.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
-    assert!(hits < HITS, "nothing was read");
-    assert_eq!(least, most);
-}
