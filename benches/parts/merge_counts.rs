@@ -51,5 +51,5 @@ async fn connect(redis: &RedisServer) -> Link {
     let supervised = Arc::clone(&connections);
     tokio::spawn(async move { supervised.supervise().await });
     connections.watch().wait_for(|number| *number != 0).await.expect("the connection is supervised");
-    connections.get().expect("Redis answers").1
+    connections.get().expect("Redis answers").link
 }

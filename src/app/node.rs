@@ -67,9 +67,9 @@ impl Node {
     }
 
     /// Reads other nodes' counts of the site from Redis, and all of an import's; logs `loss` if that fails.
-    async fn sync(&self, site: &RegisteredSite, import: Option<Source>, loss: &str) {
+    async fn sync(&self, site: &RegisteredSite, import: Option<&Source>, loss: &str) {
         if let Some(publication) = self.publication.get()
-            && !publication.sync_remote(site.number, import).await
+            && !publication.sync_remote(self, site, import).await
         {
             tracing::warn!(site = %site.site.id, "Redis could not be asked for other nodes' counts: {loss}");
         }
@@ -77,8 +77,8 @@ impl Node {
 
     /// Reads an import's rows that another node may have made: a counter that it left out is set to 0 only if known here.
     async fn sync_before_change(&self, site: &RegisteredSite, name: &ImportName) {
-        let import = Some(Source::Import(name.clone()));
-        self.sync(site, import, "rows of this import that only another node knows stay").await;
+        let import = Source::Import(name.clone());
+        self.sync(site, Some(&import), "rows of this import that only another node knows stay").await;
     }
 
     /// Titles of pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
@@ -109,7 +109,7 @@ impl Node {
 
     /// Redis is away: other nodes' newest hits are missing.
     fn is_stale(&self) -> bool {
-        self.publication.get().is_some_and(|publication| !publication.up())
+        self.publication.get().is_some_and(|publication| !publication.shared.connections.is_up())
     }
 
     /// The time by a clock that is believed. None: nothing may be deleted.
@@ -179,7 +179,7 @@ fn most_read(pages: impl Iterator<Item = (PageAddress, i64)>, limit: usize) -> V
 
 impl Witnesses for Node {
     fn redis(&self) -> Option<DateTime<Utc>> {
-        self.publication.get().and_then(Publication::server_time)
+        self.publication.get().and_then(|publication| publication.shared.server_time.now())
     }
 
     fn kernel(&self, now: DateTime<Utc>) -> bool {
@@ -206,7 +206,7 @@ impl server::ports::Node for Node {
 
     async fn refresh(&self, site: &Arc<RegisteredSite>) {
         if let Some(publication) = self.publication.get() {
-            publication.refresh(site.number).await;
+            publication.totals.refresh(site.number).await;
         }
     }
 
@@ -219,7 +219,7 @@ impl server::ports::Node for Node {
         let SiteHits { mut hits, mut version, mut is_behind, were_read } =
             self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         if !were_read && let Some(publication) = self.publication.get() {
-            publication.read_again(site.number).await;
+            publication.totals.read_again(site.number).await;
             SiteHits { hits, version, is_behind, .. } =
                 self.ledger.hits(site.number, periods).await.map_err(unavailable)?;
         }
@@ -233,7 +233,7 @@ impl server::ports::Node for Node {
     async fn draw_salt(&self, site: &Arc<RegisteredSite>, day: Day) -> Option<Salt> {
         let drawn = Salt::new(rand::random());
         let shared = match self.publication.get() {
-            Some(publication) => publication.share_salt(site.number, day, drawn).await,
+            Some(publication) => publication.share_salt(&site.site, day, drawn).await,
             None => None,
         };
         let is_shared = shared.is_some();
@@ -284,11 +284,12 @@ impl server::ports::Node for Node {
         let places = pages.iter().flat_map(|page| periods.iter().map(move |period| (*period, page.clone())));
         let mut counters: Counters = places.zip(known).map(|((period, page), known)| (period, page, known)).collect();
         self.shown_pages.fill(site.number, &mut counters);
-        let shared = publication.queries.page_figures(&site.site, &counters).await;
+        let asked: Vec<_> = counters.iter().map(|(period, page, known)| (*period, Some(page), known)).collect();
+        let shared = publication.queries.figures(&site.site, &asked).await;
         if let Some((figures, is_behind)) = &shared {
             self.shown_pages.note(site.number, &counters, figures, *is_behind, Instant::now());
             if *is_behind {
-                publication.suspect(site.number);
+                publication.shared.suspects.add(site.number);
             }
         }
         let own = counters.iter().map(|(.., known)| known.shown.map_or(known.sum, |shown| shown.max(known.sum)));
@@ -325,8 +326,8 @@ impl server::ports::Node for Node {
         let known = self.ledger.history(site.number, periods).await.map_err(unavailable)?;
         let own = known.iter().map(|known| known.sum).collect();
         let Some(publication) = self.publication.get() else { return Ok(Read { values: own, stale: false }) };
-        let counters: Vec<_> = periods.iter().copied().zip(known).collect();
-        Ok(or_own(publication.queries.site_figures(&site.site, &counters).await, own))
+        let counters: Vec<_> = periods.iter().zip(&known).map(|(period, known)| (*period, None, known)).collect();
+        Ok(or_own(publication.queries.figures(&site.site, &counters).await, own))
     }
 
     async fn import(
@@ -371,7 +372,7 @@ impl server::ports::Node for Node {
         let with_advice = |fault| format!("the node's file: {fault}; stop the node and restore a backup");
         let compared = match self.publication.get() {
             None => None,
-            Some(publication) => Some(publication.verify(site.number).await),
+            Some(publication) => Some(publication.verify(self, site).await),
         };
         Ok(Verification::of(faults.into_iter().map(with_advice), compared))
     }
@@ -379,7 +380,7 @@ impl server::ports::Node for Node {
     async fn repair(&self, site: &Arc<RegisteredSite>) -> Result<Repair, Unavailable> {
         match self.publication.get() {
             None => Ok(Repair::default()),
-            Some(publication) => publication.repair(site.number).await.map_err(|reason| Unavailable { reason }),
+            Some(publication) => publication.repair(self, site).await.map_err(|reason| Unavailable { reason }),
         }
     }
 

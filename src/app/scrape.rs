@@ -88,9 +88,9 @@ impl Collector for AtScrape {
         let mut families = gauges.registry.gather();
         if let Some(publication) = node.publication() {
             let gauges = &self.of_redis;
-            gauges.redis_up.set(publication.up().into());
-            gauges.redis_publication_held.set(publication.is_held().into());
-            gauges.redis_troubled_sites.set(publication.troubled_sites() as f64);
+            gauges.redis_up.set(publication.shared.connections.is_up().into());
+            gauges.redis_publication_held.set(publication.shared.health.is_held().into());
+            gauges.redis_troubled_sites.set(publication.shared.health.troubled_sites() as f64);
             families.extend(gauges.registry.gather());
         }
         // The start time is 0 where systemd's `ProcSubset=pid` hides the machine's boot time.

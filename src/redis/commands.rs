@@ -12,7 +12,8 @@ pub struct Command {
     /// Upper case; a subcommand follows after a space.
     pub name: &'static str,
     pub access: Access,
-    pub senders: &'static [Sender],
+    /// Sub-rooms; none: the Redis library.
+    pub senders: &'static [&'static str],
     /// Purpose, in words that fit after "to ".
     pub why: &'static str,
     /// Arguments after the key with which preflight tries the command; none: it isn't tried.
@@ -27,16 +28,6 @@ pub enum Access {
     Write,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sender {
-    /// A sub-room, from Rust.
-    Rust(&'static str),
-    /// A script that lies in a sub-room.
-    Lua(&'static str),
-    /// The Redis library.
-    Library,
-}
-
 /// Type of key that a probe needs or makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -48,12 +39,11 @@ pub enum Kind {
 
 use Access::{Read, Server, Write};
 use Kind::{Any, Hash, SortedSet, Text};
-use Sender::{Library, Lua, Rust};
 
 const fn command(
     name: &'static str,
     access: Access,
-    senders: &'static [Sender],
+    senders: &'static [&'static str],
     why: &'static str,
     probe: Option<(Kind, &'static [&'static str])>,
 ) -> Command {
@@ -64,43 +54,43 @@ const fn command(
 /// write must be one that a full Redis refuses: after a write, Redis lets a script use more memory.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    command("INFO", Server, &[Rust("client")], "read the role, the version and the eviction policy", None),
-    command("TIME", Server, &[Rust("client")], "see whether the node's clock can be believed", None),
-    command("EVAL", Server, &[Rust("audit"), Rust("client")], "run a script that Redis does not have yet", None),
-    command("EVALSHA", Server, &[Rust("client")], "run a script that Redis has", None),
-    command("TYPE", Read, &[Lua("audit"), Lua("publish")], "refuse a key of a wrong type before writing", Some((Any, &[]))),
-    command("TTL", Read, &[Lua("publish")], "see whether a key has its expiry", Some((Any, &[]))),
-    command("HSET", Write, &[Lua("audit"), Lua("publish"), Lua("visitors")], "write a site's counters, titles and estimates", Some((Hash, &["probe", "1"]))),
-    command("HSETNX", Write, &[Rust("publish")], "write down what the nodes of a site agree on", Some((Hash, &["probe", "1"]))),
-    command("HGET", Read, &[Rust("read"), Lua("audit"), Lua("publish"), Lua("visitors")], "read one field of a site", Some((Hash, &["probe"]))),
-    command("HMGET", Read, &[Rust("audit"), Rust("publish"), Rust("read"), Lua("publish")], "read a site's counters and titles", Some((Hash, &["probe"]))),
-    command("HLEN", Read, &[Rust("audit"), Lua("audit")], "see whether a site's counters changed during a repair", Some((Hash, &[]))),
-    command("HSCAN", Read, &[Rust("audit"), Rust("read")], "read all counters of a site in pieces", Some((Hash, &["0"]))),
-    command("EXPIREAT", Write, &[Lua("client"), Lua("publish"), Lua("visitors")], "let the pages and visitors of old periods expire", Some((Hash, &["1"]))),
-    command("ZADD", Write, &[Lua("audit"), Lua("publish")], "write the counters of pages", Some((SortedSet, &["1", "probe"]))),
-    command("ZSCORE", Read, &[Rust("read"), Lua("audit"), Lua("publish")], "read one page's counter", Some((SortedSet, &["probe"]))),
-    command("ZMSCORE", Read, &[Rust("audit"), Rust("read"), Lua("publish")], "read the counters of pages", Some((SortedSet, &["probe"]))),
-    command("ZREVRANGE", Read, &[Rust("read")], "list the most read pages", Some((SortedSet, &["0", "0"]))),
-    command("ZRANGEBYSCORE", Read, &[Rust("read")], "list the most read pages that share the last count", Some((SortedSet, &["0", "1"]))),
-    command("ZCARD", Read, &[Rust("audit"), Lua("audit")], "see whether the counters of pages changed during a repair", Some((SortedSet, &[]))),
-    command("ZSCAN", Read, &[Rust("audit")], "read all counters of pages in pieces", Some((SortedSet, &["0"]))),
-    command("SET", Write, &[Rust("visitors"), Lua("visitors")], "share a day's salt and hand over a sketch", Some((Text, &["probe"]))),
-    command("GET", Read, &[Rust("visitors")], "read a day's salt", Some((Text, &[]))),
-    command("MGET", Read, &[Rust("visitors")], "read the sketches of a site's visitors", Some((Text, &[]))),
-    command("DEL", Write, &[Lua("visitors")], "delete a sketch that was merged", Some((Text, &[]))),
-    command("PFMERGE", Write, &[Lua("visitors")], "merge sketches of visitors", Some((Text, &[]))),
-    command("PFCOUNT", Read, &[Lua("visitors")], "estimate the visitors of a day", Some((Text, &[]))),
-    command("CLUSTER SLOTS", Server, &[Library], "find the shards of a cluster", None),
-    command("PING", Server, &[Library], "test a connection of a cluster", None),
-    command("ASKING", Server, &[Library], "follow a key of a cluster that is being moved", None),
-    command("SELECT", Server, &[Library], "choose the database that an address names", None),
-    command("ROLE", Server, &[Library], "see whether a server that Sentinel named is the primary", None),
+    command("INFO", Server, &["client"], "read the role, the version and the eviction policy", None),
+    command("TIME", Server, &["client"], "see whether the node's clock can be believed", None),
+    command("EVAL", Server, &["audit", "client"], "run a script that Redis does not have yet", None),
+    command("EVALSHA", Server, &["client"], "run a script that Redis has", None),
+    command("TYPE", Read, &["audit", "publish"], "refuse a key of a wrong type before writing", Some((Any, &[]))),
+    command("TTL", Read, &["publish"], "see whether a key has its expiry", Some((Any, &[]))),
+    command("HSET", Write, &["audit", "publish", "visitors"], "write a site's counters, titles and estimates", Some((Hash, &["probe", "1"]))),
+    command("HSETNX", Write, &["publish"], "write down what the nodes of a site agree on", Some((Hash, &["probe", "1"]))),
+    command("HGET", Read, &["audit", "publish", "read", "visitors"], "read one field of a site", Some((Hash, &["probe"]))),
+    command("HMGET", Read, &["audit", "publish", "read"], "read a site's counters and titles", Some((Hash, &["probe"]))),
+    command("HLEN", Read, &["audit"], "see whether a site's counters changed during a repair", Some((Hash, &[]))),
+    command("HSCAN", Read, &["audit"], "read all counters of a site in pieces", Some((Hash, &["0"]))),
+    command("EXPIREAT", Write, &["client", "publish", "visitors"], "let the pages and visitors of old periods expire", Some((Hash, &["1"]))),
+    command("ZADD", Write, &["audit", "publish"], "write the counters of pages", Some((SortedSet, &["1", "probe"]))),
+    command("ZSCORE", Read, &["audit", "publish", "read"], "read one page's counter", Some((SortedSet, &["probe"]))),
+    command("ZMSCORE", Read, &["audit", "publish", "read"], "read the counters of pages", Some((SortedSet, &["probe"]))),
+    command("ZREVRANGE", Read, &["read"], "list the most read pages", Some((SortedSet, &["0", "0"]))),
+    command("ZRANGEBYSCORE", Read, &["read"], "list the most read pages that share the last count", Some((SortedSet, &["0", "1"]))),
+    command("ZCARD", Read, &["audit"], "see whether the counters of pages changed during a repair", Some((SortedSet, &[]))),
+    command("ZSCAN", Read, &["audit"], "read all counters of pages in pieces", Some((SortedSet, &["0"]))),
+    command("SET", Write, &["visitors"], "share a day's salt and hand over a sketch", Some((Text, &["probe"]))),
+    command("GET", Read, &["visitors"], "read a day's salt", Some((Text, &[]))),
+    command("MGET", Read, &["visitors"], "read the sketches of a site's visitors", Some((Text, &[]))),
+    command("DEL", Write, &["visitors"], "delete a sketch that was merged", Some((Text, &[]))),
+    command("PFMERGE", Write, &["visitors"], "merge sketches of visitors", Some((Text, &[]))),
+    command("PFCOUNT", Read, &["visitors"], "estimate the visitors of a day", Some((Text, &[]))),
+    command("CLUSTER SLOTS", Server, &[], "find the shards of a cluster", None),
+    command("PING", Server, &[], "test a connection of a cluster", None),
+    command("ASKING", Server, &[], "follow a key of a cluster that is being moved", None),
+    command("SELECT", Server, &[], "choose the database that an address names", None),
+    command("ROLE", Server, &[], "see whether a server that Sentinel named is the primary", None),
 ];
 
 impl Command {
     /// Sent only for sites that count visitors.
     pub fn is_for_visitors(&self) -> bool {
-        self.senders.iter().all(|sender| matches!(sender, Rust("visitors") | Lua("visitors")))
+        self.senders == ["visitors"]
     }
 
     /// Right as an ACL names it.
@@ -127,22 +117,8 @@ mod tests {
     use super::*;
 
     /// Words in capitals in the sources that are no commands: arguments, error codes, encodings.
-    const NO_COMMANDS: [&str; 14] = [
-        "WITHSCORES",
-        "LIMIT",
-        "COUNT",
-        "NX",
-        "EXAT",
-        "WRONGTYPE",
-        "NOAUTH",
-        "WRONGPASS",
-        "NOREPLICAS",
-        "MISCONF",
-        "BUSY",
-        "NOPERM",
-        "HDEL",
-        "ZREM",
-    ];
+    const NO_COMMANDS: &str =
+        "WITHSCORES LIMIT COUNT NX EXAT WRONGTYPE NOAUTH WRONGPASS NOREPLICAS MISCONF BUSY NOPERM HDEL ZREM";
 
     fn files_under(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -173,15 +149,14 @@ mod tests {
             let code = text.split("#[cfg(test)]").next().unwrap();
             let room = file.strip_prefix(&root).unwrap().components().next().unwrap().as_os_str().to_string_lossy();
             let is_lua = file.extension().is_some_and(|extension| extension == "lua");
-            let (quote, language) = if is_lua { ('\'', "Lua") } else { ('"', "Rust") };
-            for word in capitals(code, quote) {
-                if !NO_COMMANDS.contains(&word.as_str()) {
-                    sent.entry(word).or_default().insert(format!("{language}({room:?})"));
+            for word in capitals(code, if is_lua { '\'' } else { '"' }) {
+                if !NO_COMMANDS.split(' ').any(|known| known == word) {
+                    sent.entry(word).or_default().insert(room.to_string());
                 }
             }
         }
-        let from_here = |command: &&Command| !command.senders.contains(&Library);
-        let senders = |command: &Command| command.senders.iter().map(|sender| format!("{sender:?}")).collect();
+        let from_here = |command: &&Command| !command.senders.is_empty();
+        let senders = |command: &Command| command.senders.iter().map(ToString::to_string).collect();
         let listed: BTreeMap<String, BTreeSet<String>> =
             COMMANDS.iter().filter(from_here).map(|command| (command.name.to_owned(), senders(command))).collect();
         for (name, senders) in &sent {

@@ -64,16 +64,25 @@ impl Keys {
         Self { prefix: prefix.to_owned() }
     }
 
+    fn of(&self, site: &SiteId, end: impl std::fmt::Display) -> String {
+        format!("{}:{{{site}}}:{end}", self.prefix)
+    }
+
     pub fn hits(&self, site: &SiteId) -> String {
-        format!("{}:{{{site}}}:hits", self.prefix)
+        self.of(site, "hits")
     }
 
     pub fn pages(&self, site: &SiteId, period: Period) -> String {
-        format!("{}:{{{site}}}:pages:{period}", self.prefix)
+        self.of(site, format_args!("pages:{period}"))
+    }
+
+    /// Key of counters: of pages, or the site's own.
+    pub fn counters(&self, site: &SiteId, pages_of: Option<Period>) -> String {
+        pages_of.map_or_else(|| self.hits(site), |period| self.pages(site, period))
     }
 
     pub fn titles(&self, site: &SiteId) -> String {
-        format!("{}:{{{site}}}:titles", self.prefix)
+        self.of(site, "titles")
     }
 
     /// Key on which preflight tries commands; it is gone afterwards.
@@ -82,32 +91,31 @@ impl Keys {
     }
 
     pub fn sketch(&self, site: &Site, window: Window) -> String {
-        let Self { prefix } = self;
         let Site { id, time_zone, .. } = site;
         match window.minute.map(Minute::number) {
-            None => format!("{prefix}:{{{id}}}:visitors:{}", window.day),
+            None => self.of(id, format_args!("visitors:{}", window.day)),
             Some(minute) if window.is_earlier(*time_zone) => {
-                format!("{prefix}:{{{id}}}:online:{minute}:{}", window.day)
+                self.of(id, format_args!("online:{minute}:{}", window.day))
             }
-            Some(minute) => format!("{prefix}:{{{id}}}:online:{minute}"),
+            Some(minute) => self.of(id, format_args!("online:{minute}")),
         }
     }
 
     /// Place of a sketch while it is merged; no other client ever sees it.
     pub fn merging(&self, site: &SiteId) -> String {
-        format!("{}:{{{site}}}:visitors:merging", self.prefix)
+        self.of(site, "visitors:merging")
     }
 
     pub fn estimates(&self, site: &SiteId) -> String {
-        format!("{}:{{{site}}}:visitors", self.prefix)
+        self.of(site, "visitors")
     }
 
     pub fn salt(&self, site: &SiteId, day: Day) -> String {
-        format!("{}:{{{site}}}:salt:{day}", self.prefix)
+        self.of(site, format_args!("salt:{day}"))
     }
 
     pub fn meta(&self, site: &SiteId) -> String {
-        format!("{}:{{{site}}}:meta", self.prefix)
+        self.of(site, "meta")
     }
 }
 
@@ -148,6 +156,38 @@ pub fn generation_member(source: &Source, page: &PageAddress) -> String {
     format!("\x01{source}\x01{}\x01g", page.id())
 }
 
+/// Names of a contribution in its key: one, or two of an import's page, whose generation stands apart.
+pub fn contribution_names(period: Period, page: Option<&PageAddress>, source: &Source) -> Vec<String> {
+    match (page, source) {
+        (None, _) => vec![contribution_field(period, source)],
+        (Some(page), Source::Run(_)) => vec![contribution_member(source, page)],
+        (Some(page), Source::Import(_)) => vec![contribution_member(source, page), generation_member(source, page)],
+    }
+}
+
+/// Contribution with the values of these names, if there is one; none if a value is no count.
+pub fn contributed(
+    is_page: bool,
+    source: &Source,
+    values: &mut impl Iterator<Item = Option<String>>,
+) -> Option<Option<Register>> {
+    let value = values.next()?;
+    let generation = if is_page && matches!(source, Source::Import(_)) { values.next()? } else { None };
+    let Some(value) = value else { return Some(None) };
+    if is_page { member_register(source, &value, generation.as_deref()) } else { register(source, &value) }.map(Some)
+}
+
+/// Counter and its contributions, of whose names these are the values; none if a value is no count.
+pub fn counter<'a>(
+    is_page: bool,
+    sources: impl Iterator<Item = &'a Source>,
+    values: &mut impl Iterator<Item = Option<String>>,
+) -> Option<(i64, Vec<Option<Register>>)> {
+    let total = values.next()?;
+    let total = total.map_or(Some(0), |total| if is_page { score(&total) } else { integer(&total) })?;
+    Some((total, sources.map(|source| contributed(is_page, source, values)).collect::<Option<_>>()?))
+}
+
 /// Contribution in the hash of hits; none for any other field, and for values that this version never
 /// writes.
 pub fn contribution(field: &str, value: &str) -> Option<Contribution> {
@@ -166,6 +206,16 @@ pub fn register(source: &Source, value: &str) -> Option<Register> {
             Some(Register::Written { generation, hits: integer(hits)? })
         }
     }
+}
+
+/// Contribution to a page, with its generation if it has one.
+pub fn member_register(source: &Source, value: &str, generation: Option<&str>) -> Option<Register> {
+    let hits = -score(value)?;
+    let generation = || generation.map_or(Some(0), |generation| u64::try_from(-score(generation)?).ok());
+    Some(match source {
+        Source::Run(_) => Register::Grown(hits),
+        Source::Import(_) => Register::Written { generation: generation()?, hits },
+    })
 }
 
 pub fn register_text(register: Register) -> String {
@@ -188,7 +238,11 @@ pub fn integer(text: &str) -> Option<i64> {
 
 /// Whole number that is kept as a score.
 pub fn score(text: &str) -> Option<i64> {
-    let score = text.parse::<f64>().ok()?;
+    whole(text.parse::<f64>().ok()?)
+}
+
+/// Score that is a whole number.
+pub fn whole(score: f64) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "whole, and below 2^53")]
     (score.fract() == 0.0 && score.abs() <= EXACT_MAX as f64).then_some(score as i64)
 }
@@ -227,7 +281,8 @@ mod tests {
     fn fields_that_are_no_contributions_are_passed_over() {
         for (field, value) in [
             ("2024-06-17", "42"),
-            ("writes 00000000000000ff", "42"),
+            ("digest 00000000000000ff", "2"),
+            ("x import:old", "1 1"),
             ("total 00000000000000ff", "4x"),
             ("total 00000000000000ff", "9007199254740993"),
             ("total 00000000000000ff", "-9223372036854775808"),
@@ -252,27 +307,19 @@ mod tests {
         let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
         let day = Day::from_ymd(2024, 6, 17).unwrap();
         let keys = Keys::new("p");
-        let names = [
-            keys.hits(&site.id),
-            keys.pages(&site.id, Period::Total),
-            keys.pages(&site.id, day.month()),
-            keys.titles(&site.id),
-            keys.sketch(&site, Window { day, minute: None }),
-            keys.estimates(&site.id),
-            keys.salt(&site.id, day),
-            keys.meta(&site.id),
-        ];
-        let ends = [
-            "hits",
-            "pages:total",
-            "pages:2024-06",
-            "titles",
-            "visitors:2024-06-17",
-            "visitors",
-            "salt:2024-06-17",
-            "meta",
-        ];
-        assert_eq!(names, ends.map(|end| format!("p:{{demo}}:{end}")));
+        for (name, end) in [
+            (keys.hits(&site.id), "hits"),
+            (keys.pages(&site.id, Period::Total), "pages:total"),
+            (keys.pages(&site.id, day.month()), "pages:2024-06"),
+            (keys.titles(&site.id), "titles"),
+            (keys.sketch(&site, Window { day, minute: None }), "visitors:2024-06-17"),
+            (keys.merging(&site.id), "visitors:merging"),
+            (keys.estimates(&site.id), "visitors"),
+            (keys.salt(&site.id, day), "salt:2024-06-17"),
+            (keys.meta(&site.id), "meta"),
+        ] {
+            assert_eq!(name, format!("p:{{demo}}:{end}"));
+        }
         assert_eq!(keys.probe(), "p:{check}:probe");
         let source = Source::Run(255);
         let page = PageAddress::from_stored("/a");
@@ -310,13 +357,30 @@ mod tests {
         let [day, next] = [17, 18].map(|day| Day::from_ymd(2024, 6, day).unwrap());
         let minute = Minute::at("2024-06-17T17:02:00Z".parse().unwrap());
         let number = minute.number();
-        assert_eq!(keys.sketch(&site, Window::of_day(day)), "t:{demo}:visitors:2024-06-17");
         assert_eq!(keys.sketch(&site, Window::of_minute(next, minute)), format!("t:{{demo}}:online:{number}"));
         assert_eq!(
             keys.sketch(&site, Window::of_minute(day, minute)),
             format!("t:{{demo}}:online:{number}:2024-06-17")
         );
-        assert_eq!((keys.prefix.as_str(), keys.merging(&site.id)), ("t", "t:{demo}:visitors:merging".to_owned()));
+    }
+
+    #[test]
+    fn a_pages_counter_is_read_with_its_contributions_of_which_an_imports_has_two_names() {
+        let sources = [Source::Run(1), "import:old".parse().unwrap()];
+        let page = PageAddress::from_stored("/a");
+        let names = sources.iter().map(|source| contribution_names(Period::Total, Some(&page), source).len());
+        assert_eq!(names.collect::<Vec<_>>(), [1, 2]);
+        let read = |texts: &[&str]| {
+            let mut values = texts.iter().map(|text| Some((*text).to_owned()).filter(|text| !text.is_empty()));
+            counter(true, sources.iter(), &mut values)
+        };
+        let written = Register::Written { generation: 7, hits: 3 };
+        assert_eq!(read(&["9", "-6", "-3", "-7"]), Some((9, vec![Some(Register::Grown(6)), Some(written)])));
+        assert_eq!(read(&["", "", "", ""]), Some((0, vec![None, None])));
+        for unreadable in [["x", "", "", ""], ["9", "1.5", "", ""], ["9", "", "-3", "7"]] {
+            assert_eq!(read(&unreadable), None, "{unreadable:?}");
+        }
+        assert_eq!(read(&["9", "-6", "-3"]), None, "too short");
     }
 
     #[test]

@@ -13,8 +13,9 @@
 //! `client` knows `ports`, `keys` and `commands`; the others know `client`. `read` and `audit` also know
 //! `publish`, and `read` knows `visitors`.
 //!
-//! Everything runs on one thread of its own. A page view waits for it a quarter of a second at most. All
-//! counts are in the node's file: whatever Redis loses is published again. A node publishes its sources'
+//! Publication, the connection and regular reads have one thread of their own. A page view waits for it a quarter of
+//! a second at most. Queries and operators' requests use its connection from their threads. All counts are in the
+//! node's file: whatever Redis loses is published again. A node publishes its sources'
 //! contributions rather than increments, so that repeated and reordered calls change nothing (see
 //! `raise.lua`).
 
@@ -30,44 +31,37 @@ mod visitors;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
-use self::audit::recount::Recounts;
-use self::audit::{AdminRequest, AdminRequests};
+use self::audit::repair::serve_recounts;
 pub use self::audit::{Place, repair_stopped, verify_stopped};
 use self::client::connect::connect;
-use self::client::connection::Connections;
 use self::client::health::Health;
 pub use self::client::preflight::{Preflight, preflight};
 pub use self::client::server_time::ServerTime;
+use self::client::suspects::Suspects;
 pub use self::client::target::{Identity, Target, TargetError, parse};
-use self::client::{policy, preflight as rights};
+use self::client::{Connections, Shared, policy, preflight as rights};
 use self::keys::Keys;
 use self::ports::Node;
 use self::publish::Publisher;
 pub use self::publish::ask::read_digests;
 pub use self::publish::merge_counts;
-use self::publish::suspects::Suspects;
 use self::read::queries::Queries;
-use self::read::remote_sync;
+use self::read::remote_sync::{self, RemoteSync};
 use self::read::totals::Totals;
 use crate::counter::verification::{Repair, Verification};
-use crate::counter::{Day, Salt, Site, SiteNumber, Source};
+use crate::counter::{Day, RegisteredSite, Salt, Site, Source};
 use crate::metrics::Metrics;
 
 pub const CALLS_PER_SECOND_DEFAULT: u32 = 2_000;
 
-/// Syncs that may wait, and the limit of the wait.
+/// Syncs that may wait, and the limit of one that an operator waits for.
 const SYNCS_MAX: usize = 16;
 const SYNC_WAIT_MAX: Duration = Duration::from_secs(10);
-/// Requests of operators that may wait.
-const ADMIN_REQUESTS_MAX: usize = 16;
 /// Sites with digests to recount that may wait; a later round finds the others again.
 const RECOUNTS_MAX: usize = 16;
-
-/// Requests for salts that may wait, and the limit of a wait: the first hits of a day wait.
-const SALTS_MAX: usize = 1_024;
+/// Limit of a wait for a salt: the first hits of a day wait.
 const SALT_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Settings of publication.
@@ -95,14 +89,11 @@ pub async fn disagreements(target: &Target, prefix: &str, sites: &[Site]) -> Vec
 pub struct Publication {
     /// Queries for pages, titles and history.
     pub queries: Queries,
-    connections: Arc<Connections>,
-    totals: Arc<Totals>,
-    suspects: Arc<Suspects>,
-    health: Arc<Health>,
-    server_time: Arc<ServerTime>,
-    syncs: mpsc::Sender<remote_sync::Request>,
-    admin_requests: mpsc::Sender<(SiteNumber, AdminRequest)>,
-    salts: mpsc::Sender<visitors::SaltRequest>,
+    /// Reads of totals for figures.
+    pub totals: Arc<Totals>,
+    pub shared: Arc<Shared>,
+    /// One permit, for the operator's request that is served.
+    audits: Semaphore,
     stop: watch::Sender<Option<Instant>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Closed when the thread has ended.
@@ -111,175 +102,89 @@ pub struct Publication {
 
 /// Starts publishing on a thread of its own.
 pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -> std::io::Result<Publication> {
-    let connections = Arc::new(Connections::new(settings.target.clone()));
-    let health = Arc::new(Health::default());
-    let server_time = Arc::new(ServerTime::default());
+    let Settings { target, prefix, allow_eviction, calls_per_second } = settings;
+    let shared = Arc::new(Shared {
+        keys: Keys::new(&prefix),
+        connections: Connections::new(target),
+        health: Health::default(),
+        server_time: ServerTime::default(),
+        suspects: Suspects::default(),
+    });
     let (syncs, syncs_received) = mpsc::channel(SYNCS_MAX);
-    let (totals, reads) = Totals::new(Arc::clone(&connections), syncs.clone());
+    let (totals, reads) = Totals::new(Arc::clone(&shared), syncs);
     let totals = Arc::new(totals);
-    let (admin_requests, admin_requests_received) = mpsc::channel(ADMIN_REQUESTS_MAX);
-    let (salts, salts_received) = mpsc::channel(SALTS_MAX);
     let (stop, stopped) = watch::channel(None);
     let (end, done) = watch::channel(());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let keys = Keys::new(&settings.prefix);
-    let suspects = Arc::new(Suspects::default());
-    let shared =
-        (keys.clone(), Arc::clone(&connections), Arc::clone(&totals), Arc::clone(&suspects), Arc::clone(&health));
-    let clock = Arc::clone(&server_time);
-    let thread =
-        std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
-            // History must not slow down hits, where the system has priorities of threads.
-            let _ = rustix::process::setpriority_process(None, 5);
-            let (keys, connections, totals, suspects, health) = shared;
-            runtime.block_on(async {
-        let (repaired, repairs) = mpsc::channel(ADMIN_REQUESTS_MAX);
-        let (recounts, recounts_received) = mpsc::channel(RECOUNTS_MAX);
-        let publisher = Publisher::new(
-            Arc::clone(&node),
-            keys.clone(),
-            Arc::clone(&connections),
-            Arc::clone(&suspects),
-            Arc::clone(&health),
-            metrics,
-            settings.calls_per_second,
-            repairs,
-            recounts,
-        );
-        let recounts = Recounts {
-            node: Arc::clone(&node),
-            keys: keys.clone(),
-            connections: Arc::clone(&connections),
-            corrected: repaired.clone(),
-        };
-        let operators = AdminRequests {
-            node: Arc::clone(&node),
-            keys: keys.clone(),
-            connections: Arc::clone(&connections),
-            repaired,
-        };
-        let visitors =
-            visitors::Publisher::new(Arc::clone(&node), keys.clone(), Arc::clone(&connections), Arc::clone(&health));
-        let rights = rights::watch_rights(node.as_ref(), &keys, &connections, &health);
-        let publishing = futures_util::future::join(publisher.run(stopped.clone()), visitors.run(stopped));
-        tokio::select! {
-            _ = publishing => {}
-            () = connections.supervise() => {}
-            () = totals.serve(reads, &node, &keys, &suspects) => {}
-            () = policy::run(&connections, &health, settings.allow_eviction) => {}
-            () = rights => {}
-            () = clock.run(&connections) => {}
-            () = remote_sync::serve(Arc::clone(&node), keys.clone(), Arc::clone(&connections), syncs_received) => {}
-            () = operators.serve(admin_requests_received) => {}
-            () = recounts.serve(recounts_received) => {}
-            () = visitors::serve_salts(node.as_ref(), &keys, &connections, salts_received) => {}
-            () = remote_sync::run(Arc::clone(&node), keys.clone(), Arc::clone(&connections)) => {}
-        }
+    let of_thread = (Arc::clone(&shared), Arc::clone(&totals));
+    let thread = std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
+        // History must not slow down hits, where the system has priorities of threads.
+        let _ = rustix::process::setpriority_process(None, 5);
+        let (shared, totals) = of_thread;
+        runtime.block_on(async move {
+            let (recounts, recounts_received) = mpsc::channel(RECOUNTS_MAX);
+            let publisher = Publisher::new(Arc::clone(&node), Arc::clone(&shared), metrics, calls_per_second, recounts);
+            let visitors = visitors::Publisher::new(Arc::clone(&node), Arc::clone(&shared));
+            let publishing = futures_util::future::join(publisher.run(stopped.clone()), visitors.run(stopped));
+            let node = node.as_ref();
+            tokio::select! {
+                _ = publishing => {}
+                () = shared.connections.supervise() => {}
+                () = totals.serve(reads, node) => {}
+                () = policy::run(&shared.connections, &shared.health, allow_eviction) => {}
+                () = rights::watch_rights(node, &shared) => {}
+                () = shared.server_time.run(&shared.connections) => {}
+                () = serve_recounts(node, &shared, recounts_received) => {}
+                () = remote_sync::serve(node, &shared, syncs_received) => {}
+                () = remote_sync::run(node, &shared) => {}
+            }
         });
-            drop(end);
-        })?;
+        drop(end);
+    })?;
     let thread = Mutex::new(Some(thread));
-    let queries = Queries::new(keys, Arc::clone(&connections));
-    Ok(Publication {
-        queries,
-        connections,
-        totals,
-        suspects,
-        health,
-        server_time,
-        syncs,
-        admin_requests,
-        salts,
-        stop,
-        thread,
-        done,
-    })
+    let queries = Queries::new(Arc::clone(&shared));
+    Ok(Publication { queries, totals, shared, audits: Semaphore::new(1), stop, thread, done })
 }
 
 impl Publication {
-    /// Resolves when the site's totals are younger than a second, or after the limit.
-    pub async fn refresh(&self, site: SiteNumber) {
-        self.totals.refresh(site).await;
-    }
-
-    /// Reads the site's totals now, since the last read lacks some. Resolves after the read, or after the
-    /// limit.
-    pub async fn read_again(&self, site: SiteNumber) {
-        self.totals.read_again(site).await;
-    }
-
-    /// A read showed less of the site than this node knows or has shown: Redis is asked about it soon.
-    pub fn suspect(&self, site: SiteNumber) {
-        self.suspects.add(site);
-    }
-
     /// Copies other sources' counters of the site, and an import's of pages, from Redis into the node's file.
     /// False if that failed or took too long.
-    pub async fn sync_remote(&self, site: SiteNumber, import: Option<Source>) -> bool {
-        let (done, synced) = oneshot::channel();
-        let syncing = async { self.syncs.send((site, import, done)).await.is_ok() && synced.await.is_ok() };
-        tokio::time::timeout(SYNC_WAIT_MAX, syncing).await.unwrap_or(false)
+    pub async fn sync_remote<N: Node>(&self, node: &N, site: &RegisteredSite, import: Option<&Source>) -> bool {
+        let Shared { keys, connections, .. } = &*self.shared;
+        let syncing = connections.run(async |link| RemoteSync { node, keys, link, site }.with_pages(import).await);
+        tokio::time::timeout(SYNC_WAIT_MAX, syncing).await.is_ok_and(|synced| synced.is_some())
     }
 
     /// Compares Redis with the node's file. The error is in words.
-    pub async fn verify(&self, site: SiteNumber) -> Result<Verification, String> {
-        self.admin_request(site, AdminRequest::Verify).await
+    pub async fn verify<N: Node>(&self, node: &N, site: &RegisteredSite) -> Result<Verification, String> {
+        let _permit = self.audits.acquire().await;
+        audit::verify(&self.shared, node, site).await
     }
 
     /// Makes counters in Redis the sum of their contributions again, and publishes the whole site again.
-    pub async fn repair(&self, site: SiteNumber) -> Result<Repair, String> {
-        self.admin_request(site, AdminRequest::Repair).await
-    }
-
-    async fn admin_request<T>(
-        &self,
-        site: SiteNumber,
-        request: impl FnOnce(oneshot::Sender<Result<T, String>>) -> AdminRequest,
-    ) -> Result<T, String> {
-        let (done, answer) = oneshot::channel();
-        let is_taken = self.admin_requests.try_send((site, request(done))).is_ok();
-        let answer = if is_taken { answer.await.ok() } else { None };
-        answer.unwrap_or_else(|| Err("the node is stopping, or busy with other requests".to_owned()))
+    pub async fn repair<N: Node>(&self, node: &N, site: &RegisteredSite) -> Result<Repair, String> {
+        let _permit = self.audits.acquire().await;
+        audit::repair(&self.shared, node, site).await
     }
 
     /// Agrees with the other nodes on the salt of a site's day: the first node to write it decides. None if
     /// that failed or took too long.
-    pub async fn share_salt(&self, site: SiteNumber, day: Day, drawn: Salt) -> Option<Salt> {
-        let (done, agreed) = oneshot::channel();
+    pub async fn share_salt(&self, site: &Site, day: Day, drawn: Salt) -> Option<Salt> {
+        let Shared { keys, connections, .. } = &*self.shared;
         let sharing = async {
             // Just after the start there is no connection yet.
-            self.connections.watch().wait_for(|number| *number != 0).await.ok()?;
-            self.salts.send((site, day, drawn, done)).await.ok()?;
-            agreed.await.ok()
+            connections.watch().wait_for(|number| *number != 0).await.ok()?;
+            connections.run(async |link| visitors::agree(link, keys, site, day, drawn).await).await?
         };
         tokio::time::timeout(SALT_WAIT_MAX, sharing).await.ok().flatten()
     }
 
-    /// True while Redis is connected.
-    pub fn up(&self) -> bool {
-        self.connections.is_up()
-    }
-
-    /// Redis's time; none if it was not read lately.
-    pub fn server_time(&self) -> Option<DateTime<Utc>> {
-        self.server_time.now()
-    }
-
-    /// True while nothing may be published, although Redis may answer.
-    pub fn is_held(&self) -> bool {
-        self.health.is_held()
-    }
-
-    /// Number of sites that can't be published; `degraded` names them.
-    pub fn troubled_sites(&self) -> usize {
-        self.health.troubled_sites()
-    }
-
     /// Complaints, part by part, in words for an operator.
     pub fn degraded(&self) -> Vec<(&'static str, String)> {
+        let Shared { connections, health, .. } = &*self.shared;
         let away =
-            self.connections.down().map(|(since, reason)| ("redis", format!("{reason}; since {} s", since.as_secs())));
-        away.into_iter().chain(self.health.complaints()).collect()
+            connections.down().map(|(since, reason)| ("redis", format!("{reason}; since {} s", since.as_secs())));
+        away.into_iter().chain(health.complaints()).collect()
     }
 
     /// Publishes the last changes, and stops at the deadline.

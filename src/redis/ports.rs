@@ -13,6 +13,10 @@ use crate::counter::{
 pub trait Node: Send + Sync + 'static {
     fn sites(&self) -> Arc<Sites>;
 
+    fn site(&self, number: SiteNumber) -> Option<Arc<RegisteredSite>> {
+        self.sites().by_number(number).cloned()
+    }
+
     /// Changes that wait to be published.
     fn changes(&self) -> &ChangeFeed;
 

@@ -239,7 +239,7 @@ impl World {
         let supervised = Arc::clone(&connections);
         tokio::spawn(async move { supervised.supervise().await });
         connections.watch().wait_for(|number| *number != 0).await.unwrap();
-        let (_, link) = connections.get().unwrap();
+        let link = connections.get().unwrap().link;
         Self { _server: server, link, target, keys: Keys::new("thongke") }
     }
 

@@ -95,7 +95,7 @@ impl Bench {
             if let Some(dump) = dump {
                 let mut command = redis::Cmd::new();
                 command.arg("RESTORE").arg(key).arg(0).arg(dump.as_slice());
-                self.link.query(&command).await.unwrap();
+                self.link.query::<()>(&command).await.unwrap();
             }
         }
     }
@@ -219,7 +219,7 @@ fn whatever_happens_totals_are_right_once_the_last_publications_arrive() {
         tokio::spawn(async move { supervised.supervise().await });
         let mut connected = connections.watch();
         connected.wait_for(|number| *number != 0).await.unwrap();
-        let (_, link) = connections.get().unwrap();
+        let link = connections.get().unwrap().link;
         let origins = vec!["https://a.vn".parse().unwrap()];
         Bench { link, keys: Keys::new("thongke"), site: Site::with_defaults("a".parse().unwrap(), origins) }
     });

@@ -5,19 +5,18 @@
 //! on their way: they are read again for a while. The publisher brings what Redis lacks by its digests;
 //! `repair.lua` sets wrong digests and counters.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use redis::RedisError;
+use redis::{RedisError, RedisResult};
 
 use super::key_audit::{Imbalance, KeyAudit};
 use crate::clock;
-use crate::counter::RowKey;
 use crate::counter::verification::{Findings, Kind, Verification};
-use crate::counter::{Contribution, PageAddress, Period, Place, Register, RegisteredSite, Source};
-use crate::redis::client::link::Link;
-use crate::redis::client::reply::reason_of;
+use crate::counter::{Contribution, PageAddress, Period, Place, Register, RowKey, Site, Source};
+use crate::redis::client::{Link, reason_of};
 use crate::redis::keys::{self, Keys};
+use crate::redis::publish::agreement::differences;
 use crate::redis::publish::merge_counts::{ROWS_MAX, place_of};
 use crate::redis::publish::periods::{may_publish, page_periods};
 
@@ -25,6 +24,7 @@ use crate::redis::publish::periods::{may_publish, page_periods};
 const READ_INTERVAL: Duration = Duration::from_millis(500);
 /// Missing counts that are kept; of the others only the number.
 const MISSING_MAX: usize = 10_000;
+
 /// Reason why a comparison failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
@@ -34,21 +34,14 @@ pub enum AuditError {
     File(String),
 }
 
-/// Sources as the node's file knows them.
-#[derive(Debug, Clone, Default)]
-pub struct KnownSources {
-    /// Runs and imports whose counts are wholly in the file.
-    pub own: Vec<Source>,
-    /// Current run.
-    pub current: Option<Source>,
-}
-
-/// Comparison of one site's counts.
-pub struct Comparison<'a> {
+/// Audit of one site's counts.
+pub struct Audit<'a, R> {
     pub link: &'a Link,
     pub keys: &'a Keys,
-    pub site: &'a RegisteredSite,
-    pub known: &'a KnownSources,
+    pub site: &'a Site,
+    /// Sources whose counts are wholly in the file, without the current run.
+    pub frozen: Vec<Source>,
+    pub rows: R,
 }
 
 /// Place of a count in Redis: the key's period of pages, the counter's id, the source.
@@ -60,7 +53,9 @@ pub struct Found {
     findings: Findings,
     compared: u64,
     summed: u64,
-    pub imbalances: Vec<(Option<Period>, Imbalance)>,
+    imbalances: Vec<(Option<Period>, Imbalance)>,
+    /// Pages' ids that Redis names without the address, which the file may have.
+    pub addresses: HashMap<String, Option<String>>,
     /// Keys and sources of wrong digests: the publisher doesn't see what they lack.
     wrong_digests: HashSet<Place>,
     missing: Vec<Contribution>,
@@ -73,10 +68,10 @@ pub struct Found {
 pub trait Rows: AsyncFn(Option<RowKey>, usize) -> Result<Vec<(RowKey, Contribution)>, String> {}
 impl<F: AsyncFn(Option<RowKey>, usize) -> Result<Vec<(RowKey, Contribution)>, String>> Rows for F {}
 
-impl Comparison<'_> {
+impl<R: Rows> Audit<'_, R> {
     /// Reports differences. Counts that Redis lacks may come until `wait_max`.
-    pub async fn verify(&self, rows: &impl Rows, wait_max: Duration) -> Result<Verification, AuditError> {
-        let mut found = self.compare(rows).await?;
+    pub async fn verify(&self, wait_max: Duration) -> Result<Verification, AuditError> {
+        let mut found = self.compare().await?;
         let begun = Instant::now();
         let missing = std::mem::take(&mut found.missing).into_iter();
         let (unseen, mut awaited): (Vec<_>, Vec<_>) =
@@ -90,7 +85,7 @@ impl Comparison<'_> {
         }
         let mut findings = found.findings;
         for (period, imbalance) in &found.imbalances {
-            findings.add(Kind::NoSum, imbalance_words(*period, imbalance));
+            findings.add(Kind::NoSum, imbalance_words(*period, imbalance, &found.addresses));
         }
         for row in unseen.iter().chain(&awaited) {
             findings.add(Kind::Lacking, format!("Redis lacks of {}", words(row)));
@@ -105,36 +100,30 @@ impl Comparison<'_> {
         })
     }
 
-    pub async fn compare(&self, rows: &impl Rows) -> Result<Found, AuditError> {
+    pub async fn compare(&self) -> Result<Found, AuditError> {
         let mut found = Found::default();
-        let site = &self.site.site;
-        let meta = self.keys.meta(&site.id);
-        let ours = keys::agreement(site);
-        let mut command = redis::cmd("HMGET");
-        command.arg(&meta).arg(ours.iter().map(|(field, _)| *field).collect::<Vec<_>>());
-        for ((field, ours), theirs) in ours.iter().zip(self.link.query_texts(&command).await?) {
-            if let Some(theirs) = theirs.filter(|theirs| theirs != ours) {
-                let what = format!(
-                    "`{meta}` says {field} = {theirs}, and here it is {ours}: nothing is published; configure all nodes alike"
-                );
-                found.findings.add(Kind::Disagreement, what);
-            }
+        for difference in differences(self.link, self.keys, std::slice::from_ref(self.site)).await {
+            found.findings.add(Kind::Disagreement, difference);
         }
         self.check_sums(&mut found).await?;
         let mut after = None;
         loop {
-            let chunk = rows(after, ROWS_MAX).await.map_err(AuditError::File)?;
+            let chunk = (self.rows)(after, ROWS_MAX).await.map_err(AuditError::File)?;
             let Some((last, _)) = chunk.last() else { return Ok(found) };
             after = Some(*last);
             let chunk: Vec<_> = chunk.into_iter().map(|(_, row)| row).collect();
-            self.name_pages(&chunk, &mut found);
+            if !found.addresses.is_empty() {
+                for page in chunk.iter().filter_map(|row| row.page.as_ref()) {
+                    found.addresses.entry(page.id()).and_modify(|address| *address = Some(page.to_string()));
+                }
+            }
             found.compared += chunk.len() as u64;
             self.compare_rows(&chunk, &mut found).await?;
         }
     }
 
     pub fn keys_of_counters(&self) -> impl Iterator<Item = KeyAudit> {
-        let site = &self.site.site;
+        let site = self.site;
         let pages = page_periods(site, clock::now()).into_iter().map(Some);
         std::iter::once(None).chain(pages).map(|pages_of| KeyAudit::new(self.keys, site, pages_of))
     }
@@ -160,41 +149,24 @@ impl Comparison<'_> {
                 );
                 found.findings.add(Kind::Unreadable, what);
             }
-            for wrong in key.wrong_digests(self.link, &report.digests).await? {
+            for wrong in report.wrong_digests {
                 let what = format!("Redis: {}: the digest of {} is not that of its counts", key.key, wrong.source);
                 found.findings.add(Kind::NoSum, what);
                 found.wrong_digests.insert((key.pages_of, wrong.source));
             }
+            let nameless = report.imbalances.iter().filter(|imbalance| imbalance.name.is_none());
+            found.addresses.extend(nameless.map(|imbalance| (imbalance.id.clone(), None)));
             found.imbalances.extend(report.imbalances.into_iter().map(|imbalance| (key.pages_of, imbalance)));
         }
         Ok(())
     }
 
-    /// Names pages whose counters are gone: Redis knows only their ids, the file their addresses.
-    fn name_pages(&self, rows: &[Contribution], found: &mut Found) {
-        let mut nameless = found.imbalances.iter_mut().filter(|(_, imbalance)| imbalance.name.is_none()).peekable();
-        if nameless.peek().is_none() {
-            return;
-        }
-        let ids: BTreeMap<_, _> =
-            rows.iter().filter_map(|row| row.page.as_ref()).map(|page| (page.id(), page.to_string())).collect();
-        for (period, imbalance) in nameless {
-            imbalance.name = match period {
-                None => Some(imbalance.id.clone()),
-                Some(_) => ids.get(&imbalance.id).cloned(),
-            };
-        }
-    }
-
     /// Compares rows of the file with Redis's contributions.
     async fn compare_rows(&self, rows: &[Contribution], found: &mut Found) -> Result<(), AuditError> {
-        let site = &self.site.site;
         let now = clock::now();
         let mut by_key: BTreeMap<Option<Period>, Vec<&Contribution>> = BTreeMap::new();
-        for row in rows {
-            if row.page.is_none() || may_publish(site, row.period, now) {
-                by_key.entry(row.page.as_ref().map(|_| row.period)).or_default().push(row);
-            }
+        for row in rows.iter().filter(|row| row.page.is_none() || may_publish(self.site, row.period, now)) {
+            by_key.entry(place_of(row).0).or_default().push(row);
         }
         for (period, rows) in by_key {
             let there = match self.registers(period, &rows).await {
@@ -203,9 +175,11 @@ impl Comparison<'_> {
                 other => other?,
             };
             for (row, there) in rows.into_iter().zip(there) {
-                match verdict(row, there, self.is_frozen_here(&row.source)) {
+                let is_frozen_run = matches!(row.source, Source::Run(_)) && self.frozen.contains(&row.source);
+                match verdict(row, there, is_frozen_run) {
                     Verdict::Agrees => {}
-                    Verdict::Missing => found.note_missing(row),
+                    Verdict::Missing if found.missing.len() < MISSING_MAX => found.missing.push(row.clone()),
+                    Verdict::Missing => found.missing_more += 1,
                     Verdict::Beyond(hits) => {
                         let what = format!(
                             "Redis has {hits} of {}: this file is an older copy, or someone has changed Redis",
@@ -221,54 +195,13 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    fn is_frozen_here(&self, source: &Source) -> bool {
-        matches!(source, Source::Run(_))
-            && self.known.current.as_ref() != Some(source)
-            && self.known.own.contains(source)
-    }
-
     /// Redis's contributions to these rows, all of one key.
-    async fn registers(
-        &self,
-        period: Option<Period>,
-        rows: &[&Contribution],
-    ) -> Result<Vec<Option<Register>>, RedisError> {
-        let key = KeyAudit::new(self.keys, &self.site.site, period);
-        if period.is_none() {
-            let names: Vec<_> = rows.iter().map(|row| keys::contribution_field(row.period, &row.source)).collect();
-            let values = key.read(self.link, &names).await?;
-            let registers = rows.iter().zip(values).map(|(row, value)| keys::register(&row.source, &value?));
-            return Ok(registers.collect());
-        }
-        let mut names = Vec::with_capacity(rows.len() * 2);
-        for (row, page) in rows.iter().filter_map(|row| Some((row, row.page.as_ref()?))) {
-            names.push(keys::contribution_member(&row.source, page));
-            names.push(keys::generation_member(&row.source, page));
-        }
-        let values = key.read(self.link, &names).await?;
-        let number = |value: &Option<String>| value.as_ref().and_then(|text| text.parse::<f64>().ok());
-        #[expect(clippy::cast_possible_truncation, reason = "numbers that Lua has checked to be below 2^53")]
-        let registers = rows.iter().zip(values.chunks_exact(2)).map(|(row, values)| {
-            let hits = -number(values.first()?)? as i64;
-            Some(match row.source {
-                Source::Run(_) => Register::Grown(hits),
-                Source::Import(_) => {
-                    let generation = values.get(1).and_then(number).map_or(0, |score| -score as i64);
-                    Register::Written { generation: u64::try_from(generation).unwrap_or(0), hits }
-                }
-            })
-        });
-        Ok(registers.collect())
-    }
-}
-
-impl Found {
-    fn note_missing(&mut self, row: &Contribution) {
-        if self.missing.len() < MISSING_MAX {
-            self.missing.push(row.clone());
-        } else {
-            self.missing_more += 1;
-        }
+    async fn registers(&self, period: Option<Period>, rows: &[&Contribution]) -> RedisResult<Vec<Option<Register>>> {
+        let names = |row: &&Contribution| keys::contribution_names(row.period, row.page.as_ref(), &row.source);
+        let names: Vec<_> = rows.iter().flat_map(names).collect();
+        let mut values = KeyAudit::new(self.keys, self.site, period).read(self.link, &names).await?.into_iter();
+        let register = |row: &&Contribution| keys::contributed(period.is_some(), &row.source, &mut values).flatten();
+        Ok(rows.iter().map(register).collect())
     }
 }
 
@@ -294,26 +227,27 @@ fn verdict(row: &Contribution, there: Option<Register>, is_frozen_here: bool) ->
 }
 
 /// Imbalance in words.
-fn imbalance_words(period: Option<Period>, imbalance: &Imbalance) -> String {
+fn imbalance_words(
+    pages_of: Option<Period>,
+    imbalance: &Imbalance,
+    addresses: &HashMap<String, Option<String>>,
+) -> String {
     let Imbalance { id, name, total, .. } = imbalance;
-    let sum = imbalance.sum();
-    match period {
-        None => format!("Redis: {id}: the counter is {total}, the sum of its sources {sum}"),
-        Some(period) => {
-            let page = name.clone().unwrap_or_else(|| format!("whose id is {id}"));
-            format!("Redis: {period}, page {page}: the counter is {total}, the sum of its sources {sum}")
-        }
-    }
+    let of = pages_of.map_or_else(
+        || id.clone(),
+        |period| match name.as_ref().or_else(|| addresses.get(id)?.as_ref()) {
+            Some(page) => format!("{period}, page {page}"),
+            None => format!("{period}, page whose id is {id}"),
+        },
+    );
+    format!("Redis: {of}: the counter is {total}, the sum of its sources {}", imbalance.sum())
 }
 
 /// Row in words.
 fn words(row: &Contribution) -> String {
     let Contribution { source, period, page, register } = row;
-    let hits = register.hits();
-    match page {
-        None => format!("{source}, {period}: {hits} here"),
-        Some(page) => format!("{source}, {period}, page {page}: {hits} here"),
-    }
+    let page = page.as_ref().map_or_else(String::new, |page| format!(", page {page}"));
+    format!("{source}, {period}{page}: {} here", register.hits())
 }
 
 /// Text without control characters, cut.

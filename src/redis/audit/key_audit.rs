@@ -1,15 +1,14 @@
 //! Audit of one key of counters: the site's hash, or a sorted set of pages. `keys.rs` describes them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use redis::{Cmd, RedisResult, Value};
 
 use crate::counter::{Contribution, Digest, PageAddress, Period, Register, Site, Source, Weight};
-use crate::redis::client::link::Link;
-use crate::redis::client::reply::{scanned, unexpected};
+use crate::redis::client::{Link, text, unexpected};
 use crate::redis::keys::{self, Keys};
 
-const SCANNED_AT_ONCE: usize = 1_000;
+const SCANNED_AT_ONCE: usize = 500;
 const READ_AT_ONCE: usize = 5_000;
 /// Reads in a row in which a counter must be wrong: between two reads a new source may come.
 const READS: usize = 3;
@@ -23,16 +22,17 @@ pub struct KeyAudit {
     pub pages_of: Option<Period>,
 }
 
-/// Meaning of a name in the key.
+/// Meaning of a name in the key, and of its value.
 #[derive(Debug, PartialEq, Eq)]
-enum Name {
+enum Entry {
     /// Counter.
-    Total(CounterId),
-    /// Contribution of a source.
-    Part(CounterId, Source),
-    /// Generation of an import's contribution, in a set.
-    Generation(CounterId, Source),
-    Digest(Source),
+    Total(CounterId, i64),
+    /// Contribution of a source. In a set, an import's has two names: hits without generation, and the reverse. A
+    /// digest is a sum, so it takes each by itself.
+    Part(CounterId, Source, Register),
+    Digest(Source, Digest),
+    /// Counter or contribution whose value is no count.
+    Unreadable(CounterId),
     Other,
 }
 
@@ -43,8 +43,10 @@ type CounterId = String;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imbalance {
     pub id: CounterId,
-    /// None if the counter itself is gone: its contributions name only the page's id.
+    /// None if a page's counter is gone: its contributions name only the page's id.
     pub name: Option<String>,
+    /// Value in Redis.
+    pub text: Option<String>,
     pub total: i64,
     pub parts: Vec<Part>,
     /// Number of names in the key.
@@ -73,8 +75,7 @@ pub struct KeyReport {
     pub imbalances: Vec<Imbalance>,
     /// Names with values that are no counts.
     pub unreadable: Vec<(String, String)>,
-    /// By source: the digest of the contributions that were read, but for generations; and the one in Redis.
-    pub digests: BTreeMap<Source, (Digest, Digest)>,
+    pub wrong_digests: Vec<WrongDigest>,
 }
 
 /// Digest that is not that of its contributions.
@@ -89,7 +90,7 @@ pub struct WrongDigest {
 
 impl KeyAudit {
     pub fn new(keys: &Keys, site: &Site, pages_of: Option<Period>) -> Self {
-        Self { key: pages_of.map_or_else(|| keys.hits(&site.id), |period| keys.pages(&site.id, period)), pages_of }
+        Self { key: keys.counters(&site.id, pages_of), pages_of }
     }
 
     fn command(&self, of_hash: &str, of_set: &str) -> Cmd {
@@ -98,65 +99,71 @@ impl KeyAudit {
         command
     }
 
-    /// Reads every name with its value at least once, in pieces.
-    async fn scan(&self, link: &Link, mut each: impl FnMut(&str, &str)) -> RedisResult<()> {
-        let mut cursor = "0".to_owned();
-        loop {
-            let mut command = self.command("HSCAN", "ZSCAN");
-            command.arg(&cursor).arg("COUNT").arg(SCANNED_AT_ONCE);
-            let pairs;
-            (cursor, pairs) = scanned(&link.query(&command).await?).ok_or_else(|| unexpected("no scan"))?;
-            pairs.iter().for_each(|(name, value)| each(name, value));
-            if cursor == "0" {
-                return Ok(());
-            }
+    /// Reads the next names with their values; none after the last. Each comes at least once.
+    pub async fn read_next(
+        &self,
+        link: &Link,
+        cursor: &mut Option<String>,
+    ) -> RedisResult<Option<Vec<(String, String)>>> {
+        if cursor.as_deref() == Some("0") {
+            return Ok(None);
         }
+        let mut command = self.command("HSCAN", "ZSCAN");
+        command.arg(cursor.as_deref().unwrap_or("0")).arg("COUNT").arg(SCANNED_AT_ONCE);
+        let (next, pairs): (String, Vec<(Value, Value)>) = link.query(&command).await?;
+        *cursor = Some(next);
+        Ok(Some(pairs.iter().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()))
+    }
+
+    /// Shows every name, with its meaning and value, at least once.
+    async fn scan(&self, link: &Link, mut each: impl FnMut(&str, &str, Entry)) -> RedisResult<()> {
+        let mut cursor = None;
+        while let Some(pairs) = self.read_next(link, &mut cursor).await? {
+            pairs.iter().for_each(|(name, value)| each(name, value, self.entry(name, value)));
+        }
+        Ok(())
     }
 
     /// Values of these names: of one moment where they are no more than `READ_AT_ONCE`.
     pub async fn read(&self, link: &Link, names: &[String]) -> RedisResult<Vec<Option<String>>> {
         let mut values = Vec::with_capacity(names.len());
         for names in names.chunks(READ_AT_ONCE) {
-            let mut command = self.command("HMGET", "ZMSCORE");
-            command.arg(names);
-            values.extend(link.query_texts(&command).await?);
+            values.extend(link.query_texts(self.command("HMGET", "ZMSCORE").arg(names)).await?);
         }
         if values.len() == names.len() { Ok(values) } else { Err(unexpected("no values")) }
     }
 
-    fn name(&self, name: &str) -> Name {
+    fn entry(&self, name: &str, value: &str) -> Entry {
+        let total = |id, hits: Option<i64>| match hits {
+            Some(hits) => Entry::Total(id, hits),
+            None => Entry::Unreadable(id),
+        };
+        let part = |id: &str, register: Option<Register>, source: Source| match register {
+            Some(register) => Entry::Part(id.to_owned(), source, register),
+            None => Entry::Unreadable(id.to_owned()),
+        };
+        let digest = |source| Entry::Digest(source, keys::digest(self.pages_of, value).unwrap_or_default());
         if self.pages_of.is_none() {
-            return match name.split_once(' ') {
-                None => Name::Total(name.to_owned()),
-                Some((period, source)) => match source.parse() {
-                    Ok(source) if period == "digest" => Name::Digest(source),
-                    Ok(source) => Name::Part(period.to_owned(), source),
-                    Err(_) => Name::Other,
-                },
+            let Some((period, source)) = name.split_once(' ') else {
+                return total(name.to_owned(), keys::integer(value));
+            };
+            return match source.parse() {
+                Ok(source) if period == "digest" => digest(source),
+                Ok(source) => part(period, keys::register(&source, value), source),
+                Err(_) => Entry::Other,
             };
         }
         let Some(rest) = name.strip_prefix('\x01') else {
-            return Name::Total(PageAddress::from_stored(name).id());
+            return total(PageAddress::from_stored(name).id(), keys::score(value));
         };
         let Some((Ok(source), id)) = rest.split_once('\x01').map(|(source, id)| (source.parse(), id)) else {
-            return Name::Other;
+            return Entry::Other;
         };
         match id.split_once('\x01') {
-            Some((id, "g")) => Name::Generation(id.to_owned(), source),
-            None if id == "d" => Name::Digest(source),
-            None if !id.is_empty() => Name::Part(id.to_owned(), source),
-            _ => Name::Other,
-        }
-    }
-
-    /// Hits of a value; none if it is no count.
-    fn hits(&self, source: Option<&Source>, text: &str) -> Option<i64> {
-        if self.pages_of.is_some() {
-            return keys::score(text).map(|score| if source.is_some() { -score } else { score });
-        }
-        match source {
-            None => keys::integer(text),
-            Some(source) => keys::register(source, text).map(Register::hits),
+            Some((id, "g")) => part(id, keys::member_register(&source, "0", Some(value)), source),
+            None if id == "d" => digest(source),
+            None if !id.is_empty() => part(id, keys::member_register(&source, value, None), source),
+            _ => Entry::Other,
         }
     }
 
@@ -167,147 +174,82 @@ impl KeyAudit {
         }
     }
 
-    /// Contribution of a value; a set keeps the generation under another name.
-    fn register(&self, source: &Source, value: &str, generation: Option<&str>) -> Option<Register> {
-        match (self.pages_of, source) {
-            (None, _) => keys::register(source, value),
-            (Some(_), Source::Run(_)) => keys::score(value).map(|score| Register::Grown(-score)),
-            (Some(_), Source::Import(_)) => {
-                let generation = generation.and_then(keys::score).map_or(0, |score| -score);
-                let hits = -keys::score(value)?;
-                Some(Register::Written { generation: u64::try_from(generation).ok()?, hits })
-            }
-        }
-    }
-
-    /// Digests, of those that a scan has read, that are not those of their contributions. Each is read
-    /// again without a change in between.
-    pub async fn wrong_digests(
-        &self,
-        link: &Link,
-        digests: &BTreeMap<Source, (Digest, Digest)>,
-    ) -> RedisResult<Vec<WrongDigest>> {
-        let mut wrong = Vec::new();
-        for (source, (counted, there)) in digests {
-            let lacks_generations = self.pages_of.is_some() && matches!(source, Source::Import(_));
-            if counted == there && !lacks_generations {
+    /// Digest of a source, if it is not that of its contributions. None also if it changes with each read.
+    pub async fn recount(&self, link: &Link, source: &Source) -> RedisResult<Option<WrongDigest>> {
+        let name = keys::digest_name(self.pages_of, source);
+        for _ in 0..READS {
+            let before = self.read(link, std::slice::from_ref(&name)).await?;
+            let (mut counted, mut seen) = (Digest::default(), HashSet::new());
+            self.scan(link, |name, _, entry| match entry {
+                Entry::Part(id, of, part) if of == *source && seen.insert(name.to_owned()) => {
+                    counted.add(self.weight(&id), part);
+                }
+                _ => {}
+            })
+            .await?;
+            if self.read(link, std::slice::from_ref(&name)).await? != before {
                 continue;
             }
-            for _ in 0..READS {
-                if let Some(found) = self.recount(link, source).await? {
-                    wrong.extend(found);
-                    break;
-                }
+            let text = before.into_iter().next().flatten();
+            let there = text.as_ref().map_or(Some(Digest::default()), |text| keys::digest(self.pages_of, text));
+            let right = keys::digest_text(self.pages_of, counted);
+            return Ok((there != Some(counted)).then(|| WrongDigest { source: source.clone(), name, text, right }));
+        }
+        Ok(None)
+    }
+
+    /// An import's contributions to the pages of a set.
+    pub async fn contributions(&self, link: &Link, source: &Source) -> RedisResult<Vec<Contribution>> {
+        let Some(period) = self.pages_of else { return Ok(Vec::new()) };
+        let (mut pages, mut parts) = (HashMap::new(), HashMap::<CounterId, (u64, i64)>::new());
+        self.scan(link, |name, _, entry| match entry {
+            Entry::Total(id, _) => drop(pages.insert(id, PageAddress::from_stored(name))),
+            Entry::Part(id, of, Register::Written { generation, hits }) if of == *source => {
+                let part = parts.entry(id).or_default();
+                if name.ends_with("\x01g") { part.0 = generation } else { part.1 = hits }
             }
-        }
-        Ok(wrong)
-    }
-
-    /// Recounts the digest of a source: is it wrong? None if it changed meanwhile, as with each contribution.
-    pub async fn recount(&self, link: &Link, source: &Source) -> RedisResult<Option<Option<WrongDigest>>> {
-        let name = keys::digest_name(self.pages_of, source);
-        let before = self.read(link, std::slice::from_ref(&name)).await?;
-        let registers = self.registers(link, source, |_, _| ()).await?;
-        let after = self.read(link, std::slice::from_ref(&name)).await?;
-        if before != after {
-            return Ok(None);
-        }
-        let mut counted = Digest::default();
-        registers.iter().for_each(|(id, register)| counted.add(self.weight(id), *register));
-        let text = after.into_iter().next().flatten();
-        let there = text.as_ref().map_or(Some(Digest::default()), |text| keys::digest(self.pages_of, text));
-        let right = keys::digest_text(self.pages_of, counted);
-        let is_wrong = there != Some(counted);
-        Ok(Some(is_wrong.then(|| WrongDigest { source: source.clone(), name, text, right })))
-    }
-
-    /// A source's contributions; `each` sees all counters, with their names.
-    async fn registers(
-        &self,
-        link: &Link,
-        source: &Source,
-        mut each: impl FnMut(CounterId, &str),
-    ) -> RedisResult<Vec<(CounterId, Register)>> {
-        let mut parts: HashMap<CounterId, (Option<String>, Option<String>)> = HashMap::new();
-        self.scan(link, |name, value| match self.name(name) {
-            Name::Total(id) => each(id, name),
-            Name::Part(id, of) if of == *source => parts.entry(id).or_default().0 = Some(value.to_owned()),
-            Name::Generation(id, of) if of == *source => parts.entry(id).or_default().1 = Some(value.to_owned()),
             _ => {}
         })
         .await?;
-        let register = |(id, (value, generation)): (_, (Option<String>, Option<String>))| {
-            Some((id, self.register(source, &value?, generation.as_deref())?))
+        let contribution = |(id, (generation, hits)): (CounterId, _)| {
+            let (page, register) = (Some(pages.remove(&id)?), Register::Written { generation, hits });
+            Some(Contribution { source: source.clone(), period, page, register })
         };
-        Ok(parts.into_iter().filter_map(register).collect())
+        Ok(parts.into_iter().filter_map(contribution).collect())
     }
 
-    /// A source's contributions to the pages of a set.
-    pub async fn contributions(&self, link: &Link, source: &Source) -> RedisResult<Vec<Contribution>> {
-        let Some(period) = self.pages_of else { return Ok(Vec::new()) };
-        let mut pages = HashMap::new();
-        let registers =
-            self.registers(link, source, |id, name| drop(pages.insert(id, PageAddress::from_stored(name)))).await?;
-        let contribution = |(id, register): (CounterId, Register)| {
-            Some(Contribution { source: source.clone(), period, page: Some(pages.remove(&id)?), register })
-        };
-        Ok(registers.into_iter().filter_map(contribution).collect())
-    }
-
-    /// Number of names in the key.
-    async fn cardinality(&self, link: &Link) -> RedisResult<i64> {
-        match link.query(&self.command("HLEN", "ZCARD")).await? {
-            Value::Int(number) => Ok(number),
-            _ => Err(unexpected("no length")),
-        }
-    }
-
-    /// Reads the whole key, and finds counters that are not the sum of their contributions.
+    /// Reads the whole key, and finds counters that are not the sum of their contributions, and digests that are not
+    /// theirs.
     pub async fn read_all(&self, link: &Link) -> RedisResult<KeyReport> {
         let mut report = KeyReport::default();
         // Keyed by a hash of the counter's id, which saves each page's text.
         let hasher = std::hash::RandomState::new();
         let hash = |id: &str| std::hash::BuildHasher::hash_one(&hasher, id);
         let mut balances: HashMap<u64, i64> = HashMap::new();
-        let mut unreadable: BTreeSet<u64> = BTreeSet::new();
-        self.scan(link, |name, value| {
-            let (id, source) = match self.name(name) {
-                Name::Total(id) => (id, None),
-                Name::Part(id, source) => (id, Some(source)),
-                Name::Digest(source) => {
-                    report.digests.entry(source).or_default().1 =
-                        keys::digest(self.pages_of, value).unwrap_or_default();
-                    return;
-                }
-                Name::Generation(..) | Name::Other => return,
-            };
-            if let Some(source) = &source {
-                let digest = &mut report.digests.entry(source.clone()).or_default().0;
-                if let Some(register) = self.register(source, value, None) {
-                    digest.add(self.weight(&id), register);
-                }
+        // Of each source: counted, and in Redis.
+        let mut digests: BTreeMap<Source, (Digest, Digest)> = BTreeMap::new();
+        self.scan(link, |name, value, entry| match entry {
+            Entry::Total(id, hits) => {
+                report.counters += 1;
+                *balances.entry(hash(&id)).or_default() += hits;
             }
-            match self.hits(source.as_ref(), value) {
-                None => {
-                    unreadable.insert(hash(&id));
-                    report.unreadable.push((name.to_owned(), value.to_owned()));
-                }
-                Some(hits) => {
-                    report.counters += u64::from(source.is_none());
-                    *balances.entry(hash(&id)).or_default() += if source.is_none() { hits } else { -hits };
-                }
+            Entry::Part(id, source, part) => {
+                *balances.entry(hash(&id)).or_default() -= part.hits();
+                digests.entry(source).or_default().0.add(self.weight(&id), part);
             }
+            Entry::Digest(source, digest) => digests.entry(source).or_default().1 = digest,
+            Entry::Other => {}
+            Entry::Unreadable(_) => report.unreadable.push((name.to_owned(), value.to_owned())),
         })
         .await?;
-        let mut suspects: BTreeSet<u64> = balances
-            .into_iter()
-            .filter(|(id, balance)| *balance != 0 && !unreadable.contains(id))
-            .map(|(id, _)| id)
-            .take(SUSPECTS_MAX)
-            .collect();
+        for (source, _) in digests.iter().filter(|(_, (counted, there))| counted != there) {
+            report.wrong_digests.extend(self.recount(link, source).await?);
+        }
+        let suspects = balances.into_iter().filter(|(_, balance)| *balance != 0).map(|(id, _)| id);
+        let mut suspects: BTreeSet<u64> = suspects.take(SUSPECTS_MAX).collect();
         for _ in 0..READS {
             if suspects.is_empty() {
-                return Ok(report);
+                break;
             }
             report.imbalances = self.read_closely(link, |id| suspects.contains(&hash(id))).await?;
             suspects = report.imbalances.iter().map(|imbalance| hash(&imbalance.id)).collect();
@@ -316,37 +258,36 @@ impl KeyAudit {
     }
 
     /// Counters among those asked for that are not the sum of their contributions, each read in one go.
-    pub async fn read_closely(&self, link: &Link, is_asked_for: impl Fn(&str) -> bool) -> RedisResult<Vec<Imbalance>> {
-        let mut found: BTreeMap<CounterId, (Option<String>, BTreeMap<String, Source>)> = BTreeMap::new();
-        self.scan(link, |name, _| match self.name(name) {
-            Name::Total(id) if is_asked_for(&id) => found.entry(id).or_default().0 = Some(name.to_owned()),
-            Name::Part(id, source) if is_asked_for(&id) => {
-                found.entry(id).or_default().1.insert(name.to_owned(), source);
+    async fn read_closely(&self, link: &Link, is_asked_for: impl Fn(&str) -> bool) -> RedisResult<Vec<Imbalance>> {
+        let mut found: BTreeMap<CounterId, (Option<String>, BTreeSet<String>)> = BTreeMap::new();
+        self.scan(link, |name, _, entry| match entry {
+            Entry::Total(id, _) if is_asked_for(&id) => found.entry(id).or_default().0 = Some(name.to_owned()),
+            Entry::Part(id, ..) | Entry::Unreadable(id) if is_asked_for(&id) => {
+                found.entry(id).or_default().1.insert(name.to_owned());
             }
             _ => {}
         })
         .await?;
         // Read before the values: a name that comes in between changes the number.
-        let cardinality = self.cardinality(link).await?;
+        let cardinality = link.query(&self.command("HLEN", "ZCARD")).await?;
         let mut imbalances = Vec::new();
-        for (id, (name, sources)) in found {
-            let names: Vec<String> = name.iter().cloned().chain(sources.keys().cloned()).collect();
-            let mut values = self.read(link, &names).await?.into_iter();
-            let total = match &name {
-                None => Some(0),
-                Some(_) => values.next().flatten().map_or(Some(0), |value| self.hits(None, &value)),
-            };
-            let parts: Option<Vec<Part>> = sources
-                .into_iter()
-                .zip(values)
-                .filter_map(|((name, source), text)| Some((name, source, text?)))
-                .map(|(name, source, text)| Some(Part { hits: self.hits(Some(&source), &text)?, name, source, text }))
-                .collect();
-            if let (Some(total), Some(parts)) = (total, parts) {
-                let imbalance = Imbalance { id, name, total, parts, cardinality };
-                if imbalance.sum() != imbalance.total {
-                    imbalances.push(imbalance);
+        for (id, (name, parts)) in found {
+            let names: Vec<String> = name.iter().cloned().chain(parts).collect();
+            let values = self.read(link, &names).await?;
+            let name = name.or_else(|| self.pages_of.is_none().then(|| id.clone()));
+            let mut counter = Imbalance { id, name, text: None, total: 0, parts: Vec::new(), cardinality };
+            let mut is_readable = true;
+            for (name, text) in names.into_iter().zip(values).filter_map(|(name, text)| Some((name, text?))) {
+                match self.entry(&name, &text) {
+                    Entry::Total(_, hits) => (counter.total, counter.text) = (hits, Some(text)),
+                    Entry::Part(_, source, part) => {
+                        counter.parts.push(Part { name, source, hits: part.hits(), text });
+                    }
+                    _ => is_readable = false,
                 }
+            }
+            if is_readable && counter.sum() != counter.total {
+                imbalances.push(counter);
             }
         }
         Ok(imbalances)
@@ -357,42 +298,68 @@ impl KeyAudit {
 mod tests {
     use super::*;
 
+    const RUN: Source = Source::Run(255);
+
     fn key(pages_of: Option<Period>) -> KeyAudit {
         KeyAudit { key: "k".to_owned(), pages_of }
     }
 
-    #[test]
-    fn names_of_the_hash_are_counters_contributions_or_neither() {
-        let name = |text: &str| key(None).name(text);
-        assert_eq!(name("2024-06"), Name::Total("2024-06".to_owned()));
-        assert_eq!(name("total 00000000000000ff"), Name::Part("total".to_owned(), Source::Run(255)));
-        assert_eq!(name("digest 00000000000000ff"), Name::Digest(Source::Run(255)));
-        assert_eq!(name("total someone"), Name::Other);
+    fn import() -> Source {
+        "import:old".parse().unwrap()
     }
 
     #[test]
-    fn members_of_the_set_are_pages_contributions_or_neither() {
-        let name = |text: &str| key(Some(Period::Total)).name(text);
+    fn names_of_the_hash_are_counters_contributions_digests_or_neither() {
+        let part = |id: &str, source, register| Entry::Part(id.to_owned(), source, register);
+        let unreadable = |id: &str| Entry::Unreadable(id.to_owned());
+        for (name, value, entry) in [
+            ("2024-06", "42", Entry::Total("2024-06".to_owned(), 42)),
+            ("2024-06", "4.5", unreadable("2024-06")),
+            ("total 00000000000000ff", "42", part("total", RUN, Register::Grown(42))),
+            ("total import:old", "7 -3", part("total", import(), Register::Written { generation: 7, hits: -3 })),
+            ("total import:old", "42", unreadable("total")),
+            ("digest 00000000000000ff", "5", Entry::Digest(RUN, Digest::from_number(5).unwrap())),
+            ("total someone", "1", Entry::Other),
+        ] {
+            assert_eq!(key(None).entry(name, value), entry, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn members_of_the_set_are_pages_contributions_digests_or_neither_and_all_but_pages_have_negative_scores() {
         let id = PageAddress::from_stored("/a").id();
-        assert_eq!(name("/a"), Name::Total(id.clone()));
-        assert_eq!(name(&format!("\x0100000000000000ff\x01{id}")), Name::Part(id.clone(), Source::Run(255)));
-        assert_eq!(name("\x0100000000000000ff\x01d"), Name::Digest(Source::Run(255)));
-        assert_eq!(name("\x0100000000000000ff\x01"), Name::Other);
-        let import = "import:old".parse().unwrap();
-        assert_eq!(name(&format!("\x01import:old\x01{id}\x01g")), Name::Generation(id, import));
+        let member = |end: &str| format!("\x0100000000000000ff\x01{end}");
+        let of_import = |end: &str| format!("\x01import:old\x01{id}{end}");
+        let part = |source, register| Entry::Part(id.clone(), source, register);
+        let unreadable = || Entry::Unreadable(id.clone());
+        for (name, value, entry) in [
+            ("/a".to_owned(), "42", Entry::Total(id.clone(), 42)),
+            ("/a".to_owned(), "4.5", unreadable()),
+            ("/a".to_owned(), "1e17", unreadable()),
+            ("/a".to_owned(), "x", unreadable()),
+            (member(&id), "-42", part(RUN, Register::Grown(42))),
+            (of_import(""), "3", part(import(), Register::Written { generation: 0, hits: -3 })),
+            (of_import("\x01g"), "-7", part(import(), Register::Written { generation: 7, hits: 0 })),
+            (of_import("\x01g"), "7", unreadable()),
+            (member("d"), "-6", Entry::Digest(RUN, Digest::from_number(5).unwrap())),
+            (member(""), "1", Entry::Other),
+        ] {
+            assert_eq!(key(Some(Period::Total)).entry(&name, value), entry, "{name:?}: {value}");
+        }
     }
 
     #[test]
-    fn hits_are_read_as_each_kind_of_key_writes_them() {
-        let import: Source = "import:old".parse().unwrap();
-        let (hash, set) = (key(None), key(Some(Period::Total)));
-        assert_eq!(hash.hits(None, "42"), Some(42));
-        assert_eq!(hash.hits(Some(&Source::Run(1)), "42"), Some(42));
-        assert_eq!(hash.hits(Some(&import), "7 -3"), Some(-3));
-        assert_eq!(hash.hits(Some(&import), "42"), None);
-        assert_eq!(hash.hits(None, "4.5"), None);
-        assert_eq!(set.hits(None, "42"), Some(42));
-        assert_eq!(set.hits(Some(&Source::Run(1)), "-42"), Some(42), "contributions are negative scores");
-        assert_eq!((set.hits(None, "4.5"), set.hits(None, "1e17"), set.hits(None, "x")), (None, None, None));
+    fn the_two_names_of_an_imports_contribution_make_its_digest() {
+        let weight = Weight::of_id("total", "a");
+        let digest = |registers: &[(u64, i64)]| {
+            let mut digest = Digest::default();
+            registers.iter().for_each(|(generation, hits)| {
+                digest.add(weight, Register::Written { generation: *generation, hits: *hits });
+            });
+            digest
+        };
+        for (generation, hits) in [(1_718_600_000_000_000, 3), (7, -3), (1 << 52, 1 << 52)] {
+            assert_eq!(digest(&[(generation, 0), (0, hits)]), digest(&[(generation, hits)]));
+        }
     }
 }

@@ -2,23 +2,18 @@
 
 mod compare;
 pub mod key_audit;
-pub mod recount;
-mod repair;
+pub mod repair;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-
-use self::compare::{AuditError, Comparison, KnownSources, Rows};
+use self::compare::{Audit, AuditError, Rows};
 use super::client::connect::connect;
-use super::client::connection::Connections;
-use super::client::reply::{Fault, fault_of, reason_of};
 use super::client::target::Target;
+use super::client::{Fault, Lease, Shared, fault_of, reason_of};
 use super::keys::Keys;
 use super::ports::Node;
 use crate::counter::verification::{Repair, Verification};
-use crate::counter::{RegisteredSite, SiteNumber, Source};
+use crate::counter::{RegisteredSite, Source};
 
 /// Redis to which a stopped node would publish.
 pub struct Place<'a> {
@@ -31,14 +26,14 @@ pub struct Place<'a> {
 
 /// Compares Redis with the files of a stopped node.
 pub async fn verify_stopped(place: Place<'_>, rows: &impl Rows) -> Result<Verification, String> {
-    on_connection(place, async |comparison| comparison.verify(rows, Duration::ZERO).await).await
+    of_stopped(place, rows, async |audit| audit.verify(Duration::ZERO).await).await
 }
 
 /// Makes counters in Redis the sum of their contributions again, and publishes everything in the files.
 pub async fn repair_stopped(place: Place<'_>, rows: &impl Rows) -> Result<Repair, String> {
-    on_connection(place, async |comparison| {
-        let mended = comparison.repair(rows).await?;
-        let raised = match comparison.publish_all(rows).await {
+    of_stopped(place, rows, async |audit| {
+        let mended = audit.repair().await?;
+        let raised = match audit.publish_all().await {
             // A key holds something else than counts: `verify` says what to do.
             Err(AuditError::Redis(error)) if fault_of(&error) == Fault::Site => false,
             other => other.map(|()| true)?,
@@ -48,77 +43,51 @@ pub async fn repair_stopped(place: Place<'_>, rows: &impl Rows) -> Result<Repair
     .await
 }
 
-async fn on_connection<T>(
-    place: Place<'_>,
-    work: impl AsyncFnOnce(Comparison<'_>) -> Result<T, AuditError>,
+async fn of_stopped<'a, R: Rows, T>(
+    Place { target, prefix, site, own }: Place<'_>,
+    rows: &'a R,
+    work: impl AsyncFnOnce(Audit<'_, &'a R>) -> Result<T, AuditError>,
 ) -> Result<T, String> {
-    let (link, _) = connect(place.target).await.map_err(|error| format!("Redis: {}", reason_of(&error)))?;
-    let known = KnownSources { own: place.own, ..KnownSources::default() };
-    let keys = Keys::new(place.prefix);
-    let comparison = Comparison { link: &link, keys: &keys, site: place.site, known: &known };
-    work(comparison).await.map_err(|error| error.to_string())
+    let (link, _) = connect(target).await.map_err(|error| format!("Redis: {}", reason_of(&error)))?;
+    let audit = Audit { link: &link, keys: &Keys::new(prefix), site: &site.site, frozen: own, rows };
+    work(audit).await.map_err(|error| error.to_string())
 }
 
 /// Limit of the wait for counts that the node may still be publishing.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Request of an operator, with the sender of its answer.
-pub enum AdminRequest {
-    Verify(oneshot::Sender<Result<Verification, String>>),
-    Repair(oneshot::Sender<Result<Repair, String>>),
+/// Compares Redis with the files of a running node.
+pub async fn verify<N: Node>(shared: &Shared, node: &N, site: &RegisteredSite) -> Result<Verification, String> {
+    let rows = async |after, limit| node.rows(site.number, after, limit).await;
+    of_running(shared, node, site, &rows, async |audit| audit.verify(WAIT_MAX).await).await
 }
 
-/// Serves operators' requests, one after the other.
-pub struct AdminRequests<N> {
-    pub node: Arc<N>,
-    pub keys: Keys,
-    pub connections: Arc<Connections>,
-    /// Repaired sites, about which the publisher shall ask.
-    pub repaired: mpsc::Sender<SiteNumber>,
+/// Makes counters in Redis the sum of their contributions again. The publisher then brings what Redis lacks.
+pub async fn repair<N: Node>(shared: &Shared, node: &N, site: &RegisteredSite) -> Result<Repair, String> {
+    let rows = async |after, limit| node.rows(site.number, after, limit).await;
+    let mended = of_running(shared, node, site, &rows, async |audit| audit.repair().await).await?;
+    shared.suspects.add_repaired(site.number);
+    Ok(Repair { mended, raised: true })
 }
 
-impl<N: Node> AdminRequests<N> {
-    /// Never returns.
-    pub async fn serve(self, mut requests: mpsc::Receiver<(SiteNumber, AdminRequest)>) {
-        while let Some((site, request)) = requests.recv().await {
-            let rows = async |after, limit| self.node.rows(site, after, limit).await;
-            // A caller that has gone needs no answer.
-            match request {
-                AdminRequest::Verify(done) => {
-                    let verified =
-                        self.compare(site, async |comparison| comparison.verify(&rows, WAIT_MAX).await).await;
-                    drop(done.send(verified));
-                }
-                AdminRequest::Repair(done) => {
-                    let mended = self.compare(site, async |comparison| comparison.repair(&rows).await).await;
-                    let raised = mended.is_ok() && self.repaired.send(site).await.is_ok();
-                    drop(done.send(mended.map(|mended| Repair { mended, raised })));
-                }
-            }
+async fn of_running<'a, N: Node, R: Rows, T>(
+    Shared { keys, connections, .. }: &Shared,
+    node: &N,
+    site: &RegisteredSite,
+    rows: &'a R,
+    work: impl AsyncFnOnce(Audit<'_, &'a R>) -> Result<T, AuditError>,
+) -> Result<T, String> {
+    let Some(Lease { link, number }) = connections.get() else {
+        let reason = connections.down().map_or(String::new(), |(_, reason)| format!(": {reason}"));
+        return Err(format!("Redis is away{reason}"));
+    };
+    let mut frozen = node.own_sources(site.number).await?;
+    frozen.retain(|source| source != node.run());
+    let outcome = work(Audit { link: &link, keys, site: &site.site, frozen, rows }).await;
+    outcome.map_err(|error| {
+        if let AuditError::Redis(error) = &error {
+            connections.failed(number, error);
         }
-        std::future::pending().await
-    }
-
-    async fn compare<T>(
-        &self,
-        number: SiteNumber,
-        work: impl AsyncFnOnce(Comparison<'_>) -> Result<T, AuditError>,
-    ) -> Result<T, String> {
-        let sites = self.node.sites();
-        let site = sites.by_number(number).ok_or("the site is no longer configured")?;
-        let Some((connection, link)) = self.connections.get() else {
-            let reason = self.connections.down().map_or(String::new(), |(_, reason)| format!(": {reason}"));
-            return Err(format!("Redis is away{reason}"));
-        };
-        let own = self.node.own_sources(number).await?;
-        let current = self.node.recent(number).first().map(|row| row.source.clone());
-        let known = KnownSources { own, current };
-        let outcome = work(Comparison { link: &link, keys: &self.keys, site, known: &known }).await;
-        outcome.map_err(|error| {
-            if let AuditError::Redis(error) = &error {
-                self.connections.failed(connection, error);
-            }
-            error.to_string()
-        })
-    }
+        error.to_string()
+    })
 }

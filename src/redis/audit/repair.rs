@@ -2,70 +2,56 @@
 
 use std::collections::BTreeMap;
 
-use redis::{RedisError, RedisResult, Value};
+use redis::RedisResult;
+use tokio::sync::mpsc;
 
-use super::compare::{AuditError, Comparison, CounterKey, Rows};
+use super::compare::{Audit, AuditError, CounterKey, Rows};
 use super::key_audit::{Imbalance, KeyAudit, WrongDigest};
 use crate::clock;
-use crate::counter::{Contribution, Period, Register, Source};
-use crate::redis::client::link::Link;
+use crate::counter::{Contribution, Place, Register, SiteNumber, Source};
+use crate::redis::client::{Link, Shared};
 use crate::redis::keys;
+use crate::redis::ports::Node;
 use crate::redis::publish::merge_counts::{MergeCounts, ROWS_MAX};
 use crate::redis::publish::periods::may_publish;
 
-/// Tries of a counter that changes during its repair.
+/// Tries of a counter or digest that changes during its repair.
 const REPAIRS_MAX: usize = 10;
+/// The same for a recount, which the next question repeats.
+const RECOUNTS_MAX: usize = 3;
 
 const REPAIR: &str = include_str!("repair.lua");
 
-impl Comparison<'_> {
-    /// Makes each counter the sum of its contributions again. Returns the repairs in words.
-    pub async fn repair(&self, rows: &impl Rows) -> Result<Vec<String>, AuditError> {
-        let found = self.compare(rows).await?;
-        let mut repaired = Vec::new();
-        let mut keys: BTreeMap<Option<Period>, Vec<&Imbalance>> = BTreeMap::new();
-        for (period, imbalance) in &found.imbalances {
-            keys.entry(*period).or_default().push(imbalance);
-        }
-        for (period, imbalances) in keys {
-            let key = KeyAudit::new(self.keys, &self.site.site, period);
-            let names: BTreeMap<String, Option<String>> =
-                imbalances.into_iter().map(|imbalance| (imbalance.id.clone(), imbalance.name.clone())).collect();
-            for _ in 0..REPAIRS_MAX {
-                let now = key.read_closely(self.link, |id| names.contains_key(id)).await?;
-                if now.is_empty() {
-                    break;
-                }
-                for mut imbalance in now {
-                    imbalance.name = imbalance.name.or_else(|| names.get(&imbalance.id).cloned().flatten());
-                    if let Some(done) = self.set(&key, &imbalance, &found.beyond).await? {
-                        repaired.push(done);
-                    }
-                }
-            }
-        }
-        repaired.extend(self.repair_digests().await?);
-        Ok(repaired)
-    }
-
-    /// Makes each digest that of its contributions.
-    async fn repair_digests(&self) -> Result<Vec<String>, RedisError> {
+impl<R: Rows> Audit<'_, R> {
+    /// Makes each counter the sum of its contributions again, and each digest theirs. Returns the repairs in words.
+    pub async fn repair(&self) -> Result<Vec<String>, AuditError> {
+        let found = self.compare().await?;
         let mut repaired = Vec::new();
         for key in self.keys_of_counters() {
             for _ in 0..REPAIRS_MAX {
-                let report = match key.read_all(self.link).await {
+                let mut report = match key.read_all(self.link).await {
                     Err(error) if error.code() == Some("WRONGTYPE") => break,
-                    other => other?,
+                    report => report?,
                 };
-                let wrong = key.wrong_digests(self.link, &report.digests).await?;
-                if wrong.is_empty() {
+                for counter in report.imbalances.iter_mut().filter(|counter| counter.name.is_none()) {
+                    counter.name = found.addresses.get(&counter.id).cloned().flatten();
+                }
+                report.imbalances.retain(|counter| counter.name.is_some());
+                if report.imbalances.is_empty() && report.wrong_digests.is_empty() {
                     break;
                 }
-                for wrong in wrong {
-                    if set_digest(self.link, &key, &wrong).await? {
-                        let WrongDigest { source, .. } = wrong;
-                        repaired
-                            .push(format!("Redis: {}: the digest of {source} is that of its counts again", key.key));
+                let before = repaired.len();
+                for counter in &report.imbalances {
+                    repaired.extend(self.set(&key, counter, &found.beyond).await?);
+                }
+                if repaired.len() > before {
+                    // A source that was lowered has another digest now.
+                    continue;
+                }
+                for wrong in &report.wrong_digests {
+                    if set_digest(self.link, &key, wrong).await? {
+                        let (key, source) = (&key.key, &wrong.source);
+                        repaired.push(format!("Redis: {key}: the digest of {source} is that of its counts again"));
                     }
                 }
             }
@@ -77,62 +63,98 @@ impl Comparison<'_> {
     async fn set(
         &self,
         key: &KeyAudit,
-        imbalance: &Imbalance,
+        counter: &Imbalance,
         beyond: &BTreeMap<CounterKey, Register>,
-    ) -> Result<Option<String>, RedisError> {
-        let Some(name) = &imbalance.name else { return Ok(None) };
-        let by_file = |source: &Source| beyond.get(&(key.pages_of, imbalance.id.clone(), source.clone()));
-        let (total, lowered) = remedy(imbalance, by_file);
-        let is_there = async || key.read(self.link, std::slice::from_ref(name)).await.map(|values| values != [None]);
-        let is_gone = imbalance.total == 0 && !is_there().await?;
-        let seen = if is_gone { String::new() } else { imbalance.total.to_string() };
-        let mut command = redis::cmd("EVAL");
-        command.arg(REPAIR).arg(1).arg(&key.key).arg(imbalance.cardinality);
-        command.arg(name).arg(seen).arg(total.to_string());
-        for part in &imbalance.parts {
-            let wanted = lowered.get(&part.name).map_or(String::new(), |register| match key.pages_of {
+    ) -> RedisResult<Option<String>> {
+        let Some(name) = &counter.name else { return Ok(None) };
+        let by_file = |source: &Source| beyond.get(&(key.pages_of, counter.id.clone(), source.clone()));
+        let (total, lowered) = remedy(counter, by_file);
+        let mut values = vec![[name.clone(), counter.text.clone().unwrap_or_default(), total.to_string()]];
+        values.extend(counter.parts.iter().map(|part| {
+            let wanted = lowered.get(&part.name).map_or_else(String::new, |register| match key.pages_of {
                 None => keys::register_text(*register),
                 Some(_) => (-register.hits()).to_string(),
             });
-            command.arg(&part.name).arg(&part.text).arg(wanted);
+            [part.name.clone(), part.text.clone(), wanted]
+        }));
+        if !compare_and_set(self.link, key, Some(counter.cardinality), &values).await? {
+            return Ok(None);
         }
-        let is_done = matches!(self.link.query(&command).await?, Value::Int(1));
         let of = match key.pages_of {
-            None => imbalance.id.clone(),
+            None => counter.id.clone(),
             Some(period) => format!("{period}, page {name}"),
         };
-        Ok(is_done.then(|| match lowered.len() {
-            0 => format!("Redis: {of}: the counter was {} and is now {total}, the sum of its sources", imbalance.total),
-            _ => format!(
-                "Redis: {of}: {} sources had more than their node's file, and were lowered to it",
-                lowered.len()
-            ),
+        Ok(Some(match lowered.len() {
+            0 => format!("Redis: {of}: the counter was {} and is now {total}, the sum of its sources", counter.total),
+            more => format!("Redis: {of}: {more} sources had more than their node's file, and were lowered to it"),
         }))
     }
 
     /// Publishes everything in the file, for a stopped node.
-    pub async fn publish_all(&self, rows: &impl Rows) -> Result<(), AuditError> {
+    pub async fn publish_all(&self) -> Result<(), AuditError> {
         let now = clock::now();
         let mut after = None;
         loop {
-            let chunk = rows(after, ROWS_MAX).await.map_err(AuditError::File)?;
+            let chunk = (self.rows)(after, ROWS_MAX).await.map_err(AuditError::File)?;
             let Some((last, _)) = chunk.last() else { return Ok(()) };
             after = Some(*last);
-            let may_go = |row: &Contribution| row.page.is_none() || may_publish(&self.site.site, row.period, now);
+            let may_go = |row: &Contribution| row.page.is_none() || may_publish(self.site, row.period, now);
             let rows: Vec<_> = chunk.into_iter().map(|(_, row)| row).filter(may_go).collect();
             if !rows.is_empty() {
-                MergeCounts { rows }.send(self.link, self.keys, &self.site.site).await?;
+                MergeCounts { rows }.send(self.link, self.keys, self.site).await?;
             }
         }
     }
 }
 
+/// Recounts digests beside publication, since a key may have a million names: Redis has all rows of the file, and a
+/// digest of this node's is still another. Never returns.
+pub async fn serve_recounts<N: Node>(
+    node: &N,
+    Shared { keys, connections, suspects, .. }: &Shared,
+    mut requests: mpsc::Receiver<(SiteNumber, Vec<Place>)>,
+) {
+    while let Some((number, places)) = requests.recv().await {
+        let Some(site) = node.site(number) else { continue };
+        let recount = connections.run(async |link| {
+            let mut corrected = 0;
+            for (pages_of, source) in &places {
+                let key = KeyAudit::new(keys, &site.site, *pages_of);
+                for _ in 0..RECOUNTS_MAX {
+                    let Some(wrong) = key.recount(link, source).await? else { break };
+                    if set_digest(link, &key, &wrong).await? {
+                        corrected += 1;
+                        break;
+                    }
+                }
+            }
+            Ok(corrected)
+        });
+        if let Some(digests @ 1..) = recount.await {
+            tracing::warn!(site = %site.site.id, digests, "digests in Redis were not those of their counts; corrected");
+            suspects.add_repaired(number);
+        }
+    }
+    std::future::pending().await
+}
+
 /// Corrects a digest. False if it has changed since it was read.
-pub async fn set_digest(link: &Link, key: &KeyAudit, wrong: &WrongDigest) -> RedisResult<bool> {
+async fn set_digest(link: &Link, key: &KeyAudit, wrong: &WrongDigest) -> RedisResult<bool> {
+    let value = [wrong.name.clone(), wrong.text.clone().unwrap_or_default(), wrong.right.clone()];
+    compare_and_set(link, key, None, &[value]).await
+}
+
+/// Sets names, each with its value as it was read and its new one, in a key with so many names. False, and nothing is
+/// set, if any of it has changed.
+async fn compare_and_set(
+    link: &Link,
+    key: &KeyAudit,
+    cardinality: Option<i64>,
+    values: &[[String; 3]],
+) -> RedisResult<bool> {
     let mut command = redis::cmd("EVAL");
-    command.arg(REPAIR).arg(1).arg(&key.key).arg("");
-    command.arg(&wrong.name).arg(wrong.text.as_deref().unwrap_or_default()).arg(&wrong.right);
-    Ok(matches!(link.query(&command).await?, Value::Int(1)))
+    command.arg(REPAIR).arg(1).arg(&key.key).arg(cardinality.map_or_else(String::new, |names| names.to_string()));
+    link.query(command.arg(values.as_flattened())).await
 }
 
 /// Counter that is the sum of its contributions, and those, by name, that are lowered to the file's. The
@@ -164,7 +186,7 @@ mod tests {
             text: hits.to_string(),
         };
         let parts = parts.iter().map(part).collect();
-        Imbalance { id: "total".to_owned(), name: Some("total".to_owned()), total, parts, cardinality: 3 }
+        Imbalance { id: "total".to_owned(), name: Some("total".to_owned()), text: None, total, parts, cardinality: 3 }
     }
 
     #[test]

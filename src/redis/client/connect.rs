@@ -8,12 +8,12 @@ use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo as _,
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ErrorKind, InfoDict, IntoConnectionInfo as _,
     RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, TlsMode,
 };
 
 use super::link::Link;
-use super::reply::{Fault, fault_of, text};
+use super::reply::{Fault, fault_of};
 use super::target::{Address, Credentials, Target, TargetKind};
 
 /// Limit of one command. It may still run later, which does no harm: calls may be repeated.
@@ -121,20 +121,13 @@ async fn refuse_replica(link: &Link) -> RedisResult<()> {
     if let Link::Cluster(_) = link {
         return Ok(());
     }
-    match link.query(redis::cmd("INFO").arg("replication")).await {
-        Ok(answer) => {
-            let answer = text(&answer).unwrap_or_default();
-            if answer.lines().any(|line| line.trim() == "role:slave") {
-                return Err(RedisError::from((
-                    ErrorKind::Client,
-                    "not a primary",
-                    "it is a read-only replica; give the address of its primary".to_owned(),
-                )));
-            }
-            Ok(())
+    match link.query::<InfoDict>(redis::cmd("INFO").arg("replication")).await {
+        Ok(info) if info.get::<String>("role").as_deref() == Some("slave") => {
+            let advice = "it is a read-only replica; give the address of its primary".to_owned();
+            Err(RedisError::from((ErrorKind::Client, "not a primary", advice)))
         }
-        Err(error) if fault_of(&error) == Fault::Site => Ok(()),
-        Err(error) => Err(error),
+        Err(error) if fault_of(&error) == Fault::Link => Err(error),
+        _ => Ok(()),
     }
 }
 

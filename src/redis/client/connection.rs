@@ -33,6 +33,12 @@ pub struct Connections {
     servers: AtomicU64,
 }
 
+/// Connection with its number, by which its failure is reported.
+pub struct Lease {
+    pub link: Link,
+    pub number: u64,
+}
+
 struct State {
     link: Option<Link>,
     number: u64,
@@ -52,10 +58,13 @@ impl Connections {
         Self { target, state: Mutex::new(state), current: watch::Sender::new(0), servers: AtomicU64::new(0) }
     }
 
-    /// Connection and its number, while there is one.
-    pub fn get(&self) -> Option<(u64, Link)> {
+    pub fn get(&self) -> Option<Lease> {
         let state = self.lock();
-        state.link.clone().map(|link| (state.number, link))
+        state.link.clone().map(|link| Lease { link, number: state.number })
+    }
+
+    pub fn is_current(&self, lease: &Lease) -> bool {
+        *self.current.borrow() == lease.number
     }
 
     pub fn is_up(&self) -> bool {
@@ -105,20 +114,20 @@ impl Connections {
         self.current.send_replace(0);
     }
 
+    /// Runs `work` on the connection, which an error of its own ends. None without a connection or after an error.
+    pub async fn run<T>(&self, work: impl AsyncFnOnce(&Link) -> RedisResult<T>) -> Option<T> {
+        let lease = self.get()?;
+        work(&lease.link).await.inspect_err(|error| self.failed(lease.number, error)).ok()
+    }
+
     /// Runs a check on each connection, and again after the pause that it returns, or `interval` if it failed.
     /// Never returns.
-    pub async fn check(&self, interval: Duration, check: impl AsyncFn(Link) -> RedisResult<Duration>) {
+    pub async fn check(&self, interval: Duration, mut check: impl AsyncFnMut(&Link) -> RedisResult<Duration>) {
         let mut current = self.watch();
         loop {
             // Closed only with the connections.
             let _ = current.wait_for(|number| *number != 0).await;
-            let mut pause = interval;
-            if let Some((number, link)) = self.get() {
-                match check(link).await {
-                    Ok(returned) => pause = returned,
-                    Err(error) => self.failed(number, &error),
-                }
-            }
+            let pause = self.run(async |link| check(link).await).await.unwrap_or(interval);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 _ = current.changed() => {}

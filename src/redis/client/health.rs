@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Sites named one by one; of the rest only the number is given.
 const SITES_NAMED_MAX: usize = 10;
+const POLICY: &str = "redis_policy";
 
 /// Current complaints; `/readyz` shows them.
 #[derive(Default)]
@@ -16,55 +17,39 @@ pub struct Health {
 struct Complaints {
     /// False until Redis has named its policy: until then nothing is published.
     policy_is_known: bool,
-    /// Reason why nothing is published although Redis answers.
-    policy: Option<String>,
-    /// Commands that this node's user may not run.
-    rights: Option<String>,
-    /// Reason why visitors are not shared with other nodes although hits are.
-    visitors: Option<String>,
+    /// Reasons by part.
+    parts: BTreeMap<&'static str, String>,
     /// Reasons by site id.
     sites: BTreeMap<String, String>,
 }
 
+/// Each `set_` returns whether the reason is news.
 impl Health {
     /// True while nothing may be published.
     pub fn is_held(&self) -> bool {
         let complaints = self.lock();
-        complaints.policy.is_some() || !complaints.policy_is_known
+        !complaints.policy_is_known || complaints.parts.contains_key(POLICY)
     }
 
-    /// Returns whether that is news.
+    /// Reason why nothing is published although Redis answers.
     pub fn set_policy(&self, reason: Option<String>) -> bool {
         let mut complaints = self.lock();
-        let is_news = complaints.policy != reason;
-        complaints.policy = reason;
         complaints.policy_is_known = true;
-        is_news
+        set(&mut complaints.parts, POLICY, reason)
     }
 
-    /// Returns whether that is news.
+    /// Commands that this node's user may not run.
     pub fn set_rights(&self, reason: Option<String>) -> bool {
-        let mut complaints = self.lock();
-        let is_news = complaints.rights != reason;
-        complaints.rights = reason;
-        is_news
+        set(&mut self.lock().parts, "redis_rights", reason)
     }
 
-    /// Returns whether that is news.
+    /// Reason why visitors are not shared with other nodes although hits are.
     pub fn set_visitors(&self, reason: Option<String>) -> bool {
-        let mut complaints = self.lock();
-        let is_news = complaints.visitors != reason;
-        complaints.visitors = reason;
-        is_news
+        set(&mut self.lock().parts, "redis_visitors", reason)
     }
 
-    /// Returns whether that is news.
     pub fn set_site(&self, site: &str, reason: Option<String>) -> bool {
-        let mut complaints = self.lock();
-        match reason {
-            Some(reason) => complaints.sites.insert(site.to_owned(), reason.clone()) != Some(reason),
-            None => complaints.sites.remove(site).is_some(),
-        }
+        set(&mut self.lock().sites, site.to_owned(), reason)
     }
 
     /// Drops complaints of sites that are no longer configured.
@@ -79,21 +64,23 @@ impl Health {
 
     pub fn complaints(&self) -> Vec<(&'static str, String)> {
         let complaints = self.lock();
-        let policy = complaints.policy.iter().map(|reason| ("redis_policy", reason.clone()));
-        let rights = complaints.rights.iter().map(|reason| ("redis_rights", reason.clone()));
-        let visitors = complaints.visitors.iter().map(|reason| ("redis_visitors", reason.clone()));
-        let sites = complaints
-            .sites
-            .iter()
-            .take(SITES_NAMED_MAX)
-            .map(|(site, reason)| ("redis_site", format!("{site}: {reason}")));
+        let parts = complaints.parts.iter().map(|(part, reason)| (*part, reason.clone()));
+        let sites = complaints.sites.iter().take(SITES_NAMED_MAX);
+        let sites = sites.map(|(site, reason)| ("redis_site", format!("{site}: {reason}")));
         let more = complaints.sites.len().saturating_sub(SITES_NAMED_MAX);
         let rest = (more > 0).then(|| ("redis_site", format!("and {more} more sites")));
-        policy.chain(rights).chain(visitors).chain(sites).chain(rest).collect()
+        parts.chain(sites).chain(rest).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Complaints> {
         self.complaints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn set<K: Ord>(reasons: &mut BTreeMap<K, String>, of: K, reason: Option<String>) -> bool {
+    match reason {
+        Some(reason) => reasons.insert(of, reason.clone()) != Some(reason),
+        None => reasons.remove(&of).is_some(),
     }
 }
 

@@ -3,9 +3,9 @@
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
-use redis::{Cmd, RedisResult, Script, ServerErrorKind, ToRedisArgs, Value};
+use redis::{Cmd, FromRedisValue, RedisResult, Script, ServerErrorKind, ToRedisArgs, Value};
 
-use super::reply::{text, unexpected};
+use super::reply::text;
 
 /// Connection to Redis; clones share it.
 #[derive(Clone)]
@@ -16,35 +16,29 @@ pub enum Link {
 }
 
 impl Link {
-    pub async fn query(&self, command: &Cmd) -> RedisResult<Value> {
-        match self {
+    pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
+        let reply = match self {
             Self::Server(connection) => connection.clone().req_packed_command(command).await,
             Self::Cluster(connection) => connection.clone().req_packed_command(command).await,
-        }?
-        .extract_error()
+        };
+        Ok(redis::from_redis_value(reply?.extract_error()?)?)
     }
 
     /// Texts of the list that answers the command.
     pub async fn query_texts(&self, command: &Cmd) -> RedisResult<Vec<Option<String>>> {
-        match self.query(command).await? {
-            Value::Array(values) => Ok(values.iter().map(text).collect()),
-            _ => Err(unexpected("no list")),
-        }
+        Ok(self.query::<Vec<Value>>(command).await?.iter().map(text).collect())
     }
 
     /// Sends the command to every primary.
-    pub async fn query_primaries(&self, command: &Cmd) -> RedisResult<Vec<Value>> {
-        match self {
-            Self::Server(_) => Ok(vec![self.query(command).await?]),
-            Self::Cluster(connection) => {
-                let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
-                match connection.clone().route_command(command.clone(), everywhere).await? {
-                    Value::Map(answers) => Ok(answers.into_iter().map(|(_, answer)| answer).collect()),
-                    Value::Array(answers) => Ok(answers),
-                    answer => Ok(vec![answer]),
-                }
-            }
-        }
+    pub async fn query_primaries<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<Vec<T>> {
+        let Self::Cluster(connection) = self else { return Ok(vec![self.query(command).await?]) };
+        let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+        let answers = match connection.clone().route_command(command.clone(), everywhere).await? {
+            Value::Map(answers) => answers.into_iter().map(|(_, answer)| answer).collect(),
+            Value::Array(answers) => answers,
+            answer => vec![answer],
+        };
+        answers.into_iter().map(|answer| Ok(redis::from_redis_value(answer)?)).collect()
     }
 }
 
@@ -59,12 +53,12 @@ impl Scripted {
         Self { text, script: Script::new(text) }
     }
 
-    pub async fn run(
+    pub async fn run<T: FromRedisValue>(
         &self,
         link: &Link,
         keys: &[String],
         arguments: &[impl ToRedisArgs + Send + Sync],
-    ) -> RedisResult<Value> {
+    ) -> RedisResult<T> {
         let command = |name: &str, script: &str| {
             let mut command = Cmd::new();
             command.arg(name).arg(script).arg(keys.len()).arg(keys).arg(arguments);

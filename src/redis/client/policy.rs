@@ -1,35 +1,37 @@
 //! Eviction policy: a Redis that evicts would delete counters when its memory is full. The same answer shows
 //! that a server was restarted or replaced, which may have cost counts.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use redis::InfoDict;
 
 use super::connection::Connections;
 use super::health::Health;
 use super::link::Link;
-use super::reply::{Fault, fault_of, text};
+use super::reply::{Fault, fault_of};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 const NO_EVICTION: &str = "noeviction";
+/// Its name in `INFO`.
+pub const POLICY: &str = "maxmemory_policy";
 
 /// Reads the policy on each connection and every 5 s, and holds publication while it is wrong.
 /// Never returns.
 pub async fn run(connections: &Connections, health: &Health, allow_eviction: bool) {
-    let known: Mutex<Vec<String>> = Mutex::default();
-    let read = async |link: Link| {
+    let mut known = Vec::new();
+    let read = async |link: &Link| {
         // From INFO, since CONFIG is often denied.
-        let answers = match link.query_primaries(&redis::cmd("INFO")).await {
+        let infos: Vec<InfoDict> = match link.query_primaries(&redis::cmd("INFO")).await {
             Err(error) if fault_of(&error) == Fault::Site => Vec::new(),
-            answers => answers?,
+            infos => infos?,
         };
-        let infos: Vec<String> = answers.iter().filter_map(text).collect();
-        let mut servers: Vec<String> = infos.iter().map(|info| server_in(info)).collect();
+        let mut servers: Vec<_> = infos.iter().map(server_in).collect();
         servers.sort_unstable();
-        let before = std::mem::replace(&mut *known.lock().unwrap_or_else(PoisonError::into_inner), servers.clone());
-        if !before.is_empty() && before != servers {
+        let before = std::mem::replace(&mut known, servers);
+        if !before.is_empty() && before != known {
             connections.note_other_server();
         }
-        let policies: Vec<String> = infos.iter().filter_map(|info| policy_in(info)).collect();
+        let policies: Vec<String> = infos.iter().filter_map(|info| info.get(POLICY)).collect();
         apply(health, &policies, allow_eviction);
         Ok(INTERVAL)
     };
@@ -57,15 +59,9 @@ pub fn danger(policy: &str) -> Option<String> {
     })
 }
 
-/// Policy that `INFO` names.
-pub fn policy_in(info: &str) -> Option<String> {
-    info.lines().find_map(|line| line.trim().strip_prefix("maxmemory_policy:")).map(str::to_owned)
-}
-
 /// The server's run and its history of replication.
-fn server_in(info: &str) -> String {
-    let is_part = |line: &&str| line.starts_with("run_id:") || line.starts_with("master_replid:");
-    info.lines().filter(is_part).map(str::trim).collect::<Vec<_>>().join(" ")
+fn server_in(info: &InfoDict) -> [Option<String>; 2] {
+    ["run_id", "master_replid"].map(|part| info.get(part))
 }
 
 #[cfg(test)]
@@ -74,11 +70,12 @@ mod tests {
 
     #[test]
     fn the_policy_is_read_from_info_and_only_noeviction_is_safe() {
-        let info = "# Memory\r\nused_memory:1\r\nmaxmemory_policy:allkeys-lru\r\n";
-        assert_eq!(policy_in(info).as_deref(), Some("allkeys-lru"));
-        assert_eq!(policy_in("used_memory:1\r\n"), None);
-        let info = "# Server\r\nrun_id:5\r\nrole:master\r\nmaster_replid:7\r\nmaster_replid2:0\r\n";
-        assert_eq!(server_in(info), "run_id:5 master_replid:7");
+        let info = |text| InfoDict::new(text);
+        let policy = |text| info(text).get::<String>(POLICY);
+        assert_eq!(policy("# Memory\r\nused_memory:1\r\nmaxmemory_policy:allkeys-lru\r\n").unwrap(), "allkeys-lru");
+        assert_eq!(policy("used_memory:1\r\n"), None);
+        let server = info("# Server\r\nrun_id:5\r\nrole:master\r\nmaster_replid:7\r\nmaster_replid2:0\r\n");
+        assert_eq!(server_in(&server).map(Option::unwrap), ["5", "7"]);
         assert_eq!(danger("noeviction"), None);
         // Counters without expiry are safe from it, keys of pages are not.
         assert!(danger("volatile-ttl").unwrap().contains("maxmemory-policy is volatile-ttl"));

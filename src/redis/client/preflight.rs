@@ -4,14 +4,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use redis::{RedisError, RedisResult, Value};
+use redis::{InfoDict, RedisError, RedisResult};
 
+use super::Shared;
 use super::connect::connect;
-use super::connection::Connections;
-use super::health::Health;
 use super::link::Link;
 use super::policy;
-use super::reply::{reason_of, text, unexpected};
+use super::reply::reason_of;
 use super::server_time;
 use super::target::Target;
 use crate::redis::commands::{self, Access, COMMANDS, Command, Kind};
@@ -59,11 +58,7 @@ pub async fn preflight(target: &Target, prefix: &str, allow_eviction: bool) -> P
 impl Preflight {
     async fn check_settings(&mut self, link: &Link, allow_eviction: bool) {
         match link.query_primaries(&redis::cmd("INFO")).await {
-            Ok(answers) => {
-                for info in answers.iter().filter_map(text) {
-                    self.check_info(&info, allow_eviction);
-                }
-            }
+            Ok(infos) => infos.iter().for_each(|info| self.check_info(info, allow_eviction)),
             Err(error) => self.warnings.push(format!(
                 "it doesn't say how it is set up ({}); check yourself that maxmemory-policy is noeviction",
                 reason_of(&error)
@@ -77,39 +72,35 @@ impl Preflight {
     }
 
     /// Checks the INFO of one server.
-    fn check_info(&mut self, info: &str, allow_eviction: bool) {
-        let field = |name: &str| {
-            info.lines()
-                .find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
-                .filter(|v| !v.is_empty())
-        };
-        let number = |name: &str| field(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-        if let Some(version) = field("redis_version") {
-            self.versions.push(version.to_owned());
+    fn check_info(&mut self, info: &InfoDict, allow_eviction: bool) {
+        let number = |name: &str| info.get::<u64>(name).unwrap_or(0);
+        if let Some(version) = info.get::<String>("redis_version") {
             let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
             let is_old = matches!((parts.next(), parts.next()), (Some(Some(major)), Some(Some(minor))) if (major, minor) < VERSION_MIN);
             if is_old {
                 let (major, minor) = VERSION_MIN;
                 self.problems.push(format!("it is version {version}; expected {major}.{minor} or newer, or Valkey"));
             }
+            self.versions.push(version);
         }
-        match policy::policy_in(info).and_then(|policy| policy::danger(&policy)) {
+        match info.get::<String>(policy::POLICY).and_then(|policy| policy::danger(&policy)) {
             Some(danger) if allow_eviction => self.warnings.push(danger),
             Some(danger) => self.problems.push(format!("nothing would be published: {danger}")),
             None => {}
         }
-        if field("aof_enabled") == Some("0") {
-            self.warnings.push(
+        for (name, value, warning) in [
+            (
+                "aof_enabled",
+                "0",
                 "it writes no append-only file: after a crash the nodes must publish again, and page figures of nodes \
-                 that are gone are lost; set appendonly to yes"
-                    .to_owned(),
-            );
-        }
-        if field("aof_last_write_status") == Some("err") {
-            self.warnings.push("it can't write its append-only file: see its log".to_owned());
-        }
-        if field("rdb_last_bgsave_status") == Some("err") {
-            self.warnings.push("its last snapshot failed: see its log".to_owned());
+                 that are gone are lost; set appendonly to yes",
+            ),
+            ("aof_last_write_status", "err", "it can't write its append-only file: see its log"),
+            ("rdb_last_bgsave_status", "err", "its last snapshot failed: see its log"),
+        ] {
+            if info.get::<String>(name).as_deref() == Some(value) {
+                self.warnings.push(warning.to_owned());
+            }
         }
         let (used, most) = (number("used_memory"), number("maxmemory"));
         if most > 0 && used.saturating_mul(100) > most.saturating_mul(MEMORY_PERCENT_MAX) {
@@ -151,18 +142,15 @@ async fn probe(link: &Link, keys: &Keys) -> RedisResult<Vec<Failure>> {
     // Nobody loaded a script of this hash: the answer to a user who may call it is NOSCRIPT.
     let mut by_digest = redis::cmd("EVALSHA");
     by_digest.arg("0".repeat(40)).arg(1).arg(&key);
-    match link.query(&by_digest).await {
+    match link.query::<()>(&by_digest).await {
         Err(error) if error.kind() != redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) => return Err(error),
         _ => {}
     }
     let mut script = redis::cmd("EVAL");
     script.arg(PROBE).arg(1).arg(&key).arg(probe_arguments());
-    let Value::Array(failures) = link.query(&script).await? else { return Err(unexpected("no list of commands")) };
-    let failures = failures.chunks_exact(2).filter_map(|pair| {
-        let [name, reason] = pair else { return None };
-        let name = text(name)?;
-        let command = COMMANDS.iter().find(|command| command.name == name)?;
-        Some(Failure { command, reason: text(reason)? })
+    let failures: Vec<(String, String)> = link.query(&script).await?;
+    let failures = failures.into_iter().filter_map(|(name, reason)| {
+        Some(Failure { command: COMMANDS.iter().find(|command| command.name == name)?, reason })
     });
     Ok(failures.collect())
 }
@@ -191,8 +179,9 @@ fn in_words(failures: &[Failure], prefix: &str) -> Option<String> {
     }
     let names: Vec<_> = refused.iter().map(|failure| failure.command.name).collect();
     let purposes: Vec<_> = refused.iter().map(|failure| failure.command.why).collect();
-    let reason = format!("its user may not run {}, by which a node can {}", names.join(", "), purposes.join("; "));
-    Some(format!("{reason}; give its user the rights `{}`", commands::rights(prefix)))
+    let (names, purposes) = (names.join(", "), purposes.join("; "));
+    let rights = commands::rights(prefix);
+    Some(format!("its user may not run {names}, by which a node can {purposes}; give its user the rights `{rights}`"))
 }
 
 /// True for an error of a command that the user may not run. Scripts of Redis 7.0 and later get the second.
@@ -209,10 +198,10 @@ fn with_rights(reason: &str, prefix: &str) -> String {
 
 /// Reports the commands that Redis refuses to this node's user, on each connection and at intervals.
 /// Never returns.
-pub async fn watch_rights<N: Node>(node: &N, keys: &Keys, connections: &Connections, health: &Health) {
-    let probe = async |link: Link| {
+pub async fn watch_rights<N: Node>(node: &N, Shared { keys, connections, health, .. }: &Shared) {
+    let probe = async |link: &Link| {
         // Publication reports what it may not run.
-        let mut failures = probe(&link, keys).await?;
+        let mut failures = probe(link, keys).await?;
         let has_visitors = node.sites().iter().any(|site| site.site.counts_visitors());
         failures
             .retain(|failure| lacks_rights(&failure.reason) && (has_visitors || !failure.command.is_for_visitors()));
@@ -247,7 +236,7 @@ mod tests {
 
     fn found_in(info: &str) -> Preflight {
         let mut found = Preflight::default();
-        found.check_info(info, false);
+        found.check_info(&InfoDict::new(info), false);
         found
     }
 

@@ -48,14 +48,6 @@ pub fn reason_of(error: &RedisError) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_CHARS_MAX).collect()
 }
 
-/// Next cursor and pairs of texts in a reply to HSCAN or ZSCAN.
-pub fn scanned(reply: &Value) -> Option<(String, Vec<(String, String)>)> {
-    let Value::Array(parts) = reply else { return None };
-    let [cursor, Value::Array(pairs)] = parts.as_slice() else { return None };
-    let pairs = pairs.chunks_exact(2).filter_map(|pair| Some((text(pair.first()?)?, text(pair.get(1)?)?)));
-    Some((text(cursor)?, pairs.collect()))
-}
-
 /// Text of a reply; none for nil. RESP3 sends a score as a double.
 pub fn text(value: &Value) -> Option<String> {
     match value {

@@ -4,11 +4,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use redis::{RedisResult, Value};
+use redis::RedisResult;
 
 use super::connection::Connections;
 use super::link::Link;
-use super::reply::{Fault, fault_of, text};
+use super::reply::{Fault, fault_of};
 
 const INTERVAL: Duration = Duration::from_secs(60);
 /// Age at which a reading says nothing any more.
@@ -34,8 +34,8 @@ impl ServerTime {
 
     /// Reads the clock on each connection and at intervals. Never returns.
     pub async fn run(&self, connections: &Connections) {
-        let read = async |link: Link| {
-            self.set(read(&link).await?);
+        let read = async |link: &Link| {
+            self.set(read(link).await?);
             Ok(INTERVAL)
         };
         connections.check(INTERVAL, read).await;
@@ -44,15 +44,10 @@ impl ServerTime {
 
 /// The time of Redis's primaries; none where it may not be asked or they differ.
 pub async fn read(link: &Link) -> RedisResult<Option<DateTime<Utc>>> {
-    match link.query_primaries(&redis::cmd("TIME")).await {
+    match link.query_primaries::<(i64, i64)>(&redis::cmd("TIME")).await {
         Err(error) if fault_of(&error) == Fault::Site => Ok(None),
-        answers => Ok(agreed(answers?.iter().filter_map(time_in))),
+        times => Ok(agreed(times?.iter().filter_map(|(seconds, _)| DateTime::from_timestamp(*seconds, 0)))),
     }
-}
-
-fn time_in(answer: &Value) -> Option<DateTime<Utc>> {
-    let Value::Array(parts) = answer else { return None };
-    DateTime::from_timestamp(text(parts.first()?)?.parse().ok()?, 0)
 }
 
 fn agreed(times: impl Iterator<Item = DateTime<Utc>> + Clone) -> Option<DateTime<Utc>> {
@@ -66,16 +61,13 @@ mod tests {
 
     #[test]
     fn the_time_of_servers_that_agree_is_read_and_grows_older() {
-        let answer =
-            |seconds: &str| Value::Array(vec![Value::BulkString(seconds.into()), Value::BulkString("7".into())]);
-        let time = |seconds: &[&str]| agreed(seconds.iter().map(|seconds| time_in(&answer(seconds)).unwrap()));
+        let time = |seconds: &[i64]| agreed(seconds.iter().map(|at| DateTime::from_timestamp(*at, 0).unwrap()));
         assert_eq!(time(&[]), None);
-        assert_eq!(time(&["1718593200", "1718593205"]).unwrap().timestamp(), 1_718_593_200);
-        assert_eq!(time(&["1718593200", "1718599999"]), None, "servers that differ");
-        assert_eq!(time_in(&Value::Nil), None);
+        assert_eq!(time(&[1_718_593_200, 1_718_593_205]).unwrap().timestamp(), 1_718_593_200);
+        assert_eq!(time(&[1_718_593_200, 1_718_599_999]), None, "servers that differ");
         let server = ServerTime::default();
         assert_eq!(server.now(), None);
-        server.set(time(&["1718593200"]));
+        server.set(time(&[1_718_593_200]));
         assert!(server.now().unwrap().timestamp() >= 1_718_593_200);
     }
 }

@@ -64,12 +64,6 @@ pub fn parse(addresses: &[String], password: Option<&str>) -> Result<Target, Tar
         let further = further?;
         target.join(further).map_err(|reason| TargetError { address: redacted(text), reason })?;
     }
-    if matches!(target.kind, TargetKind::Standalone { .. }) && target.addresses.len() > 1 {
-        let reason = "is a second server, and a single Redis has one address: use `redis+cluster://` or \
-                      `redis+sentinel://` for several"
-            .to_owned();
-        return Err(TargetError { address: addresses.get(1).map(|text| redacted(text)).unwrap_or_default(), reason });
-    }
     if target.credentials.password.is_none() {
         target.credentials.password = password.map(str::to_owned);
     }
@@ -163,6 +157,11 @@ impl Target {
                 self.scheme()
             ));
         }
+        if let TargetKind::Standalone { .. } = self.kind {
+            return Err("is a second server, and a single Redis has one address: use `redis+cluster://` or \
+                        `redis+sentinel://` for several"
+                .to_owned());
+        }
         if let (
             TargetKind::Sentinel { service, database, sentinel },
             TargetKind::Sentinel { service: further_service, database: further_database, sentinel: further_sentinel },
@@ -203,21 +202,12 @@ impl Credentials {
     }
 }
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.scheme())?;
-        for (at, address) in self.addresses.iter().enumerate() {
-            write!(f, "{}{address}", if at == 0 { "" } else { "," })?;
+        for (at, Address { host, port }) in self.addresses.iter().enumerate() {
+            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+            write!(f, "{}{host}:{port}", if at == 0 { "" } else { "," })?;
         }
         match &self.kind {
             TargetKind::Standalone { database: 0 } | TargetKind::Cluster => Ok(()),
@@ -284,6 +274,20 @@ mod tests {
             (&["redis+sentinel://a/x", "redis+sentinel://a/y"], "another service"),
             (&["redis+cluster://:p@a", "redis+cluster://:q@b"], "another user or password"),
             (&[], "no Redis"),
+            (&["redis+sentinel://a/main/x"], "database number"),
+            (&["redis+sentinel://a/main/65536"], "database number"),
+            (&["redis+sentinel://a/main/1/2"], "more path"),
+            (&["redis://a/1/2"], "more path"),
+            (&["redis+sentinel://a/main?user=x"], "unknown parameter"),
+            (&["redis://a?sentinel_user=x"], "has a query"),
+            (&["redis+cluster://a?x"], "has a query"),
+            (&["redis+cluster://u:p@a", "redis+cluster://v:p@b"], "another user"),
+            (
+                &["redis+sentinel://a/x?sentinel_password=p", "redis+sentinel://b/x?sentinel_password=q"],
+                "another user or password",
+            ),
+            (&["redis+sentinel://a/x/1", "redis+sentinel://b/x/2"], "another service or database"),
+            (&["rediss+cluster://a", "redis+cluster://b"], "must begin with `rediss+cluster://`"),
         ] {
             let error = read(addresses).unwrap_err().to_string();
             assert!(error.contains(expected), "{addresses:?}: {error}");
@@ -336,18 +340,6 @@ mod tests {
         let sentinel = Credentials::default();
         assert_eq!(plain.kind, TargetKind::Sentinel { service: "main".to_owned(), database: 0, sentinel });
         assert!(!plain.has_tls && read(&["rediss+sentinel://a/main"]).unwrap().has_tls);
-        for (address, expected) in [
-            ("redis+sentinel://a/main/x", "database number"),
-            ("redis+sentinel://a/main/65536", "database number"),
-            ("redis+sentinel://a/main/1/2", "more path"),
-            ("redis://a/1/2", "more path"),
-            ("redis+sentinel://a/main?user=x", "unknown parameter"),
-            ("redis://a?sentinel_user=x", "has a query"),
-            ("redis+cluster://a?x", "has a query"),
-        ] {
-            let error = read(&[address]).unwrap_err().to_string();
-            assert!(error.contains(expected), "{address}: {error}");
-        }
     }
 
     #[test]
@@ -360,13 +352,5 @@ mod tests {
         ] {
             assert_eq!(password(&addresses).as_deref(), Some("p"), "{addresses:?}");
         }
-        let users = ["redis+cluster://u:p@a", "redis+cluster://v:p@b"];
-        assert!(read(&users).unwrap_err().to_string().contains("another user"));
-        let of_sentinels = ["redis+sentinel://a/x?sentinel_password=p", "redis+sentinel://b/x?sentinel_password=q"];
-        assert!(read(&of_sentinels).unwrap_err().to_string().contains("another user or password"));
-        let databases = ["redis+sentinel://a/x/1", "redis+sentinel://b/x/2"];
-        assert!(read(&databases).unwrap_err().to_string().contains("another service or database"));
-        let tls = ["rediss+cluster://a", "redis+cluster://b"];
-        assert!(read(&tls).unwrap_err().to_string().contains("must begin with `rediss+cluster://`"));
     }
 }

@@ -1,109 +1,80 @@
 //! Agreement of the nodes on a site's settings, in its `meta`.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind};
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 
-use super::{Agreement, CALLS_AT_ONCE, Lease, Publisher};
+use super::calls::Sent;
+use super::{Agreement, CALLS_AT_ONCE, Publisher};
 use crate::counter::{RegisteredSite, Site};
-use crate::redis::client::link::Link;
-use crate::redis::client::reply::{connection_lost, reason_of};
+use crate::redis::client::{Lease, Link, reason_of};
 use crate::redis::keys::{self, Keys};
 use crate::redis::ports::Node;
 
-/// Sites after the question whether they may be published. Those that differ, or that Redis refused,
-/// are in neither list.
-pub struct SitesAsked {
-    pub ready: Vec<Arc<RegisteredSite>>,
-    /// Unknown, since the connection is lost.
-    pub lost: Vec<Arc<RegisteredSite>>,
-}
+/// Sites that may be published, and those of which that is unknown, since the connection is lost.
+type SitesAsked = (Vec<Arc<RegisteredSite>>, Vec<Arc<RegisteredSite>>);
 
 impl<N: Node> Publisher<N> {
     /// True if the site may be published. Redis is asked only where that isn't known.
     pub async fn agree_once(&mut self, lease: &Lease, site: &Arc<RegisteredSite>) -> bool {
-        !self.agree_on(lease, vec![Arc::clone(site)]).await.ready.is_empty()
+        !self.agree_on(lease, vec![Arc::clone(site)]).await.0.is_empty()
     }
 
-    /// Sorts out the sites that may be published.
+    /// Sorts out the sites that may be published. Those that differ, or that Redis refuses, are left out.
     pub async fn agree_on(&mut self, lease: &Lease, sites: Vec<Arc<RegisteredSite>>) -> SitesAsked {
-        let agreement =
-            |publisher: &mut Self, site: &RegisteredSite| publisher.progress.entry(site.number).or_default().agreement;
         let (mut ready, mut lost, mut unknown) = (Vec::with_capacity(sites.len()), Vec::new(), Vec::new());
         for site in sites {
-            match agreement(self, &site) {
+            match self.progress.entry(site.number).or_default().agreement {
                 Agreement::Agreed => ready.push(site),
                 Agreement::Differs => {}
-                Agreement::Unknown => unknown.push(site),
+                Agreement::Unknown => unknown.push((site, ())),
             }
         }
-        let keys = self.keys.clone();
-        let connections = Arc::clone(&self.connections);
-        let asked = futures_util::stream::iter(unknown).map(|site| {
-            let (keys, connections) = (&keys, &connections);
-            async move {
-                let answer = match lease.is_current(connections) {
-                    true => difference(&lease.link, keys, &site).await,
-                    false => Err(connection_lost()),
-                };
-                (site, answer)
-            }
-        });
-        let mut answers = pin!(asked.buffer_unordered(CALLS_AT_ONCE));
-        while let Some((site, answer)) = answers.next().await {
-            match answer {
-                Ok(difference) => {
-                    self.connections.succeeded();
-                    self.note_agreement(&site, difference);
-                    if agreement(self, &site) == Agreement::Agreed {
-                        ready.push(site);
-                    }
+        let ask = async |keys: &_, site: &_, ()| difference(&lease.link, keys, site).await;
+        self.send_each(lease, unknown.into_iter(), ask, |publisher, site, sent| match sent {
+            Sent::Taken(difference) => {
+                if publisher.note_agreement(&site, difference) {
+                    ready.push(site);
                 }
-                Err(error) if self.failed(lease, &site, &error) => self.wait(site.number),
-                Err(_) => lost.push(site),
             }
-        }
-        SitesAsked { ready, lost }
+            Sent::Troubled => publisher.wait(site.number),
+            Sent::Lost => lost.push(site),
+        })
+        .await;
+        (ready, lost)
     }
 
-    /// Records how the site's `meta` differs from this node's; none: it agrees.
-    pub fn note_agreement(&mut self, site: &RegisteredSite, difference: Option<String>) {
+    /// Records how the site's `meta` differs from this node's. Returns true if it doesn't.
+    pub fn note_agreement(&mut self, site: &RegisteredSite, difference: Option<String>) -> bool {
         let agreement = if difference.is_none() { Agreement::Agreed } else { Agreement::Differs };
         let progress = self.progress.entry(site.number).or_default();
         let before = std::mem::replace(&mut progress.agreement, agreement);
         if let Some(reason) = difference {
-            if self.health.set_site(site.site.id.as_str(), Some(reason.clone())) {
+            if self.shared.health.set_site(site.site.id.as_str(), Some(reason.clone())) {
                 tracing::warn!(site = %site.site.id, "{reason}");
             }
         } else if before == Agreement::Differs {
-            self.health.set_site(site.site.id.as_str(), None);
+            self.shared.health.set_site(site.site.id.as_str(), None);
             self.request(site.number);
         }
+        agreement == Agreement::Agreed
     }
 }
 
 /// Compares the site's `meta` with this node's settings, and writes fields that are missing there.
 pub async fn difference(link: &Link, keys: &Keys, site: &RegisteredSite) -> RedisResult<Option<String>> {
-    let key = keys.meta(&site.site.id);
-    let ours = keys::agreement(&site.site);
-    let mut read = redis::cmd("HMGET");
-    read.arg(&key).arg(&ours.each_ref().map(|(field, _)| *field));
-    let named = |error| at_key(error, &key);
-    let mut theirs = link.query_texts(&read).await.map_err(named)?;
+    let (key, ours) = (keys.meta(&site.site.id), keys::agreement(&site.site));
+    let mut theirs = fields(link, &key, &ours).await?;
     if theirs.iter().any(Option::is_none) {
-        let writes = ours.iter().map(|(field, value)| {
-            let mut write = redis::cmd("HSETNX");
-            write.arg(&key).arg(*field).arg(value);
-            write
-        });
-        let writes: Vec<Cmd> = writes.collect();
-        for written in join_all(writes.iter().map(|write| link.query(write))).await {
+        let write = async |(field, value): &(&str, String)| {
+            link.query::<()>(redis::cmd("HSETNX").arg(&key).arg(*field).arg(value)).await
+        };
+        for written in join_all(ours.iter().map(write)).await {
             written?;
         }
-        theirs = link.query_texts(&read).await?;
+        theirs = fields(link, &key, &ours).await?;
     }
     Ok(first_difference(&key, &ours, &theirs))
 }
@@ -111,11 +82,8 @@ pub async fn difference(link: &Link, keys: &Keys, site: &RegisteredSite) -> Redi
 /// Differences between sites' `meta` and this node's settings, without writing anything; one for each site that differs.
 pub async fn differences(link: &Link, keys: &Keys, sites: &[Site]) -> Vec<String> {
     let asked = futures_util::stream::iter(sites).map(|site| async move {
-        let key = keys.meta(&site.id);
-        let ours = keys::agreement(site);
-        let mut read = redis::cmd("HMGET");
-        read.arg(&key).arg(&ours.each_ref().map(|(field, _)| *field));
-        match link.query_texts(&read).await.map_err(|error| at_key(error, &key)) {
+        let (key, ours) = (keys.meta(&site.id), keys::agreement(site));
+        match fields(link, &key, &ours).await {
             // A site that was never published agrees.
             Ok(theirs) if theirs.iter().all(Option::is_none) => None,
             Ok(theirs) => first_difference(&key, &ours, &theirs),
@@ -123,6 +91,13 @@ pub async fn differences(link: &Link, keys: &Keys, sites: &[Site]) -> Vec<String
         }
     });
     asked.buffered(CALLS_AT_ONCE).filter_map(std::future::ready).collect().await
+}
+
+/// Values in Redis of these fields.
+async fn fields(link: &Link, key: &str, ours: &[(&str, String)]) -> RedisResult<Vec<Option<String>>> {
+    let mut command = redis::cmd("HMGET");
+    command.arg(key).arg(ours.iter().map(|(field, _)| *field).collect::<Vec<_>>());
+    link.query_texts(&command).await.map_err(|error| at_key(error, key))
 }
 
 /// First field that differs, in words.

@@ -13,13 +13,13 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::agreement::difference;
 use super::bring::Bring;
+use super::merge_counts::KeyNumbers;
 use super::periods::may_publish;
 use super::rounds::{Cost, Occasion};
-use super::{Agreement, Differing, Lease, Progress, Publisher, Seen};
+use super::{Agreement, Differing, Progress, Publisher, Seen};
 use crate::clock;
 use crate::counter::{Digest, FileDigest, Period, Place, RegisteredSite, Site, SiteNumber, Source};
-use crate::redis::client::link::{Link, Scripted};
-use crate::redis::client::reply::{text, unexpected};
+use crate::redis::client::{Lease, Link, Scripted, text, unexpected};
 use crate::redis::keys::{self, Keys};
 use crate::redis::ports::Node;
 
@@ -32,27 +32,14 @@ static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!(
 pub async fn read_digests(link: &Link, keys: &Keys, site: &Site, places: &[Place]) -> RedisResult<Vec<Digest>> {
     let mut digests = Vec::with_capacity(places.len());
     for places in places.chunks(DIGESTS_MAX) {
-        let mut key_names = vec![keys.hits(&site.id)];
-        let mut key_places: HashMap<Period, String> = HashMap::new();
-        let mut arguments = Vec::with_capacity(places.len() * 2);
-        for (pages_of, source) in places {
-            let key = pages_of.map(|period| {
-                key_places.entry(period).or_insert_with(|| {
-                    key_names.push(keys.pages(&site.id, period));
-                    key_names.len().to_string()
-                })
-            });
-            arguments.extend([key.map_or_else(|| "1".to_owned(), |key| key.clone()), source.to_string()]);
-        }
-        match SCRIPT.run(link, &key_names, &arguments).await? {
-            Value::Array(values) if values.len() == places.len() => {
-                let digest = |(value, place): (&Value, &Place)| keys::digest(place.0, &text(value)?);
-                digests.extend(values.iter().zip(places).map(|each| digest(each).unwrap_or_default()));
-            }
-            _ => return Err(unexpected("no digests")),
-        }
+        let mut key_numbers = KeyNumbers::new(keys, &site.id);
+        let arguments = places.iter().flat_map(|(pages_of, source)| [key_numbers.of(*pages_of), source.to_string()]);
+        let arguments: Vec<String> = arguments.collect();
+        let values: Vec<Value> = SCRIPT.run(link, &key_numbers.names, &arguments).await?;
+        let digest = |(value, place): (&Value, &Place)| keys::digest(place.0, &text(value)?);
+        digests.extend(values.iter().zip(places).map(|each| digest(each).unwrap_or_default()));
     }
-    Ok(digests)
+    if digests.len() == places.len() { Ok(digests) } else { Err(unexpected("no digests")) }
 }
 
 impl Progress {
@@ -111,9 +98,8 @@ impl<N: Node> Publisher<N> {
         let number = site.number;
         let mut cost = Cost::default();
         let begun = Instant::now();
-        let agreed = difference(&lease.link, &self.keys, site).await;
-        match agreed {
-            Ok(difference) => self.note_agreement(site, difference),
+        match difference(&lease.link, &self.shared.keys, site).await {
+            Ok(difference) => drop(self.note_agreement(site, difference)),
             Err(error) => {
                 self.failed(lease, site, &error);
                 return cost;
@@ -142,10 +128,10 @@ impl<N: Node> Publisher<N> {
             return cost;
         }
         let now = clock::now();
-        file.retain(|of| of.place.0.is_none_or(|period| may_publish(&site.site, period, now)));
+        let is_kept = |pages_of: Option<Period>| pages_of.is_none_or(|period| may_publish(&site.site, period, now));
+        file.retain(|of| is_kept(of.place.0));
         let run = self.node.run().clone();
         let progress = self.progress.entry(number).or_default();
-        let is_kept = |pages_of: Option<Period>| pages_of.is_none_or(|period| may_publish(&site.site, period, now));
         progress.acked.retain(|pages_of, _| is_kept(*pages_of));
         progress.seen.retain(|(pages_of, _), _| is_kept(*pages_of));
         // Published from memory, and not folded yet.
@@ -155,12 +141,12 @@ impl<N: Node> Publisher<N> {
         }
         let places: Vec<_> = file.iter().map(|of| of.place.clone()).collect();
         let begun = Instant::now();
-        let found = read_digests(&lease.link, &self.keys, &site.site, &places).await;
+        let found = read_digests(&lease.link, &self.shared.keys, &site.site, &places).await;
         cost.redis += begun.elapsed();
         match found {
             Err(error) => drop(self.failed(lease, site, &error)),
             Ok(found) => {
-                self.connections.succeeded();
+                self.shared.connections.succeeded();
                 let progress = self.progress.entry(number).or_default();
                 let lacking = progress.lacking(&file, &found, &run, occasion);
                 progress.asked_at = Some(Instant::now());
@@ -213,7 +199,7 @@ impl<N: Node> Publisher<N> {
         let progress = self.progress.entry(site.number).or_default();
         let was_troubled = progress.trouble.take().is_some();
         let was_waiting = std::mem::take(&mut progress.is_waiting);
-        if was_troubled && self.health.set_site(site.site.id.as_str(), None) {
+        if was_troubled && self.shared.health.set_site(site.site.id.as_str(), None) {
             tracing::info!(site = %site.site.id, "publishing this site again");
         }
         if was_waiting || was_troubled {
@@ -223,9 +209,14 @@ impl<N: Node> Publisher<N> {
 
     /// Asks about a site soon, before the rounds; something of it may be lacking.
     pub fn request(&mut self, number: SiteNumber) {
+        self.enqueue(number, true);
+    }
+
+    /// Puts a site among the requests, as the next or as the last.
+    pub fn enqueue(&mut self, number: SiteNumber, is_urgent: bool) {
         let progress = self.progress.entry(number).or_default();
         if !std::mem::replace(&mut progress.is_requested, true) {
-            self.requests.push_front(number);
+            if is_urgent { self.requests.push_front(number) } else { self.requests.push_back(number) }
         }
     }
 }

@@ -7,8 +7,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::merge_counts::{MergeCounts, Merged, ROWS_MAX, place_of};
 use super::rounds::Occasion;
-use super::{Differing, Lease, Publisher, Seen};
+use super::{Differing, Publisher, Seen};
 use crate::counter::{Contribution, Period, Place, RegisteredSite, RowKey, Source};
+use crate::redis::client::Lease;
 use crate::redis::ports::Node;
 
 /// A site's own counters are read in small pieces, since each period's are followed by its pages.
@@ -85,8 +86,7 @@ impl<N: Node> Publisher<N> {
     /// Sends one call of the site whose turn it is, or asks about it. False if there is none.
     pub async fn request_step(&mut self, lease: &Lease) -> bool {
         let Some(number) = self.requests.pop_front() else { return false };
-        let sites = self.node.sites();
-        let Some(site) = sites.by_number(number).cloned() else {
+        let Some(site) = self.node.site(number) else {
             self.progress.remove(&number);
             return true;
         };
@@ -118,11 +118,8 @@ impl<N: Node> Publisher<N> {
         }
         // All sites' own counters come before anyone's pages.
         let is_urgent = bring.stage != Stage::Pages;
-        let progress = self.progress.entry(number).or_default();
-        progress.bring = Some(bring);
-        if !std::mem::replace(&mut progress.is_requested, true) {
-            if is_urgent { self.requests.push_front(number) } else { self.requests.push_back(number) }
-        }
+        self.progress.entry(number).or_default().bring = Some(bring);
+        self.enqueue(number, is_urgent);
         true
     }
 
@@ -138,7 +135,7 @@ impl<N: Node> Publisher<N> {
         rows.retain(|row| bring.places.contains_key(&place_of(row)));
         if !rows.is_empty() {
             let merge = MergeCounts { rows };
-            let merged = self.merge_counts(lease, site, &merge).await?;
+            let merged = self.merge_counts(lease, site, &merge).await.ok_or(())?;
             bring.record(&merged);
             let run = self.node.run();
             let more = merge.rows.into_iter().zip(&merged.rows).filter(|(row, merged)| {
@@ -199,6 +196,8 @@ fn site_counters(rows: Vec<(RowKey, Contribution)>) -> (Vec<Contribution>, Optio
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::merge_counts::ChangedDigest;
     use super::*;
     use crate::counter::Digest;
@@ -211,7 +210,7 @@ mod tests {
 
     fn reply(place: &Place, before: u64, after: u64) -> Merged {
         let changed = ChangedDigest { place: place.clone(), before: digest(before), after: digest(after) };
-        Merged { rows: Vec::new(), digests: vec![changed] }
+        Merged { rows: Vec::new(), digests: vec![changed], took: Duration::ZERO }
     }
 
     #[test]

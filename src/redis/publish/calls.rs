@@ -6,21 +6,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use redis::RedisError;
+use redis::{RedisError, RedisResult};
 
 use super::merge_counts::{MergeCounts, Merged, MergedRow};
-use super::{Agreement, CALLS_AT_ONCE, Lease, Publisher};
+use super::{Agreement, CALLS_AT_ONCE, Publisher};
 use crate::counter::{Period, Register, RegisteredSite, SiteNumber};
-use crate::redis::client::reply::{Fault, connection_lost, fault_of, reason_of};
+use crate::redis::client::{Fault, Lease, connection_lost, fault_of, reason_of};
+use crate::redis::keys::Keys;
 use crate::redis::ports::Node;
 
 /// A site that Redis forgets twice within this time is not brought again at once.
 const REGRESSION_PAUSE: Duration = Duration::from_secs(20);
 
 /// Outcome of a call.
-pub enum Sent {
-    /// `is_whole` is false if the reply shows a loss.
-    Taken { merged: Merged, is_whole: bool },
+pub enum Sent<T> {
+    Taken(T),
     /// The site will be tried again later.
     Troubled,
     /// The connection is lost.
@@ -29,68 +29,55 @@ pub enum Sent {
 
 impl<N: Node> Publisher<N> {
     /// Sends one call of history for a site.
-    pub async fn merge_counts(
-        &mut self,
-        lease: &Lease,
-        site: &RegisteredSite,
-        merge: &MergeCounts,
-    ) -> Result<Merged, ()> {
+    pub async fn merge_counts(&mut self, lease: &Lease, site: &RegisteredSite, merge: &MergeCounts) -> Option<Merged> {
         let begun = Instant::now();
-        let sent = merge.send(&lease.link, &self.keys, &site.site).await;
-        let took = begun.elapsed();
-        self.clock.history_took += took;
+        let sent = merge.send(&lease.link, &self.shared.keys, &site.site).await;
+        self.clock.history_took += begun.elapsed();
         match sent {
-            Ok(merged) => {
-                let is_whole = self.take_reply(site, &merged, took);
-                if is_whole { Ok(merged) } else { Err(()) }
-            }
+            Ok(merged) => self.take_reply(site, &merged).then_some(merged),
             Err(error) => {
                 self.failed(lease, site, &error);
-                Err(())
+                None
             }
         }
     }
 
     /// Sends calls of different sites, several at a time. Each reply counts as it comes, so that a shard
     /// that hangs doesn't hide the others' success.
-    pub async fn merge_each(
+    pub async fn send_each<C, T>(
         &mut self,
         lease: &Lease,
-        calls: impl Iterator<Item = (Arc<RegisteredSite>, MergeCounts)> + Send,
-        mut then: impl FnMut(&mut Self, &RegisteredSite, Sent) + Send,
+        calls: impl Iterator<Item = (Arc<RegisteredSite>, C)>,
+        send: impl AsyncFn(&Keys, &RegisteredSite, C) -> RedisResult<T>,
+        mut then: impl FnMut(&mut Self, Arc<RegisteredSite>, Sent<T>),
     ) {
-        let keys = self.keys.clone();
-        let connections = Arc::clone(&self.connections);
-        let calls = futures_util::stream::iter(calls).map(|(site, merge)| {
-            let (keys, connections) = (&keys, &connections);
-            async move {
-                let begun = Instant::now();
-                let outcome = match lease.is_current(connections) {
-                    true => merge.send(&lease.link, keys, &site.site).await,
-                    // Lost meanwhile: not tried.
-                    false => Err(connection_lost()),
-                };
-                (site, outcome, begun.elapsed())
-            }
+        let shared = Arc::clone(&self.shared);
+        let calls = futures_util::stream::iter(calls).map(async |(site, call)| {
+            let outcome = match shared.connections.is_current(lease) {
+                true => send(&shared.keys, &site, call).await,
+                // Lost meanwhile: not tried.
+                false => Err(connection_lost()),
+            };
+            (site, outcome)
         });
         let mut outcomes = pin!(calls.buffer_unordered(CALLS_AT_ONCE));
-        while let Some((site, outcome, duration)) = outcomes.next().await {
+        while let Some((site, outcome)) = outcomes.next().await {
             let sent = match outcome {
-                Ok(merged) => {
-                    let is_whole = self.take_reply(&site, &merged, duration);
-                    Sent::Taken { merged, is_whole }
+                Ok(reply) => {
+                    self.shared.connections.succeeded();
+                    Sent::Taken(reply)
                 }
                 Err(error) if self.failed(lease, &site, &error) => Sent::Troubled,
                 Err(_) => Sent::Lost,
             };
-            then(self, &site, sent);
+            then(self, site, sent);
         }
     }
 
     /// Records a reply. Returns false if it shows that Redis forgot something of the current run.
-    fn take_reply(&mut self, site: &RegisteredSite, merged: &Merged, duration: Duration) -> bool {
-        self.metrics.redis_publish_duration_seconds.observe(duration.as_secs_f64());
-        self.connections.succeeded();
+    pub fn take_reply(&mut self, site: &RegisteredSite, merged: &Merged) -> bool {
+        self.metrics.redis_publish_duration_seconds.observe(merged.took.as_secs_f64());
+        self.shared.connections.succeeded();
         let run = self.node.run();
         let progress = self.progress.entry(site.number).or_default();
         let mut is_whole = true;
@@ -129,7 +116,7 @@ impl<N: Node> Publisher<N> {
             // A Redis that loses everything each time (its clock runs ahead, its memory is full) is not flooded.
             self.postpone(number);
             let reason = format!("Redis forgot acknowledged counts, again and again: {what}");
-            if self.health.set_site(site.site.id.as_str(), Some(reason)) {
+            if self.shared.health.set_site(site.site.id.as_str(), Some(reason)) {
                 tracing::warn!(site = %site.site.id, what, "Redis forgot counts again; bringing them more slowly");
             }
         } else {
@@ -185,17 +172,14 @@ impl<N: Node> Publisher<N> {
         let fault = fault_of(error);
         // The call may have been executed or not.
         self.unsync(site.number);
-        self.connections.failed(lease.number, error);
-        if fault == Fault::Link && !self.is_current(lease) {
+        self.shared.connections.failed(lease.number, error);
+        if fault == Fault::Link && !self.shared.connections.is_current(lease) {
             return false;
         }
         // A connection that still stands is a cluster's, of which one shard is away.
         let reason = reason_of(error);
-        let progress = self.progress.entry(site.number).or_default();
-        progress.bring = None;
-        let blocks_live = !reason.contains(":pages:");
-        progress.trouble = Some(Trouble::after(progress.trouble.as_ref(), blocks_live, Instant::now()));
-        if self.health.set_site(site.site.id.as_str(), Some(reason.clone())) {
+        self.trouble(site.number, !reason.contains(":pages:"));
+        if self.shared.health.set_site(site.site.id.as_str(), Some(reason.clone())) {
             tracing::warn!(site = %site.site.id, %reason, "can't publish this site; its hits are still counted");
         }
         true
@@ -204,10 +188,14 @@ impl<N: Node> Publisher<N> {
     /// Tries a site again later.
     pub fn postpone(&mut self, number: SiteNumber) {
         self.unsync(number);
+        self.trouble(number, true);
+        self.wait(number);
+    }
+
+    fn trouble(&mut self, number: SiteNumber, blocks_live: bool) {
         let progress = self.progress.entry(number).or_default();
-        progress.trouble = Some(Trouble::after(progress.trouble.as_ref(), true, Instant::now()));
-        progress.is_waiting = true;
         progress.bring = None;
+        progress.trouble = Some(Trouble::after(progress.trouble.as_ref(), blocks_live, Instant::now()));
     }
 
     /// Asks about each site whose next try is due.
@@ -215,9 +203,7 @@ impl<N: Node> Publisher<N> {
         let now = Instant::now();
         let mut due = Vec::new();
         for (number, progress) in &mut self.progress {
-            if let Some(trouble) = progress.trouble.as_mut().filter(|trouble| trouble.retry_at.is_some())
-                && trouble.take_due(now)
-            {
+            if progress.trouble.as_mut().is_some_and(|trouble| trouble.take_due(now)) {
                 due.push(*number);
                 progress.agreement = Agreement::Unknown;
                 progress.bring = None;
@@ -231,19 +217,17 @@ impl<N: Node> Publisher<N> {
         self.progress.entry(site).or_default().is_waiting = true;
     }
 
-    pub fn is_current(&self, lease: &Lease) -> bool {
-        lease.is_current(&self.connections)
-    }
-
     /// True while the site waits for its next try.
     pub fn is_troubled(&self, site: SiteNumber) -> bool {
-        let trouble = self.progress.get(&site).and_then(|progress| progress.trouble.as_ref());
-        trouble.is_some_and(|trouble| trouble.retry_at.is_some())
+        self.trouble_of(site).is_some_and(|trouble| trouble.retry_at.is_some())
     }
 
     pub fn blocks_live(&self, site: SiteNumber) -> bool {
-        let trouble = self.progress.get(&site).and_then(|progress| progress.trouble.as_ref());
-        trouble.is_some_and(|trouble| trouble.blocks_live)
+        self.trouble_of(site).is_some_and(|trouble| trouble.blocks_live)
+    }
+
+    fn trouble_of(&self, site: SiteNumber) -> Option<&Trouble> {
+        self.progress.get(&site)?.trouble.as_ref()
     }
 }
 

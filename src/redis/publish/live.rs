@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::agreement::SitesAsked;
+use super::Publisher;
 use super::calls::Sent;
 use super::merge_counts::{MergeCounts, Merged};
-use super::{Lease, Publisher};
-use crate::counter::RemoteCounter;
-use crate::counter::{Period, RegisteredSite, Source};
+use crate::counter::{Period, RegisteredSite, RemoteCounter, Source};
+use crate::redis::client::Lease;
 use crate::redis::ports::Node;
 
 impl<N: Node> Publisher<N> {
@@ -18,7 +17,7 @@ impl<N: Node> Publisher<N> {
         let taken = self.node.changes().take_sites(limit);
         let took_all = taken.len() < limit;
         let sites = self.node.sites();
-        self.health.retain_sites(|id| sites.get(id).is_some());
+        self.shared.health.retain_sites(|id| sites.get(id).is_some());
         let mut changed = Vec::with_capacity(taken.len());
         let mut since = HashMap::with_capacity(taken.len());
         for (number, changed_at) in taken {
@@ -34,7 +33,7 @@ impl<N: Node> Publisher<N> {
                 changed.push(Arc::clone(site));
             }
         }
-        let SitesAsked { ready, lost } = self.agree_on(lease, changed).await;
+        let (ready, lost) = self.agree_on(lease, changed).await;
         let mut unsent: Vec<_> = lost.iter().map(|site| site.number).collect();
         let node = Arc::clone(&self.node);
         let calls = ready.into_iter().map(|site| {
@@ -43,8 +42,13 @@ impl<N: Node> Publisher<N> {
         });
         let calls = calls.filter(|(_, merge)| !merge.is_empty());
         let mut all_is_well = true;
-        self.merge_each(lease, calls, |publisher, site, sent| match sent {
-            Sent::Taken { merged, .. } => publisher.show(site, &merged),
+        let send =
+            async |keys: &_, site: &RegisteredSite, merge: MergeCounts| merge.send(&lease.link, keys, &site.site).await;
+        self.send_each(lease, calls, send, |publisher, site, sent| match sent {
+            Sent::Taken(merged) => {
+                publisher.take_reply(&site, &merged);
+                publisher.show(&site, &merged);
+            }
             Sent::Troubled => {
                 all_is_well = false;
                 publisher.wait(site.number);
@@ -111,7 +115,7 @@ mod tests {
             before: None,
         };
         let rows = vec![row("2024", 1, 2, false), row("2024", 9, 2, false), row("2024-06", 1, 3, true)];
-        let merged = Merged { rows, digests: Vec::new() };
+        let merged = Merged { rows, digests: Vec::new(), took: Duration::ZERO };
         let to_read = |period: &str, runs: &[u64]| {
             vec![(period.parse().unwrap(), runs.iter().map(|run| Source::Run(*run)).collect::<Vec<_>>())]
         };

@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use redis::{RedisResult, Value};
 
-use crate::counter::{Contribution, Digest, PageAddress, Period, Place, Register, Site, Source, Weight};
-use crate::redis::client::link::{Link, Scripted};
-use crate::redis::client::reply::{text, unexpected};
+use crate::counter::{Contribution, Digest, PageAddress, Period, Place, Register, Site, SiteId, Source, Weight};
+use crate::redis::client::{Link, Scripted, unexpected};
 use crate::redis::keys::{self, Keys};
 
 /// Rows of one call: more would delay other clients' calls by milliseconds.
@@ -26,6 +26,7 @@ pub struct MergeCounts {
 pub struct Merged {
     pub rows: Vec<MergedRow>,
     pub digests: Vec<ChangedDigest>,
+    pub took: Duration,
 }
 
 /// One row after the call.
@@ -57,32 +58,20 @@ impl MergeCounts {
 
     pub async fn send(&self, link: &Link, keys: &Keys, site: &Site) -> RedisResult<Merged> {
         let (key_names, arguments) = self.encode(keys, site);
+        let begun = Instant::now();
         let reply = SCRIPT.run(link, &key_names, &arguments).await?;
-        self.decode(reply).ok_or_else(|| unexpected("a reply of another shape"))
+        let merged = self.decode(reply).ok_or_else(|| unexpected("a reply of another shape"))?;
+        Ok(Merged { took: begun.elapsed(), ..merged })
     }
 
     fn encode(&self, keys: &Keys, site: &Site) -> (Vec<String>, Vec<String>) {
-        let mut key_names = vec![keys.hits(&site.id)];
-        let mut arguments = Vec::with_capacity(8 + self.rows.len() * 8);
-        let mut key_places = HashMap::new();
-        for period in self.rows.iter().filter(|row| row.page.is_some()).map(|row| row.period) {
-            key_places.entry(period).or_insert_with(|| {
-                key_names.push(keys.pages(&site.id, period));
-                arguments.push(keys::expiry(site, period).unwrap_or(0).to_string());
-                key_names.len().to_string()
-            });
-        }
+        let mut key_numbers = KeyNumbers::new(keys, &site.id);
         let mut sources: Vec<&Source> = self.rows.iter().map(|row| &row.source).collect();
         sources.sort_unstable();
         sources.dedup();
-        let source_places: HashMap<&Source, String> =
+        let source_numbers: HashMap<&Source, String> =
             sources.iter().enumerate().map(|(at, source)| (*source, (at + 1).to_string())).collect();
-        let key_place = |period: Period| key_places.get(&period).cloned().unwrap_or_default();
-        let source_place = |source: &Source| source_places.get(source).cloned().unwrap_or_default();
-
-        arguments.push(sources.len().to_string());
-        arguments.extend(sources.iter().map(|source| source.to_string()));
-        arguments.push(self.rows.len().to_string());
+        let mut rows = Vec::with_capacity(self.rows.len() * 8);
         for row in &self.rows {
             let generation = match row.register {
                 Register::Grown(_) => String::new(),
@@ -91,14 +80,18 @@ impl MergeCounts {
             let period = row.period.to_string();
             let id = row.page.as_ref().map_or_else(String::new, PageAddress::id);
             let [first, second] = Weight::of_id(&period, &id).residues().map(|residue| residue.to_string());
-            let (key, name) = match &row.page {
-                None => ("1".to_owned(), period),
-                Some(page) => (key_place(row.period), page.to_string()),
-            };
-            let hits = row.register.hits().to_string();
-            arguments.extend([key, source_place(&row.source), name, id, generation, hits, first, second]);
+            let key = key_numbers.of(place_of(row).0);
+            let source = source_numbers.get(&row.source).cloned().unwrap_or_default();
+            let name = row.page.as_ref().map_or(period, ToString::to_string);
+            rows.extend([key, source, name, id, generation, row.register.hits().to_string(), first, second]);
         }
-        (key_names, arguments)
+        let expiry = |period: &Period| keys::expiry(site, *period).unwrap_or(0).to_string();
+        let mut arguments: Vec<String> = key_numbers.periods.iter().map(expiry).collect();
+        arguments.push(sources.len().to_string());
+        arguments.extend(sources.iter().map(|source| source.to_string()));
+        arguments.push(self.rows.len().to_string());
+        arguments.append(&mut rows);
+        (key_numbers.names, arguments)
     }
 
     /// Each key and source once, in the order in which it first appears.
@@ -111,27 +104,57 @@ impl MergeCounts {
     /// Public for `fuzz/properties`.
     #[doc(hidden)]
     pub fn decode(&self, reply: Value) -> Option<Merged> {
-        let Value::Array(parts) = reply else { return None };
-        let [Value::Array(rows), Value::Array(digests)]: [Value; 2] = parts.try_into().ok()? else { return None };
+        type Reply = (Vec<(String, String, Option<String>)>, Vec<(u64, u64)>);
+        let (rows, digests): Reply = redis::from_redis_value(reply).ok()?;
         let places = self.places();
-        if rows.len() != self.rows.len() * 3 || digests.len() != places.len() * 2 {
+        if rows.len() != self.rows.len() || digests.len() != places.len() {
             return None;
         }
-        let rows = self.rows.iter().zip(rows.chunks_exact(3)).map(|(row, values)| {
+        let rows = self.rows.iter().zip(rows).map(|(row, (total, now, before))| {
             Some(MergedRow {
                 source: row.source.clone(),
                 period: row.period,
                 is_page: row.page.is_some(),
-                total: keys::integer(&text(values.first()?)?)?,
-                now: keys::register(&row.source, &text(values.get(1)?)?)?,
-                before: text(values.get(2)?).and_then(|before| keys::register(&row.source, &before)),
+                total: keys::integer(&total)?,
+                now: keys::register(&row.source, &now)?,
+                before: before.and_then(|before| keys::register(&row.source, &before)),
             })
         });
-        let digest = |value: &Value| Digest::from_number(text(value)?.parse().ok()?);
-        let digests = places.into_iter().zip(digests.chunks_exact(2)).map(|(place, values)| {
-            Some(ChangedDigest { place, before: digest(values.first()?)?, after: digest(values.get(1)?)? })
+        let digests = places.into_iter().zip(digests).map(|(place, (before, after))| {
+            Some(ChangedDigest { place, before: Digest::from_number(before)?, after: Digest::from_number(after)? })
         });
-        Some(Merged { rows: rows.collect::<Option<_>>()?, digests: digests.collect::<Option<_>>()? })
+        Some(Merged {
+            rows: rows.collect::<Option<_>>()?,
+            digests: digests.collect::<Option<_>>()?,
+            took: Duration::ZERO,
+        })
+    }
+}
+
+/// Keys of one call by their numbers: the hash of hits is 1, and sets of pages follow as they are first asked for.
+pub struct KeyNumbers<'a> {
+    keys: &'a Keys,
+    site: &'a SiteId,
+    pub names: Vec<String>,
+    /// Periods of the sets.
+    periods: Vec<Period>,
+    numbers: HashMap<Option<Period>, String>,
+}
+
+impl<'a> KeyNumbers<'a> {
+    pub fn new(keys: &'a Keys, site: &'a SiteId) -> Self {
+        let numbers = HashMap::from([(None, "1".to_owned())]);
+        Self { keys, site, names: vec![keys.hits(site)], periods: Vec::new(), numbers }
+    }
+
+    pub fn of(&mut self, pages_of: Option<Period>) -> String {
+        let Self { keys, site, names, periods, numbers } = self;
+        let number = || {
+            names.push(keys.counters(site, pages_of));
+            periods.extend(pages_of);
+            names.len().to_string()
+        };
+        numbers.entry(pages_of).or_insert_with(number).clone()
     }
 }
 

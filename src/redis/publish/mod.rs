@@ -14,7 +14,6 @@ pub mod merge_counts;
 mod pages;
 pub mod periods;
 mod rounds;
-pub mod suspects;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -25,13 +24,9 @@ use tokio::sync::{mpsc, watch};
 use self::bring::Bring;
 use self::calls::Trouble;
 use self::rounds::{Cost, Rounds};
-use self::suspects::Suspects;
 use crate::counter::{ChangedPage, Digest, Period, Place, SiteNumber, Sites};
 use crate::metrics::Metrics;
-use crate::redis::client::connection::Connections;
-use crate::redis::client::health::Health;
-use crate::redis::client::link::Link;
-use crate::redis::keys::Keys;
+use crate::redis::client::{Lease, Shared};
 use crate::redis::ports::Node;
 
 /// Calls of different sites in flight together. Together they have no more rows than two of the largest
@@ -50,14 +45,9 @@ const IDLE_MAX: Duration = Duration::from_millis(250);
 
 pub struct Publisher<N> {
     node: Arc<N>,
-    keys: Keys,
-    connections: Arc<Connections>,
-    suspects: Arc<Suspects>,
-    health: Arc<Health>,
+    shared: Arc<Shared>,
     metrics: Arc<Metrics>,
     calls_per_second: u32,
-    /// Sites that an operator wants brought again as a whole.
-    repairs: mpsc::Receiver<SiteNumber>,
     /// Digests that may be wrong beside right counts.
     recounts: mpsc::Sender<(SiteNumber, Vec<Place>)>,
     progress: HashMap<SiteNumber, Progress>,
@@ -131,29 +121,12 @@ struct Schedule {
     history_took: Duration,
 }
 
-/// Connection with its number, by which its failure is reported.
-pub struct Lease {
-    link: Link,
-    number: u64,
-}
-
-impl Lease {
-    fn is_current(&self, connections: &Connections) -> bool {
-        connections.get().is_some_and(|(number, _)| number == self.number)
-    }
-}
-
 impl<N: Node> Publisher<N> {
-    #[expect(clippy::too_many_arguments, reason = "built in one place, from parts that all differ in type")]
     pub fn new(
         node: Arc<N>,
-        keys: Keys,
-        connections: Arc<Connections>,
-        suspects: Arc<Suspects>,
-        health: Arc<Health>,
+        shared: Arc<Shared>,
         metrics: Arc<Metrics>,
         calls_per_second: u32,
-        repairs: mpsc::Receiver<SiteNumber>,
         recounts: mpsc::Sender<(SiteNumber, Vec<Place>)>,
     ) -> Self {
         let now = Instant::now();
@@ -167,13 +140,9 @@ impl<N: Node> Publisher<N> {
         let sites = node.sites();
         Self {
             node,
-            keys,
-            connections,
-            suspects,
-            health,
+            shared,
             metrics,
             calls_per_second,
-            repairs,
             recounts,
             progress: HashMap::new(),
             requests: VecDeque::new(),
@@ -186,7 +155,7 @@ impl<N: Node> Publisher<N> {
 
     /// Publishes until told to stop, then publishes the last changes until the deadline.
     pub async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) {
-        let mut current = self.connections.watch();
+        let mut current = self.shared.connections.watch();
         let mut known = (0, 0);
         let mut was_held = true;
         loop {
@@ -199,15 +168,15 @@ impl<N: Node> Publisher<N> {
                 }
                 return;
             }
-            let is_held = self.health.is_held();
-            let lease = if is_held { None } else { self.lease() };
+            let is_held = self.shared.health.is_held();
+            let lease = if is_held { None } else { self.shared.connections.get() };
             let pause = match lease {
                 None => {
                     self.note_lag();
                     IDLE_MAX
                 }
                 Some(lease) => {
-                    let server = (lease.number, self.connections.servers());
+                    let server = (lease.number, self.shared.connections.servers());
                     if server != known || was_held {
                         known = server;
                         self.reconnected();
@@ -226,10 +195,6 @@ impl<N: Node> Publisher<N> {
                 _ = current.changed() => {}
             }
         }
-    }
-
-    fn lease(&self) -> Option<Lease> {
-        self.connections.get().map(|(number, link)| Lease { link, number })
     }
 
     /// Asks about everything again: a Redis that was away may have come back as another.
@@ -302,13 +267,13 @@ impl<N: Node> Publisher<N> {
             (progress.is_synced, progress.is_reading) = (false, false);
             self.request(site);
         }
-        while let Ok(site) = self.repairs.try_recv() {
-            self.progress.entry(site).or_default().seen.clear();
-            self.request(site);
-        }
-        for site in self.suspects.take() {
-            let asked_at = self.progress.entry(site).or_default().asked_at;
-            if asked_at.is_none_or(|at| now.duration_since(at) >= SUSPECT_INTERVAL) {
+        for (site, is_repaired) in self.shared.suspects.take() {
+            let progress = self.progress.entry(site).or_default();
+            if is_repaired {
+                progress.seen.clear();
+            }
+            let is_due = progress.asked_at.is_none_or(|at| now.duration_since(at) >= SUSPECT_INTERVAL);
+            if is_repaired || is_due {
                 self.request(site);
             }
         }
@@ -323,8 +288,8 @@ impl<N: Node> Publisher<N> {
 
     /// Publishes everything that has changed, without regard to the budget.
     async fn drain(&mut self) {
-        while !self.health.is_held()
-            && let Some(lease) = self.lease()
+        while !self.shared.health.is_held()
+            && let Some(lease) = self.shared.connections.get()
         {
             let sites_done = self.publish_live(&lease, usize::MAX).await;
             self.publish_pages(&lease).await;

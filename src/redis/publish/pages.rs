@@ -6,14 +6,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use super::Publisher;
 use super::calls::Sent;
 use super::merge_counts::{MergeCounts, ROWS_MAX};
 use super::periods::may_publish;
-use super::{Lease, Publisher};
 use crate::clock;
-use crate::counter::{ChangedPage, ChangedTitle, Contribution, SiteNumber};
-use crate::redis::client::link::Scripted;
-use crate::redis::client::reply::reason_of;
+use crate::counter::{ChangedPage, ChangedTitle, Contribution, RegisteredSite, SiteNumber};
+use crate::redis::client::{Lease, Scripted, reason_of};
 use crate::redis::ports::Node;
 
 /// Pages published at once. They belong to many sites, and each site is a call. Of one site they are
@@ -43,7 +42,7 @@ impl<N: Node> Publisher<N> {
                 changed.push(Arc::clone(site));
             }
         }
-        let ready = self.agree_on(lease, changed).await.ready;
+        let ready = self.agree_on(lease, changed).await.0;
         let mut waiting: Vec<_> =
             ready.into_iter().filter_map(|site| Some((by_site.remove(&site.number)?, site))).collect();
         for number in by_site.into_keys() {
@@ -63,8 +62,11 @@ impl<N: Node> Publisher<N> {
                 })
                 .collect();
             let mut failed = HashSet::new();
-            self.merge_each(lease, calls.into_iter(), |publisher, site, sent| {
-                if !matches!(sent, Sent::Taken { is_whole: true, .. }) {
+            let send = async |keys: &_, site: &RegisteredSite, merge: MergeCounts| {
+                merge.send(&lease.link, keys, &site.site).await
+            };
+            self.send_each(lease, calls.into_iter(), send, |publisher, site, sent| {
+                if !matches!(sent, Sent::Taken(merged) if publisher.take_reply(&site, &merged)) {
                     failed.insert(site.number);
                     publisher.unsync(site.number);
                     publisher.request(site.number);
@@ -115,11 +117,11 @@ impl<N: Node> Publisher<N> {
                     [changed.page.to_string(), changed.given_ms.to_string(), changed.title.as_str().to_owned()]
                 });
                 let arguments: Vec<_> = fields.collect();
-                let key = [self.keys.titles(&site.site.id)];
-                if let Err(error) = SCRIPT.run(&lease.link, &key, &arguments).await {
+                let key = [self.shared.keys.titles(&site.site.id)];
+                if let Err(error) = SCRIPT.run::<()>(&lease.link, &key, &arguments).await {
                     let reason = reason_of(&error);
                     tracing::debug!(site = %site.site.id, %reason, "can't publish titles");
-                    self.connections.failed(lease.number, &error);
+                    self.shared.connections.failed(lease.number, &error);
                 }
             }
         }

@@ -1,6 +1,8 @@
 //! Periods whose pages may still be published.
 
-use chrono::{DateTime, Datelike as _, Utc};
+use std::iter::{once, successors};
+
+use chrono::{DateTime, Utc};
 
 use crate::counter::{Day, Period, Site};
 use crate::redis::keys;
@@ -16,24 +18,13 @@ pub fn may_publish(site: &Site, period: Period, now: DateTime<Utc>) -> bool {
 
 /// Periods whose keys of pages may exist and be published.
 pub fn page_periods(site: &Site, now: DateTime<Utc>) -> Vec<Period> {
-    let mut periods = vec![Period::Total];
-    let mut day = Day::at(now, site.time_zone);
-    for _ in 0..=site.page_retention.days {
-        periods.push(Period::Day(day));
-        day = day.previous();
-    }
-    let mut day = Day::at(now, site.time_zone);
-    for _ in 0..=site.page_retention.months {
-        periods.push(day.month());
-        day = first_of_month(day).previous();
-    }
-    periods.retain(|period| may_publish(site, *period, now));
-    periods
-}
-
-fn first_of_month(day: Day) -> Day {
-    let date = day.date();
-    Day::from_ymd(date.year(), date.month(), 1).unwrap_or(day)
+    let today = Day::at(now, site.time_zone);
+    let days = successors(Some(today), |day| Some(day.previous())).map(Period::Day);
+    let months = successors(Some(today.month()), |month| month.previous());
+    let days = (0..=site.page_retention.days).zip(days).map(|(_, day)| day);
+    let months = (0..=site.page_retention.months).zip(months).map(|(_, month)| month);
+    let periods = once(Period::Total).chain(days).chain(months);
+    periods.filter(|period| may_publish(site, *period, now)).collect()
 }
 
 #[cfg(test)]

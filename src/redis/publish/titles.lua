@@ -3,10 +3,6 @@
 -- KEYS[1]  the site's hash of titles: page address -> "MILLISECONDS TITLE"
 -- ARGV     page, milliseconds, title, ...
 
-local found = redis.call('TYPE', KEYS[1])['ok']
-if found ~= 'none' and found ~= 'hash' then
-  return redis.error_reply('WRONGTYPE ' .. KEYS[1] .. ' is a ' .. found .. ' where a hash was expected')
-end
 local written = {}
 for at = 1, #ARGV, 3 do
   local held = redis.call('HGET', KEYS[1], ARGV[at])
@@ -19,4 +15,3 @@ end
 if #written > 0 then
   redis.call('HSET', KEYS[1], unpack(written))
 end
-return #written / 2

@@ -1,16 +1,16 @@
 //! Queries for pages, titles and history: read for each request, unlike a site's totals, which every
 //! page view shows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Value};
+use redis::{Cmd, FromRedisValue, Value};
 use tokio::sync::Semaphore;
 
-use crate::counter::{Known, PageAddress, PageTitle, Period, Register, Site, Source};
-use crate::redis::client::connection::Connections;
-use crate::redis::client::reply::text;
-use crate::redis::keys::{self, Keys};
+use crate::counter::{Known, PageAddress, PageTitle, Period, Site};
+use crate::redis::client::{Shared, text};
+use crate::redis::keys;
 
 /// Limit of a query; then the node shows its own counts, and the answer is stale.
 const WAIT_MAX: Duration = Duration::from_millis(500);
@@ -25,81 +25,39 @@ const MEMBERS_MAX: usize = 2_000;
 
 /// Queries over the shared connection.
 pub struct Queries {
-    keys: Keys,
-    connections: Arc<Connections>,
+    shared: Arc<Shared>,
     page_questions: Semaphore,
 }
 
 impl Queries {
-    pub fn new(keys: Keys, connections: Arc<Connections>) -> Self {
-        Self { keys, connections, page_questions: Semaphore::new(PAGE_QUESTIONS_MAX) }
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, page_questions: Semaphore::new(PAGE_QUESTIONS_MAX) }
     }
 
-    /// Figures of these site counters together with Redis's, and true if Redis has less of one than the node
-    /// knows; none if the read fails.
-    pub async fn site_figures(&self, site: &Site, counters: &[(Period, Known)]) -> Option<(Vec<i64>, bool)> {
-        let key = self.keys.hits(&site.id);
-        let mut fields = Vec::new();
-        for (period, known) in counters {
-            fields.push(period.to_string());
-            fields.extend(known.sources().map(|source| keys::contribution_field(*period, source)));
-        }
-        let values = self.fields("HMGET", &key, &fields).await?;
-        let mut values = values.into_iter();
-        let figures: Option<Vec<_>> = counters
-            .iter()
-            .map(|(_, known)| {
-                let total = values.next()?;
-                let there: Vec<_> = known.sources().map(|source| keys::register(source, &values.next()??)).collect();
-                let total = match total {
-                    None => 0,
-                    Some(total) => keys::integer(&total)?,
-                };
-                Some(known.with(total, &there))
-            })
-            .collect();
-        let (figures, behind): (_, Vec<bool>) = figures?.into_iter().unzip();
-        Some((figures, behind.contains(&true)))
-    }
-
-    /// Figures of these pages' counters together with Redis's, and true if Redis has less of one than the node
-    /// knows; none if the read fails.
-    pub async fn page_figures(
+    /// Figures of these counters, of pages or the site's own, together with Redis's, and true if Redis has less of
+    /// one than the node knows; none if the read fails.
+    pub async fn figures(
         &self,
         site: &Site,
-        counters: &[(Period, PageAddress, Known)],
+        counters: &[(Period, Option<&PageAddress>, &Known)],
     ) -> Option<(Vec<i64>, bool)> {
+        let mut keys: BTreeMap<Option<Period>, Vec<usize>> = BTreeMap::new();
+        for (at, (period, page, _)) in counters.iter().enumerate() {
+            keys.entry(page.map(|_| *period)).or_default().push(at);
+        }
         let (mut figures, mut is_behind) = (vec![0; counters.len()], false);
-        let mut periods: Vec<_> = counters.iter().map(|(period, ..)| *period).collect();
-        periods.sort_unstable();
-        periods.dedup();
-        for period in periods {
-            let of_period: Vec<_> = counters.iter().enumerate().filter(|(_, (of, ..))| *of == period).collect();
-            let mut members = Vec::new();
-            for (_, (_, page, known)) in &of_period {
-                members.push(page.to_string());
-                for source in known.sources() {
-                    members.push(keys::contribution_member(source, page));
-                    if matches!(source, Source::Import(_)) {
-                        members.push(keys::generation_member(source, page));
-                    }
-                }
+        for (pages_of, places) in keys {
+            let mut names = Vec::new();
+            for (period, page, known) in places.iter().map(|at| &counters[*at]) {
+                names.push(page.map_or_else(|| period.to_string(), ToString::to_string));
+                names.extend(known.sources().flat_map(|source| keys::contribution_names(*period, *page, source)));
             }
-            let scores = self.fields("ZMSCORE", &self.keys.pages(&site.id, period), &members).await?;
-            let mut scores = scores.into_iter().map(|score| score.as_deref().and_then(keys::score));
-            for (at, (_, _, known)) in of_period {
-                let total = scores.next()?.unwrap_or(0);
-                let mut there = Vec::with_capacity(known.others.len() + 1);
-                for source in known.sources() {
-                    let hits = scores.next()?.map(|score| -score);
-                    there.push(match source {
-                        Source::Run(_) => hits.map(Register::Grown),
-                        Source::Import(_) => {
-                            let generation = scores.next()?.and_then(|score| u64::try_from(-score).ok());
-                            hits.zip(generation).map(|(hits, generation)| Register::Written { generation, hits })
-                        }
-                    });
-                }
+            let command = if pages_of.is_none() { "HMGET" } else { "ZMSCORE" };
+            let key = self.shared.keys.counters(&site.id, pages_of);
+            let mut values = self.fields(command, &key, &names).await?.into_iter();
+            for at in places {
+                let known = counters[at].2;
+                let (total, there) = keys::counter(pages_of.is_some(), known.sources(), &mut values)?;
                 let (figure, behind) = known.with(total, &there);
                 figures[at] = figure;
                 is_behind |= behind;
@@ -110,7 +68,7 @@ impl Queries {
 
     /// Most read pages of a period, those of equal counts by their addresses; none if a read fails.
     pub async fn top_pages(&self, site: &Site, period: Period, limit: usize) -> Option<Vec<PageAddress>> {
-        let key = self.keys.pages(&site.id, period);
+        let key = self.shared.keys.pages(&site.id, period);
         let mut pages = self.highest(&key, limit).await?;
         if pages.len() >= limit
             && let Some((_, least)) = pages.last().cloned()
@@ -125,27 +83,17 @@ impl Queries {
     /// Up to `limit` pages with their scores, the highest first.
     async fn highest(&self, key: &str, limit: usize) -> Option<Vec<(PageAddress, i64)>> {
         let mut pages = Vec::new();
-        let mut from = 0;
-        while pages.len() < limit && from < MEMBERS_MAX {
-            let to = from + limit + MEMBERS_MORE;
+        for from in (0..MEMBERS_MAX).step_by(limit + MEMBERS_MORE) {
             let mut command = redis::cmd("ZREVRANGE");
-            command.arg(key).arg(from).arg(to - 1).arg("WITHSCORES");
-            let Value::Array(values) = self.query(&command).await? else { return None };
-            let found = values.len() / 2;
-            for pair in values.chunks_exact(2) {
-                let [member, score] = pair else { continue };
-                let (Some(page), Some(score)) = (page_of(member), text(score).as_deref().and_then(keys::score)) else {
-                    continue;
-                };
-                // Scores fall: only contributions are left.
-                if score > 0 {
-                    pages.push((page, score));
-                }
-            }
-            if found < to - from {
+            command.arg(key).arg(from).arg(from + limit + MEMBERS_MORE - 1).arg("WITHSCORES");
+            let members: Vec<(Value, f64)> = self.query(&command).await?;
+            let found = members.len();
+            // Scores fall: below zero only contributions are left.
+            let members = members.into_iter().filter(|(_, score)| *score > 0.0);
+            pages.extend(members.filter_map(|(member, score)| Some((page_of(&member)?, keys::whole(score)?))));
+            if pages.len() >= limit || found < limit + MEMBERS_MORE {
                 break;
             }
-            from = to;
         }
         pages.truncate(limit);
         Some(pages)
@@ -154,17 +102,15 @@ impl Queries {
     /// Up to `limit` pages with this score, by their addresses.
     async fn first_with(&self, key: &str, score: i64, limit: usize) -> Option<Vec<PageAddress>> {
         let mut pages = Vec::new();
-        let mut from = 0;
-        while pages.len() < limit && from < MEMBERS_MAX {
+        for from in (0..MEMBERS_MAX).step_by(limit + MEMBERS_MORE) {
             let count = limit + MEMBERS_MORE;
             let mut command = redis::cmd("ZRANGEBYSCORE");
             command.arg(key).arg(score).arg(score).arg("LIMIT").arg(from).arg(count);
-            let Value::Array(members) = self.query(&command).await? else { return None };
+            let members: Vec<Value> = self.query(&command).await?;
             pages.extend(members.iter().filter_map(page_of));
-            if members.len() < count {
+            if pages.len() >= limit || members.len() < count {
                 break;
             }
-            from += count;
         }
         Some(pages)
     }
@@ -173,14 +119,14 @@ impl Queries {
     pub async fn knows_page(&self, site: &Site, page: &PageAddress) -> Option<bool> {
         let _permit = self.page_questions.try_acquire().ok()?;
         let mut command = redis::cmd("ZSCORE");
-        command.arg(self.keys.pages(&site.id, Period::Total)).arg(page.as_str());
-        Some(!matches!(self.query(&command).await?, Value::Nil))
+        command.arg(self.shared.keys.pages(&site.id, Period::Total)).arg(page.as_str());
+        Some(self.query::<Option<f64>>(&command).await?.is_some())
     }
 
     /// Titles with the Unix millisecond of each; none if the read fails.
     pub async fn titles(&self, site: &Site, pages: &[PageAddress]) -> Option<Vec<Option<(i64, PageTitle)>>> {
         let fields: Vec<_> = pages.iter().map(ToString::to_string).collect();
-        let values = self.fields("HMGET", &self.keys.titles(&site.id), &fields).await?;
+        let values = self.fields("HMGET", &self.shared.keys.titles(&site.id), &fields).await?;
         let title = |value: Option<String>| keys::title(&value?);
         Some(values.into_iter().map(title).collect())
     }
@@ -191,25 +137,15 @@ impl Queries {
         for chunk in fields.chunks(FIELDS_MAX) {
             let mut command = redis::cmd(command);
             command.arg(key).arg(chunk);
-            let Value::Array(answer) = self.query(&command).await? else { return None };
-            if answer.len() != chunk.len() {
-                return None;
-            }
-            values.extend(answer.iter().map(text));
+            values.extend(self.query::<Vec<Value>>(&command).await?.iter().map(text));
         }
-        Some(values)
+        (values.len() == fields.len()).then_some(values)
     }
 
-    async fn query(&self, command: &Cmd) -> Option<Value> {
-        let (number, link) = self.connections.get()?;
+    async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
         // A slow reply is no verdict on the connection: publication waits longer, and decides.
-        match tokio::time::timeout(WAIT_MAX, link.query(command)).await.ok()? {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.connections.failed(number, &error);
-                None
-            }
-        }
+        let query = self.shared.connections.run(async |link| link.query(command).await);
+        tokio::time::timeout(WAIT_MAX, query).await.ok()?
     }
 }
 

@@ -2,19 +2,16 @@
 //! so survive a Redis that is emptied.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
-use redis::RedisError;
-use tokio::sync::{mpsc, oneshot};
+use redis::{RedisResult, Value};
+use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::counter::{Contribution, Digest, Place, RegisteredSite, SiteNumber, Source};
 use crate::redis::audit::key_audit::KeyAudit;
-use crate::redis::client::connection::Connections;
-use crate::redis::client::link::Link;
-use crate::redis::client::reply::{Fault, fault_of, scanned, text};
+use crate::redis::client::{Fault, Link, Shared, fault_of, text};
 use crate::redis::keys::{self, Keys};
 use crate::redis::ports::Node;
 use crate::redis::publish::ask::read_digests;
@@ -26,7 +23,6 @@ const ROUND_MIN: Duration = Duration::from_secs(600);
 const RETRY: Duration = Duration::from_secs(10);
 /// Time between two reads: at most a hundred a second.
 const READ_INTERVAL: Duration = Duration::from_millis(10);
-const FIELDS_READ: usize = 500;
 /// Contributions held until a whole site is read, so that an unchanged site is not stored again. More
 /// are stored as they come.
 const HELD_MAX: usize = 20_000;
@@ -34,158 +30,115 @@ const STORED_AT_ONCE: usize = 500;
 
 /// Syncs all sites, round after round, also while nothing may be published, since it writes nothing to
 /// Redis. Never returns.
-pub async fn run<N: Node>(node: Arc<N>, keys: Keys, connections: Arc<Connections>) {
-    let mut sync = RemoteSync { node, keys, hasher: RandomState::new(), known: HashMap::new() };
+pub async fn run<N: Node>(node: &N, Shared { keys, connections, .. }: &Shared) {
+    // Hash of each site's contributions at the last sync.
+    let mut known: HashMap<SiteNumber, u64> = HashMap::new();
     loop {
         let begun = tokio::time::Instant::now();
         let mut is_whole = true;
-        let sites = sync.node.sites();
+        let sites = node.sites();
         for site in sites.iter() {
-            let mut up = connections.watch();
             // Closed only with the connections.
-            let _ = up.wait_for(|number| *number != 0).await;
-            let Some((number, link)) = connections.get() else {
-                is_whole = false;
-                continue;
-            };
-            if let Err(error) = sync.sync_site(&link, site).await {
-                is_whole &= fault_of(&error) == Fault::Site;
-                connections.failed(number, &error);
+            let _ = connections.watch().wait_for(|number| *number != 0).await;
+            let before = known.remove(&site.number);
+            let synced =
+                connections.run(async |link| match (RemoteSync { node, keys, link, site }).counters(before).await {
+                    Err(error) if fault_of(&error) == Fault::Site => Ok(None),
+                    synced => synced,
+                });
+            match synced.await {
+                Some(hash) => known.extend(hash.map(|hash| (site.number, hash))),
+                None => is_whole = false,
             }
             tokio::time::sleep(READ_INTERVAL).await;
         }
-        sync.known.retain(|number, _| sites.by_number(*number).is_some());
+        known.retain(|number, _| sites.by_number(*number).is_some());
         // A round that missed sites is soon repeated.
         let pause = if is_whole { ROUND_MIN } else { RETRY };
         tokio::time::sleep_until(begun + pause).await;
     }
 }
 
-/// Request to sync a site now, with an import whose pages are synced too, and the sender of its end.
-pub type Request = (SiteNumber, Option<Source>, oneshot::Sender<()>);
-
-/// Serves requests. Never returns.
+/// Syncs sites on request. Never returns.
 pub async fn serve<N: Node>(
-    node: Arc<N>,
-    keys: Keys,
-    connections: Arc<Connections>,
-    mut requests: mpsc::Receiver<Request>,
+    node: &N,
+    Shared { keys, connections, .. }: &Shared,
+    mut requests: mpsc::Receiver<SiteNumber>,
 ) {
-    let mut sync = RemoteSync { node, keys, hasher: RandomState::new(), known: HashMap::new() };
-    while let Some((number, import, done)) = requests.recv().await {
-        let sites = sync.node.sites();
-        let (Some(site), Some((connection, link))) = (sites.by_number(number), connections.get()) else { continue };
-        let synced = match (sync.sync_site(&link, site).await, import) {
-            (Ok(()), Some(import)) => sync.sync_pages(&link, site, &import).await,
-            (synced, _) => synced,
-        };
-        match synced {
-            // A caller that has gone needs no answer.
-            Ok(()) => drop(done.send(())),
-            Err(error) => connections.failed(connection, &error),
+    while let Some(number) = requests.recv().await {
+        if let Some(site) = node.site(number) {
+            let site = &site;
+            connections.run(async |link| RemoteSync { node, keys, link, site }.counters(None).await).await;
         }
-        // Requests for the same site are rare: its hash is not kept.
-        sync.known.clear();
     }
     std::future::pending().await
 }
 
-struct RemoteSync<N> {
-    node: Arc<N>,
-    keys: Keys,
-    hasher: RandomState,
-    /// Hash of each site's contributions at the last sync.
-    known: HashMap<SiteNumber, u64>,
+/// Sync of one site.
+pub struct RemoteSync<'a, N> {
+    pub node: &'a N,
+    pub keys: &'a Keys,
+    pub link: &'a Link,
+    pub site: &'a RegisteredSite,
 }
 
-impl<N: Node> RemoteSync<N> {
-    async fn sync_site(&mut self, link: &Link, site: &RegisteredSite) -> Result<(), RedisError> {
-        let mut held: Vec<Contribution> = Vec::new();
-        let mut is_whole = true;
-        let mut cursor = "0".to_owned();
+impl<N: Node> RemoteSync<'_, N> {
+    /// Stores other sources' counters of the site, unless their hash is still this one. Returns the hash, if all were
+    /// held.
+    async fn counters(&self, known: Option<u64>) -> RedisResult<Option<u64>> {
+        let Self { node, keys, link, site } = self;
         // Another layout can't be read.
-        let version = link.query(redis::cmd("HGET").arg(self.keys.meta(&site.site.id)).arg("layout")).await?;
+        let version: Value = link.query(redis::cmd("HGET").arg(keys.meta(&site.site.id)).arg("layout")).await?;
         if text(&version).is_some_and(|version| version != keys::VERSION.to_string()) {
-            return Ok(());
+            return Ok(None);
         }
-        loop {
-            let mut command = redis::cmd("HSCAN");
-            command.arg(self.keys.hits(&site.site.id)).arg(&cursor).arg("COUNT").arg(FIELDS_READ);
-            let answer = link.query(&command).await?;
-            let Some((next, pairs)) = scanned(&answer) else { return Ok(()) };
+        let key = KeyAudit::new(keys, &site.site, None);
+        let (mut held, mut is_whole, mut cursor) = (Vec::new(), true, None);
+        while let Some(pairs) = key.read_next(link, &mut cursor).await? {
             held.extend(pairs.iter().filter_map(|(field, value)| keys::contribution(field, value)));
             if held.len() > HELD_MAX {
                 is_whole = false;
-                self.store(site.number, std::mem::take(&mut held)).await;
-            }
-            cursor = next;
-            if cursor == "0" {
-                break;
+                self.store(std::mem::take(&mut held)).await;
             }
             tokio::time::sleep(READ_INTERVAL).await;
         }
         // The current run's counters are this node's own.
-        let current = self.node.recent(site.number).first().map(|contribution| contribution.source.clone());
-        held.retain(|contribution| Some(&contribution.source) != current.as_ref());
+        held.retain(|contribution| contribution.source != *node.run());
         held.sort_by(|a, b| (a.period, &a.source).cmp(&(b.period, &b.source)));
         held.dedup();
-        let hash = held.iter().fold(0_u64, |hash, contribution| {
-            let fields = (contribution.period, &contribution.source, keys::register_text(contribution.register));
-            hash.rotate_left(5) ^ self.hasher.hash_one(fields)
-        });
-        if is_whole && (held.is_empty() || self.known.get(&site.number) == Some(&hash)) {
-            return Ok(());
+        let mut hash = DefaultHasher::new();
+        for Contribution { period, source, register, .. } in &held {
+            (period, source, keys::register_text(*register)).hash(&mut hash);
         }
-        self.store(site.number, held).await;
-        if is_whole {
-            self.known.insert(site.number, hash);
+        let hash = is_whole.then(|| hash.finish());
+        if hash.is_none() || hash != known {
+            self.store(held).await;
         }
-        Ok(())
+        Ok(hash)
     }
 
-    /// Stores a source's counters of pages, where Redis has others than the file.
-    async fn sync_pages(&self, link: &Link, site: &RegisteredSite, source: &Source) -> Result<(), RedisError> {
+    /// Syncs the site, and an import's pages, where Redis has others than the file.
+    pub async fn with_pages(&self, import: Option<&Source>) -> RedisResult<()> {
+        self.counters(None).await?;
+        let Some(import) = import else { return Ok(()) };
+        let Self { node, keys, link, site } = self;
         let periods = page_periods(&site.site, clock::now());
-        let places: Vec<Place> = periods.iter().map(|period| (Some(*period), source.clone())).collect();
-        let found = read_digests(link, &self.keys, &site.site, &places).await?;
-        let file = self.node.digests(site.number).await.unwrap_or_default();
-        for ((period, place), found) in periods.into_iter().zip(&places).zip(found) {
+        let places: Vec<Place> = periods.iter().map(|period| (Some(*period), import.clone())).collect();
+        let found = read_digests(link, keys, &site.site, &places).await?;
+        let file = node.digests(site.number).await.unwrap_or_default();
+        for (place, found) in places.iter().zip(found) {
             let here = file.iter().find(|of| of.place == *place).map_or_else(Digest::default, |of| of.digest);
             if found != here && found != Digest::default() {
-                let key = KeyAudit::new(&self.keys, &site.site, Some(period));
-                self.store(site.number, key.contributions(link, source).await?).await;
+                let key = KeyAudit::new(keys, &site.site, place.0);
+                self.store(key.contributions(link, import).await?).await;
             }
         }
         Ok(())
     }
 
-    async fn store(&self, site: SiteNumber, contributions: Vec<Contribution>) {
+    async fn store(&self, contributions: Vec<Contribution>) {
         for chunk in contributions.chunks(STORED_AT_ONCE) {
-            self.node.store_remote(site, chunk.to_vec()).await;
+            self.node.store_remote(self.site.number, chunk.to_vec()).await;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use redis::Value;
-
-    use super::*;
-    use crate::counter::Register;
-
-    #[test]
-    fn contributions_are_picked_out_of_a_scan_and_other_fields_are_passed_over() {
-        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
-        let fields =
-            ["total", "9", "total 00000000000000ff", "9", "digest 00000000000000ff", "2", "x import:old", "1 1"];
-        let reply = Value::Array(vec![text("17"), Value::Array(fields.map(text).into())]);
-        let (cursor, pairs) = scanned(&reply).unwrap();
-        let contributions: Vec<_> =
-            pairs.iter().filter_map(|(field, value)| keys::contribution(field, value)).collect();
-        assert_eq!(cursor, "17");
-        assert_eq!(contributions.len(), 1);
-        assert_eq!(contributions[0].register, Register::Grown(9));
-        assert!(scanned(&Value::Array(vec![text("0")])).is_none());
-        assert!(scanned(&Value::Nil).is_none());
     }
 }

@@ -8,13 +8,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use redis::{RedisError, RedisResult, Value};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::client::connection::Connections;
-use super::client::health::Health;
-use super::client::link::{Link, Scripted};
-use super::client::reply::{Fault, fault_of, reason_of, text};
+use super::client::{Fault, Lease, Link, Scripted, Shared, fault_of, reason_of, text};
 use super::keys::Keys;
 use crate::counter::{Day, RegisteredSite, Salt, Site, SiteNumber, Sketch, Window, visitor};
 use crate::redis::ports::Node;
@@ -31,9 +28,8 @@ const ESTIMATES_MAX: usize = 500;
 
 /// Reads a site's sketches from Redis into memory.
 pub async fn read<N: Node>(link: &Link, site: SiteNumber, node: &N, keys: &Keys) -> Result<(), RedisError> {
-    let sites = node.sites();
-    let Some(registered) = sites.by_number(site).filter(|site| site.site.counts_visitors()) else { return Ok(()) };
-    let windows = node.shown_windows(registered).await;
+    let Some(registered) = node.site(site).filter(|site| site.site.counts_visitors()) else { return Ok(()) };
+    let windows = node.shown_windows(&registered).await;
     if windows.is_empty() {
         return Ok(());
     }
@@ -41,7 +37,7 @@ pub async fn read<N: Node>(link: &Link, site: SiteNumber, node: &N, keys: &Keys)
     for window in &windows {
         command.arg(keys.sketch(&registered.site, *window));
     }
-    let Value::Array(texts) = link.query(&command).await? else { return Ok(()) };
+    let texts: Vec<Value> = link.query(&command).await?;
     for (window, text) in windows.into_iter().zip(texts) {
         let sketch = match text {
             Value::BulkString(text) => Sketch::from_redis(&text).ok(),
@@ -60,9 +56,7 @@ pub async fn read<N: Node>(link: &Link, site: SiteNumber, node: &N, keys: &Keys)
 /// Publishes the node's visitors, and agrees with other nodes on salts.
 pub struct Publisher<N> {
     node: Arc<N>,
-    keys: Keys,
-    connections: Arc<Connections>,
-    health: Arc<Health>,
+    shared: Arc<Shared>,
     /// Number of the connection on which everything was published.
     known: u64,
     /// Sites whose past estimates Redis may lack.
@@ -72,13 +66,13 @@ pub struct Publisher<N> {
 }
 
 impl<N: Node> Publisher<N> {
-    pub fn new(node: Arc<N>, keys: Keys, connections: Arc<Connections>, health: Arc<Health>) -> Self {
-        Self { node, keys, connections, health, known: 0, histories: VecDeque::new(), error: None }
+    pub fn new(node: Arc<N>, shared: Arc<Shared>) -> Self {
+        Self { node, shared, known: 0, histories: VecDeque::new(), error: None }
     }
 
     /// Publishes until `stop` has a deadline, then publishes the last changes until the deadline.
     pub async fn run(mut self, mut stop: watch::Receiver<Option<std::time::Instant>>) {
-        let mut current = self.connections.watch();
+        let mut current = self.shared.connections.watch();
         loop {
             let deadline = *stop.borrow_and_update();
             if let Some(deadline) = deadline {
@@ -97,15 +91,15 @@ impl<N: Node> Publisher<N> {
 
     /// Returns true if the round left work.
     async fn round(&mut self) -> bool {
-        let Some((number, link)) = self.connections.get() else { return false };
+        let Some(Lease { link, number }) = self.shared.connections.get() else { return false };
         self.error = None;
         let outcome = self.publish(number, &link).await;
         let left = outcome.unwrap_or_else(|error| {
-            self.connections.failed(number, &error);
+            self.shared.connections.failed(number, &error);
             false
         });
         let reason = self.error.take();
-        if self.health.set_visitors(reason.clone())
+        if self.shared.health.set_visitors(reason.clone())
             && let Some(reason) = reason
         {
             tracing::warn!("{reason}");
@@ -125,10 +119,10 @@ impl<N: Node> Publisher<N> {
 
     async fn publish(&mut self, number: u64, link: &Link) -> Result<bool, RedisError> {
         // Salts are shared even while nothing may be published: they are no counts.
-        if let Err(error) = share_salts(self.node.as_ref(), &self.keys, link).await {
+        if let Err(error) = share_salts(self.node.as_ref(), &self.shared.keys, link).await {
             self.note_error(None, error)?;
         }
-        if self.health.is_held() {
+        if self.shared.health.is_held() {
             return Ok(false);
         }
         if number != self.known {
@@ -158,16 +152,14 @@ impl<N: Node> Publisher<N> {
     }
 
     async fn publish_site(&mut self, link: &Link, site: SiteNumber) -> Result<(), RedisError> {
-        let sites = self.node.sites();
-        let Some(registered) = sites.by_number(site) else { return Ok(()) };
+        let Some(registered) = self.node.site(site) else { return Ok(()) };
         let mut sketches = self.node.take_sketches(site);
         while !sketches.is_empty() {
             let rest = sketches.split_off(sketches.len().min(SKETCHES_MAX));
             let windows: Vec<_> = sketches.iter().chain(&rest).map(|(window, _)| *window).collect();
-            let merge = Merge { sketches, estimates: Vec::new() };
-            if let Err(error) = merge.send(link, &self.keys, &registered.site).await {
+            if let Err(error) = merge(link, &self.shared.keys, &registered.site, &sketches, &[]).await {
                 self.node.put_back_sketches(site, &windows);
-                return self.note_error(Some(registered), error);
+                return self.note_error(Some(&registered), error);
             }
             sketches = rest;
         }
@@ -175,8 +167,7 @@ impl<N: Node> Publisher<N> {
     }
 
     async fn publish_history(&mut self, link: &Link, site: SiteNumber) -> Result<(), RedisError> {
-        let sites = self.node.sites();
-        let Some(registered) = sites.by_number(site) else { return Ok(()) };
+        let Some(registered) = self.node.site(site) else { return Ok(()) };
         let estimates = match self.node.visitor_estimates(site).await {
             Ok(estimates) => estimates,
             Err(error) => {
@@ -185,9 +176,8 @@ impl<N: Node> Publisher<N> {
             }
         };
         for chunk in estimates.chunks(ESTIMATES_MAX) {
-            let merge = Merge { sketches: Vec::new(), estimates: chunk.to_vec() };
-            if let Err(error) = merge.send(link, &self.keys, &registered.site).await {
-                self.note_error(Some(registered), error)?;
+            if let Err(error) = merge(link, &self.shared.keys, &registered.site, &[], chunk).await {
+                self.note_error(Some(&registered), error)?;
             }
         }
         Ok(())
@@ -196,67 +186,47 @@ impl<N: Node> Publisher<N> {
 
 static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!("merge.lua")));
 
-/// Sketches and estimates to merge into a site's.
-struct Merge {
-    sketches: Vec<(Window, Sketch)>,
-    estimates: Vec<(Day, u64)>,
+/// Merges sketches and estimates into a site's.
+async fn merge(
+    link: &Link,
+    keys: &Keys,
+    site: &Site,
+    sketches: &[(Window, Sketch)],
+    estimates: &[(Day, u64)],
+) -> RedisResult<()> {
+    let (key_names, arguments) = call(keys, site, sketches, estimates);
+    // The reply is 0 for another time zone, of which publication of the counts complains.
+    SCRIPT.run(link, &key_names, &arguments).await
 }
 
-impl Merge {
-    pub async fn send(&self, link: &Link, keys: &Keys, site: &Site) -> RedisResult<()> {
-        let (key_names, arguments) = self.call(keys, site);
-        // The reply is 0 for another time zone, of which publication of the counts complains.
-        SCRIPT.run(link, &key_names, &arguments).await.map(drop)
+/// Keys and arguments in the order in which the script reads them.
+fn call(
+    keys: &Keys,
+    site: &Site,
+    sketches: &[(Window, Sketch)],
+    estimates: &[(Day, u64)],
+) -> (Vec<String>, Vec<Vec<u8>>) {
+    let mut key_names = vec![keys.meta(&site.id), keys.merging(&site.id), keys.estimates(&site.id)];
+    let mut arguments = vec![site.time_zone.name().as_bytes().to_vec()];
+    for (window, sketch) in sketches {
+        key_names.push(keys.sketch(site, *window));
+        let day = window.minute.map_or_else(|| window.day.to_string(), |_| String::new());
+        let expiry = window.expiry(site.time_zone).to_string();
+        arguments.extend([sketch.to_redis(), expiry.into_bytes(), day.into_bytes()]);
     }
-
-    /// Keys and arguments in the order in which the script reads them.
-    fn call(&self, keys: &Keys, site: &Site) -> (Vec<String>, Vec<Vec<u8>>) {
-        let mut key_names = vec![keys.meta(&site.id), keys.merging(&site.id), keys.estimates(&site.id)];
-        let mut arguments = vec![site.time_zone.name().as_bytes().to_vec()];
-        for (window, sketch) in &self.sketches {
-            key_names.push(keys.sketch(site, *window));
-            let day = window.minute.map_or_else(|| window.day.to_string(), |_| String::new());
-            let expiry = window.expiry(site.time_zone).to_string();
-            arguments.extend([sketch.to_redis(), expiry.into_bytes(), day.into_bytes()]);
-        }
-        for (day, estimate) in &self.estimates {
-            arguments.extend([day.to_string().into_bytes(), estimate.to_string().into_bytes()]);
-        }
-        (key_names, arguments)
+    for (day, estimate) in estimates {
+        arguments.extend([day.to_string().into_bytes(), estimate.to_string().into_bytes()]);
     }
+    (key_names, arguments)
 }
 
 /// Salts shared in a round.
 const SHARED_MAX: usize = 1_000;
 
-/// Request for a day's salt: the salt to write if there is none, and the sender of the agreed one.
-pub type SaltRequest = (SiteNumber, Day, Salt, oneshot::Sender<Salt>);
-
-/// Serves requests. Never returns.
-pub async fn serve_salts<N: Node>(
-    node: &N,
-    keys: &Keys,
-    connections: &Connections,
-    mut requests: mpsc::Receiver<SaltRequest>,
-) {
-    while let Some((site, day, drawn, done)) = requests.recv().await {
-        let sites = node.sites();
-        let (Some(registered), Some((number, link))) = (sites.by_number(site), connections.get()) else { continue };
-        match agree(&link, keys, &registered.site, day, drawn).await {
-            // A caller that has gone needs no answer.
-            Ok(Some(salt)) => drop(done.send(salt)),
-            Ok(None) => {}
-            Err(error) => connections.failed(number, &error),
-        }
-    }
-    std::future::pending().await
-}
-
 /// Shares salts that this node drew while Redis was away, and agrees on tomorrow's.
 async fn share_salts<N: Node>(node: &N, keys: &Keys, link: &Link) -> Result<(), RedisError> {
-    let sites = node.sites();
     for (site, day) in node.salts_to_share().into_iter().take(SHARED_MAX) {
-        let Some(registered) = sites.by_number(site) else { continue };
+        let Some(registered) = node.site(site) else { continue };
         let own = node.salt(site, day).unwrap_or_else(|| Salt::new(rand::random()));
         if let Some(salt) = agree(link, keys, &registered.site, day, own).await? {
             node.keep_shared_salt(site, day, salt).await;
@@ -266,15 +236,15 @@ async fn share_salts<N: Node>(node: &N, keys: &Keys, link: &Link) -> Result<(), 
 }
 
 /// Salt that all nodes use: `own` if there was none. None if the value in Redis is no salt.
-async fn agree(link: &Link, keys: &Keys, site: &Site, day: Day, own: Salt) -> Result<Option<Salt>, RedisError> {
+pub async fn agree(link: &Link, keys: &Keys, site: &Site, day: Day, own: Salt) -> Result<Option<Salt>, RedisError> {
     let key = keys.salt(&site.id, day);
     let expiry = visitor::salt_expiry(day, site.time_zone);
     let mut set = redis::cmd("SET");
     set.arg(&key).arg(own.to_hex()).arg("NX").arg("EXAT").arg(expiry);
-    if link.query(&set).await? != Value::Nil {
+    if link.query::<Option<()>>(&set).await?.is_some() {
         return Ok(Some(own));
     }
-    let there = link.query(redis::cmd("GET").arg(&key)).await?;
+    let there: Value = link.query(redis::cmd("GET").arg(&key)).await?;
     Ok(text(&there).and_then(|text| Salt::from_hex(&text)))
 }
 
@@ -290,11 +260,8 @@ mod tests {
         let day = Day::from_ymd(2024, 6, 17).unwrap();
         let windows = [Window::of_day(day), Window::of_minute(day, Minute::from_number(28_643_340))];
         let sketch: Sketch = [Trace::of(b"a")].into_iter().collect();
-        let merge = Merge {
-            sketches: windows.map(|window| (window, sketch.clone())).to_vec(),
-            estimates: vec![(day.previous(), 12)],
-        };
-        let (key_names, arguments) = merge.call(&keys, &site);
+        let sketches = windows.map(|window| (window, sketch.clone()));
+        let (key_names, arguments) = call(&keys, &site, &sketches, &[(day.previous(), 12)]);
         let of_windows = windows.map(|window| keys.sketch(&site, window));
         assert_eq!(key_names[..3], [keys.meta(&site.id), keys.merging(&site.id), keys.estimates(&site.id)]);
         assert_eq!(key_names[3..], of_windows);
