@@ -15,11 +15,11 @@ use crate::counter::page::TOP_MAX;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::{
-    Arrival, ChangedTitle, ClientPrefix, Contribution, Day, FileDigest, GivenTitle, Known, PageAddress, PageTitle,
-    Period, RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts,
-    Window,
+    Arrival, ChangedTitle, ClientPrefix, Contribution, Counter, Day, FileDigest, GivenTitle, Known, PageAddress,
+    PageTitle, Period, RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit,
+    VisitorCounts, Window,
 };
-use crate::ledger::{Ledger, LedgerError, SiteHits};
+use crate::ledger::{Cleared, Ledger, LedgerError, SiteHits};
 use crate::page::rule_1;
 use crate::redis::{self, Publication};
 use crate::server;
@@ -27,8 +27,8 @@ use crate::server::ports::{Counts, Read, Readiness, TopPage, Unavailable};
 
 use super::clock_watch::ClockWatch;
 use super::former_pages::{self, FormerPages};
-use super::recent_imports::RecentImports;
-use super::shown_figures::{Counter, ShownFigures};
+use super::recent_imports::{RecentImport, RecentImports};
+use super::shown_figures::ShownFigures;
 use super::uncounted::UncountedFile;
 
 /// A counting node.
@@ -61,6 +61,20 @@ impl Node {
         }
     }
 
+    /// Takes over the figures that were shown before the last clean stop.
+    pub async fn recall_shown(&self) {
+        match self.ledger.take_shown().await {
+            Ok(figures) => self.shown_figures.recall(figures),
+            Err(error) => tracing::warn!("the figures that were shown last can't be read: {error}"),
+        }
+    }
+
+    pub async fn keep_shown(&self) {
+        if let Err(error) = self.ledger.keep_shown(self.shown_figures.all()).await {
+            tracing::warn!("the figures that were shown last can't be written: {error}");
+        }
+    }
+
     pub fn publish_through(&self, publication: Publication) {
         // Only `app` calls it, once.
         let _ = self.publication.set(publication);
@@ -77,7 +91,7 @@ impl Node {
     /// Reads other nodes' counts of the site from Redis, and all of an import's; logs `loss` if that fails.
     async fn sync(&self, site: &RegisteredSite, import: Option<&Source>, loss: &str) {
         if let Some(publication) = self.publication.get()
-            && !publication.sync_remote(self, site, import).await
+            && !publication.sync_remote(self, site, import, Some(redis::SYNC_WAIT_MAX)).await
         {
             tracing::warn!(site = %site.site.id, "Redis could not be asked for other nodes' counts: {loss}");
         }
@@ -89,10 +103,11 @@ impl Node {
         self.sync(site, Some(&import), "rows of this import that only another node knows stay").await;
     }
 
-    fn note_import(&self, site: &RegisteredSite, name: ImportName) {
+    fn note_import(&self, site: &RegisteredSite, name: ImportName, generation: Option<u64>) {
         // It may lower figures.
         self.shown_figures.forget(site.number);
-        self.recent_imports.note(site.number, Source::Import(name), Instant::now());
+        let import = RecentImport { site: site.number, source: Source::Import(name), generation };
+        self.recent_imports.note(import, Instant::now());
     }
 
     /// Figures of counters with Redis's, or, while it is away, without; none below what was shown a short time ago.
@@ -115,19 +130,30 @@ impl Node {
         or_own(shared, counters.iter().map(|(_, known)| known.alone()).collect())
     }
 
-    /// As `sync`, with nothing lost by a failure. True if nothing is left to read.
+    /// As `sync`, but without a limit of time and with nothing lost by a failure. True if nothing is left to read.
     pub async fn sync_now(&self, number: SiteNumber, import: Option<&Source>) -> bool {
         let (sites, publication) = (self.current_sites(), self.publication.get());
         let (Some(site), Some(publication)) = (sites.by_number(number), publication) else { return true };
-        publication.shared.connections.is_up() && publication.sync_remote(self, site, import).await
+        publication.shared.connections.is_up() && publication.sync_remote(self, site, import, None).await
     }
 
-    /// Reads what Redis has of recent imports: another node may have made one of the same name at the same time. The file
-    /// keeps the later one.
+    /// Reads what Redis has of recent imports: another node may have made one of the same name at the same time. The node
+    /// that has made the later one clears the rest of the other; the other node then reads that.
     pub async fn compare_imports(&self) {
-        for (site, source) in self.recent_imports.take(Instant::now()) {
-            if !self.sync_now(site, Some(&source)).await {
-                self.recent_imports.note(site, source, Instant::now());
+        for import in self.recent_imports.take(Instant::now()) {
+            let RecentImport { site, source, generation } = &import;
+            if !self.sync_now(*site, Some(source)).await {
+                self.recent_imports.note_again(import, Instant::now());
+                continue;
+            }
+            let Some(generation) = *generation else { continue };
+            match self.ledger.clear_earlier_imports(*site, source, generation).await {
+                Ok(Cleared::Nothing) => {}
+                // More may be on its way.
+                Ok(Cleared::Some) | Err(_) => self.recent_imports.note_again(import, Instant::now()),
+                Ok(Cleared::IsEarlier) => {
+                    self.recent_imports.note_again(RecentImport { generation: None, ..import }, Instant::now());
+                }
             }
         }
     }
@@ -437,15 +463,19 @@ impl server::ports::Node for Node {
         rows: Vec<Row>,
     ) -> Result<ImportReport, Unavailable> {
         self.sync_before_change(site, &name).await;
+        // Before it too: it is completed even if the caller goes away.
+        self.note_import(site, name.clone(), None);
         let imported = self.ledger.import(site.number, name.clone(), rows, (self.now)()).await;
-        self.note_import(site, name);
+        self.note_import(site, name, imported.as_ref().ok().and_then(|report| report.generation));
         imported.map_err(unavailable)
     }
 
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
         self.sync_before_change(site, &name).await;
+        self.note_import(site, name.clone(), None);
         let forgotten = self.ledger.forget(site.number, name.clone(), (self.now)()).await;
-        self.note_import(site, name);
+        let generation = forgotten.as_ref().ok().and_then(|report| report.as_ref()?.generation);
+        self.note_import(site, name, generation);
         forgotten.map_err(unavailable)
     }
 
@@ -480,7 +510,13 @@ impl server::ports::Node for Node {
     async fn repair(&self, site: &Arc<RegisteredSite>) -> Result<Repair, Unavailable> {
         match self.publication.get() {
             None => Ok(Repair::default()),
-            Some(publication) => publication.repair(self, site).await.map_err(|reason| Unavailable { reason }),
+            Some(publication) => {
+                let repaired = publication.repair(self, site).await.map_err(|reason| Unavailable { reason })?;
+                // It may have been shown that Redis had too much.
+                self.ledger.forget_shown(site.number).await.map_err(unavailable)?;
+                self.shown_figures.forget(site.number);
+                Ok(repaired)
+            }
         }
     }
 
@@ -557,8 +593,11 @@ impl redis::ports::Node for Node {
     }
 
     async fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) {
-        if let Err(error) = self.ledger.merge_remote(site, contributions).await {
-            tracing::debug!("failed to store other nodes' counters: {error}");
+        match self.ledger.merge_remote(site, contributions).await {
+            Ok(false) => {}
+            // It may lower figures.
+            Ok(true) => self.shown_figures.forget(site),
+            Err(error) => tracing::debug!("failed to store other nodes' counters: {error}"),
         }
     }
 
