@@ -67,9 +67,9 @@ metrics! {
         refusals_total: IntCounterVec["reason"],
         /// Hits counted under (other), by what had reached its limit of new pages a day: site, client or network.
         other_page_hits_total: IntCounterVec["reason"],
-        /// Hits whose page names a canonical address that is ignored, by reason.
+        /// Counted hits whose page names a canonical address that is ignored, by reason.
         canonical_ignored_total: IntCounterVec["reason"],
-        /// Warnings about a site's page addresses and new pages, by topic; of each at most one a day and site.
+        /// Warnings about a site's page addresses and new pages, by topic; at most nine a day and site.
         page_warnings_total: IntCounterVec["topic"],
         /// Hits over a rate limit, by limit.
         limited_total: IntCounterVec["limit"],

@@ -1,15 +1,17 @@
 //! Queries of figures, pages, history and chart, answered by a node that knows every count.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use futures_util::FutureExt as _;
 use hyper::body::Bytes;
 use hyper::header::HeaderMap;
 use hyper::{StatusCode, Uri};
 use thongke::counter::{RegisteredSite, Site, SiteNumber};
+use thongke::metrics::Metrics;
 use thongke::server::history::{self, Format};
 use thongke::server::hit::payload::Payload;
+use thongke::server::hit::{Canonicals, Warnings};
 use thongke::server::pages;
 use thongke::server::query::{Overrides, Query};
 
@@ -17,6 +19,10 @@ use super::blank_node::BlankNode;
 
 /// Largest answer to any query: a chart of a year of days.
 const ANSWER_BYTES_MAX: usize = 200_000;
+
+/// Nothing is noted in it.
+static CANONICALS: LazyLock<Arc<Canonicals>> =
+    LazyLock::new(|| Arc::new(Canonicals::new(Arc::new(Warnings::new(&Metrics::new())))));
 
 pub fn holds(input: &[u8]) {
     // A query that hyper accepts.
@@ -34,7 +40,7 @@ pub fn holds(input: &[u8]) {
         assert!(!payload.site.contains('\u{fffd}') && !payload.url.contains('\u{fffd}'));
     }
     let node = || Arc::new(BlankNode::default());
-    let figures = now(pages::figures(node(), Arc::clone(&site), query.to_owned()));
+    let figures = now(pages::figures(node(), Arc::clone(&CANONICALS), Arc::clone(&site), query.to_owned()));
     if let Some(answer) = json(figures.map(|rendered| rendered.body).map_err(|error| error.status)) {
         let urls = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "url").count();
         assert!(urls <= 50 && answer["pages"].as_array().unwrap().len() == urls);

@@ -2,6 +2,7 @@
 
 mod bind;
 mod clock_watch;
+mod former_pages;
 mod housekeeping;
 mod node;
 mod recent_imports;
@@ -38,6 +39,8 @@ pub use node::Node;
 
 /// Longest wait for Redis at the end; the next start publishes the rest.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Longest time of the last write of figures that were shown.
+const LAST_WRITE: Duration = Duration::from_secs(5);
 
 /// A running node.
 #[derive(Debug)]
@@ -83,6 +86,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         };
         let publication = redis::start(settings, Arc::clone(&node), Arc::clone(&metrics));
         node.publish_through(publication.context("can't start publishing")?);
+        Builder::new_current_thread().build()?.block_on(node.recall_shown());
     }
     metrics.collect_at_scrape(scrape::AtScrape::new(&node, config.data_dir.clone()));
     let (stop, stopped) = watch::channel(false);
@@ -165,7 +169,13 @@ impl Running {
                     tracing::warn!("the last hits are on disk but not folded: {error}");
                 }
                 publication.drain(DRAIN).await;
-                self.node.write_floors(true).await;
+                let writing = async {
+                    self.node.write_floors(true).await;
+                    self.node.keep_shown().await;
+                };
+                if tokio::time::timeout(LAST_WRITE, writing).await.is_err() {
+                    tracing::warn!("some figures that were shown could not be written in {} s", LAST_WRITE.as_secs());
+                }
             });
         });
         if let Err(error) = finished {

@@ -16,17 +16,19 @@ use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::vouching::{Counted, NetworkTag, Vote};
 use crate::counter::{
-    Arrival, ChangedTitle, Contribution, Day, FileDigest, GivenTitle, Known, PageAddress, PageTitle, Period,
+    Arrival, ChangedTitle, Contribution, Counter, Day, FileDigest, GivenTitle, Known, PageAddress, PageTitle, Period,
     RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
 };
-use crate::ledger::{Admitted, Ledger, LedgerError, Reading, SiteHits};
+use crate::ledger::{Admitted, Cleared, Ledger, LedgerError, Reading, SiteHits};
+use crate::page::rule_1;
 use crate::redis::{self, Publication};
 use crate::server;
 use crate::server::ports::{AdmittedPage, Counts, PageReader, Read, Readiness, TopPage, Unavailable};
 
 use super::clock_watch::ClockWatch;
-use super::recent_imports::RecentImports;
-use super::shown_figures::{Counter, ShownFigures};
+use super::former_pages::{self, FormerPages};
+use super::recent_imports::{RecentImport, RecentImports};
+use super::shown_figures::ShownFigures;
 use super::uncounted::UncountedFile;
 
 /// A counting node.
@@ -40,6 +42,7 @@ pub struct Node {
     clock: ClockWatch,
     shown_figures: ShownFigures,
     recent_imports: RecentImports,
+    former_pages: FormerPages,
 }
 
 impl Node {
@@ -54,6 +57,21 @@ impl Node {
             clock,
             shown_figures: ShownFigures::default(),
             recent_imports: RecentImports::default(),
+            former_pages: FormerPages::default(),
+        }
+    }
+
+    /// Takes over the figures that were shown before the last clean stop.
+    pub async fn recall_shown(&self) {
+        match self.ledger.take_shown().await {
+            Ok(figures) => self.shown_figures.recall(figures),
+            Err(error) => tracing::warn!("the figures that were shown last can't be read: {error}"),
+        }
+    }
+
+    pub async fn keep_shown(&self) {
+        if let Err(error) = self.ledger.keep_shown(self.shown_figures.all()).await {
+            tracing::warn!("the figures that were shown last can't be written: {error}");
         }
     }
 
@@ -73,7 +91,7 @@ impl Node {
     /// Reads other nodes' counts of the site from Redis, and all of an import's; logs `loss` if that fails.
     async fn sync(&self, site: &RegisteredSite, import: Option<&Source>, loss: &str) {
         if let Some(publication) = self.publication.get()
-            && !publication.sync_remote(self, site, import).await
+            && !publication.sync_remote(self, site, import, Some(redis::SYNC_WAIT_MAX)).await
         {
             tracing::warn!(site = %site.site.id, "Redis could not be asked for other nodes' counts: {loss}");
         }
@@ -85,10 +103,11 @@ impl Node {
         self.sync(site, Some(&import), "rows of this import that only another node knows stay").await;
     }
 
-    fn note_import(&self, site: &RegisteredSite, name: ImportName) {
+    fn note_import(&self, site: &RegisteredSite, name: ImportName, generation: Option<u64>) {
         // It may lower figures.
         self.shown_figures.forget(site.number);
-        self.recent_imports.note(site.number, Source::Import(name), Instant::now());
+        let import = RecentImport { site: site.number, source: Source::Import(name), generation };
+        self.recent_imports.note(import, Instant::now());
     }
 
     /// Figures of counters with Redis's, or, while it is away, without; none below what was shown a short time ago.
@@ -111,21 +130,70 @@ impl Node {
         or_own(shared, counters.iter().map(|(_, known)| known.alone()).collect())
     }
 
-    /// As `sync`, with nothing lost by a failure. True if nothing is left to read.
+    /// As `sync`, but without a limit of time and with nothing lost by a failure. True if nothing is left to read.
     pub async fn sync_now(&self, number: SiteNumber, import: Option<&Source>) -> bool {
         let (sites, publication) = (self.current_sites(), self.publication.get());
         let (Some(site), Some(publication)) = (sites.by_number(number), publication) else { return true };
-        publication.shared.connections.is_up() && publication.sync_remote(self, site, import).await
+        publication.shared.connections.is_up() && publication.sync_remote(self, site, import, None).await
     }
 
-    /// Reads what Redis has of recent imports: another node may have made one of the same name at the same time. The file
-    /// keeps the later one.
+    /// Reads what Redis has of recent imports: another node may have made one of the same name at the same time. The node
+    /// that has made the later one clears the rest of the other; the other node then reads that.
     pub async fn compare_imports(&self) {
-        for (site, source) in self.recent_imports.take(Instant::now()) {
-            if !self.sync_now(site, Some(&source)).await {
-                self.recent_imports.note(site, source, Instant::now());
+        for import in self.recent_imports.take(Instant::now()) {
+            let RecentImport { site, source, generation } = &import;
+            if !self.sync_now(*site, Some(source)).await {
+                self.recent_imports.note_again(import, Instant::now());
+                continue;
+            }
+            let Some(generation) = *generation else { continue };
+            match self.ledger.clear_earlier_imports(*site, source, generation).await {
+                Ok(Cleared::Nothing) => {}
+                // More may be on its way.
+                Ok(Cleared::Some) | Err(_) => self.recent_imports.note_again(import, Instant::now()),
+                Ok(Cleared::IsEarlier) => {
+                    self.recent_imports.note_again(RecentImport { generation: None, ..import }, Instant::now());
+                }
             }
         }
+    }
+
+    /// The site's pages of an earlier rule, by those that have them now.
+    async fn former_pages(&self, site: &RegisteredSite) -> Result<Arc<former_pages::Index>, Unavailable> {
+        let (rules, now) = (&site.site.page_rules, Instant::now());
+        if let Some(index) = self.former_pages.get(site.number, rules, now) {
+            return Ok(index);
+        }
+        let of_file = rules.clone();
+        let present = move |page: &PageAddress| rule_1::present(page, &of_file);
+        let read = self.ledger.former_pages(site.number, former_pages::OF_SITE_MAX, present).await;
+        let mut pairs = read.map_err(unavailable)?;
+        let redis = match self.publication.get() {
+            None => former_pages::Redis::None,
+            Some(publication) => {
+                let is_former = |page: &PageAddress| rule_1::is_recognised(page, rules);
+                let (pages, is_whole) = publication.queries.former_pages(&site.site, is_former).await;
+                pairs.extend(pages.into_iter().filter_map(|old| rule_1::present(&old, rules).map(|page| (old, page))));
+                if is_whole { former_pages::Redis::Whole } else { former_pages::Redis::Part }
+            }
+        };
+        Ok(self.former_pages.put(site.number, rules, pairs, redis, now))
+    }
+
+    /// The hits that stand under each of these addresses.
+    async fn hits_under(
+        &self,
+        site: &RegisteredSite,
+        addresses: Vec<PageAddress>,
+        periods: &[Period],
+    ) -> Result<Read<i64>, Unavailable> {
+        let counts = self.ledger.page_counts(site.number, addresses.clone(), periods.to_vec());
+        let known = counts.await.map_err(unavailable)?;
+        let Some(publication) = self.publication.get() else {
+            return Ok(Read { values: known.iter().map(Known::hits).collect(), stale: false });
+        };
+        let places = addresses.iter().flat_map(|page| periods.iter().map(move |period| (*period, Some(page.clone()))));
+        Ok(self.shared_figures(site, publication, places.zip(known).collect()).await)
     }
 
     /// Titles of pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
@@ -353,13 +421,17 @@ impl server::ports::Node for Node {
         pages: &[PageAddress],
         periods: &[Period],
     ) -> Result<Read<i64>, Unavailable> {
-        let counts = self.ledger.page_counts(site.number, pages.to_vec(), periods.to_vec());
-        let known = counts.await.map_err(unavailable)?;
-        let Some(publication) = self.publication.get() else {
-            return Ok(Read { values: known.iter().map(Known::hits).collect(), stale: false });
-        };
-        let places = pages.iter().flat_map(|page| periods.iter().map(move |period| (*period, Some(page.clone()))));
-        Ok(self.shared_figures(site, publication, places.zip(known).collect()).await)
+        let index = self.former_pages(site).await?;
+        let addresses: Vec<_> = pages.iter().flat_map(|page| index.addresses(page)).cloned().collect();
+        let read = self.hits_under(site, addresses, periods).await?;
+        let mut hits = read.values.into_iter();
+        let mut values = vec![0; pages.len() * periods.len()];
+        for (page, sums) in pages.iter().zip(values.chunks_mut(periods.len().max(1))) {
+            for _ in index.addresses(page) {
+                sums.iter_mut().zip(&mut hits).for_each(|(sum, hits)| *sum += hits);
+            }
+        }
+        Ok(Read { values, stale: read.stale })
     }
 
     async fn top_pages(
@@ -369,23 +441,32 @@ impl server::ports::Node for Node {
         limit: usize,
     ) -> Result<Read<TopPage>, Unavailable> {
         let limit = limit.min(TOP_MAX);
+        let index = self.former_pages(site).await?;
+        // A page may be read under several addresses, each below the limit.
+        let listed_max = if index.is_empty() { limit } else { TOP_MAX };
         let own = self.ledger.top_pages(site.number, period).await.map_err(unavailable)?;
         let shared = match self.publication.get() {
             None => None,
-            Some(publication) => publication.queries.top_pages(&site.site, period, limit).await,
+            Some(publication) => publication.queries.top_pages(&site.site, period, listed_max).await,
         };
         let is_unread = shared.is_none() && self.publication.get().is_some();
         let mut pages = shared.unwrap_or_default();
         // Of its own, those that Redis may not have yet.
         let known: std::collections::HashSet<_> = pages.iter().cloned().collect();
         pages.extend(own.iter().filter(|page| !known.contains(page)).cloned());
+        let pages = index.presented(pages);
         let hits = self.page_hits(site, &pages, &[period]).await?;
         let counted = most_read(pages.into_iter().zip(hits.values), limit);
-        let pages: Vec<_> = counted.iter().map(|(page, _)| page.clone()).collect();
-        let titles = self.titles(site, pages).await?;
-        let values =
-            counted.into_iter().zip(titles.values).map(|((page, hits), title)| TopPage { page, hits, title }).collect();
-        Ok(Read { values, stale: is_unread || hits.stale || titles.stale })
+        let addresses = counted.iter().flat_map(|(page, _)| index.addresses(page)).cloned();
+        let read = self.titles(site, addresses.collect()).await?;
+        let mut titles = read.values.into_iter();
+        let titled = |(page, hits): (PageAddress, i64)| {
+            // The present page's own comes first.
+            let of_page: Vec<_> = titles.by_ref().take(index.addresses(&page).count()).collect();
+            TopPage { title: of_page.into_iter().flatten().next(), page, hits }
+        };
+        let values = counted.into_iter().map(titled).collect();
+        Ok(Read { values, stale: is_unread || hits.stale || read.stale })
     }
 
     async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
@@ -404,15 +485,19 @@ impl server::ports::Node for Node {
         rows: Vec<Row>,
     ) -> Result<ImportReport, Unavailable> {
         self.sync_before_change(site, &name).await;
+        // Before it too: it is completed even if the caller goes away.
+        self.note_import(site, name.clone(), None);
         let imported = self.ledger.import(site.number, name.clone(), rows, (self.now)()).await;
-        self.note_import(site, name);
+        self.note_import(site, name, imported.as_ref().ok().and_then(|report| report.generation));
         imported.map_err(unavailable)
     }
 
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Result<Option<ImportReport>, Unavailable> {
         self.sync_before_change(site, &name).await;
+        self.note_import(site, name.clone(), None);
         let forgotten = self.ledger.forget(site.number, name.clone(), (self.now)()).await;
-        self.note_import(site, name);
+        let generation = forgotten.as_ref().ok().and_then(|report| report.as_ref()?.generation);
+        self.note_import(site, name, generation);
         forgotten.map_err(unavailable)
     }
 
@@ -447,7 +532,13 @@ impl server::ports::Node for Node {
     async fn repair(&self, site: &Arc<RegisteredSite>) -> Result<Repair, Unavailable> {
         match self.publication.get() {
             None => Ok(Repair::default()),
-            Some(publication) => publication.repair(self, site).await.map_err(|reason| Unavailable { reason }),
+            Some(publication) => {
+                let repaired = publication.repair(self, site).await.map_err(|reason| Unavailable { reason })?;
+                // It may have been shown that Redis had too much.
+                self.ledger.forget_shown(site.number).await.map_err(unavailable)?;
+                self.shown_figures.forget(site.number);
+                Ok(repaired)
+            }
         }
     }
 
@@ -524,8 +615,11 @@ impl redis::ports::Node for Node {
     }
 
     async fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) {
-        if let Err(error) = self.ledger.merge_remote(site, contributions).await {
-            tracing::debug!("failed to store other nodes' counters: {error}");
+        match self.ledger.merge_remote(site, contributions).await {
+            Ok(false) => {}
+            // It may lower figures.
+            Ok(true) => self.shown_figures.forget(site),
+            Err(error) => tracing::debug!("failed to store other nodes' counters: {error}"),
         }
     }
 

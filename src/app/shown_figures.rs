@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::counter::{Known, PageAddress, Period, SiteNumber};
+use crate::counter::{Counter, Known, ShownFigure, SiteNumber};
 
 /// A figure is kept for one to two times as long from the first answer in which Redis has less. What Redis has lost
 /// is back by then, and an import that another node corrected is believed.
@@ -18,9 +18,6 @@ const FIGURES_MAX: usize = 20_000;
 
 #[derive(Default)]
 pub struct ShownFigures(Mutex<Generations>);
-
-/// A counter of a site: one page's, or the site's own.
-pub type Counter = (Period, Option<PageAddress>);
 
 type Figures = HashMap<(SiteNumber, Counter), i64>;
 
@@ -71,6 +68,18 @@ impl ShownFigures {
         }
     }
 
+    /// All of them, to be kept over a restart.
+    pub fn all(&self) -> Vec<ShownFigure> {
+        let Generations { young, old, .. } = &*self.lock();
+        let older = old.iter().filter(|(key, _)| !young.contains_key(*key));
+        young.iter().chain(older).map(|((site, counter), figure)| (*site, counter.clone(), *figure)).collect()
+    }
+
+    /// Takes over the figures that the last run showed.
+    pub fn recall(&self, figures: Vec<ShownFigure>) {
+        self.lock().young = figures.into_iter().map(|(site, counter, figure)| ((site, counter), figure)).collect();
+    }
+
     /// Forgets a site's figures, after an import that may lower them.
     pub fn forget(&self, site: SiteNumber) {
         let mut generations = self.lock();
@@ -88,6 +97,7 @@ impl ShownFigures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counter::{PageAddress, Period};
 
     const SITE: SiteNumber = SiteNumber(1);
 
@@ -118,6 +128,9 @@ mod tests {
         let mut higher = [(counter(), Known { shown: Some(9), ..Known::default() })];
         shown.fill(SITE, &mut higher);
         assert_eq!(higher[0].1.shown, Some(9));
+        let after_restart = ShownFigures::default();
+        after_restart.recall(shown.all());
+        assert_eq!(least(&after_restart, SITE), Some(5));
         let asked = filled(&shown, SITE);
         // Redis has lost it: it is shown, and grows old.
         note(&asked, 5, true, 1);

@@ -38,4 +38,7 @@ pub struct ImportReport {
     pub made_elsewhere: bool,
     /// Days of the file that already have hits of other sources: both are in the figures now.
     pub days_also_counted_live: Vec<String>,
+    /// Its generation; none if there was nothing to write. Not for the operator.
+    #[serde(skip)]
+    pub generation: Option<u64>,
 }

@@ -1,9 +1,15 @@
 //! A node's own knowledge of a counter, and its sum with the counts from Redis.
 
-use super::{Register, Source};
+use super::{PageAddress, Period, Register, SiteNumber, Source};
 
 /// Sources of one counter whose parts are read from Redis, beside the current run.
 const OTHERS_MAX: usize = 8;
+
+/// A counter of a site: one page's, or the site's own.
+pub type Counter = (Period, Option<PageAddress>);
+
+/// A figure that was shown.
+pub type ShownFigure = (SiteNumber, Counter, i64);
 
 /// One counter as it stands in a node's file and memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -38,7 +38,7 @@ pub use digest::{Digest, FileDigest, Place, Weight};
 pub use figure_key::FigureKey;
 pub use figures::Figures;
 pub use hyperloglog::{Sketch, Trace};
-pub use known::Known;
+pub use known::{Counter, Known, ShownFigure};
 pub use language::{LabelStyle, Language};
 pub use origin::Origin;
 pub use page::PageAddress;

@@ -36,6 +36,7 @@ mod check;
 mod clock;
 mod commit;
 mod error;
+mod floors;
 mod fold;
 mod memory;
 mod open;
@@ -77,6 +78,7 @@ pub use sqlite::file::has_been_used;
 pub use sqlite::inspect::inspect;
 pub use sqlite::lock::{DirectoryLock, Holder};
 pub use sqlite::tables::counts::PublishedRow;
+pub use transfer::Cleared;
 
 /// A handle on the node's durable counter, shared by all threads.
 #[derive(Debug)]

@@ -83,8 +83,8 @@ impl Ledger {
             path: directory.to_owned(),
             source,
         })?;
-        let writer = FileWriter::new(connection, reached, high_water, Arc::clone(&state))
-            .watching(place.with_lock(Arc::clone(&lock)));
+        let place = place.with_lock(Arc::clone(&lock), &connection).map_err(sqlite)?;
+        let writer = FileWriter::new(connection, reached, high_water, Arc::clone(&state)).watching(place);
         let committer = Committer::new(commands, writer, folding, checkpoints);
         let committer = std::thread::Builder::new()
             .name("committer".to_owned())

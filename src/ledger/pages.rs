@@ -260,6 +260,26 @@ impl Ledger {
         self.public_reader.read(is_vouched).await.ok()
     }
 
+    /// Up to `limit` pages of the site that rule 1 made and that have another address now, each with that one.
+    pub async fn former_pages(
+        &self,
+        site: SiteNumber,
+        limit: usize,
+        present: impl Fn(&PageAddress) -> Option<PageAddress> + Send + 'static,
+    ) -> Result<Vec<(PageAddress, PageAddress)>, LedgerError> {
+        let read = move |connection: &Connection| {
+            let mut found = Vec::new();
+            pages::of_rule_1(connection, site, |old| {
+                if let Some(page) = present(&old) {
+                    found.push((old, page));
+                }
+                found.len() < limit
+            })?;
+            Ok(found)
+        };
+        self.public_reader.read(read).await
+    }
+
     /// Takes the title that a page's hit brought.
     pub fn note_title(
         &self,

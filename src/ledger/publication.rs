@@ -1,21 +1,13 @@
 //! Reads and writes of publication: the rows and sketches to publish, and counts from Redis.
 
-use std::time::Duration;
-
 use super::Ledger;
 use super::error::LedgerError;
 use super::memory::lock;
 use super::sqlite::tables::counts::{self, PublishedRow};
 use super::sqlite::tables::{sources, visitors};
 use crate::counter::{
-    Contribution, Day, FileDigest, Known, Period, RemoteCounter, RowKey, SiteNumber, Sketch, Source, Window,
+    Contribution, Day, FileDigest, Period, RemoteCounter, RowKey, SiteNumber, Sketch, Source, Window,
 };
-
-/// Sites of one transaction: some milliseconds, for which hits may wait.
-const FLOORS_STEP: usize = 32;
-const FLOORS_AT_THE_END: usize = 1_000;
-/// Pause between two transactions, so that they take a small part of the committer's time.
-const FLOORS_PAUSE: Duration = Duration::from_millis(20);
 
 impl Ledger {
     /// The current run's contributions to the site's own counters, the total last.
@@ -36,7 +28,7 @@ impl Ledger {
     pub fn apply_remote(&self, site: SiteNumber, remote: &[RemoteCounter]) -> bool {
         let Some(counters) = self.state.counters.get(site) else { return true };
         let confirmed = counters.apply_remote(remote, Some(&self.state.run));
-        if !counters.old_floors().is_empty() {
+        if counters.has_old_floor() {
             lock(&self.state.old_floors).insert(site);
         }
         self.state.metrics.redis_unpublished_hits.sub(confirmed);
@@ -65,46 +57,9 @@ impl Ledger {
         self.reader.read(move |connection| sources::own(connection, site)).await
     }
 
-    /// Merges other nodes' counts from Redis into the file.
-    pub async fn merge_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) -> Result<(), LedgerError> {
+    /// Merges other nodes' counts from Redis into the file. True: another import was among them.
+    pub async fn merge_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) -> Result<bool, LedgerError> {
         self.queue.run(move |file| file.merge(site, &contributions, true)).await
-    }
-
-    /// Takes over figures of a site's history, which were read later than those in memory.
-    pub fn raise_shown<'a>(&self, site: SiteNumber, shown: impl Iterator<Item = (Period, &'a Known, i64)>) {
-        if let Some(counters) = self.state.counters.get(site) {
-            counters.raise(shown);
-            if !counters.old_floors().is_empty() {
-                lock(&self.state.old_floors).insert(site);
-            }
-        }
-    }
-
-    /// Writes what is shown of other nodes' hits of sites, so that no figure falls after a restart without Redis.
-    /// `is_end`: nothing waits for the file.
-    pub async fn write_floors(&self, is_end: bool) -> Result<(), LedgerError> {
-        let sites: Vec<_> = std::mem::take(&mut *lock(&self.state.old_floors)).into_iter().collect();
-        let step = if is_end { FLOORS_AT_THE_END } else { FLOORS_STEP };
-        for (number, step_sites) in sites.chunks(step).enumerate() {
-            let step_sites = step_sites.to_vec();
-            if let Err(error) = self.queue.run(move |file| file.write_floors(&step_sites)).await {
-                lock(&self.state.old_floors).extend(&sites[number * step..]);
-                return Err(error);
-            }
-            if !is_end {
-                tokio::time::sleep(FLOORS_PAUSE).await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes up to `limit` sites of which more of other nodes' hits is shown than the file has, all unchanged for a time.
-    pub fn take_unsynced(&self, unchanged: Duration, limit: usize) -> Vec<SiteNumber> {
-        let mut unsynced = lock(&self.state.unsynced);
-        let at_rest = unsynced.iter().filter(|(_, since)| since.elapsed() >= unchanged).map(|(site, _)| *site);
-        let taken: Vec<_> = at_rest.take(limit).collect();
-        unsynced.retain(|site, _| !taken.contains(site));
-        taken
     }
 
     /// The visitor estimates of a site's days, as far as they are folded.

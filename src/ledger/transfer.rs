@@ -1,17 +1,27 @@
 //! Imports, exports, and the accounts of sources.
 
 use chrono::{DateTime, Utc};
+use rusqlite::Connection;
 
 use super::Ledger;
 use super::commit::file_writer::FileWriter;
 use super::commit::queue::Command;
 use super::error::LedgerError;
 use super::query::{export, import};
-use super::sqlite::tables::imports;
+use super::sqlite::tables::{counts, imports, sources};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
-use crate::counter::{SiteNumber, Source};
+use crate::counter::{RowKey, SiteNumber, Source};
+
+/// What was left of earlier imports of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cleared {
+    Nothing,
+    Some,
+    /// Another node has made a later import, and clears.
+    IsEarlier,
+}
 
 /// Counters that one transaction of an import stages or writes: few, so that hits go on between.
 const IMPORT_STEP: usize = 1_000;
@@ -58,6 +68,34 @@ impl Ledger {
     ) -> Result<Option<ImportReport>, LedgerError> {
         let report = self.import(site, name, Vec::new(), now).await?;
         Ok((report.cleared > 0).then_some(report))
+    }
+
+    /// Sets what the file has of earlier generations of an import to 0, if this one is the last.
+    pub async fn clear_earlier_imports(
+        &self,
+        site: SiteNumber,
+        source: &Source,
+        generation: u64,
+    ) -> Result<Cleared, LedgerError> {
+        let name = source.clone();
+        let read = move |connection: &Connection| {
+            let Some(number) = sources::find(connection, &name)? else { return Ok(None) };
+            let is_last = counts::last_generation(connection, site, number)? <= generation;
+            let has_more = is_last && counts::has_earlier_imports(connection, site, number, generation)?;
+            Ok(Some((number, is_last, has_more)))
+        };
+        let Some((number, is_last, has_more)) = self.reader.read(read).await? else { return Ok(Cleared::Nothing) };
+        if !is_last {
+            return Ok(Cleared::IsEarlier);
+        }
+        if !has_more {
+            return Ok(Cleared::Nothing);
+        }
+        let mut after = Some(RowKey::START);
+        while let Some(key) = after {
+            after = self.queue.run(move |file| file.clear_earlier_imports(site, (number, generation), key)).await?;
+        }
+        Ok(Cleared::Some)
     }
 
     /// Each source's account of a site.

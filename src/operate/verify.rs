@@ -22,13 +22,17 @@ const REPAIR_TIMEOUT: Duration = Duration::from_secs(300);
 /// Prints all differences; fails if any is left.
 pub fn verify(config: &Config, site: Option<&SiteId>, repair: bool, as_json: bool) -> anyhow::Result<()> {
     let all: Vec<_> = config.sites.iter().map(|site| &site.id).collect();
-    let mut found = BTreeMap::new();
+    let (mut found, is_named) = (BTreeMap::new(), site.is_some());
     for site in site.map_or(all, |site| vec![site]) {
         let mut verification = of_site(config, site)?;
-        if repair && !verification.agrees && verification.with_redis && !is_away(&verification) {
+        // Where all agrees, the node may still show what was wrong before, and forgets it.
+        let is_due = !verification.agrees || is_named;
+        if repair && is_due && verification.with_redis && !is_away(&verification) {
             let done = repair_site(config, site)?;
             if !as_json {
-                say(site, &verification)?;
+                if !verification.agrees {
+                    say(site, &verification)?;
+                }
                 done.mended.iter().try_for_each(|line| print(&format!("{site}: repaired: {line}")))?;
             }
             verification = after_repair(config, site)?;
@@ -100,7 +104,9 @@ fn repair_site(config: &Config, site: &SiteId) -> anyhow::Result<Repair> {
     on_the_node(config, site, IfEmpty::Refuse, request, from_json, async |ledger, site| {
         let place = place(config, target.as_ref().context("there is no Redis to repair")?, ledger, site).await?;
         let rows = async |after, limit| rows(ledger, site, after, limit).await;
-        redis::repair_stopped(place, &rows).await.map_err(anyhow::Error::msg)
+        let repaired = redis::repair_stopped(place, &rows).await.map_err(anyhow::Error::msg)?;
+        ledger.forget_shown(site.number).await?;
+        Ok(repaired)
     })
 }
 

@@ -190,7 +190,7 @@ impl fmt::Display for PageAddress {
     }
 }
 
-pub(super) fn bounded(mut address: String) -> String {
+fn bounded(mut address: String) -> String {
     if address.len() > ADDRESS_BYTES_MAX {
         let hash = hash_of(&address);
         let mut end = ADDRESS_BYTES_MAX - 1 - hash.len();

@@ -64,7 +64,7 @@ pub struct ParameterReport {
     pub fate: String,
     /// Addresses that were new to the node this day and had the parameter.
     pub addresses: u32,
-    /// Estimates, of addresses with a title; none of a dropped parameter.
+    /// Estimates; none of a dropped parameter.
     pub values: Option<u32>,
     pub titles: Option<u32>,
     pub looks_like_noise: bool,
@@ -90,7 +90,8 @@ impl DayParameters {
         let half = OF_ADDRESS_MAX / 2;
         let mut suspect = None;
         for (name, value, fate) in kept.take(half).chain(dropped.take(half)) {
-            let title = title.filter(|_| *fate == Fate::Kept).map(|title| {
+            // Pages without a title have one title.
+            let hashes = (*fate == Fate::Kept).then(|| {
                 let rest = fates.iter().filter(|(other, .., fate)| *fate == Fate::Kept && other != name);
                 let rest: Vec<_> = rest.map(|(name, value, _)| (name, value)).collect();
                 (self.keyed.hash_one((name, value)), self.keyed.hash_one((path, rest, title)))
@@ -98,7 +99,7 @@ impl DayParameters {
             let name = shortened(name, NAME_BYTES_MAX);
             let Some(watched) = self.watched(&folder, &name, *fate, watched_max) else { break };
             watched.addresses = watched.addresses.saturating_add(1);
-            if let Some((value, title)) = title {
+            if let Some((value, title)) = hashes {
                 watched.values.add(value);
                 watched.titles.add(title);
             }
@@ -258,7 +259,7 @@ mod tests {
             let title = format!("Quyết định {article}");
             assert_eq!(note(&mut day, &format!("/?pageid=27160&docid={article}"), Some(&title)), None);
         }
-        // Two views of each, and pages that give no title.
+        // Two views of each, and pages that give no title but have paths of their own.
         for article in 0..300 {
             for view in ["in", "xem"] {
                 let title = format!("Bài {article}");
@@ -266,6 +267,15 @@ mod tests {
             }
             assert_eq!(note(&mut day, &format!("/anh/{article}?so={article}"), None), None);
         }
+    }
+
+    #[test]
+    fn addresses_without_a_title_have_one_title() {
+        let mut day = DayParameters::default();
+        let suspects: Vec<_> =
+            (0..400).filter_map(|hit| note(&mut day, &format!("/tin/xem?luc=x{hit}"), None)).collect();
+        assert_eq!(suspects.len(), 1);
+        assert_eq!((suspects[0].name.as_str(), suspects[0].titles), ("luc", Some(1)));
     }
 
     #[test]

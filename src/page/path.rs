@@ -19,6 +19,9 @@ pub(super) struct Path<'a> {
 const INVISIBLE: [&str; 10] =
     ["%20", "%09", "%0A", "%0D", "%C2%A0", "%E2%80%8B", "%E2%80%8C", "%E2%80%8D", "%E2%81%A0", "%EF%BB%BF"];
 
+/// Those without width: they go at the end of every segment.
+const WIDTHLESS: &[&str] = INVISIBLE.split_at(5).1;
+
 impl<'a> Path<'a> {
     pub(super) fn of(raw: &'a str, case: PageCase) -> Self {
         let whole = if is_ordinary(raw, case) { Cow::Borrowed(raw) } else { Cow::Owned(rebuilt(raw, case)) };
@@ -37,8 +40,12 @@ impl<'a> Path<'a> {
     pub(super) fn of_route(raw: &str) -> String {
         let mut to = String::with_capacity(raw.len());
         for segment in raw.split('/').filter(|segment| !segment.is_empty()) {
-            to.push('/');
-            to.push_str(&text::canonical(segment, Part::Segment));
+            let segment = text::canonical(segment, Part::Segment);
+            let segment = without(&segment, WIDTHLESS);
+            if !segment.is_empty() {
+                to.push('/');
+                to.push_str(segment);
+            }
         }
         loop {
             let end = without_invisible(&to).trim_end_matches('/').len();
@@ -147,7 +154,8 @@ fn rebuilt(raw: &str, case: PageCase) -> String {
     let mut is_caseless = case == PageCase::Fold;
     for segment in raw.split('/').filter(|segment| !segment.is_empty()) {
         let segment = without_sessions(text::canonical(segment, Part::Segment));
-        if matches!(&*segment, "" | "." | "..") || is_aspnet_session(&segment) {
+        let segment = without(&segment, WIDTHLESS);
+        if matches!(segment, "" | "." | "..") || is_aspnet_session(segment) {
             continue;
         }
         is_caseless |=
@@ -159,7 +167,7 @@ fn rebuilt(raw: &str, case: PageCase) -> String {
             to.truncate(slash);
         }
         to.push('/');
-        to.push_str(&segment);
+        to.push_str(segment);
     }
     if is_caseless { text::lower(to) } else { to }
 }
@@ -182,18 +190,21 @@ fn without_sessions(segment: Cow<'_, str>) -> Cow<'_, str> {
     Cow::Owned(to)
 }
 
-/// `(S(lit3py55t21z5v55vlm25s55))`, also with `A(…)` and `F(…)`; in ASP.NET 1 `(lit3py55t21z5v55vlm25s55)`.
+/// `(S(lit3py55t21z5v55vlm25s55))`, also with `A(…)` and `F(…)`; in ASP.NET 1 `(lit3py55t21z5v55vlm25s55)`. It has a
+/// digit or, in ASP.NET 2, 24 characters: a word in parentheses is a page.
 fn is_aspnet_session(segment: &str) -> bool {
-    let is_text = |text: &str| {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
+    let has_digit = |text: &str| text.bytes().any(|byte| byte.is_ascii_digit());
+    let is_text = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     let Some(inner) = segment.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) else { return false };
     if inner.len() == 24 && inner.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return true;
+        return has_digit(inner);
     }
     inner.strip_suffix(')').is_some_and(|groups| {
         groups.split(')').all(|group| {
-            group.split_once('(').is_some_and(|(kind, text)| matches!(kind, "S" | "A" | "F" | "X") && is_text(text))
+            group.split_once('(').is_some_and(|(kind, text)| {
+                let is_kind = matches!(kind, "S" | "A" | "F" | "X" | "s" | "a" | "f" | "x");
+                is_kind && !text.is_empty() && is_text(text) && (has_digit(inner) || text.len() == 24)
+            })
         })
     })
 }
@@ -231,10 +242,14 @@ fn is_edition(last: &str) -> bool {
         || NOISE.path.last_numbered.iter().any(|name| last.strip_prefix(&**name).is_some_and(is_number))
 }
 
-pub(super) fn without_invisible(mut text: &str) -> &str {
-    // All of them are escapes.
+pub(super) fn without_invisible(text: &str) -> &str {
+    without(text, &INVISIBLE)
+}
+
+/// The text without these escapes at its end.
+fn without<'a>(mut text: &'a str, escapes: &[&str]) -> &'a str {
     while text.len() >= 3 && text.as_bytes()[text.len() - 3] == b'%' {
-        let Some(shorter) = INVISIBLE.iter().find_map(|escape| text.strip_suffix(escape)) else { break };
+        let Some(shorter) = escapes.iter().find_map(|escape| text.strip_suffix(escape)) else { break };
         text = shorter;
     }
     text

@@ -13,6 +13,8 @@ use super::text::{self, Part};
 const KEPT_MAX: usize = 8;
 /// Most parameters that are looked at.
 const PARAMS_MAX: usize = 64;
+/// Longest value in a link, in bytes, of a parameter that is no part of the address.
+const BESIDE_BYTES_MAX: usize = 64;
 
 /// Fate of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub(super) struct Param<'a> {
     pub(super) name: Cow<'a, str>,
     pub(super) value: Cow<'a, str>,
     pub(super) fate: Fate,
+    /// As it stands in the query.
+    written: &'a str,
 }
 
 /// Surroundings of a query.
@@ -75,20 +79,19 @@ pub(super) fn push(to: &mut String, query: &str, context: &Context<'_>) {
     }
 }
 
-/// Adds `query` as it was written, without noise, personal data and what the site ignores.
+/// Adds what of `query` opens the page, as it was written: what is part of the address, and what an engine's link
+/// has beside it.
 pub(super) fn push_written(to: &mut String, query: &str, context: &Context<'_>) {
     let judged = judged(query, context);
-    let mut all: Vec<_> = query.split(['&', ';']).filter_map(read).collect();
+    let mut all: Vec<_> = pieces(query).filter_map(read).collect();
     sort(&mut all);
+    all.truncate(PARAMS_MAX);
     let mut separator = '?';
-    for piece in query.split(['&', ';']) {
-        let Some(param) = read(piece) else { continue };
-        let is_same = |other: &&Param<'_>| other.name == param.name && other.value == param.value;
-        let is_written = match judged.iter().find(is_same).map(|found| found.fate) {
-            Some(Fate::Kept) => true,
-            Some(Fate::Ignored | Fate::Noise | Fate::Personal | Fate::Surplus) => false,
-            _ => fate_of(&param, &all, context) == Fate::Kept,
-        };
+    for piece in pieces(query) {
+        let is_written = judged.iter().find(|param| std::ptr::eq(param.written, piece)).is_some_and(|param| {
+            let goes_beside = || read(piece).is_some_and(|param| param.may_stand_beside(&all, context));
+            param.is_kept() || param.fate == Fate::NotNamed && goes_beside()
+        });
         if is_written {
             to.push(separator);
             to.push_str(piece);
@@ -97,10 +100,14 @@ pub(super) fn push_written(to: &mut String, query: &str, context: &Context<'_>) 
     }
 }
 
+fn pieces(query: &str) -> impl Iterator<Item = &str> {
+    query.split(['&', ';'])
+}
+
 /// All parameters with a value, sorted, each with its fate.
 pub(super) fn judged<'a>(query: &'a str, context: &Context<'_>) -> Vec<Param<'a>> {
     let mut params = Vec::with_capacity(KEPT_MAX);
-    params.extend(query.split(['&', ';']).filter_map(read));
+    params.extend(pieces(query).filter_map(read));
     if params.is_empty() {
         return params;
     }
@@ -135,11 +142,11 @@ fn read(piece: &str) -> Option<Param<'_>> {
     let value = trimmed(text::canonical(value, Part::Value));
     if !value.is_empty() {
         let name = text::canonical(name, Part::Name);
-        return (!name.is_empty()).then_some(Param { name, value, fate: Fate::Kept });
+        return (!name.is_empty()).then_some(Param { name, value, fate: Fate::Kept, written: piece });
     }
     if is_numbered(name) {
         let value = text::canonical(name, Part::Value);
-        return Some(Param { name: Cow::Borrowed(""), value, fate: Fate::Kept });
+        return Some(Param { name: Cow::Borrowed(""), value, fate: Fate::Kept, written: piece });
     }
     if !name.contains(['/', '%']) {
         return None;
@@ -152,7 +159,8 @@ fn read(piece: &str) -> Option<Param<'_>> {
         }
         path.truncate(end);
     }
-    path.contains('/').then_some(Param { name: Cow::Borrowed(""), value: Cow::Owned(path), fate: Fate::Kept })
+    let value = Cow::<str>::Owned(path);
+    value.contains('/').then_some(Param { name: Cow::Borrowed(""), value, fate: Fate::Kept, written: piece })
 }
 
 /// `55-le-hoi`: a thread or an article without a parameter's name. Longer numbers are times.
@@ -177,6 +185,16 @@ impl Param<'_> {
     fn is_one_of(&self, patterns: &[Pattern]) -> bool {
         let name = if self.name.is_empty() { &self.value } else { &self.name };
         patterns.iter().any(|pattern| pattern.matches(name))
+    }
+
+    /// True if a link may have it beside what names the article: nothing that leads to elsewhere.
+    fn may_stand_beside(&self, params: &[Self], context: &Context<'_>) -> bool {
+        let value = shape::without_alias(&self.value);
+        let leads_away = value.starts_with('/')
+            || value.starts_with("%5C")
+            || self.value.contains("://")
+            || value.split_once(':').is_some_and(|(scheme, _)| scheme.starts_with(|c: char| c.is_ascii_alphabetic()));
+        self.value.len() <= BESIDE_BYTES_MAX && !leads_away && fate_of(self, params, context) == Fate::Kept
     }
 
     /// `page_params`: a name that the site wrote out wins over all; a pattern doesn't let in personal data.

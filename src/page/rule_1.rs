@@ -1,120 +1,76 @@
 //! Rule 1, of 0.1: addresses under which older counts stand.
 
-use unicode_normalization::UnicodeNormalization as _;
+use std::sync::{Arc, LazyLock};
+
 use url::Url;
 
-use super::address::{PageAddress, bounded};
+use super::address::PageAddress;
 use super::pattern::Pattern;
+use super::query::Fate;
 use super::rules::{PageParams, PageRules};
-use super::text::{self, Part};
 
-/// Parameters that rule 1 kept where the site named none, in their order.
-const PARAMS: [&str; 12] =
-    ["nv", "op", "id", "p", "page_id", "option", "view", "catid", "tabid", "mid", "ItemID", "articleId"];
-
-/// The former address of `page`, read at `url`; none where the present rule gives that address to another page.
-pub fn former(url: &Url, page: &PageAddress, rules: &PageRules) -> Option<PageAddress> {
-    let mut address = path_of(url.path());
-    let mut separator = '?';
-    let mut push = |name: &str| {
-        let found = url.query_pairs().find(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_empty());
-        let Some((key, value)) = found else { return };
-        address.push(separator);
-        // A configured name is known in lower case only.
-        encode(&mut address, if PARAMS.contains(&name) { name } else { &key });
-        address.push('=');
-        encode(&mut address, &value);
-        separator = '&';
-    };
-    match &rules.params {
-        PageParams::AllButNoise => PARAMS.iter().for_each(|name| push(name)),
-        PageParams::Only(patterns) => {
-            for pattern in &**patterns {
-                if let Pattern::Exact(name) = pattern {
-                    push(name);
-                }
-            }
-        }
+/// The page that has a page of rule 1 now; none if that keeps its address, or if its address holds personal data, by
+/// which it was one page of several.
+pub fn present(old: &PageAddress, rules: &PageRules) -> Option<PageAddress> {
+    if old.is_other() || old.is_cut() {
+        return None;
     }
-    let former = PageAddress::from_stored(&bounded(address));
-    (former != *page && PageAddress::from_import(former.as_str(), rules).as_ref() == Some(page)).then_some(former)
+    let url = Url::parse(&format!("http://page.invalid{old}")).ok()?;
+    let is_personal = rules.fates(&url).iter().any(|(.., fate)| *fate == Fate::Personal);
+    let page = PageAddress::of(&url, rules);
+    (page != *old && !is_personal).then_some(page)
 }
 
-/// The present address of a page that was listed; rule 1's is known by being another.
-pub fn current(listed: &PageAddress, rules: &PageRules) -> PageAddress {
-    PageAddress::from_import(listed.as_str(), rules).unwrap_or_else(|| listed.clone())
-}
-
-fn path_of(raw: &str) -> String {
-    let segments: Vec<_> = raw.split('/').map(|segment| text::canonical(segment, Part::Segment)).collect();
-    let path = segments.join("/");
-    let mut path = &*path;
-    loop {
-        let shorter = path.trim_end_matches('/');
-        let shorter = shorter.rsplit_once('/').filter(|(_, last)| is_index(last)).map_or(shorter, |(parent, _)| parent);
-        if shorter.len() == path.len() {
-            return if path.is_empty() { "/".to_owned() } else { path.to_owned() };
-        }
-        path = shorter;
-    }
-}
-
-fn is_index(name: &str) -> bool {
-    name.strip_prefix("index.").is_some_and(|extension| {
-        (1..=5).contains(&extension.len()) && extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    })
-}
-
-fn encode(to: &mut String, text: &str) {
-    for c in text.nfc() {
-        if text::is_safe(c) && !matches!(c, '&' | '=' | '+') {
-            to.push(c);
-        } else {
-            let mut buffer = [0; 4];
-            c.encode_utf8(&mut buffer)
-                .bytes()
-                .for_each(|byte| to.push_str(percent_encoding::percent_encode_byte(byte)));
-        }
-    }
+/// True for an address that the present rule makes of no url, whatever parameters the site names: in Redis, where
+/// nothing else says by which rule a page counts.
+pub fn is_recognised(address: &PageAddress, rules: &PageRules) -> bool {
+    static ALL: LazyLock<Arc<[Pattern]>> = LazyLock::new(|| "*".parse().into_iter().collect());
+    let params = PageParams::Only(Arc::clone(&ALL));
+    let any = PageRules { params, case: rules.case, ..PageRules::with_defaults(rules.language) };
+    PageAddress::from_import(address.as_str(), &any).is_some_and(|page| page != *address)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn former_of(text: &str, rules: &PageRules) -> Option<String> {
-        let url = Url::parse(&format!("https://a.vn{text}")).unwrap();
-        former(&url, &PageAddress::of(&url, rules), rules).map(|page| page.to_string())
+    fn page(address: &str) -> PageAddress {
+        PageAddress::from_stored(address)
     }
 
     #[test]
-    fn a_page_that_the_rule_only_renames_has_its_former_address() {
+    fn a_page_that_the_rule_only_renames_has_a_present_address() {
         let rules = PageRules::with_defaults("vi");
-        for (text, address) in [
-            ("/index.php?language=vi&nv=news&op=Tin/bai-7&id=7", Some("/?nv=news&op=Tin%2Fbai-7&id=7")),
-            ("/?id=7&nv=news", Some("/?nv=news&id=7")),
-            ("/Tin/Bai.aspx?itemid=5", Some("/Tin/Bai.aspx?ItemID=5")),
-            ("/tin//bai?fbclid=1", Some("/tin//bai")),
-            ("/tin/bai-1?utm_source=x", None),
-            // Rule 1 gave one address to all of these, and the rule still knows a page of that address.
-            ("/?pageid=27160&docid=214590", None),
-            ("/viewtopic.php?t=5", None),
-            ("/bai?id=1&x=2", None),
+        for (old, now) in [
+            ("/?nv=news&op=Tin%2Fbai-7&id=7", Some("/?id=7&nv=news&op=Tin/bai-7")),
+            ("/?nv=news&id=7", Some("/?id=7&nv=news")),
+            ("/Tin/Bai.aspx?ItemID=5", Some("/tin/bai.aspx?itemid=5")),
+            ("/tin/bai.aspx?ItemID=5", Some("/tin/bai.aspx?itemid=5")),
+            ("/tin//bai", Some("/tin/bai")),
+            ("/tin?p=1", Some("/tin")),
+            ("/", None),
+            ("/?id=7&nv=news", None),
+            ("/viewtopic.php", None),
+            ("(other)", None),
+            ("/a%20b", None),
+            // A page of one reader, or of several with one name.
+            ("/tra-cuu?id=0912345678", None),
+            ("/tra-cuu?id=a@b.vn&nv=x", None),
         ] {
-            assert_eq!(former_of(text, &rules).as_deref(), address, "{text}");
+            assert_eq!(present(&page(old), &rules).as_ref().map(PageAddress::as_str), now, "{old}");
         }
-        let patterns = ["so", "Loai", "x*"].map(|text| text.parse().unwrap());
-        let named = PageRules { params: PageParams::Only(patterns.into()), ..rules };
-        assert_eq!(former_of("/a?Loai=b&so=1", &named).as_deref(), Some("/a?so=1&Loai=b"));
     }
 
     #[test]
-    fn a_listed_address_is_shown_as_the_present_rule_has_it() {
+    fn an_address_is_recognised_by_what_no_parameters_of_a_site_can_make() {
         let rules = PageRules::with_defaults("vi");
-        let shown = |listed: &str| current(&PageAddress::from_stored(listed), &rules).to_string();
-        assert_eq!(shown("/?nv=news&op=Tin%2Fbai-7&id=7"), "/?id=7&nv=news&op=Tin/bai-7");
-        for same in ["/", "/?id=7&nv=news", "(other)", "/a%20b"] {
-            assert_eq!(shown(same), same);
+        for old in ["/?nv=news&id=7", "/a?op=Tin%2Fbai", "/tin//bai", "/a.aspx?ItemID=5", "/Tin/Bai.aspx", "/tin/amp"] {
+            assert!(is_recognised(&page(old), &rules), "{old}");
+        }
+        // Sites that name their parameters have pages of the present rule that look so.
+        for other in ["/", "/?id=7&nv=news", "/tin?p=1", "/a?utm_source=x", "/?/archives/1", "(other)", "/Tin/Bai.html"]
+        {
+            assert!(!is_recognised(&page(other), &rules), "{other}");
         }
     }
 }

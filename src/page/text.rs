@@ -51,11 +51,6 @@ impl Part {
     }
 }
 
-/// True for a character that stands in a path as it is.
-pub(super) fn is_safe(c: char) -> bool {
-    Part::Segment.holds(c)
-}
-
 /// Decodes what reads the same decoded; keeps encoded what would change the address's structure
 /// (`%2F` is no separator) or can't be seen. What was not valid UTF-8 stays encoded too. Names become lower case.
 pub(super) fn canonical(raw: &str, part: Part) -> Cow<'_, str> {

@@ -253,10 +253,11 @@ pub fn link_field(page: &PageAddress) -> String {
     format!("\u{1}{page}")
 }
 
-/// Title with its page's link, and the millisecond in which it was given.
+/// Title with its page's link, and the millisecond in which it was given. A link of another millisecond is of an
+/// earlier title.
 pub fn title(value: &str, link: Option<&str>) -> Option<(i64, PageTitle)> {
     let (given, title) = value.split_once(' ')?;
-    let link = link.and_then(|link| link.split_once(' ')).map(|(_, link)| link);
+    let link = link.and_then(|link| link.split_once(' ')).filter(|(of, _)| *of == given).map(|(_, link)| link);
     Some((integer(given)?, PageTitle::of(title)?.with_link(link)))
 }
 
@@ -378,6 +379,11 @@ mod tests {
     fn a_title_keeps_its_spaces_and_needs_its_time() {
         let (given_ms, text) = title("1718600000000 Tin tức mới", Some("1718600000000 /Tin/")).unwrap();
         assert_eq!((given_ms, text.as_str()), (1_718_600_000_000, "Tin tức mới"));
+        assert_eq!(text.link(), Some("/Tin/"));
+        // A title without a link came later; or the link did.
+        for other in ["1718599999999 /Tin/", "1718600000001 /Tin/", "/Tin/"] {
+            assert_eq!(title("1718600000000 Tin", Some(other)).unwrap().1.link(), None, "{other}");
+        }
         assert_eq!(title("Tin tức", None), None);
         assert_eq!(title("1718600000000", None), None);
     }

@@ -60,7 +60,7 @@ pub const CALLS_PER_SECOND_DEFAULT: u32 = 2_000;
 
 /// Syncs that may wait, and the limit of one that an operator waits for.
 const SYNCS_MAX: usize = 16;
-const SYNC_WAIT_MAX: Duration = Duration::from_secs(10);
+pub const SYNC_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Sites with digests to recount that may wait; a later round finds the others again.
 const RECOUNTS_MAX: usize = 16;
 /// Limit of a wait for a salt: the first hits of a day wait.
@@ -155,11 +155,21 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
 
 impl Publication {
     /// Copies other sources' counters of the site, and an import's of pages, from Redis into the node's file.
-    /// False if that failed or took too long.
-    pub async fn sync_remote<N: Node>(&self, node: &N, site: &RegisteredSite, import: Option<&Source>) -> bool {
+    /// False if that failed or took longer than `wait_max`.
+    pub async fn sync_remote<N: Node>(
+        &self,
+        node: &N,
+        site: &RegisteredSite,
+        import: Option<&Source>,
+        wait_max: Option<Duration>,
+    ) -> bool {
         let Shared { keys, connections, .. } = &*self.shared;
         let syncing = connections.run(async |link| RemoteSync { node, keys, link, site }.with_pages(import).await);
-        tokio::time::timeout(SYNC_WAIT_MAX, syncing).await.is_ok_and(|synced| synced.is_some())
+        let synced = match wait_max {
+            None => syncing.await,
+            Some(wait_max) => tokio::time::timeout(wait_max, syncing).await.unwrap_or(None),
+        };
+        synced.is_some()
     }
 
     /// Compares Redis with the node's file. The error is in words.

@@ -521,6 +521,75 @@ fn counts_under_an_address_of_the_former_rule_are_read_with_those_of_the_present
 }
 
 #[test]
+fn lists_and_figures_agree_on_former_pages_whatever_the_limit_and_the_configuration() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), SITE, &[]);
+    // As rule 1 had them; without an address: pages of the present rule.
+    let pages = [
+        ("/cu-1", 3, Some("/Tin/Bai.aspx?ItemID=5")),
+        ("/cu-2", 2, Some("/tin/bai.aspx?ItemID=5")),
+        ("/cu-3", 3, Some("/tin//bai")),
+        ("/tin/bai", 1, None),
+        ("/cu-4", 4, Some("/tra-cuu?id=0912345678")),
+        ("/danh-sach?so=1", 2, None),
+        ("/danh-sach", 1, None),
+    ];
+    for (page, hits, _) in pages {
+        (0..hits).for_each(|_| assert_eq!(titled(&node, page, page).status, 200));
+    }
+    until("titles are known", LONG, || top(&node, "period=total").iter().all(|(_, title, _)| title.is_some()));
+    node.stop();
+    let file = rusqlite::Connection::open(directory.path().join("data/thongke.db")).unwrap();
+    for (page, _, former) in pages {
+        let Some(former) = former else { continue };
+        let sql = "UPDATE pages SET address = ?, address_rule = 1 WHERE address = ?";
+        assert_eq!(file.execute(sql, [former, page]).unwrap(), 1);
+    }
+    drop(file);
+    // What is noise from now on changes no page of the present rule.
+    let node = start(directory.path(), &format!("{SITE}page_params_ignored = [\"so\"]\n"), &[]);
+    let expected = [
+        ("/tin/bai.aspx?itemid=5", "/cu-1", 5),
+        ("/tin/bai", "/tin/bai", 4),
+        ("/tra-cuu?id=0912345678", "/cu-4", 4),
+        ("/danh-sach?so=1", "/danh-sach?so=1", 2),
+        ("/danh-sach", "/danh-sach", 1),
+    ];
+    let expected = expected.map(|(page, title, hits)| (page.to_owned(), Some(title.to_owned()), hits));
+    for limit in 1..=expected.len() {
+        assert_eq!(top(&node, &format!("period=total&limit={limit}")), expected[..limit]);
+    }
+    for (page, hits) in [
+        ("/Tin/Bai.aspx?ItemID=5", 5),
+        ("/tin/bai.aspx?itemid=5", 5),
+        ("/tin//bai", 4),
+        ("/tin/bai", 4),
+        ("/tra-cuu", 0),
+        ("/danh-sach", 1),
+    ] {
+        assert_eq!(views(&node, page, "total"), hits, "{page}");
+    }
+    assert_eq!(node.hit("/tin/bai.aspx?ItemID=5").status, 200);
+    until("new hits are read with the older ones", LONG, || views(&node, "/Tin/Bai.aspx?ItemID=5", "total") == 6);
+    node.stop();
+}
+
+#[test]
+fn former_pages_that_only_redis_has_are_read_with_the_present_ones() {
+    let (redis, directory) = (Redis::start(), TempDir::new().unwrap());
+    let key = "thongke:{demo}:pages:total";
+    redis.cli(&["ZADD", key, "4", "/?nv=news&id=7", "2", "/tin?p=1", "1", "/tin"]);
+    let node = start(directory.path(), SITE, &["--redis", &redis.url()]);
+    assert_eq!(node.hit("/?id=7&nv=news").status, 200);
+    until("the page is published", LONG, || redis.cli(&["ZSCORE", key, "/?id=7&nv=news"]).trim() == "1");
+    assert_eq!(views(&node, "/?nv=news%26id=7", "total"), 5);
+    // An address that a site's own parameters could make stays what it is.
+    let expected = [("/?id=7&nv=news", 5), ("/tin?p=1", 2), ("/tin", 1)];
+    assert_eq!(top(&node, "period=total"), expected.map(|(page, hits)| (page.to_owned(), None, hits)));
+    node.stop();
+}
+
+#[test]
 fn the_box_speaks_as_the_portal_does() {
     let directory = TempDir::new().unwrap();
     let words = "label_style = \"current\"\nfigures = [\"month\", \"week\", \"total\"]\n\

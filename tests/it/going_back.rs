@@ -365,6 +365,27 @@ fn a_restart_without_redis_lowers_no_figure_that_was_shown_of_another_nodes_hits
 }
 
 #[test]
+fn a_stop_and_a_start_without_redis_lower_no_pages_figure_that_was_shown() {
+    let redis = Redis::start();
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let [asked, other] = directories.each_ref().map(|directory| start(&redis, directory));
+    hits(&asked, 1);
+    hits(&other, 4);
+    let path = format!("/v1/sites/demo/pages/figures?figures=total&url={}", PAGES[0]);
+    let page = |node: &Node| {
+        let pages = node.get(&path).json();
+        pages["pages"][0]["figures"][0]["value"].as_i64().unwrap_or_else(|| panic!("{pages}"))
+    };
+    until("it shows the other's hits", LIMIT, || page(&asked) == 5);
+    drop(redis);
+    asked.stop();
+    let asked = Node::start(directories[0].path(), &["--redis", "redis://127.0.0.1:1"]);
+    assert_eq!(page(&asked), 5);
+    asked.stop();
+    other.stop();
+}
+
+#[test]
 fn counts_of_a_node_that_has_stopped_are_brought_back_by_another_that_has_shown_them() {
     let redis = Redis::start();
     let directories = [(); 2].map(|()| TempDir::new().unwrap());

@@ -87,8 +87,36 @@ fn a_templates_canonical_mistake_is_told_and_the_pages_stay_apart() {
     let (code, checked, _) = run(&["check"], directory.path());
     assert!(code == 0 && checked.contains("warning: site demo: `<link rel=\"canonical\">`"), "{checked}");
     read(&node, "/bai-21", "Bài", "http://localhost/mau");
-    let page = node.get("/v1/sites/demo/pages/figures?url=/bai-21&figures=total").json();
-    assert_eq!(page["pages"][0]["figures"][0]["value"], 2, "{page}");
+    // The script names the canonical address in every query.
+    for canonical in ["", "&canonical=/mau", "&canonical=http://localhost/mau"] {
+        let page = node.get(&format!("/v1/sites/demo/pages/figures?url=/bai-21{canonical}&figures=total")).json();
+        let (address, views) = if canonical == "&canonical=/mau" { ("/mau", 20) } else { ("/bai-21", 2) };
+        assert_eq!(page["pages"][0]["page"], address, "{page}");
+        assert_eq!(page["pages"][0]["figures"][0]["value"], views, "{page}");
+    }
+    node.stop();
+}
+
+#[test]
+fn hits_that_do_not_count_have_no_say_in_canonical_addresses() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path());
+    for at in 0..60 {
+        for named in ["/mau".to_owned(), format!("/mau-{at}"), "/".to_owned()] {
+            let hit = json!({
+                "site": "demo", "url": format!("http://localhost/bai-{at}"),
+                "canonical": format!("http://localhost{named}"),
+            });
+            let answer = node.hit_with(&["Origin: https://evil.example"], hit.to_string());
+            assert_eq!(answer.status, 403);
+        }
+    }
+    assert_eq!(node.admin_get("/warnings").json()["warnings"], json!([]));
+    read(&node, "/bai-61", "Bài", "http://localhost/mau");
+    let page = node.get("/v1/sites/demo/pages/figures?url=/mau&figures=total").json();
+    assert_eq!(page["pages"][0]["figures"][0]["value"], 1, "{page}");
+    let metrics = node.admin_get("/metrics").body;
+    assert!(metrics.contains("thongke_canonical_ignored_total{reason=\"many\"} 0"), "{metrics}");
     node.stop();
 }
 

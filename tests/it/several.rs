@@ -101,6 +101,8 @@ fn one_of_two_imports_stands(csvs: [&str; 2], counters: &[(&str, Option<&str>, [
     let stands = |import: usize| {
         counters.iter().all(|of| there(of) == of.2[import] || of.2[import] == "0" && there(of).is_empty())
     };
+    // One may be there wholly before the other comes; the later one clears the rest of it after half a minute.
+    std::thread::sleep(Duration::from_secs(35));
     until("all of one is in Redis, and nothing of the other", Duration::from_secs(90), || stands(0) || stands(1));
     // Nor does the other one come back.
     std::thread::sleep(Duration::from_secs(15));
@@ -141,4 +143,30 @@ fn of_two_imports_of_one_name_at_once_with_a_total_one_stands_wholly() {
     let csvs = ["period,page,hits\ntotal,,15\ntotal,/x,1\n", "period,page,hits\ntotal,,6\n2022,,6\n"];
     let counters = [("total", None, ["15", "6"]), ("2022", None, ["0", "6"]), ("total", Some("/x"), ["1", "0"])];
     one_of_two_imports_stands(csvs, &counters);
+}
+
+#[test]
+fn an_import_that_is_forgotten_while_redis_is_away_leaves_the_figures() {
+    let redis = Redis::start();
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let [asked, other] =
+        directories.each_ref().map(|directory| Node::start(directory.path(), &["--redis", &redis.url()]));
+    command(&directories[1], &["import", "demo", "-", "--source", "old"], "period,hits\ntotal,1000\n");
+    until("the import is in Redis", LIMIT, || redis.hits("total") == "1000");
+    // The list reads it into the file.
+    assert!(asked.admin_get("/sites/demo/sources").body.contains("import:old"));
+    (0..5).for_each(|_| assert_eq!(other.hit("/a").status, 200));
+    let total = |node: &Node| node.get("/v1/sites/demo/figures?figures=total").figure("total");
+    until("it shows the other's hits", LIMIT, || total(&asked) == 1_005);
+    asked.stop();
+    drop(redis);
+    let start = || Node::start(directories[0].path(), &["--redis", "redis://127.0.0.1:1"]);
+    let asked = start();
+    command(&directories[0], &["forget", "demo", "--source", "old"], "");
+    assert_eq!(total(&asked), 5);
+    asked.stop();
+    let asked = start();
+    assert_eq!(total(&asked), 5);
+    asked.stop();
+    other.stop();
 }

@@ -152,3 +152,30 @@ fn a_count_that_was_damaged_in_the_file_is_found_by_verify_and_after_a_start() {
     assert_eq!(node.hit("/a").status, 200);
     node.stop();
 }
+
+#[test]
+fn a_figure_that_was_shown_too_high_falls_on_each_node_after_a_repair_there() {
+    let (redis, directories) = (Redis::start(), [(); 2].map(|()| TempDir::new().unwrap()));
+    let nodes = directories.each_ref().map(|directory| Node::start(directory.path(), &["--redis", &redis.url()]));
+    (0..5).for_each(|_| assert_eq!(nodes[0].hit("/a").status, 200));
+    until("the hits are in Redis", LIMIT, || redis.hits("total") == "5");
+    redis.cli(&["HINCRBY", HITS, "total", "1000"]);
+    let total = |node: &Node| node.get("/v1/sites/demo/figures?figures=total").figure("total");
+    until("both show too much", LIMIT, || nodes.iter().all(|node| total(node) == 1_005));
+    // The figures are in the files now.
+    std::thread::sleep(Duration::from_secs(7));
+    for (node, directory) in nodes.iter().zip(&directories) {
+        let (code, said) = verify(directory.path(), &redis, &["--repair"]);
+        assert_eq!(code, 0, "{said}");
+        until("its figure is right", LIMIT, || total(node) == 5);
+    }
+    // The right figures are in the files.
+    std::thread::sleep(Duration::from_secs(7));
+    drop(redis);
+    for (node, directory) in nodes.into_iter().zip(&directories) {
+        node.kill();
+        let node = Node::start(directory.path(), &["--redis", "redis://127.0.0.1:1"]);
+        assert!(total(&node) <= 5, "{}", total(&node));
+        node.stop();
+    }
+}

@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use super::failure::WriteFailure;
 use super::file_writer::FileWriter;
-use crate::counter::{Contribution, Day, Minute, Period, SiteNumber};
+use crate::counter::{Contribution, Day, Minute, Period, RowKey, SiteNumber};
 use crate::ledger::memory::counters::SiteCounters;
 use crate::ledger::memory::lock;
 use crate::ledger::sqlite::file::BUSY_TIMEOUT;
 use crate::ledger::sqlite::tables::counts::{self, SITE_ITSELF};
+use crate::ledger::sqlite::tables::imports::{self, CLEAR_STEP, Moved};
 use crate::ledger::sqlite::tables::salts::{self, KnownSalt};
+use crate::ledger::sqlite::tables::sources::SourceNumber;
 use crate::ledger::sqlite::tables::visitors::Forgotten;
-use crate::ledger::sqlite::tables::{imports, merge, shown, visitors, vouching};
+use crate::ledger::sqlite::tables::{last_shown, merge, shown, visitors, vouching};
 use crate::ledger::sqlite::wal;
 
 /// Longest wait for readers when the log is truncated.
@@ -52,7 +54,9 @@ impl FileWriter {
     pub fn reload_counters(&self, site: SiteNumber, remote: bool) -> rusqlite::Result<()> {
         let Some(counters) = self.state.counters.get(site) else { return Ok(()) };
         counters.periods().into_iter().try_for_each(|period| self.load_counter(site, period, remote))?;
-        lock(&self.state.old_floors).insert(site);
+        if self.state.feed.is_used() {
+            lock(&self.state.old_floors).insert(site);
+        }
         Ok(())
     }
 
@@ -68,20 +72,32 @@ impl FileWriter {
             return Ok(());
         }
         let current = self.run_number;
-        let exceed = self.change(|c| {
+        let have_risen = self.change(|c| {
             let of_site = |(site, _, floors): &(SiteNumber, _, Vec<(Period, i64)>)| {
-                floors.iter().try_fold(false, |exceeds, (period, hits)| {
-                    Ok(shown::note(c, *site, *period, *hits, current)? || exceeds)
+                floors.iter().try_fold(false, |has_risen, (period, hits)| {
+                    Ok(shown::note(c, *site, *period, *hits, current)? || has_risen)
                 })
             };
             floors.iter().map(of_site).collect::<rusqlite::Result<Vec<_>>>()
         })?;
         let mut unsynced = lock(&self.state.unsynced);
-        for ((site, counters, floors), exceeds) in floors.iter().zip(exceed) {
+        for ((site, counters, floors), has_risen) in floors.iter().zip(have_risen) {
             counters.keep_floors(floors);
-            if exceeds {
+            if has_risen {
                 unsynced.insert(*site, Instant::now());
             }
+        }
+        Ok(())
+    }
+
+    /// Forgets a site's figures that were shown.
+    pub fn forget_shown(&mut self, site: SiteNumber) -> Result<(), WriteFailure> {
+        self.change(|connection| {
+            shown::clear(connection, site)?;
+            last_shown::clear_site(connection, site)
+        })?;
+        if let Some(counters) = self.state.counters.get(site) {
+            counters.forget_shown();
         }
         Ok(())
     }
@@ -139,37 +155,59 @@ impl FileWriter {
         Ok(forgotten)
     }
 
+    /// Merges contributions; true: Redis has brought another import.
     pub fn merge(
         &mut self,
         site: SiteNumber,
         contributions: &[Contribution],
         remote: bool,
-    ) -> Result<(), WriteFailure> {
+    ) -> Result<bool, WriteFailure> {
         let run = self.state.run.clone();
         let of_others = contributions.iter().filter(|contribution| contribution.source != run);
-        let must_publish = self.change(|c| merge::merge(c, site, of_others, remote))?;
+        let merged = self.change(|c| merge::merge(c, site, of_others, remote))?;
         self.reload_counters(site, remote)?;
-        if !remote || must_publish {
+        if !remote || merged.has_vouched {
             self.state.feed.note_history(site);
         }
-        Ok(())
+        Ok(merged.is_corrected)
     }
 
     /// Makes a staged import one that a start completes; the committer moves it to the counts.
     pub fn begin_import(&mut self) -> Result<(), WriteFailure> {
-        self.change(imports::mark_whole)?;
+        self.change(|connection| {
+            imports::mark_whole(connection)?;
+            // It may lower figures.
+            last_shown::clear(connection)
+        })?;
         self.has_whole_import = true;
         Ok(())
     }
 
     /// Moves a step of the whole import to the counts.
     pub fn move_import_step(&mut self) -> Result<(), WriteFailure> {
-        let moved = self.change(imports::move_step)?;
+        let cleared = self.import_cleared;
+        let moved = self.change(|connection| imports::move_step(connection, cleared))?;
         self.has_whole_import = moved.is_some();
-        if let Some(site) = moved {
+        self.import_cleared = moved.and_then(|moved| moved.cleared);
+        if let Some(Moved { site, .. }) = moved {
             self.reload_counters(site, false)?;
             self.state.feed.note_history(site);
         }
         Ok(())
+    }
+
+    /// Clears what is left of earlier generations of an import among the next rows of the site; returns the last of them.
+    pub fn clear_earlier_imports(
+        &mut self,
+        site: SiteNumber,
+        import: (SourceNumber, u64),
+        after: RowKey,
+    ) -> Result<Option<RowKey>, WriteFailure> {
+        let last = self.change(|c| counts::clear_earlier_imports(c, site, import, after, CLEAR_STEP))?;
+        if last.is_none() {
+            self.reload_counters(site, false)?;
+            self.state.feed.note_history(site);
+        }
+        Ok(last)
     }
 }

@@ -168,7 +168,8 @@ impl Committer {
             self.file.load_sketches(site)?;
         }
         let tally = (!batch.is_empty).then_some(&batch.tally);
-        let written = self.file.commit(tally, |connection| self.folding.write(connection, budget))?;
+        let folds = self.folding.next_step() != Step::Nothing;
+        let written = self.file.commit(tally, folds, |connection| self.folding.write(connection, budget))?;
         // The batch is on disk: from here on memory may show it.
         self.folding.confirm(written);
         if !batch.is_empty {

@@ -8,8 +8,8 @@ pub enum WriteFailure {
     /// The disk is full, another program holds the file locked, or the file is not in its place. Nothing was left
     /// unsynced, so writing goes on once the cause is gone.
     Transient(LedgerError),
-    /// The state on disk is unknown: after a failed sync the kernel may have dropped pages. Nothing may be
-    /// acknowledged until the file has been opened again.
+    /// The state on disk is unknown: after a failed sync the kernel may have dropped pages, or another program has written
+    /// the file. Nothing may be acknowledged until the file has been opened again.
     Fatal(LedgerError),
 }
 

@@ -4,9 +4,9 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::failure::WriteFailure;
 use super::state::SharedState;
-use crate::counter::Tally;
+use crate::counter::{RowKey, Tally};
 use crate::ledger::error::LedgerError;
-use crate::ledger::sqlite::place::Place;
+use crate::ledger::sqlite::place::{Fault, Place};
 use crate::ledger::sqlite::progress::{HighWater, Progress};
 use crate::ledger::sqlite::tables::sources::{self, SourceNumber};
 use crate::ledger::sqlite::tables::{journal, meta};
@@ -27,6 +27,8 @@ pub struct FileWriter {
     pub must_truncate_log: bool,
     /// True while a staged import moves to the counts.
     pub has_whole_import: bool,
+    /// The row up to which its site's counts were looked through for those of another import, once all of it has moved.
+    pub import_cleared: Option<RowKey>,
 }
 
 impl FileWriter {
@@ -41,6 +43,7 @@ impl FileWriter {
             row: Vec::new(),
             must_truncate_log: false,
             has_whole_import: false,
+            import_cleared: None,
         }
     }
 
@@ -52,7 +55,7 @@ impl FileWriter {
     /// Fails if the file, its log or its index is not in its place any more, since what is in them may be lost; and if
     /// the directory is another program's.
     pub fn check_place(&mut self) -> Result<(), WriteFailure> {
-        self.place.fault().map_or(Ok(()), |loss| Err(WriteFailure::Transient(LedgerError::new(loss))))
+        failure_of(self.place.fault(&self.connection)?)
     }
 
     /// The newest journal row.
@@ -60,15 +63,20 @@ impl FileWriter {
         self.progress.journal
     }
 
-    /// Writes a tally as one journal row, together with `fold`, and syncs.
+    /// Writes a tally as one journal row, together with `fold`, and syncs. `folds`: something is folded.
     pub fn commit<T>(
         &mut self,
         tally: Option<&Tally>,
+        folds: bool,
         fold: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, WriteFailure> {
         let mut journal = self.progress.journal;
         let mut run_number = self.run_number;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if folds {
+            // While nobody else can write: a program that has taken the directory before has folded the same hits.
+            failure_of(self.place.lock_fault(&transaction)?)?;
+        }
         if let Some(tally) = tally {
             let source = match run_number {
                 Some(number) => number,
@@ -101,5 +109,13 @@ impl FileWriter {
     fn note(&mut self, progress: Progress) {
         self.progress = progress;
         self.high_water.note(progress);
+    }
+}
+
+fn failure_of(fault: Option<Fault>) -> Result<(), WriteFailure> {
+    match fault {
+        None => Ok(()),
+        Some(Fault::Loss(loss)) => Err(WriteFailure::Transient(LedgerError::new(loss))),
+        Some(Fault::Taken(taken)) => Err(WriteFailure::Fatal(LedgerError::new(taken))),
     }
 }

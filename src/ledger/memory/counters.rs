@@ -147,7 +147,7 @@ impl SiteCounters {
             sum: counter.sum,
             own: (counter.own > 0).then(|| (run.clone(), counter.own)),
             others: counter.others().to_vec(),
-            shown: Some(counter.shown()),
+            shown: (!counter.may_fall).then(|| counter.shown()),
             unvouched: 0,
         })
     }
@@ -347,10 +347,24 @@ impl SiteCounters {
         }
     }
 
+    /// Forgets what was shown beyond what this node knows; the next answer waits for Redis.
+    pub fn forget_shown(&self) {
+        let mut counters = self.lock();
+        for (_, counter) in &mut counters.each {
+            counter.foreign = counter.sum - counter.own;
+            (counter.is_read, counter.may_fall, counter.is_floor_old) = (false, false, true);
+        }
+        self.changed();
+    }
+
+    pub fn has_old_floor(&self) -> bool {
+        self.lock().each.iter().any(|(_, counter)| counter.has_old_floor())
+    }
+
     /// The hits of others that are shown, of counters whose floor in the file may be another.
     pub fn old_floors(&self) -> Vec<(Period, i64)> {
         let counters = self.lock();
-        counters.each.iter().filter(|(_, of)| of.is_floor_old).map(|(period, of)| (*period, of.foreign)).collect()
+        counters.each.iter().filter(|(_, of)| of.has_old_floor()).map(|(period, of)| (*period, of.foreign)).collect()
     }
 
     /// Notes floors that are in the file.
@@ -427,6 +441,11 @@ impl Counter {
     fn shown(&self) -> i64 {
         self.own + self.foreign
     }
+
+    /// A figure that may fall is no floor.
+    fn has_old_floor(&self) -> bool {
+        self.is_floor_old && !self.may_fall
+    }
 }
 
 #[cfg(test)]
@@ -468,6 +487,29 @@ mod tests {
     #[test]
     fn a_counter_takes_no_more_than_a_cache_line() {
         assert!(size_of::<(Period, Counter)>() <= 64);
+    }
+
+    #[test]
+    fn figures_that_were_shown_are_forgotten_and_read_again() {
+        let site = site_with(10);
+        assert_eq!(shown_after(&site, seen(1_010, Some(10))), 1_010);
+        site.forget_shown();
+        let hits = site.hits(&[Period::Total]).unwrap();
+        assert_eq!((hits.hits, hits.were_read), (vec![10], false));
+        assert_eq!(shown_after(&site, seen(13, Some(10))), 13);
+        assert_eq!(site.old_floors()[0], (Period::Total, 3));
+    }
+
+    #[test]
+    fn a_figure_that_an_import_may_lower_is_the_least_of_no_history_and_no_floor() {
+        let site = site_with(10);
+        shown_after(&site, seen(110, Some(10)));
+        let shown = || site.known(Period::Total, &run()).unwrap().shown;
+        assert_eq!((shown(), site.has_old_floor()), (Some(110), true));
+        let (name, register) = ("import:old".parse().unwrap(), Register::Written { generation: 2, hits: 50 });
+        site.load(Period::Total, Some(1), &[SourceCount { source: 2, name, is_own: false, register }], None, true);
+        assert_eq!((shown(), site.has_old_floor()), (None, false));
+        assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [110]);
     }
 
     #[derive(Debug, Clone)]

@@ -65,6 +65,7 @@ impl Before {
             summed: 0,
             made_elsewhere: self.is_remote,
             days_also_counted_live: self.days_also_counted.iter().map(Day::to_string).collect(),
+            generation: (rows.len() + cleared.len() > 0).then_some(generation),
         };
         let zeros = cleared.into_iter().map(|(period, page)| written(period, page, 0));
         let contributions = rows.into_iter().map(|row| written(row.period, row.page, row.hits)).chain(zeros).collect();

@@ -18,6 +18,16 @@ pub struct DirectoryLock {
     admin_address: String,
 }
 
+/// Result of a look at the lock file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    Always,
+    /// It was gone, and another program may have held the directory meanwhile.
+    Again,
+    /// It can't be seen or made.
+    Unknown,
+}
+
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
         // Closing alone is not enough: a process that is being forked elsewhere holds the file open until it has
@@ -68,21 +78,21 @@ impl DirectoryLock {
         writeln!(self.file, "{} {}", std::process::id(), self.admin_address)
     }
 
-    /// Locks the directory again if the lock file was deleted or replaced. The error, in words: another program has
-    /// locked it.
-    pub fn take_again_if_gone(&mut self) -> Result<(), String> {
+    /// Locks the directory again if the lock file was deleted or replaced. The error, in words: another program has locked
+    /// it.
+    pub fn take_again_if_gone(&mut self) -> Result<Held, String> {
         let identity = |found: &fs::Metadata| (found.dev(), found.ino());
         let held = self.file.metadata().map(|found| identity(&found));
         match (held, fs::metadata(&self.path)) {
             (Ok(held), Ok(found)) if identity(&found) != held => {}
             (Ok(_), Err(error)) if error.kind() == ErrorKind::NotFound => {}
-            // It is there, or can't be seen.
-            _ => return Ok(()),
+            (Ok(_), Ok(_)) => return Ok(Held::Always),
+            _ => return Ok(Held::Unknown),
         }
         let shown = self.path.display().to_string();
         // A directory that is gone, full or closed is reported as such by the next write.
         let Ok(file) = File::options().read(true).write(true).create(true).truncate(false).open(&self.path) else {
-            return Ok(());
+            return Ok(Held::Unknown);
         };
         match file.try_lock() {
             Ok(()) => {
@@ -92,12 +102,12 @@ impl DirectoryLock {
                 } else {
                     tracing::warn!("{shown} was deleted or replaced; it is made and locked again");
                 }
-                Ok(())
+                Ok(Held::Again)
             }
             Err(TryLockError::WouldBlock) => Err(format!(
-                "another program holds the data directory since {shown} was deleted or replaced: stop one of them"
+                "another program has locked the data directory, since {shown} was deleted or replaced: stop one of them"
             )),
-            Err(TryLockError::Error(_)) => Ok(()),
+            Err(TryLockError::Error(_)) => Ok(Held::Unknown),
         }
     }
 

@@ -198,24 +198,28 @@ impl KeyAudit {
         Ok(None)
     }
 
-    /// An import's contributions to the pages of a set.
+    /// An import's contributions to the pages of a set, each of one moment: a scan shows hits and generation in two
+    /// replies, between which a later import may come.
     pub async fn contributions(&self, link: &Link, source: &Source) -> RedisResult<Vec<Contribution>> {
         let Some(period) = self.pages_of else { return Ok(Vec::new()) };
-        let (mut pages, mut parts) = (HashMap::new(), HashMap::<CounterId, (u64, i64)>::new());
+        let (mut addresses, mut ids) = (HashMap::new(), BTreeSet::new());
         self.scan(link, |name, _, entry| match entry {
-            Entry::Total(id, _) => drop(pages.insert(id, PageAddress::from_stored(name))),
-            Entry::Part(id, of, Register::Written { generation, hits }) if of == *source => {
-                let part = parts.entry(id).or_default();
-                if name.ends_with("\x01g") { part.0 = generation } else { part.1 = hits }
-            }
+            Entry::Total(id, _) => drop(addresses.insert(id, PageAddress::from_stored(name))),
+            Entry::Part(id, of, _) if of == *source => drop(ids.insert(id)),
             _ => {}
         })
         .await?;
-        let contribution = |(id, (generation, hits)): (CounterId, _)| {
-            let (page, register) = (Some(pages.remove(&id)?), Register::Written { generation, hits });
-            Some(Contribution { source: source.clone(), period, page, register })
-        };
-        Ok(parts.into_iter().filter_map(contribution).collect())
+        let pages: Vec<_> = ids.iter().filter_map(|id| addresses.remove(id)).collect();
+        let mut contributions = Vec::with_capacity(pages.len());
+        for pages in pages.chunks(READ_AT_ONCE / 2) {
+            let names = pages.iter().flat_map(|page| keys::contribution_names(period, Some(page), source));
+            let mut values = self.read(link, &names.collect::<Vec<_>>()).await?.into_iter();
+            contributions.extend(pages.iter().filter_map(|page| {
+                let register = keys::contributed(true, source, &mut values)??;
+                Some(Contribution { source: source.clone(), period, page: Some(page.clone()), register })
+            }));
+        }
+        Ok(contributions)
     }
 
     /// Reads the whole key, and finds counters that are not the sum of their contributions, and digests that are not

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::{Cmd, FromRedisValue, Value};
 use tokio::sync::Semaphore;
@@ -22,6 +22,8 @@ const FIELDS_MAX: usize = 500;
 /// pages.
 const MEMBERS_MORE: usize = 20;
 const MEMBERS_MAX: usize = 2_000;
+/// Members among which pages of an earlier rule are looked for, the most read first.
+const FORMER_MEMBERS_MAX: usize = 20_000;
 
 /// Queries over the shared connection.
 pub struct Queries {
@@ -134,6 +136,30 @@ impl Queries {
         let members: Vec<_> = pages.iter().map(|of| page(of).to_string()).collect();
         let totals = self.fields("ZMSCORE", &self.shared.keys.pages(&site.id, Period::Total), &members).await?;
         Some(pages.into_iter().zip(totals).filter(|(_, total)| total.is_some()).map(|(page, _)| page).collect())
+    }
+
+    /// Pages of the site for which `is_former` holds, and true if all were looked at that should be.
+    pub async fn former_pages(
+        &self,
+        site: &Site,
+        is_former: impl Fn(&PageAddress) -> bool,
+    ) -> (Vec<PageAddress>, bool) {
+        let key = self.shared.keys.pages(&site.id, Period::Total);
+        let (began, mut pages) = (Instant::now(), Vec::new());
+        for from in (0..FORMER_MEMBERS_MAX).step_by(FIELDS_MAX) {
+            let mut command = redis::cmd("ZREVRANGE");
+            command.arg(&key).arg(from).arg(from + FIELDS_MAX - 1);
+            let Some(members) = self.query::<Vec<Value>>(&command).await else { return (pages, false) };
+            pages.extend(members.iter().filter_map(page_of).filter(&is_former));
+            if members.len() < FIELDS_MAX {
+                break;
+            }
+            // An answer waits for it.
+            if began.elapsed() > WAIT_MAX {
+                return (pages, false);
+            }
+        }
+        (pages, true)
     }
 
     /// True if any node vouches for this page: then it has a total. None if the read fails, or too many hits ask.

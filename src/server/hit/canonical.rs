@@ -11,8 +11,12 @@ use crate::counter::{Day, PageAddress, RegisteredSite, SiteNumber};
 
 /// Paths other than its own that may name one page as theirs in a day.
 const PATHS_MAX: usize = 20;
-/// Pages of a node that are so named in a day; further ones are not believed. A few MB at most.
+/// Pages of a site that are so watched in a day. Further ones are believed, and reported.
+const PAGES_OF_SITE_MAX: usize = 1_000;
+/// The same of all sites of a node: a few MB at most.
 const PAGES_MAX: usize = 10_000;
+/// Paths of a site that name the home page in a day, from which on that is a template's mistake.
+const HOME_PATHS: usize = 3;
 
 /// Reasons why a canonical address is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +25,7 @@ pub enum Ignored {
     Foreign,
     /// It names the home page, from another page.
     Home,
-    /// More than 20 other paths name it in a day, or too many pages are so named.
+    /// More than 20 other paths name it in a day.
     Many,
 }
 
@@ -63,9 +67,20 @@ pub struct Canonicals {
 
 #[derive(Debug, Default)]
 struct Pages {
-    named: FxHashMap<(SiteNumber, PageAddress), NamedBy>,
+    sites: FxHashMap<SiteNumber, OfSite>,
+    /// Pages named, of all sites.
+    count: usize,
     /// The newest day of any site.
     day: Option<Day>,
+}
+
+/// A site's pages of one day.
+#[derive(Debug)]
+struct OfSite {
+    day: Day,
+    named: FxHashMap<PageAddress, NamedBy>,
+    /// Fingerprints of paths that name the home page, up to the number that is reported.
+    homes: FxHashSet<u64>,
 }
 
 #[derive(Debug)]
@@ -99,6 +114,21 @@ impl Claim {
         Self { page, ignored, named: None }
     }
 
+    /// True if the day has a say: another path names a page of the site.
+    fn is_of_the_day(&self, own: &PageAddress, canonical: &str) -> bool {
+        !canonical.starts_with('/') && self.page.path() != own.path()
+    }
+
+    /// The claim with the day's state of the named page, if there is one.
+    fn by(self, named: Option<Arc<Named>>, own: PageAddress) -> Self {
+        match named {
+            Some(named) if named.is_refused.load(Ordering::Relaxed) => {
+                Self { page: own, ignored: Some(Ignored::Many), named: Some(named) }
+            }
+            named => Self { named, ..self },
+        }
+    }
+
     /// True if it is what would be decided on `day` too.
     pub fn holds_on(&self, day: Day) -> bool {
         self.named.as_ref().is_none_or(|named| {
@@ -112,59 +142,117 @@ impl Canonicals {
         Self { pages: Mutex::default(), warnings }
     }
 
-    /// Decides the address of a hit at `own` whose page names `canonical`.
-    pub fn claim(&self, site: &RegisteredSite, own: PageAddress, canonical: &str, day: Day) -> Claim {
+    /// The address of a hit at `own` whose page names `canonical`, by what is known of the day. Notes nothing.
+    pub fn peek(&self, site: &RegisteredSite, own: PageAddress, canonical: &str, day: Day) -> Claim {
+        let claim = Claim::of(site, own.clone(), canonical);
+        if !claim.is_of_the_day(&own, canonical) {
+            return claim;
+        }
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_site = pages.sites.get(&site.number).filter(|of_site| of_site.day == day);
+        let named = of_site.and_then(|of_site| of_site.named.get(&claim.page)).map(|named| Arc::clone(&named.state));
+        drop(pages);
+        claim.by(named, own)
+    }
+
+    /// The same for a hit that counts, whose path is noted.
+    pub fn note(&self, site: &RegisteredSite, own: PageAddress, canonical: &str, day: Day) -> Claim {
         let claim = Claim::of(site, own.clone(), canonical);
         // A front page with a parameter may well name itself.
         if claim.ignored == Some(Ignored::Home) && own.path() != "/" {
-            self.report(site, day, &own, "this page names the home page");
+            self.note_home(site, &own, day);
         }
-        if canonical.starts_with('/') || claim.page.path() == own.path() {
+        if !claim.is_of_the_day(&own, canonical) {
             return claim;
         }
         let named = self.named(site, &claim.page, &own, day);
-        if named.is_refused.load(Ordering::Relaxed) {
-            return Claim { page: own, ignored: Some(Ignored::Many), named: Some(named) };
-        }
-        Claim { named: Some(named), ..claim }
+        claim.by(named, own)
     }
 
-    fn named(&self, site: &RegisteredSite, page: &PageAddress, own: &PageAddress, day: Day) -> Arc<Named> {
+    /// The page's state of the day with the path of `own` noted; none where there is no room.
+    fn named(&self, site: &RegisteredSite, page: &PageAddress, own: &PageAddress, day: Day) -> Option<Arc<Named>> {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        if Some(day) > pages.day {
-            pages.day = Some(day);
-            // It is still yesterday in other time zones.
-            pages.named.retain(|_, named| named.state.day >= day.previous());
+        // Earlier days make room first.
+        pages.of_site(site.number, day)?;
+        let has_room = pages.count < PAGES_MAX;
+        let of_site = pages.of_site(site.number, day)?;
+        let is_new = !of_site.named.contains_key(page);
+        if is_new && (!has_room || of_site.named.len() >= PAGES_OF_SITE_MAX) {
+            drop(pages);
+            self.report(site, day, "full", || {
+                format!(
+                    "more canonical addresses are named today than are watched: `<link rel=\"canonical\">` of further \
+                     pages, as `{page}`, is believed however many paths name it; let each page name itself"
+                )
+            });
+            return None;
         }
-        let key = (site.number, page.clone());
-        if pages.named.len() >= PAGES_MAX && !pages.named.contains_key(&key) {
-            return Arc::new(Named { day, is_refused: true.into() });
-        }
-        let named_by = pages.named.entry(key).or_insert_with(|| NamedBy::on(day));
-        if named_by.state.day != day {
-            *named_by = NamedBy::on(day);
-        }
+        let named_by = of_site.named.entry(page.clone()).or_insert_with(|| NamedBy::on(day));
         let state = Arc::clone(&named_by.state);
+        let mut is_refused_now = false;
         if !state.is_refused.load(Ordering::Relaxed) {
             named_by.paths.insert(PageAddress::from_stored(own.path()).fingerprint());
             if named_by.paths.len() > PATHS_MAX {
                 named_by.paths = FxHashSet::default();
                 state.is_refused.store(true, Ordering::Relaxed);
-                drop(pages);
-                self.report(site, day, page, "more than 20 paths name this one page");
+                is_refused_now = true;
             }
         }
-        state
+        pages.count += usize::from(is_new);
+        drop(pages);
+        if is_refused_now {
+            self.report(site, day, "many", || mistake("more than 20 paths name this one page", page));
+        }
+        Some(state)
     }
 
-    /// Reports a template's mistake, once a day and site.
-    fn report(&self, site: &RegisteredSite, day: Day, page: &PageAddress, mistake: &str) {
-        self.warnings.give(site, Topic::Canonical, day, || {
-            format!(
-                "`<link rel=\"canonical\">` looks like a template's mistake and is ignored there: {mistake}, `{page}`; \
-                 let each page name itself"
-            )
-        });
+    fn note_home(&self, site: &RegisteredSite, own: &PageAddress, day: Day) {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(of_site) = pages.of_site(site.number, day).filter(|of_site| of_site.homes.len() < HOME_PATHS) else {
+            return;
+        };
+        of_site.homes.insert(PageAddress::from_stored(own.path()).fingerprint());
+        let is_mistake = of_site.homes.len() >= HOME_PATHS;
+        drop(pages);
+        if is_mistake {
+            self.report(site, day, "home", || mistake("pages name the home page, as does", own));
+        }
+    }
+
+    /// Reports once a day, site and kind.
+    fn report(&self, site: &RegisteredSite, day: Day, kind: &str, detail: impl FnOnce() -> String) {
+        self.warnings.give(site, Topic::Canonical, kind, day, detail);
+    }
+}
+
+fn mistake(what: &str, page: &PageAddress) -> String {
+    format!(
+        "`<link rel=\"canonical\">` looks like a template's mistake and is ignored there: {what}, `{page}`; let each \
+         page name itself"
+    )
+}
+
+impl Pages {
+    /// The site's pages of `day`; none once a later day has begun there.
+    fn of_site(&mut self, site: SiteNumber, day: Day) -> Option<&mut OfSite> {
+        if Some(day) > self.day {
+            self.day = Some(day);
+            // It is still yesterday in other time zones.
+            self.sites.retain(|_, of_site| of_site.day >= day.previous());
+            self.count = self.sites.values().map(|of_site| of_site.named.len()).sum();
+        }
+        let of_site = self.sites.entry(site).or_insert_with(|| OfSite::on(day));
+        if of_site.day < day {
+            self.count -= of_site.named.len();
+            *of_site = OfSite::on(day);
+        }
+        (of_site.day == day).then_some(of_site)
+    }
+}
+
+impl OfSite {
+    fn on(day: Day) -> Self {
+        Self { day, named: FxHashMap::default(), homes: FxHashSet::default() }
     }
 }
 
@@ -201,7 +289,7 @@ mod tests {
     fn a_page_may_name_its_address_on_the_sites_origins() {
         let canonicals = canonicals();
         let claim = |own: &str, canonical: &str| {
-            let claim = canonicals.claim(&site(), page(own), canonical, day(1));
+            let claim = canonicals.note(&site(), page(own), canonical, day(1));
             (claim.page.to_string(), claim.ignored)
         };
         assert_eq!(claim("/xem?x=1", "https://a.vn/bai-1"), ("/bai-1".to_owned(), None));
@@ -222,7 +310,7 @@ mod tests {
             for (named, counted) in
                 [("/", "/"), ("/bai-1/?fbclid=1", "/bai-1"), ("//evil.example/x", "/evil.example/x")]
             {
-                let claim = canonicals.claim(&site(), page(&format!("/xem-{at}")), named, day(1));
+                let claim = canonicals.note(&site(), page(&format!("/xem-{at}")), named, day(1));
                 assert_eq!((claim.page.as_str(), claim.ignored), (counted, None));
             }
         }
@@ -231,7 +319,7 @@ mod tests {
     #[test]
     fn a_page_that_too_many_paths_name_is_not_believed_that_day() {
         let canonicals = canonicals();
-        let claim = |own: &str, on| canonicals.claim(&site(), page(own), "https://a.vn/tin", day(on));
+        let claim = |own: &str, on| canonicals.note(&site(), page(own), "https://a.vn/tin", day(on));
         // Its own path, with whatever query, is none of them.
         (0..100).for_each(|at| assert_eq!(claim(&format!("/tin?x={at}"), 1).page, page("/tin")));
         let first = claim("/bai-0", 1);
@@ -249,12 +337,58 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_are_named_are_bounded_and_those_of_earlier_days_make_room() {
+    fn a_peek_notes_nothing_and_sees_what_counted_hits_have_noted() {
         let canonicals = canonicals();
-        let claim =
-            |at: usize, on| canonicals.claim(&site(), page("/x"), &format!("https://a.vn/bai-{at}"), day(on)).ignored;
-        (0..PAGES_MAX).for_each(|at| assert_eq!(claim(at, 1), None));
-        assert_eq!((claim(0, 1), claim(PAGES_MAX, 1)), (None, Some(Ignored::Many)));
-        assert_eq!((claim(PAGES_MAX, 3), canonicals.pages.lock().unwrap().named.len()), (None, 1));
+        let peek = |own: &str| canonicals.peek(&site(), page(own), "https://a.vn/tin", day(1)).page;
+        for at in 0..100 {
+            assert_eq!(peek(&format!("/bai-{at}")), page("/tin"));
+        }
+        assert!(canonicals.pages.lock().unwrap().sites.is_empty());
+        for at in 0..=PATHS_MAX {
+            canonicals.note(&site(), page(&format!("/bai-{at}")), "https://a.vn/tin", day(1));
+        }
+        assert_eq!((peek("/bai-99"), peek("/tin?x=1")), (page("/bai-99"), page("/tin")));
+        let tomorrow = canonicals.peek(&site(), page("/bai-99"), "https://a.vn/tin", day(2));
+        assert_eq!(tomorrow.page, page("/tin"));
+    }
+
+    #[test]
+    fn a_home_page_is_reported_once_three_paths_name_it() {
+        let canonicals = canonicals();
+        let reported = || canonicals.warnings.total().with_label_values(&["canonical"]).get();
+        for (own, times) in [("/bai-1", 0), ("/bai-1?x=1", 0), ("/bai-2", 0), ("/?id=1", 0), ("/bai-3", 1), ("/x", 1)] {
+            assert_eq!(canonicals.note(&site(), page(own), "https://a.vn/", day(1)).ignored, Some(Ignored::Home));
+            assert_eq!(reported(), times, "{own}");
+        }
+    }
+
+    #[test]
+    fn a_site_that_names_too_many_pages_is_believed_and_reported_and_no_other_site_notices() {
+        let canonicals = canonicals();
+        let site_of = |number| RegisteredSite { number: SiteNumber(number), site: site().site };
+        let note = |number, at: usize, own: &str, on| {
+            canonicals.note(&site_of(number), page(own), &format!("https://a.vn/bai-{at}"), day(on)).ignored
+        };
+        let held = || {
+            let pages = canonicals.pages.lock().unwrap();
+            assert_eq!(pages.count, pages.sites.values().map(|of_site| of_site.named.len()).sum::<usize>());
+            pages.count
+        };
+        for at in 0..2 * PAGES_OF_SITE_MAX {
+            assert_eq!(note(1, at, "/x", 1), None);
+        }
+        assert_eq!(held(), PAGES_OF_SITE_MAX);
+        assert_eq!(canonicals.warnings.total().with_label_values(&["canonical"]).get(), 1);
+        // What has a place is judged as before, and so is another site.
+        for (number, at) in [(1, 5), (2, 5)] {
+            (0..PATHS_MAX).for_each(|own| _ = note(number, at, &format!("/y-{own}"), 1));
+            assert_eq!(note(number, at, "/y", 1), Some(Ignored::Many));
+        }
+        for number in 3..20 {
+            (0..PAGES_OF_SITE_MAX).for_each(|at| assert_eq!(note(number, at, "/x", 1), None));
+        }
+        assert_eq!(held(), PAGES_MAX);
+        assert_eq!((note(1, 7, "/x", 3), held()), (None, 1));
+        assert_eq!((note(1, 7, "/x", 2), held()), (None, 1), "a day that is over is not watched");
     }
 }

@@ -45,6 +45,8 @@ pub struct HitHandler {
 #[derive(Debug, Clone)]
 struct KnownUrl {
     site: Arc<RegisteredSite>,
+    /// The page of the URL itself, where a canonical address comes with it.
+    own: Option<PageAddress>,
     claim: Claim,
     /// The day on which the page was last found to count under its own address.
     admitted_on: Option<Day>,
@@ -91,9 +93,6 @@ impl HitHandler {
         let now = clock::now();
         let day = Day::at(now, site.site.time_zone);
         let known = self.known(&site, payload, day)?;
-        if let Some(ignored) = known.claim.ignored {
-            self.ignored[ignored as usize].inc();
-        }
         site::check_origin(&site, &payload.url, headers)?;
         let instant = Instant::now();
         if let Err(exceeded) =
@@ -132,8 +131,10 @@ impl HitHandler {
                 reload.await;
             }
         } else {
-            let is_ignored = known.claim.ignored.is_some();
-            let page = self.admit(node, known, payload, day, client).await;
+            let (page, ignored) = self.admit(node, known, payload, day, client).await;
+            if let Some(ignored) = ignored {
+                self.ignored[ignored as usize].inc();
+            }
             let title = payload.title.as_deref().filter(|_| !page.is_other());
             let title = title.map(|title| (title, page.clone()));
             let visit = match site.site.counts_visitors() {
@@ -151,7 +152,7 @@ impl HitHandler {
             }
             counted?;
             if let Some((title, page)) = title {
-                let canonical = canonical_of(payload, is_ignored);
+                let canonical = canonical_of(payload, ignored);
                 let link = || page_url::link_of(&site, &page, &payload.url, canonical);
                 node.note_title(&site, (&page, day), title, &link, &|| self.reader(client));
             }
@@ -161,22 +162,28 @@ impl HitHandler {
         Ok(ProcessedHit { site, outcome })
     }
 
-    /// The page under which a hit counts. For a vouched page a worker asks the node a few times a day.
+    /// The page under which a hit counts, and the reason against its canonical address. For a vouched page a worker notes
+    /// that address and asks the node a few times a day.
     async fn admit<N: Node>(
         &self,
         node: &N,
-        known: KnownUrl,
+        mut known: KnownUrl,
         payload: &Payload<'_>,
         day: Day,
         client: &ClientIp<'_, impl HeaderFields>,
-    ) -> PageAddress {
+    ) -> (PageAddress, Option<Ignored>) {
         if known.settled_on == Some(day) {
-            return known.claim.page;
+            return (known.claim.page, known.claim.ignored);
         }
+        let is_new = known.admitted_on != Some(day);
+        if is_new && let (Some(own), Some(canonical)) = (&known.own, canonical_of(payload, None)) {
+            known.claim = self.canonicals.note(&known.site, own.clone(), canonical, day);
+        }
+        let ignored = known.claim.ignored;
         let AdmittedPage { page, is_settled, is_cap_filling } =
             node.admit_page(&known.site, day, known.claim.page.clone(), self.reader(client)).await;
         if is_cap_filling {
-            self.parameters.warnings().give(&known.site, Topic::Cap, day, || {
+            self.parameters.warnings().give(&known.site, Topic::Cap, "", day, || {
                 let cap = known.site.site.page_cap;
                 format!(
                     "there are nearly as many new pages today as `page_cap` = {cap}; beyond, those that too few networks \
@@ -185,22 +192,22 @@ impl HitHandler {
             });
         }
         let admitted_on = (page == known.claim.page).then_some(day);
-        let settled_on = is_settled.then_some(day);
-        if admitted_on.is_some() && known.admitted_on != admitted_on {
-            let url = canonical_of(payload, known.claim.ignored.is_some()).unwrap_or(&payload.url);
+        if is_new && admitted_on.is_some() {
+            let url = canonical_of(payload, ignored).unwrap_or(&payload.url);
             self.parameters.note(&known.site, day, &page, url, payload.title.as_deref());
         }
-        if known.admitted_on != admitted_on || is_settled {
-            let known = KnownUrl { admitted_on, settled_on, ..known };
+        if is_new || is_settled || admitted_on.is_none() {
+            let known = KnownUrl { admitted_on, settled_on: is_settled.then_some(day), ..known };
             self.with_key(payload, |key| self.pages.borrow_mut().insert(key, known));
         }
-        page
+        (page, ignored)
     }
 
     fn reader(&self, client: &ClientIp<'_, impl HeaderFields>) -> PageReader {
         PageReader { client: client.prefix(), is_limited: self.limits_new_pages }
     }
 
+    /// The page of a hit that may be refused yet: nothing is noted.
     fn known(&self, site: &Arc<RegisteredSite>, payload: &Payload<'_>, day: Day) -> Result<KnownUrl, HttpError> {
         let known = self.with_key(payload, |key| self.pages.borrow_mut().get(key));
         // The very same site: a reloaded configuration may map the URL otherwise.
@@ -208,11 +215,11 @@ impl HitHandler {
             return Ok(known);
         }
         let page = page_of(site, &payload.url)?;
-        let claim = match payload.canonical.as_deref().filter(|canonical| !canonical.is_empty()) {
-            None => Claim { page, ignored: None, named: None },
-            Some(canonical) => self.canonicals.claim(site, page, canonical, day),
+        let (own, claim) = match canonical_of(payload, None) {
+            None => (None, Claim { page, ignored: None, named: None }),
+            Some(canonical) => (Some(page.clone()), self.canonicals.peek(site, page, canonical, day)),
         };
-        Ok(KnownUrl { site: Arc::clone(site), claim, admitted_on: None, settled_on: None })
+        Ok(KnownUrl { site: Arc::clone(site), own, claim, admitted_on: None, settled_on: None })
     }
 
     /// Calls `then` with the key of a hit's page. Begins unlike a URL where it holds two.
@@ -257,7 +264,7 @@ impl HitHandler {
     }
 }
 
-/// The canonical address under which a hit counts.
-fn canonical_of<'a>(payload: &'a Payload<'_>, is_ignored: bool) -> Option<&'a str> {
-    payload.canonical.as_deref().filter(|canonical| !is_ignored && !canonical.is_empty())
+/// The canonical address that a hit's page names, unless it is ignored.
+fn canonical_of<'a>(payload: &'a Payload<'_>, ignored: Option<Ignored>) -> Option<&'a str> {
+    payload.canonical.as_deref().filter(|canonical| ignored.is_none() && !canonical.is_empty())
 }

@@ -72,7 +72,7 @@ impl Parameters {
         let suspect = watched.note(site.number, day, |parameters, room| parameters.note(page, &fates, title, room));
         drop(watched);
         if let Some(suspect) = suspect {
-            self.warnings.give(site, Topic::Parameters, day, || doubt(site, &suspect));
+            self.warnings.give(site, Topic::Parameters, &suspect.name, day, || doubt(site, &suspect));
         }
     }
 
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_looks_like_noise_is_reported_once_a_day_and_changes_no_address() {
+    fn each_parameter_that_looks_like_noise_is_reported_once_a_day_and_changes_no_address() {
         let metrics = Metrics::new();
         let parameters = Parameters::new(Arc::new(Warnings::new(&metrics)));
         let site = site(1);
@@ -169,7 +169,7 @@ mod tests {
                 note(&parameters, &site, on, &format!("/tin?luc=x{at}"), "Tin");
                 note(&parameters, &site, on, &format!("/tin?xem=y{at}"), "Tin");
             }
-            assert_eq!(metrics.page_warnings_total.with_label_values(&["parameters"]).get(), u64::from(on));
+            assert_eq!(metrics.page_warnings_total.with_label_values(&["parameters"]).get(), 2 * u64::from(on));
         }
         assert_eq!(page_of(&site, "https://a.vn/tin?luc=x1").unwrap().as_str(), "/tin?luc=x1");
         let report = parameters.report(&site, day(2));

@@ -107,7 +107,8 @@ impl<N: Node> PublicService<N> {
         let is_demo = self.settings.demo;
         match route.endpoint {
             Public::PageFigures => {
-                let make = |site, query| pages::figures(Arc::clone(&self.node), site, query);
+                let canonicals = Arc::clone(&self.settings.canonicals);
+                let make = |site, query| pages::figures(Arc::clone(&self.node), canonicals, site, query);
                 self.shared("pages/figures", site, uri, headers, &JSON, make).await
             }
             Public::TopPages => {

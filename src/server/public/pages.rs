@@ -1,7 +1,5 @@
 //! Figures of pages, and the list of the most read.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use percent_encoding::{CONTROLS, percent_decode_str, percent_encode};
@@ -14,8 +12,7 @@ use crate::counter::{Day, FigureKey, PageAddress, PageTitle, Period, RegisteredS
 use super::answer;
 use super::query::{Query, count};
 use crate::clock;
-use crate::page::{PageRules, rule_1};
-use crate::server::hit::{Claim, page_of, page_url};
+use crate::server::hit::{Canonicals, page_of, page_url};
 use crate::server::http::{HttpError, Problem, Rendered, form, shown};
 use crate::server::ports::{Node, TopPage};
 
@@ -68,7 +65,12 @@ struct Top {
 }
 
 /// Renders the figures of the pages that the query names.
-pub async fn figures<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: String) -> Result<Rendered, HttpError> {
+pub async fn figures<N: Node>(
+    node: Arc<N>,
+    canonicals: Arc<Canonicals>,
+    site: Arc<RegisteredSite>,
+    query: String,
+) -> Result<Rendered, HttpError> {
     // Each page, with the canonical address that follows it.
     let mut urls: Vec<(String, Option<String>)> = Vec::new();
     for pair in query.split('&') {
@@ -92,14 +94,20 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: St
     }
     let overrides = Query::of(Some(&query))?.overrides()?;
     let keys = overrides.and_then(|overrides| overrides.figures).unwrap_or_else(|| vec![FigureKey::Total]);
-    let named: Vec<_> = urls.iter().map(|(url, canonical)| page_named(&site, url, canonical.as_deref())).collect();
-    // Each page, with its address of rule 1 if older counts may stand there.
-    let pages: Vec<_> = named.iter().flatten().flat_map(|named| named.addresses().cloned()).collect();
+    let now = clock::now();
+    let today = Day::at(now, site.site.time_zone);
+    let named = |(url, canonical): &(String, Option<String>)| {
+        let believed = |own| match canonical {
+            Some(canonical) => canonicals.peek(&site, own, canonical, today).page,
+            None => own,
+        };
+        page_named(&site, url, believed)
+    };
+    let named: Vec<_> = urls.iter().map(named).collect();
+    let pages: Vec<_> = named.iter().flatten().cloned().collect();
     if let (true, Some(Err(error))) = (pages.is_empty(), named.first()) {
         return Err(error.clone());
     }
-    let now = clock::now();
-    let today = Day::at(now, site.site.time_zone);
     let mut periods = Vec::new();
     for key in &keys {
         if key.is_of_visitors() {
@@ -127,15 +135,11 @@ pub async fn figures<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: St
         };
         keys.iter().map(figure).collect()
     };
-    let listed = |(url, named): (String, Result<NamedPage, HttpError>)| ListedPage {
+    let listed = |(url, named): (String, Result<PageAddress, HttpError>)| ListedPage {
         url,
         found: match named {
-            Ok(named) => {
-                let mut sums = vec![0; periods.len()];
-                for hits in named.addresses().filter_map(|_| hits_of_pages.next()) {
-                    sums.iter_mut().zip(hits).for_each(|(sum, hits)| *sum += hits);
-                }
-                Found::Page { page: named.page.to_string(), figures: figures_of(&sums) }
+            Ok(page) => {
+                Found::Page { page: page.to_string(), figures: figures_of(hits_of_pages.next().unwrap_or_default()) }
             }
             Err(error) => Found::None { problem: error.problem() },
         },
@@ -150,61 +154,19 @@ fn decoded(value: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| percent_encode(error.as_bytes(), CONTROLS).to_string())
 }
 
-/// A page that a query names.
-struct NamedPage {
-    page: PageAddress,
-    /// Its address of rule 1.
-    former: Option<PageAddress>,
-}
-
-impl NamedPage {
-    fn addresses(&self) -> impl Iterator<Item = &PageAddress> {
-        std::iter::once(&self.page).chain(&self.former)
-    }
-}
-
-/// The page of an address or of a path, since all origins of a site are one; as a hit's, with the canonical
-/// address that the page names.
-fn page_named(site: &RegisteredSite, text: &str, canonical: Option<&str>) -> Result<NamedPage, HttpError> {
-    let rules = &site.site.page_rules;
-    let (url, page) = if text.starts_with('/') {
+/// The page of an address or of a path, since all origins of a site are one; as a hit's, by the canonical address
+/// where that is believed.
+fn page_named(
+    site: &RegisteredSite,
+    text: &str,
+    believed: impl FnOnce(PageAddress) -> PageAddress,
+) -> Result<PageAddress, HttpError> {
+    if text.starts_with('/') {
         let url = page_url::parse(&format!("http://page.invalid{text}"))?;
-        let page = PageAddress::of(&url, rules);
-        (url, page)
+        Ok(believed(PageAddress::of(&url, &site.site.page_rules)))
     } else {
-        let page = page_of(site, text)?;
-        (page_url::parse(text)?, page)
-    };
-    let page = match canonical {
-        Some(canonical) => Claim::of(site, page, canonical).page,
-        None => page,
-    };
-    Ok(NamedPage { former: rule_1::former(&url, &page, rules), page })
-}
-
-/// Sums pages whose address is of rule 1 with the page that has it now, sorted as before.
-fn by_present_address(listed: Vec<TopPage>, rules: &PageRules) -> Vec<TopPage> {
-    let mut pages: Vec<TopPage> = Vec::with_capacity(listed.len());
-    let mut places = HashMap::new();
-    for mut listed in listed {
-        let page = rule_1::current(&listed.page, rules);
-        match places.entry(page.clone()) {
-            Entry::Vacant(entry) => {
-                entry.insert(pages.len());
-                pages.push(TopPage { page, ..listed });
-            }
-            Entry::Occupied(entry) => {
-                let known = &mut pages[*entry.get()];
-                // The present page's own title is the newer one.
-                if listed.title.is_some() && (known.title.is_none() || listed.page == page) {
-                    known.title = listed.title.take();
-                }
-                known.hits += listed.hits;
-            }
-        }
+        page_of(site, text).map(believed)
     }
-    pages.sort_by(|a, b| (b.hits, &a.page).cmp(&(a.hits, &b.page)));
-    pages
 }
 
 fn figure(site: &Site, key: FigureKey, span: Span, today: Day, value: i64) -> Figure {
@@ -240,10 +202,7 @@ pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: 
         },
     };
     let limit = count(&query, "limit", TOP_DEFAULT, TOP_MAX)?;
-    // Each may be listed under its former address too.
-    let read = node.top_pages(&site, period, (2 * limit).min(TOP_MAX)).await?;
-    let mut listed = by_present_address(read.values, &site.site.page_rules);
-    listed.truncate(limit);
+    let read = node.top_pages(&site, period, limit).await?;
     let top = |TopPage { page, title, hits }| Top {
         cut: page.is_cut(),
         link: match title.as_ref().and_then(PageTitle::link) {
@@ -258,7 +217,7 @@ pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: 
     let list = TopList {
         period: (period != Period::Total).then(|| period.to_string()),
         label: site.site.language.page_label(),
-        pages: listed.into_iter().map(top).collect(),
+        pages: read.values.into_iter().map(top).collect(),
     };
     Ok(answer::render(&site.site, now, &list, read.stale))
 }

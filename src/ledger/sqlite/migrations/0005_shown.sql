@@ -1,6 +1,7 @@
 -- Figures of sites that were shown with more of other nodes' hits than `counts` has. Older programs ignore the table, so
 -- the format stays.
--- hits: of all sources but this node's own. imports: a sum that changes with any import of the counter.
+-- hits: without those of this node's own sources and of the imports in `counts`. imports: a sum that changes with any import
+-- of the counter.
 CREATE TABLE shown (
     site    INTEGER NOT NULL,
     period  INTEGER NOT NULL,
@@ -8,3 +9,11 @@ CREATE TABLE shown (
     imports INTEGER NOT NULL,
     PRIMARY KEY (site, period)
 ) WITHOUT ROWID;
+
+-- Figures with other nodes' hits that were shown shortly before a clean stop, of pages and of histories (page NULL).
+CREATE TABLE last_shown (
+    site   INTEGER NOT NULL,
+    period INTEGER NOT NULL,
+    page   TEXT,
+    figure INTEGER NOT NULL
+);

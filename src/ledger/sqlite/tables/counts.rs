@@ -66,6 +66,14 @@ pub fn merge(connection: &Connection, key: Key, register: Register) -> rusqlite:
     Ok(execute(connection, sql, key)? > 0)
 }
 
+/// Hits of a count; none if there are none.
+pub fn hits(connection: &Connection, key: Key) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT hits FROM counts WHERE site = ? AND period = ? AND page = ? AND source = ?")?
+        .query_row(params![key.site.0, key.period.number(), key.page, key.source], |row| row.get(0))
+        .optional()
+}
+
 /// One source's part of a counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceCount {
@@ -100,20 +108,48 @@ pub fn last_generation(connection: &Connection, site: SiteNumber, source: Source
         .map(|generation| u64::try_from(generation).unwrap_or(0))
 }
 
-/// Sets what is left of earlier imports of a source to 0. All counters of an import but zeros are of its generation, so
-/// others are of one that another node made at the same time. True: there were any.
+/// True if counts of earlier generations of a source are left that are not 0.
+pub fn has_earlier_imports(
+    connection: &Connection,
+    site: SiteNumber,
+    source: SourceNumber,
+    generation: u64,
+) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM counts WHERE site = ? AND source = ? AND hits != 0 AND generation < ?)";
+    let before = before(generation);
+    connection.prepare_cached(sql)?.query_row(params![site.0, source, before], |row| row.get(0))
+}
+
+/// Sets what is left of earlier imports of a source to 0, where it is among the next rows of the site. All counters of an
+/// import are of its generation, so others are of one that another node made at the same time. Returns the last row, if
+/// there may be more.
 ///
 /// Their generation becomes the last but one: a row of the last import that comes later is taken, whatever its value.
 pub fn clear_earlier_imports(
     connection: &Connection,
     site: SiteNumber,
-    source: SourceNumber,
-) -> rusqlite::Result<bool> {
-    let Some(before) = last_generation(connection, site, source)?.checked_sub(1) else { return Ok(false) };
-    let before = i64::try_from(before).unwrap_or(i64::MAX);
-    let sql = "UPDATE counts SET hits = 0, generation = ?3
-               WHERE site = ?1 AND source = ?2 AND hits != 0 AND generation < ?3";
-    Ok(execute(connection, sql, params![site.0, source, before])? > 0)
+    (source, generation): (SourceNumber, u64),
+    after: RowKey,
+    limit: usize,
+) -> rusqlite::Result<Option<RowKey>> {
+    let before = before(generation);
+    let sql = "SELECT period, page, source, source = ?5 AND hits != 0 AND generation < ?6 FROM counts
+               WHERE site = ?1 AND (period, page, source) > (?2, ?3, ?4)
+               ORDER BY period, page, source LIMIT ?7";
+    let params = params![site.0, after.period, after.page, after.source, source, before, bounded(limit)];
+    let next = rows(connection, sql, params, |row| Ok((row_key_at(row)?, row.get::<_, Option<bool>>(3)?)))?;
+    for (RowKey { period, page, source }, is_left) in &next {
+        if *is_left == Some(true) {
+            let sql =
+                "UPDATE counts SET hits = 0, generation = ? WHERE site = ? AND period = ? AND page = ? AND source = ?";
+            execute(connection, sql, params![before, site.0, period, page, source])?;
+        }
+    }
+    Ok(next.last().filter(|_| next.len() == limit).map(|(last, _)| *last))
+}
+
+fn before(generation: u64) -> i64 {
+    i64::try_from(generation.saturating_sub(1)).unwrap_or(i64::MAX)
 }
 
 /// A row in the form in which it is published, with its key.
@@ -320,8 +356,16 @@ mod tests {
         merge("2022", 1, written(9, 8));
         merge("2021", 2, written(5, 7));
         merge("2021", 3, Register::Grown(7));
-        assert!(clear_earlier_imports(&file, SITE, 1).unwrap() && !clear_earlier_imports(&file, SITE, 1).unwrap());
-        assert!(!clear_earlier_imports(&file, SITE, 2).unwrap() && !clear_earlier_imports(&file, SITE, 3).unwrap());
+        let clear = |source, generation| {
+            let was_left = has_earlier_imports(&file, SITE, source, generation).unwrap();
+            let mut after = Some(RowKey::START);
+            while let Some(key) = after {
+                after = clear_earlier_imports(&file, SITE, (source, generation), key, 2).unwrap();
+            }
+            was_left
+        };
+        assert!(clear(1, 9) && !clear(1, 9));
+        assert!(!clear(2, 5) && !clear(3, 9));
         let register = |period: &str| {
             let sql = "SELECT hits, generation FROM counts WHERE period = ? AND source = 1";
             let number = period.parse::<Period>().unwrap().number();

@@ -1,13 +1,17 @@
 //! `import_steps`: an import on its way to `counts`, so that it gets there wholly or not at all.
 //!
 //! It is staged here step by step, and then marked as whole. From then on each step moves to `counts` in one
-//! transaction. A start drops steps without the mark and moves those with it.
+//! transaction. The last one stays until `counts` holds nothing of another import of the name. A start drops steps
+//! without the mark and moves those with it.
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension as _, params};
 
 use super::{counts, execute, merge, sources};
-use crate::counter::{Contribution, PageAddress, Register, SiteNumber};
+use crate::counter::{Contribution, PageAddress, Register, RowKey, SiteNumber};
+
+/// Rows of a site that are looked through in one transaction.
+pub const CLEAR_STEP: usize = 10_000;
 
 /// A staged row: the numbers of period and hits, and the page.
 type StagedRow = (u32, Option<String>, i64);
@@ -45,8 +49,9 @@ pub fn mark_whole(connection: &Connection) -> rusqlite::Result<()> {
     execute(connection, "REPLACE INTO meta VALUES ('import_whole', 1)", []).map(drop)
 }
 
-fn is_staged(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT EXISTS (SELECT 1 FROM import_steps)", [], |row| row.get(0))
+fn is_last(connection: &Connection, number: i64) -> rusqlite::Result<bool> {
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM import_steps WHERE number > ?)";
+    connection.prepare_cached(sql)?.query_row([number], |row| row.get(0))
 }
 
 fn is_whole(connection: &Connection) -> rusqlite::Result<bool> {
@@ -54,8 +59,17 @@ fn is_whole(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row(sql, [], |row| row.get(0))
 }
 
-/// Moves the next step of a whole import to the counts of its site; none is left after the last.
-pub fn move_step(connection: &Connection) -> rusqlite::Result<Option<SiteNumber>> {
+/// A part of a whole import's way that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moved {
+    pub site: SiteNumber,
+    /// All rows have moved, and up to this one the site's counts were looked through for those of another import.
+    pub cleared: Option<RowKey>,
+}
+
+/// Moves the next step of a whole import to the counts of its site, or clears what another import has left among the next
+/// rows; none is left after the last. `cleared`: as it was returned before.
+pub fn move_step(connection: &Connection, cleared: Option<RowKey>) -> rusqlite::Result<Option<Moved>> {
     let sql = "SELECT number, site, source, generation, rows FROM import_steps ORDER BY number LIMIT 1";
     let step = connection
         .prepare_cached(sql)?
@@ -70,6 +84,15 @@ pub fn move_step(connection: &Connection) -> rusqlite::Result<Option<SiteNumber>
         execute(connection, "DELETE FROM meta WHERE key = 'import_whole'", [])?;
         return Ok(None);
     };
+    if let Some(after) = cleared {
+        // Rows of another node's import may have come from Redis since this one was planned.
+        let last = (sources::number(connection, &source, false)?, generation);
+        let cleared = counts::clear_earlier_imports(connection, site, last, after, CLEAR_STEP)?;
+        if cleared.is_none() {
+            clear(connection)?;
+        }
+        return Ok(Some(Moved { site, cleared }));
+    }
     let contribution = |(period, page, hits): StagedRow| {
         Ok(Contribution {
             source: source.clone(),
@@ -80,12 +103,11 @@ pub fn move_step(connection: &Connection) -> rusqlite::Result<Option<SiteNumber>
     };
     let contributions: Vec<_> = rows.into_iter().map(contribution).collect::<rusqlite::Result<_>>()?;
     merge::merge(connection, site, &contributions, false)?;
-    execute(connection, "DELETE FROM import_steps WHERE number = ?", [number])?;
-    if !is_staged(connection)? {
-        // Rows of another node's import may have come from Redis since this one was planned.
-        counts::clear_earlier_imports(connection, site, sources::number(connection, &source, false)?)?;
+    if is_last(connection, number)? {
+        return Ok(Some(Moved { site, cleared: Some(RowKey::START) }));
     }
-    Ok(Some(site))
+    execute(connection, "DELETE FROM import_steps WHERE number = ?", [number])?;
+    Ok(Some(Moved { site, cleared: None }))
 }
 
 /// Moves the rest of a whole import, and drops one that is not whole.
@@ -93,12 +115,14 @@ pub fn recover(connection: &Connection) -> rusqlite::Result<()> {
     if !is_whole(connection)? {
         return clear(connection);
     }
+    let mut cleared = None;
     loop {
         let transaction = connection.unchecked_transaction()?;
-        let moved = move_step(&transaction)?;
+        let moved = move_step(&transaction, cleared)?;
         transaction.commit()?;
-        if moved.is_none() {
-            return Ok(());
+        match moved {
+            None => return Ok(()),
+            Some(moved) => cleared = moved.cleared,
         }
     }
 }
@@ -139,15 +163,19 @@ mod tests {
             assert_eq!(counted(&file), 0, "{steps}");
             recover(&file).unwrap();
         }
-        for moved in 0..=3 {
+        for steps in 0..=4 {
             let file = staged(3);
             mark_whole(&file).unwrap();
-            (0..moved).for_each(|_| assert_eq!(move_step(&file).unwrap(), Some(SITE)));
+            // Of another node's import.
+            let register = Register::Written { generation: 5, hits: 9 };
+            merge::merge(&file, SITE, [&Contribution { register, ..contribution(7) }], true).unwrap();
+            let moved = |cleared| move_step(&file, cleared).unwrap().unwrap().cleared;
+            (0..steps).fold(None, |cleared, _| moved(cleared));
             recover(&file).unwrap();
-            assert_eq!(counted(&file), 5, "{moved}");
+            assert_eq!(counted(&file), 5, "{steps}");
             assert!(!is_whole(&file).unwrap());
-            let steps: i64 = file.query_row("SELECT count(*) FROM import_steps", [], |row| row.get(0)).unwrap();
-            assert_eq!(steps, 0);
+            let left: i64 = file.query_row("SELECT count(*) FROM import_steps", [], |row| row.get(0)).unwrap();
+            assert_eq!(left, 0);
         }
     }
 }

@@ -1,24 +1,31 @@
 //! Merging contributions into `counts`, with their sources and pages.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use rusqlite::Connection;
 
 use super::counts::{self, Key, SITE_ITSELF};
-use super::{pages, sources, vouching};
+use super::{pages, shown, sources, vouching};
 use crate::counter::{Contribution, PageAddress, Period, Register, SiteNumber, Source};
 
-/// Merges contributions of a site; `remote`: they came from Redis. True: the site's history must be published, since a
-/// page that this node has counted is now vouched for, or what was left of another import was cleared.
+/// Changes beyond the counts themselves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// Redis has brought some of an import.
+    pub is_corrected: bool,
+    /// A page that this node has counted is now vouched for, so the site's history must be published.
+    pub has_vouched: bool,
+}
+
+/// Merges contributions of a site; `remote`: they came from Redis.
 pub fn merge<'a>(
     connection: &Connection,
     site: SiteNumber,
     contributions: impl IntoIterator<Item = &'a Contribution>,
     remote: bool,
-) -> rusqlite::Result<bool> {
-    let mut has_vouched = false;
+) -> rusqlite::Result<Merged> {
+    let mut merged = Merged::default();
     let mut numbers = HashMap::new();
-    let mut imports = BTreeSet::new();
     for contribution in contributions {
         let source = &contribution.source;
         let number = match numbers.get(source) {
@@ -32,19 +39,23 @@ pub fn merge<'a>(
         };
         let page = match &contribution.page {
             None => SITE_ITSELF,
-            Some(page) => page_number(connection, site, page, contribution, &mut has_vouched)?,
+            Some(page) => page_number(connection, site, page, contribution, &mut merged.has_vouched)?,
         };
         let key = Key { site, period: contribution.period, page, source: number };
+        let is_import = matches!(contribution.register, Register::Written { .. });
+        let before = match remote && is_import && page == SITE_ITSELF {
+            true => Some(counts::hits(connection, key)?.unwrap_or(0)),
+            false => None,
+        };
         if counts::merge(connection, key, contribution.register)? && remote {
             sources::note_partly_remote(connection, number)?;
-            if matches!(contribution.register, Register::Written { .. }) {
-                imports.insert(number);
+            merged.is_corrected |= is_import;
+            if let Some(before) = before {
+                shown::keep(connection, site, key.period, contribution.register.hits() - before)?;
             }
         }
     }
-    imports.into_iter().try_fold(has_vouched, |must_publish, source| {
-        Ok(counts::clear_earlier_imports(connection, site, source)? || must_publish)
-    })
+    Ok(merged)
 }
 
 /// The number of a contribution's page. Imports vouch for their pages; of runs, only vouched pages have months and a
@@ -72,5 +83,30 @@ fn page_number(
             Ok(known.number)
         }
         (Some(known), _) => Ok(known.number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counter::{PageAddress, Period};
+    use crate::ledger::sqlite::migrations;
+
+    #[test]
+    fn the_first_rows_of_a_later_import_from_redis_leave_those_that_are_on_their_way() {
+        let file = Connection::open_in_memory().unwrap();
+        migrations::migrate(&file).unwrap();
+        let of_page = |page, generation, hits| Contribution {
+            source: "import:old".parse().unwrap(),
+            period: Period::Total,
+            page: Some(PageAddress::from_stored(page)),
+            register: Register::Written { generation, hits },
+        };
+        let corrects = |rows: &[_], remote| merge(&file, SiteNumber(1), rows, remote).unwrap().is_corrected;
+        assert!(!corrects(&[of_page("/a", 5, 7), of_page("/b", 5, 8)], false));
+        assert!(corrects(&[of_page("/a", 9, 6)], true));
+        assert!(!corrects(&[of_page("/a", 9, 6)], true));
+        let sum: i64 = file.query_row("SELECT sum(hits) FROM counts", [], |row| row.get(0)).unwrap();
+        assert_eq!(sum, 6 + 8);
     }
 }

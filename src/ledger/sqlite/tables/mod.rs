@@ -3,6 +3,7 @@
 pub mod counts;
 pub mod imports;
 pub mod journal;
+pub mod last_shown;
 pub mod merge;
 pub mod meta;
 pub mod pages;

@@ -18,6 +18,22 @@ pub fn insert_vouched(connection: &Connection, site: SiteNumber, page: &PageAddr
     insert(connection, site, page, 1)
 }
 
+/// Calls `then` with each page of the site that was made by rule 1, until that returns false.
+pub fn of_rule_1(
+    connection: &Connection,
+    site: SiteNumber,
+    mut then: impl FnMut(PageAddress) -> bool,
+) -> rusqlite::Result<()> {
+    let mut select = connection.prepare_cached("SELECT address FROM pages WHERE site = ? AND address_rule = 1")?;
+    let mut rows = select.query([site.0])?;
+    while let Some(row) = rows.next()? {
+        if !then(PageAddress::from_stored(row.get_ref(0)?.as_str()?)) {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Inserts a page that was read first on this day, and isn't vouched for.
 pub fn insert_unvouched(
     connection: &Connection,

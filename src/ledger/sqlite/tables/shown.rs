@@ -1,7 +1,8 @@
 //! `shown`: least figures of sites' counters, which were shown with more of other nodes' hits than `counts` has.
 //!
-//! A row holds the hits of all sources but this node's own, since those are in `counts` after any end. Once remote sync
-//! has brought the hits into `counts`, the row goes.
+//! A row holds the hits without those of this node's own sources, since they are in `counts` after any end, and without
+//! those of the imports in `counts`, which may be corrected or forgotten. Once remote sync has brought the hits into
+//! `counts`, the row goes.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -26,17 +27,12 @@ pub fn read(
     counts: &[SourceCount],
     current: Option<SourceNumber>,
 ) -> rusqlite::Result<Option<Floor>> {
-    let row: Option<(i64, i64)> = connection
-        .prepare_cached("SELECT hits, imports FROM shown WHERE site = ? AND period = ?")?
-        .query_row(params![site.0, period.number()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    Ok(row.map(|(hits, imports)| Floor {
-        hits: hits + sum(counts, |count| count.is_own && Some(count.source) != current),
-        may_fall: imports != imports_of(counts),
-    }))
+    Ok(noted(connection, site, period)?
+        .map(|(hits, imports)| Floor { hits: hits + beside(counts, current), may_fall: imports != imports_of(counts) }))
 }
 
-/// Notes the hits of all sources but the current run, as they are shown. True: they are more than `counts` has.
+/// Notes the hits of all sources but the current run, as they are shown. True: they are more than `counts` has, and more
+/// than were noted before.
 pub fn note(
     connection: &Connection,
     site: SiteNumber,
@@ -49,9 +45,37 @@ pub fn note(
         let sql = "DELETE FROM shown WHERE site = ? AND period = ?";
         return execute(connection, sql, params![site.0, period.number()]).map(|_| false);
     }
-    let remote = hits - sum(&counts, |count| count.is_own && Some(count.source) != current);
-    let sql = "REPLACE INTO shown (site, period, hits, imports) VALUES (?, ?, ?, ?)";
-    execute(connection, sql, params![site.0, period.number(), remote, imports_of(&counts)]).map(|_| true)
+    let (rest, imports) = (hits - beside(&counts, current), imports_of(&counts));
+    let before = noted(connection, site, period)?;
+    if before != Some((rest, imports)) {
+        let sql = "REPLACE INTO shown (site, period, hits, imports) VALUES (?, ?, ?, ?)";
+        execute(connection, sql, params![site.0, period.number(), rest, imports])?;
+    }
+    Ok(before.is_none_or(|(before, _)| rest > before))
+}
+
+/// Keeps the least hits as they are, when `counts` gets so many more of an import from Redis: they may have been shown.
+pub fn keep(connection: &Connection, site: SiteNumber, period: Period, more: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE shown SET hits = hits - ? WHERE site = ? AND period = ?";
+    execute(connection, sql, params![more, site.0, period.number()]).map(drop)
+}
+
+/// Deletes all of a site.
+pub fn clear(connection: &Connection, site: SiteNumber) -> rusqlite::Result<()> {
+    execute(connection, "DELETE FROM shown WHERE site = ?", [site.0]).map(drop)
+}
+
+fn noted(connection: &Connection, site: SiteNumber, period: Period) -> rusqlite::Result<Option<(i64, i64)>> {
+    connection
+        .prepare_cached("SELECT hits, imports FROM shown WHERE site = ? AND period = ?")?
+        .query_row(params![site.0, period.number()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
+/// Hits that stand beside a row's: those of this node's earlier runs and of imports.
+fn beside(counts: &[SourceCount], current: Option<SourceNumber>) -> i64 {
+    let is_import = |count: &SourceCount| matches!(count.register, Register::Written { .. });
+    sum(counts, |count| (count.is_own || is_import(count)) && Some(count.source) != current)
 }
 
 fn sum(counts: &[SourceCount], of: impl Fn(&SourceCount) -> bool) -> i64 {
@@ -108,5 +132,31 @@ mod tests {
         merge(&file, other, Register::Grown(9), true);
         assert!(!note(9));
         assert_eq!(floor(None), None);
+    }
+
+    #[test]
+    fn a_floor_falls_with_an_import_that_is_corrected_here_and_stays_when_redis_brings_one() {
+        let file = Connection::open_in_memory().unwrap();
+        migrations::migrate(&file).unwrap();
+        let written = |generation, hits| Register::Written { generation, hits };
+        let floor = || {
+            let counts = counts::of_page(&file, SITE, Period::Total, SITE_ITSELF).unwrap();
+            read(&file, SITE, Period::Total, &counts, None).unwrap().unwrap()
+        };
+        let note = |hits| note(&file, SITE, Period::Total, hits, None).unwrap();
+        merge(&file, "import:old", written(3, 1_000), true);
+        assert!(note(1_005) && !note(1_005));
+        merge(&file, "import:old", written(4, 10), false);
+        assert_eq!(floor(), Floor { hits: 15, may_fall: true });
+        merge(&file, "import:old", written(5, 0), false);
+        assert_eq!(floor(), Floor { hits: 5, may_fall: true });
+        // It may be among the hits that were shown.
+        assert!(note(50));
+        merge(&file, "import:new", written(6, 40), true);
+        assert_eq!(floor(), Floor { hits: 50, may_fall: true });
+        merge(&file, "import:new", written(7, 0), false);
+        assert_eq!(floor(), Floor { hits: 10, may_fall: true });
+        clear(&file, SITE).unwrap();
+        assert!(note(9));
     }
 }
