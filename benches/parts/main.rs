@@ -5,6 +5,7 @@
 
 #[path = "../../fuzz/properties/blank_node.rs"]
 mod blank_node;
+mod bots;
 mod figures;
 mod hit;
 mod ledger;
@@ -26,7 +27,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 criterion_group! {
     name = parts;
     config = Criterion::default().sample_size(30);
-    targets = hit::bench, tally::bench, ledger::bench, figures::bench, merge_counts::bench, page::bench, recovery::bench,
+    targets = bots::bench, hit::bench, tally::bench, ledger::bench, figures::bench, merge_counts::bench, page::bench, recovery::bench,
         visitors::bench
 }
 criterion_main!(parts);

@@ -2,7 +2,9 @@
 //!
 //! Pure: no I/O, no clock. `server` reads the request's other signs, and names a [`Kind`] for them too.
 
+mod automaton;
 mod browser;
+mod exceptions;
 mod kind;
 mod lists;
 mod uncounted;
