@@ -57,7 +57,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show a site's uncounted hits by day and kind: bots, prefetches, repeats
+    /// Show a site's uncounted hits by day and kind: bots, prefetches, repeats, excluded addresses
     Bots {
         site: SiteId,
         /// Print a JSON array

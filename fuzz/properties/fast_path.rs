@@ -16,13 +16,14 @@ use hyper::{Method, Request, Response, Version};
 use thongke::server::routes::SCRIPT_VERSIONED;
 use thongke::server::{self, Field, HeaderFields, PlainRequest, protocol};
 
-const FIELDS: [Field; 15] = [
+const FIELDS: [Field; 16] = [
     Field::Host,
     Field::Origin,
     Field::UserAgent,
     Field::SecPurpose,
     Field::Purpose,
     Field::XMoz,
+    Field::XPurpose,
     Field::SecFetchMode,
     Field::Dnt,
     Field::SecGpc,

@@ -32,11 +32,13 @@ pub enum Kind {
     Prefetch,
     /// A visitor's reload.
     Repeat,
+    /// The client's address is one that the site excludes.
+    Excluded,
 }
 
 impl Kind {
     /// All kinds with their names, in their order.
-    pub const ALL: [(Self, &'static str); 19] = [
+    pub const ALL: [(Self, &'static str); 20] = [
         (Self::SearchEngine, "search-engine"),
         (Self::AiCrawler, "ai-crawler"),
         (Self::SocialPreview, "social-preview"),
@@ -56,6 +58,7 @@ impl Kind {
         (Self::Webdriver, "webdriver"),
         (Self::Prefetch, "prefetch"),
         (Self::Repeat, "repeat"),
+        (Self::Excluded, "excluded"),
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -71,6 +74,7 @@ impl Kind {
         match self {
             Self::Prefetch => "prefetch",
             Self::Repeat => "repeat",
+            Self::Excluded => "excluded",
             _ => BOT,
         }
     }

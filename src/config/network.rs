@@ -1,4 +1,4 @@
-//! Trusted proxies.
+//! Networks: trusted proxies, and clients that aren't counted.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -19,7 +19,15 @@ impl Value for Proxy {
         if text == UNIX {
             return Ok(Self(None));
         }
-        parse(text).map(|network| Self(Some(network))).map_err(|reason| format!("`{text}` {reason}"))
+        parse(text, ", `fd00::/8` or `unix:`").map(|network| Self(Some(network)))
+    }
+}
+
+impl Value for IpNet {
+    const EXAMPLE: &'static str = r#""10.1.0.0/16""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        parse(text, " or `fd00::/8`")
     }
 }
 
@@ -38,22 +46,21 @@ impl Value for ForwardedField {
     }
 }
 
-/// Parses an address or a network in CIDR notation.
-fn parse(text: &str) -> Result<IpNet, String> {
+/// Parses an address or a network in CIDR notation. `others`: the end of the list of examples.
+fn parse(text: &str, others: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(address.to_canonical().into());
     }
     match text.parse::<IpNet>() {
         Ok(network) if network.trunc() == network => Ok(canonical(network)),
         Ok(network) => Err(format!(
-            "names one address and a whole network; did you mean `{}`, or `{}` alone?",
+            "`{text}` names one address and a whole network; did you mean `{}`, or `{}` alone?",
             network.trunc(),
             network.addr()
         )),
-        Err(_) => Err(
-            "is neither an address nor a network; expected for example `10.0.0.0/8`, `10.1.2.3`, `fd00::/8` or `unix:`"
-                .to_owned(),
-        ),
+        Err(_) => Err(format!(
+            "`{text}` is neither an address nor a network; expected for example `10.0.0.0/8`, `10.1.2.3`{others}"
+        )),
     }
 }
 

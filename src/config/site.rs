@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::MapAccess;
 use toml::Spanned;
@@ -44,6 +45,7 @@ pub struct RawSite {
     page_days: Option<Field<Whole<1, PAGE_DAYS_MAX>>>,
     page_months: Option<Field<Whole<1, PAGE_MONTHS_MAX>>>,
     bots: Option<Field<FilteredBots>>,
+    exclude_addresses: Option<Field<List<IpNet>>>,
     repeat_window: Option<Field<RepeatWindow>>,
     visitors: Option<Field<bool>>,
 }
@@ -104,6 +106,10 @@ impl RawSite {
         set(&mut site.page_cap, faults.take(self.page_cap).map(|Whole(cap)| cap));
         set(&mut site.vouching_networks, faults.take(self.vouching_networks).map(|Whole(networks)| networks as u8));
         set(&mut site.filtered_bots, faults.take(self.bots));
+        if let Some(networks) = faults.list(self.exclude_addresses) {
+            let networks = distinct(networks, IpNet::to_string, faults);
+            site.excluded_addresses = (!networks.is_empty()).then(|| networks.into());
+        }
         set(&mut site.repeat_window, faults.take(self.repeat_window).map(|RepeatWindow(window)| window));
         if let Some(visitors) = faults.spanned(self.visitors) {
             site.visitors = *visitors.get_ref();

@@ -113,6 +113,15 @@ const WRONG: &[(&str, &str)] = &[
         "listen = \"unix:http.sock\"\n{SITE}",
         ":1:10: listen: `unix:http.sock` names no file from the root on; expected for example `unix:/run",
     ),
+    (
+        "{SITE}exclude_addresses = [\"10.1.0.1/16\"]\n",
+        ":3:22: exclude_addresses: `10.1.0.1/16` names one address and a whole network; did you mean `10.1.0.0/16`, or `10.1.0.1` alone?",
+    ),
+    (
+        "{SITE}exclude_addresses = [\"office\"]\n",
+        ":3:22: exclude_addresses: `office` is neither an address nor a network; expected for example `10.0.0.0/8`, `10.1.2.3` or `fd00::/8`",
+    ),
+    ("{SITE}exclude_addresses = [\"10.1.0.0/16\", \"10.1.0.0/16\"]\n", "is named twice"),
     ("trusted_proxies = [\"nginx\"]\n{SITE}", ":1:20: trusted_proxies: `nginx` is neither an address nor a network"),
     (
         "{SITE}time_zone = \"Asia/Hanoi\"\n",
@@ -424,6 +433,7 @@ vouching_networks = 3
 page_days = 40
 page_months = 24
 bots = true
+exclude_addresses = ["10.1.0.0/16", "2001:db8::/32", "192.0.2.7"]
 repeat_window = "0s"
 
 [limits]
@@ -457,6 +467,7 @@ fn a_file_with_every_key_is_read() {
         (limits.rates.site, limits.rates.when_exceeded, limits.timeouts.idle.as_secs()),
         (None, WhenExceeded::Ignore, 120)
     );
+    assert!(config.sites[0].excludes(|| "10.1.2.3".parse().ok()));
     assert!(!config.is_demo);
 }
 

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use ipnet::IpNet;
 use rustc_hash::FxHashSet;
 use smol_str::SmolStr;
 use url::Url;
@@ -42,6 +44,8 @@ pub struct Site {
     pub vouching_networks: u8,
     pub time_zone: Tz,
     pub filtered_bots: FilteredBots,
+    /// Clients whose hits aren't counted; nearly no site has any.
+    pub excluded_addresses: Option<Arc<[IpNet]>>,
     /// Count visitors even if no figure shown is of them: see [`Site::counts_visitors`].
     pub visitors: bool,
     pub language: Language,
@@ -189,6 +193,7 @@ impl Site {
             page_rules: Self::default_page_rules(Language::Vietnamese),
             page_retention: PAGE_RETENTION_DEFAULT,
             filtered_bots: FilteredBots::All,
+            excluded_addresses: None,
             repeat_window: Duration::ZERO,
             page_cap: PAGE_CAP_DEFAULT,
             vouching_networks: VOUCHING_NETWORKS_DEFAULT,
@@ -199,6 +204,14 @@ impl Site {
     /// Rules of a site in `language` that sets none of its own.
     pub fn default_page_rules(language: Language) -> Arc<PageRules> {
         Arc::clone(&SHARED_PAGE_RULES[language as usize])
+    }
+
+    /// True if hits of a client aren't counted. `address` is asked for only where the site excludes some.
+    pub fn excludes(&self, address: impl FnOnce() -> Option<IpAddr>) -> bool {
+        self.excluded_addresses.as_ref().is_some_and(|networks| {
+            let address = address().map(|address| address.to_canonical());
+            address.is_some_and(|address| networks.iter().any(|network| network.contains(&address)))
+        })
     }
 
     /// True if the site counts visitors.

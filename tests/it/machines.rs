@@ -91,6 +91,7 @@ fn a_machines_hit_is_answered_and_stands_in_the_metrics_but_not_in_the_figures()
         (&[("User-Agent", CHROME), ("Sec-Purpose", "prefetch;prerender")], "200 prefetch"),
         (&[("User-Agent", CHROME), ("Purpose", "prefetch")], "200 prefetch"),
         (&[("User-Agent", CHROME), ("X-Moz", "prefetch")], "200 prefetch"),
+        (&[("User-Agent", CHROME), ("X-Purpose", "preview")], "200 prefetch"),
         (&[("User-Agent", CHROME), ("Sec-Fetch-Mode", "cors"), ("Save-Data", "on")], "200 counted"),
     ] {
         let answer = portal.hit("/a", fields);
@@ -114,9 +115,45 @@ fn a_machines_hit_is_answered_and_stands_in_the_metrics_but_not_in_the_figures()
     assert_eq!(portal.send("/v1/hit", "{", &[("User-Agent", GOOGLEBOT)]).status, 400);
     assert_eq!(portal.total(), 9);
     let metrics = portal.node.admin_get("/metrics").body;
-    for line in [r#"result="counted",site="a"} 9"#, r#"result="bot",site="a"} 8"#, r#"result="prefetch",site="a"} 3"#] {
+    for line in [r#"result="counted",site="a"} 9"#, r#"result="bot",site="a"} 8"#, r#"result="prefetch",site="a"} 4"#] {
         assert!(metrics.contains(&format!("thongke_hits_total{{{line}\n")), "{line}:\n{metrics}");
     }
+    portal.node.stop();
+}
+
+#[test]
+fn a_hit_from_an_excluded_address_is_answered_and_reported_and_not_counted() {
+    let directory = TempDir::new().unwrap();
+    let config = directory.path().join("thongke.toml");
+    let site = "origins = [\"http://localhost:*\"]\nfigures = [\"total\"]\n";
+    let excluded = "bots = \"none\"\nexclude_addresses = [\"10.1.0.0/16\", \"2001:db8::/32\"]\n";
+    let text = format!("trusted_proxies = [\"127.0.0.1\"]\n[sites.a]\n{site}{excluded}[sites.b]\n{site}");
+    std::fs::write(&config, text).unwrap();
+    let node = Portal::node(directory.path(), &config);
+    let portal = Portal { directory, config, node };
+    let hit = |address: &str| portal.hit("/a", &[("User-Agent", CHROME), ("X-Forwarded-For", address)]);
+    for (address, expected) in [
+        ("10.1.2.3", "200 excluded"),
+        ("::ffff:10.1.2.3", "200 excluded"),
+        ("2001:db8:7::1", "200 excluded"),
+        ("10.2.0.1", "200 counted"),
+        // No proxy that is trusted has written the left part.
+        ("10.1.2.3, 192.0.2.1", "200 counted"),
+    ] {
+        let answer = hit(address);
+        assert_eq!(outcome(&answer), expected, "{address}");
+        assert_eq!(answer.header("thongke-hit-kind"), None);
+    }
+    let pixel = "/v1/hit.gif?site=a&url=http://localhost/a";
+    assert_eq!(outcome(&portal.send(pixel, "", &[("X-Forwarded-For", "10.1.2.3")])), "200 excluded");
+    let elsewhere = r#"{"site":"b","url":"http://localhost/a"}"#;
+    let answer = portal.send("/v1/hit", elsewhere, &[("User-Agent", CHROME), ("X-Forwarded-For", "10.1.2.3")]);
+    assert_eq!(outcome(&answer), "200 counted");
+    assert_eq!(portal.total(), 2);
+    let metrics = portal.node.admin_get("/metrics").body;
+    assert!(metrics.contains("thongke_hits_total{result=\"excluded\",site=\"a\"} 4\n"), "{metrics}");
+    let uncounted = portal.uncounted();
+    assert!(uncounted.lines().any(|line| line.contains(" excluded ") && line.ends_with(" 4")), "{uncounted}");
     portal.node.stop();
 }
 

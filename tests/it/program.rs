@@ -94,7 +94,7 @@ fn a_fresh_node_has_every_series_of_a_fixed_label_set_at_0() {
     let at_0 = |metrics: &str, name: &str, labels: &str| {
         assert!(metrics.contains(&format!("\n{name}{{{labels}}} 0\n")), "{name}{{{labels}}}");
     };
-    let results = ["counted", "bot", "prefetch", "repeat", "limited"];
+    let results = ["counted", "bot", "prefetch", "repeat", "excluded", "limited"];
     for result in results {
         for site in ["s0000", "s0999", "(other)"] {
             at_0(&metrics, "thongke_hits_total", &format!("result=\"{result}\",site=\"{site}\""));

@@ -96,6 +96,7 @@ fn meaning(name: &str) -> Meaning {
         7 if is("referer") => Meaning::Known(Field::Referer),
         7 if is("sec-gpc") => Meaning::Known(Field::SecGpc),
         7 if is("upgrade") || is("trailer") => Meaning::Unusual,
+        9 if is("x-purpose") => Meaning::Known(Field::XPurpose),
         9 if is("forwarded") => Meaning::Known(Field::Forwarded),
         10 if is("user-agent") => Meaning::Known(Field::UserAgent),
         10 if is("connection") => Meaning::Connection,
@@ -260,7 +261,7 @@ mod tests {
     #[test]
     fn every_field_is_known_by_its_name_in_any_case() {
         use Field::*;
-        let all = [Host, Origin, UserAgent, SecPurpose, Purpose, XMoz, SecFetchMode, Dnt, SecGpc];
+        let all = [Host, Origin, UserAgent, SecPurpose, Purpose, XMoz, XPurpose, SecFetchMode, Dnt, SecGpc];
         for field in all.into_iter().chain([XForwardedFor, Forwarded, XRequestId, IfNoneMatch, Referer, AcceptEncoding])
         {
             for name in [field.name().as_str().to_owned(), field.name().as_str().to_ascii_uppercase()] {

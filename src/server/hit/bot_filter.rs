@@ -9,8 +9,8 @@ use crate::counter::site::FilteredBots;
 use super::text_cache::TextCache;
 use crate::server::http::{Field, HeaderFields};
 
-/// Headers in which browsers mark a prefetch: the standard's first, then older ones.
-const PURPOSES: [Field; 3] = [Field::SecPurpose, Field::Purpose, Field::XMoz];
+/// Headers in which browsers mark a prefetch: the standard's first, then older ones, the last of which is Safari's.
+const PURPOSES: [Field; 4] = [Field::SecPurpose, Field::Purpose, Field::XMoz, Field::XPurpose];
 
 /// One worker's bot filter.
 #[derive(Default)]
@@ -60,10 +60,10 @@ fn readable(value: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed)
 }
 
-/// True for `prefetch`, `prefetch;prerender`, `preview` and the like.
+/// True for `prefetch`, `prefetch;prerender`, `preview`, `instant` and the like.
 fn fetches_ahead(purpose: &[u8]) -> bool {
     let begins = |word: &[u8]| purpose.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
-    begins(b"prefetch") || begins(b"prerender") || begins(b"preview")
+    begins(b"prefetch") || begins(b"prerender") || begins(b"preview") || begins(b"instant")
 }
 
 #[cfg(test)]
@@ -95,6 +95,8 @@ mod tests {
         assert_eq!(by(("sec-purpose", "prefetch;prerender")), Some(Kind::Prefetch));
         assert_eq!(by(("purpose", "prefetch")), Some(Kind::Prefetch));
         assert_eq!(by(("purpose", "preview")), Some(Kind::Prefetch));
+        assert_eq!(by(("x-purpose", "preview")), Some(Kind::Prefetch));
+        assert_eq!(by(("x-purpose", "instant")), Some(Kind::Prefetch));
         assert_eq!(by(("x-moz", "Prefetch")), Some(Kind::Prefetch));
         assert_eq!(by(("sec-purpose", "")), None);
         assert_eq!(classify(FilteredBots::All, &[("user-agent", CHROME)], true), Some(Kind::Webdriver));

@@ -105,7 +105,10 @@ impl HitHandler {
                 WhenExceeded::Ignore => Ok(ProcessedHit { site, outcome: HitOutcome::LIMITED }),
             };
         }
-        let mut filtered = self.bot_filter.classify(site.site.filtered_bots, headers, payload.webdriver);
+        let mut filtered = match site.site.excludes(|| client.address()) {
+            true => Some(Kind::Excluded),
+            false => self.bot_filter.classify(site.site.filtered_bots, headers, payload.webdriver),
+        };
         let mut view = None;
         let window = site.site.repeat_window;
         if filtered.is_none() && !window.is_zero() {

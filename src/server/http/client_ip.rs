@@ -71,6 +71,11 @@ impl<'a, H: HeaderFields> ClientIp<'a, H> {
         *self.prefix.get_or_init(|| self.proxies.client(self.peer, self.headers))
     }
 
+    /// The address itself, looked for at each call; none where no trusted proxy has named one.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.proxies.address(self.peer, self.headers)
+    }
+
     /// True if an untrusted peer names a client in a header that proxies write.
     pub fn has_untrusted_forwarded_header(&self) -> bool {
         let is_there = |field| self.headers.first(field).is_some();
