@@ -6,10 +6,12 @@
 
 mod log;
 
+use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use futures_util::future::{Fuse, FusedFuture as _, FutureExt as _};
 use thongke::app::{self, ActivatedSockets, service_manager};
 use thongke::command_line::{ClockCommand, Command, CommandLine};
 use thongke::config::{Config, Environment, Flags, PublicAddress};
@@ -98,6 +100,8 @@ fn serve(config: Config, flags: &Flags, log: Log) -> Result<(), (ExitCode, anyho
         }
     });
     service_manager::stopping();
+    // Without waiting for a configuration that is still being read.
+    runtime.shutdown_background();
     tracing::info!("stopping: finishing open requests");
     running.shutdown();
     Ok(())
@@ -134,6 +138,9 @@ impl Signals {
 /// Returns at SIGTERM or SIGINT; reads the sites again at SIGHUP; logs more at SIGUSR1, as configured
 /// at SIGUSR2.
 async fn run_until_stopped(mut signals: Signals, running: &app::Running, flags: &Flags, mut log: Log) {
+    let mut reloading = pin!(Fuse::terminated());
+    // A signal came while the configuration was read: it may have changed behind the reader.
+    let mut is_outdated = false;
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
@@ -147,16 +154,32 @@ async fn run_until_stopped(mut signals: Signals, running: &app::Running, flags: 
                 continue;
             }
             _ = signals.hangup.recv() => {}
+            () = &mut reloading, if !reloading.is_terminated() => {
+                if !std::mem::take(&mut is_outdated) {
+                    continue;
+                }
+            }
         }
-        service_manager::reloading();
-        let reloaded = match Config::load(flags, &Environment::of_process()) {
-            Ok(config) => running.reload(config).await,
-            Err(error) => Err(error.into()),
-        };
-        match reloaded {
-            Ok(()) => tracing::info!("sites reloaded; other settings need a restart"),
-            Err(error) => tracing::error!("reload failed, the configuration stays as it was: {}", with_causes(&error)),
+        if reloading.is_terminated() {
+            reloading.set(reload(running, flags.clone()).fuse());
+        } else {
+            is_outdated = true;
         }
-        service_manager::ready(&format!("counting on http://{}", running.public_address));
     }
+}
+
+/// Reads the configuration again, in a thread of its own: a slow disk must not keep signals waiting.
+async fn reload(running: &app::Running, flags: Flags) {
+    service_manager::reloading();
+    let loading = tokio::task::spawn_blocking(move || Config::load(&flags, &Environment::of_process()));
+    let reloaded = match loading.await {
+        Ok(Ok(config)) => running.reload(config).await,
+        Ok(Err(error)) => Err(error.into()),
+        Err(error) => Err(error.into()),
+    };
+    match reloaded {
+        Ok(()) => tracing::info!("sites reloaded; other settings need a restart"),
+        Err(error) => tracing::error!("reload failed, the configuration stays as it was: {}", with_causes(&error)),
+    }
+    service_manager::ready(&format!("counting on http://{}", running.public_address));
 }

@@ -1,8 +1,13 @@
-//! Files that the system refuses: the part of the path in the way, and what to do about it.
+//! Files that the system refuses: the part of the path in the way, and what to do about it. Files that the
+//! program is given by their paths are read here.
+
+mod regular;
 
 use std::io::{Error, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+
+pub use regular::{ReadError, read, read_text};
 
 /// Advice about a refused file, with a leading `; `. Empty where the error says all.
 pub fn advice(path: &Path, error: &Error) -> String {

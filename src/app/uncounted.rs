@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::bots::{Kind, UNCOUNTED_FILE, Uncounted, UncountedRow};
+use crate::bots::{Kind, UNCOUNTED_BYTES_MAX, UNCOUNTED_FILE, Uncounted, UncountedRow};
 use crate::counter::{Day, SiteId};
+use crate::obstacle;
 
 #[derive(Debug)]
 pub struct UncountedFile {
@@ -19,7 +20,7 @@ pub struct UncountedFile {
 impl UncountedFile {
     pub fn open(data_dir: &Path) -> Self {
         let path = data_dir.join(UNCOUNTED_FILE);
-        let text = std::fs::read(&path).unwrap_or_default();
+        let text = obstacle::read(&path, UNCOUNTED_BYTES_MAX).unwrap_or_default();
         let uncounted = Mutex::new(Uncounted::from_lines(&String::from_utf8_lossy(&text)));
         Self { path, uncounted, changed: AtomicBool::new(false) }
     }

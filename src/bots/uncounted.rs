@@ -11,6 +11,9 @@ use crate::counter::{Day, Period, SiteId};
 /// Name in the data directory; older versions wrote the same file.
 pub const UNCOUNTED_FILE: &str = "spared.csv";
 
+/// Largest such file that is read.
+pub const UNCOUNTED_BYTES_MAX: u64 = 512 << 20;
+
 /// Newest days of a site that are kept.
 const DAYS_MAX: usize = 40;
 

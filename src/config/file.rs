@@ -1,6 +1,5 @@
 //! The TOML file: the keys that serde reads, and their checked values.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -14,9 +13,14 @@ use super::secret::{self, RedisUrl, Secret};
 use super::site::{RawSite, RawSites};
 use super::value::{Field, List, Value, keys_of};
 use super::{Config, LogFormat, address, defaults, site, suggest};
-use crate::obstacle;
+use crate::obstacle::{self, ReadError};
 use crate::redis::Identity;
 use crate::server::{ForwardedField, TrustedProxies};
+
+/// Largest configuration. A hundred thousand sites take 20 MB.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Largest certificate or key.
+const PEM_BYTES_MAX: u64 = 1 << 20;
 
 /// The keys at the top of the file.
 #[derive(Default, Deserialize)]
@@ -63,12 +67,14 @@ pub fn keys() -> [(&'static str, &'static [&'static str]); 3] {
 
 /// Reads the file, and notes all faults.
 pub fn read(path: &Path, problems: &mut Problems) -> File {
-    let bytes = match std::fs::read(path) {
+    let bytes = match obstacle::read(path, FILE_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) => {
-            let reason = match error.kind() {
-                ErrorKind::IsADirectory => "it is a folder; expected a file such as `thongke.toml` in it".to_owned(),
-                _ => format!("{error}{}", obstacle::advice(path, &error)),
+            let reason = match error {
+                ReadError::NotRegular(kind @ "a folder") => {
+                    format!("it is {kind}; expected a file such as `thongke.toml` in it")
+                }
+                error => error.to_string(),
             };
             problems.add(format!("can't read the configuration {}: {reason}", path.display()));
             return File::default();
@@ -352,7 +358,7 @@ impl SecretFiles<'_> {
         let mut pem = |field, is_secret| {
             let (span, name) = parts(file_name(field, faults)?);
             let path = self.folder.join(name);
-            let read = std::fs::read_to_string(&path);
+            let read = obstacle::read_text(&path, PEM_BYTES_MAX);
             let reason = match read {
                 Ok(pem) if pem.contains("-----BEGIN ") => {
                     if is_secret {
@@ -361,7 +367,7 @@ impl SecretFiles<'_> {
                     return Some(pem.into_bytes());
                 }
                 Ok(_) => format!("{} holds nothing in PEM format", path.display()),
-                Err(error) => format!("can't read {}: {error}{}", path.display(), obstacle::advice(&path, &error)),
+                Err(error) => format!("can't read {}: {error}", path.display()),
             };
             faults.wrong(&span, reason);
             None

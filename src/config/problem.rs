@@ -56,13 +56,32 @@ impl Problems {
         self.0.sort_by_key(|(place, _)| place.as_ref().map(|place| (place.line, place.column)));
         let is_cut = self.0.len() >= FOUND_MAX;
         let omitted = self.0.len().saturating_sub(REPORTED_MAX);
-        let words = |(place, text): (Option<Place>, String)| match place {
-            Some(place) => format!("{place}: {text}"),
-            None => text,
+        let words = |(place, text): (Option<Place>, String)| {
+            let line = match place {
+                Some(place) => format!("{place}: {text}"),
+                None => text,
+            };
+            escaped(&line)
         };
         let problems = self.0.into_iter().take(REPORTED_MAX).map(words).collect();
         Err(ConfigError { problems, omitted, is_cut })
     }
+}
+
+/// A line for a terminal or a log, in which a file's or a variable's text could give orders to the terminal: its
+/// control characters, and those that turn the direction of writing, are shown as their numbers.
+fn escaped(line: &str) -> String {
+    let is_harmful = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    line.chars().fold(String::with_capacity(line.len()), |mut shown, c| {
+        match c {
+            '\n' => shown.push_str("\\n"),
+            c if is_harmful(c) => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+        shown
+    })
 }
 
 impl fmt::Display for ConfigError {

@@ -16,11 +16,13 @@ pub struct RedisUrl(String);
 
 const HIDDEN: &str = "(hidden)";
 
+/// Largest file with a secret.
+const BYTES_MAX: u64 = 64 << 10;
+
 /// Reads a secret from a file of one line.
 pub fn read(path: &Path) -> Result<Secret, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        format!("can't read the secret in {}: {error}{}", path.display(), obstacle::advice(path, &error))
-    })?;
+    let text = obstacle::read_text(path, BYTES_MAX)
+        .map_err(|error| format!("can't read the secret in {}: {error}", path.display()))?;
     match text.trim() {
         "" => Err(format!("the secret file {} is empty", path.display())),
         secret if secret.contains('\n') => Err(format!("the secret file {} holds more than one line", path.display())),

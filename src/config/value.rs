@@ -111,7 +111,11 @@ impl Value for String {
     }
 
     fn from_text(text: &str) -> Result<Self, String> {
-        Ok(text.to_owned())
+        // It may be printed: a terminal would obey it.
+        match text.chars().find(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
+            Some(control) => Err(format!("it holds the control character U+{:04X}; leave it out", u32::from(control))),
+            None => Ok(text.to_owned()),
+        }
     }
 }
 

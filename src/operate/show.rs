@@ -2,12 +2,13 @@
 
 use hyper::Method;
 
-use crate::bots::{UNCOUNTED_FILE, Uncounted, UncountedRow};
+use crate::bots::{UNCOUNTED_BYTES_MAX, UNCOUNTED_FILE, Uncounted, UncountedRow};
 use crate::clock;
 use crate::config::Config;
 use crate::counter::account::SourceAccount;
 use crate::counter::{Day, Figures, RegisteredSite, SiteId, figures};
 use crate::ledger::Ledger;
+use crate::obstacle;
 use crate::server::routes::Admin;
 
 use super::{IfEmpty, NodeRequest, from_json, on_the_node, print};
@@ -71,7 +72,7 @@ pub fn sources(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<
 pub fn bots(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
     let request = NodeRequest::new(Method::GET, Admin::Bots, site);
     let rows: Vec<UncountedRow> = on_the_node(config, site, IfEmpty::Refuse, request, from_json, async |_, site| {
-        let text = std::fs::read_to_string(config.data_dir.join(UNCOUNTED_FILE)).unwrap_or_default();
+        let text = obstacle::read_text(&config.data_dir.join(UNCOUNTED_FILE), UNCOUNTED_BYTES_MAX).unwrap_or_default();
         Ok(Uncounted::from_lines(&text).rows(&site.site.id))
     })?;
     if as_json {

@@ -1,6 +1,6 @@
 //! `thongke import`, `forget` and `export`.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -15,18 +15,19 @@ use crate::counter::account::ImportReport;
 use crate::counter::csv::{self, EXPORT_STEP, HEADER_PAGES, Parsed};
 use crate::counter::source::ImportName;
 use crate::ledger::DirectoryLock;
+use crate::server::IMPORT_BYTES_MAX;
 use crate::server::routes::{Admin, SOURCE};
 
 use super::{IfEmpty, NodeRequest, configured, from_json, on_the_node};
 
 pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) -> anyhow::Result<()> {
-    let mut text = Vec::new();
-    if file == Path::new("-") {
-        std::io::stdin().read_to_end(&mut text).context("can't read standard input")?;
+    let text = if file == Path::new("-") {
+        read(std::io::stdin()).context("can't read standard input")?
     } else {
-        text = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
-    }
-    let text = Bytes::from(text);
+        // A pipe is welcome: the file may come out of another program.
+        let opened = std::fs::File::open(file).map_err(anyhow::Error::from);
+        opened.and_then(read).with_context(|| format!("can't read {}", file.display()))?
+    };
     let mut request = NodeRequest::new(Method::POST, Admin::Import, site);
     request.path += &format!("?source={}", name.as_str());
     request.body = text.clone();
@@ -42,6 +43,16 @@ pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) ->
     })?;
     say(&report);
     Ok(())
+}
+
+/// Reads a file to its end, if it comes before a node's limit: a device may have none.
+fn read(file: impl Read) -> anyhow::Result<Bytes> {
+    let mut text = Vec::new();
+    file.take(IMPORT_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
+    if text.len() > IMPORT_BYTES_MAX {
+        bail!("it is larger than the {} MiB that a node takes at once; import it in parts", IMPORT_BYTES_MAX >> 20);
+    }
+    Ok(Bytes::from(text))
 }
 
 pub fn forget(config: &Config, site: &SiteId, name: &ImportName) -> anyhow::Result<()> {

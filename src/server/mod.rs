@@ -40,7 +40,7 @@ use std::sync::Arc;
 pub use admin::AdminSettings;
 pub use admin::auth::{Token, Tokens};
 pub use http::ClientIp;
-pub use net::{ConnectionLimit, ForwardedField, Listener, Timeouts, TrustedProxies, bind, bind_unix};
+pub use net::{ConnectionLimit, ForwardedField, IMPORT_BYTES_MAX, Listener, Timeouts, TrustedProxies, bind, bind_unix};
 pub use public::PublicSettings;
 #[doc(hidden)]
 pub use {

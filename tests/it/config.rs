@@ -122,7 +122,7 @@ fn check_looks_at_the_data_directory_and_the_ports() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let says = format!("error: --listen {address} can't be used");
-    check(&["--config", "/dev/null"]).expect(2, &["there is no site"]);
+    check(&["--config", "/dev/null"]).expect(2, &["can't read the configuration /dev/null: it is a device"]);
     let mut command = Command::new(PROGRAM);
     command.args(["check", "--listen", &address, "--admin-listen", "127.0.0.1:0", "--data-dir"]).arg(directory.path());
     Outcome::of(&mut command).expect(1, &[&says]);
@@ -130,6 +130,74 @@ fn check_looks_at_the_data_directory_and_the_ports() {
     let running = check(&["--data-dir", directory.path().join("running").to_str().unwrap()]);
     running.expect(0, &["a node runs on ", &node.admin]);
     node.stop();
+}
+
+#[test]
+fn what_is_no_file_is_refused_at_once_as_a_configuration_and_as_a_secret() {
+    let directory = TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    rustix::fs::mkfifoat(rustix::fs::CWD, path("pipe"), rustix::fs::Mode::RWXU).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+    for (name, kind) in [("pipe", "a pipe"), ("socket", "a socket"), ("/dev/zero", "a device"), ("", "a folder")] {
+        let found = path(name);
+        let started = std::time::Instant::now();
+        let says = format!("can't read the configuration {}: it is {kind}; expected a file", found.display());
+        check(&["--config", found.to_str().unwrap()]).expect(2, &[&says]);
+        for key in ["admin_token_file", "redis_password_file", "redis_tls_key_file"] {
+            let certificate = "redis_tls_certificate_file = \"cert.pem\"\n";
+            let others = if key == "redis_tls_key_file" { certificate } else { "" };
+            std::fs::write(path("cert.pem"), "-----BEGIN CERTIFICATE-----").unwrap();
+            let config = path("thongke.toml");
+            std::fs::write(&config, format!("{key} = {found:?}\n{others}{SITE}")).unwrap();
+            let says = format!("{}: it is {kind}; expected a file", found.display());
+            check(&["--config", config.to_str().unwrap()]).expect(2, &[":1:", key, &says]);
+        }
+        assert!(started.elapsed() < std::time::Duration::from_secs(30), "{name}: {:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn a_file_that_never_ends_is_no_secret_and_no_import() {
+    let directory = TempDir::new().unwrap();
+    let config = directory.path().join("thongke.toml");
+    let secret = directory.path().join("token");
+    // Sparse: it takes no room.
+    std::fs::File::create(&secret).unwrap().set_len(1 << 40).unwrap();
+    std::fs::write(&config, format!("admin_token_file = \"token\"\n{SITE}")).unwrap();
+    check(&["--config", config.to_str().unwrap()]).expect(2, &["token: it is larger than 65536 bytes"]);
+    check(&["--config", secret.to_str().unwrap()]).expect(2, &["it is larger than 67108864 bytes"]);
+    std::fs::write(&config, SITE).unwrap();
+    let data = directory.path().join("data");
+    for (file, says) in [("/dev/zero", "it is larger than the 64 MiB"), ("/", "can't read /: Is a directory")] {
+        let mut command = Command::new(PROGRAM);
+        command.args(["import", "a", file, "--source", "old", "--config"]).arg(&config).arg("--data-dir").arg(&data);
+        Outcome::of(&mut command).expect(1, &[says]);
+    }
+    assert!(!data.exists());
+}
+
+#[test]
+fn a_configuration_gives_the_terminal_no_orders() {
+    let directory = TempDir::new().unwrap();
+    let config = directory.path().join("thongke.toml");
+    for (text, says) in [
+        ("\"\\u001b[31m\" = 1\n", "unknown key `\\u{1b}[31m`"),
+        ("\"a\\nthongke: all is well\" = 1\n", "unknown key `a\\nthongke"),
+        ("listen = \"\\u001b]0;owned\\u0007\"\n", "`\\u{1b}]0;owned\\u{7}` has no port"),
+        ("name = \"x\" \u{1b}[2J\n", "thongke.toml:1:"),
+        ("listen = \"\\u202e1:0808\"\n", "`\\u{202e}1:0808`"),
+        ("redis_prefix = \"\\u001b[31m\"\n", "redis_prefix: it holds the control character U+001B"),
+    ] {
+        std::fs::write(&config, format!("{text}{SITE}")).unwrap();
+        let output = Command::new(PROGRAM).arg("check").arg("--config").arg(&config).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(says), "{text:?}: {error}");
+        let harmful = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(!error.contains(harmful), "{error:?}");
+    }
+    let site = format!("{SITE}name = \"\\u001b[31m\"\nlabels = {{ today = \"\\u009b1m\" }}\n");
+    std::fs::write(&config, site).unwrap();
+    check(&["--config", config.to_str().unwrap()]).expect(2, &["name: it holds the control", "U+009B"]);
 }
 
 #[test]

@@ -38,6 +38,36 @@ fn a_hit_answered_before_kill_9_is_counted_after_it() {
     }
 }
 
+/// A slow disk: the configuration takes long to open, from a thread's second time on.
+#[test]
+fn a_node_stops_while_a_reload_waits_for_the_disk() {
+    let directory = TempDir::new().unwrap();
+    let config = directory.path().join("thongke.toml");
+    std::fs::write(&config, "[sites.a]\norigins = [\"https://a.vn\"]\n").unwrap();
+    let trace = directory.path().join("trace");
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-qq", "-e", "trace=openat", "-e", "inject=openat:delay_enter=20s:when=2+", "-P"]);
+    command.arg(&config).arg("-o").arg(&trace).arg(PROGRAM).arg("--config").arg(&config);
+    let node = Node::start_as(command, &directory.path().join("data"));
+    let opened = |times| {
+        let long = std::time::Duration::from_secs(10);
+        let is_opened = || std::fs::read_to_string(&trace).unwrap().matches("thongke.toml").count() == times;
+        crate::node::until("the configuration is opened", long, is_opened);
+    };
+    opened(1);
+    node.signal("HUP");
+    opened(2);
+    node.signal("HUP");
+    opened(3);
+    // It waits now. Another one is remembered, and neither holds up a signal.
+    node.signal("HUP");
+    node.signal("TERM");
+    // The tracer keeps the waiting thread to its end, so the process has ended but for that one.
+    let state = || std::fs::read_to_string(format!("/proc/{}/stat", node.id())).unwrap();
+    let ended = || state().contains(") Z ");
+    crate::node::until("it has ended", std::time::Duration::from_secs(15), ended);
+}
+
 /// The page cache survives a kill, so the test above would pass without any sync. The kernel's record must
 /// show a completed sync between each request and its answer.
 #[test]

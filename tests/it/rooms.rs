@@ -17,7 +17,7 @@ const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("server", &["bots", "clock", "counter", "metrics", "page"]),
     ("config", &["counter", "obstacle", "page", "redis", "server"]),
     ("command_line", &["config", "counter"]),
-    ("operate", &["bots", "clock", "config", "counter", "ledger", "metrics", "redis", "server"]),
+    ("operate", &["bots", "clock", "config", "counter", "ledger", "metrics", "obstacle", "redis", "server"]),
 ];
 
 /// Sub-rooms of a room, from the lowest level to the highest. A sub-room may import its own level and lower
@@ -30,7 +30,7 @@ const LEVELS: [(&str, &[&[&str]]); 3] = [
             &["net"],
             &["http"],
             &["hit"],
-            &["hot_endpoints"],
+            &["hot_endpoints", "refusals"],
             &["fast_path", "openapi", "series", "service"],
             &["public"],
             &["admin"],
