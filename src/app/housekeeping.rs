@@ -1,11 +1,12 @@
 //! Regular work of a node: it deletes page counts and visitors' salts that are over, writes the numbers of
-//! uncounted hits, and watches the clock, by which all deletion goes.
+//! uncounted hits, logs refused ones, and watches the clock, by which all deletion goes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::counter::Day;
 
 use super::Node;
+use crate::server::Refusals;
 
 /// Longest time between a page count's end and its deletion.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(3_600);
@@ -22,11 +23,14 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest time of uncounted hits that a crash loses.
 const UNCOUNTED_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Interval of looks at refused hits; each reason has a line a minute at most.
+const REFUSALS_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Never returns.
-pub async fn run(node: &Node) {
+pub async fn run(node: &Node, refusals: &Refusals) {
     let deleting = futures_util::future::join(expire_pages(node), forget_visitors(node));
     let writing = futures_util::future::join3(write_uncounted(node), write_floors(node), sync_others(node));
-    futures_util::future::join3(watch_clock(node), deleting, writing).await;
+    futures_util::future::join4(watch_clock(node), deleting, writing, report_refusals(refusals)).await;
 }
 
 /// Goes through all sites, again and again.
@@ -90,6 +94,13 @@ async fn write_uncounted(node: &Node) {
     loop {
         tokio::time::sleep(UNCOUNTED_INTERVAL).await;
         node.uncounted.write_changes();
+    }
+}
+
+async fn report_refusals(refusals: &Refusals) {
+    loop {
+        tokio::time::sleep(REFUSALS_INTERVAL).await;
+        refusals.report(Instant::now());
     }
 }
 

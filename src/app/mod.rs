@@ -30,7 +30,7 @@ use crate::redis;
 use crate::server::hit::dedup::Dedup;
 use crate::server::hit::rate_limit::RateLimiter;
 use crate::server::hit::{Canonicals, Parameters, Warnings};
-use crate::server::{self, AdminSettings, ConnectionLimit, Listener, PublicSettings};
+use crate::server::{self, AdminSettings, ConnectionLimit, Listener, PublicSettings, Refusals};
 
 use uncounted::UncountedFile;
 
@@ -93,6 +93,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
     let mut started = Vec::new();
     let warnings = Arc::new(Warnings::new(&metrics));
     let parameters = Arc::new(Parameters::new(Arc::clone(&warnings)));
+    let refusals = Arc::new(Refusals::default());
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
@@ -102,6 +103,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         dedup: Arc::new(Dedup::default()),
         canonicals: Arc::new(Canonicals::new(Arc::clone(&warnings))),
         parameters: Arc::clone(&parameters),
+        refusals: Arc::clone(&refusals),
         timeouts: config.limits.timeouts,
         connection_limit: Arc::new(settings::connection_limit(&config)),
     });
@@ -123,9 +125,10 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
     let (keeping, until) = (Arc::clone(&node), threads::until_stopped(stopped));
     let (housekeeping, _) = threads::spawn("housekeeping", move || async move {
         tokio::select! {
-            () = housekeeping::run(&keeping) => {}
+            () = housekeeping::run(&keeping, &refusals) => {}
             () = until => {}
         }
+        refusals.report_last();
     })?;
     // Without its probe: no hit waits for it.
     threads.push(housekeeping);

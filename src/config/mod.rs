@@ -11,6 +11,7 @@ mod environment;
 mod file;
 mod flags;
 mod limits;
+mod log_filter;
 mod network;
 mod problem;
 mod secret;
@@ -208,8 +209,13 @@ fn log_format(flags: &Flags, environment: &Environment, problems: &mut Problems)
 
 fn log_filter(environment: &Environment, problems: &mut Problems) -> String {
     let filter = environment.get("THONGKE_LOG", problems).unwrap_or_else(|| defaults::LOG_FILTER.to_owned());
-    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter) {
-        problems.add(format!("THONGKE_LOG is `{filter}`: {error}; expected for example info or thongke=debug"));
+    let read = log_filter::check(&filter);
+    let read = read.and_then(|()| match tracing_subscriber::EnvFilter::try_new(&filter) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    });
+    if let Err(reason) = read {
+        problems.add(format!("THONGKE_LOG is `{filter}`: {reason}; expected for example info or thongke=debug"));
     }
     filter
 }

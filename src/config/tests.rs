@@ -280,6 +280,7 @@ fn the_environment_is_checked_too() {
         ("THONGKE_REDIS", "http://h", "THONGKE_REDIS: the Redis address `http://h` has an unknown scheme"),
         ("THONGKE_LOG_FORMAT", "xml", "THONGKE_LOG_FORMAT is `xml`; expected text or json"),
         ("THONGKE_LOG", "a=b=c", "THONGKE_LOG is `a=b=c`"),
+        ("THONGKE_LOG", "warning", "THONGKE_LOG is `warning`: `warning` is neither a level nor"),
     ] {
         let refusal = refusal(&[(name, value)]).unwrap_err();
         assert!(refusal.contains(says), "{refusal}");

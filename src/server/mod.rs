@@ -6,6 +6,7 @@
 //! net             sockets, connections, their deadlines and limits
 //! http            requests, answers, headers, errors
 //! hit             a hit: read, checked, filtered, counted
+//! refusals        summaries of refused hits for the log
 //! hot_endpoints   requests and replies of the most used endpoints
 //! fast_path       parses and writes those without hyper
 //! public, admin   the listeners' endpoints
@@ -30,6 +31,7 @@ mod net;
 mod openapi;
 pub mod ports;
 mod public;
+mod refusals;
 pub mod routes;
 pub mod series;
 mod service;
@@ -42,6 +44,7 @@ pub use admin::auth::{Token, Tokens};
 pub use http::ClientIp;
 pub use net::{ConnectionLimit, ForwardedField, IMPORT_BYTES_MAX, Listener, Timeouts, TrustedProxies, bind, bind_unix};
 pub use public::PublicSettings;
+pub use refusals::Refusals;
 #[doc(hidden)]
 pub use {
     driver::protocol,

@@ -195,3 +195,34 @@ fn by_default_a_school_behind_one_address_comes_through_and_limits_can_be_turned
     assert_eq!(read(), 520);
     node.stop();
 }
+
+#[test]
+fn refused_hits_leave_one_line_of_each_reason_and_no_address() {
+    let directory = TempDir::new().unwrap();
+    let settings = format!("{PROXIES}[limits]\naddress_rate = 1\naddress_burst = 1\nwhen_exceeded = \"ignore\"\n");
+    let node = node_of(directory.path(), &settings);
+    let from = ["X-Forwarded-For: 203.0.113.99", "Origin: http://localhost"];
+    for page in 0..60 {
+        hit(&node, "a", &format!("/{page}"), &from);
+    }
+    assert_eq!(hit(&node, "nowhere", "/", &from).status, 404);
+    assert_eq!(hit(&node, "a", "/", &["Origin: https://evil.example"]).status, 403);
+    assert_eq!(node.get("/v1/hit.gif?site=b&url=http://elsewhere.example/").status, 403);
+    assert_eq!(node.hit_with(&[], "x".repeat(5_000)).status, 413);
+    assert_eq!(node.get("/nothing").status, 404);
+    let lines =
+        || node.log().lines().filter(|line| line.contains("hits refused")).map(str::to_owned).collect::<Vec<_>>();
+    let of = |reason: &str| lines().into_iter().find(|line| line.contains(&format!("reason=\"{reason}\"")));
+    for reason in ["limited", "site", "origin", "size"] {
+        until(reason, Duration::from_secs(60), || of(reason).is_some());
+    }
+    let limited = of("limited").unwrap();
+    assert!(limited.contains(" INFO ") && limited.contains("site=\"a\" origin=\"localhost\""), "{limited}");
+    let hits = limited.split("hits=").nth(1).unwrap().split(' ').next().unwrap();
+    assert!(hits.parse::<u32>().unwrap() > 10, "{limited}");
+    assert!(of("site").unwrap().contains("hits=1 site=\"nowhere\" origin=\"localhost\""), "{:?}", lines());
+    assert!(of("path").is_none(), "that was no hit");
+    assert!(!node.log().contains("203.0.113.99"));
+    assert!(lines().len() <= 5, "{:?}", lines());
+    node.stop();
+}

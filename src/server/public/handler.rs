@@ -96,7 +96,10 @@ impl<N: Node> PublicService<N> {
             return Err(HttpError::method(route.methods));
         }
         let bytes = match route.endpoint {
-            Public::Hit => Some(body::collect(body, HIT_BYTES_MAX, conn).await?),
+            Public::Hit => {
+                let note = |error: &HttpError| self.settings.refusals.note(error.reason, None, &head.headers);
+                Some(body::collect(body, HIT_BYTES_MAX, conn).await.inspect_err(note)?)
+            }
             _ => None,
         };
         if let Some(request) = hot_endpoints::Request::of(route.endpoint, site, bytes.as_deref()) {
@@ -216,6 +219,10 @@ impl<N: Node> Service for PublicService<N> {
     }
 
     fn error(&self, error: HttpError) -> Response<AnswerBody> {
+        // Nearly all connections are for hits; one that sends nonsense is not.
+        if error.reason == "connections" {
+            self.settings.refusals.note(error.reason, None, &HeaderMap::new());
+        }
         self.error_response(&error, RequestId::new())
     }
 }

@@ -9,7 +9,7 @@ use hyper::header::HeaderValue;
 use super::handler::PublicService;
 use super::query::Query;
 use crate::counter::RegisteredSite;
-use crate::server::hit::{Payload, ProcessedHit, site};
+use crate::server::hit::{HitOutcome, Payload, ProcessedHit, site};
 use crate::server::hot_endpoints::{self, Reply, Request};
 use crate::server::http::{
     AnswerBody, ClientIp, Field, HeaderFields, HttpError, Rendered, RequestId, THONGKE_HIT, conditional, headers,
@@ -42,10 +42,14 @@ impl<N: Node> PublicService<N> {
     ) -> Result<Reply, HttpError> {
         let query = Query::of(query);
         let with_figures = query.as_ref().is_ok_and(|query| *query != Query::None);
-        let payload = Payload::parse(body)?;
+        let note = |error: &HttpError| self.settings.refusals.note(error.reason, None, headers);
+        let payload = Payload::parse(body).inspect_err(note)?;
         let client = self.client(headers, conn);
-        let ProcessedHit { site, outcome } =
-            self.hits.handle(&*self.node, &payload, headers, &client, with_figures).await?;
+        let ProcessedHit { site, outcome } = self.processed(
+            self.hits.handle(&*self.node, &payload, headers, &client, with_figures).await,
+            &payload,
+            headers,
+        )?;
         // The hit is processed. An error of the figures must not read as if it were not.
         Ok(match self.figures_of_hit(&site, query).await {
             Ok(figures) => Reply::Hit { outcome, figures },
@@ -55,6 +59,22 @@ impl<N: Node> PublicService<N> {
                 Reply::Other(response)
             }
         })
+    }
+
+    /// A hit's result; a refused one is noted for the log. So is a hit over a limit that is answered as usual.
+    fn processed(
+        &self,
+        processed: Result<ProcessedHit, HttpError>,
+        payload: &Payload<'_>,
+        headers: &impl HeaderFields,
+    ) -> Result<ProcessedHit, HttpError> {
+        let refused = match &processed {
+            Ok(ProcessedHit { outcome: HitOutcome::LIMITED, .. }) => "limited",
+            Ok(_) => return processed,
+            Err(error) => error.reason,
+        };
+        self.settings.refusals.note(refused, Some(&payload.site), headers);
+        processed
     }
 
     /// The figures of a hit's answer, where it asks for some and they are available.
@@ -82,10 +102,17 @@ impl<N: Node> PublicService<N> {
     async fn pixel<H: HeaderFields>(&self, query: Option<&str>, headers: &H, conn: &ConnState) -> Reply {
         let referer = headers.first(Field::Referer).and_then(headers::text);
         let processed = match Payload::parse_query(query.unwrap_or_default(), referer) {
-            Err(error) => Err(error),
+            Err(error) => {
+                self.settings.refusals.note(error.reason, None, headers);
+                Err(error)
+            }
             Ok(payload) => {
                 let client = self.client(headers, conn);
-                self.hits.handle(&*self.node, &payload, headers, &client, false).await
+                self.processed(
+                    self.hits.handle(&*self.node, &payload, headers, &client, false).await,
+                    &payload,
+                    headers,
+                )
             }
         };
         match processed {

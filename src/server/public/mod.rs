@@ -20,6 +20,7 @@ pub use handler::PublicService;
 
 use super::hit::{Canonicals, Dedup, Parameters, RateLimiter};
 use super::net::{ConnectionLimit, Timeouts, TrustedProxies};
+use super::refusals::Refusals;
 
 /// Settings of the public listener, and the state that its workers share.
 #[derive(Debug, Clone)]
@@ -35,6 +36,7 @@ pub struct PublicSettings {
     pub dedup: Arc<Dedup>,
     pub canonicals: Arc<Canonicals>,
     pub parameters: Arc<Parameters>,
+    pub refusals: Arc<Refusals>,
     pub timeouts: Timeouts,
     pub connection_limit: Arc<ConnectionLimit>,
 }
