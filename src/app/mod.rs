@@ -86,7 +86,10 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         };
         let publication = redis::start(settings, Arc::clone(&node), Arc::clone(&metrics));
         node.publish_through(publication.context("can't start publishing")?);
-        Builder::new_current_thread().build()?.block_on(node.recall_shown());
+        Builder::new_current_thread().build()?.block_on(async {
+            node.recall_shown().await;
+            node.recall_imports().await;
+        });
     }
     metrics.collect_at_scrape(scrape::AtScrape::new(&node, config.data_dir.clone()));
     let (stop, stopped) = watch::channel(false);

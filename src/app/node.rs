@@ -19,7 +19,7 @@ use crate::counter::{
     Arrival, ChangedTitle, Contribution, Counter, Day, FileDigest, GivenTitle, Known, PageAddress, PageTitle, Period,
     RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
 };
-use crate::ledger::{Admitted, Cleared, Ledger, LedgerError, Reading, SiteHits};
+use crate::ledger::{Admitted, Cleared, Ledger, LedgerError, OwnImport, Reading, SiteHits};
 use crate::page::rule_1;
 use crate::redis::{self, Publication};
 use crate::server;
@@ -66,6 +66,23 @@ impl Node {
         match self.ledger.take_shown().await {
             Ok(figures) => self.shown_figures.recall(figures),
             Err(error) => tracing::warn!("the figures that were shown last can't be read: {error}"),
+        }
+    }
+
+    /// Takes over the imports that earlier runs made.
+    pub async fn recall_imports(&self) {
+        let imports = match self.ledger.own_imports().await {
+            Ok(imports) => imports,
+            Err(error) => return tracing::warn!("the imports that were made here can't be read: {error}"),
+        };
+        for OwnImport { site, source, generation, is_compared } in imports {
+            match is_compared {
+                true => self.recent_imports.note_compared(site, source, generation),
+                false => {
+                    let import = RecentImport { site, source, generation: Some(generation) };
+                    self.recent_imports.note(import, Instant::now());
+                }
+            }
         }
     }
 
@@ -117,12 +134,15 @@ impl Node {
         publication: &Publication,
         mut counters: Vec<(Counter, Known)>,
     ) -> Read<i64> {
-        self.shown_figures.fill(site.number, &mut counters);
+        let asked = self.shown_figures.fill(site.number, &mut counters);
         let shared = publication.queries.figures(&site.site, &counters).await;
         if let Some((figures, is_behind)) = &shared {
-            self.shown_figures.note(site.number, &counters, figures, *is_behind, Instant::now());
-            let shown = counters.iter().zip(figures).filter(|(((_, page), _), _)| page.is_none());
-            self.ledger.raise_shown(site.number, shown.map(|(((period, _), known), figure)| (*period, known, *figure)));
+            let shown = (&figures[..], *is_behind);
+            if self.shown_figures.note(site.number, &counters, shown, asked, Instant::now()) {
+                let shown = counters.iter().zip(figures).filter(|(((_, page), _), _)| page.is_none());
+                self.ledger
+                    .raise_shown(site.number, shown.map(|(((period, _), known), figure)| (*period, known, *figure)));
+            }
             if *is_behind {
                 publication.shared.suspects.add(site.number);
             }
@@ -148,12 +168,20 @@ impl Node {
             }
             let Some(generation) = *generation else { continue };
             match self.ledger.clear_earlier_imports(*site, source, generation).await {
-                Ok(Cleared::Nothing) => {}
                 // More may be on its way.
-                Ok(Cleared::Some) | Err(_) => self.recent_imports.note_again(import, Instant::now()),
-                Ok(Cleared::IsEarlier) => {
-                    self.recent_imports.note_again(RecentImport { generation: None, ..import }, Instant::now());
+                Ok(Cleared::Some) | Err(_) => {
+                    self.recent_imports.note_again(import, Instant::now());
+                    continue;
                 }
+                Ok(Cleared::Nothing) => {}
+                Ok(Cleared::IsEarlier) => {
+                    let import = RecentImport { generation: None, ..import.clone() };
+                    self.recent_imports.note_again(import, Instant::now());
+                }
+            }
+            if let Err(error) = self.ledger.note_compared(*site, source, generation).await {
+                // The next start compares it again.
+                tracing::debug!("a compared import can't be noted: {error}");
             }
         }
     }
@@ -534,9 +562,9 @@ impl server::ports::Node for Node {
             None => Ok(Repair::default()),
             Some(publication) => {
                 let repaired = publication.repair(self, site).await.map_err(|reason| Unavailable { reason })?;
-                // It may have been shown that Redis had too much.
-                self.ledger.forget_shown(site.number).await.map_err(unavailable)?;
+                // It may have been shown that Redis had too much. First in memory: what was read before is noted no more.
                 self.shown_figures.forget(site.number);
+                self.ledger.forget_shown(site.number).await.map_err(unavailable)?;
                 Ok(repaired)
             }
         }
@@ -615,6 +643,7 @@ impl redis::ports::Node for Node {
     }
 
     async fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) {
+        self.recent_imports.look_at(site, &contributions, Instant::now());
         match self.ledger.merge_remote(site, contributions).await {
             Ok(false) => {}
             // It may lower figures.

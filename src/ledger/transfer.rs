@@ -8,6 +8,7 @@ use super::commit::file_writer::FileWriter;
 use super::commit::queue::Command;
 use super::error::LedgerError;
 use super::query::{export, import};
+use super::sqlite::tables::own_imports::{self, OwnImport};
 use super::sqlite::tables::{counts, imports, sources};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
@@ -96,6 +97,17 @@ impl Ledger {
             after = self.queue.run(move |file| file.clear_earlier_imports(site, (number, generation), key)).await?;
         }
         Ok(Cleared::Some)
+    }
+
+    /// Imports that this node has made, the last of each name.
+    pub async fn own_imports(&self) -> Result<Vec<OwnImport>, LedgerError> {
+        self.reader.read(own_imports::all).await
+    }
+
+    /// Notes that Redis has nothing left of another node's import of the name.
+    pub async fn note_compared(&self, site: SiteNumber, source: &Source, generation: u64) -> Result<(), LedgerError> {
+        let source = source.clone();
+        self.queue.run(move |file| file.change(|c| own_imports::note_compared(c, site, &source, generation))).await
     }
 
     /// Each source's account of a site.
