@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 const CASINO: &str = "NHÀ CÁI 88";
 
-fn start(directory: &Path, site: &str, more: &[&str]) -> Node {
+pub fn start(directory: &Path, site: &str, more: &[&str]) -> Node {
     let file = directory.join("thongke.toml");
     let config =
         "trusted_proxies = [\"127.0.0.1\"]\n[sites.demo]\norigins = [\"http://localhost:*\"]\nbots = \"none\"\n";
@@ -21,26 +21,26 @@ fn start(directory: &Path, site: &str, more: &[&str]) -> Node {
 }
 
 /// A reader of a page, from the network of this number.
-fn read(node: &Node, network: u32, page: &str, title: &str) {
+pub fn read(node: &Node, network: u32, page: &str, title: &str) {
     let body = serde_json::json!({"site": "demo", "url": format!("http://localhost{page}"), "title": title});
     let from = format!("X-Forwarded-For: 203.0.{network}.7");
     assert_eq!(node.hit_with(&[&from], body.to_string()).status, 200);
 }
 
 /// Three networks that read the portal's start page.
-fn open_the_portal(node: &Node) {
+pub fn open_the_portal(node: &Node) {
     (1..=3).for_each(|network| read(node, network, "/trang-chu", "Trang chủ"));
 }
 
 /// Waits until all hits, votes and titles are in the file.
-fn settle(node: &Node) {
+pub fn settle(node: &Node) {
     assert_eq!(node.admin_get("/sites/demo/verify").json()["agrees"], serde_json::json!(true));
     // A list is a second old at most.
     std::thread::sleep(Duration::from_millis(1_100));
 }
 
 /// The listed pages with their titles; `period`: empty for today.
-fn listed(node: &Node, period: &str) -> Vec<(String, String)> {
+pub fn listed(node: &Node, period: &str) -> Vec<(String, String)> {
     let period = if period.is_empty() { String::new() } else { format!("period={period}&") };
     let answer = node.get(&format!("/v1/sites/demo/pages?{period}limit=50")).json();
     let pages = answer["pages"].as_array().unwrap_or_else(|| panic!("{answer}")).iter();
@@ -50,11 +50,11 @@ fn listed(node: &Node, period: &str) -> Vec<(String, String)> {
     pages
 }
 
-fn pages(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+pub fn pages(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     expected.iter().map(|(page, title)| ((*page).to_owned(), (*title).to_owned())).collect()
 }
 
-fn views(node: &Node, page: &str, figure: &str) -> i64 {
+pub fn views(node: &Node, page: &str, figure: &str) -> i64 {
     let answer = node.get(&format!("/v1/sites/demo/pages/figures?figures={figure}&url=http://localhost{page}")).json();
     answer["pages"][0]["figures"][0]["value"].as_i64().unwrap_or_else(|| panic!("{answer}"))
 }
