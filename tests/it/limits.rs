@@ -123,6 +123,12 @@ fn an_untrusted_proxy_is_logged_once_at_the_first_hit_through_it() {
         assert!(!node.log().contains(WARNING), "{}", node.log());
         (0..5).for_each(|_| assert_eq!(way(&node, field), 200));
         assert!(node.admin_get("/metrics").body.contains(SEEN));
+        let mut check = std::process::Command::new(crate::node::PROGRAM);
+        check.args(["check", "--config"]).arg(directory.path().join("thongke.toml")).arg("--data-dir");
+        let checked = check.arg(directory.path().join("data")).output().unwrap();
+        let checked = String::from_utf8_lossy(&checked.stdout).into_owned();
+        let says = "one network is all that a page needs to be listed and named";
+        assert!(checked.lines().any(|line| line.contains("hits through a proxy") && line.contains(says)), "{checked}");
         until("the log has the warning", Duration::from_secs(60), || node.log().contains(WARNING));
         let log = node.log();
         assert_eq!(log.matches(WARNING).count(), 1, "{log}");
