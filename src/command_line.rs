@@ -86,6 +86,11 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Change a site as a whole
+    Sites {
+        #[command(subcommand)]
+        command: SitesCommand,
+    },
     /// Tell the node whether its clock is right
     Clock {
         #[command(subcommand)]
@@ -97,6 +102,20 @@ pub enum Command {
         /// The import's name
         #[arg(long, value_name = "NAME", value_parser = ImportName::from_shown)]
         source: ImportName,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SitesCommand {
+    /// Set all figures of a site and its pages to zero, on all nodes; hits go on from there
+    Reset {
+        site: SiteId,
+        /// Do it; without this flag, only say what would be done
+        #[arg(long)]
+        yes: bool,
+        /// Take the reset back: figures are as if it had never been
+        #[arg(long, conflicts_with = "yes")]
+        undo: bool,
     },
 }
 

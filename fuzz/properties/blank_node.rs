@@ -110,6 +110,14 @@ impl Node for BlankNode {
         Err(beyond())
     }
 
+    async fn reset(&self, _: &Arc<RegisteredSite>) -> Result<ImportReport, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn undo_reset(&self, _: &Arc<RegisteredSite>) -> Result<Option<ImportReport>, Unavailable> {
+        Err(beyond())
+    }
+
     async fn sources(&self, _: &Arc<RegisteredSite>) -> Result<Vec<SourceAccount>, Unavailable> {
         Err(beyond())
     }

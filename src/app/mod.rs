@@ -96,6 +96,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
     let mut started = Vec::new();
     let warnings = Arc::new(Warnings::new(&metrics));
     let parameters = Arc::new(Parameters::new(Arc::clone(&warnings)));
+    let canonicals = Arc::new(Canonicals::new(Arc::clone(&warnings)));
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
@@ -103,7 +104,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         trusted_proxies: config.trusted_proxies.clone(),
         rate_limiter: Arc::new(RateLimiter::new(&config.limits.rates)),
         dedup: Arc::new(Dedup::default()),
-        canonicals: Arc::new(Canonicals::new(Arc::clone(&warnings))),
+        canonicals: Arc::clone(&canonicals),
         parameters: Arc::clone(&parameters),
         timeouts: config.limits.timeouts,
         connection_limit: Arc::new(settings::connection_limit(&config)),
@@ -115,7 +116,13 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         started.push(threads::spawn("worker", serve)?);
     }
     let connection_limit = Arc::new(ConnectionLimit::of_admin());
-    let admin = Arc::new(AdminSettings { tokens: settings::tokens(&config), connection_limit, parameters, warnings });
+    let admin = Arc::new(AdminSettings {
+        tokens: settings::tokens(&config),
+        connection_limit,
+        canonicals,
+        parameters,
+        warnings,
+    });
     for listener in admin_listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
         let until = threads::until_stopped(stopped.clone());

@@ -1,5 +1,6 @@
 //! The node: the ledger and, where there is one, its publication, as the server and Redis see them.
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -17,7 +18,8 @@ use crate::counter::verification::{Repair, Verification};
 use crate::counter::vouching::{Counted, NetworkTag, Vote};
 use crate::counter::{
     Arrival, ChangedTitle, Contribution, Counter, Day, FileDigest, GivenTitle, Known, PageAddress, PageTitle, Period,
-    RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
+    RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Standing, Visit, VisitorCounts,
+    Window,
 };
 use crate::ledger::{Admitted, Cleared, Ledger, LedgerError, OwnImport, Reading, SiteHits};
 use crate::page::rule_1;
@@ -30,6 +32,9 @@ use super::former_pages::{self, FormerPages};
 use super::recent_imports::{RecentImport, RecentImports};
 use super::shown_figures::ShownFigures;
 use super::uncounted::UncountedFile;
+
+/// Figures that a reset reads at once.
+const STANDING_STEP: usize = 500;
 
 /// A counting node.
 pub struct Node {
@@ -250,6 +255,47 @@ impl Node {
         Ok(Read { values: latest.collect(), stale: false })
     }
 
+    /// All counters of the site with their figures, those of pages among them that only other nodes have counted.
+    async fn standing_figures(&self, site: &Arc<RegisteredSite>) -> Result<Vec<(Standing, i64)>, Unavailable> {
+        let mut standing = self.ledger.standing(site.number).await.map_err(unavailable)?;
+        let Some(publication) = self.publication.get() else {
+            return Ok(standing.into_iter().map(|one| (one.clone(), one.sum)).collect());
+        };
+        let behind = || Unavailable {
+            reason: "Redis can't be read or lacks some counts, so other nodes' are not known; try again in a minute"
+                .to_owned(),
+        };
+        let known: HashSet<_> = standing.iter().map(|one| (one.period, one.page.clone())).collect();
+        for period in Publication::page_periods(site, (self.now)()) {
+            let pages = publication.queries.pages(&site.site, period).await.ok_or_else(behind)?;
+            let elsewhere = pages.into_iter().map(Some).filter(|page| !known.contains(&(period, page.clone())));
+            standing.extend(elsewhere.map(|page| Standing { period, page, sum: 0, reset: 0 }));
+        }
+        // What was shown in the last minute is no floor here.
+        self.shown_figures.forget(site.number);
+        let mut figures = Vec::with_capacity(standing.len());
+        standing.sort_by_key(|one| (one.page.is_some(), one.period.number()));
+        for of_period in standing.chunk_by(same_key) {
+            for some in of_period.chunks(STANDING_STEP) {
+                let read = match some.first() {
+                    Some(Standing { period, page: Some(_), .. }) => {
+                        let pages = some.iter().filter_map(|one| one.page.clone()).collect();
+                        self.hits_under(site, pages, &[*period]).await?
+                    }
+                    _ => {
+                        let periods: Vec<_> = some.iter().map(|one| one.period).collect();
+                        server::ports::Node::history(self, site, &periods).await?
+                    }
+                };
+                if read.stale {
+                    return Err(behind());
+                }
+                figures.extend(some.iter().cloned().zip(read.values));
+            }
+        }
+        Ok(figures)
+    }
+
     /// The vote of a page's reader.
     fn reading(&self, site: &RegisteredSite, day: Day, reader: PageReader) -> Reading {
         let wanted = if reader.is_limited { site.site.vouching_networks } else { 1 };
@@ -302,6 +348,12 @@ impl Node {
     pub fn current_sites(&self) -> Arc<Sites> {
         Arc::clone(&self.sites.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// True if Redis has both counters in one key.
+fn same_key(a: &Standing, b: &Standing) -> bool {
+    let key = |one: &Standing| one.page.as_ref().map(|_| one.period);
+    key(a) == key(b)
 }
 
 /// The figures with Redis's, or, while it is away, what the node knows by itself.
@@ -529,6 +581,20 @@ impl server::ports::Node for Node {
         forgotten.map_err(unavailable)
     }
 
+    async fn reset(&self, site: &Arc<RegisteredSite>) -> Result<ImportReport, Unavailable> {
+        let name = ImportName::reset();
+        self.sync_before_change(site, &name).await;
+        let figures = self.standing_figures(site).await?;
+        self.note_import(site, name.clone(), None);
+        let reset = self.ledger.reset(site.number, figures, (self.now)()).await;
+        self.note_import(site, name, reset.as_ref().ok().and_then(|report| report.generation));
+        reset.map_err(unavailable)
+    }
+
+    async fn undo_reset(&self, site: &Arc<RegisteredSite>) -> Result<Option<ImportReport>, Unavailable> {
+        server::ports::Node::forget(self, site, ImportName::reset()).await
+    }
+
     async fn sources(&self, site: &Arc<RegisteredSite>) -> Result<Vec<SourceAccount>, Unavailable> {
         self.sync(site, None, "the list of sources may be ten minutes old").await;
         self.ledger.sources(site.number).await.map_err(unavailable)
@@ -644,10 +710,18 @@ impl redis::ports::Node for Node {
 
     async fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) {
         self.recent_imports.look_at(site, &contributions, Instant::now());
+        let is_reset = |source: &Source| matches!(source, Source::Import(name) if name.is_reset());
+        let reset = contributions.iter().map(|one| &one.source).find(|source| is_reset(source)).cloned();
         match self.ledger.merge_remote(site, contributions).await {
             Ok(false) => {}
             // It may lower figures.
-            Ok(true) => self.shown_figures.forget(site),
+            Ok(true) => {
+                self.shown_figures.forget(site);
+                if let Some(source) = reset {
+                    // Its pages are read soon: of other imports' nobody needs to know more than their sum.
+                    self.recent_imports.note_again(RecentImport { site, source, generation: None }, Instant::now());
+                }
+            }
             Err(error) => tracing::debug!("failed to store other nodes' counters: {error}"),
         }
     }

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::figure_key::{FigureKey, Labels};
 use super::language::{LabelStyle, Language};
-use super::{BySite, Day, Origin, PlainUrl, SiteNumber};
+use super::{BySite, Day, Origin, PlainUrl, PublicParts, SiteNumber};
 use crate::page::PageRules;
 
 /// A site's name in URLs, keys and the configuration: `[a-z0-9][a-z0-9-]{0,62}`; as a rule so short that
@@ -40,6 +40,7 @@ pub struct Site {
     pub page_cap: u32,
     /// Networks that must read a page before it is listed, named and kept.
     pub vouching_networks: u8,
+    pub public: PublicParts,
     pub time_zone: Tz,
     pub filtered_bots: FilteredBots,
     /// Count visitors even if no figure shown is of them: see [`Site::counts_visitors`].
@@ -192,6 +193,7 @@ impl Site {
             repeat_window: Duration::ZERO,
             page_cap: PAGE_CAP_DEFAULT,
             vouching_networks: VOUCHING_NETWORKS_DEFAULT,
+            public: PublicParts::default(),
             visitors: false,
         }
     }

@@ -13,7 +13,7 @@ use super::sqlite::tables::{counts, imports, sources};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
-use crate::counter::{RowKey, SiteNumber, Source};
+use crate::counter::{RowKey, SiteNumber, Source, Standing};
 
 /// What was left of earlier imports of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +69,27 @@ impl Ledger {
     ) -> Result<Option<ImportReport>, LedgerError> {
         let report = self.import(site, name, Vec::new(), now).await?;
         Ok((report.cleared > 0).then_some(report))
+    }
+
+    /// The site's counters, as they stand in the file.
+    pub async fn standing(&self, site: SiteNumber) -> Result<Vec<Standing>, LedgerError> {
+        self.fold().await?;
+        self.reader.read(move |connection| export::standing(connection, site)).await
+    }
+
+    /// Sets figures to zero: from each counter, a source of its own takes the figure that is shown of it.
+    pub async fn reset(
+        &self,
+        site: SiteNumber,
+        figures: Vec<(Standing, i64)>,
+        now: DateTime<Utc>,
+    ) -> Result<ImportReport, LedgerError> {
+        let row = |(Standing { period, page, reset, .. }, figure)| Row { period, page, hits: reset - figure };
+        let rows = figures.into_iter().map(row).filter(|row| row.hits != 0).collect();
+        let report = self.import(site, ImportName::reset(), rows, now).await?;
+        self.forget_shown(site).await?;
+        // All of its days have other hits; that is its purpose.
+        Ok(ImportReport { days_also_counted_live: Vec::new(), ..report })
     }
 
     /// Sets what the file has of earlier generations of an import to 0, if this one is the last.

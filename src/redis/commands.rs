@@ -73,7 +73,7 @@ pub const COMMANDS: &[Command] = &[
     command("ZREVRANGE", Read, &["read"], "list the most read pages", Some((SortedSet, &["0", "0"]))),
     command("ZRANGEBYSCORE", Read, &["read"], "list the most read pages that share the last count", Some((SortedSet, &["0", "1"]))),
     command("ZCARD", Read, &["audit"], "see whether the counters of pages changed during a repair", Some((SortedSet, &[]))),
-    command("ZSCAN", Read, &["audit"], "read all counters of pages in pieces", Some((SortedSet, &["0"]))),
+    command("ZSCAN", Read, &["audit", "read"], "read all counters of pages in pieces, or the pages for a reset", Some((SortedSet, &["0"]))),
     command("SET", Write, &["visitors"], "share a day's salt and hand over a sketch", Some((Text, &["probe"]))),
     command("GET", Read, &["visitors"], "read a day's salt", Some((Text, &[]))),
     command("MGET", Read, &["visitors"], "read the sketches of a site's visitors", Some((Text, &[]))),

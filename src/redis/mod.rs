@@ -33,6 +33,7 @@ mod vouching;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use self::audit::repair::serve_recounts;
@@ -53,7 +54,7 @@ use self::read::queries::Queries;
 use self::read::remote_sync::{self, RemoteSync};
 use self::read::totals::Totals;
 use crate::counter::verification::{Repair, Verification};
-use crate::counter::{Day, RegisteredSite, Salt, Site, Source};
+use crate::counter::{Day, Period, RegisteredSite, Salt, Site, Source};
 use crate::metrics::Metrics;
 
 pub const CALLS_PER_SECOND_DEFAULT: u32 = 2_000;
@@ -154,6 +155,11 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
 }
 
 impl Publication {
+    /// Periods of which Redis may have pages of the site.
+    pub fn page_periods(site: &RegisteredSite, now: DateTime<Utc>) -> Vec<Period> {
+        publish::periods::page_periods(&site.site, now)
+    }
+
     /// Copies other sources' counters of the site, and an import's of pages, from Redis into the node's file.
     /// False if that failed or took longer than `wait_max`.
     pub async fn sync_remote<N: Node>(

@@ -89,6 +89,12 @@ pub trait Node: Send + Sync + 'static {
     /// Sets all counters of an import to zero. None if there is no such import.
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Available<Option<ImportReport>>;
 
+    /// Sets all figures of the site to zero, as they stand now.
+    async fn reset(&self, site: &Arc<RegisteredSite>) -> Available<ImportReport>;
+
+    /// Takes a reset back. None if there is none.
+    async fn undo_reset(&self, site: &Arc<RegisteredSite>) -> Available<Option<ImportReport>>;
+
     async fn sources(&self, site: &Arc<RegisteredSite>) -> Available<Vec<SourceAccount>>;
 
     /// Up to `limit` rows of the site, summed over all sources, after the row `after` in the order of

@@ -63,12 +63,16 @@ mod process;
 mod program;
 /// Proxies in front of a node: the client's address, and the requests that reach the node.
 mod proxies;
+/// Parts of a site that are closed to strangers.
+mod public_parts;
 /// The script that publishes, under repeats, losses and deletions.
 mod raise;
 /// Nodes and a real Redis.
 mod redis;
 /// Starts that are refused.
 mod refused_starts;
+/// Figures that are set to zero, and taken back.
+mod resets;
 /// Two nodes and Redis through random kills and losses.
 mod restarts;
 /// Directions of the rooms, and cycles among files.

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::bots::Kind;
 use crate::clock;
-use crate::counter::{Arrival, Day, Hit, PageAddress, RegisteredSite, SiteNumber};
+use crate::counter::{Arrival, Day, Hit, PageAddress, PublicPart, RegisteredSite, SiteNumber};
 use crate::metrics::Metrics;
 use crate::server::http::{ClientIp, Field, HeaderFields, HttpError};
 use crate::server::ports::{AdmittedPage, Node, PageReader};
@@ -90,6 +90,7 @@ impl HitHandler {
         with_figures: bool,
     ) -> Result<ProcessedHit, HttpError> {
         let site = site::find(&node.sites(), &payload.site)?;
+        let with_figures = with_figures && site.site.public.contains(PublicPart::Figures);
         let now = clock::now();
         let day = Day::at(now, site.site.time_zone);
         let known = self.known(&site, payload, day)?;
