@@ -13,7 +13,7 @@ use url::Url;
 
 use super::figure_key::{FigureKey, Labels};
 use super::language::{LabelStyle, Language};
-use super::{BySite, Day, Origin, PlainUrl, SiteNumber};
+use super::{BySite, Day, EditorRules, Origin, PageAddress, PlainUrl, SiteNumber};
 use crate::page::PageRules;
 
 /// A site's name in URLs, keys and the configuration: `[a-z0-9][a-z0-9-]{0,62}`; as a rule so short that
@@ -44,6 +44,8 @@ pub struct Site {
     pub filtered_bots: FilteredBots,
     /// Count visitors even if no figure shown is of them: see [`Site::counts_visitors`].
     pub visitors: bool,
+    /// Take and show the titles that readers' browsers send.
+    pub titles: bool,
     pub language: Language,
     pub label_style: LabelStyle,
     pub page_retention: PageRetention,
@@ -95,6 +97,8 @@ static SHARED_FIGURES: LazyLock<Arc<[FigureKey]>> =
 pub struct RegisteredSite {
     pub number: SiteNumber,
     pub site: Site,
+    /// What editors have ruled about its pages. Other rules make another object, by which caches know their entries.
+    pub editor_rules: Option<Arc<EditorRules>>,
 }
 
 /// All configured sites; replaced as a whole when the configuration is read again.
@@ -149,6 +153,30 @@ impl Sites {
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
+
+    /// Gives each of these sites its editors' rules.
+    pub fn set_rules(&mut self, rules: impl IntoIterator<Item = (SiteNumber, Arc<EditorRules>)>) {
+        for (number, rules) in rules {
+            let Some(known) = self.by_number.get_mut(number) else { continue };
+            let is_same = |same: &Arc<EditorRules>| Arc::ptr_eq(same, &rules);
+            if !known.editor_rules.as_ref().is_some_and(is_same) {
+                *known = Arc::new(RegisteredSite { editor_rules: Some(rules), ..RegisteredSite::clone(known) });
+                self.by_id.replace(ById(Arc::clone(known)));
+            }
+        }
+    }
+}
+
+impl RegisteredSite {
+    /// A site of whose pages no editor has ruled anything.
+    pub fn new(number: SiteNumber, site: Site) -> Self {
+        Self { number, site, editor_rules: None }
+    }
+
+    /// The page under which a hit of `page` counts, where editors say that it is another.
+    pub fn counts_under(&self, page: &PageAddress) -> Option<PageAddress> {
+        self.editor_rules.as_ref()?.counts_under(page)
+    }
 }
 
 impl FromIterator<RegisteredSite> for Sites {
@@ -193,6 +221,7 @@ impl Site {
             page_cap: PAGE_CAP_DEFAULT,
             vouching_networks: VOUCHING_NETWORKS_DEFAULT,
             visitors: false,
+            titles: true,
         }
     }
 
@@ -302,9 +331,8 @@ mod tests {
 
     #[test]
     fn a_site_is_found_by_its_id_and_by_its_number() {
-        let registered = |number, id: &str| RegisteredSite {
-            number: SiteNumber(number),
-            site: Site::with_defaults(id.parse().unwrap(), Vec::new()),
+        let registered = |number, id: &str| {
+            RegisteredSite::new(SiteNumber(number), Site::with_defaults(id.parse().unwrap(), Vec::new()))
         };
         assert!(Sites::default().is_empty());
         let sites: Sites = [registered(1, "a"), registered(2, "b"), registered(3, "c")].into_iter().collect();

@@ -7,7 +7,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use super::{PageAddress, SiteNumber};
 
 /// Longest title in characters; the rest is cut off.
-const CHARS_MAX: usize = 200;
+pub const CHARS_MAX: usize = 200;
 
 /// A title as a hit gave it: text in one line, whatever it looks like. Who shows it must show it as
 /// text. Beside it the page's real address, where the folded one may not open.

@@ -13,7 +13,7 @@ use crate::ledger::{DirectoryLock, Holder, OpenError, inspect};
 use crate::redis;
 
 use super::clock::clock_doubt;
-use super::pages::page_warnings;
+use super::parameters::page_warnings;
 
 /// Most sites that are shown; the rest is counted.
 const SITES_SHOWN_MAX: usize = 100;

@@ -38,6 +38,8 @@ pub enum Admin {
     Forget,
     Figures,
     Bots,
+    Pages,
+    PageRules,
     Parameters,
     Warnings,
     Verify,
@@ -73,7 +75,7 @@ static PREFIX: Route<Public> = Route { label: "other", ..Route::new(Public::Pref
 /// Any path that is in no row.
 static UNKNOWN: Route<Public> = Route { label: "other", ..Route::new(Public::Unknown, "", "GET, HEAD, POST, OPTIONS") };
 
-pub static ADMIN: [Route<Admin>; 15] = [
+pub static ADMIN: [Route<Admin>; 17] = [
     Route::new(Admin::Metrics, "/metrics", "GET, HEAD"),
     Route::new(Admin::Alive, "/healthz", "GET, HEAD"),
     Route::new(Admin::Ready, "/readyz", "GET, HEAD"),
@@ -84,6 +86,8 @@ pub static ADMIN: [Route<Admin>; 15] = [
     Route::new(Admin::Forget, "/sites/{site}/sources/{source}", "DELETE"),
     Route::new(Admin::Figures, "/sites/{site}/figures", "GET, HEAD"),
     Route::new(Admin::Bots, "/sites/{site}/bots", "GET, HEAD"),
+    Route::new(Admin::Pages, "/sites/{site}/pages", "GET, HEAD"),
+    Route::new(Admin::PageRules, "/sites/{site}/pages/rules", "GET, HEAD, PUT, DELETE"),
     Route::new(Admin::Parameters, "/sites/{site}/pages/parameters", "GET, HEAD"),
     Route::new(Admin::Warnings, "/warnings", "GET, HEAD"),
     Route::new(Admin::Verify, "/sites/{site}/verify", "GET, HEAD"),

@@ -6,6 +6,7 @@ pub mod journal;
 pub mod last_shown;
 pub mod merge;
 pub mod meta;
+pub mod page_rules;
 pub mod pages;
 pub mod salts;
 pub mod shown;
