@@ -1,6 +1,7 @@
 //! The node: the ledger and, where there is one, its publication, as the server and Redis see them.
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -38,6 +39,8 @@ use super::uncounted::UncountedFile;
 pub struct Node {
     pub(super) ledger: Ledger,
     sites: RwLock<Arc<Sites>>,
+    /// Held while another table of sites is made.
+    changing_sites: Mutex<()>,
     /// Set once, at start, where Redis is configured.
     publication: OnceLock<Publication>,
     pub(super) uncounted: UncountedFile,
@@ -54,6 +57,7 @@ impl Node {
         Self {
             ledger,
             sites: RwLock::new(Arc::new(sites)),
+            changing_sites: Mutex::default(),
             publication: OnceLock::new(),
             uncounted,
             now,
@@ -87,19 +91,21 @@ impl Node {
         self.publication.get()
     }
 
-    pub fn replace_sites(&self, mut sites: Sites) {
-        let mut current = self.sites.write().unwrap_or_else(PoisonError::into_inner);
-        // Those of this moment: later ones find the new sites here.
-        sites.set_rules(self.ledger.editor_rules());
-        *current = Arc::new(sites);
+    pub fn replace_sites(&self, sites: Sites) {
+        self.change_sites(|_| sites);
     }
 
     /// Gives the sites the editors' rules that the file has now. Caches know the entries of such a site by its object.
     fn take_rules(&self) {
-        let mut current = self.sites.write().unwrap_or_else(PoisonError::into_inner);
-        let mut sites = Sites::clone(&current);
+        self.change_sites(|current| Sites::clone(&current));
+    }
+
+    /// Replaces the table of sites, with the rules of this moment. Requests meanwhile use the table before.
+    fn change_sites(&self, make: impl FnOnce(Arc<Sites>) -> Sites) {
+        let _one_at_a_time = self.changing_sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sites = make(self.current_sites());
         sites.set_rules(self.ledger.editor_rules());
-        *current = Arc::new(sites);
+        *self.sites.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sites);
     }
 
     /// Reads other nodes' counts of the site from Redis, and all of an import's; logs `loss` if that fails.
@@ -222,10 +228,7 @@ impl Node {
             true => self.readers_titles(site, pages).await?,
             false => Read { values: vec![None; pages.len()], stale: false },
         };
-        let joined = given.into_iter().zip(read.values).map(|(given, readers)| match given {
-            Some(given) => Some(given.with_link(readers.as_ref().and_then(PageTitle::link))),
-            None => readers,
-        });
+        let joined = given.into_iter().zip(read.values).map(|(given, readers)| PageTitle::shown(given, readers));
         Ok(Read { values: joined.collect(), stale: read.stale })
     }
 
@@ -455,16 +458,33 @@ impl server::ports::Node for Node {
         periods: &[Period],
     ) -> Result<Read<i64>, Unavailable> {
         let index = self.page_index(site).await?;
-        let addresses: Vec<_> = pages.iter().flat_map(|page| index.addresses(page)).cloned().collect();
+        // A query may name a page many times, under each of its addresses.
+        let mut places = HashMap::new();
+        let mut shown = Vec::new();
+        for page in pages.iter().filter_map(|page| index.shown(page)) {
+            places.entry(page).or_insert_with(|| {
+                shown.push(page);
+                shown.len() - 1
+            });
+        }
+        let addresses = shown.iter().flat_map(|page| index.addresses(page)).cloned().collect();
         let read = self.hits_under(site, addresses, periods).await?;
         let mut hits = read.values.into_iter();
-        let mut values = vec![0; pages.len() * periods.len()];
-        for (page, sums) in pages.iter().zip(values.chunks_mut(periods.len().max(1))) {
-            for _ in index.addresses(page) {
-                sums.iter_mut().zip(&mut hits).for_each(|(sum, hits)| *sum += hits);
-            }
-        }
-        Ok(Read { values, stale: read.stale })
+        let sums: Vec<_> = shown
+            .iter()
+            .map(|page| {
+                let mut sums = vec![0; periods.len()];
+                for _ in index.addresses(page) {
+                    sums.iter_mut().zip(&mut hits).for_each(|(sum, hits)| *sum += hits);
+                }
+                sums
+            })
+            .collect();
+        let of_page = |page| match index.shown(page).and_then(|shown| places.get(shown)) {
+            Some(place) => sums[*place].clone(),
+            None => vec![0; periods.len()],
+        };
+        Ok(Read { values: pages.iter().flat_map(of_page).collect(), stale: read.stale })
     }
 
     async fn top_pages(
@@ -476,8 +496,7 @@ impl server::ports::Node for Node {
     ) -> Result<Read<TopPage>, Unavailable> {
         let limit = limit.min(TOP_MAX);
         let index = self.page_index(site).await?;
-        // A page may be read under several addresses, each below the limit, and others are in no list.
-        let listed_max = if index.reserve() == 0 { limit } else { TOP_MAX + index.reserve() };
+        let listed_max = index.candidates(limit);
         let own = self.ledger.top_pages(site.number, period, listed_max.max(TOP_MAX)).await.map_err(unavailable)?;
         let shared = match self.publication.get() {
             None => None,

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::page::TOP_MAX;
 use super::{EditorRules, PageAddress};
 use crate::page::{PageRules, rule_1};
 
@@ -11,6 +12,9 @@ use crate::page::{PageRules, rule_1};
 pub const FORMER_MAX: usize = 20_000;
 /// Former pages of one page. Where more would be one, the configuration has changed, and they stay apart.
 const FORMER_OF_PAGE_MAX: usize = 20;
+
+/// Pages of which a list is chosen at most.
+const CANDIDATES_MAX: usize = 2_000;
 
 /// A former page and the one that has its address now.
 pub type Former = (PageAddress, PageAddress);
@@ -81,14 +85,15 @@ impl PageIndex {
         shown.into_iter().chain(others)
     }
 
-    /// Pages that a list may lose, and so must find more.
-    pub fn reserve(&self) -> usize {
-        self.shown.len() + self.rules.as_ref().map_or(0, |rules| rules.hidden())
+    /// Pages of which a list of `limit` must be chosen: some may be one, and some are in no list.
+    pub fn candidates(&self, limit: usize) -> usize {
+        let moved = self.rules.as_ref().map_or(0, |rules| rules.moved());
+        if moved == 0 && self.is_empty() { limit } else { (TOP_MAX + moved).min(CANDIDATES_MAX) }
     }
 
     /// The pages as which those listed are shown, each once, but for those that the list is not to have.
     pub fn presented(&self, listed: Vec<PageAddress>, listing: Listing) -> Vec<PageAddress> {
-        let hides = self.rules.as_ref().filter(|rules| listing == Listing::Public && rules.hidden() > 0);
+        let hides = self.rules.as_ref().filter(|rules| listing == Listing::Public && rules.hides());
         if self.shown.is_empty() && hides.is_none() {
             return listed;
         }
@@ -142,6 +147,7 @@ mod tests {
         );
         let listed = ["/a?1", "/b", "/a", "/a?0"].map(page).to_vec();
         assert_eq!(index.presented(listed, Listing::Public), ["/a", "/b"].map(page));
+        assert_eq!((index.candidates(7), PageIndex::default().candidates(7)), (TOP_MAX, 7));
     }
 
     #[test]
@@ -164,7 +170,7 @@ mod tests {
         let listed = || ["/h", "/a?0", "/b", "/d", "/e", "/d?0"].map(page).to_vec();
         assert_eq!(index.presented(listed(), Listing::Public), ["/c", "/e"].map(page));
         assert_eq!(index.presented(listed(), Listing::Editors), ["/h", "/c", "/e"].map(page));
-        assert!(index.reserve() >= 6);
+        assert_eq!(index.candidates(7), TOP_MAX + 4);
     }
 
     #[test]

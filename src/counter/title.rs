@@ -50,6 +50,14 @@ impl PageTitle {
         Self { link: link.filter(is_path).map(Into::into), ..self }
     }
 
+    /// The title that a page shows: an editor's before the readers', with the link that came with theirs.
+    pub fn shown(editors: Option<Self>, readers: Option<Self>) -> Option<Self> {
+        match editors {
+            Some(title) => Some(title.with_link(readers.as_ref().and_then(Self::link))),
+            None => readers,
+        }
+    }
+
     pub fn as_str(&self) -> &str {
         &self.text
     }

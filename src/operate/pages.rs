@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::counter::editor_rules::change::{Change, Request};
 use crate::counter::page::TOP_MAX;
 use crate::counter::page_index::{self, FORMER_MAX, Listing, PageIndex};
-use crate::counter::{Day, Known, PageAddress, Period, RegisteredSite, RuleKind};
+use crate::counter::{Day, Known, PageAddress, PageTitle, Period, RegisteredSite, RuleKind};
 use crate::ledger::Ledger;
 use crate::server::page_list::{LISTED_DEFAULT, ListedPage, ListedPages, ShownRule};
 use crate::server::ports::TopPage;
@@ -132,7 +132,7 @@ async fn listed(ledger: &Ledger, site: &RegisteredSite, period: Period, limit: u
     let former = ledger.former_pages(number, FORMER_MAX, present).await?;
     let rules = site.editor_rules.as_ref();
     let index = PageIndex::of(&former, rules);
-    let most_read = ledger.top_pages(number, period, TOP_MAX + index.reserve()).await?;
+    let most_read = ledger.top_pages(number, period, index.candidates(TOP_MAX)).await?;
     let mut pages = Vec::new();
     for page in index.presented(most_read.to_vec(), Listing::Editors) {
         let addresses: Vec<_> = index.addresses(&page).cloned().collect();
@@ -144,13 +144,15 @@ async fn listed(ledger: &Ledger, site: &RegisteredSite, period: Period, limit: u
     pages.truncate(limit);
     let mut listed = Vec::with_capacity(pages.len());
     for (page, addresses, hits) in pages {
-        let given = addresses.iter().find_map(|address| rules?.title(address));
         let readers = match site.site.titles {
-            true => ledger.titles(number, addresses).await?.into_iter().flatten().next().map(|given| given.title),
-            false => None,
+            true => ledger.titles(number, addresses.clone()).await?,
+            false => vec![None; addresses.len()],
         };
-        let link = readers.as_ref().and_then(|title| title.link()).map(str::to_owned);
-        let title = given.map(|given| given.with_link(link.as_deref())).or(readers);
+        let given = addresses.iter().map(|address| rules?.title(address));
+        let readers = readers.into_iter().map(|readers| readers.map(|readers| readers.title));
+        let both = given.zip(readers).map(|(given, readers)| PageTitle::shown(given, readers));
+        // The shown page's own comes first.
+        let title = both.flatten().next();
         listed.push(TopPage { page, hits, title });
     }
     Ok(ListedPages::of(period, listed, false, rules.map(AsRef::as_ref)))

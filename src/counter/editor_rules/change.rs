@@ -73,7 +73,7 @@ impl EditorRules {
                 return Err(refused("kind", format!("page `{page}` has no rule of kind `{kind}` to undo")));
             }
             None => {}
-            Some(_) if !is_live && self.live().count() >= RULES_MAX => {
+            Some(_) if !is_live && self.count() >= RULES_MAX => {
                 return Err(refused(
                     "page",
                     format!("the site has {RULES_MAX} rules, and no room for more; undo some"),

@@ -155,6 +155,11 @@ impl EditorRules {
         self.all().filter(|rule| rule.value.is_some())
     }
 
+    /// Number of rules that aren't undone.
+    fn count(&self) -> usize {
+        self.written.values().filter(|(_, value)| value.is_some()).count()
+    }
+
     /// Values of a page's rules that aren't undone.
     pub fn of_page(&self, page: &PageAddress) -> impl Iterator<Item = (RuleKind, &Arc<str>)> {
         let rule = |kind| Some((kind, self.value(page, kind)?));
@@ -202,9 +207,14 @@ impl EditorRules {
         rule.kind == RuleKind::Merge && self.effect.void.contains(&rule.page)
     }
 
-    /// Number of hidden pages.
-    pub fn hidden(&self) -> usize {
-        self.effect.hidden.len()
+    /// True if pages are hidden.
+    pub fn hides(&self) -> bool {
+        !self.effect.hidden.is_empty()
+    }
+
+    /// Number of pages that aren't shown as themselves, or are in no list.
+    pub fn moved(&self) -> usize {
+        self.effect.shown.len() + self.effect.hidden.len()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Handler of hits: checks one, filters it or has the node count it, and reports the outcome.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use prometheus::IntCounter;
@@ -44,7 +44,8 @@ pub struct HitHandler {
 
 #[derive(Debug, Clone)]
 struct KnownUrl {
-    site: Arc<RegisteredSite>,
+    /// The site to which it belongs. Weak: a site that has been replaced, and its rules, must not stay for cold entries.
+    site: Weak<RegisteredSite>,
     /// The page of the URL itself, where a canonical address comes with it.
     own: Option<PageAddress>,
     claim: Claim,
@@ -60,6 +61,11 @@ impl KnownUrl {
     /// The page under which a hit counts, as far as it is admitted.
     fn page(&self) -> &PageAddress {
         self.ruled.as_ref().unwrap_or(&self.claim.page)
+    }
+
+    /// The page as its readers know it: deleted ones are still different pages.
+    fn read_page(&self) -> &PageAddress {
+        self.ruled.as_ref().filter(|page| !page.is_other()).unwrap_or(&self.claim.page)
     }
 }
 
@@ -104,7 +110,9 @@ impl HitHandler {
         let known = self.known(&site, payload, day)?;
         site::check_origin(&site, &payload.url, headers)?;
         let instant = Instant::now();
-        if let Err(exceeded) = self.rate_limiter.take(|| client.prefix(), site.number, known.page().as_str(), instant) {
+        if let Err(exceeded) =
+            self.rate_limiter.take(|| client.prefix(), site.number, known.read_page().as_str(), instant)
+        {
             self.metrics.limited_total.with_label_values(&[exceeded.limit.as_str()]).inc();
             self.note(&site, HitOutcome::LIMITED);
             return match self.rate_limiter.when_exceeded {
@@ -116,7 +124,7 @@ impl HitHandler {
         let mut view = None;
         let window = site.site.repeat_window;
         if filtered.is_none() && !window.is_zero() {
-            view = self.view(&site, day, known.page(), headers, client);
+            view = self.view(&site, day, known.read_page(), headers, client);
             if view.is_some_and(|view| self.dedup.is_repeat(view, window, instant)) {
                 filtered = Some(Kind::Repeat);
             }
@@ -140,7 +148,7 @@ impl HitHandler {
         } else {
             // The readers of a merged page see another title than its own.
             let takes_title = site.site.titles && known.ruled.is_none();
-            let (page, ignored) = self.admit(node, known, payload, day, client).await;
+            let (page, ignored) = self.admit(node, &site, known, payload, day, client).await;
             if let Some(ignored) = ignored {
                 self.ignored[ignored as usize].inc();
             }
@@ -176,6 +184,7 @@ impl HitHandler {
     async fn admit<N: Node>(
         &self,
         node: &N,
+        site: &Arc<RegisteredSite>,
         mut known: KnownUrl,
         payload: &Payload<'_>,
         day: Day,
@@ -186,8 +195,8 @@ impl HitHandler {
         }
         let is_new = known.admitted_on != Some(day);
         if is_new && let (Some(own), Some(canonical)) = (&known.own, canonical_of(payload, None)) {
-            known.claim = self.canonicals.note(&known.site, own.clone(), canonical, day);
-            known.ruled = known.site.counts_under(&known.claim.page);
+            known.claim = self.canonicals.note(site, own.clone(), canonical, day);
+            known.ruled = site.counts_under(&known.claim.page);
         }
         let ignored = known.claim.ignored;
         if let Some(page) = known.ruled.clone().filter(PageAddress::is_other) {
@@ -197,10 +206,10 @@ impl HitHandler {
             return (page, ignored);
         }
         let AdmittedPage { page, is_settled, is_cap_filling } =
-            node.admit_page(&known.site, day, known.page().clone(), self.reader(client)).await;
+            node.admit_page(site, day, known.page().clone(), self.reader(client)).await;
         if is_cap_filling {
-            self.parameters.warnings().give(&known.site, Topic::Cap, "", day, || {
-                let cap = known.site.site.page_cap;
+            self.parameters.warnings().give(site, Topic::Cap, "", day, || {
+                let cap = site.site.page_cap;
                 format!(
                     "there are nearly as many new pages today as `page_cap` = {cap}; beyond, those that too few networks \
                      read count under `(other)`: somebody invents addresses, or a parameter makes each view a page"
@@ -210,7 +219,7 @@ impl HitHandler {
         let admitted_on = (page == *known.page()).then_some(day);
         if is_new && admitted_on.is_some() {
             let url = canonical_of(payload, ignored).unwrap_or(&payload.url);
-            self.parameters.note(&known.site, day, &page, url, payload.title.as_deref());
+            self.parameters.note(site, day, &page, url, payload.title.as_deref());
         }
         if is_new || is_settled || admitted_on.is_none() {
             let known = KnownUrl { admitted_on, settled_on: is_settled.then_some(day), ..known };
@@ -226,8 +235,10 @@ impl HitHandler {
     /// The page of a hit that may be refused yet: nothing is noted.
     fn known(&self, site: &Arc<RegisteredSite>, payload: &Payload<'_>, day: Day) -> Result<KnownUrl, HttpError> {
         let known = self.with_key(payload, |key| self.pages.borrow_mut().get(key));
-        // The very same site: a reloaded configuration may map the URL otherwise.
-        if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.site, site) && known.claim.holds_on(day)) {
+        // The very same site: a reloaded configuration, or another rule of an editor, may map the URL otherwise.
+        if let Some(known) =
+            known.filter(|known| std::ptr::eq(known.site.as_ptr(), Arc::as_ptr(site)) && known.claim.holds_on(day))
+        {
             return Ok(known);
         }
         let page = page_of(site, &payload.url)?;
@@ -236,7 +247,7 @@ impl HitHandler {
             Some(canonical) => (Some(page.clone()), self.canonicals.peek(site, page, canonical, day)),
         };
         let ruled = site.counts_under(&claim.page);
-        Ok(KnownUrl { site: Arc::clone(site), own, claim, ruled, admitted_on: None, settled_on: None })
+        Ok(KnownUrl { site: Arc::downgrade(site), own, claim, ruled, admitted_on: None, settled_on: None })
     }
 
     /// Calls `then` with the key of a hit's page. Begins unlike a URL where it holds two.
