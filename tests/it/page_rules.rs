@@ -408,3 +408,35 @@ fn a_circle_that_two_nodes_make_at_once_is_open_at_the_same_page_on_both() {
     }
     nodes.into_iter().for_each(Node::stop);
 }
+
+#[test]
+fn what_others_write_into_redis_sets_no_rule_and_stops_none() {
+    let redis = Redis::start();
+    let directory = TempDir::new().unwrap();
+    redis.cli(&["SET", RULES, "x"]);
+    let node = start(directory.path(), "", &["--redis", &redis.url()]);
+    ["/a", "/b"].iter().for_each(|page| read(&node, page, page));
+    until("the pages are in Redis", LIMIT, || redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", "/b"]) == "3");
+    set(&node, "/b", "hide", None);
+    until("the hidden page is in no list", LIMIT, || listed(&node) == pages(&[("/a", "/a", 3)]));
+    assert!(node.log().contains("can't exchange the rules of pages"), "{}", node.log());
+    redis.cli(&["DEL", RULES]);
+    for (field, value) in [
+        ("title /a", "99 Tin\nhai"),
+        ("title /a\n", "x Tin"),
+        ("merge /a", "99 https://evil.example/"),
+        ("merge /b", "9999999999999999999 /a"),
+        ("hide (other)", "99 1"),
+        ("delete /a", "99 yes"),
+        ("reset ", "99 1"),
+        ("paint /a", "99 1"),
+        ("delete", ""),
+    ] {
+        redis.cli(&["HSET", RULES, field, value]);
+    }
+    until("the rule is in Redis", LIMIT, || redis.cli(&["HGET", RULES, "hide /b"]).ends_with(" 1"));
+    assert_eq!(listed(&node), pages(&[("/a", "/a", 3)]));
+    assert_eq!(node.admin_get("/sites/demo/pages/rules").json().as_array().unwrap().len(), 1);
+    assert_eq!(redis.cli(&["HLEN", RULES]), "10", "what another version may know stays");
+    node.stop();
+}

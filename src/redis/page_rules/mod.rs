@@ -19,6 +19,8 @@ use crate::redis::ports::Node;
 
 /// Pause between two rounds.
 const INTERVAL: Duration = Duration::from_secs(15);
+/// The same while nothing may be published, as just after a connection.
+const HELD_PAUSE: Duration = Duration::from_secs(1);
 /// Sites of a step, those that are asked about at once, and the pause after a step.
 const STEP_SITES: usize = 200;
 const SITES_AT_ONCE: usize = 20;
@@ -35,6 +37,8 @@ static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!(
 pub struct Exchange<N> {
     node: Arc<N>,
     shared: Arc<Shared>,
+    /// The last round's first error, which is reported once.
+    complaint: Option<String>,
 }
 
 /// Rules of Redis, by page and kind.
@@ -42,19 +46,23 @@ type Held = HashMap<(PageAddress, RuleKind), EditorRule>;
 
 impl<N: Node> Exchange<N> {
     pub fn new(node: Arc<N>, shared: Arc<Shared>) -> Self {
-        Self { node, shared }
+        Self { node, shared, complaint: None }
     }
 
     /// Compares the rules at once, after each connection and regularly, until `stop` has a deadline.
-    pub async fn run(self, mut stop: watch::Receiver<Option<Instant>>) {
+    pub async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) {
         let mut connection = self.shared.connections.watch();
         while stop.borrow_and_update().is_none() {
-            connection.borrow_and_update();
-            if !self.shared.health.is_held() {
-                self.shared.connections.run(async |link| self.round(link).await).await;
+            let is_up = *connection.borrow_and_update() != 0;
+            let mut pause = INTERVAL;
+            if is_up && self.shared.health.is_held() {
+                pause = HELD_PAUSE;
+            } else {
+                let shared = Arc::clone(&self.shared);
+                shared.connections.run(async |link| self.round(link).await).await;
             }
             tokio::select! {
-                () = tokio::time::sleep(INTERVAL) => {}
+                () = tokio::time::sleep(pause) => {}
                 _ = connection.changed() => {}
                 _ = stop.changed() => {}
             }
@@ -62,13 +70,14 @@ impl<N: Node> Exchange<N> {
     }
 
     /// Only an error of the connection is one.
-    async fn round(&self, link: &Link) -> Result<(), RedisError> {
+    async fn round(&mut self, link: &Link) -> Result<(), RedisError> {
         let sites = self.node.sites();
         let sites: Vec<_> = sites.iter().cloned().collect();
+        let (this, mut complaint) = (&*self, None);
         for step in sites.chunks(STEP_SITES) {
             let mut learned = Vec::new();
             let mut compared = futures_util::stream::iter(step)
-                .map(|site| async move { (site, self.compare(link, site).await) })
+                .map(|site| async move { (site, this.compare(link, site).await) })
                 .buffer_unordered(SITES_AT_ONCE);
             while let Some((site, outcome)) = compared.next().await {
                 match outcome {
@@ -76,17 +85,20 @@ impl<N: Node> Exchange<N> {
                     Ok(rules) => learned.push((site.number, rules)),
                     Err(error) if fault_of(&error) == Fault::Link => return Err(error),
                     Err(error) => {
-                        let reason = reason_of(&error);
-                        tracing::warn!(site = %site.site.id, %reason, "can't exchange the rules of pages");
+                        complaint.get_or_insert_with(|| format!("site {}: {}", site.site.id, reason_of(&error)));
                     }
                 }
             }
             drop(compared);
             if !learned.is_empty() {
-                self.node.learn_rules(learned).await;
+                this.node.learn_rules(learned).await;
             }
             tokio::time::sleep(STEP_PAUSE).await;
         }
+        if let Some(complaint) = complaint.as_ref().filter(|complaint| self.complaint.as_ref() != Some(*complaint)) {
+            tracing::warn!("can't exchange the rules of pages: {complaint}");
+        }
+        self.complaint = complaint;
         Ok(())
     }
 
