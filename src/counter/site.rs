@@ -345,6 +345,29 @@ mod tests {
     }
 
     #[test]
+    fn other_rules_make_another_object_of_their_site_alone() {
+        use crate::counter::EditorRule;
+        let registered = |number, id: &str| {
+            RegisteredSite::new(SiteNumber(number), Site::with_defaults(id.parse().unwrap(), Vec::new()))
+        };
+        let mut sites: Sites = [registered(1, "a"), registered(2, "b")].into_iter().collect();
+        let before = sites.clone();
+        let rule = EditorRule::stored("/a", "merge", Some("/b"), 1).unwrap();
+        let rules = Arc::new(EditorRules::of([rule]));
+        // Of a site that isn't configured, too.
+        sites.set_rules([(SiteNumber(2), Arc::clone(&rules)), (SiteNumber(9), Arc::clone(&rules))]);
+        let is_same = |sites: &Sites, before: &Sites, id| Arc::ptr_eq(sites.get(id).unwrap(), before.get(id).unwrap());
+        assert!(is_same(&sites, &before, "a") && !is_same(&sites, &before, "b"));
+        assert!(Arc::ptr_eq(sites.get("b").unwrap(), sites.by_number(SiteNumber(2)).unwrap()));
+        let counts_under = |id, page| sites.get(id).unwrap().counts_under(&PageAddress::from_stored(page));
+        assert_eq!(counts_under("b", "/a"), Some(PageAddress::from_stored("/b")));
+        assert_eq!((counts_under("b", "/b"), counts_under("a", "/a")), (None, None));
+        let again = sites.clone();
+        sites.set_rules([(SiteNumber(2), rules)]);
+        assert!(is_same(&sites, &again, "b"));
+    }
+
+    #[test]
     fn visitors_are_counted_if_that_is_set_or_a_figure_shows_them() {
         let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
         assert!(!site.counts_visitors());

@@ -318,6 +318,28 @@ fn a_site_without_titles_takes_none_and_shows_none_but_an_editors() {
     node.stop();
 }
 
+#[test]
+fn rules_outlast_a_reload_of_the_configuration_and_a_restart() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), "", &[]);
+    ["/a", "/b"].iter().for_each(|page| read(&node, page, page));
+    settle(&node);
+    set(&node, "/b", "merge", Some("/a"));
+    shows(&node, &[("/a", "/a", 6)]);
+    configure(directory.path(), "titles = false");
+    node.signal("HUP");
+    shows(&node, &[("/a", "", 6)]);
+    read(&node, "/b", "/b");
+    settle(&node);
+    shows(&node, &[("/a", "", 9)]);
+    node.kill();
+    let node = start(directory.path(), "", &[]);
+    shows(&node, &[("/a", "/a", 9)]);
+    read(&node, "/b", "/b");
+    shows(&node, &[("/a", "/a", 12)]);
+    node.stop();
+}
+
 const RULES: &str = "thongke:{demo}:page_rules";
 
 #[test]
