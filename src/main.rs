@@ -50,7 +50,7 @@ fn run(CommandLine { flags, command }: CommandLine) -> Result<(), (ExitCode, any
         Command::Figures { site, json } => operate::figures(&config, site, *json),
         Command::Sources { site, json } => operate::sources(&config, site, *json),
         Command::Bots { site, json } => operate::bots(&config, site, *json),
-        Command::Pages { site, json, parameters: _ } => operate::parameters(&config, site, *json),
+        Command::Pages(asked) => operate::pages(&config, asked),
         Command::Verify { site, repair, json } => operate::verify(&config, site.as_ref(), *repair, *json),
         Command::Sites { command: SitesCommand::Reset { site, undo: true, .. } } => operate::undo_reset(&config, site),
         Command::Sites { command: SitesCommand::Reset { site, yes, .. } } => operate::reset(&config, site, *yes),

@@ -73,6 +73,6 @@ pub fn bench(criterion: &mut Criterion) {
 fn node_with(filtered_bots: FilteredBots, repeat_window: Duration) -> BlankNode {
     let origins = vec![ORIGIN.parse().expect("an origin")];
     let site = Site::with_defaults("portal".parse().expect("a site"), origins);
-    let site = RegisteredSite { number: SiteNumber(1), site: Site { filtered_bots, repeat_window, ..site } };
+    let site = RegisteredSite::new(SiteNumber(1), Site { filtered_bots, repeat_window, ..site });
     BlankNode { sites: Arc::new([site].into_iter().collect()) }
 }

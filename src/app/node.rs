@@ -1,7 +1,7 @@
 //! The node: the ledger and, where there is one, its publication, as the server and Redis see them.
 
-use std::collections::HashSet;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -12,14 +12,16 @@ use crate::clock;
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::clock_trust::{Verdict, Witnesses};
 use crate::counter::csv::Row;
+use crate::counter::editor_rules::change::{Change, Refused};
 use crate::counter::page::TOP_MAX;
+use crate::counter::page_index;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::vouching::{Counted, NetworkTag, Vote};
 use crate::counter::{
-    Arrival, ChangedTitle, Contribution, Counter, Day, FileDigest, GivenTitle, Known, PageAddress, PageTitle, Period,
-    RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Standing, Visit, VisitorCounts,
-    Window,
+    Arrival, ChangedTitle, Contribution, Counter, Day, EditorRule, FileDigest, GivenTitle, Known, Listing, PageAddress,
+    PageIndex, PageTitle, Period, RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source,
+    Standing, Visit, VisitorCounts, Window,
 };
 use crate::ledger::{Admitted, Cleared, Ledger, LedgerError, OwnImport, Reading, SiteHits};
 use crate::page::rule_1;
@@ -40,6 +42,8 @@ const STANDING_STEP: usize = 500;
 pub struct Node {
     pub(super) ledger: Ledger,
     sites: RwLock<Arc<Sites>>,
+    /// Held while another table of sites is made.
+    changing_sites: Mutex<()>,
     /// Set once, at start, where Redis is configured.
     publication: OnceLock<Publication>,
     pub(super) uncounted: UncountedFile,
@@ -56,6 +60,7 @@ impl Node {
         Self {
             ledger,
             sites: RwLock::new(Arc::new(sites)),
+            changing_sites: Mutex::default(),
             publication: OnceLock::new(),
             uncounted,
             now,
@@ -107,6 +112,19 @@ impl Node {
     }
 
     pub fn replace_sites(&self, sites: Sites) {
+        self.change_sites(|_| sites);
+    }
+
+    /// Gives the sites the editors' rules that the file has now. Caches know the entries of such a site by its object.
+    fn take_rules(&self) {
+        self.change_sites(|current| Sites::clone(&current));
+    }
+
+    /// Replaces the table of sites, with the rules of this moment. Requests meanwhile use the table before.
+    fn change_sites(&self, make: impl FnOnce(Arc<Sites>) -> Sites) {
+        let _one_at_a_time = self.changing_sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sites = make(self.current_sites());
+        sites.set_rules(self.ledger.editor_rules());
         *self.sites.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sites);
     }
 
@@ -191,15 +209,15 @@ impl Node {
         }
     }
 
-    /// The site's pages of an earlier rule, by those that have them now.
-    async fn former_pages(&self, site: &RegisteredSite) -> Result<Arc<former_pages::Index>, Unavailable> {
+    /// The site's addresses that are read together as one page.
+    async fn page_index(&self, site: &RegisteredSite) -> Result<Arc<PageIndex>, Unavailable> {
         let (rules, now) = (&site.site.page_rules, Instant::now());
-        if let Some(index) = self.former_pages.get(site.number, rules, now) {
+        if let Some(index) = self.former_pages.get(site, now) {
             return Ok(index);
         }
         let of_file = rules.clone();
         let present = move |page: &PageAddress| rule_1::present(page, &of_file);
-        let read = self.ledger.former_pages(site.number, former_pages::OF_SITE_MAX, present).await;
+        let read = self.ledger.former_pages(site.number, page_index::FORMER_MAX, present).await;
         let mut pairs = read.map_err(unavailable)?;
         let redis = match self.publication.get() {
             None => former_pages::Redis::None,
@@ -210,7 +228,7 @@ impl Node {
                 if is_whole { former_pages::Redis::Whole } else { former_pages::Redis::Part }
             }
         };
-        Ok(self.former_pages.put(site.number, rules, pairs, redis, now))
+        Ok(self.former_pages.put(site, pairs, redis, now))
     }
 
     /// The hits that stand under each of these addresses.
@@ -229,8 +247,24 @@ impl Node {
         Ok(self.shared_figures(site, publication, places.zip(known).collect()).await)
     }
 
-    /// Titles of pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
+    /// Titles of pages, an editor's before those of readers; stale where Redis couldn't be read.
     async fn titles(
+        &self,
+        site: &RegisteredSite,
+        pages: Vec<PageAddress>,
+    ) -> Result<Read<Option<PageTitle>>, Unavailable> {
+        let rules = site.editor_rules.as_deref();
+        let given: Vec<_> = pages.iter().map(|page| rules?.title(page)).collect();
+        let read = match site.site.titles {
+            true => self.readers_titles(site, pages).await?,
+            false => Read { values: vec![None; pages.len()], stale: false },
+        };
+        let joined = given.into_iter().zip(read.values).map(|(given, readers)| PageTitle::shown(given, readers));
+        Ok(Read { values: joined.collect(), stale: read.stale })
+    }
+
+    /// Titles that readers gave pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
+    async fn readers_titles(
         &self,
         site: &RegisteredSite,
         pages: Vec<PageAddress>,
@@ -501,17 +535,34 @@ impl server::ports::Node for Node {
         pages: &[PageAddress],
         periods: &[Period],
     ) -> Result<Read<i64>, Unavailable> {
-        let index = self.former_pages(site).await?;
-        let addresses: Vec<_> = pages.iter().flat_map(|page| index.addresses(page)).cloned().collect();
+        let index = self.page_index(site).await?;
+        // A query may name a page many times, under each of its addresses.
+        let mut places = HashMap::new();
+        let mut shown = Vec::new();
+        for page in pages.iter().filter_map(|page| index.shown(page)) {
+            places.entry(page).or_insert_with(|| {
+                shown.push(page);
+                shown.len() - 1
+            });
+        }
+        let addresses = shown.iter().flat_map(|page| index.addresses(page)).cloned().collect();
         let read = self.hits_under(site, addresses, periods).await?;
         let mut hits = read.values.into_iter();
-        let mut values = vec![0; pages.len() * periods.len()];
-        for (page, sums) in pages.iter().zip(values.chunks_mut(periods.len().max(1))) {
-            for _ in index.addresses(page) {
-                sums.iter_mut().zip(&mut hits).for_each(|(sum, hits)| *sum += hits);
-            }
-        }
-        Ok(Read { values, stale: read.stale })
+        let sums: Vec<_> = shown
+            .iter()
+            .map(|page| {
+                let mut sums = vec![0; periods.len()];
+                for _ in index.addresses(page) {
+                    sums.iter_mut().zip(&mut hits).for_each(|(sum, hits)| *sum += hits);
+                }
+                sums
+            })
+            .collect();
+        let of_page = |page| match index.shown(page).and_then(|shown| places.get(shown)) {
+            Some(place) => sums[*place].clone(),
+            None => vec![0; periods.len()],
+        };
+        Ok(Read { values: pages.iter().flat_map(of_page).collect(), stale: read.stale })
     }
 
     async fn top_pages(
@@ -519,12 +570,12 @@ impl server::ports::Node for Node {
         site: &Arc<RegisteredSite>,
         period: Period,
         limit: usize,
+        listing: Listing,
     ) -> Result<Read<TopPage>, Unavailable> {
         let limit = limit.min(TOP_MAX);
-        let index = self.former_pages(site).await?;
-        // A page may be read under several addresses, each below the limit.
-        let listed_max = if index.is_empty() { limit } else { TOP_MAX };
-        let own = self.ledger.top_pages(site.number, period).await.map_err(unavailable)?;
+        let index = self.page_index(site).await?;
+        let listed_max = index.candidates(limit);
+        let own = self.ledger.top_pages(site.number, period, listed_max.max(TOP_MAX)).await.map_err(unavailable)?;
         let shared = match self.publication.get() {
             None => None,
             Some(publication) => publication.queries.top_pages(&site.site, period, listed_max).await,
@@ -534,19 +585,35 @@ impl server::ports::Node for Node {
         // Of its own, those that Redis may not have yet.
         let known: std::collections::HashSet<_> = pages.iter().cloned().collect();
         pages.extend(own.iter().filter(|page| !known.contains(page)).cloned());
-        let pages = index.presented(pages);
+        let pages = index.presented(pages, listing);
         let hits = self.page_hits(site, &pages, &[period]).await?;
         let counted = most_read(pages.into_iter().zip(hits.values), limit);
         let addresses = counted.iter().flat_map(|(page, _)| index.addresses(page)).cloned();
         let read = self.titles(site, addresses.collect()).await?;
         let mut titles = read.values.into_iter();
         let titled = |(page, hits): (PageAddress, i64)| {
-            // The present page's own comes first.
+            // The shown page's own comes first.
             let of_page: Vec<_> = titles.by_ref().take(index.addresses(&page).count()).collect();
             TopPage { title: of_page.into_iter().flatten().next(), page, hits }
         };
         let values = counted.into_iter().map(titled).collect();
         Ok(Read { values, stale: is_unread || hits.stale || read.stale })
+    }
+
+    async fn change_rule(
+        &self,
+        site: &Arc<RegisteredSite>,
+        change: Change,
+    ) -> Result<Result<EditorRule, Refused>, Unavailable> {
+        let now_ms = (self.now)().timestamp_millis();
+        let changed = self.ledger.change_rule(site.number, change, now_ms).await.map_err(unavailable)?;
+        if let Ok(rule) = &changed {
+            self.take_rules();
+            if let Some(publication) = self.publication.get() {
+                publication.publish_rule(&site.site, rule).await;
+            }
+        }
+        Ok(changed)
     }
 
     async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
@@ -748,6 +815,20 @@ impl redis::ports::Node for Node {
     async fn vouch_pages(&self, site: SiteNumber, pages: Vec<PageAddress>) {
         if let Err(error) = self.ledger.vouch_pages(site, pages).await {
             tracing::debug!("failed to vouch for pages: {error}");
+        }
+    }
+
+    async fn learn_rules(&self, learned: Vec<(SiteNumber, Vec<EditorRule>)>) {
+        let mut has_changed = false;
+        for (site, rules) in learned {
+            match self.ledger.learn_rules(site, rules).await {
+                Ok(is_later) => has_changed |= is_later,
+                // Found again by the next exchange.
+                Err(error) => tracing::debug!("failed to write other nodes' rules of pages: {error}"),
+            }
+        }
+        if has_changed {
+            self.take_rules();
         }
     }
 

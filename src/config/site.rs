@@ -47,6 +47,7 @@ pub struct RawSite {
     bots: Option<Field<FilteredBots>>,
     repeat_window: Option<Field<RepeatWindow>>,
     visitors: Option<Field<bool>>,
+    titles: Option<Field<bool>>,
 }
 
 /// All sites. Each is checked as it is read: a hundred thousand raw ones would take much memory.
@@ -109,6 +110,7 @@ impl RawSite {
         }
         set(&mut site.filtered_bots, faults.take(self.bots));
         set(&mut site.repeat_window, faults.take(self.repeat_window).map(|RepeatWindow(window)| window));
+        set(&mut site.titles, faults.take(self.titles));
         if let Some(visitors) = faults.spanned(self.visitors) {
             site.visitors = *visitors.get_ref();
             if let Some(figure) = site.figures.iter().find(|key| !site.visitors && key.is_of_visitors()) {

@@ -35,6 +35,7 @@
 mod check;
 mod clock;
 mod commit;
+mod editor_rules;
 mod error;
 mod floors;
 mod fold;
@@ -102,7 +103,7 @@ pub struct Ledger {
 }
 
 fn numbered(numbers: Vec<SiteNumber>, sites: Vec<Site>) -> Sites {
-    numbers.into_iter().zip(sites).map(|(number, site)| RegisteredSite { number, site }).collect()
+    numbers.into_iter().zip(sites).map(|(number, site)| RegisteredSite::new(number, site)).collect()
 }
 
 impl Ledger {

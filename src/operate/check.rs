@@ -15,7 +15,7 @@ use crate::redis;
 use crate::server::routes::Admin;
 
 use super::clock::clock_doubt;
-use super::pages::page_warnings;
+use super::parameters::page_warnings;
 use super::{NodeRequest, ask};
 
 /// Most sites that are shown; the rest is counted.

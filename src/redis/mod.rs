@@ -10,6 +10,7 @@
 //! audit      verify and repair
 //! visitors   sketches and salts
 //! vouching   networks that have read pages
+//! page_rules editors' rules of pages
 //! ```
 //! `client` knows `ports`, `keys` and `commands`; the others know `client`. `read` and `audit` also know
 //! `publish`, and `read` knows `visitors`.
@@ -24,6 +25,7 @@ mod audit;
 pub mod client;
 pub mod commands;
 pub mod keys;
+mod page_rules;
 pub mod ports;
 mod publish;
 mod read;
@@ -54,7 +56,7 @@ use self::read::queries::Queries;
 use self::read::remote_sync::{self, RemoteSync};
 use self::read::totals::Totals;
 use crate::counter::verification::{Repair, Verification};
-use crate::counter::{Day, Period, RegisteredSite, Salt, Site, Source};
+use crate::counter::{Day, EditorRule, Period, RegisteredSite, Salt, Site, Source};
 use crate::metrics::Metrics;
 
 pub const CALLS_PER_SECOND_DEFAULT: u32 = 2_000;
@@ -129,10 +131,12 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
             let publisher = Publisher::new(Arc::clone(&node), Arc::clone(&shared), metrics, calls_per_second, recounts);
             let visitors = visitors::Publisher::new(Arc::clone(&node), Arc::clone(&shared));
             let votes = vouching::Votes::new(Arc::clone(&node), Arc::clone(&shared));
-            let publishing = futures_util::future::join3(
+            let rules = page_rules::Exchange::new(Arc::clone(&node), Arc::clone(&shared));
+            let publishing = futures_util::future::join4(
                 publisher.run(stopped.clone()),
                 visitors.run(stopped.clone()),
-                votes.run(stopped),
+                votes.run(stopped.clone()),
+                rules.run(stopped),
             );
             let node = node.as_ref();
             tokio::select! {
@@ -200,6 +204,11 @@ impl Publication {
             connections.run(async |link| visitors::agree(link, keys, site, day, drawn).await).await?
         };
         tokio::time::timeout(SALT_WAIT_MAX, sharing).await.ok().flatten()
+    }
+
+    /// Brings Redis an editor's rule, if it answers soon; otherwise a later exchange does.
+    pub async fn publish_rule(&self, site: &Site, rule: &EditorRule) {
+        page_rules::publish(&self.shared, self.shared.keys.page_rules(&site.id), rule).await;
     }
 
     /// Complaints, part by part, in words for an operator.

@@ -43,6 +43,8 @@ pub enum Admin {
     History,
     Chart,
     Bots,
+    Pages,
+    PageRules,
     Parameters,
     Warnings,
     Verify,
@@ -78,7 +80,7 @@ static PREFIX: Route<Public> = Route { label: "other", ..Route::new(Public::Pref
 /// Any path that is in no row.
 static UNKNOWN: Route<Public> = Route { label: "other", ..Route::new(Public::Unknown, "", "GET, HEAD, POST, OPTIONS") };
 
-pub static ADMIN: [Route<Admin>; 20] = [
+pub static ADMIN: [Route<Admin>; 22] = [
     Route::new(Admin::Metrics, "/metrics", "GET, HEAD"),
     Route::new(Admin::Alive, "/healthz", "GET, HEAD"),
     Route::new(Admin::Ready, "/readyz", "GET, HEAD"),
@@ -94,6 +96,8 @@ pub static ADMIN: [Route<Admin>; 20] = [
     Route::new(Admin::History, "/sites/{site}/history", "GET, HEAD"),
     Route::new(Admin::Chart, "/sites/{site}/chart.svg", "GET, HEAD"),
     Route::new(Admin::Bots, "/sites/{site}/bots", "GET, HEAD"),
+    Route::new(Admin::Pages, "/sites/{site}/pages", "GET, HEAD"),
+    Route::new(Admin::PageRules, "/sites/{site}/pages/rules", "GET, HEAD, PUT, DELETE"),
     Route::new(Admin::Parameters, "/sites/{site}/pages/parameters", "GET, HEAD"),
     Route::new(Admin::Warnings, "/warnings", "GET, HEAD"),
     Route::new(Admin::Verify, "/sites/{site}/verify", "GET, HEAD"),

@@ -16,9 +16,13 @@ const READ_TOKEN: &str = "another-token-for-reading";
 const CSV: &str = "period,hits\n2024-06-17,851\n";
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Rules of pages, and one of them, which PUT sets and DELETE undoes.
+const RULE: &str = "/sites/demo/pages/rules?page=/a&kind=hide";
+const RULE_BODY: &str = r#"{"page":"/a","kind":"hide"}"#;
+
 /// Routes that need a token, each with its method. `the_table_has_every_route` compares them with the
 /// program's list.
-const GUARDED: [(&str, &str); 18] = [
+const GUARDED: [(&str, &str); 22] = [
     ("GET", "/sites/demo/export"),
     ("GET", "/sites/demo/sources"),
     ("GET", "/sites/demo/figures"),
@@ -35,6 +39,10 @@ const GUARDED: [(&str, &str); 18] = [
     ("POST", "/sites/demo/repair"),
     ("GET", "/sites/demo/bots"),
     ("GET", "/sites/demo/pages/parameters"),
+    ("GET", "/sites/demo/pages"),
+    ("GET", RULE),
+    ("PUT", RULE),
+    ("DELETE", RULE),
     ("GET", "/warnings"),
     ("POST", "/clock/accept"),
     ("GET", "/openapi.json"),
@@ -67,7 +75,11 @@ fn node_with_both_tokens(directory: &Path) -> Node {
 }
 
 fn request(node: &Node, method: &str, path: &str, fields: &[&str]) -> Answer {
-    let body = if method == "POST" { CSV } else { "" };
+    let body = match method {
+        "POST" => CSV,
+        "PUT" => RULE_BODY,
+        _ => "",
+    };
     ask(&node.admin, method, path, &[fields, &["Content-Type: text/csv"]].concat(), body)
 }
 
@@ -215,7 +227,7 @@ fn an_import_wants_csv_a_name_and_a_site() {
     import("/sites/demo/import?source=Old%20one", &csv).problem(400);
     assert!(import("/sites/nowhere/import?source=old", &csv).problem(404).contains("nowhere"));
     for (method, path) in GUARDED {
-        let allow = request(&node, "PUT", path, &[]).header("allow").unwrap().to_owned();
+        let allow = request(&node, "PATCH", path, &[]).header("allow").unwrap().to_owned();
         assert!(allow.split(", ").any(|allowed| allowed == method), "{method} {path}: {allow}");
     }
     for path in ["/", "/sites/demo", "/sites/demo/", "/sites/demo/nothing", "/metrics/x"] {

@@ -55,6 +55,8 @@ mod output;
 mod page_addresses;
 /// A page's life in a reader's browser, and its number of counts.
 mod page_life;
+/// Editors' rules of pages.
+mod page_rules;
 /// Ports for other programs.
 mod port;
 /// Other programs that tests start.

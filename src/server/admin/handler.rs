@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::transfer::{self, Imports};
-use super::{AdminSettings, auth, json, probes};
+use super::{AdminSettings, auth, json, pages, probes};
 use crate::clock;
 use crate::counter::clock_trust::Accepted;
 use crate::counter::{Day, RegisteredSite};
@@ -89,6 +89,8 @@ impl<N: Node> AdminService<N> {
             Admin::Verify => Ok(json(&self.node.verify(&site()?).await?)),
             Admin::Repair => Ok(json(&self.node.repair(&site()?).await?)),
             Admin::AcceptClock => Ok(json(&Accepted::at(self.node.accept_clock().await?))),
+            Admin::Pages => pages::list(&*self.node, &site()?, request.uri().query().unwrap_or_default()).await,
+            Admin::PageRules => pages::rules(&*self.node, &site()?, request, conn).await,
             Admin::Parameters => {
                 let site = site()?;
                 Ok(json(&self.settings.parameters.report(&site, today(&site))))

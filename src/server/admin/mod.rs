@@ -2,6 +2,7 @@
 
 pub mod auth;
 mod handler;
+pub mod pages;
 mod probes;
 mod transfer;
 

@@ -118,7 +118,10 @@ impl<N: Node> Queries<N> {
     ) -> Outcome {
         let query = query.to_owned();
         let other = Overrides::of_words(&query)?.apply(&site.site);
-        let site = other.map_or(site.clone(), |other| Arc::new(RegisteredSite { number: site.number, site: other }));
+        let in_words = |other| {
+            Arc::new(RegisteredSite { number: site.number, site: other, editor_rules: site.editor_rules.clone() })
+        };
+        let site = other.map_or(site.clone(), in_words);
         let request = format!("{name} {} {query}", site.number.0);
         let rendered = self.single_flight.get(request, || make(site, query)).await?;
         let is_known = conditional::is_known(headers, &rendered.etag);

@@ -7,6 +7,7 @@ pub mod last_shown;
 pub mod merge;
 pub mod meta;
 pub mod own_imports;
+pub mod page_rules;
 pub mod pages;
 pub mod salts;
 pub mod shown;
