@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand, value_parser};
 
 use crate::config::Flags;
 use crate::counter::SiteId;
@@ -64,16 +64,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show which parameters made a site's pages apart today or were dropped, on a running node
-    Pages {
-        site: SiteId,
-        /// Show parameters
-        #[arg(long, required = true)]
-        parameters: bool,
-        /// Print a JSON object
-        #[arg(long)]
-        json: bool,
-    },
+    /// List a site's pages, the most read first; name, merge, hide or delete them
+    Pages(Pages),
     /// Compare the counts in the node's file, in Redis and of other nodes; exit 0: all agree,
     /// 1: something differs
     Verify {
@@ -86,6 +78,11 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Change a site as a whole
+    Sites {
+        #[command(subcommand)]
+        command: SitesCommand,
+    },
     /// Tell the node whether its clock is right
     Clock {
         #[command(subcommand)]
@@ -97,6 +94,58 @@ pub enum Command {
         /// The import's name
         #[arg(long, value_name = "NAME", value_parser = ImportName::from_shown)]
         source: ImportName,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(skip)]
+#[command(group = ArgGroup::new("change").args(["title", "merge", "hide", "delete"]))]
+#[command(group = ArgGroup::new("action").args(["title", "merge", "hide", "delete", "rules", "parameters"]))]
+pub struct Pages {
+    pub site: SiteId,
+    /// Period of the list: a day such as 2024-06-17, a month such as 2024-06, or `total` [default: this month]
+    #[arg(long, conflicts_with = "action")]
+    pub period: Option<String>,
+    /// Length of the list, at most 100 [default: 20]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "action", value_parser = value_parser!(u8).range(1..=100))]
+    pub limit: Option<u8>,
+    /// Show a page under this title instead of the one that its readers' browsers send
+    #[arg(long, num_args = 1..=2, value_names = ["PAGE", "TEXT"])]
+    pub title: Option<Vec<String>>,
+    /// Count and show a page as another one
+    #[arg(long, num_args = 1..=2, value_names = ["PAGE", "INTO"])]
+    pub merge: Option<Vec<String>>,
+    /// Leave a page out of lists; its own figures stay
+    #[arg(long, value_name = "PAGE")]
+    pub hide: Option<String>,
+    /// Show nothing of a page; its hits count for the site alone
+    #[arg(long, value_name = "PAGE")]
+    pub delete: Option<String>,
+    /// Undo the title, merge, hiding or deletion of the page
+    #[arg(long, requires = "change")]
+    pub undo: bool,
+    /// Show the rules that were set
+    #[arg(long)]
+    pub rules: bool,
+    /// Show which parameters made pages apart today or were dropped, on a running node
+    #[arg(long)]
+    pub parameters: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SitesCommand {
+    /// Set all figures of a site and its pages to zero, on all nodes; hits go on from there
+    Reset {
+        site: SiteId,
+        /// Do it; without this flag, only say what would be done
+        #[arg(long)]
+        yes: bool,
+        /// Take the reset back: figures are as if it had never been
+        #[arg(long, conflicts_with = "yes")]
+        undo: bool,
     },
 }
 

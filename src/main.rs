@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use futures_util::future::{Fuse, FusedFuture as _, FutureExt as _};
 use thongke::app::{self, ActivatedSockets, service_manager};
-use thongke::command_line::{ClockCommand, Command, CommandLine};
+use thongke::command_line::{ClockCommand, Command, CommandLine, SitesCommand};
 use thongke::config::{Config, Environment, Flags, PublicAddress};
 use thongke::operate;
 
@@ -52,8 +52,10 @@ fn run(CommandLine { flags, command }: CommandLine) -> Result<(), (ExitCode, any
         Command::Figures { site, json } => operate::figures(&config, site, *json),
         Command::Sources { site, json } => operate::sources(&config, site, *json),
         Command::Bots { site, json } => operate::bots(&config, site, *json),
-        Command::Pages { site, json, parameters: _ } => operate::parameters(&config, site, *json),
+        Command::Pages(asked) => operate::pages(&config, asked),
         Command::Verify { site, repair, json } => operate::verify(&config, site.as_ref(), *repair, *json),
+        Command::Sites { command: SitesCommand::Reset { site, undo: true, .. } } => operate::undo_reset(&config, site),
+        Command::Sites { command: SitesCommand::Reset { site, yes, .. } } => operate::reset(&config, site, *yes),
         Command::Clock { command: ClockCommand::Accept } => operate::accept_clock(&config),
         Command::Forget { site, source } => operate::forget(&config, site, source),
     };

@@ -13,7 +13,7 @@ use thongke::metrics::Metrics;
 use thongke::server::hit::dedup::Dedup;
 use thongke::server::hit::handler::HitHandler;
 use thongke::server::hit::payload::Payload;
-use thongke::server::hit::rate_limit::{Rate, RateLimiter, RateLimits};
+use thongke::server::hit::rate_limit::{Per, Rate, RateLimiter, RateLimits};
 use thongke::server::hit::{Canonicals, Parameters, Warnings};
 use thongke::server::{ClientIp, TrustedProxies};
 
@@ -42,7 +42,7 @@ pub fn bench(criterion: &mut Criterion) {
         HitHandler::new(metrics, Arc::new(limiter), dedup, canonicals, parameters, limits_new_pages)
     };
     let unlimited = handler(no_limits, false);
-    let most = Some(Rate { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX });
+    let most = Some(Rate { hits: NonZeroU32::MAX, per: Per::Second, burst: NonZeroU32::MAX });
     let limits = RateLimits { address: most, page: most, site: most, ..RateLimits::default() };
     let limited = handler(RateLimiter::new(&limits), true);
     let proxies = TrustedProxies::default();
@@ -73,6 +73,6 @@ pub fn bench(criterion: &mut Criterion) {
 fn node_with(filtered_bots: FilteredBots, repeat_window: Duration) -> BlankNode {
     let origins = vec![ORIGIN.parse().expect("an origin")];
     let site = Site::with_defaults("portal".parse().expect("a site"), origins);
-    let site = RegisteredSite { number: SiteNumber(1), site: Site { filtered_bots, repeat_window, ..site } };
+    let site = RegisteredSite::new(SiteNumber(1), Site { filtered_bots, repeat_window, ..site });
     BlankNode { sites: Arc::new([site].into_iter().collect()) }
 }

@@ -12,7 +12,7 @@ const HITS: usize = 300;
 pub fn bench(criterion: &mut Criterion) {
     let origins = vec!["https://a.gov.vn".parse().expect("an origin")];
     let site = Site::with_defaults("demo".parse().expect("a site id"), origins);
-    let site = RegisteredSite { number: SiteNumber(1), site };
+    let site = RegisteredSite::new(SiteNumber(1), site);
     let mut group = criterion.benchmark_group("page");
     for (name, path) in [
         ("plain", "/tin-tuc/thoi-su/hop-bao-cong-bo-quyet-dinh-123.html"),

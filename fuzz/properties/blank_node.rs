@@ -6,9 +6,12 @@ use chrono::{DateTime, Utc};
 use thongke::bots::{Kind, UncountedRow};
 use thongke::counter::account::{ImportReport, SourceAccount};
 use thongke::counter::csv::Row;
+use thongke::counter::editor_rules::change::{Change, Refused};
 use thongke::counter::source::ImportName;
 use thongke::counter::verification::{Repair, Verification};
-use thongke::counter::{Arrival, Day, PageAddress, Period, RegisteredSite, Salt, Sites, Visit, VisitorCounts};
+use thongke::counter::{
+    Arrival, Day, EditorRule, Listing, PageAddress, Period, RegisteredSite, Salt, Sites, Visit, VisitorCounts,
+};
 use thongke::server::ports::{AdmittedPage, Counts, Node, PageReader, Read, Readiness, TopPage, Unavailable};
 
 #[derive(Default)]
@@ -92,10 +95,24 @@ impl Node for BlankNode {
         Ok(counts(pages.len() * periods.len()))
     }
 
-    async fn top_pages(&self, _: &Arc<RegisteredSite>, _: Period, limit: usize) -> Result<Read<TopPage>, Unavailable> {
+    async fn top_pages(
+        &self,
+        _: &Arc<RegisteredSite>,
+        _: Period,
+        limit: usize,
+        _: Listing,
+    ) -> Result<Read<TopPage>, Unavailable> {
         let page = |(at, hits)| TopPage { page: PageAddress::from_stored(&format!("/{at}")), hits, title: None };
         let values = counts(limit).values.into_iter().enumerate().map(page).collect();
         Ok(Read { values, stale: false })
+    }
+
+    async fn change_rule(
+        &self,
+        _: &Arc<RegisteredSite>,
+        _: Change,
+    ) -> Result<Result<EditorRule, Refused>, Unavailable> {
+        Err(beyond())
     }
 
     async fn history(&self, _: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
@@ -107,6 +124,14 @@ impl Node for BlankNode {
     }
 
     async fn forget(&self, _: &Arc<RegisteredSite>, _: ImportName) -> Result<Option<ImportReport>, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn reset(&self, _: &Arc<RegisteredSite>) -> Result<ImportReport, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn undo_reset(&self, _: &Arc<RegisteredSite>) -> Result<Option<ImportReport>, Unavailable> {
         Err(beyond())
     }
 

@@ -47,5 +47,5 @@ pub fn is_an_address(page: &PageAddress, site: &Site) {
 
 fn site() -> RegisteredSite {
     let origins = ["https://a.vn", "https://*.b.vn"].map(|origin| origin.parse().unwrap()).to_vec();
-    RegisteredSite { number: SiteNumber(1), site: Site::with_defaults("a".parse().unwrap(), origins) }
+    RegisteredSite::new(SiteNumber(1), Site::with_defaults("a".parse().unwrap(), origins))
 }

@@ -93,5 +93,5 @@ fn json(answer: Result<Bytes, StatusCode>) -> Option<serde_json::Value> {
 
 fn site() -> Arc<RegisteredSite> {
     let origins = vec!["https://a.vn".parse().unwrap()];
-    Arc::new(RegisteredSite { number: SiteNumber(1), site: Site::with_defaults("a".parse().unwrap(), origins) })
+    Arc::new(RegisteredSite::new(SiteNumber(1), Site::with_defaults("a".parse().unwrap(), origins)))
 }

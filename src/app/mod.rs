@@ -86,7 +86,10 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         };
         let publication = redis::start(settings, Arc::clone(&node), Arc::clone(&metrics));
         node.publish_through(publication.context("can't start publishing")?);
-        Builder::new_current_thread().build()?.block_on(node.recall_shown());
+        Builder::new_current_thread().build()?.block_on(async {
+            node.recall_shown().await;
+            node.recall_imports().await;
+        });
     }
     metrics.collect_at_scrape(scrape::AtScrape::new(&node, config.data_dir.clone()));
     let (stop, stopped) = watch::channel(false);
@@ -94,6 +97,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
     let warnings = Arc::new(Warnings::new(&metrics));
     let parameters = Arc::new(Parameters::new(Arc::clone(&warnings)));
     let refusals = Arc::new(Refusals::default());
+    let canonicals = Arc::new(Canonicals::new(Arc::clone(&warnings)));
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
@@ -101,7 +105,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         trusted_proxies: config.trusted_proxies.clone(),
         rate_limiter: Arc::new(RateLimiter::new(&config.limits.rates)),
         dedup: Arc::new(Dedup::default()),
-        canonicals: Arc::new(Canonicals::new(Arc::clone(&warnings))),
+        canonicals: Arc::clone(&canonicals),
         parameters: Arc::clone(&parameters),
         refusals: Arc::clone(&refusals),
         timeouts: config.limits.timeouts,
@@ -114,7 +118,13 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         started.push(threads::spawn("worker", serve)?);
     }
     let connection_limit = Arc::new(ConnectionLimit::of_admin());
-    let admin = Arc::new(AdminSettings { tokens: settings::tokens(&config), connection_limit, parameters, warnings });
+    let admin = Arc::new(AdminSettings {
+        tokens: settings::tokens(&config),
+        connection_limit,
+        canonicals,
+        parameters,
+        warnings,
+    });
     for listener in admin_listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
         let until = threads::until_stopped(stopped.clone());

@@ -1,6 +1,7 @@
 //! The node: the ledger and, where there is one, its publication, as the server and Redis see them.
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -11,15 +12,18 @@ use crate::clock;
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::clock_trust::{Verdict, Witnesses};
 use crate::counter::csv::Row;
+use crate::counter::editor_rules::change::{Change, Refused};
 use crate::counter::page::TOP_MAX;
+use crate::counter::page_index;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::vouching::{Counted, NetworkTag, Vote};
 use crate::counter::{
-    Arrival, ChangedTitle, Contribution, Counter, Day, FileDigest, GivenTitle, Known, PageAddress, PageTitle, Period,
-    RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Visit, VisitorCounts, Window,
+    Arrival, ChangedTitle, Contribution, Counter, Day, EditorRule, FileDigest, GivenTitle, Known, Listing, PageAddress,
+    PageIndex, PageTitle, Period, RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source,
+    Standing, Visit, VisitorCounts, Window,
 };
-use crate::ledger::{Admitted, Cleared, Ledger, LedgerError, Reading, SiteHits};
+use crate::ledger::{Admitted, Cleared, Ledger, LedgerError, OwnImport, Reading, SiteHits};
 use crate::page::rule_1;
 use crate::redis::{self, Publication};
 use crate::server;
@@ -31,10 +35,15 @@ use super::recent_imports::{RecentImport, RecentImports};
 use super::shown_figures::ShownFigures;
 use super::uncounted::UncountedFile;
 
+/// Figures that a reset reads at once.
+const STANDING_STEP: usize = 500;
+
 /// A counting node.
 pub struct Node {
     pub(super) ledger: Ledger,
     sites: RwLock<Arc<Sites>>,
+    /// Held while another table of sites is made.
+    changing_sites: Mutex<()>,
     /// Set once, at start, where Redis is configured.
     publication: OnceLock<Publication>,
     pub(super) uncounted: UncountedFile,
@@ -51,6 +60,7 @@ impl Node {
         Self {
             ledger,
             sites: RwLock::new(Arc::new(sites)),
+            changing_sites: Mutex::default(),
             publication: OnceLock::new(),
             uncounted,
             now,
@@ -66,6 +76,23 @@ impl Node {
         match self.ledger.take_shown().await {
             Ok(figures) => self.shown_figures.recall(figures),
             Err(error) => tracing::warn!("the figures that were shown last can't be read: {error}"),
+        }
+    }
+
+    /// Takes over the imports that earlier runs made.
+    pub async fn recall_imports(&self) {
+        let imports = match self.ledger.own_imports().await {
+            Ok(imports) => imports,
+            Err(error) => return tracing::warn!("the imports that were made here can't be read: {error}"),
+        };
+        for OwnImport { site, source, generation, is_compared } in imports {
+            match is_compared {
+                true => self.recent_imports.note_compared(site, source, generation),
+                false => {
+                    let import = RecentImport { site, source, generation: Some(generation) };
+                    self.recent_imports.note(import, Instant::now());
+                }
+            }
         }
     }
 
@@ -85,6 +112,19 @@ impl Node {
     }
 
     pub fn replace_sites(&self, sites: Sites) {
+        self.change_sites(|_| sites);
+    }
+
+    /// Gives the sites the editors' rules that the file has now. Caches know the entries of such a site by its object.
+    fn take_rules(&self) {
+        self.change_sites(|current| Sites::clone(&current));
+    }
+
+    /// Replaces the table of sites, with the rules of this moment. Requests meanwhile use the table before.
+    fn change_sites(&self, make: impl FnOnce(Arc<Sites>) -> Sites) {
+        let _one_at_a_time = self.changing_sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sites = make(self.current_sites());
+        sites.set_rules(self.ledger.editor_rules());
         *self.sites.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sites);
     }
 
@@ -117,12 +157,15 @@ impl Node {
         publication: &Publication,
         mut counters: Vec<(Counter, Known)>,
     ) -> Read<i64> {
-        self.shown_figures.fill(site.number, &mut counters);
+        let asked = self.shown_figures.fill(site.number, &mut counters);
         let shared = publication.queries.figures(&site.site, &counters).await;
         if let Some((figures, is_behind)) = &shared {
-            self.shown_figures.note(site.number, &counters, figures, *is_behind, Instant::now());
-            let shown = counters.iter().zip(figures).filter(|(((_, page), _), _)| page.is_none());
-            self.ledger.raise_shown(site.number, shown.map(|(((period, _), known), figure)| (*period, known, *figure)));
+            let shown = (&figures[..], *is_behind);
+            if self.shown_figures.note(site.number, &counters, shown, asked, Instant::now()) {
+                let shown = counters.iter().zip(figures).filter(|(((_, page), _), _)| page.is_none());
+                self.ledger
+                    .raise_shown(site.number, shown.map(|(((period, _), known), figure)| (*period, known, *figure)));
+            }
             if *is_behind {
                 publication.shared.suspects.add(site.number);
             }
@@ -148,25 +191,33 @@ impl Node {
             }
             let Some(generation) = *generation else { continue };
             match self.ledger.clear_earlier_imports(*site, source, generation).await {
-                Ok(Cleared::Nothing) => {}
                 // More may be on its way.
-                Ok(Cleared::Some) | Err(_) => self.recent_imports.note_again(import, Instant::now()),
-                Ok(Cleared::IsEarlier) => {
-                    self.recent_imports.note_again(RecentImport { generation: None, ..import }, Instant::now());
+                Ok(Cleared::Some) | Err(_) => {
+                    self.recent_imports.note_again(import, Instant::now());
+                    continue;
                 }
+                Ok(Cleared::Nothing) => {}
+                Ok(Cleared::IsEarlier) => {
+                    let import = RecentImport { generation: None, ..import.clone() };
+                    self.recent_imports.note_again(import, Instant::now());
+                }
+            }
+            if let Err(error) = self.ledger.note_compared(*site, source, generation).await {
+                // The next start compares it again.
+                tracing::debug!("a compared import can't be noted: {error}");
             }
         }
     }
 
-    /// The site's pages of an earlier rule, by those that have them now.
-    async fn former_pages(&self, site: &RegisteredSite) -> Result<Arc<former_pages::Index>, Unavailable> {
+    /// The site's addresses that are read together as one page.
+    async fn page_index(&self, site: &RegisteredSite) -> Result<Arc<PageIndex>, Unavailable> {
         let (rules, now) = (&site.site.page_rules, Instant::now());
-        if let Some(index) = self.former_pages.get(site.number, rules, now) {
+        if let Some(index) = self.former_pages.get(site, now) {
             return Ok(index);
         }
         let of_file = rules.clone();
         let present = move |page: &PageAddress| rule_1::present(page, &of_file);
-        let read = self.ledger.former_pages(site.number, former_pages::OF_SITE_MAX, present).await;
+        let read = self.ledger.former_pages(site.number, page_index::FORMER_MAX, present).await;
         let mut pairs = read.map_err(unavailable)?;
         let redis = match self.publication.get() {
             None => former_pages::Redis::None,
@@ -177,7 +228,7 @@ impl Node {
                 if is_whole { former_pages::Redis::Whole } else { former_pages::Redis::Part }
             }
         };
-        Ok(self.former_pages.put(site.number, rules, pairs, redis, now))
+        Ok(self.former_pages.put(site, pairs, redis, now))
     }
 
     /// The hits that stand under each of these addresses.
@@ -196,8 +247,24 @@ impl Node {
         Ok(self.shared_figures(site, publication, places.zip(known).collect()).await)
     }
 
-    /// Titles of pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
+    /// Titles of pages, an editor's before those of readers; stale where Redis couldn't be read.
     async fn titles(
+        &self,
+        site: &RegisteredSite,
+        pages: Vec<PageAddress>,
+    ) -> Result<Read<Option<PageTitle>>, Unavailable> {
+        let rules = site.editor_rules.as_deref();
+        let given: Vec<_> = pages.iter().map(|page| rules?.title(page)).collect();
+        let read = match site.site.titles {
+            true => self.readers_titles(site, pages).await?,
+            false => Read { values: vec![None; pages.len()], stale: false },
+        };
+        let joined = given.into_iter().zip(read.values).map(|(given, readers)| PageTitle::shown(given, readers));
+        Ok(Read { values: joined.collect(), stale: read.stale })
+    }
+
+    /// Titles that readers gave pages, stale where Redis couldn't be read. Those that Redis lacks are brought there.
+    async fn readers_titles(
         &self,
         site: &RegisteredSite,
         pages: Vec<PageAddress>,
@@ -220,6 +287,47 @@ impl Node {
             Newest::Shared(title) => title,
         });
         Ok(Read { values: latest.collect(), stale: false })
+    }
+
+    /// All counters of the site with their figures, those of pages among them that only other nodes have counted.
+    async fn standing_figures(&self, site: &Arc<RegisteredSite>) -> Result<Vec<(Standing, i64)>, Unavailable> {
+        let mut standing = self.ledger.standing(site.number).await.map_err(unavailable)?;
+        let Some(publication) = self.publication.get() else {
+            return Ok(standing.into_iter().map(|one| (one.clone(), one.sum)).collect());
+        };
+        let behind = || Unavailable {
+            reason: "Redis can't be read or lacks some counts, so other nodes' are not known; try again in a minute"
+                .to_owned(),
+        };
+        let known: HashSet<_> = standing.iter().map(|one| (one.period, one.page.clone())).collect();
+        for period in Publication::page_periods(site, (self.now)()) {
+            let pages = publication.queries.pages(&site.site, period).await.ok_or_else(behind)?;
+            let elsewhere = pages.into_iter().map(Some).filter(|page| !known.contains(&(period, page.clone())));
+            standing.extend(elsewhere.map(|page| Standing { period, page, sum: 0, reset: 0 }));
+        }
+        // What was shown in the last minute is no floor here.
+        self.shown_figures.forget(site.number);
+        let mut figures = Vec::with_capacity(standing.len());
+        standing.sort_by_key(|one| (one.page.is_some(), one.period.number()));
+        for of_period in standing.chunk_by(same_key) {
+            for some in of_period.chunks(STANDING_STEP) {
+                let read = match some.first() {
+                    Some(Standing { period, page: Some(_), .. }) => {
+                        let pages = some.iter().filter_map(|one| one.page.clone()).collect();
+                        self.hits_under(site, pages, &[*period]).await?
+                    }
+                    _ => {
+                        let periods: Vec<_> = some.iter().map(|one| one.period).collect();
+                        server::ports::Node::history(self, site, &periods).await?
+                    }
+                };
+                if read.stale {
+                    return Err(behind());
+                }
+                figures.extend(some.iter().cloned().zip(read.values));
+            }
+        }
+        Ok(figures)
     }
 
     /// The vote of a page's reader.
@@ -274,6 +382,12 @@ impl Node {
     pub fn current_sites(&self) -> Arc<Sites> {
         Arc::clone(&self.sites.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// True if Redis has both counters in one key.
+fn same_key(a: &Standing, b: &Standing) -> bool {
+    let key = |one: &Standing| one.page.as_ref().map(|_| one.period);
+    key(a) == key(b)
 }
 
 /// The figures with Redis's, or, while it is away, what the node knows by itself.
@@ -421,17 +535,34 @@ impl server::ports::Node for Node {
         pages: &[PageAddress],
         periods: &[Period],
     ) -> Result<Read<i64>, Unavailable> {
-        let index = self.former_pages(site).await?;
-        let addresses: Vec<_> = pages.iter().flat_map(|page| index.addresses(page)).cloned().collect();
+        let index = self.page_index(site).await?;
+        // A query may name a page many times, under each of its addresses.
+        let mut places = HashMap::new();
+        let mut shown = Vec::new();
+        for page in pages.iter().filter_map(|page| index.shown(page)) {
+            places.entry(page).or_insert_with(|| {
+                shown.push(page);
+                shown.len() - 1
+            });
+        }
+        let addresses = shown.iter().flat_map(|page| index.addresses(page)).cloned().collect();
         let read = self.hits_under(site, addresses, periods).await?;
         let mut hits = read.values.into_iter();
-        let mut values = vec![0; pages.len() * periods.len()];
-        for (page, sums) in pages.iter().zip(values.chunks_mut(periods.len().max(1))) {
-            for _ in index.addresses(page) {
-                sums.iter_mut().zip(&mut hits).for_each(|(sum, hits)| *sum += hits);
-            }
-        }
-        Ok(Read { values, stale: read.stale })
+        let sums: Vec<_> = shown
+            .iter()
+            .map(|page| {
+                let mut sums = vec![0; periods.len()];
+                for _ in index.addresses(page) {
+                    sums.iter_mut().zip(&mut hits).for_each(|(sum, hits)| *sum += hits);
+                }
+                sums
+            })
+            .collect();
+        let of_page = |page| match index.shown(page).and_then(|shown| places.get(shown)) {
+            Some(place) => sums[*place].clone(),
+            None => vec![0; periods.len()],
+        };
+        Ok(Read { values: pages.iter().flat_map(of_page).collect(), stale: read.stale })
     }
 
     async fn top_pages(
@@ -439,12 +570,12 @@ impl server::ports::Node for Node {
         site: &Arc<RegisteredSite>,
         period: Period,
         limit: usize,
+        listing: Listing,
     ) -> Result<Read<TopPage>, Unavailable> {
         let limit = limit.min(TOP_MAX);
-        let index = self.former_pages(site).await?;
-        // A page may be read under several addresses, each below the limit.
-        let listed_max = if index.is_empty() { limit } else { TOP_MAX };
-        let own = self.ledger.top_pages(site.number, period).await.map_err(unavailable)?;
+        let index = self.page_index(site).await?;
+        let listed_max = index.candidates(limit);
+        let own = self.ledger.top_pages(site.number, period, listed_max.max(TOP_MAX)).await.map_err(unavailable)?;
         let shared = match self.publication.get() {
             None => None,
             Some(publication) => publication.queries.top_pages(&site.site, period, listed_max).await,
@@ -454,19 +585,35 @@ impl server::ports::Node for Node {
         // Of its own, those that Redis may not have yet.
         let known: std::collections::HashSet<_> = pages.iter().cloned().collect();
         pages.extend(own.iter().filter(|page| !known.contains(page)).cloned());
-        let pages = index.presented(pages);
+        let pages = index.presented(pages, listing);
         let hits = self.page_hits(site, &pages, &[period]).await?;
         let counted = most_read(pages.into_iter().zip(hits.values), limit);
         let addresses = counted.iter().flat_map(|(page, _)| index.addresses(page)).cloned();
         let read = self.titles(site, addresses.collect()).await?;
         let mut titles = read.values.into_iter();
         let titled = |(page, hits): (PageAddress, i64)| {
-            // The present page's own comes first.
+            // The shown page's own comes first.
             let of_page: Vec<_> = titles.by_ref().take(index.addresses(&page).count()).collect();
             TopPage { title: of_page.into_iter().flatten().next(), page, hits }
         };
         let values = counted.into_iter().map(titled).collect();
         Ok(Read { values, stale: is_unread || hits.stale || read.stale })
+    }
+
+    async fn change_rule(
+        &self,
+        site: &Arc<RegisteredSite>,
+        change: Change,
+    ) -> Result<Result<EditorRule, Refused>, Unavailable> {
+        let now_ms = (self.now)().timestamp_millis();
+        let changed = self.ledger.change_rule(site.number, change, now_ms).await.map_err(unavailable)?;
+        if let Ok(rule) = &changed {
+            self.take_rules();
+            if let Some(publication) = self.publication.get() {
+                publication.publish_rule(&site.site, rule).await;
+            }
+        }
+        Ok(changed)
     }
 
     async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
@@ -499,6 +646,20 @@ impl server::ports::Node for Node {
         let generation = forgotten.as_ref().ok().and_then(|report| report.as_ref()?.generation);
         self.note_import(site, name, generation);
         forgotten.map_err(unavailable)
+    }
+
+    async fn reset(&self, site: &Arc<RegisteredSite>) -> Result<ImportReport, Unavailable> {
+        let name = ImportName::reset();
+        self.sync_before_change(site, &name).await;
+        let figures = self.standing_figures(site).await?;
+        self.note_import(site, name.clone(), None);
+        let reset = self.ledger.reset(site.number, figures, (self.now)()).await;
+        self.note_import(site, name, reset.as_ref().ok().and_then(|report| report.generation));
+        reset.map_err(unavailable)
+    }
+
+    async fn undo_reset(&self, site: &Arc<RegisteredSite>) -> Result<Option<ImportReport>, Unavailable> {
+        server::ports::Node::forget(self, site, ImportName::reset()).await
     }
 
     async fn sources(&self, site: &Arc<RegisteredSite>) -> Result<Vec<SourceAccount>, Unavailable> {
@@ -534,9 +695,9 @@ impl server::ports::Node for Node {
             None => Ok(Repair::default()),
             Some(publication) => {
                 let repaired = publication.repair(self, site).await.map_err(|reason| Unavailable { reason })?;
-                // It may have been shown that Redis had too much.
-                self.ledger.forget_shown(site.number).await.map_err(unavailable)?;
+                // It may have been shown that Redis had too much. First in memory: what was read before is noted no more.
                 self.shown_figures.forget(site.number);
+                self.ledger.forget_shown(site.number).await.map_err(unavailable)?;
                 Ok(repaired)
             }
         }
@@ -615,10 +776,19 @@ impl redis::ports::Node for Node {
     }
 
     async fn store_remote(&self, site: SiteNumber, contributions: Vec<Contribution>) {
+        self.recent_imports.look_at(site, &contributions, Instant::now());
+        let is_reset = |source: &Source| matches!(source, Source::Import(name) if name.is_reset());
+        let reset = contributions.iter().map(|one| &one.source).find(|source| is_reset(source)).cloned();
         match self.ledger.merge_remote(site, contributions).await {
             Ok(false) => {}
             // It may lower figures.
-            Ok(true) => self.shown_figures.forget(site),
+            Ok(true) => {
+                self.shown_figures.forget(site);
+                if let Some(source) = reset {
+                    // Its pages are read soon: of other imports' nobody needs to know more than their sum.
+                    self.recent_imports.note_again(RecentImport { site, source, generation: None }, Instant::now());
+                }
+            }
             Err(error) => tracing::debug!("failed to store other nodes' counters: {error}"),
         }
     }
@@ -645,6 +815,20 @@ impl redis::ports::Node for Node {
     async fn vouch_pages(&self, site: SiteNumber, pages: Vec<PageAddress>) {
         if let Err(error) = self.ledger.vouch_pages(site, pages).await {
             tracing::debug!("failed to vouch for pages: {error}");
+        }
+    }
+
+    async fn learn_rules(&self, learned: Vec<(SiteNumber, Vec<EditorRule>)>) {
+        let mut has_changed = false;
+        for (site, rules) in learned {
+            match self.ledger.learn_rules(site, rules).await {
+                Ok(is_later) => has_changed |= is_later,
+                // Found again by the next exchange.
+                Err(error) => tracing::debug!("failed to write other nodes' rules of pages: {error}"),
+            }
+        }
+        if has_changed {
+            self.take_rules();
         }
     }
 

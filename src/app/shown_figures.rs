@@ -26,33 +26,44 @@ struct Generations {
     young: Figures,
     old: Figures,
     began: Option<Instant>,
+    /// Number of times that figures were forgotten.
+    forgotten: u64,
 }
+
+/// Times that figures were forgotten before a question. What was read before that is not noted after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forgotten(u64);
 
 impl ShownFigures {
     /// Raises the least figures of counters to those that were shown.
-    pub fn fill(&self, site: SiteNumber, counters: &mut [(Counter, Known)]) {
+    pub fn fill(&self, site: SiteNumber, counters: &mut [(Counter, Known)]) -> Forgotten {
         let generations = self.lock();
+        let forgotten = Forgotten(generations.forgotten);
         if generations.young.is_empty() && generations.old.is_empty() {
-            return;
+            return forgotten;
         }
         for (counter, known) in counters {
             let key = (site, counter.clone());
             let shown = [&generations.young, &generations.old].map(|figures| figures.get(&key).copied());
             known.shown = shown.into_iter().fold(known.shown, Option::max);
         }
+        forgotten
     }
 
     /// Notes figures that are shown. `is_behind`: Redis has less than the node knows or has shown. The time counts only
-    /// while Redis answers.
+    /// while Redis answers. False: figures were forgotten since the question, so these count no longer.
     pub fn note(
         &self,
         site: SiteNumber,
         counters: &[(Counter, Known)],
-        figures: &[i64],
-        is_behind: bool,
+        (figures, is_behind): (&[i64], bool),
+        asked: Forgotten,
         now: Instant,
-    ) {
+    ) -> bool {
         let mut generations = self.lock();
+        if generations.forgotten != asked.0 {
+            return false;
+        }
         let began = *generations.began.get_or_insert(now);
         if now.saturating_duration_since(began) >= AGE || generations.young.len() >= FIGURES_MAX / 2 {
             generations.old = std::mem::take(&mut generations.young);
@@ -66,6 +77,7 @@ impl ShownFigures {
                 generations.young.insert((site, counter.clone()), *figure);
             }
         }
+        true
     }
 
     /// All of them, to be kept over a restart.
@@ -83,6 +95,7 @@ impl ShownFigures {
     /// Forgets a site's figures, after an import that may lower them.
     pub fn forget(&self, site: SiteNumber) {
         let mut generations = self.lock();
+        generations.forgotten += 1;
         let Generations { young, old, .. } = &mut *generations;
         for figures in [young, old] {
             figures.retain(|(of, _), _| *of != site);
@@ -120,7 +133,8 @@ mod tests {
     fn a_figure_is_kept_until_it_has_not_been_seen_in_redis_for_a_while() {
         let (shown, begun) = (ShownFigures::default(), Instant::now());
         let note = |known: &Known, figure, is_behind, ages: u32| {
-            shown.note(SITE, &[(counter(), known.clone())], &[figure], is_behind, begun + AGE * ages);
+            let asked = shown.fill(SITE, &mut []);
+            assert!(shown.note(SITE, &[(counter(), known.clone())], (&[figure], is_behind), asked, begun + AGE * ages));
         };
         let new = filled(&shown, SITE);
         note(&new, 5, false, 0);
@@ -139,7 +153,11 @@ mod tests {
         assert_eq!(least(&shown, SITE), None);
         note(&new, 6, true, 2);
         assert_eq!(least(&shown, SITE), Some(6));
+        let asked = shown.fill(SITE, &mut []);
         shown.forget(SITE);
+        assert_eq!(least(&shown, SITE), None);
+        // An answer that was read before the figures were forgotten.
+        assert!(!shown.note(SITE, &[(counter(), new)], (&[6], false), asked, begun + AGE * 2));
         assert_eq!(least(&shown, SITE), None);
     }
 
@@ -147,11 +165,12 @@ mod tests {
     fn figures_that_the_node_knows_by_itself_take_no_memory_and_all_take_little() {
         let (shown, now) = (ShownFigures::default(), Instant::now());
         let known = Known { sum: 5, ..Known::default() };
-        shown.note(SITE, &[(counter(), known)], &[5], false, now);
+        let asked = shown.fill(SITE, &mut []);
+        shown.note(SITE, &[(counter(), known)], (&[5], false), asked, now);
         assert_eq!(least(&shown, SITE), None);
         for number in 0..3 * FIGURES_MAX {
             let page = PageAddress::from_stored(&format!("/{number}"));
-            shown.note(SITE, &[((Period::Total, Some(page)), Known::default())], &[1], false, now);
+            shown.note(SITE, &[((Period::Total, Some(page)), Known::default())], (&[1], false), asked, now);
         }
         let generations = shown.lock();
         assert_eq!(generations.young.len() + generations.old.len(), FIGURES_MAX);

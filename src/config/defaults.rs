@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::address::PublicAddress;
 use super::limits::{Limits, rate};
 use crate::server::Timeouts;
-use crate::server::hit::{RateLimits, WhenExceeded};
+use crate::server::hit::{Per, RateLimits, WhenExceeded};
 
 pub const LISTEN: PublicAddress = PublicAddress::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080)));
 pub const ADMIN_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8081));
@@ -15,13 +15,13 @@ pub const REDIS_PREFIX: &str = "thongke";
 pub const LOG_FILTER: &str = "info";
 
 impl Default for Limits {
-    /// Wide enough for a school or a ministry behind one address, even if all open one page.
+    /// Wide enough for a school or a ministry behind one address; a page, for a school that reads it in an hour.
     fn default() -> Self {
         Self {
             rates: RateLimits {
-                address: rate(100, 1_000),
-                page: rate(50, 500),
-                site: rate(5_000, 50_000),
+                address: rate(100, Per::Second, 1_000),
+                page: rate(2_000, Per::Day, 500),
+                site: rate(5_000, Per::Second, 50_000),
                 when_exceeded: WhenExceeded::Refuse,
             },
             new_pages: true,

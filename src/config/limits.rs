@@ -8,9 +8,10 @@ use serde::Deserialize;
 use serde::de::MapAccess;
 
 use super::problem::Faults;
+use super::suggest;
 use super::value::{Field, Value, Whole, read_table};
 use crate::server::Timeouts;
-use crate::server::hit::{Rate, RateLimits, WhenExceeded};
+use crate::server::hit::{Per, Rate, RateLimits, WhenExceeded};
 
 #[derive(Deserialize)]
 pub struct RawLimits {
@@ -34,8 +35,12 @@ const AMOUNT_MAX: u32 = 1_000_000;
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
 
 type Amount = Whole<1, AMOUNT_MAX>;
-/// Zero is no limit.
-type RawRate = Whole<0, AMOUNT_MAX>;
+
+/// Hits a second, or a text that names the time. Zero is no limit.
+struct RawRate {
+    hits: u32,
+    per: Per,
+}
 
 struct Timeout(Duration);
 
@@ -58,9 +63,9 @@ impl Limits {
 }
 
 /// None if one of the numbers is zero.
-pub const fn rate(per_second: u32, burst: u32) -> Option<Rate> {
-    match (NonZeroU32::new(per_second), NonZeroU32::new(burst)) {
-        (Some(per_second), Some(burst)) => Some(Rate { per_second, burst }),
+pub const fn rate(hits: u32, per: Per, burst: u32) -> Option<Rate> {
+    match (NonZeroU32::new(hits), NonZeroU32::new(burst)) {
+        (Some(hits), Some(burst)) => Some(Rate { hits, per, burst }),
         _ => None,
     }
 }
@@ -69,12 +74,12 @@ impl RawLimits {
     pub fn check(self, faults: &mut Faults) -> Limits {
         let mut limits = Limits::default();
         let Limits { rates, timeouts, .. } = &mut limits;
-        for (rate, per_second, burst) in [
+        for (limit, rate, burst) in [
             (&mut rates.address, self.address_rate, self.address_burst),
             (&mut rates.page, self.page_rate, self.page_burst),
             (&mut rates.site, self.site_rate, self.site_burst),
         ] {
-            configure(rate, faults.take(per_second), faults.take(burst));
+            configure(limit, faults.take(rate), faults.take(burst));
         }
         rates.when_exceeded = faults.take(self.when_exceeded).unwrap_or_default();
         for (timeout, field) in [
@@ -98,12 +103,12 @@ impl RawLimits {
     }
 }
 
-fn configure(limit: &mut Option<Rate>, per_second: Option<RawRate>, burst: Option<Amount>) {
+fn configure(limit: &mut Option<Rate>, configured: Option<RawRate>, burst: Option<Amount>) {
     let Some(default) = *limit else { return };
-    let per_second = per_second.map_or(default.per_second.get(), |Whole(per_second)| per_second);
+    let RawRate { hits, per } = configured.unwrap_or(RawRate { hits: default.hits.get(), per: default.per });
     // A rate that is raised alone must not leave a burst behind that is shorter than a second.
-    let burst = burst.map_or(default.burst.get().max(per_second), |Whole(burst)| burst);
-    *limit = rate(per_second, burst);
+    let burst = burst.map_or(default.burst.get().max(hits.div_ceil(per.seconds())), |Whole(burst)| burst);
+    *limit = rate(hits, per, burst);
 }
 
 impl Value for RawLimits {
@@ -115,6 +120,33 @@ impl Value for RawLimits {
 
     fn from_table<'de, A: MapAccess<'de>>(entries: A) -> Result<Result<Self, String>, A::Error> {
         read_table(entries)
+    }
+}
+
+impl Value for RawRate {
+    const EXAMPLE: &'static str = r#""2000/day""#;
+
+    fn expected() -> String {
+        format!("a whole number of hits a second from 0 to {AMOUNT_MAX}, or a text such as `{}`", Self::EXAMPLE)
+    }
+
+    fn from_integer(number: i128) -> Result<Self, String> {
+        let hits = u32::try_from(number).ok().filter(|hits| *hits <= AMOUNT_MAX);
+        hits.map(|hits| Self { hits, per: Per::Second })
+            .ok_or_else(|| format!("expected {}, found {number}", Self::expected()))
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let unclear = || format!("expected {}, found \"{text}\"", Self::expected());
+        let (number, time) = text.split_once('/').ok_or_else(unclear)?;
+        let (number, time) = (number.trim(), time.trim());
+        let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let hits = number.parse::<u32>().ok().filter(|hits| digits && *hits <= AMOUNT_MAX).ok_or_else(unclear)?;
+        let per = Per::ALL.into_iter().find(|per| per.as_str() == time).ok_or_else(|| {
+            let known = Per::ALL.map(Per::as_str);
+            format!("`{time}` is no time of a rate; {}", suggest::nearest_or_all(time, &known))
+        })?;
+        Ok(Self { hits, per })
     }
 }
 

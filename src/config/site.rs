@@ -16,7 +16,7 @@ use super::value::{Field, List, Value, Whole, read_table};
 use crate::counter::Language;
 use crate::counter::site::{FilteredBots, PageRetention};
 use crate::counter::vouching::NETWORKS_MAX;
-use crate::counter::{FigureKey, LabelStyle, Origin, Site, SiteId};
+use crate::counter::{FigureKey, LabelStyle, Origin, PublicPart, Site, SiteId};
 use crate::page::{PageCase, PageCaseError, PageParams, PageRules, Pattern, PatternError};
 
 /// Longest keeping of page figures, in days and months: a hundred years.
@@ -42,12 +42,14 @@ pub struct RawSite {
     page_case: Option<Field<PageCase>>,
     page_cap: Option<Field<Whole<1, { u32::MAX }>>>,
     vouching_networks: Option<Field<Whole<1, { NETWORKS_MAX as u32 }>>>,
+    public: Option<Field<List<PublicPart>>>,
     page_days: Option<Field<Whole<1, PAGE_DAYS_MAX>>>,
     page_months: Option<Field<Whole<1, PAGE_MONTHS_MAX>>>,
     bots: Option<Field<FilteredBots>>,
     exclude_addresses: Option<Field<List<IpNet>>>,
     repeat_window: Option<Field<RepeatWindow>>,
     visitors: Option<Field<bool>>,
+    titles: Option<Field<bool>>,
 }
 
 /// All sites. Each is checked as it is read: a hundred thousand raw ones would take much memory.
@@ -105,12 +107,16 @@ impl RawSite {
         set(months, faults.take(self.page_months).map(|Whole(months)| months));
         set(&mut site.page_cap, faults.take(self.page_cap).map(|Whole(cap)| cap));
         set(&mut site.vouching_networks, faults.take(self.vouching_networks).map(|Whole(networks)| networks as u8));
+        if let Some(parts) = faults.list(self.public) {
+            site.public = distinct(parts, PublicPart::to_string, faults).into_iter().collect();
+        }
         set(&mut site.filtered_bots, faults.take(self.bots));
         if let Some(networks) = faults.list(self.exclude_addresses) {
             let networks = distinct(networks, IpNet::to_string, faults);
             site.excluded_addresses = (!networks.is_empty()).then(|| networks.into());
         }
         set(&mut site.repeat_window, faults.take(self.repeat_window).map(|RepeatWindow(window)| window));
+        set(&mut site.titles, faults.take(self.titles));
         if let Some(visitors) = faults.spanned(self.visitors) {
             site.visitors = *visitors.get_ref();
             if let Some(figure) = site.figures.iter().find(|key| !site.visitors && key.is_of_visitors()) {
@@ -309,6 +315,15 @@ impl Value for Language {
 
 impl Value for FigureKey {
     const EXAMPLE: &'static str = r#""today", "month""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.map(Self::as_str);
+        text.parse().map_err(|error| with_hint(error, suggest::nearest(text, known).map(str::to_owned)))
+    }
+}
+
+impl Value for PublicPart {
+    const EXAMPLE: &'static str = r#""figures", "page""#;
 
     fn from_text(text: &str) -> Result<Self, String> {
         let known = Self::ALL.map(Self::as_str);

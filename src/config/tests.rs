@@ -2,9 +2,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::counter::PublicPart;
 use crate::counter::site::FilteredBots;
 use crate::server::ForwardedField;
-use crate::server::hit::WhenExceeded;
+use crate::server::hit::{Per, Rate, WhenExceeded};
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().map(|(name, value)| ((*name).to_owned(), value.into())).collect()
@@ -433,6 +434,7 @@ page_cap = 100000
 vouching_networks = 3
 page_days = 40
 page_months = 24
+public = ["figures", "page", "top", "history"]
 bots = true
 exclude_addresses = ["10.1.0.0/16", "2001:db8::/32", "192.0.2.7"]
 repeat_window = "0s"
@@ -441,7 +443,7 @@ repeat_window = "0s"
 enabled = true
 address_rate = 200
 address_burst = 2000
-page_rate = 60
+page_rate = "600/minute"
 page_burst = 600
 site_rate = 0
 site_burst = 1
@@ -463,7 +465,11 @@ fn a_file_with_every_key_is_read() {
     assert_eq!(config.sites[0].label_style, crate::counter::LabelStyle::Relative);
     assert!(config.trusted_proxies.unix_socket && config.trusted_proxies.field == ForwardedField::Forwarded);
     let limits = config.limits;
-    assert_eq!(limits.rates.address.map(|rate| (rate.per_second.get(), rate.burst.get())), Some((200, 2_000)));
+    let parts = |rate: Option<Rate>| rate.map(|rate| (rate.hits.get(), rate.per, rate.burst.get()));
+    assert_eq!(parts(limits.rates.address), Some((200, Per::Second, 2_000)));
+    assert_eq!(parts(limits.rates.page), Some((600, Per::Minute, 600)));
+    let public = PublicPart::ALL.map(|part| config.sites[0].public.contains(part));
+    assert_eq!(public, [true, true, true, true, false]);
     assert_eq!(
         (limits.rates.site, limits.rates.when_exceeded, limits.timeouts.idle.as_secs()),
         (None, WhenExceeded::Ignore, 120)
@@ -483,6 +489,66 @@ fn a_site_says_whose_hits_count_and_how_often() {
     assert_eq!(site("bots = \"all\"\n").filtered_bots, FilteredBots::All);
     assert_eq!(site("bots = \"none\"\n").filtered_bots, FilteredBots::None);
     assert_eq!(site("repeat_window = \"30m\"\n").repeat_window, Duration::from_secs(1_800));
+}
+
+#[test]
+fn a_rate_is_of_a_second_or_of_the_time_that_it_names() {
+    let page = |lines: &str| {
+        let limits = load_text(&format!("{SITE}[limits]\n{lines}")).unwrap().limits;
+        limits.rates.page.map(|rate| (rate.hits.get(), rate.per, rate.burst.get()))
+    };
+    assert_eq!(page(""), Some((2_000, Per::Day, 500)));
+    assert_eq!(page("page_rate = 50"), Some((50, Per::Second, 500)));
+    assert_eq!(page("page_rate = 900"), Some((900, Per::Second, 900)));
+    assert_eq!(page("page_rate = \" 10 / minute\"\npage_burst = 3"), Some((10, Per::Minute, 3)));
+    assert_eq!(page("page_rate = \"90000/minute\""), Some((90_000, Per::Minute, 1_500)));
+    assert_eq!(page("page_rate = \"7/hour\""), Some((7, Per::Hour, 500)));
+    assert_eq!([page("page_rate = 0"), page("page_rate = \"0/day\"")], [None, None]);
+    let refusal = |rate: &str| load_text(&format!("{SITE}[limits]\npage_rate = {rate}\n")).unwrap_err();
+    for (rate, said) in [
+        ("\"2000/days\"", "`days` is no time of a rate; did you mean `day`?"),
+        ("\"2000/week\"", "`week` is no time of a rate; expected one of second, minute, hour, day"),
+        ("\"2000/\"", "expected one of second, minute, hour, day"),
+        ("\"2000\"", "or a text such as `\"2000/day\"`, found \"2000\""),
+        ("\"-1/day\"", "from 0 to 1000000"),
+        ("\"+1/day\"", "from 0 to 1000000"),
+        ("\"/day\"", "from 0 to 1000000"),
+        ("\"1e3/day\"", "from 0 to 1000000"),
+        ("\"99999999999999999999/day\"", "from 0 to 1000000"),
+        ("1000001", "found 1000001"),
+        ("-1", "found -1"),
+        ("0.5", "found a number with a fraction"),
+        ("true", "found true or false"),
+    ] {
+        assert!(refusal(rate).contains(said), "{rate}: {}", refusal(rate));
+    }
+}
+
+#[test]
+fn a_site_names_the_parts_that_everyone_may_read() {
+    let site = |more: &str| load_text(&format!("{SITE}{more}"));
+    let open = |more: &str| {
+        let public = site(more).unwrap().sites.remove(0).public;
+        PublicPart::ALL.into_iter().filter(|part| public.contains(*part)).collect::<Vec<_>>()
+    };
+    assert_eq!(open(""), PublicPart::ALL);
+    assert_eq!(open("public = []\n"), []);
+    assert_eq!(open("public = [\"top\", \"page\"]\n"), [PublicPart::Page, PublicPart::Top]);
+    for (list, said) in [
+        (
+            "[\"figure\"]",
+            "`figure` is not a public part; expected figures, page, top, history or chart; did you mean `figures`?",
+        ),
+        ("[\"pages\"]", "did you mean `page`?"),
+        ("[\"everything\"]", "expected figures, page, top, history or chart"),
+        ("[\"top\", \"page\", \"top\"]", "`top` is named twice; once is enough"),
+        ("[1]", "found a whole number"),
+        ("\"figures\"", "expected a list in brackets such as `[\"figures\", \"page\"]`"),
+        ("true", "expected a list in brackets"),
+    ] {
+        let refusal = site(&format!("public = {list}\n")).unwrap_err();
+        assert!(refusal.contains(said), "{list}: {refusal}");
+    }
 }
 
 proptest::proptest! {

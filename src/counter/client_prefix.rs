@@ -25,6 +25,11 @@ impl ClientPrefix {
     pub fn number(self) -> u64 {
         self.0
     }
+
+    /// The client's network, an IPv4 /24 or an IPv6 /48, as a number; no other network has it.
+    pub fn network(self) -> u64 {
+        if self.is_ipv4() { self.0 & !0xff } else { self.0 >> 16 }
+    }
 }
 
 #[cfg(test)]
@@ -42,6 +47,10 @@ mod tests {
         assert_eq!(prefix("2001:db8::1"), prefix("2001:db8::ffff:0:0:1"));
         assert_ne!(prefix("2001:db8::1"), prefix("2001:db8:0:1::1"));
         assert_ne!(prefix("::1"), prefix("0.0.0.0"));
+        assert_eq!(prefix("192.0.2.1").network(), prefix("192.0.2.255").network());
+        assert_ne!(prefix("192.0.2.1").network(), prefix("192.0.3.1").network());
+        assert_eq!(prefix("2001:db8:1:2::1").network(), prefix("2001:db8:1:ffff::1").network());
+        assert_ne!(prefix("2001:db8:1::1").network(), prefix("2001:db8:2::1").network());
         assert!(prefix("192.0.2.1").is_ipv4() && !prefix("2001:db8::1").is_ipv4());
     }
 }

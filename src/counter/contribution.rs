@@ -66,6 +66,18 @@ impl Register {
     }
 }
 
+/// A counter as it stands in a node's file, before a reset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub period: Period,
+    /// None for the site's own counter.
+    pub page: Option<PageAddress>,
+    /// Over all sources, the earlier reset among them.
+    pub sum: i64,
+    /// The part of the earlier reset.
+    pub reset: i64,
+}
+
 /// Place of a row in a node's file, in the file's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowKey {

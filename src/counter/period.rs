@@ -145,6 +145,16 @@ impl fmt::Display for Period {
 #[error("`{0}` is not a period: expected `2024`, `2024-06`, `2024-06-17` (years 1970 to 9999) or `total`")]
 pub struct PeriodError(String);
 
+impl Period {
+    /// Periods in which pages are counted, in words.
+    pub const OF_PAGES: &str = "a day such as `2024-06-17`, a month such as `2024-06`, or `total`";
+
+    /// A period in which pages are counted.
+    pub fn of_pages(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|period| !matches!(period, Self::Year(_)))
+    }
+}
+
 impl FromStr for Period {
     type Err = PeriodError;
 

@@ -15,7 +15,7 @@ use url::Url;
 
 use super::figure_key::{FigureKey, Labels};
 use super::language::{LabelStyle, Language};
-use super::{BySite, Day, Origin, PlainUrl, SiteNumber};
+use super::{BySite, Day, EditorRules, Origin, PageAddress, PlainUrl, PublicParts, SiteNumber};
 use crate::page::PageRules;
 
 /// A site's name in URLs, keys and the configuration: `[a-z0-9][a-z0-9-]{0,62}`; as a rule so short that
@@ -42,12 +42,15 @@ pub struct Site {
     pub page_cap: u32,
     /// Networks that must read a page before it is listed, named and kept.
     pub vouching_networks: u8,
+    pub public: PublicParts,
     pub time_zone: Tz,
     pub filtered_bots: FilteredBots,
     /// Clients whose hits aren't counted; nearly no site has any.
     pub excluded_addresses: Option<Arc<[IpNet]>>,
     /// Count visitors even if no figure shown is of them: see [`Site::counts_visitors`].
     pub visitors: bool,
+    /// Take and show the titles that readers' browsers send.
+    pub titles: bool,
     pub language: Language,
     pub label_style: LabelStyle,
     pub page_retention: PageRetention,
@@ -99,6 +102,8 @@ static SHARED_FIGURES: LazyLock<Arc<[FigureKey]>> =
 pub struct RegisteredSite {
     pub number: SiteNumber,
     pub site: Site,
+    /// What editors have ruled about its pages. Other rules make another object, by which caches know their entries.
+    pub editor_rules: Option<Arc<EditorRules>>,
 }
 
 /// All configured sites; replaced as a whole when the configuration is read again.
@@ -153,6 +158,30 @@ impl Sites {
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
+
+    /// Gives each of these sites its editors' rules.
+    pub fn set_rules(&mut self, rules: impl IntoIterator<Item = (SiteNumber, Arc<EditorRules>)>) {
+        for (number, rules) in rules {
+            let Some(known) = self.by_number.get_mut(number) else { continue };
+            let is_same = |same: &Arc<EditorRules>| Arc::ptr_eq(same, &rules);
+            if !known.editor_rules.as_ref().is_some_and(is_same) {
+                *known = Arc::new(RegisteredSite { editor_rules: Some(rules), ..RegisteredSite::clone(known) });
+                self.by_id.replace(ById(Arc::clone(known)));
+            }
+        }
+    }
+}
+
+impl RegisteredSite {
+    /// A site of whose pages no editor has ruled anything.
+    pub fn new(number: SiteNumber, site: Site) -> Self {
+        Self { number, site, editor_rules: None }
+    }
+
+    /// The page under which a hit of `page` counts, where editors say that it is another.
+    pub fn counts_under(&self, page: &PageAddress) -> Option<PageAddress> {
+        self.editor_rules.as_ref()?.counts_under(page)
+    }
 }
 
 impl FromIterator<RegisteredSite> for Sites {
@@ -197,7 +226,9 @@ impl Site {
             repeat_window: Duration::ZERO,
             page_cap: PAGE_CAP_DEFAULT,
             vouching_networks: VOUCHING_NETWORKS_DEFAULT,
+            public: PublicParts::default(),
             visitors: false,
+            titles: true,
         }
     }
 
@@ -315,9 +346,8 @@ mod tests {
 
     #[test]
     fn a_site_is_found_by_its_id_and_by_its_number() {
-        let registered = |number, id: &str| RegisteredSite {
-            number: SiteNumber(number),
-            site: Site::with_defaults(id.parse().unwrap(), Vec::new()),
+        let registered = |number, id: &str| {
+            RegisteredSite::new(SiteNumber(number), Site::with_defaults(id.parse().unwrap(), Vec::new()))
         };
         assert!(Sites::default().is_empty());
         let sites: Sites = [registered(1, "a"), registered(2, "b"), registered(3, "c")].into_iter().collect();
@@ -327,6 +357,29 @@ mod tests {
             assert_eq!(sites.by_number(SiteNumber(number)).unwrap().site.id.as_str(), id);
         }
         assert!(sites.get("d").is_none() && sites.by_number(SiteNumber(4)).is_none());
+    }
+
+    #[test]
+    fn other_rules_make_another_object_of_their_site_alone() {
+        use crate::counter::EditorRule;
+        let registered = |number, id: &str| {
+            RegisteredSite::new(SiteNumber(number), Site::with_defaults(id.parse().unwrap(), Vec::new()))
+        };
+        let mut sites: Sites = [registered(1, "a"), registered(2, "b")].into_iter().collect();
+        let before = sites.clone();
+        let rule = EditorRule::stored("/a", "merge", Some("/b"), 1).unwrap();
+        let rules = Arc::new(EditorRules::of([rule]));
+        // Of a site that isn't configured, too.
+        sites.set_rules([(SiteNumber(2), Arc::clone(&rules)), (SiteNumber(9), Arc::clone(&rules))]);
+        let is_same = |sites: &Sites, before: &Sites, id| Arc::ptr_eq(sites.get(id).unwrap(), before.get(id).unwrap());
+        assert!(is_same(&sites, &before, "a") && !is_same(&sites, &before, "b"));
+        assert!(Arc::ptr_eq(sites.get("b").unwrap(), sites.by_number(SiteNumber(2)).unwrap()));
+        let counts_under = |id, page| sites.get(id).unwrap().counts_under(&PageAddress::from_stored(page));
+        assert_eq!(counts_under("b", "/a"), Some(PageAddress::from_stored("/b")));
+        assert_eq!((counts_under("b", "/b"), counts_under("a", "/a")), (None, None));
+        let again = sites.clone();
+        sites.set_rules([(SiteNumber(2), rules)]);
+        assert!(is_same(&sites, &again, "b"));
     }
 
     #[test]

@@ -27,12 +27,24 @@ pub enum SourceError {
     Source(String),
 }
 
+/// Name of the source that sets a site's figures to zero; no operator's import has it.
+const RESET: &str = "(reset)";
+
 /// Prefix of an import's name among sources.
 pub const IMPORT: &str = "import:";
 
 impl ImportName {
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Name of the source that takes from each figure what it was at a site's reset.
+    pub fn reset() -> Self {
+        Self(RESET.into())
+    }
+
+    pub fn is_reset(&self) -> bool {
+        &*self.0 == RESET
     }
 
     /// Parses `NAME`, or `import:NAME` as lists of sources show it.
@@ -70,7 +82,7 @@ impl FromStr for Source {
 
     fn from_str(text: &str) -> Result<Self, SourceError> {
         if let Some(name) = text.strip_prefix(IMPORT) {
-            return name.parse().map(Self::Import);
+            return if name == RESET { Ok(Self::Import(ImportName::reset())) } else { name.parse().map(Self::Import) };
         }
         let digits_are_right =
             text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
@@ -88,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_source_reads_as_it_is_written() {
-        for text in ["00000000000000ff", "import:vinaora-2019.csv"] {
+        for text in ["00000000000000ff", "import:vinaora-2019.csv", "import:(reset)"] {
             assert_eq!(text.parse::<Source>().unwrap().to_string(), text);
         }
     }
@@ -108,5 +120,7 @@ mod tests {
             assert_eq!(ImportName::from_shown(shown).unwrap().as_str(), "old");
         }
         assert!(ImportName::from_shown("import:import:old").is_err());
+        assert!(ImportName::from_shown("import:(reset)").is_err() && "(reset)".parse::<ImportName>().is_err());
+        assert!(ImportName::reset().is_reset());
     }
 }

@@ -7,7 +7,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use super::{PageAddress, SiteNumber};
 
 /// Longest title in characters; the rest is cut off.
-const CHARS_MAX: usize = 200;
+pub const CHARS_MAX: usize = 200;
 
 /// A title as a hit gave it: text in one line, whatever it looks like. Who shows it must show it as
 /// text. Beside it the page's real address, where the folded one may not open.
@@ -48,6 +48,14 @@ impl PageTitle {
     pub fn with_link(self, link: Option<&str>) -> Self {
         let is_path = |link: &&str| link.starts_with('/') && !link[1..].starts_with(['/', '\\']);
         Self { link: link.filter(is_path).map(Into::into), ..self }
+    }
+
+    /// The title that a page shows: an editor's before the readers', with the link that came with theirs.
+    pub fn shown(editors: Option<Self>, readers: Option<Self>) -> Option<Self> {
+        match editors {
+            Some(title) => Some(title.with_link(readers.as_ref().and_then(Self::link))),
+            None => readers,
+        }
     }
 
     pub fn as_str(&self) -> &str {

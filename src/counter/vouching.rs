@@ -30,10 +30,7 @@ impl NetworkTag {
         hasher.write(site.as_str().as_bytes());
         // Visitors' keys have another byte here.
         hasher.write_u8(0xfe);
-        hasher.write_u64(client.map_or(0, |client| match client.is_ipv4() {
-            true => client.number() & !0xff,
-            false => client.number() >> 16,
-        }));
+        hasher.write_u64(client.map_or(0, ClientPrefix::network));
         let hash = hasher.finish();
         Self(((hash ^ (hash >> 32)) as u32).max(1))
     }

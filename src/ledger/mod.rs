@@ -35,6 +35,7 @@
 mod check;
 mod clock;
 mod commit;
+mod editor_rules;
 mod error;
 mod floors;
 mod fold;
@@ -78,6 +79,7 @@ pub use sqlite::file::has_been_used;
 pub use sqlite::inspect::inspect;
 pub use sqlite::lock::{DirectoryLock, Holder};
 pub use sqlite::tables::counts::PublishedRow;
+pub use sqlite::tables::own_imports::OwnImport;
 pub use transfer::Cleared;
 
 /// A handle on the node's durable counter, shared by all threads.
@@ -101,7 +103,7 @@ pub struct Ledger {
 }
 
 fn numbered(numbers: Vec<SiteNumber>, sites: Vec<Site>) -> Sites {
-    numbers.into_iter().zip(sites).map(|(number, site)| RegisteredSite { number, site }).collect()
+    numbers.into_iter().zip(sites).map(|(number, site)| RegisteredSite::new(number, site)).collect()
 }
 
 impl Ledger {

@@ -22,7 +22,7 @@ use super::sqlite::lock::DirectoryLock;
 use super::sqlite::place::Place;
 use super::sqlite::progress::{self, HighWater, Progress};
 use super::sqlite::tables::meta::FoldMark;
-use super::sqlite::tables::{imports, meta, salts, sites, visitors, vouching};
+use super::sqlite::tables::{imports, meta, page_rules, salts, sites, visitors, vouching};
 use super::sqlite::upgrade::upgrade;
 use super::sqlite::{file, wal};
 use super::{Ledger, numbered};
@@ -54,7 +54,7 @@ impl Ledger {
             RecoverError::Sqlite(error) => sqlite(error),
         })?;
         imports::recover(&connection).map_err(sqlite)?;
-        let registered = register(&mut connection, sites).map_err(sqlite)?;
+        let mut registered = register(&mut connection, sites).map_err(sqlite)?;
         let reached = Progress::of(&connection).map_err(sqlite)?;
         let high_water = HighWater::open(directory).map_err(|source| OpenError::Refused {
             what: file::NOTE,
@@ -69,6 +69,7 @@ impl Ledger {
         let mark = meta::read_fold_mark(&connection).map_err(sqlite)?;
         let start = AtStart::read(&connection, &registered, reached.journal > 0).map_err(sqlite)?;
         let state = load(&connection, mark, is_publishing, metrics).map_err(sqlite)?;
+        registered.set_rules(state.editor_rules.all());
         let reader = |name| Reader::start(name, file::open_reader(directory).map_err(sqlite)?).map_err(no_thread);
         let (reader, public_reader) = (reader("reader")?, reader("queries")?);
         let log_pages = wal::watch_pages(&mut connection).map_err(sqlite)?;
@@ -130,5 +131,6 @@ fn load(
     }
     salts::all(connection)?.into_iter().for_each(|((site, day), salt)| state.salts.insert(site, day, salt));
     state.vouching.load(vouching::all(connection)?);
+    state.editor_rules.load(page_rules::all(connection)?);
     Ok(Arc::new(state))
 }

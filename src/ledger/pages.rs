@@ -15,10 +15,9 @@ use super::memory::vouching::{Noted, Reading};
 use super::sqlite::tables::counts::SourceCount;
 use super::sqlite::tables::{bounded, counts, meta, pages, rows, shown, titles, vouching};
 use crate::counter::known::chosen;
-use crate::counter::page::TOP_MAX;
 use crate::counter::page_cap::Excess;
 use crate::counter::{
-    ChangedTitle, ClientPrefix, Day, GivenTitle, Known, PageAddress, Period, RegisteredSite, SiteNumber, Source,
+    ChangedTitle, ClientPrefix, Day, Former, GivenTitle, Known, PageAddress, Period, RegisteredSite, SiteNumber, Source,
 };
 
 /// A list is reused for this many times its making time, so that making lists takes a tenth of a thread at most.
@@ -52,24 +51,26 @@ pub struct TopLists(Mutex<HashMap<(SiteNumber, Period), Top>>);
 #[derive(Debug, Clone)]
 pub struct Top {
     pages: Arc<Vec<PageAddress>>,
+    /// Its greatest length.
+    limit: usize,
     good_until: Instant,
 }
 
 impl TopLists {
-    fn get(&self, key: (SiteNumber, Period)) -> Option<Arc<Vec<PageAddress>>> {
+    fn get(&self, key: (SiteNumber, Period), limit: usize) -> Option<Arc<Vec<PageAddress>>> {
         let tops = lock(&self.0);
-        let top = tops.get(&key).filter(|top| top.good_until > Instant::now())?;
+        let top = tops.get(&key).filter(|top| top.good_until > Instant::now() && top.limit >= limit)?;
         Some(Arc::clone(&top.pages))
     }
 
-    fn put(&self, key: (SiteNumber, Period), pages: Arc<Vec<PageAddress>>, took: Duration) {
+    fn put(&self, key: (SiteNumber, Period), limit: usize, pages: Arc<Vec<PageAddress>>, took: Duration) {
         let now = Instant::now();
         let mut tops = lock(&self.0);
         if tops.len() >= TOPS_MAX {
             tops.retain(|_, top| top.good_until > now);
         }
         if tops.len() < TOPS_MAX {
-            tops.insert(key, Top { pages, good_until: now + (took * TOP_AGE_FACTOR).max(TOP_AGE_MIN) });
+            tops.insert(key, Top { pages, limit, good_until: now + (took * TOP_AGE_FACTOR).max(TOP_AGE_MIN) });
         }
     }
 }
@@ -104,20 +105,25 @@ impl Ledger {
             .await
     }
 
-    /// The pages with most hits in a period by this node's file, most hits first.
-    pub async fn top_pages(&self, site: SiteNumber, period: Period) -> Result<Arc<Vec<PageAddress>>, LedgerError> {
-        if let Some(pages) = self.tops.get((site, period)) {
+    /// At least `limit` pages with most hits in a period by this node's file, most hits first.
+    pub async fn top_pages(
+        &self,
+        site: SiteNumber,
+        period: Period,
+        limit: usize,
+    ) -> Result<Arc<Vec<PageAddress>>, LedgerError> {
+        if let Some(pages) = self.tops.get((site, period), limit) {
             return Ok(pages);
         }
         let (state, tops) = (Arc::clone(&self.state), Arc::clone(&self.tops));
         self.public_reader
             .read(move |connection| {
                 // An earlier read in the queue may have made the same list.
-                if let Some(pages) = tops.get((site, period)) {
+                if let Some(pages) = tops.get((site, period), limit) {
                     return Ok(pages);
                 }
                 let started = Instant::now();
-                let mut pages = most_read(connection, site, period)?;
+                let mut pages = most_read(connection, site, period, limit)?;
                 let mark = meta::read_fold_mark(connection)?;
                 let newest = state.unfolded.at(mark, |hits| hits.pages(site, period, UNFOLDED_ENTRIES_MAX));
                 let counted: HashSet<_> = pages.iter().cloned().collect();
@@ -130,7 +136,7 @@ impl Ledger {
                 };
                 let (mut listed, newest) = (Vec::new(), newest.unwrap_or_default());
                 for page in newest {
-                    if listed.len() == TOP_MAX {
+                    if listed.len() == limit {
                         break;
                     }
                     if is_listed(&page)? {
@@ -139,7 +145,7 @@ impl Ledger {
                 }
                 pages.extend(listed);
                 let pages = Arc::new(pages);
-                tops.put((site, period), Arc::clone(&pages), started.elapsed());
+                tops.put((site, period), limit, Arc::clone(&pages), started.elapsed());
                 Ok(pages)
             })
             .await
@@ -266,7 +272,7 @@ impl Ledger {
         site: SiteNumber,
         limit: usize,
         present: impl Fn(&PageAddress) -> Option<PageAddress> + Send + 'static,
-    ) -> Result<Vec<(PageAddress, PageAddress)>, LedgerError> {
+    ) -> Result<Vec<Former>, LedgerError> {
         let read = move |connection: &Connection| {
             let mut found = Vec::new();
             pages::of_rule_1(connection, site, |old| {
@@ -374,7 +380,12 @@ fn known(counts: Vec<SourceCount>, run: &Source, unfolded: i64) -> Known {
     Known { sum, own, others: chosen(others.collect()), ..Known::default() }
 }
 
-fn most_read(connection: &Connection, site: SiteNumber, period: Period) -> rusqlite::Result<Vec<PageAddress>> {
+fn most_read(
+    connection: &Connection,
+    site: SiteNumber,
+    period: Period,
+    limit: usize,
+) -> rusqlite::Result<Vec<PageAddress>> {
     // Looks up the addresses of the first pages only, and of all that have as many hits as the last of them.
     let sql = "WITH c AS MATERIALIZED
                  (SELECT page, sum(hits) AS hits FROM counts
@@ -386,7 +397,7 @@ fn most_read(connection: &Connection, site: SiteNumber, period: Period) -> rusql
                ORDER BY c.hits DESC, p.address LIMIT ?3";
     // One more, since `(other)` is no page.
     let pages =
-        rows(connection, sql, params![site.0, period.number(), bounded(TOP_MAX + 1)], |row| counts::page_at(row, 0))?;
+        rows(connection, sql, params![site.0, period.number(), bounded(limit + 1)], |row| counts::page_at(row, 0))?;
     Ok(pages.into_iter().flatten().filter(|page| !page.is_other()).collect())
 }
 
@@ -440,17 +451,18 @@ mod tests {
         for (address, hits) in [("/b", 2), ("/a", 2), ("/c", 3)] {
             count(Some(&page(address)), hits);
         }
-        assert_eq!(most_read(&file, SITE, Period::Total).unwrap(), [page("/c"), page("/a"), page("/b")]);
+        assert_eq!(most_read(&file, SITE, Period::Total, 9).unwrap(), [page("/c"), page("/a"), page("/b")]);
     }
 
     #[test]
     fn a_list_is_reused_for_ten_times_its_making_time() {
         let (tops, key) = (TopLists::default(), (SITE, Period::Total));
-        tops.put(key, Arc::default(), Duration::from_secs(3));
+        tops.put(key, 9, Arc::default(), Duration::from_secs(3));
         let good_for = lock(&tops.0)[&key].good_until - Instant::now();
         assert!(good_for > Duration::from_secs(29) && good_for <= Duration::from_secs(30));
-        assert!(tops.get(key).is_some() && tops.get((SiteNumber(2), Period::Total)).is_none());
+        assert!(tops.get(key, 9).is_some() && tops.get((SiteNumber(2), Period::Total), 9).is_none());
+        assert!(tops.get(key, 10).is_none(), "more are asked for");
         lock(&tops.0).get_mut(&key).unwrap().good_until = Instant::now();
-        assert!(tops.get(key).is_none());
+        assert!(tops.get(key, 9).is_none());
     }
 }

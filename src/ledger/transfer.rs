@@ -8,11 +8,12 @@ use super::commit::file_writer::FileWriter;
 use super::commit::queue::Command;
 use super::error::LedgerError;
 use super::query::{export, import};
+use super::sqlite::tables::own_imports::{self, OwnImport};
 use super::sqlite::tables::{counts, imports, sources};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
-use crate::counter::{RowKey, SiteNumber, Source};
+use crate::counter::{RowKey, SiteNumber, Source, Standing};
 
 /// What was left of earlier imports of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +71,27 @@ impl Ledger {
         Ok((report.cleared > 0).then_some(report))
     }
 
+    /// The site's counters, as they stand in the file.
+    pub async fn standing(&self, site: SiteNumber) -> Result<Vec<Standing>, LedgerError> {
+        self.fold().await?;
+        self.reader.read(move |connection| export::standing(connection, site)).await
+    }
+
+    /// Sets figures to zero: from each counter, a source of its own takes the figure that is shown of it.
+    pub async fn reset(
+        &self,
+        site: SiteNumber,
+        figures: Vec<(Standing, i64)>,
+        now: DateTime<Utc>,
+    ) -> Result<ImportReport, LedgerError> {
+        let row = |(Standing { period, page, reset, .. }, figure)| Row { period, page, hits: reset - figure };
+        let rows = figures.into_iter().map(row).filter(|row| row.hits != 0).collect();
+        let report = self.import(site, ImportName::reset(), rows, now).await?;
+        self.forget_shown(site).await?;
+        // All of its days have other hits; that is its purpose.
+        Ok(ImportReport { days_also_counted_live: Vec::new(), ..report })
+    }
+
     /// Sets what the file has of earlier generations of an import to 0, if this one is the last.
     pub async fn clear_earlier_imports(
         &self,
@@ -96,6 +118,17 @@ impl Ledger {
             after = self.queue.run(move |file| file.clear_earlier_imports(site, (number, generation), key)).await?;
         }
         Ok(Cleared::Some)
+    }
+
+    /// Imports that this node has made, the last of each name.
+    pub async fn own_imports(&self) -> Result<Vec<OwnImport>, LedgerError> {
+        self.reader.read(own_imports::all).await
+    }
+
+    /// Notes that Redis has nothing left of another node's import of the name.
+    pub async fn note_compared(&self, site: SiteNumber, source: &Source, generation: u64) -> Result<(), LedgerError> {
+        let source = source.clone();
+        self.queue.run(move |file| file.change(|c| own_imports::note_compared(c, site, &source, generation))).await
     }
 
     /// Each source's account of a site.

@@ -7,13 +7,16 @@ use std::process::Command;
 
 use anyhow::bail;
 use chrono::{DateTime, Utc};
+use hyper::Method;
 
 use crate::config::{Config, PublicAddress, is_of_this_machine};
 use crate::ledger::{DirectoryLock, Holder, OpenError, inspect};
 use crate::redis;
+use crate::server::routes::Admin;
 
 use super::clock::clock_doubt;
-use super::pages::page_warnings;
+use super::parameters::page_warnings;
+use super::{NodeRequest, ask};
 
 /// Most sites that are shown; the rest is counted.
 const SITES_SHOWN_MAX: usize = 100;
@@ -142,6 +145,22 @@ fn belief(config: &Config, redis: Option<DateTime<Utc>>, report: &Report) -> any
     Ok(())
 }
 
+/// What follows where all readers seem to have one address.
+const AS_ONE: &str =
+    ": one network is all that a page needs to be listed and named, and all share one network's limits";
+
+/// True if a node runs and has had hits through a proxy that it doesn't trust.
+fn has_seen_a_proxy(config: &Config) -> bool {
+    let Some(Holder { admin_address: Some(admin), .. }) = DirectoryLock::holder(&config.data_dir) else { return false };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return false };
+    // A node that doesn't answer is `thongke health`'s to report.
+    let answer = runtime.block_on(ask(config, &admin, NodeRequest::of_node(Method::GET, Admin::Metrics)));
+    answer.is_ok_and(|text| text.windows(SEEN.len()).any(|part| part == SEEN))
+}
+
+/// The metric's line.
+const SEEN: &[u8] = b"\nthongke_unbelieved_proxy 1\n";
+
 /// Sign of a proxy in front, although none is trusted.
 fn sign_of_a_proxy(config: &Config) -> Option<&'static str> {
     let PublicAddress::Tcp(address) = config.listen else { return None };
@@ -179,13 +198,19 @@ fn listeners(config: &Config, report: &mut Report) {
     }
     if matches!(config.listen, PublicAddress::Unix(_)) && !config.trusted_proxies.unix_socket {
         report.warn(
-            "the proxy on the unix socket is not trusted, so all clients look like one; add \"unix:\" to trusted_proxies",
+            &format!("the proxy on the unix socket is not trusted, so all clients look like one{AS_ONE}; add \"unix:\" to trusted_proxies"),
         );
     }
     if let Some(sign) = sign_of_a_proxy(config) {
         report.warn(&format!(
-            "{sign}, so a proxy passes the readers' requests on, but none is trusted and all readers look like one; \
+            "{sign}, so a proxy passes the readers' requests on, but none is trusted and all readers look like one{AS_ONE}; \
              name it in trusted_proxies"
+        ));
+    }
+    if has_seen_a_proxy(config) {
+        report.warn(&format!(
+            "the running node has had hits through a proxy that it does not trust, so its readers look like one{AS_ONE}; \
+             if the proxy is yours, name it in trusted_proxies"
         ));
     }
     if !is_of_this_machine(config.admin_listen) && config.admin_token.is_none() {

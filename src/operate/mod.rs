@@ -5,6 +5,8 @@ mod check;
 mod clock;
 mod health;
 mod pages;
+mod parameters;
+mod reset;
 mod show;
 mod transfer;
 mod verify;
@@ -31,7 +33,8 @@ pub use backup::backup;
 pub use check::check;
 pub use clock::accept_clock;
 pub use health::health;
-pub use pages::parameters;
+pub use pages::pages;
+pub use reset::{reset, undo_reset};
 pub use show::{bots, figures, sources};
 pub use transfer::{export, forget, import};
 pub use verify::verify;
@@ -54,17 +57,19 @@ enum IfEmpty {
 struct NodeRequest {
     method: Method,
     path: String,
+    /// The type of the body.
+    kind: &'static str,
     body: Bytes,
 }
 
 impl NodeRequest {
     /// A request that is not about one site.
     fn of_node(method: Method, endpoint: Admin) -> Self {
-        Self { method, path: admin_path(endpoint, ""), body: Bytes::new() }
+        Self { method, path: admin_path(endpoint, ""), kind: "text/csv", body: Bytes::new() }
     }
 
     fn new(method: Method, endpoint: Admin, site: &SiteId) -> Self {
-        Self { method, path: admin_path(endpoint, site.as_str()), body: Bytes::new() }
+        Self { method, path: admin_path(endpoint, site.as_str()), kind: "text/csv", body: Bytes::new() }
     }
 }
 
@@ -151,12 +156,12 @@ fn nothing_counted(config: &Config) -> String {
 
 /// Sends a request to the running node's admin listener; returns the body, or fails with the node's reason.
 async fn ask(config: &Config, admin: &str, request: NodeRequest) -> anyhow::Result<Bytes> {
-    let NodeRequest { method, path, body } = request;
+    let NodeRequest { method, path, kind, body } = request;
     let stream = tokio::net::TcpStream::connect(admin)
         .await
         .with_context(|| format!("the running node's admin listener {admin} can't be reached"))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let mut request = Request::builder().method(method).uri(path).header(HOST, admin).header(CONTENT_TYPE, "text/csv");
+    let mut request = Request::builder().method(method).uri(path).header(HOST, admin).header(CONTENT_TYPE, kind);
     if let Some(token) = &config.admin_token {
         request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose()));
     }

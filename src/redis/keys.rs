@@ -46,12 +46,17 @@
 //! a page. `\x01before` is the number of the site's networks on the day before. It expires with the day's salt, which
 //! is the tags' key. A page with a counter in `pages:total` is vouched for.
 //!
+//! **`PREFIX:{SITE}:page_rules`**, a hash: `KIND PAGE` → `MILLISECONDS VALUE`, an editor's rule of a page, or `MILLISECONDS`
+//! of one that is undone. Of several the one written last holds, and of two in one millisecond the greater value. Kinds
+//! are `title`, `merge`, `hide` and `delete`; `VALUE` is the title, the page into which it is merged, or `1`.
+//!
 //! **`PREFIX:{SITE}:meta`**, a hash: settings on which nodes must agree before they count into the same
 //! keys. Its field `page_rule` holds the highest version of the rule of page addresses by which any of them counts.
 
 use crate::counter::vouching::Subject;
 use crate::counter::{
-    Contribution, Day, Digest, Minute, PageAddress, PageTitle, Period, Register, Site, SiteId, Source, Weight, Window,
+    Contribution, Day, Digest, EditorRule, Minute, PageAddress, PageTitle, Period, Register, RuleKind, Site, SiteId,
+    Source, Weight, Window,
 };
 
 /// Version of the layout: changes with every change that an older program would misread.
@@ -123,6 +128,10 @@ impl Keys {
 
     pub fn votes(&self, site: &SiteId, day: Day) -> String {
         format!("{}:{{{site}}}:vouch:{day}", self.prefix)
+    }
+
+    pub fn page_rules(&self, site: &SiteId) -> String {
+        self.of(site, "page_rules")
     }
 
     pub fn meta(&self, site: &SiteId) -> String {
@@ -261,6 +270,21 @@ pub fn title(value: &str, link: Option<&str>) -> Option<(i64, PageTitle)> {
     Some((integer(given)?, PageTitle::of(title)?.with_link(link)))
 }
 
+/// Field of an editor's rule.
+pub fn rule_field(kind: RuleKind, page: &PageAddress) -> String {
+    format!("{kind} {page}")
+}
+
+/// Editor's rule that a field holds; none if this version writes no such rule.
+pub fn rule(field: &str, value: &str) -> Option<EditorRule> {
+    let (kind, page) = field.split_once(' ')?;
+    let (given, value) = match value.split_once(' ') {
+        Some((given, value)) => (given, Some(value)),
+        None => (value, None),
+    };
+    EditorRule::stored(page, kind, value, integer(given)?)
+}
+
 /// Whole number that is exact in Redis.
 pub fn integer(text: &str) -> Option<i64> {
     text.parse::<i64>().ok().filter(|number| number.unsigned_abs() <= EXACT_MAX.unsigned_abs())
@@ -311,6 +335,21 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_reads_as_it_is_written_and_other_fields_are_passed_over() {
+        let read = rule("title /tin tức", "1718600000000 Tin  mới");
+        assert_eq!(read, None, "no title has two spaces");
+        let read = rule("title /tin", "1718600000000 Tin mới").unwrap();
+        assert_eq!((read.value.as_deref(), read.given_ms), (Some("Tin mới"), 1_718_600_000_000));
+        assert_eq!(rule_field(read.kind, &read.page), "title /tin");
+        assert_eq!(rule("hide /tin", "7").unwrap().value, None);
+        for (field, value) in
+            [("reset ", "7 1"), ("hide", "7 1"), ("hide /a", "x 1"), ("hide /a", "9007199254740993 1")]
+        {
+            assert_eq!(rule(field, value), None, "{field} {value}");
+        }
+    }
+
+    #[test]
     fn fields_that_are_no_contributions_are_passed_over() {
         for (field, value) in [
             ("2024-06-17", "42"),
@@ -349,6 +388,7 @@ mod tests {
             (keys.merging(&site.id), "visitors:merging"),
             (keys.estimates(&site.id), "visitors"),
             (keys.salt(&site.id, day), "salt:2024-06-17"),
+            (keys.page_rules(&site.id), "page_rules"),
             (keys.meta(&site.id), "meta"),
         ] {
             assert_eq!(name, format!("p:{{demo}}:{end}"));

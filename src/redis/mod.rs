@@ -10,6 +10,7 @@
 //! audit      verify and repair
 //! visitors   sketches and salts
 //! vouching   networks that have read pages
+//! page_rules editors' rules of pages
 //! ```
 //! `client` knows `ports`, `keys` and `commands`; the others know `client`. `read` and `audit` also know
 //! `publish`, and `read` knows `visitors`.
@@ -24,6 +25,7 @@ mod audit;
 pub mod client;
 pub mod commands;
 pub mod keys;
+mod page_rules;
 pub mod ports;
 mod publish;
 mod read;
@@ -33,6 +35,7 @@ mod vouching;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use self::audit::repair::serve_recounts;
@@ -53,7 +56,7 @@ use self::read::queries::Queries;
 use self::read::remote_sync::{self, RemoteSync};
 use self::read::totals::Totals;
 use crate::counter::verification::{Repair, Verification};
-use crate::counter::{Day, RegisteredSite, Salt, Site, Source};
+use crate::counter::{Day, EditorRule, Period, RegisteredSite, Salt, Site, Source};
 use crate::metrics::Metrics;
 
 pub const CALLS_PER_SECOND_DEFAULT: u32 = 2_000;
@@ -128,10 +131,12 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
             let publisher = Publisher::new(Arc::clone(&node), Arc::clone(&shared), metrics, calls_per_second, recounts);
             let visitors = visitors::Publisher::new(Arc::clone(&node), Arc::clone(&shared));
             let votes = vouching::Votes::new(Arc::clone(&node), Arc::clone(&shared));
-            let publishing = futures_util::future::join3(
+            let rules = page_rules::Exchange::new(Arc::clone(&node), Arc::clone(&shared));
+            let publishing = futures_util::future::join4(
                 publisher.run(stopped.clone()),
                 visitors.run(stopped.clone()),
-                votes.run(stopped),
+                votes.run(stopped.clone()),
+                rules.run(stopped),
             );
             let node = node.as_ref();
             tokio::select! {
@@ -154,6 +159,11 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
 }
 
 impl Publication {
+    /// Periods of which Redis may have pages of the site.
+    pub fn page_periods(site: &RegisteredSite, now: DateTime<Utc>) -> Vec<Period> {
+        publish::periods::page_periods(&site.site, now)
+    }
+
     /// Copies other sources' counters of the site, and an import's of pages, from Redis into the node's file.
     /// False if that failed or took longer than `wait_max`.
     pub async fn sync_remote<N: Node>(
@@ -194,6 +204,11 @@ impl Publication {
             connections.run(async |link| visitors::agree(link, keys, site, day, drawn).await).await?
         };
         tokio::time::timeout(SALT_WAIT_MAX, sharing).await.ok().flatten()
+    }
+
+    /// Brings Redis an editor's rule, if it answers soon; otherwise a later exchange does.
+    pub async fn publish_rule(&self, site: &Site, rule: &EditorRule) {
+        page_rules::publish(&self.shared, self.shared.keys.page_rules(&site.id), rule).await;
     }
 
     /// Complaints, part by part, in words for an operator.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::change_feed::ChangeFeed;
 use crate::counter::vouching::{Counted, Vote};
 use crate::counter::{
-    Contribution, Day, FileDigest, PageAddress, Period, RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites,
-    Sketch, Source, Window,
+    Contribution, Day, EditorRule, FileDigest, PageAddress, Period, RegisteredSite, RemoteCounter, RowKey, Salt,
+    SiteNumber, Sites, Sketch, Source, Window,
 };
 
 /// Node, as publication of its counts sees it.
@@ -72,6 +72,9 @@ pub trait Node: Send + Sync + 'static {
 
     /// Vouches for pages, as another node has.
     fn vouch_pages(&self, site: SiteNumber, pages: Vec<PageAddress>) -> impl Future<Output = ()> + Send;
+
+    /// Writes rules of pages that editors have changed on other nodes, by site.
+    fn learn_rules(&self, learned: Vec<(SiteNumber, Vec<EditorRule>)>) -> impl Future<Output = ()> + Send;
 
     /// Takes the site's sketches that Redis may lack, all of whose visitors are durable.
     fn take_sketches(&self, site: SiteNumber) -> Vec<(Window, Sketch)>;

@@ -7,10 +7,12 @@ use chrono::{DateTime, Utc};
 use crate::bots::{Kind, UncountedRow};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::Row;
+use crate::counter::editor_rules::change::{Change, Refused};
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::{
-    Arrival, ClientPrefix, Day, PageAddress, PageTitle, Period, RegisteredSite, Salt, Sites, Visit, VisitorCounts,
+    Arrival, ClientPrefix, Day, EditorRule, Listing, PageAddress, PageTitle, Period, RegisteredSite, Salt, Sites,
+    Visit, VisitorCounts,
 };
 
 pub type Available<T> = Result<T, Unavailable>;
@@ -79,7 +81,16 @@ pub trait Node: Send + Sync + 'static {
 
     /// The most read pages of a period, the most read first. Equals are sorted by the bytes of their
     /// addresses.
-    async fn top_pages(&self, site: &Arc<RegisteredSite>, period: Period, limit: usize) -> Available<Read<TopPage>>;
+    async fn top_pages(
+        &self,
+        site: &Arc<RegisteredSite>,
+        period: Period,
+        limit: usize,
+        listing: Listing,
+    ) -> Available<Read<TopPage>>;
+
+    /// Changes a rule of the site's pages, unless its other rules are against it. The sites have it afterwards.
+    async fn change_rule(&self, site: &Arc<RegisteredSite>, change: Change) -> Available<Result<EditorRule, Refused>>;
 
     /// The site's hits in each of many periods, which are not loaded into memory.
     async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Available<Read<i64>>;
@@ -88,6 +99,12 @@ pub trait Node: Send + Sync + 'static {
 
     /// Sets all counters of an import to zero. None if there is no such import.
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Available<Option<ImportReport>>;
+
+    /// Sets all figures of the site to zero, as they stand now.
+    async fn reset(&self, site: &Arc<RegisteredSite>) -> Available<ImportReport>;
+
+    /// Takes a reset back. None if there is none.
+    async fn undo_reset(&self, site: &Arc<RegisteredSite>) -> Available<Option<ImportReport>>;
 
     async fn sources(&self, site: &Arc<RegisteredSite>) -> Available<Vec<SourceAccount>>;
 

@@ -36,8 +36,15 @@ pub enum Admin {
     Import,
     Sources,
     Forget,
+    Reset,
     Figures,
+    PageFigures,
+    TopPages,
+    History,
+    Chart,
     Bots,
+    Pages,
+    PageRules,
     Parameters,
     Warnings,
     Verify,
@@ -73,7 +80,7 @@ static PREFIX: Route<Public> = Route { label: "other", ..Route::new(Public::Pref
 /// Any path that is in no row.
 static UNKNOWN: Route<Public> = Route { label: "other", ..Route::new(Public::Unknown, "", "GET, HEAD, POST, OPTIONS") };
 
-pub static ADMIN: [Route<Admin>; 15] = [
+pub static ADMIN: [Route<Admin>; 22] = [
     Route::new(Admin::Metrics, "/metrics", "GET, HEAD"),
     Route::new(Admin::Alive, "/healthz", "GET, HEAD"),
     Route::new(Admin::Ready, "/readyz", "GET, HEAD"),
@@ -82,8 +89,15 @@ pub static ADMIN: [Route<Admin>; 15] = [
     Route::new(Admin::Import, "/sites/{site}/import", "POST"),
     Route::new(Admin::Sources, "/sites/{site}/sources", "GET, HEAD"),
     Route::new(Admin::Forget, "/sites/{site}/sources/{source}", "DELETE"),
+    Route::new(Admin::Reset, "/sites/{site}/reset", "POST, DELETE"),
     Route::new(Admin::Figures, "/sites/{site}/figures", "GET, HEAD"),
+    Route::new(Admin::PageFigures, "/sites/{site}/pages/figures", "GET, HEAD"),
+    Route::new(Admin::TopPages, "/sites/{site}/pages/top", "GET, HEAD"),
+    Route::new(Admin::History, "/sites/{site}/history", "GET, HEAD"),
+    Route::new(Admin::Chart, "/sites/{site}/chart.svg", "GET, HEAD"),
     Route::new(Admin::Bots, "/sites/{site}/bots", "GET, HEAD"),
+    Route::new(Admin::Pages, "/sites/{site}/pages", "GET, HEAD"),
+    Route::new(Admin::PageRules, "/sites/{site}/pages/rules", "GET, HEAD, PUT, DELETE"),
     Route::new(Admin::Parameters, "/sites/{site}/pages/parameters", "GET, HEAD"),
     Route::new(Admin::Warnings, "/warnings", "GET, HEAD"),
     Route::new(Admin::Verify, "/sites/{site}/verify", "GET, HEAD"),

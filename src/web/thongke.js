@@ -29,11 +29,21 @@
   function ask(path, then, body) {
     fetch(new URL('v1/' + (body ? 'hit?' : 'sites/' + site + '/') + path, script.src), {
       method: body ? 'POST' : 'GET', body: body, credentials: 'omit', keepalive: true
-    }).then(function (answer) { return answer.json(); }).then(then).catch(function () {});
+    }).then(function (answer) { return answer.json(); }).then(function (data) {
+      if (data.closed) console.info('thongke: not public: ' + data.closed);
+      then(data);
+    }).catch(function () {});
+  }
+
+  // An element of a closed part would stay empty.
+  function gone(data, box) {
+    if (data.closed) box.style.display = 'none';
+    return data.closed;
   }
 
   function fill(box, data) {
     var list, rows = {};
+    if (gone(data, box) || !data.figures) return;
     each('[data-figure]', function (row) {
       rows[row.dataset.figure] = row;
       list = row.parentNode;
@@ -53,7 +63,9 @@
   }
 
   function show(data) {
-    if (!data.figures[0].key) return;
+    // Beyond a limit the view isn't counted, and is shown the figures.
+    if (data.status == 429) return ask('figures?' + query, show);
+    data.closed || data.figures[0].key;
     if (page.readyState === 'loading') return page.addEventListener('DOMContentLoaded', show.bind(page, data));
     var boxes = '[data-thongke=""],[data-thongke="' + site + '"]', views = [], urls = '';
 
@@ -61,6 +73,7 @@
     function send() {
       var asked = views;
       if (urls) ask('pages/figures?' + (/language=\w+/.exec(query) || '') + urls, function (data) {
+        asked.forEach(gone.bind(page, data));
         data.pages.forEach(function (entry, at) {
           if (entry.page) asked[at].textContent = entry.figures[0].text;
         });
@@ -69,15 +82,13 @@
       urls = '';
     }
 
-    if (!page.querySelector(boxes)) {
+    if (!page.querySelector(boxes) && !data.closed) {
       var box = add(page.body, 'div', 'box');
       box.dataset.thongke = site;
       if (page.body.contains(script)) script.after(box);
     }
     each(boxes, function (box) {
-      if (box.dataset.query) ask('figures?' + box.dataset.query, function (data) {
-        if (data.figures) fill(box, data);
-      });
+      if (box.dataset.query) ask('figures?' + box.dataset.query, fill.bind(page, box));
       else fill(box, data);
     });
     each('[data-thongke-page]', function (view) {
@@ -93,6 +104,7 @@
     send();
     each('[data-thongke-top]', function (list) {
       ask('pages?' + list.dataset.thongkeTop, function (data) {
+        gone(data, list);
         if (data.pages) list.textContent = '';
         data.pages.forEach(function (entry) {
           var row = add(list, 'li', 'page');

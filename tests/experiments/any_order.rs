@@ -274,7 +274,7 @@ impl World {
     /// Brings rows of those keys and sources whose digests differ, and nothing else.
     async fn bring(&self, node: &Node, site: usize) {
         let rows = node.rows(site).await;
-        let RegisteredSite { number, site: settings } = node.sites[site].as_ref();
+        let RegisteredSite { number, site: settings, .. } = node.sites[site].as_ref();
         let file = node.ledger.digests(*number).await.unwrap();
         let places: Vec<_> = file.iter().map(|of| of.place.clone()).collect();
         let found = read_digests(&self.link, &self.keys, settings, &places).await.unwrap();

@@ -15,7 +15,7 @@ use crate::node::{Node, until};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A portal on its own origin; `page` makes the page of a path.
-fn portal(page: impl Fn(&str) -> String + Send + 'static) -> String {
+pub fn portal(page: impl Fn(&str) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://localhost:{}", listener.local_addr().unwrap().port());
     // The thread ends with the test's process.

@@ -7,7 +7,7 @@ use clap::CommandFactory as _;
 use regex::Regex;
 use tempfile::TempDir;
 
-use crate::node::{Node, until};
+use crate::node::{Node, ask, until};
 use crate::redis::Redis;
 
 type Names = BTreeMap<String, BTreeSet<String>>;
@@ -73,6 +73,8 @@ fn routes_metrics_and_keys_in_redis_are_as_listed() {
     let node = Node::start(directory.path(), &["--config", file.to_str().unwrap(), "--redis", &redis.url()]);
     let hit = r#"{"site":"demo","url":"http://localhost/a","title":"A"}"#;
     assert_eq!(node.hit_with(&[], hit).status, 200);
+    let rule = r#"{"page":"/a","kind":"title","value":"Trang"}"#;
+    assert_eq!(ask(&node.admin, "PUT", "/sites/demo/pages/rules", &[], rule).status, 200);
     // A refusal, so that its counter exists.
     assert_eq!(node.hit_with(&[], "{").status, 400);
     let patterns = [

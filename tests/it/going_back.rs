@@ -365,6 +365,46 @@ fn a_restart_without_redis_lowers_no_figure_that_was_shown_of_another_nodes_hits
 }
 
 #[test]
+fn a_figure_of_an_import_that_was_forgotten_is_the_least_of_no_later_answer() {
+    let redis = Redis::start();
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let [mut asked, other] = directories.each_ref().map(|directory| start(&redis, directory));
+    let import = |node: &Node, name: &str| {
+        let path = format!("/sites/demo/import?source={name}");
+        let csv = "period,hits\ntotal,1000\n";
+        assert_eq!(ask(&node.admin, "POST", &path, &["Content-Type: text/csv"], csv).status, 200);
+    };
+    let forget = |node: &Node, name: &str| {
+        let path = format!("/sites/demo/sources/import:{name}");
+        assert_eq!(ask(&node.admin, "DELETE", &path, &[], "").status, 200);
+    };
+    let total = |node: &Node| node.get("/v1/sites/demo/figures?figures=total").figure("total");
+    hits(&other, 2);
+    import(&asked, "own");
+    import(&other, "others");
+    until("it shows both imports and the other's hits", LIMIT, || total(&asked) == 2008);
+    // It writes what it has shown to its file.
+    std::thread::sleep(Duration::from_secs(7));
+    forget(&asked, "own");
+    assert_eq!(total(&asked), 1008);
+    forget(&other, "others");
+    until("it shows hits alone", LIMIT, || total(&asked) == 8);
+    for end in [Node::kill as fn(Node), Node::stop] {
+        end(asked);
+        asked = start(&redis, &directories[0]);
+        until("it shows hits alone after a start", LIMIT, || total(&asked) == 8);
+    }
+    // Its file has what Redis holds by now.
+    std::thread::sleep(Duration::from_secs(2));
+    drop(redis);
+    asked.stop();
+    let asked = Node::start(directories[0].path(), &["--redis", "redis://127.0.0.1:1"]);
+    assert_eq!(total(&asked), 8);
+    asked.stop();
+    other.stop();
+}
+
+#[test]
 fn a_stop_and_a_start_without_redis_lower_no_pages_figure_that_was_shown() {
     let redis = Redis::start();
     let directories = [(); 2].map(|()| TempDir::new().unwrap());

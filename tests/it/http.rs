@@ -179,7 +179,7 @@ fn the_script_has_an_address_that_never_changes() {
     let packed = ask(&node.public, "GET", "/thongke.js", &["Accept-Encoding: gzip"], "");
     assert_eq!(packed.header("content-encoding"), Some("gzip"));
     let length: usize = packed.header("content-length").unwrap().parse().unwrap();
-    assert!(length <= 1_800, "the script has {length} bytes");
+    assert!(length <= 1_850, "the script has {length} bytes");
     assert_eq!(node.get("/thongke-0.0.0.js").status, 404);
     node.stop();
 }

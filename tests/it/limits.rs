@@ -41,7 +41,7 @@ fn over_the_limit_a_hit_is_refused_with_the_time_to_come_back_and_not_counted() 
         counted += 1;
     };
     assert!(counted >= 100, "{counted}");
-    assert!(refused.problem(429).contains("from this client for this page; try again in 1 s"), "{}", refused.body);
+    assert!(refused.problem(429).contains("from this network for this page; try again in 1 s"), "{}", refused.body);
     assert_eq!((refused.header("retry-after"), refused.header("thongke-hit")), (Some("1"), Some("limited")));
     assert_eq!(refused.header("access-control-allow-origin"), Some("*"));
     assert_eq!(node.total("a"), counted);
@@ -53,6 +53,30 @@ fn over_the_limit_a_hit_is_refused_with_the_time_to_come_back_and_not_counted() 
     ] {
         assert!(metrics.contains(series), "{series} is not in {metrics}");
     }
+    node.stop();
+}
+
+/// The default: a network moves a page by 500 hits at once, and then by 2,000 a day.
+#[test]
+fn one_network_moves_a_page_only_so_far_and_other_pages_and_networks_do_not_notice() {
+    let directory = TempDir::new().unwrap();
+    let node = node_of(directory.path(), PROXIES);
+    let counted = |addresses: &dyn Fn(usize) -> String, page: &str, hits: usize| {
+        let hit_of = |number| hit(&node, "a", page, &[&format!("X-Forwarded-For: {}", addresses(number))]);
+        (0..hits).filter(|number| hit_of(*number).header("thongke-hit") == Some("counted")).count()
+    };
+    let v4 = |number: usize| format!("198.51.100.{}", number % 250);
+    let v6 = |number: usize| format!("2001:db8:7:{number:x}::1");
+    // 43 s give one back.
+    for addresses in [&v4 as &dyn Fn(usize) -> String, &v6] {
+        assert!((500..=510).contains(&counted(addresses, "/a", 530)));
+        assert_eq!(counted(addresses, "/b", 10), 10);
+    }
+    assert_eq!(counted(&|_| "198.51.101.1".to_owned(), "/a", 10), 10);
+    let refused = hit(&node, "a", "/a", &["X-Forwarded-For: 198.51.100.7"]);
+    assert!(refused.problem(429).contains("from this network for this page"), "{}", refused.body);
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=44).contains(&wait), "{wait}");
     node.stop();
 }
 
@@ -99,6 +123,12 @@ fn an_untrusted_proxy_is_logged_once_at_the_first_hit_through_it() {
         assert!(!node.log().contains(WARNING), "{}", node.log());
         (0..5).for_each(|_| assert_eq!(way(&node, field), 200));
         assert!(node.admin_get("/metrics").body.contains(SEEN));
+        let mut check = std::process::Command::new(crate::node::PROGRAM);
+        check.args(["check", "--config"]).arg(directory.path().join("thongke.toml")).arg("--data-dir");
+        let checked = check.arg(directory.path().join("data")).output().unwrap();
+        let checked = String::from_utf8_lossy(&checked.stdout).into_owned();
+        let says = "one network is all that a page needs to be listed and named";
+        assert!(checked.lines().any(|line| line.contains("hits through a proxy") && line.contains(says)), "{checked}");
         until("the log has the warning", Duration::from_secs(60), || node.log().contains(WARNING));
         let log = node.log();
         assert_eq!(log.matches(WARNING).count(), 1, "{log}");

@@ -55,6 +55,8 @@ mod output;
 mod page_addresses;
 /// A page's life in a reader's browser, and its number of counts.
 mod page_life;
+/// Editors' rules of pages.
+mod page_rules;
 /// Ports for other programs.
 mod port;
 /// Other programs that tests start.
@@ -63,12 +65,16 @@ mod process;
 mod program;
 /// Proxies in front of a node: the client's address, and the requests that reach the node.
 mod proxies;
+/// Parts of a site that are closed to strangers.
+mod public_parts;
 /// The script that publishes, under repeats, losses and deletions.
 mod raise;
 /// Nodes and a real Redis.
 mod redis;
 /// Starts that are refused.
 mod refused_starts;
+/// Figures that are set to zero, and taken back.
+mod resets;
 /// Two nodes and Redis through random kills and losses.
 mod restarts;
 /// Directions of the rooms, and cycles among files.

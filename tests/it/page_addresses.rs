@@ -70,7 +70,7 @@ fn a_parameter_that_looks_like_noise_is_shown_and_warned_of_and_still_makes_page
     node.stop();
     let (code, _, said) = run(&["pages", "demo", "--parameters"], directory.path());
     assert!(code == 1 && said.contains("only a running node knows"), "{code} {said}");
-    assert_eq!(run(&["pages", "demo"], directory.path()).0, 2);
+    assert_eq!(run(&["pages", "demo", "--parameters", "--rules"], directory.path()).0, 2);
     assert!(!run(&["check"], directory.path()).1.contains("looks like noise"));
 }
 

@@ -17,7 +17,10 @@ const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("server", &["bots", "clock", "counter", "metrics", "page"]),
     ("config", &["counter", "obstacle", "page", "redis", "server"]),
     ("command_line", &["config", "counter"]),
-    ("operate", &["bots", "clock", "config", "counter", "ledger", "metrics", "obstacle", "redis", "server"]),
+    (
+        "operate",
+        &["bots", "clock", "command_line", "config", "counter", "ledger", "metrics", "obstacle", "redis", "server"],
+    ),
 ];
 
 /// Sub-rooms of a room, from the lowest level to the highest. A sub-room may import its own level and lower
@@ -40,7 +43,13 @@ const LEVELS: [(&str, &[&[&str]]); 3] = [
     ("ledger", &[&["sqlite"], &["fold", "memory", "query"], &["commit"]]),
     (
         "redis",
-        &[&["ports", "keys", "commands"], &["client"], &["publish"], &["visitors", "vouching"], &["read", "audit"]],
+        &[
+            &["ports", "keys", "commands"],
+            &["client"],
+            &["publish"],
+            &["page_rules", "visitors", "vouching"],
+            &["read", "audit"],
+        ],
     ),
 ];
 

@@ -85,15 +85,21 @@ fn an_import_is_corrected_on_the_first_node_after_another_one_brought_a_page_mor
 }
 
 /// Imports of one name on two nodes at once: all of one stands everywhere, and nothing of the other.
-fn one_of_two_imports_stands(csvs: [&str; 2], counters: &[(&str, Option<&str>, [&str; 2])]) {
+fn one_of_two_imports_stands(csvs: [&str; 2], counters: &[(&str, Option<&str>, [&str; 2])], with_restart: bool) {
     let redis = Redis::start();
     let directories = [(); 2].map(|()| TempDir::new().unwrap());
-    let nodes = directories.each_ref().map(|directory| Node::start(directory.path(), &["--redis", &redis.url()]));
+    let start = || directories.each_ref().map(|directory| Node::start(directory.path(), &["--redis", &redis.url()]));
+    let mut nodes = start();
     std::thread::scope(|scope| {
         for (directory, csv) in directories.iter().zip(csvs) {
             scope.spawn(|| command(directory, &["import", "demo", "-", "--source", "old"], csv));
         }
     });
+    if with_restart {
+        std::thread::sleep(Duration::from_secs(2));
+        nodes.into_iter().for_each(Node::stop);
+        nodes = start();
+    }
     let there = |(period, page, _): &(&str, Option<&str>, [&str; 2])| match page {
         None => redis.hits(period),
         Some(page) => redis.cli(&["ZSCORE", &format!("thongke:{{demo}}:pages:{period}"), page]),
@@ -125,7 +131,7 @@ fn one_of_two_imports_stands(csvs: [&str; 2], counters: &[(&str, Option<&str>, [
 }
 
 #[test]
-fn of_two_imports_of_one_name_at_once_without_a_total_one_stands_wholly() {
+fn of_two_imports_of_one_name_at_once_without_a_total_one_stands_wholly_though_the_nodes_restart() {
     let csvs =
         ["period,page,hits\n2023,,5\n2021,,-3\ntotal,/x,1\n", "period,page,hits\n2023,,6\n2022,,8\ntotal,/y,2\n"];
     let counters = [
@@ -135,14 +141,42 @@ fn of_two_imports_of_one_name_at_once_without_a_total_one_stands_wholly() {
         ("total", Some("/x"), ["1", "0"]),
         ("total", Some("/y"), ["0", "2"]),
     ];
-    one_of_two_imports_stands(csvs, &counters);
+    one_of_two_imports_stands(csvs, &counters, true);
 }
 
 #[test]
 fn of_two_imports_of_one_name_at_once_with_a_total_one_stands_wholly() {
     let csvs = ["period,page,hits\ntotal,,15\ntotal,/x,1\n", "period,page,hits\ntotal,,6\n2022,,6\n"];
     let counters = [("total", None, ["15", "6"]), ("2022", None, ["0", "6"]), ("total", Some("/x"), ["1", "0"])];
-    one_of_two_imports_stands(csvs, &counters);
+    one_of_two_imports_stands(csvs, &counters, false);
+}
+
+#[test]
+fn an_import_of_another_node_that_is_made_here_too_while_redis_is_away_counts_once() {
+    let redis = Redis::start();
+    let (port, url) = (redis.port(), redis.url());
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let start = |at: usize| Node::start(directories[at].path(), &["--redis", &url]);
+    let [mut asked, other] = [start(0), start(1)];
+    let import = |at: usize| {
+        command(&directories[at], &["import", "demo", "-", "--source", "old"], "period,hits\ntotal,1000\n");
+    };
+    let total = |node: &Node| node.get("/v1/sites/demo/figures?figures=total").figure("total");
+    // The first sync of its file is over.
+    assert_eq!(asked.hit("/a").status, 200);
+    until("its hit is in Redis", LIMIT, || redis.hits("total") == "1");
+    std::thread::sleep(Duration::from_secs(1));
+    import(1);
+    until("it shows the other's import", LIMIT, || total(&asked) == 1001);
+    drop(redis);
+    import(0);
+    let _redis = Redis::start_on(port);
+    until("both show it once", LIMIT, || total(&asked) == 1001 && total(&other) == 1001);
+    asked.stop();
+    asked = start(0);
+    until("and after a restart", LIMIT, || total(&asked) == 1001);
+    asked.stop();
+    other.stop();
 }
 
 #[test]

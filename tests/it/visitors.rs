@@ -140,7 +140,7 @@ fn three_nodes_and_redis_show_the_same_visitors() {
     for node in &nodes {
         until("each shows all", LIMIT, || is_about(today(node), 40));
         until("all are online", LIMIT, || is_about(node.figures().figure("online"), 40));
-        assert_eq!(node.figures().figure("today"), 120);
+        until("each shows all hits", LIMIT, || node.figures().figure("today") == 120);
     }
     let of_redis = || redis.cli(&["PFCOUNT", &key_of_today(&redis)]).parse::<i64>().unwrap();
     until("Redis has the same", LIMIT, || nodes.iter().all(|node| today(node) == of_redis()));

@@ -14,7 +14,7 @@ use crate::ledger::sqlite::tables::imports::{self, CLEAR_STEP, Moved};
 use crate::ledger::sqlite::tables::salts::{self, KnownSalt};
 use crate::ledger::sqlite::tables::sources::SourceNumber;
 use crate::ledger::sqlite::tables::visitors::Forgotten;
-use crate::ledger::sqlite::tables::{last_shown, merge, shown, visitors, vouching};
+use crate::ledger::sqlite::tables::{last_shown, merge, own_imports, shown, visitors, vouching};
 use crate::ledger::sqlite::wal;
 
 /// Longest wait for readers when the log is truncated.
@@ -176,6 +176,7 @@ impl FileWriter {
     pub fn begin_import(&mut self) -> Result<(), WriteFailure> {
         self.change(|connection| {
             imports::mark_whole(connection)?;
+            own_imports::note_staged(connection)?;
             // It may lower figures.
             last_shown::clear(connection)
         })?;

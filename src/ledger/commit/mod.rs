@@ -5,6 +5,7 @@ pub mod checkpointer;
 pub mod commands;
 pub mod commit_future;
 pub mod committer;
+mod editor_rules;
 pub mod failure;
 pub mod file_writer;
 pub mod folding;

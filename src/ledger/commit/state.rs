@@ -9,6 +9,7 @@ use crate::counter::{SiteNumber, Source};
 use crate::ledger::error::LedgerError;
 use crate::ledger::fold::unfolded::Unfolded;
 use crate::ledger::memory::counters::CounterStore;
+use crate::ledger::memory::editor_rules::RulesOfSites;
 use crate::ledger::memory::page_admission::PageAdmission;
 use crate::ledger::memory::salts::Salts;
 use crate::ledger::memory::sketches::SketchStore;
@@ -27,6 +28,7 @@ pub struct State {
     pub titles: NewTitles,
     pub admission: PageAdmission,
     pub vouching: Vouching,
+    pub editor_rules: RulesOfSites,
     pub unfolded: Unfolded,
     pub feed: Arc<ChangeFeed>,
     /// Sites of which more, or less, of other nodes' hits is shown than the file has as the least.
@@ -52,6 +54,7 @@ impl State {
             titles: NewTitles::default(),
             admission: PageAdmission::default(),
             vouching: Vouching::default(),
+            editor_rules: RulesOfSites::default(),
             unfolded: Unfolded::new(mark),
             feed,
             old_floors: Mutex::default(),

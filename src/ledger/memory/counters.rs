@@ -76,8 +76,9 @@ pub struct Counter {
     knows_remote: bool,
     /// True if Redis had less than this node knows or has shown.
     is_behind: bool,
-    /// True after another import came from Redis: the next read may lower the figure.
-    may_fall: bool,
+    /// Reads of Redis that may lower the figure. After another import came, the next one; after a repair two, since the
+    /// first may have begun before it.
+    falls_left: u8,
     /// True if Redis was read since the query.
     is_read: bool,
     /// True if the file may have another floor than the hits of others that are shown.
@@ -147,7 +148,7 @@ impl SiteCounters {
             sum: counter.sum,
             own: (counter.own > 0).then(|| (run.clone(), counter.own)),
             others: counter.others().to_vec(),
-            shown: (!counter.may_fall).then(|| counter.shown()),
+            shown: (counter.falls_left == 0).then(|| counter.shown()),
             unvouched: 0,
         })
     }
@@ -184,17 +185,20 @@ impl SiteCounters {
         let others = counts.iter().filter(|count| Some(count.source) != current);
         let others = chosen(others.map(|count| (count.name.clone(), count.register)).collect());
         let known = counter.sum - counter.own;
+        let is_corrected = imports(counter.others()).ne(imports(&others));
         if remote && (counter.knows_remote || counter.foreign != known_before) {
             // Shown before: the file has learned it from Redis.
-            counter.may_fall |= imports(counter.others()).ne(imports(&others));
+            counter.note_fall(is_corrected);
             if !counter.knows_remote {
                 counter.foreign = counter.foreign.max(known);
             }
         } else {
+            // What was shown beyond the file may be of this very import, made by another node.
+            counter.note_fall(is_corrected && counter.foreign != known_before);
             counter.foreign += known - known_before;
         }
         if let Some(floor) = floor.filter(|floor| is_new && floor.hits > counter.foreign) {
-            (counter.foreign, counter.may_fall) = (floor.hits, floor.may_fall);
+            (counter.foreign, counter.falls_left) = (floor.hits, floor.may_fall.into());
         }
         counter.is_floor_old = !is_new;
         counter.others = (!others.is_empty()).then(|| Box::new(Others(others)));
@@ -303,13 +307,14 @@ impl SiteCounters {
             let own_there = run.and_then(there_of).map_or(0, Register::hits);
             let sources = counter.others().iter().map(|(source, here)| (*here, there_of(source)));
             let found: Foreign = foreign(counter.sum - counter.own, total - own_there, sources);
-            let may_fall = counter.may_fall || found.is_corrected;
+            let may_fall = counter.falls_left > 0 || found.is_corrected;
             let shown = if may_fall { found.hits } else { found.hits.max(counter.foreign) };
             let is_behind = found.is_behind || found.hits < shown;
             changed |= !counter.knows_remote || counter.foreign != shown || counter.is_behind != is_behind;
             counter.is_floor_old |= counter.foreign != shown;
             (counter.foreign, counter.is_behind) = (shown, is_behind);
-            (counter.knows_remote, counter.is_read, counter.may_fall) = (true, true, false);
+            (counter.knows_remote, counter.is_read) = (true, true);
+            counter.falls_left = counter.falls_left.saturating_sub(1);
             if *period == Period::Total
                 && let Some((_, there)) = contributed.iter().find(|(source, _)| Some(source) == run)
             {
@@ -335,8 +340,9 @@ impl SiteCounters {
         let mut changed = false;
         for (period, known, figure) in shown {
             let Some(counter) = counters.get_mut(period) else { continue };
-            // A later import may have lowered it meanwhile.
-            if figure > counter.shown() && imports(counter.others()).eq(imports(&known.others)) {
+            // Of what was shown before, a repair may have forgotten it meanwhile; a later import may have lowered it.
+            let is_found = known.shown.is_none_or(|shown| figure > shown);
+            if is_found && figure > counter.shown() && imports(counter.others()).eq(imports(&known.others)) {
                 counter.foreign = figure - counter.own;
                 counter.is_floor_old = true;
                 changed = true;
@@ -352,7 +358,7 @@ impl SiteCounters {
         let mut counters = self.lock();
         for (_, counter) in &mut counters.each {
             counter.foreign = counter.sum - counter.own;
-            (counter.is_read, counter.may_fall, counter.is_floor_old) = (false, false, true);
+            (counter.is_read, counter.falls_left, counter.is_floor_old) = (false, 2, true);
         }
         self.changed();
     }
@@ -443,8 +449,12 @@ impl Counter {
     }
 
     /// A figure that may fall is no floor.
+    fn note_fall(&mut self, may_fall: bool) {
+        self.falls_left = self.falls_left.max(may_fall.into());
+    }
+
     fn has_old_floor(&self) -> bool {
-        self.is_floor_old && !self.may_fall
+        self.is_floor_old && self.falls_left == 0
     }
 }
 
@@ -496,8 +506,38 @@ mod tests {
         site.forget_shown();
         let hits = site.hits(&[Period::Total]).unwrap();
         assert_eq!((hits.hits, hits.were_read), (vec![10], false));
+        // A read that began before.
+        assert_eq!(shown_after(&site, seen(1_010, Some(10))), 1_010);
         assert_eq!(shown_after(&site, seen(13, Some(10))), 13);
-        assert_eq!(site.old_floors()[0], (Period::Total, 3));
+        assert_eq!(shown_after(&site, seen(12, Some(10))), 13);
+        // A figure that was shown before, and one that was found.
+        let known = |shown| Known { shown, ..site.known(Period::Total, &run()).unwrap() };
+        site.raise([(Period::Total, &known(Some(1_010)), 1_010)].into_iter());
+        assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [13]);
+        site.raise([(Period::Total, &known(Some(13)), 14)].into_iter());
+        assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [14]);
+        site.raise([(Period::Total, &known(None), 13)].into_iter());
+        assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [14]);
+        assert_eq!(site.old_floors()[0], (Period::Total, 4));
+    }
+
+    #[test]
+    fn an_import_of_another_node_that_is_made_here_too_counts_twice_until_the_next_read_at_most() {
+        let site = site_with(10);
+        let (name, register): (Source, _) =
+            ("import:old".parse().unwrap(), Register::Written { generation: 2, hits: 50 });
+        // Redis has it, the file doesn't yet.
+        assert_eq!(shown_after(&site, seen(60, Some(10))), 60);
+        let here = [SourceCount { source: 2, name: name.clone(), is_own: true, register }];
+        site.load(Period::Total, Some(1), &here, None, false);
+        assert_eq!((site.hits(&[Period::Total]).unwrap().hits, site.has_old_floor()), (vec![110], false));
+        let contributed = vec![(name, Some(register)), (run(), Some(Register::Grown(10)))];
+        site.apply_remote(&[RemoteCounter { period: Period::Total, total: 60, contributed }], Some(&run()));
+        assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [60]);
+        // Where no more was shown than the file knew, nothing may fall.
+        let site = site_with(10);
+        site.load(Period::Total, Some(1), &here, None, false);
+        assert!(site.has_old_floor());
     }
 
     #[test]

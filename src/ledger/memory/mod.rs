@@ -1,6 +1,7 @@
-//! State in memory: recent counters, visitors' sketches and salts, titles, and the day's pages.
+//! State in memory: recent counters, visitors' sketches and salts, titles, the day's pages, and editors' rules.
 
 pub mod counters;
+pub mod editor_rules;
 pub mod page_admission;
 pub mod salts;
 pub mod sketches;

@@ -72,8 +72,7 @@ mod tests {
     fn salts_are_kept_by_site_and_day_until_their_day_is_over() {
         let [yesterday, today, tomorrow] = [16, 17, 18].map(|day| Day::from_ymd(2024, 6, day).unwrap());
         let (site, removed_site) = (SiteNumber(1), SiteNumber(2));
-        let registered =
-            RegisteredSite { number: site, site: Site::with_defaults("demo".parse().unwrap(), Vec::new()) };
+        let registered = RegisteredSite::new(site, Site::with_defaults("demo".parse().unwrap(), Vec::new()));
         let sites: Sites = [registered].into_iter().collect();
         let now = "2024-06-17T05:00:00Z".parse().unwrap();
         let known = |is_shared| KnownSalt { salt: Salt::new([1; 16]), is_shared };

@@ -4,8 +4,9 @@ use rusqlite::{Connection, params};
 
 use crate::counter::account::SourceAccount;
 use crate::counter::csv::Row;
-use crate::counter::{Period, SiteNumber};
-use crate::ledger::sqlite::tables::{bounded, counts, pages, rows};
+use crate::counter::source::ImportName;
+use crate::counter::{Period, SiteNumber, Source, Standing};
+use crate::ledger::sqlite::tables::{bounded, counts, pages, rows, sources};
 
 /// Up to `limit` counts of a site after a row, summed over all sources, without zeros.
 pub fn export(
@@ -29,6 +30,18 @@ pub fn export(
                GROUP BY c.period, c.page HAVING sum(c.hits) != 0 ORDER BY c.period, c.page LIMIT ?4";
     rows(connection, sql, params![site.0, period, page, bounded(limit)], |row| {
         Ok(Row { period: counts::period_at(row, 0)?, page: counts::page_at(row, 1)?, hits: row.get(2)? })
+    })
+}
+
+/// All counters of a site, with the part of an earlier reset.
+pub fn standing(connection: &Connection, site: SiteNumber) -> rusqlite::Result<Vec<Standing>> {
+    let reset = sources::find(connection, &Source::Import(ImportName::reset()))?;
+    let sql = "SELECT c.period, p.address, sum(c.hits), ifnull(sum(c.hits) FILTER (WHERE c.source = ?2), 0)
+               FROM counts c LEFT JOIN pages p ON p.number = c.page
+               WHERE c.site = ?1 GROUP BY c.period, c.page ORDER BY c.period, c.page";
+    rows(connection, sql, params![site.0, reset.unwrap_or(-1)], |row| {
+        let (period, page) = (counts::period_at(row, 0)?, counts::page_at(row, 1)?);
+        Ok(Standing { period, page, sum: row.get(2)?, reset: row.get(3)? })
     })
 }
 

@@ -89,9 +89,9 @@ mod tests {
     use crate::counter::{RegisteredSite, Site};
 
     fn sites(count: u32) -> Sites {
-        let site = |number| RegisteredSite {
-            number: SiteNumber(number),
-            site: Site::with_defaults(format!("site-{number}").parse().unwrap(), Vec::new()),
+        let site = |number| {
+            let site = Site::with_defaults(format!("site-{number}").parse().unwrap(), Vec::new());
+            RegisteredSite::new(SiteNumber(number), site)
         };
         (0..count).map(site).collect()
     }

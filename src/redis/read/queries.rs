@@ -21,7 +21,7 @@ const FIELDS_MAX: usize = 500;
 /// Members read beyond those of a list: contributions of imports with negative counts stand among the
 /// pages.
 const MEMBERS_MORE: usize = 20;
-const MEMBERS_MAX: usize = 2_000;
+const MEMBERS_MAX: usize = 20_000;
 /// Members among which pages of an earlier rule are looked for, the most read first.
 const FORMER_MEMBERS_MAX: usize = 20_000;
 
@@ -86,9 +86,10 @@ impl Queries {
     async fn highest(&self, site: &Site, period: Period, limit: usize) -> Option<Vec<(PageAddress, i64)>> {
         let key = self.shared.keys.pages(&site.id, period);
         let mut pages = Vec::new();
-        for from in (0..MEMBERS_MAX).step_by(limit + MEMBERS_MORE) {
+        let (mut from, mut count) = (0, limit + MEMBERS_MORE);
+        while from < MEMBERS_MAX {
             let mut command = redis::cmd("ZREVRANGE");
-            command.arg(&key).arg(from).arg(from + limit + MEMBERS_MORE - 1).arg("WITHSCORES");
+            command.arg(&key).arg(from).arg(from + count - 1).arg("WITHSCORES");
             let members: Vec<(Value, f64)> = self.query(&command).await?;
             let found = members.len();
             // Scores fall: below zero only contributions are left.
@@ -96,9 +97,11 @@ impl Queries {
             let counted =
                 members.filter_map(|(member, score)| Some((page_of(&member)?, keys::whole(score)?))).collect();
             pages.extend(self.vouched(site, period, counted, |(page, _)| page).await?);
-            if pages.len() >= limit || found < limit + MEMBERS_MORE {
+            if pages.len() >= limit || found < count {
                 break;
             }
+            // A reset has a contribution for each page.
+            (from, count) = (from + count, (2 * count).min(MEMBERS_MAX / 4));
         }
         pages.truncate(limit);
         Some(pages)
@@ -160,6 +163,24 @@ impl Queries {
             }
         }
         (pages, true)
+    }
+
+    /// All pages of a period, none without hits; none if a read fails.
+    pub async fn pages(&self, site: &Site, period: Period) -> Option<Vec<PageAddress>> {
+        let key = self.shared.keys.pages(&site.id, period);
+        let (mut pages, mut cursor) = (Vec::new(), "0".to_owned());
+        loop {
+            let mut command = redis::cmd("ZSCAN");
+            command.arg(&key).arg(&cursor).arg("COUNT").arg(FIELDS_MAX);
+            let (next, members): (String, Vec<(Value, f64)>) = self.query(&command).await?;
+            let counted = members.into_iter().filter(|(_, score)| *score != 0.0);
+            let named = counted.filter_map(|(member, _)| text(&member));
+            pages.extend(named.filter(|name| !name.starts_with('\x01')).map(|name| PageAddress::from_stored(&name)));
+            cursor = next;
+            if cursor == "0" {
+                return Some(pages);
+            }
+        }
     }
 
     /// True if any node vouches for this page: then it has a total. None if the read fails, or too many hits ask.

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::HeaderMap;
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::transfer::{self, Imports};
-use super::{AdminSettings, auth, json, probes};
+use super::{AdminSettings, auth, json, pages, probes};
 use crate::clock;
 use crate::counter::clock_trust::Accepted;
 use crate::counter::{Day, RegisteredSite};
@@ -22,6 +21,8 @@ use crate::server::net::ConnState;
 use crate::server::openapi;
 use crate::server::ports::Node;
 use crate::server::public::figures::FiguresCache;
+use crate::server::public::queries::{Kind, Queries};
+use crate::server::public::query::Query;
 use crate::server::routes::{self, Admin, Matched};
 use crate::server::service::Service;
 
@@ -30,6 +31,7 @@ pub struct AdminService<N> {
     settings: Arc<AdminSettings>,
     metrics: Arc<Metrics>,
     figures: FiguresCache,
+    queries: Queries<N>,
     imports: Imports,
 }
 
@@ -37,7 +39,14 @@ type Outcome = Result<Response<AnswerBody>, HttpError>;
 
 impl<N: Node> AdminService<N> {
     pub fn new(node: Arc<N>, settings: Arc<AdminSettings>, metrics: Arc<Metrics>) -> Self {
-        Self { node, settings, metrics, figures: FiguresCache::default(), imports: Imports::default() }
+        Self {
+            queries: Queries::new(Arc::clone(&node), Arc::clone(&settings.canonicals)),
+            node,
+            settings,
+            metrics,
+            figures: FiguresCache::default(),
+            imports: Imports::default(),
+        }
     }
 
     async fn route(&self, request: Request<Incoming>, conn: &ConnState) -> Outcome {
@@ -74,24 +83,49 @@ impl<N: Node> AdminService<N> {
             Admin::Export => transfer::export(&self.node, site()?).await,
             Admin::Import => self.imports.import(&*self.node, &site()?, request, conn).await,
             Admin::Forget => transfer::forget(&*self.node, &site()?, source).await,
+            Admin::Reset if request.method() == Method::DELETE => transfer::undo_reset(&*self.node, &site()?).await,
+            Admin::Reset => self.imports.reset(&*self.node, &site()?, request.headers()).await,
             Admin::Sources => Ok(json(&self.node.sources(&site()?).await?)),
             Admin::Verify => Ok(json(&self.node.verify(&site()?).await?)),
             Admin::Repair => Ok(json(&self.node.repair(&site()?).await?)),
             Admin::AcceptClock => Ok(json(&Accepted::at(self.node.accept_clock().await?))),
+            Admin::Pages => pages::list(&*self.node, &site()?, request.uri().query().unwrap_or_default()).await,
+            Admin::PageRules => pages::rules(&*self.node, &site()?, request, conn).await,
             Admin::Parameters => {
                 let site = site()?;
                 Ok(json(&self.settings.parameters.report(&site, today(&site))))
             }
             Admin::Warnings => Ok(json(&self.settings.warnings.list(&self.node.sites(), today))),
             Admin::Bots => Ok(json(&self.node.uncounted(&*site()?))),
-            Admin::Figures => {
-                let site = site()?;
-                self.node.refresh(&site).await;
-                let rendered = self.figures.rendered(&*self.node, &site, None).await?;
-                Ok(conditional::answer(HeaderMap::new(), false, &JSON, &rendered))
-            }
+            Admin::Figures => self.figures(site()?, request).await,
+            Admin::PageFigures => self.query(Kind::PageFigures, site()?, request).await,
+            Admin::TopPages => self.query(Kind::TopPages, site()?, request).await,
+            Admin::History => self.query(Kind::History, site()?, request).await,
+            Admin::Chart => self.query(Kind::Chart, site()?, request).await,
         }
     }
+
+    /// Figures, whether they are public or not.
+    async fn figures(&self, site: Arc<RegisteredSite>, mut request: Request<Incoming>) -> Outcome {
+        let overrides = Query::of(request.uri().query())?.overrides()?;
+        overrides.iter().try_for_each(|overrides| overrides.check(&site.site))?;
+        self.node.refresh(&site).await;
+        let rendered = self.figures.rendered(&*self.node, &site, overrides).await?;
+        let headers = std::mem::take(request.headers_mut());
+        let is_known = conditional::is_known(&headers, &rendered.etag);
+        Ok(private(conditional::answer(headers, is_known, &JSON, &rendered)))
+    }
+
+    async fn query(&self, kind: Kind, site: Arc<RegisteredSite>, mut request: Request<Incoming>) -> Outcome {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        self.queries.answer(kind, site, &query, request.headers_mut()).await.map(private)
+    }
+}
+
+/// An answer that a web page in an operator's browser can't read: it may be closed to strangers.
+fn private(mut response: Response<AnswerBody>) -> Response<AnswerBody> {
+    conditional::make_private(response.headers_mut());
+    response
 }
 
 /// The site's day.

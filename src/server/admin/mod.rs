@@ -2,6 +2,7 @@
 
 pub mod auth;
 mod handler;
+pub mod pages;
 mod probes;
 mod transfer;
 
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 pub use handler::AdminService;
 
-use super::hit::{Parameters, Warnings};
+use super::hit::{Canonicals, Parameters, Warnings};
 use super::http::{AnswerBody, response};
 use super::net::ConnectionLimit;
 use auth::Tokens;
@@ -23,6 +24,7 @@ pub struct AdminSettings {
     pub tokens: Tokens,
     pub connection_limit: Arc<ConnectionLimit>,
     /// What the public listener's workers note.
+    pub canonicals: Arc<Canonicals>,
     pub parameters: Arc<Parameters>,
     pub warnings: Arc<Warnings>,
 }

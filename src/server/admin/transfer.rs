@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Request, Response, StatusCode};
 use tokio::sync::Mutex;
 
@@ -67,10 +67,7 @@ impl Imports {
             .map(|(_, value)| value.into_owned());
         let unnamed = || HttpError::malformed("the import has no name; add `source=NAME` to the query");
         let name = ImportName::from_shown(&name.ok_or_else(unnamed)?).map_err(misnamed)?;
-        let Ok(_running) = self.0.try_lock() else {
-            let detail = "another import is running; try again when it has ended";
-            return Err(HttpError::unavailable("unavailable", detail));
-        };
+        let Ok(_running) = self.0.try_lock() else { return Err(busy()) };
         let text = body::collect(request.into_body(), IMPORT_BYTES_MAX, conn).await?;
         // In a thread of its own: parsing takes a while, and this one answers the probes.
         let rules = Arc::clone(&site.site.page_rules);
@@ -82,6 +79,33 @@ impl Imports {
         let Parsed { rows, summed } = parsing.await.map_err(|_| HttpError::BODY_BROKEN)?.map_err(unreadable)?;
         let report = node.import(site, name, rows).await?;
         Ok(json(&ImportReport { summed, ..report }))
+    }
+}
+
+impl Imports {
+    /// Sets a site's figures to zero. The content type keeps web pages out, which can't send it unasked.
+    pub async fn reset<N: Node>(&self, node: &N, site: &Arc<RegisteredSite>, headers: &HeaderMap) -> Outcome {
+        let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/csv") {
+            let detail = "a reset needs `Content-Type: text/csv`, so that no web page can send it";
+            return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "malformed", detail));
+        }
+        let Ok(_running) = self.0.try_lock() else { return Err(busy()) };
+        Ok(json(&node.reset(site).await?))
+    }
+}
+
+fn busy() -> HttpError {
+    HttpError::unavailable("unavailable", "another import is running; try again when it has ended")
+}
+
+pub async fn undo_reset<N: Node>(node: &N, site: &Arc<RegisteredSite>) -> Outcome {
+    match node.undo_reset(site).await? {
+        Some(report) => Ok(json(&report)),
+        None => {
+            let detail = format!("the figures of site `{}` were not reset", site.site.id);
+            Err(HttpError::new(StatusCode::NOT_FOUND, "path", detail))
+        }
     }
 }
 

@@ -270,7 +270,7 @@ mod tests {
 
     fn site() -> RegisteredSite {
         let origins = ["https://a.vn", "https://www.a.vn"].map(|origin| origin.parse().unwrap());
-        RegisteredSite { number: SiteNumber(1), site: Site::with_defaults("demo".parse().unwrap(), origins.to_vec()) }
+        RegisteredSite::new(SiteNumber(1), Site::with_defaults("demo".parse().unwrap(), origins.to_vec()))
     }
 
     fn canonicals() -> Canonicals {
@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn a_site_that_names_too_many_pages_is_believed_and_reported_and_no_other_site_notices() {
         let canonicals = canonicals();
-        let site_of = |number| RegisteredSite { number: SiteNumber(number), site: site().site };
+        let site_of = |number| RegisteredSite::new(SiteNumber(number), site().site);
         let note = |number, at: usize, own: &str, on| {
             canonicals.note(&site_of(number), page(own), &format!("https://a.vn/bai-{at}"), day(on)).ignored
         };

@@ -1,7 +1,7 @@
 //! Handler of hits: checks one, filters it or has the node count it, and reports the outcome.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use prometheus::IntCounter;
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::bots::Kind;
 use crate::clock;
-use crate::counter::{Arrival, Day, Hit, PageAddress, RegisteredSite, SiteNumber};
+use crate::counter::{Arrival, Day, Hit, PageAddress, PublicPart, RegisteredSite, SiteNumber};
 use crate::metrics::Metrics;
 use crate::server::http::{ClientIp, Field, HeaderFields, HttpError};
 use crate::server::ports::{AdmittedPage, Node, PageReader};
@@ -44,14 +44,29 @@ pub struct HitHandler {
 
 #[derive(Debug, Clone)]
 struct KnownUrl {
-    site: Arc<RegisteredSite>,
+    /// The site to which it belongs. Weak: a site that has been replaced, and its rules, must not stay for cold entries.
+    site: Weak<RegisteredSite>,
     /// The page of the URL itself, where a canonical address comes with it.
     own: Option<PageAddress>,
     claim: Claim,
+    /// The page under which editors let it count, where that is another.
+    ruled: Option<PageAddress>,
     /// The day on which the page was last found to count under its own address.
     admitted_on: Option<Day>,
     /// The day on which it does so whoever reads it.
     settled_on: Option<Day>,
+}
+
+impl KnownUrl {
+    /// The page under which a hit counts, as far as it is admitted.
+    fn page(&self) -> &PageAddress {
+        self.ruled.as_ref().unwrap_or(&self.claim.page)
+    }
+
+    /// The page as its readers know it: deleted ones are still different pages.
+    fn read_page(&self) -> &PageAddress {
+        self.ruled.as_ref().filter(|page| !page.is_other()).unwrap_or(&self.claim.page)
+    }
 }
 
 impl HitHandler {
@@ -90,13 +105,14 @@ impl HitHandler {
         with_figures: bool,
     ) -> Result<ProcessedHit, HttpError> {
         let site = site::find(&node.sites(), &payload.site)?;
+        let with_figures = with_figures && site.site.public.contains(PublicPart::Figures);
         let now = clock::now();
         let day = Day::at(now, site.site.time_zone);
         let known = self.known(&site, payload, day)?;
         site::check_origin(&site, &payload.url, headers)?;
         let instant = Instant::now();
         if let Err(exceeded) =
-            self.rate_limiter.take(|| client.prefix(), site.number, known.claim.page.as_str(), instant)
+            self.rate_limiter.take(|| client.prefix(), site.number, known.read_page().as_str(), instant)
         {
             self.metrics.limited_total.with_label_values(&[exceeded.limit.as_str()]).inc();
             self.note(&site, HitOutcome::LIMITED);
@@ -112,7 +128,7 @@ impl HitHandler {
         let mut view = None;
         let window = site.site.repeat_window;
         if filtered.is_none() && !window.is_zero() {
-            view = self.view(&site, day, &known.claim.page, headers, client);
+            view = self.view(&site, day, known.read_page(), headers, client);
             if view.is_some_and(|view| self.dedup.is_repeat(view, window, instant)) {
                 filtered = Some(Kind::Repeat);
             }
@@ -134,11 +150,13 @@ impl HitHandler {
                 reload.await;
             }
         } else {
-            let (page, ignored) = self.admit(node, known, payload, day, client).await;
+            // The readers of a merged page see another title than its own.
+            let takes_title = site.site.titles && known.ruled.is_none();
+            let (page, ignored) = self.admit(node, &site, known, payload, day, client).await;
             if let Some(ignored) = ignored {
                 self.ignored[ignored as usize].inc();
             }
-            let title = payload.title.as_deref().filter(|_| !page.is_other());
+            let title = payload.title.as_deref().filter(|_| takes_title && !page.is_other());
             let title = title.map(|title| (title, page.clone()));
             let visit = match site.site.counts_visitors() {
                 true => visitor::visit_of(node, &site, now, headers, client).await,
@@ -170,34 +188,42 @@ impl HitHandler {
     async fn admit<N: Node>(
         &self,
         node: &N,
+        site: &Arc<RegisteredSite>,
         mut known: KnownUrl,
         payload: &Payload<'_>,
         day: Day,
         client: &ClientIp<'_, impl HeaderFields>,
     ) -> (PageAddress, Option<Ignored>) {
         if known.settled_on == Some(day) {
-            return (known.claim.page, known.claim.ignored);
+            return (known.ruled.unwrap_or(known.claim.page), known.claim.ignored);
         }
         let is_new = known.admitted_on != Some(day);
         if is_new && let (Some(own), Some(canonical)) = (&known.own, canonical_of(payload, None)) {
-            known.claim = self.canonicals.note(&known.site, own.clone(), canonical, day);
+            known.claim = self.canonicals.note(site, own.clone(), canonical, day);
+            known.ruled = site.counts_under(&known.claim.page);
         }
         let ignored = known.claim.ignored;
+        if let Some(page) = known.ruled.clone().filter(PageAddress::is_other) {
+            // Deleted: nobody needs to vouch for it.
+            let known = KnownUrl { settled_on: Some(day), ..known };
+            self.with_key(payload, |key| self.pages.borrow_mut().insert(key, known));
+            return (page, ignored);
+        }
         let AdmittedPage { page, is_settled, is_cap_filling } =
-            node.admit_page(&known.site, day, known.claim.page.clone(), self.reader(client)).await;
+            node.admit_page(site, day, known.page().clone(), self.reader(client)).await;
         if is_cap_filling {
-            self.parameters.warnings().give(&known.site, Topic::Cap, "", day, || {
-                let cap = known.site.site.page_cap;
+            self.parameters.warnings().give(site, Topic::Cap, "", day, || {
+                let cap = site.site.page_cap;
                 format!(
                     "there are nearly as many new pages today as `page_cap` = {cap}; beyond, those that too few networks \
                      read count under `(other)`: somebody invents addresses, or a parameter makes each view a page"
                 )
             });
         }
-        let admitted_on = (page == known.claim.page).then_some(day);
+        let admitted_on = (page == *known.page()).then_some(day);
         if is_new && admitted_on.is_some() {
             let url = canonical_of(payload, ignored).unwrap_or(&payload.url);
-            self.parameters.note(&known.site, day, &page, url, payload.title.as_deref());
+            self.parameters.note(site, day, &page, url, payload.title.as_deref());
         }
         if is_new || is_settled || admitted_on.is_none() {
             let known = KnownUrl { admitted_on, settled_on: is_settled.then_some(day), ..known };
@@ -213,8 +239,10 @@ impl HitHandler {
     /// The page of a hit that may be refused yet: nothing is noted.
     fn known(&self, site: &Arc<RegisteredSite>, payload: &Payload<'_>, day: Day) -> Result<KnownUrl, HttpError> {
         let known = self.with_key(payload, |key| self.pages.borrow_mut().get(key));
-        // The very same site: a reloaded configuration may map the URL otherwise.
-        if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.site, site) && known.claim.holds_on(day)) {
+        // The very same site: a reloaded configuration, or another rule of an editor, may map the URL otherwise.
+        if let Some(known) =
+            known.filter(|known| std::ptr::eq(known.site.as_ptr(), Arc::as_ptr(site)) && known.claim.holds_on(day))
+        {
             return Ok(known);
         }
         let page = page_of(site, &payload.url)?;
@@ -222,7 +250,8 @@ impl HitHandler {
             None => (None, Claim { page, ignored: None, named: None }),
             Some(canonical) => (Some(page.clone()), self.canonicals.peek(site, page, canonical, day)),
         };
-        Ok(KnownUrl { site: Arc::clone(site), own, claim, admitted_on: None, settled_on: None })
+        let ruled = site.counts_under(&claim.page);
+        Ok(KnownUrl { site: Arc::downgrade(site), own, claim, ruled, admitted_on: None, settled_on: None })
     }
 
     /// Calls `then` with the key of a hit's page. Begins unlike a URL where it holds two.

@@ -22,5 +22,5 @@ pub use outcome::{HitOutcome, ProcessedHit};
 pub use page_url::page_of;
 pub use parameters::Parameters;
 pub use payload::Payload;
-pub use rate_limit::{Limit, Rate, RateLimiter, RateLimits, WhenExceeded};
+pub use rate_limit::{Limit, Per, Rate, RateLimiter, RateLimits, WhenExceeded};
 pub use warnings::Warnings;

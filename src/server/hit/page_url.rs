@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn a_page_lies_on_an_origin_of_its_site() {
         let site = Site::with_defaults("demo".parse().unwrap(), vec!["https://a.vn".parse().unwrap()]);
-        let site = RegisteredSite { number: SiteNumber(1), site };
+        let site = RegisteredSite::new(SiteNumber(1), site);
         let page = |text| page_of(&site, text).map(|page| page.to_string());
         assert_eq!(page("https://a.vn/bai-1"), Ok("/bai-1".to_owned()));
         assert_eq!(page("HTTPS://A.vn:443/bai-1#top"), Ok("/bai-1".to_owned()));
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn an_international_name_is_the_same_in_letters_and_as_it_is_sent() {
         let site = Site::with_defaults("demo".parse().unwrap(), vec!["https://thanhphố.vn".parse().unwrap()]);
-        let site = RegisteredSite { number: SiteNumber(1), site };
+        let site = RegisteredSite::new(SiteNumber(1), site);
         for url in ["https://thanhphố.vn/bài-1", "https://xn--thanhph-fy4c.vn/b%C3%A0i-1", "https://THANHPHỐ.VN/bài-1"]
         {
             assert_eq!(page_of(&site, url).map(|page| page.to_string()), Ok("/bài-1".to_owned()), "{url}");

@@ -147,7 +147,7 @@ mod tests {
     fn site(number: u32) -> RegisteredSite {
         let origins = vec!["https://a.vn".parse().unwrap()];
         let site = Site::with_defaults(format!("s{number}").parse().unwrap(), origins);
-        RegisteredSite { number: SiteNumber(number), site }
+        RegisteredSite::new(SiteNumber(number), site)
     }
 
     fn day(day: u32) -> Day {

@@ -1,8 +1,8 @@
 //! Rate limits of hits.
 //!
-//! A client has a budget for all its hits, another for each page, and a site has one for all its
-//! hits. Keys are a client prefix, a page and a site, nothing that the client chooses freely: another
-//! User-Agent is no other client.
+//! A client has a budget for all its hits, its network one for each page, and a site one for all its
+//! hits. Keys are a client prefix, a network, a page and a site, nothing that the client chooses freely:
+//! another User-Agent is no other client.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::num::NonZeroU32;
@@ -17,8 +17,18 @@ use crate::server::http::HttpError;
 /// A steady rate, and the number of hits that may come at once after a rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    pub per_second: NonZeroU32,
+    pub hits: NonZeroU32,
+    pub per: Per,
     pub burst: NonZeroU32,
+}
+
+/// The time of a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Per {
+    Second,
+    Minute,
+    Hour,
+    Day,
 }
 
 /// Configured limits; by default none.
@@ -26,7 +36,7 @@ pub struct Rate {
 pub struct RateLimits {
     /// All hits of one client.
     pub address: Option<Rate>,
-    /// One client's hits on one page.
+    /// One network's hits on one page.
     pub page: Option<Rate>,
     /// All hits of one site.
     pub site: Option<Rate>,
@@ -57,6 +67,35 @@ pub enum Limit {
     Site,
 }
 
+impl Per {
+    pub const ALL: [Self; 4] = [Self::Second, Self::Minute, Self::Hour, Self::Day];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Second => "second",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+
+    pub fn seconds(self) -> u32 {
+        match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 3_600,
+            Self::Day => 86_400,
+        }
+    }
+}
+
+impl Rate {
+    /// Time after which one more hit is allowed.
+    fn interval(self) -> Duration {
+        Duration::from_secs(self.per.seconds().into()) / self.hits.get()
+    }
+}
+
 impl Limit {
     pub const ALL: [Self; 3] = [Self::Address, Self::Page, Self::Site];
 
@@ -73,7 +112,7 @@ impl From<Exceeded> for HttpError {
     fn from(exceeded: Exceeded) -> Self {
         let budget = match exceeded.limit {
             Limit::Address => "this client",
-            Limit::Page => "this client for this page",
+            Limit::Page => "this network for this page",
             Limit::Site => "all readers of this site",
         };
         // Whole seconds, rounded up: a retry after them is never too early.
@@ -97,7 +136,7 @@ pub struct RateLimiter {
 
 impl RateLimiter {
     pub fn new(limits: &RateLimits) -> Self {
-        let table = |rate: Option<Rate>| rate.map(|rate| RateTable::new(rate.per_second.get(), rate.burst.get()));
+        let table = |rate: Option<Rate>| rate.map(|rate| RateTable::new(rate.interval(), rate.burst.get()));
         Self {
             address: table(limits.address),
             page: table(limits.page),
@@ -122,7 +161,7 @@ impl RateLimiter {
             && let Some(client) = client()
         {
             self.take_one(&self.address, client, now, Limit::Address)?;
-            self.take_one(&self.page, (client, site, page), now, Limit::Page)?;
+            self.take_one(&self.page, (client.network(), site, page), now, Limit::Page)?;
         }
         // Last, so that a client's excess is not taken from the site's budget.
         self.take_one(&self.site, site, now, Limit::Site)
@@ -140,7 +179,7 @@ mod tests {
 
     fn rate(per_second: u32, burst: u32) -> Option<Rate> {
         let number = |number| NonZeroU32::new(number).unwrap();
-        Some(Rate { per_second: number(per_second), burst: number(burst) })
+        Some(Rate { hits: number(per_second), per: Per::Second, burst: number(burst) })
     }
 
     fn client(address: &str) -> Option<ClientPrefix> {
@@ -160,12 +199,28 @@ mod tests {
         assert_eq!(hit("192.0.2.1", 1, "/a"), Err(Limit::Page));
         assert_eq!(hit("192.0.2.1", 1, "/b"), Ok(()));
         assert_eq!(hit("192.0.2.1", 1, "/c"), Err(Limit::Address));
-        assert_eq!([hit("192.0.2.2", 1, "/a"), hit("192.0.2.2", 1, "/b")], [Ok(()), Ok(())]);
+        // Another client of the network shares its budget of the page.
+        assert_eq!([hit("192.0.2.2", 1, "/a"), hit("192.0.2.2", 1, "/b")], [Err(Limit::Page), Ok(())]);
         // Another site's page of that name is another page.
         assert_eq!(hit("192.0.2.2", 2, "/a"), Ok(()));
-        assert_eq!(hit("192.0.2.3", 1, "/a"), Ok(()));
-        assert_eq!(hit("192.0.2.4", 1, "/a"), Err(Limit::Site));
-        assert_eq!(take("192.0.2.4", 1, "/a", 1), Ok(()));
+        assert_eq!([hit("198.51.100.3", 1, "/a"), hit("203.0.113.3", 1, "/a")], [Ok(()), Ok(())]);
+        assert_eq!(hit("198.51.100.4", 1, "/a"), Err(Limit::Site));
+        assert_eq!(take("198.51.100.4", 1, "/a", 1), Ok(()));
+    }
+
+    #[test]
+    fn a_rate_of_a_day_gives_its_hits_over_the_day_and_not_at_once() {
+        let rate = Rate { per: Per::Day, ..rate(2_000, 500).unwrap() };
+        let limiter = RateLimiter::new(&RateLimits { page: Some(rate), ..RateLimits::default() });
+        // Ten addresses of one network, a hit a second.
+        let take = |second: u64| {
+            let now = limiter.started + Duration::from_secs(second);
+            limiter.take(|| client(&format!("192.0.2.{}", second % 10)), SiteNumber(1), "/a", now).is_ok()
+        };
+        assert_eq!((0..500).filter(|_| take(0)).count(), 500);
+        assert!(!take(43) && take(44));
+        let counted = (45..86_400).filter(|second| take(*second)).count();
+        assert!((1_998..=2_000).contains(&counted), "{counted}");
     }
 
     #[test]

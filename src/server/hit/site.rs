@@ -63,7 +63,7 @@ mod tests {
 
     fn site() -> RegisteredSite {
         let site = Site::with_defaults("demo".parse().unwrap(), vec!["https://a.vn".parse().unwrap()]);
-        RegisteredSite { number: SiteNumber(1), site }
+        RegisteredSite::new(SiteNumber(1), site)
     }
 
     #[test]

@@ -139,7 +139,7 @@ mod tests {
         let metrics = Metrics::new();
         let warnings = Warnings::new(&metrics);
         let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
-        let sites: Sites = [RegisteredSite { number: SiteNumber(1), site }].into_iter().collect();
+        let sites: Sites = [RegisteredSite::new(SiteNumber(1), site)].into_iter().collect();
         let site = sites.get("demo").unwrap();
         let day = |day| Day::from_ymd(2024, 6, day).unwrap();
         for (on, text) in [(1, "a"), (1, "b"), (2, "c"), (1, "late")] {
@@ -160,9 +160,8 @@ mod tests {
     fn each_kind_has_a_warning_of_its_own_and_a_site_has_five_a_day() {
         let metrics = Metrics::new();
         let warnings = Warnings::new(&metrics);
-        let of = |number, id: &str| RegisteredSite {
-            number: SiteNumber(number),
-            site: Site::with_defaults(id.parse().unwrap(), Vec::new()),
+        let of = |number, id: &str| {
+            RegisteredSite::new(SiteNumber(number), Site::with_defaults(id.parse().unwrap(), Vec::new()))
         };
         let day = |day| Day::from_ymd(2024, 6, day).unwrap();
         let total = || metrics.page_warnings_total.with_label_values(&["parameters"]).get();

@@ -3,9 +3,10 @@
 use std::hash::{DefaultHasher, Hasher as _};
 
 use bytes::Bytes;
-use hyper::header::{ETAG, HeaderMap, HeaderValue};
+use hyper::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ETAG, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use super::response::SAME_ORIGIN;
 use super::{AnswerBody, ContentType, Field, FixedFields, HeaderFields, HeaderSink, fixed, headers, response};
 
 /// Any page may read the answer, for a second.
@@ -14,6 +15,8 @@ static FOR_ANY_PAGE: FixedFields = fixed!(
     "access-control-allow-origin": "*",
     "cache-control": "public, max-age=1",
 );
+
+static FOR_ITS_CLIENT: FixedFields = fixed!("cache-control": "private, no-cache");
 
 /// A rendered answer and its entity tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +63,13 @@ pub fn answer(
     headers.clear();
     put_headers(&mut headers, is_known, content_type, &rendered.etag);
     response::with_body(status(is_known), headers, if is_known { Bytes::new() } else { rendered.body.clone() })
+}
+
+/// Keeps an answer from other origins' pages and from shared caches.
+pub fn make_private(headers: &mut HeaderMap) {
+    headers.remove(ACCESS_CONTROL_ALLOW_ORIGIN);
+    headers.fixed(&SAME_ORIGIN);
+    headers.fixed(&FOR_ITS_CLIENT);
 }
 
 #[cfg(test)]

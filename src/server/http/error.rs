@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::response::{self, PROBLEM_JSON};
 use super::{AnswerBody, CLOSE, HeaderSink as _, NO_STORE, THONGKE_HIT};
+use crate::counter::PublicPart;
 use crate::server::net::{ConnError, HEAD_BYTES_MAX, URI_BYTES_MAX};
 use crate::server::ports::Unavailable;
 
@@ -25,6 +26,8 @@ pub struct HttpError {
     pub line: Option<u64>,
     /// Methods that the path allows.
     pub allow: Option<&'static str>,
+    /// The part of the site that is closed to everyone but its operators.
+    pub closed: Option<PublicPart>,
     pub retry_after_seconds: Option<u64>,
     /// The connection must end: the next request's beginning is in doubt, or nobody will read the body.
     pub closes: bool,
@@ -34,7 +37,7 @@ pub struct HttpError {
 const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// Every value of [`HttpError::reason`].
-pub const REASONS: [&str; 13] = [
+pub const REASONS: [&str; 14] = [
     "host",
     "framing",
     "size",
@@ -47,6 +50,7 @@ pub const REASONS: [&str; 13] = [
     "limited",
     "unavailable",
     "token",
+    "closed",
     "malformed",
 ];
 
@@ -60,6 +64,8 @@ pub struct Problem {
     field: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed: Option<&'static str>,
 }
 
 impl HttpError {
@@ -70,8 +76,17 @@ impl HttpError {
 
     /// An error whose text is always the same.
     pub const fn fixed(status: StatusCode, reason: &'static str, detail: &'static str) -> Self {
-        let (detail, closes) = (Cow::Borrowed(detail), false);
-        Self { status, reason, detail, field: None, line: None, allow: None, retry_after_seconds: None, closes }
+        Self {
+            status,
+            reason,
+            detail: Cow::Borrowed(detail),
+            field: None,
+            line: None,
+            allow: None,
+            closed: None,
+            retry_after_seconds: None,
+            closes: false,
+        }
     }
 
     /// A request whose end is in doubt.
@@ -152,6 +167,7 @@ impl HttpError {
             detail: self.to_string(),
             field: self.field,
             line: self.line,
+            closed: self.closed.map(PublicPart::as_str),
         }
     }
 

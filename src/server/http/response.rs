@@ -57,7 +57,7 @@ pub const THONGKE_HIT_KIND: HeaderName = HeaderName::from_static("thongke-hit-ki
 pub static NO_STORE: FixedFields = fixed!("cache-control": "no-store");
 pub static CLOSE: FixedFields = fixed!("connection": "close");
 pub static CROSS_ORIGIN: FixedFields = fixed!("cross-origin-resource-policy": "cross-origin");
-static SAME_ORIGIN: FixedFields = fixed!("cross-origin-resource-policy": "same-origin");
+pub static SAME_ORIGIN: FixedFields = fixed!("cross-origin-resource-policy": "same-origin");
 
 /// A body's type, and the policy under which a browser may open it.
 pub struct ContentType(FixedFields);

@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_script_is_small_and_old_browsers_can_read_it() {
-        assert!(Assets::new().script_gzip.len() <= 1_800, "{}", Assets::new().script_gzip.len());
+        assert!(Assets::new().script_gzip.len() <= 1_850, "{}", Assets::new().script_gzip.len());
         let script = SCRIPT.replace(r"\?", "");
         // No `??`, no `?.`, no arrows, no templates, no block-scoped names.
         for newer in ["??", "?.", "=>", "`", "let ", "const ", "async ", "..."] {

@@ -7,8 +7,9 @@ use hyper::Response;
 use hyper::header::HeaderValue;
 
 use super::handler::PublicService;
+use super::queries::check_public;
 use super::query::Query;
-use crate::counter::RegisteredSite;
+use crate::counter::{PublicPart, RegisteredSite};
 use crate::server::hit::{HitOutcome, Payload, ProcessedHit, site};
 use crate::server::hot_endpoints::{self, Reply, Request};
 use crate::server::http::{
@@ -77,7 +78,7 @@ impl<N: Node> PublicService<N> {
         processed
     }
 
-    /// The figures of a hit's answer, where it asks for some and they are available.
+    /// The figures of a hit's answer, where it asks for some and they are available; or the word that they are closed.
     async fn figures_of_hit(
         &self,
         site: &Arc<RegisteredSite>,
@@ -85,11 +86,15 @@ impl<N: Node> PublicService<N> {
     ) -> Result<Option<Rc<Rendered>>, HttpError> {
         let Query::Figures(overrides) = query? else { return Ok(None) };
         overrides.iter().try_for_each(|overrides| overrides.check(&site.site))?;
+        if !site.site.public.contains(PublicPart::Figures) {
+            return Ok(Some(Rc::clone(&self.closed_figures)));
+        }
         Ok(self.figures.rendered(&*self.node, site, overrides).await.ok())
     }
 
     async fn figures(&self, site: &str, query: Option<&str>, headers: &impl HeaderFields) -> Result<Reply, HttpError> {
         let site = site::find(&self.node.sites(), site)?;
+        check_public(&site.site, PublicPart::Figures)?;
         let overrides = Query::of(query)?.overrides()?;
         overrides.iter().try_for_each(|overrides| overrides.check(&site.site))?;
         self.node.refresh(&site).await;

@@ -1,9 +1,9 @@
 //! The script without what only readers of its source need.
 
 /// Local names of the script, shortened to a letter each. None is also a key or a property.
-const LOCAL_NAMES: [&str; 22] = [
+const LOCAL_NAMES: [&str; 26] = [
     "script", "around", "address", "former", "wait", "claimed", "sent", "each", "encoded", "ask", "fill", "show",
-    "boxes", "views", "urls", "asked", "count", "look", "moved", "early", "due", "mark",
+    "boxes", "views", "urls", "asked", "count", "look", "moved", "early", "due", "mark", "data", "box", "list", "row",
 ];
 /// Signs that need no space beside them.
 const SIGNS: &str = "=+?:&|,;{}()<>!-";

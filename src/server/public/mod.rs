@@ -11,6 +11,7 @@ mod hot;
 mod minify;
 #[doc(hidden)]
 pub mod pages;
+pub mod queries;
 #[doc(hidden)]
 pub mod query;
 

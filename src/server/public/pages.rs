@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::counter::figures::Figure;
 use crate::counter::page::TOP_MAX;
-use crate::counter::{Day, FigureKey, PageAddress, PageTitle, Period, RegisteredSite, Site, Span};
+use crate::counter::{Day, FigureKey, Listing, PageAddress, PageTitle, Period, RegisteredSite, Site, Span};
 
 use super::answer;
 use super::query::{Query, count};
@@ -184,35 +184,37 @@ fn figure(site: &Site, key: FigureKey, span: Span, today: Day, value: i64) -> Fi
     }
 }
 
+/// The period of pages that the query names, or this month.
+pub fn period(query: &str, today: Day) -> Result<Period, HttpError> {
+    let Some(text) = form::field(query, "period")? else { return Ok(today.month()) };
+    Period::of_pages(&text).ok_or_else(|| {
+        let expected = Period::OF_PAGES;
+        HttpError::field("period", format!("`{}` is not a period of pages; expected {expected}", shown(&text)))
+    })
+}
+
+/// Path and query that open a page, to be put behind one of the site's origins; none for a page without one.
+pub fn link_of(TopPage { page, title, .. }: &TopPage) -> Option<String> {
+    match title.as_ref().and_then(PageTitle::link) {
+        Some(link) => Some(link.to_owned()),
+        None => (!page.is_cut() && !page.is_other() && !page.as_str().starts_with("//")).then(|| page.to_string()),
+    }
+}
+
 /// Renders the most read pages of the period that the query names.
 pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: String) -> Result<Rendered, HttpError> {
     let now = clock::now();
     let today = Day::at(now, site.site.time_zone);
-    let period = match form::field(&query, "period")? {
-        None => today.month(),
-        Some(text) => match text.parse() {
-            Ok(Span::Period(period)) if !matches!(period, Period::Year(_)) => period,
-            _ => {
-                let expected = "a day such as `2024-06-17`, a month such as `2024-06`, or `total`";
-                return Err(HttpError::field(
-                    "period",
-                    format!("`{}` is not a period of pages; expected {expected}", shown(&text)),
-                ));
-            }
-        },
-    };
+    let period = period(&query, today)?;
     let limit = count(&query, "limit", TOP_DEFAULT, TOP_MAX)?;
-    let read = node.top_pages(&site, period, limit).await?;
-    let top = |TopPage { page, title, hits }| Top {
-        cut: page.is_cut(),
-        link: match title.as_ref().and_then(PageTitle::link) {
-            Some(link) => Some(link.to_owned()),
-            None => (!page.is_cut() && !page.is_other() && !page.as_str().starts_with("//")).then(|| page.to_string()),
-        },
-        page: page.to_string(),
-        title: title.map(|title| title.as_str().to_owned()),
-        value: hits,
-        text: site.site.language.number(hits),
+    let read = node.top_pages(&site, period, limit, Listing::Public).await?;
+    let top = |page: TopPage| Top {
+        cut: page.page.is_cut(),
+        link: link_of(&page),
+        page: page.page.to_string(),
+        title: page.title.map(|title| title.as_str().to_owned()),
+        value: page.hits,
+        text: site.site.language.number(page.hits),
     };
     let list = TopList {
         period: (period != Period::Total).then(|| period.to_string()),

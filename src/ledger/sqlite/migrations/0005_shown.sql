@@ -17,3 +17,13 @@ CREATE TABLE last_shown (
     page   TEXT,
     figure INTEGER NOT NULL
 );
+
+-- The last import of each name that this node has made. is_compared: Redis has nothing left of another node's import of the
+-- same time.
+CREATE TABLE own_imports (
+    site        INTEGER NOT NULL,
+    source      TEXT NOT NULL,
+    generation  INTEGER NOT NULL,
+    is_compared INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (site, source)
+) WITHOUT ROWID;

@@ -58,8 +58,8 @@ pub fn merge<'a>(
     Ok(merged)
 }
 
-/// The number of a contribution's page. Imports vouch for their pages; of runs, only vouched pages have months and a
-/// total.
+/// The number of a contribution's page. Imports vouch for their pages; of runs and a reset, only vouched pages have
+/// months and a total.
 fn page_number(
     connection: &Connection,
     site: SiteNumber,
@@ -69,6 +69,7 @@ fn page_number(
 ) -> rusqlite::Result<i64> {
     let unvouched_day = match (&contribution.source, contribution.period) {
         (Source::Run(_), Period::Day(day)) => Some(day),
+        (Source::Import(name), Period::Day(day)) if name.is_reset() => Some(day),
         _ => None,
     };
     match (pages::find(connection, site, page)?, unvouched_day) {

@@ -6,6 +6,8 @@ pub mod journal;
 pub mod last_shown;
 pub mod merge;
 pub mod meta;
+pub mod own_imports;
+pub mod page_rules;
 pub mod pages;
 pub mod salts;
 pub mod shown;

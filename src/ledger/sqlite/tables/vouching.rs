@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, params};
 
 use super::counts::{self, Key, SITE_ITSELF, day_at};
-use super::sources::{SourceNumber, source_at};
+use super::sources::{self, SourceNumber, source_at};
 use super::{execute, rows};
+use crate::counter::source::ImportName;
 use crate::counter::vouching::{NetworkTag, Tags};
 use crate::counter::{Day, PageAddress, Period, Register, SiteNumber, Source};
 
@@ -14,9 +15,10 @@ use crate::counter::{Day, PageAddress, Period, Register, SiteNumber, Source};
 pub type DayCounts = (Source, Day, [i64; 3]);
 
 /// Vouches for a page: from now on it has months and a total, which begin with its days' sum. Returns the counts of
-/// this node's runs; none if the page was vouched for.
+/// this node's runs; none if the page was vouched for. A reset's part of them begins with the sum of its days, too.
 pub fn vouch(connection: &Connection, site: SiteNumber, number: i64) -> rusqlite::Result<Vec<DayCounts>> {
     let days = days(connection, site, number)?;
+    let reset = reset_days(connection, site, number)?;
     if execute(connection, "UPDATE pages SET vouched = 1 WHERE number = ? AND vouched <= 0", [number])? == 0 {
         return Ok(Vec::new());
     }
@@ -30,12 +32,45 @@ pub fn vouch(connection: &Connection, site: SiteNumber, number: i64) -> rusqlite
         let key = Key { site, period: *period, page: number, source: *source };
         counts::merge(connection, key, Register::Grown(*hits))?;
     }
+    let generation = reset.iter().map(|of| of.generation).max().unwrap_or(0);
+    let mut taken: BTreeMap<(SourceNumber, Period), i64> = BTreeMap::new();
+    for ResetDay { source, day, hits, .. } in &reset {
+        for period in [day.month(), Period::Total] {
+            *taken.entry((*source, period)).or_default() += hits;
+        }
+    }
+    for ((source, period), hits) in taken {
+        let key = Key { site, period, page: number, source };
+        counts::merge(connection, key, Register::Written { generation, hits })?;
+    }
     let sum = |source, period| sums.get(&(source, period)).copied().unwrap_or(0);
     let count = |of: DayCount| {
         let hits = [of.hits, sum(of.source, of.day.month()), sum(of.source, Period::Total)];
         (of.name, of.day, hits)
     };
     Ok(days.into_iter().map(count).collect())
+}
+
+/// A reset's part of a page's day.
+struct ResetDay {
+    source: SourceNumber,
+    day: Day,
+    hits: i64,
+    generation: u64,
+}
+
+/// A reset's parts of an unvouched page.
+fn reset_days(connection: &Connection, site: SiteNumber, number: i64) -> rusqlite::Result<Vec<ResetDay>> {
+    let Some(source) = sources::find(connection, &Source::Import(ImportName::reset()))? else { return Ok(Vec::new()) };
+    let sql = format!(
+        "{PERIODS_OF_UNVOUCHED} SELECT c.period, c.hits, ifnull(c.generation, 0)
+         FROM periods JOIN counts c ON c.site = ?1 AND c.period = periods.period AND c.page = ?2 AND c.source = ?3
+         WHERE c.period % 100 > 0"
+    );
+    rows(connection, &sql, params![site.0, number, source], |row| {
+        let generation = u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0);
+        Ok(ResetDay { source, day: day_at(row, 0)?, hits: row.get(1)?, generation })
+    })
 }
 
 struct DayCount {
@@ -45,20 +80,24 @@ struct DayCount {
     hits: i64,
 }
 
-/// The counts of this node's runs of an unvouched page. It has days alone, from its first one on; these are looked up
-/// one by one, since counts are in the order of periods.
+/// Periods from an unvouched page's first day on. It has days alone; these are looked up one by one, since counts are in
+/// the order of periods.
+const PERIODS_OF_UNVOUCHED: &str = "WITH RECURSIVE periods (period) AS (
+     SELECT min(c.period) FROM pages p JOIN counts c ON c.site = ?1 AND c.period >= -p.vouched
+     WHERE p.number = ?2 AND p.vouched <= 0
+     UNION ALL
+     SELECT (SELECT min(period) FROM counts WHERE site = ?1 AND period > periods.period)
+     FROM periods WHERE periods.period IS NOT NULL)";
+
+/// The counts of this node's runs of an unvouched page.
 fn days(connection: &Connection, site: SiteNumber, number: i64) -> rusqlite::Result<Vec<DayCount>> {
-    let sql = "WITH RECURSIVE periods (period) AS (
-                 SELECT min(c.period) FROM pages p JOIN counts c ON c.site = ?1 AND c.period >= -p.vouched
-                 WHERE p.number = ?2 AND p.vouched <= 0
-                 UNION ALL
-                 SELECT (SELECT min(period) FROM counts WHERE site = ?1 AND period > periods.period)
-                 FROM periods WHERE periods.period IS NOT NULL)
-               SELECT c.source, s.name, c.period, c.hits
-               FROM periods JOIN counts c ON c.site = ?1 AND c.period = periods.period AND c.page = ?2
-                 JOIN sources s ON s.number = c.source
-               WHERE c.period % 100 > 0 AND c.generation IS NULL AND s.learned != 1";
-    rows(connection, sql, params![site.0, number], |row| {
+    let sql = format!(
+        "{PERIODS_OF_UNVOUCHED} SELECT c.source, s.name, c.period, c.hits
+         FROM periods JOIN counts c ON c.site = ?1 AND c.period = periods.period AND c.page = ?2
+           JOIN sources s ON s.number = c.source
+         WHERE c.period % 100 > 0 AND c.generation IS NULL AND s.learned != 1"
+    );
+    rows(connection, &sql, params![site.0, number], |row| {
         Ok(DayCount { source: row.get(0)?, name: source_at(row, 1)?, day: day_at(row, 2)?, hits: row.get(3)? })
     })
 }
@@ -71,10 +110,13 @@ pub fn days_read(connection: &Connection, site: SiteNumber, number: i64, day: Da
     Ok(days.len())
 }
 
-/// Hits of an unvouched page in a longer period: the sum of its days.
+/// Hits of an unvouched page in a longer period: the sum of its days, since a reset.
 pub fn hits(connection: &Connection, site: SiteNumber, number: i64, period: Period) -> rusqlite::Result<i64> {
-    let days = days(connection, site, number)?.into_iter();
-    Ok(days.filter(|count| count.day.page_periods().contains(&period)).map(|count| count.hits).sum())
+    let days = days(connection, site, number)?.into_iter().map(|count| (count.day, count.hits));
+    let reset = reset_days(connection, site, number)?.into_iter().map(|of| (of.day, of.hits));
+    let hits = days.chain(reset).filter(|(day, _)| day.page_periods().contains(&period)).map(|(_, hits)| hits).sum();
+    // A reset takes away other nodes' hits as well.
+    Ok(i64::max(hits, 0))
 }
 
 /// Notes networks of a page, or of the site itself.
