@@ -103,6 +103,13 @@ fn each_phase_has_its_time() {
         let said = last_words(&mut stream);
         assert!(said.starts_with(end) && (!end.is_empty() || said.is_empty()), "{beginning:?}: {said}");
     }
+    // A head in its predecessor's segment has its own time, whichever path answers.
+    for first in ["GET /nothing", "GET /v1/sites/demo/figures"] {
+        let mut stream = connect(&node);
+        stream.write_all(format!("{first} HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: l").as_bytes()).unwrap();
+        let said = last_words(&mut stream);
+        assert!(said.matches("HTTP/1.1 ").count() == 2 && said.contains("HTTP/1.1 408"), "{first}: {said}");
+    }
     // A byte now and then is no progress.
     for drip in ["GET / HTTP/1.1\r\nX: ", "POST /v1/hit HTTP/1.1\r\nHost: a\r\nContent-Length: 4000\r\n\r\n"] {
         let mut stream = connect(&node);
