@@ -56,12 +56,16 @@ impl<N: Node> AdminService<N> {
         // Unknown paths need a token as well: strangers learn nothing about them.
         if !matched.is_some_and(|matched| auth::is_free(matched.route.endpoint)) {
             auth::check_host(host, conn)?;
+            if !matches!(*request.method(), Method::GET | Method::HEAD) {
+                auth::check_page(request.headers(), conn)?;
+            }
             self.settings.tokens.check(request.method(), request.headers())?;
         }
         let Matched { route, site, source } = matched.ok_or(HttpError::PATH_UNKNOWN)?;
         if !route.allows(request.method().as_str()) {
             return Err(HttpError::method(route.methods));
         }
+        auth::check_content_type(route.endpoint, request.method(), request.headers())?;
         let site = || site::find(&self.node.sites(), site);
         match route.endpoint {
             Admin::Metrics => Ok(probes::metrics(&self.metrics)),

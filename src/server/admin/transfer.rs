@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
 use hyper::{Request, Response, StatusCode};
 use tokio::sync::Mutex;
 
@@ -52,15 +51,6 @@ impl Imports {
         request: Request<Incoming>,
         conn: &ConnState,
     ) -> Outcome {
-        let is_csv = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/csv"));
-        if !is_csv {
-            let detail = "an import needs `Content-Type: text/csv`";
-            return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "malformed", detail));
-        }
         let query = request.uri().query().unwrap_or_default();
         let name = form_urlencoded::parse(query.as_bytes())
             .find(|(key, _)| key == "source")
