@@ -16,7 +16,7 @@ use crate::server::ports::Unavailable;
 #[error("{detail}")]
 pub struct HttpError {
     pub status: StatusCode,
-    /// One of [`REASONS`]: the metric's label, and the value of `Thongke-Hit`.
+    /// One of [`REASONS`]: the metric's label, and a hit's `Thongke-Hit`.
     pub reason: &'static str,
     pub detail: Cow<'static, str>,
     /// The wrong field of the request.
@@ -34,7 +34,7 @@ pub struct HttpError {
 const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// Every value of [`HttpError::reason`].
-pub const REASONS: [&str; 13] = [
+pub const REASONS: [&str; 14] = [
     "host",
     "framing",
     "size",
@@ -45,6 +45,7 @@ pub const REASONS: [&str; 13] = [
     "method",
     "connections",
     "limited",
+    "reads",
     "unavailable",
     "token",
     "malformed",
@@ -132,7 +133,7 @@ impl HttpError {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         match self.status {
-            StatusCode::TOO_MANY_REQUESTS => {
+            StatusCode::TOO_MANY_REQUESTS if self.reason == "limited" => {
                 headers.insert(THONGKE_HIT, HeaderValue::from_static(self.reason));
             }
             StatusCode::UNAUTHORIZED => {

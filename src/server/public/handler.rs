@@ -1,6 +1,5 @@
 //! Endpoints of the public listener.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,25 +9,22 @@ use hyper::header::{HeaderMap, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
+use super::PublicSettings;
 use super::assets::Assets;
 use super::figures::FiguresCache;
-use super::query::Overrides;
-use super::{PublicSettings, history, pages};
-use crate::counter::RegisteredSite;
+use super::read::Reads;
 use crate::metrics::Metrics;
 use crate::server::fast_path::parse::PlainRequest;
-use crate::server::hit::{HitHandler, site};
+use crate::server::hit::HitHandler;
 use crate::server::hot_endpoints::{self, Reply};
 use crate::server::http::{
-    AnswerBody, CLOSE, CSV, ContentType, FixedFields, HeaderFields, HeaderSink as _, Host, HttpError, JSON, Latency,
-    Rendered, RequestId, SVG, SingleFlight, body, conditional, cors, fixed, framing, response,
+    AnswerBody, CLOSE, HeaderFields, HeaderSink as _, Host, HttpError, Latency, RequestId, body, cors, framing,
+    response,
 };
 use crate::server::net::{ConnState, HIT_BYTES_MAX};
 use crate::server::ports::Node;
 use crate::server::routes::{self, Matched, Public};
 use crate::server::service::Service;
-
-static VARY_ACCEPT: FixedFields = fixed!("vary": "accept");
 
 /// One worker's part of the public listener.
 pub struct PublicService<N> {
@@ -38,7 +34,7 @@ pub struct PublicService<N> {
     latency: Latency,
     pub assets: Assets,
     pub figures: FiguresCache,
-    single_flight: SingleFlight,
+    pub reads: Reads,
     pub hits: HitHandler,
 }
 
@@ -56,7 +52,7 @@ impl<N: Node> PublicService<N> {
             latency: Latency::new(Arc::clone(&metrics)),
             assets: Assets::new(),
             figures: FiguresCache::default(),
-            single_flight: SingleFlight::default(),
+            reads: Reads::default(),
             metrics,
         }
     }
@@ -106,29 +102,8 @@ impl<N: Node> PublicService<N> {
         let headers = &mut head.headers;
         let is_demo = self.settings.demo;
         match route.endpoint {
-            Public::PageFigures => {
-                let canonicals = Arc::clone(&self.settings.canonicals);
-                let make = |site, query| pages::figures(Arc::clone(&self.node), canonicals, site, query);
-                self.shared("pages/figures", site, uri, headers, &JSON, make).await
-            }
-            Public::TopPages => {
-                let make = |site, query| pages::most_read(Arc::clone(&self.node), site, query);
-                self.shared("pages", site, uri, headers, &JSON, make).await
-            }
-            Public::History => {
-                let format = history::Format::of(uri.query().unwrap_or_default(), headers)?;
-                let (name, content_type) = match format {
-                    history::Format::Json => ("history.json", &JSON),
-                    history::Format::Csv => ("history.csv", &CSV),
-                };
-                let make = |site, query| history::history(Arc::clone(&self.node), site, query, format);
-                let mut response = self.shared(name, site, uri, headers, content_type, make).await?;
-                response.headers_mut().fixed(&VARY_ACCEPT);
-                Ok(response)
-            }
-            Public::Chart => {
-                let make = |site, query| history::chart(Arc::clone(&self.node), site, query);
-                self.shared("chart.svg", site, uri, headers, &SVG, make).await
+            Public::PageFigures | Public::TopPages | Public::History | Public::Chart => {
+                self.read(route.endpoint, site, uri, headers, conn).await
             }
             Public::DemoPage if is_demo => Ok(Assets::demo_page()),
             Public::DemoStyles if is_demo => Ok(Assets::demo_styles()),
@@ -137,26 +112,6 @@ impl<N: Node> PublicService<N> {
             Public::Prefix => Ok(self.to_prefix()),
             _ => Err(HttpError::PATH_UNKNOWN),
         }
-    }
-
-    /// An answer that is made once for all equal requests within a second.
-    async fn shared<F: Future<Output = Result<Rendered, HttpError>> + 'static>(
-        &self,
-        name: &str,
-        site: &str,
-        uri: &Uri,
-        headers: &mut HeaderMap,
-        content_type: &'static ContentType,
-        make: impl FnOnce(Arc<RegisteredSite>, String) -> F,
-    ) -> Outcome {
-        let site = site::find(&self.node.sites(), site)?;
-        let query = uri.query().unwrap_or_default().to_owned();
-        let other = Overrides::of_words(&query)?.apply(&site.site);
-        let site = other.map_or(site.clone(), |other| Arc::new(RegisteredSite { number: site.number, site: other }));
-        let request = format!("{name} {} {query}", site.number.0);
-        let rendered = self.single_flight.get(request, || make(site, query)).await?;
-        let is_known = conditional::is_known(headers, &rendered.etag);
-        Ok(conditional::answer(std::mem::take(headers), is_known, content_type, &rendered))
     }
 
     fn to_prefix(&self) -> Response<AnswerBody> {

@@ -7,12 +7,16 @@ pub mod figures;
 mod handler;
 #[doc(hidden)]
 pub mod history;
+#[doc(hidden)]
+pub mod history_blocks;
 mod hot;
 mod minify;
+mod names;
 #[doc(hidden)]
 pub mod pages;
 #[doc(hidden)]
 pub mod query;
+mod read;
 
 use std::sync::Arc;
 
