@@ -93,6 +93,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
     let mut started = Vec::new();
     let warnings = Arc::new(Warnings::new(&metrics));
     let parameters = Arc::new(Parameters::new(Arc::clone(&warnings)));
+    let places = settings::places(&config, listeners.len());
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
@@ -103,7 +104,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         canonicals: Arc::new(Canonicals::new(Arc::clone(&warnings))),
         parameters: Arc::clone(&parameters),
         timeouts: config.limits.timeouts,
-        connection_limit: Arc::new(settings::connection_limit(&config)),
+        connection_limit: Arc::new(settings::connection_limit(&config, places)),
     });
     for listener in listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
@@ -111,7 +112,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         let serve = move || server::serve_public(listener, node, settings, metrics, until);
         started.push(threads::spawn("worker", serve)?);
     }
-    let connection_limit = Arc::new(ConnectionLimit::of_admin());
+    let connection_limit = Arc::new(ConnectionLimit::of_admin(places.admin));
     let admin = Arc::new(AdminSettings { tokens: settings::tokens(&config), connection_limit, parameters, warnings });
     for listener in admin_listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));

@@ -88,14 +88,14 @@ pub struct ConnState {
 
 impl ConnState {
     pub fn new(stream: Stream, peer: Option<IpAddr>, timeouts: Timeouts, clock: CoarseClock) -> Self {
-        let now = clock.get();
         Self {
             stream: RefCell::new(stream),
             peer,
             timeouts,
             clock,
             phase: Cell::new(Phase::Head),
-            since: Cell::new(now),
+            // Exact: a new connection may be evicted before the clock's next step.
+            since: Cell::new(Instant::now()),
             has_received: Cell::new(false),
             peer_ended: Cell::new(false),
             closing: Cell::new(false),
@@ -143,6 +143,13 @@ impl ConnState {
     /// Start of the wait for the client; none while this node works.
     pub fn waits_since(&self) -> Option<Instant> {
         (self.phase.get() != Phase::Work).then(|| self.since.get())
+    }
+
+    /// True if bytes have arrived that are about to be read.
+    pub fn has_arrived(&self) -> bool {
+        let is_read = matches!(self.phase.get(), Phase::Head | Phase::Body | Phase::Idle);
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        is_read && super::socket(&self.stream.borrow()).peek(&mut byte).is_ok_and(|bytes| bytes > 0)
     }
 
     pub fn order(&self) -> Order {
