@@ -75,6 +75,7 @@ pub use memory::vouching::Reading;
 pub use pages::Admitted;
 pub use sqlite::backup::{BackupError, backup};
 pub use sqlite::file::has_been_used;
+pub use sqlite::import_file::ImportFile;
 pub use sqlite::inspect::inspect;
 pub use sqlite::lock::{DirectoryLock, Holder};
 pub use sqlite::tables::counts::PublishedRow;
@@ -92,7 +93,7 @@ pub struct Ledger {
     tops: Arc<TopLists>,
     committer: Mutex<Option<JoinHandle<()>>>,
     /// One import at a time: it reads the state before it and then writes.
-    imports: Semaphore,
+    imports: Arc<Semaphore>,
     directory: PathBuf,
     damage: Damage,
     start: clock::AtStart,

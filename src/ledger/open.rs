@@ -97,7 +97,7 @@ impl Ledger {
             public_reader,
             tops: Arc::default(),
             committer: Mutex::new(Some(committer)),
-            imports: Semaphore::new(1),
+            imports: Arc::new(Semaphore::new(1)),
             directory: directory.to_owned(),
             damage: Damage::default(),
             start,

@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use super::PublicSettings;
 use super::assets::Assets;
 use super::figures::FiguresCache;
-use super::read::Reads;
+use super::question::Reads;
 use crate::metrics::Metrics;
 use crate::server::fast_path::parse::PlainRequest;
 use crate::server::hit::HitHandler;

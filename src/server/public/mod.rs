@@ -16,6 +16,7 @@ mod names;
 pub mod pages;
 #[doc(hidden)]
 pub mod query;
+mod question;
 mod read;
 
 use std::sync::Arc;

@@ -8,101 +8,19 @@ use hyper::header::HeaderMap;
 use hyper::{Response, Uri};
 
 use super::handler::PublicService;
-use super::history::{self, Format, Stretch};
-use super::history_blocks::HistoryBlocks;
 use super::names;
-use super::pages::{self, PagesNamed, Top};
 use super::query::Overrides;
-use crate::clock;
-use crate::counter::{Day, LabelStyle, Language, RegisteredSite, SiteNumber};
-use crate::server::hit::{Canonicals, site};
+use super::question::Question;
+use crate::counter::RegisteredSite;
+use crate::server::hit::site;
 use crate::server::http::{
-    AnswerBody, CSV, ClientIp, ContentType, FixedFields, HeaderFields, HeaderSink as _, HttpError, JSON, Rendered, SVG,
-    SingleFlight, conditional, fixed, response,
+    AnswerBody, ClientIp, FixedFields, HeaderFields, HeaderSink as _, HttpError, conditional, fixed, response,
 };
 use crate::server::net::ConnState;
 use crate::server::ports::Node;
 use crate::server::routes::Public;
 
 static VARY_ACCEPT: FixedFields = fixed!("vary": "accept");
-
-/// Answers kept, the largest about 100 kB.
-const ANSWERS_MAX: usize = 256;
-
-/// The canonical form of a read.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Question {
-    PageFigures(PagesNamed),
-    TopPages(Top),
-    History(Stretch, Format),
-    Chart(Stretch),
-}
-
-/// A read of a site, in one language and label style.
-type Key = (SiteNumber, Language, LabelStyle, Question);
-
-/// One worker's reads.
-pub struct Reads {
-    answers: SingleFlight<Key, Result<Rendered, HttpError>>,
-    blocks: Rc<HistoryBlocks>,
-}
-
-impl Default for Reads {
-    fn default() -> Self {
-        Self { answers: SingleFlight::new(ANSWERS_MAX), blocks: Rc::default() }
-    }
-}
-
-impl Question {
-    /// None for an endpoint that is no such read.
-    fn of(
-        endpoint: Public,
-        query: &str,
-        headers: &HeaderMap,
-        site: &RegisteredSite,
-    ) -> Result<Option<Self>, HttpError> {
-        let today = Day::at(clock::now(), site.site.time_zone);
-        Ok(Some(match endpoint {
-            Public::PageFigures => Self::PageFigures(PagesNamed::of(query)?),
-            Public::TopPages => Self::TopPages(Top::of(query, today)?),
-            Public::History => Self::History(Stretch::of_history(query, today)?, Format::of(query, headers)?),
-            Public::Chart => Self::Chart(Stretch::of_chart(query, today)?),
-            _ => return Ok(None),
-        }))
-    }
-
-    fn content_type(&self) -> &'static ContentType {
-        match self {
-            Self::PageFigures(_) | Self::TopPages(_) | Self::History(_, Format::Json) => &JSON,
-            Self::History(_, Format::Csv) => &CSV,
-            Self::Chart(_) => &SVG,
-        }
-    }
-
-    /// Reads of the client's budget that it costs to make the answer, in the work of a history.
-    fn weight(&self) -> u32 {
-        match self {
-            Self::PageFigures(named) => named.weight(),
-            Self::TopPages(_) => 5,
-            Self::History(..) | Self::Chart(_) => 1,
-        }
-    }
-
-    async fn answer<N: Node>(
-        self,
-        node: Arc<N>,
-        canonicals: Arc<Canonicals>,
-        blocks: Rc<HistoryBlocks>,
-        site: Arc<RegisteredSite>,
-    ) -> Result<Rendered, HttpError> {
-        match self {
-            Self::PageFigures(named) => pages::figures(node, canonicals, site, named).await,
-            Self::TopPages(top) => pages::most_read(node, site, top).await,
-            Self::History(stretch, format) => history::history(node, blocks, site, stretch, format).await,
-            Self::Chart(stretch) => history::chart(node, blocks, site, stretch).await,
-        }
-    }
-}
 
 impl<N: Node> PublicService<N> {
     pub async fn read(
