@@ -123,7 +123,7 @@ mod tests {
         let limit = Arc::new(ConnectionLimit::new(896, 4_096, TrustedProxies::default()));
         let take =
             |host: u8| std::iter::from_fn(|| limit.permit(address(&format!("192.0.2.{host}")))).collect::<Vec<_>>();
-        let counts: Vec<_> = (1..5).map(|host| take(host)).collect();
+        let counts: Vec<_> = (1..5).map(take).collect();
         assert_eq!(counts.iter().map(Vec::len).collect::<Vec<_>>(), [598, 199, 66, 32]);
         drop(counts);
         assert_eq!(limit.per_client_max(), 896);
