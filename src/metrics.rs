@@ -71,7 +71,7 @@ metrics! {
         canonical_ignored_total: IntCounterVec["reason"],
         /// Warnings about a site's page addresses and new pages, by topic; at most nine a day and site.
         page_warnings_total: IntCounterVec["topic"],
-        /// Hits over a rate limit, by limit.
+        /// Hits and reads over a rate limit, by limit.
         limited_total: IntCounterVec["limit"],
         /// 1 once a hit has named its client in a proxy's header field and its sender was no trusted proxy, else 0.
         unbelieved_proxy: IntGauge,

@@ -11,6 +11,7 @@ mod hit;
 mod ledger;
 mod merge_counts;
 mod page;
+mod reads;
 mod recovery;
 mod tally;
 mod visitors;
@@ -27,7 +28,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 criterion_group! {
     name = parts;
     config = Criterion::default().sample_size(30);
-    targets = bots::bench, hit::bench, tally::bench, ledger::bench, figures::bench, merge_counts::bench, page::bench, recovery::bench,
+    targets = bots::bench, hit::bench, tally::bench, ledger::bench, figures::bench, merge_counts::bench, page::bench, reads::bench, recovery::bench,
         visitors::bench
 }
 criterion_main!(parts);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use thongke::bots::{Kind, UncountedRow};
 use thongke::counter::account::{ImportReport, SourceAccount};
-use thongke::counter::csv::Row;
+use thongke::counter::csv::{CsvError, Line, Row, TakeLines};
 use thongke::counter::editor_rules::change::{Change, Refused};
 use thongke::counter::source::ImportName;
 use thongke::counter::verification::{Repair, Verification};
@@ -26,6 +26,8 @@ fn counts(how_many: usize) -> Read<i64> {
 }
 
 impl Node for BlankNode {
+    type ImportFile = NoFile;
+
     fn sites(&self) -> Arc<Sites> {
         Arc::clone(&self.sites)
     }
@@ -119,7 +121,16 @@ impl Node for BlankNode {
         Ok(counts(periods.len()))
     }
 
-    async fn import(&self, _: &Arc<RegisteredSite>, _: ImportName, _: Vec<Row>) -> Result<ImportReport, Unavailable> {
+    fn begin_import(&self) -> Result<NoFile, Unavailable> {
+        Err(beyond())
+    }
+
+    async fn finish_import(
+        &self,
+        _: &Arc<RegisteredSite>,
+        _: ImportName,
+        _: NoFile,
+    ) -> Result<Result<ImportReport, CsvError>, Unavailable> {
         Err(beyond())
     }
 
@@ -156,4 +167,13 @@ impl Node for BlankNode {
 
 fn beyond() -> Unavailable {
     Unavailable { reason: "a query asks for nothing of this".to_owned() }
+}
+
+/// It imports nothing.
+pub struct NoFile;
+
+impl TakeLines for NoFile {
+    fn take(&mut self, _: &Line) -> Result<(), String> {
+        Err(beyond().reason)
+    }
 }

@@ -1,18 +1,20 @@
 //! Queries of figures, pages, history and chart, answered by a node that knows every count.
 
 use std::future::Future;
+use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
 use futures_util::FutureExt as _;
 use hyper::body::Bytes;
 use hyper::header::HeaderMap;
 use hyper::{StatusCode, Uri};
-use thongke::counter::{RegisteredSite, Site, SiteNumber};
+use thongke::counter::{Day, RegisteredSite, Site, SiteNumber};
 use thongke::metrics::Metrics;
-use thongke::server::history::{self, Format};
+use thongke::server::history::{self, Format, Stretch};
+use thongke::server::history_blocks::HistoryBlocks;
 use thongke::server::hit::payload::Payload;
 use thongke::server::hit::{Canonicals, Warnings};
-use thongke::server::pages;
+use thongke::server::pages::{self, PagesNamed, Top};
 use thongke::server::query::{Overrides, Query};
 
 use super::blank_node::BlankNode;
@@ -40,16 +42,23 @@ pub fn holds(input: &[u8]) {
         assert!(!payload.site.contains('\u{fffd}') && !payload.url.contains('\u{fffd}'));
     }
     let node = || Arc::new(BlankNode::default());
-    let figures = now(pages::figures(node(), Arc::clone(&CANONICALS), Arc::clone(&site), query.to_owned()));
+    let today = Day::from_ymd(2024, 6, 17).unwrap();
+    let blocks = || Rc::new(HistoryBlocks::default());
+    let figures = PagesNamed::of(query)
+        .and_then(|named| now(pages::figures(node(), Arc::clone(&CANONICALS), Arc::clone(&site), named)));
     if let Some(answer) = json(figures.map(|rendered| rendered.body).map_err(|error| error.status)) {
         let urls = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "url").count();
         assert!(urls <= 50 && answer["pages"].as_array().unwrap().len() == urls);
     }
-    let most_read = now(pages::most_read(node(), Arc::clone(&site), query.to_owned()));
+    let most_read = Top::of(query, today).and_then(|top| now(pages::most_read(node(), Arc::clone(&site), top)));
     if let Some(answer) = json(most_read.map(|rendered| rendered.body).map_err(|error| error.status)) {
         assert!((1..=100).contains(&answer["pages"].as_array().unwrap().len()));
     }
-    let lines = now(history::history(node(), Arc::clone(&site), query.to_owned(), Format::Json));
+    let history = |format| {
+        let stretch = Stretch::of_history(query, today)?;
+        now(history::history(node(), blocks(), Arc::clone(&site), stretch, format))
+    };
+    let lines = history(Format::Json);
     if let Some(answer) = json(lines.map(|rendered| rendered.body).map_err(|error| error.status)) {
         let lines = answer["history"].as_array().unwrap();
         assert!((1..=history::LINES_MAX).contains(&lines.len()));
@@ -57,12 +66,13 @@ pub fn holds(input: &[u8]) {
         assert!(periods.is_sorted(), "{periods:?}");
     }
     if let Ok(format @ Format::Csv) = Format::of(query, &HeaderMap::new()) {
-        let csv = now(history::history(node(), Arc::clone(&site), query.to_owned(), format));
+        let csv = history(format);
         if let Some(csv) = bounded(csv.map(|rendered| rendered.body).map_err(|error| error.status)) {
             assert!(csv.starts_with(b"period,hits\n"));
         }
     }
-    let chart = now(history::chart(node(), site, query.to_owned()));
+    let chart = Stretch::of_chart(query, today)
+        .and_then(|stretch| now(history::chart(node(), blocks(), Arc::clone(&site), stretch)));
     if let Some(svg) = bounded(chart.map(|rendered| rendered.body).map_err(|error| error.status)) {
         assert!(svg.starts_with(b"<svg"));
     }

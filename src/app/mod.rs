@@ -98,6 +98,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
     let parameters = Arc::new(Parameters::new(Arc::clone(&warnings)));
     let refusals = Arc::new(Refusals::default());
     let canonicals = Arc::new(Canonicals::new(Arc::clone(&warnings)));
+    let places = settings::places(&config, listeners.len());
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
@@ -109,7 +110,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         parameters: Arc::clone(&parameters),
         refusals: Arc::clone(&refusals),
         timeouts: config.limits.timeouts,
-        connection_limit: Arc::new(settings::connection_limit(&config)),
+        connection_limit: Arc::new(settings::connection_limit(&config, places)),
     });
     for listener in listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
@@ -117,7 +118,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         let serve = move || server::serve_public(listener, node, settings, metrics, until);
         started.push(threads::spawn("worker", serve)?);
     }
-    let connection_limit = Arc::new(ConnectionLimit::of_admin());
+    let connection_limit = Arc::new(ConnectionLimit::of_admin(places.admin));
     let admin = Arc::new(AdminSettings {
         tokens: settings::tokens(&config),
         connection_limit,

@@ -11,7 +11,7 @@ use crate::change_feed::ChangeFeed;
 use crate::clock;
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::clock_trust::{Verdict, Witnesses};
-use crate::counter::csv::Row;
+use crate::counter::csv::{CsvError, Row};
 use crate::counter::editor_rules::change::{Change, Refused};
 use crate::counter::page::TOP_MAX;
 use crate::counter::page_index;
@@ -23,7 +23,7 @@ use crate::counter::{
     PageIndex, PageTitle, Period, RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source,
     Standing, Visit, VisitorCounts, Window,
 };
-use crate::ledger::{Admitted, Cleared, Ledger, LedgerError, OwnImport, Reading, SiteHits};
+use crate::ledger::{Admitted, Cleared, ImportFile, Ledger, LedgerError, OwnImport, Reading, SiteHits};
 use crate::page::rule_1;
 use crate::redis::{self, Publication};
 use crate::server;
@@ -437,6 +437,8 @@ fn unavailable(error: LedgerError) -> Unavailable {
 }
 
 impl server::ports::Node for Node {
+    type ImportFile = ImportFile;
+
     fn sites(&self) -> Arc<Sites> {
         self.current_sites()
     }
@@ -625,17 +627,22 @@ impl server::ports::Node for Node {
         Ok(self.shared_figures(site, publication, counters).await)
     }
 
-    async fn import(
+    fn begin_import(&self) -> Result<ImportFile, Unavailable> {
+        self.ledger.begin_import().map_err(unavailable)
+    }
+
+    async fn finish_import(
         &self,
         site: &Arc<RegisteredSite>,
         name: ImportName,
-        rows: Vec<Row>,
-    ) -> Result<ImportReport, Unavailable> {
+        file: ImportFile,
+    ) -> Result<Result<ImportReport, CsvError>, Unavailable> {
         self.sync_before_change(site, &name).await;
         // Before it too: it is completed even if the caller goes away.
         self.note_import(site, name.clone(), None);
-        let imported = self.ledger.import(site.number, name.clone(), rows, (self.now)()).await;
-        self.note_import(site, name, imported.as_ref().ok().and_then(|report| report.generation));
+        let imported = self.ledger.finish_import(site.number, name.clone(), file, (self.now)()).await;
+        let report = imported.as_ref().ok().and_then(|imported| imported.as_ref().ok());
+        self.note_import(site, name, report.and_then(|report| report.generation));
         imported.map_err(unavailable)
     }
 

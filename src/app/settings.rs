@@ -8,18 +8,53 @@ pub fn tokens(config: &Config) -> Tokens {
     Tokens { write: token(&config.admin_token), read: token(&config.admin_read_token) }
 }
 
-/// The configured number of connections, or as many as the process may open files for.
-pub fn connection_limit(config: &Config) -> ConnectionLimit {
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    let connections = connections(config.limits.connections, files);
-    ConnectionLimit::new(connections, config.limits.connections_per_address, config.trusted_proxies.clone())
+/// Descriptors that each runtime opens.
+const RUNTIME_FILES: u64 = 4;
+/// Threads beside the workers that have a runtime.
+const OTHER_RUNTIMES: u64 = 2;
+/// Descriptors of the connections to Redis.
+const REDIS_FILES: u64 = 8;
+
+/// Connections that each listener may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    pub public: usize,
+    /// Kept free of the public listener's, so that probes are answered whatever happens there.
+    pub admin: usize,
 }
 
-fn connections(configured: u32, files: u64) -> usize {
-    /// Files for the database, Redis and the admin listener.
-    const OTHER_FILES: u64 = 128;
-    let room = files.saturating_sub(OTHER_FILES).max(64);
-    u64::from(configured).min(room) as usize
+/// The configured number of connections, or as many as the process may open files for.
+pub fn places(config: &Config, workers: usize) -> Places {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let open = std::fs::read_dir("/proc/self/fd").map_or(32, |files| files.count() as u64);
+    let redis = if config.redis.is_empty() { 0 } else { REDIS_FILES };
+    let in_use = open + redis + RUNTIME_FILES * (workers as u64 + OTHER_RUNTIMES);
+    let places = divided(config.limits.connections, limit, in_use);
+    if places.public < config.limits.connections as usize {
+        tracing::warn!(
+            "only {limit} files may be open at once, so there are {} connections at most, not {}; raise `LimitNOFILE=` \
+             or `ulimit -n`, or lower `connections`",
+            places.public,
+            config.limits.connections
+        );
+    }
+    places
+}
+
+/// Divides the descriptors that are left after those in use.
+fn divided(configured: u32, limit: u64, in_use: u64) -> Places {
+    /// Some connections even so.
+    const MIN: u64 = 8;
+    let free = limit.saturating_sub(in_use);
+    let admin = (free / 20).clamp(MIN, 64);
+    // Files that are opened for a while.
+    let others = (free / 32).clamp(2, 32);
+    let public = free.saturating_sub(admin + others).max(MIN);
+    Places { public: u64::from(configured).min(public) as usize, admin: admin as usize }
+}
+
+pub fn connection_limit(config: &Config, places: Places) -> ConnectionLimit {
+    ConnectionLimit::new(places.public, config.limits.connections_per_address, config.trusted_proxies.clone())
 }
 
 #[cfg(test)]
@@ -28,10 +63,15 @@ mod tests {
 
     #[test]
     fn connections_leave_files_for_the_rest_of_the_node() {
-        assert_eq!(connections(16_384, 65_536), 16_384);
-        assert_eq!(connections(16_384, 1_024), 896);
-        assert_eq!(connections(16_384, 100), 64, "some connections even so");
-        assert_eq!(connections(10, 100), 10);
-        assert_eq!(connections(u32::MAX, u64::MAX), u32::MAX as usize);
+        let divided = |configured, limit| {
+            let places = divided(configured, limit, 40);
+            (places.public, places.admin)
+        };
+        assert_eq!(divided(16_384, 65_536), (16_384, 64));
+        assert_eq!(divided(16_384, 1_024), (905, 49));
+        assert_eq!(divided(16_384, 64), (14, 8));
+        assert_eq!(divided(16_384, 10), (8, 8), "some connections even so");
+        assert_eq!(divided(10, 100), (10, 8));
+        assert_eq!(divided(u32::MAX, u64::MAX), (u32::MAX as usize, 64));
     }
 }

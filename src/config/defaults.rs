@@ -22,6 +22,8 @@ impl Default for Limits {
                 address: rate(100, Per::Second, 1_000),
                 page: rate(2_000, Per::Day, 500),
                 site: rate(5_000, Per::Second, 50_000),
+                // A page may show several boxes.
+                reads: rate(200, Per::Second, 2_000),
                 when_exceeded: WhenExceeded::Refuse,
             },
             new_pages: true,

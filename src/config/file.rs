@@ -204,6 +204,7 @@ impl RawFile {
         let listen_admin = listen(self.admin_listen, address::check, faults);
         let proxies = faults.list(self.trusted_proxies).map(Spanned::into_inner).unwrap_or_default();
         let proxies = proxies.iter().map(|proxy| proxy.get_ref().0);
+        let [admin_token, admin_read_token] = secrets.tokens(self.admin_token_file, self.admin_read_token_file, faults);
         let mut config = Config {
             listen: defaults::LISTEN,
             admin_listen: defaults::ADMIN_LISTEN,
@@ -214,14 +215,8 @@ impl RawFile {
             redis_identity: secrets.identity(self.redis_tls_certificate_file, self.redis_tls_key_file, faults),
             redis_prefix: redis_prefix(self.redis_prefix, faults).unwrap_or_else(|| defaults::REDIS_PREFIX.to_owned()),
             redis_allow_eviction: faults.take(self.redis_allow_eviction).unwrap_or_default(),
-            admin_read_token: match (&self.admin_token_file, self.admin_read_token_file) {
-                (None, Some(read)) => {
-                    faults.wrong(&read.span(), "it grants reading only; set admin_token_file as well");
-                    None
-                }
-                (_, field) => secrets.read(field, faults),
-            },
-            admin_token: secrets.read(self.admin_token_file, faults),
+            admin_token,
+            admin_read_token,
             path_prefix: path_prefix(self.path_prefix, faults),
             trusted_proxies: TrustedProxies {
                 networks: proxies.clone().flatten().collect(),
@@ -236,6 +231,10 @@ impl RawFile {
             exposed_secret_files: Vec::new(),
             password_in_flag: false,
         };
+        if !config.limits.new_pages {
+            // Nor are strangers' pages limited otherwise.
+            config.sites.iter_mut().for_each(|site| site.vouching_networks = 1);
+        }
         if config.redis.iter().any(RedisUrl::has_password) {
             secrets.note_if_exposed(path.to_owned());
         }
@@ -318,6 +317,9 @@ fn file_name(field: Option<Field<String>>, faults: &mut Faults) -> Option<Spanne
     Some(name)
 }
 
+/// Shortest token: one of 16 random hexadecimal digits can't be guessed over a network.
+const TOKEN_CHARS_MIN: usize = 16;
+
 /// Files with secrets, relative to the folder of the configuration.
 struct SecretFiles<'f> {
     folder: &'f Path,
@@ -337,6 +339,40 @@ impl SecretFiles<'_> {
         let secret = secret::read(&path).map_err(|reason| faults.wrong(&span, reason)).ok();
         self.note_if_exposed(path);
         secret
+    }
+
+    /// The tokens of the admin listener: for everything, and for reading. Long enough, and not the same.
+    fn tokens(
+        &mut self,
+        write: Option<Field<String>>,
+        read: Option<Field<String>>,
+        faults: &mut Faults,
+    ) -> [Option<Secret>; 2] {
+        if let (None, Some(read)) = (&write, &read) {
+            faults.wrong(&read.span(), "it grants reading only; set admin_token_file as well");
+            return [None, None];
+        }
+        let read_span = read.as_ref().map(Spanned::span);
+        let mut token = |field: Option<Field<String>>| {
+            let span = field.as_ref().map(Spanned::span)?;
+            let token = self.read(field, faults)?;
+            let length = token.expose().chars().count();
+            if length < TOKEN_CHARS_MIN {
+                let reason = format!(
+                    "the token has {length} characters, which can be guessed; use {TOKEN_CHARS_MIN} at least, for example \
+                     of `openssl rand -hex 24`"
+                );
+                faults.wrong(&span, reason);
+            }
+            Some(token)
+        };
+        let tokens = [token(write), token(read)];
+        if let ([Some(write), Some(same)], Some(span)) = (&tokens, read_span)
+            && write == same
+        {
+            faults.wrong(&span, "its token is that of admin_token_file, so it would grant everything; use another");
+        }
+        tokens
     }
 
     /// Certificate and key of the node as a client of Redis: both or neither.

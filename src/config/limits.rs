@@ -22,6 +22,8 @@ pub struct RawLimits {
     page_burst: Option<Field<Amount>>,
     site_rate: Option<Field<RawRate>>,
     site_burst: Option<Field<Amount>>,
+    read_rate: Option<Field<RawRate>>,
+    read_burst: Option<Field<Amount>>,
     when_exceeded: Option<Field<WhenExceeded>>,
     connections: Option<Field<Amount>>,
     connections_per_address: Option<Field<Amount>>,
@@ -78,6 +80,7 @@ impl RawLimits {
             (&mut rates.address, self.address_rate, self.address_burst),
             (&mut rates.page, self.page_rate, self.page_burst),
             (&mut rates.site, self.site_rate, self.site_burst),
+            (&mut rates.reads, self.read_rate, self.read_burst),
         ] {
             configure(limit, faults.take(rate), faults.take(burst));
         }

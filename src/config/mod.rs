@@ -145,6 +145,7 @@ fn demo() -> Site {
     Site {
         name: "Trang mẫu".to_owned(),
         filtered_bots: FilteredBots::ExceptTools,
+        vouching_networks: 1,
         ..Site::with_defaults(id, vec![Origin::any_localhost()])
     }
 }

@@ -316,14 +316,43 @@ fn an_empty_redis_variable_means_none_whatever_the_file_says() {
 fn a_path_in_the_file_starts_at_the_file_and_others_where_the_program_runs() {
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join("thongke.toml");
-    std::fs::write(directory.path().join("token"), "geheim\n").unwrap();
+    std::fs::write(directory.path().join("token"), "geheim-geheim-geheim\n").unwrap();
     std::fs::write(&path, format!("data_dir = \"counts\"\nadmin_token_file = \"token\"\n{SITE}")).unwrap();
     let flags = Flags { config: Some(path), ..Flags::default() };
     let config = Config::load(&flags, &environment(&[])).unwrap();
     assert_eq!(config.data_dir, directory.path().join("counts"));
-    assert_eq!(config.admin_token.unwrap().expose(), "geheim");
+    assert_eq!(config.admin_token.unwrap().expose(), "geheim-geheim-geheim");
     let config = Config::load(&flags, &environment(&[("THONGKE_DATA_DIR", "counts")])).unwrap();
     assert_eq!(config.data_dir, Path::new("counts"));
+}
+
+#[test]
+fn tokens_are_long_and_differ() {
+    let load = |write: &str, read: Option<&str>| {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("thongke.toml");
+        std::fs::write(directory.path().join("write"), write).unwrap();
+        std::fs::write(directory.path().join("read"), read.unwrap_or_default()).unwrap();
+        let read = if read.is_some() { "admin_read_token_file = \"read\"\n" } else { "" };
+        std::fs::write(&path, format!("admin_token_file = \"write\"\n{read}{SITE}")).unwrap();
+        let loaded = Config::load(&Flags { config: Some(path), ..Flags::default() }, &environment(&[]));
+        loaded.map(drop).map_err(|error| error.to_string())
+    };
+    let (long, other) = ("0123456789abcdef", "fedcba9876543210");
+    assert_eq!([load(long, None), load(long, Some(other))], [Ok(()), Ok(())]);
+    for (write, read, says) in [
+        (
+            "0123456789abcde",
+            None,
+            "admin_token_file: the token has 15 characters, which can be guessed; use 16 at least",
+        ),
+        ("ệệ", None, "admin_token_file: the token has 2 characters"),
+        (long, Some("short"), "admin_read_token_file: the token has 5 characters"),
+        (long, Some(long), "admin_read_token_file: its token is that of admin_token_file"),
+    ] {
+        let error = load(write, read).unwrap_err();
+        assert!(error.contains(says) && !error.contains(write), "{error}");
+    }
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::BuildHasher as _;
+use std::io;
 
 use super::contribution::HITS_MAX;
 use super::{PageAddress, Period};
@@ -35,34 +37,88 @@ pub struct CsvError {
     pub reason: String,
 }
 
+/// Bytes that are read at once.
+const BUFFER_BYTES: usize = 64 << 10;
+
 /// Rows that an export reads at once.
 pub const EXPORT_STEP: usize = 1_000;
 
 pub const HEADER_SITE: &str = "period,hits";
 pub const HEADER_PAGES: &str = "period,page,hits";
 
-/// Reads a whole file, or says what is wrong with it.
+/// A line of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub number: u64,
+    pub row: Row,
+    /// Hash of the page as it is written: addresses that differ may be one page.
+    pub written: u64,
+}
+
+/// Takes the lines of a file in turn.
+pub trait TakeLines: Send + 'static {
+    fn take(&mut self, line: &Line) -> Result<(), String>;
+}
+
+/// Why the reading of a file ended before its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unread {
+    Wrong(CsvError),
+    /// The lines were not taken.
+    NotTaken(String),
+}
+
+/// Reads a file of any size, a line at a time.
+pub fn read(
+    file: impl io::Read,
+    rules: &PageRules,
+    mut take: impl FnMut(&Line) -> Result<(), String>,
+) -> Result<(), Unread> {
+    let mut file = io::BufReader::with_capacity(BUFFER_BYTES, file);
+    skip_mark(&mut file);
+    let mut reader = ::csv::ReaderBuilder::new().trim(::csv::Trim::All).from_reader(file);
+    let with_pages = read_header(&mut reader).map_err(Unread::Wrong)?;
+    let mut record = ::csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(|error| Unread::Wrong(unreadable(error)))? {
+        let number = record.position().map_or(0, ::csv::Position::line);
+        let wrong = |reason| Unread::Wrong(CsvError { line: number, reason });
+        let row = read_row(&record, with_pages, rules).map_err(wrong)?;
+        let page = record.get(1).filter(|_| with_pages).unwrap_or_default();
+        let written = rustc_hash::FxBuildHasher.hash_one(page);
+        take(&Line { number, row, written }).map_err(Unread::NotTaken)?;
+    }
+    Ok(())
+}
+
+/// Some programs write it before UTF-8.
+fn skip_mark(file: &mut impl io::BufRead) {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    // An error comes again with the first record.
+    if file.fill_buf().is_ok_and(|start| start.starts_with(MARK)) {
+        file.consume(MARK.len());
+    }
+}
+
+/// Reads a whole file into memory, or says what is wrong with it.
 pub fn parse(text: &[u8], rules: &PageRules) -> Result<Parsed, CsvError> {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let mut reader = ::csv::ReaderBuilder::new().trim(::csv::Trim::All).from_reader(text);
-    let with_pages = read_header(&mut reader)?;
     let (mut rows, mut summed): (Vec<Row>, u64) = (Vec::new(), 0);
     let mut lines_seen = HashMap::new();
     let mut rows_of = HashMap::new();
-    for record in reader.records() {
-        let record = record.map_err(unreadable)?;
-        let line = record.position().map_or(0, ::csv::Position::line);
-        let row = read_row(&record, with_pages, rules).map_err(|reason| CsvError { line, reason })?;
-        let as_written = (row.period, record.get(1).filter(|_| with_pages).unwrap_or_default().to_owned());
-        if let Some(first) = lines_seen.insert(as_written, line) {
-            let reason = format!("{} stands in line {first} already; each counter may stand once", name_of(&row));
-            return Err(CsvError { line, reason });
+    let mut wrong = None;
+    let outcome = read(text, rules, |Line { number, row, written }| {
+        let mut refuse = |reason| {
+            wrong = Some(CsvError { line: *number, reason });
+            Err(String::new())
+        };
+        let counter = (row.period, row.page.clone());
+        if let Some(first) = lines_seen.insert((counter.clone(), *written), *number) {
+            return refuse(repeated(&row.name(), first));
         }
         // Addresses that differ may be one page here, as in an export of a site with other rules.
-        match rows_of.entry((row.period, row.page.clone())) {
+        match rows_of.entry(counter) {
             Entry::Vacant(entry) => {
                 entry.insert(rows.len());
-                rows.push(row);
+                rows.push(row.clone());
             }
             Entry::Occupied(entry) => {
                 summed += 1;
@@ -70,13 +126,27 @@ pub fn parse(text: &[u8], rules: &PageRules) -> Result<Parsed, CsvError> {
                 // Neither is more than 10^15.
                 *sum += row.hits;
                 if !is_count(*sum) {
-                    let reason = format!("with it, {} has more than 10^15 hits", name_of(&row));
-                    return Err(CsvError { line, reason });
+                    return refuse(sum_too_large(&row.name()));
                 }
             }
         }
+        Ok(())
+    });
+    match (outcome, wrong) {
+        (Ok(()), _) => Ok(Parsed { rows, summed }),
+        (Err(Unread::Wrong(error)), _) | (Err(Unread::NotTaken(_)), Some(error)) => Err(error),
+        (Err(Unread::NotTaken(reason)), None) => Err(CsvError { line: 0, reason }),
     }
-    Ok(Parsed { rows, summed })
+}
+
+/// Reason to refuse a second line of one counter, by its name.
+pub fn repeated(name: &str, first: u64) -> String {
+    format!("{name} stands in line {first} already; each counter may stand once")
+}
+
+/// Reason to refuse a line with which a counter, by its name, has too many hits.
+pub fn sum_too_large(name: &str) -> String {
+    format!("with it, {name} has more than 10^15 hits")
 }
 
 /// The line of one count, of a site's (no page) or a page's.
@@ -88,7 +158,7 @@ pub fn write_row(to: &mut Vec<u8>, row: &Row) {
     let _ = writer.flush();
 }
 
-fn read_header(reader: &mut ::csv::Reader<&[u8]>) -> Result<bool, CsvError> {
+fn read_header(reader: &mut ::csv::Reader<impl io::Read>) -> Result<bool, CsvError> {
     let header = reader.headers().map_err(unreadable)?;
     match header.iter().collect::<Vec<_>>().as_slice() {
         ["period", "hits"] => Ok(false),
@@ -119,14 +189,18 @@ fn read_row(record: &::csv::StringRecord, with_pages: bool, rules: &PageRules) -
     Ok(Row { period, page, hits })
 }
 
-fn is_count(hits: i64) -> bool {
+/// True if a counter may have so many hits.
+pub fn is_count(hits: i64) -> bool {
     hits.unsigned_abs() <= HITS_MAX.unsigned_abs()
 }
 
-fn name_of(row: &Row) -> String {
-    match &row.page {
-        Some(page) => format!("`{}` of page `{page}`", row.period),
-        None => format!("`{}`", row.period),
+impl Row {
+    /// The counter's name in a message.
+    pub fn name(&self) -> String {
+        match &self.page {
+            Some(page) => format!("`{}` of page `{page}`", self.period),
+            None => format!("`{}`", self.period),
+        }
     }
 }
 
@@ -136,6 +210,7 @@ fn unreadable(error: ::csv::Error) -> CsvError {
         ::csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
             format!("it has {len} fields where the header has {expected_len}")
         }
+        ::csv::ErrorKind::Io(error) => format!("it can't be read ({error})"),
         ::csv::ErrorKind::Utf8 { .. } => "it is not valid UTF-8".to_owned(),
         other => format!("{other:?}"),
     };

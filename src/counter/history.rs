@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use chrono::Datelike as _;
+
 use super::{Day, Period};
 
 /// The period of one line of a history.
@@ -74,6 +76,57 @@ impl Step {
     }
 }
 
+/// A stretch of a history that does not depend on any question: a year of days, thirty of months, a century of years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Block {
+    step: Step,
+    first_year: u16,
+}
+
+impl Block {
+    /// The block that a period lies in; none for the total.
+    pub fn of(period: Period) -> Option<Self> {
+        let (step, year) = match period {
+            Period::Day(day) => (Step::Day, day.year_number()),
+            Period::Month { year, .. } => (Step::Month, year),
+            Period::Year(year) => (Step::Year, year),
+            Period::Total => return None,
+        };
+        let first_year = *Day::YEARS.start() as u16;
+        let years = Self { step, first_year }.years();
+        Some(Self { step, first_year: year - (year - first_year) % years })
+    }
+
+    /// All its periods, in order.
+    pub fn periods(self) -> Vec<Period> {
+        let last_year = (i32::from(self.first_year) + i32::from(self.years()) - 1).min(*Day::YEARS.end());
+        let (first, last) = (Day::from_ymd(i32::from(self.first_year), 1, 1), Day::from_ymd(last_year, 12, 31));
+        let between = |(first, last)| self.step.between(first, last, BLOCK_PERIODS_MAX).unwrap_or_default();
+        first.zip(last).map(between).unwrap_or_default()
+    }
+
+    /// A period's place among them.
+    pub fn place(self, period: Period) -> usize {
+        let years = |year: u16| usize::from(year - self.first_year);
+        match period {
+            Period::Day(day) => day.date().ordinal0() as usize,
+            Period::Month { year, month } => 12 * years(year) + usize::from(month) - 1,
+            Period::Year(year) => years(year),
+            Period::Total => 0,
+        }
+    }
+
+    fn years(self) -> u16 {
+        match self.step {
+            Step::Day => 1,
+            Step::Month => 30,
+            Step::Year => 100,
+        }
+    }
+}
+
+const BLOCK_PERIODS_MAX: usize = 366;
+
 impl FromStr for Step {
     type Err = HistoryError;
 
@@ -128,6 +181,25 @@ mod tests {
         assert_eq!(Step::Day.between(day(17), day(17), 1), Ok(vec![Period::Day(day(17))]));
         assert_eq!(Step::Day.between(day(16), day(17), 2).unwrap().len(), 2);
         assert!(Step::Day.between(day(15), day(17), 2).is_err());
+    }
+
+    #[test]
+    fn each_period_lies_in_one_block_at_its_place() {
+        let day = |year, month, day| Day::from_ymd(year, month, day).unwrap();
+        for (step, first, last) in [
+            (Step::Day, day(1970, 1, 1), day(1973, 12, 31)),
+            (Step::Day, day(9998, 12, 30), day(9999, 12, 31)),
+            (Step::Month, day(1970, 1, 1), day(2060, 12, 31)),
+            (Step::Month, day(9950, 1, 1), day(9999, 12, 31)),
+            (Step::Year, day(1970, 1, 1), day(9999, 12, 31)),
+        ] {
+            for period in step.between(first, last, 10_000).unwrap() {
+                let block = Block::of(period).unwrap();
+                assert_eq!(block.periods()[block.place(period)], period);
+            }
+        }
+        assert_eq!(Block::of(Period::Total), None);
+        assert_eq!(Block::of(Period::Day(day(2024, 2, 1))).unwrap().periods().len(), 366);
     }
 
     #[test]

@@ -2,10 +2,6 @@
 
 use std::str::FromStr;
 
-use icu_decimal::DecimalFormatter;
-use icu_decimal::input::Decimal;
-use icu_locale_core::locale;
-
 /// Styles in which portals name the same figures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum LabelStyle {
@@ -77,16 +73,26 @@ impl Language {
     }
 
     /// The number as the language writes it: 2455 is `2.455` in Vietnamese and `2,455` in English.
+    ///
+    /// By hand: a history has a thousand numbers. A test compares them with the languages' own rules.
     pub fn number(self, value: i64) -> String {
-        thread_local! {
-            static FORMATTERS: [Option<DecimalFormatter>; 2] =
-                [locale!("vi"), locale!("en")].map(|locale| DecimalFormatter::try_new(locale.into(), Default::default()).ok());
+        let separator = match self {
+            Self::Vietnamese => '.',
+            Self::English => ',',
+        };
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(value.unsigned_abs());
+        let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
+        if value < 0 {
+            text.push('-');
         }
-        FORMATTERS.with(|formatters| match &formatters[self as usize] {
-            Some(formatter) => formatter.format(&Decimal::from(value)).to_string(),
-            // Both languages are compiled in, so this is never taken; a bare number is still true.
-            None => value.to_string(),
-        })
+        for (at, digit) in digits.chars().enumerate() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                text.push(separator);
+            }
+            text.push(digit);
+        }
+        text
     }
 }
 
@@ -109,5 +115,38 @@ impl FromStr for LabelStyle {
 
     fn from_str(text: &str) -> Result<Self, LabelStyleError> {
         named(&Self::ALL, Self::as_str, text).map_err(LabelStyleError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use icu_decimal::DecimalFormatter;
+    use icu_decimal::input::Decimal;
+    use icu_locale_core::locale;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn is_as_the_language_writes_it(value: i64) -> bool {
+        [(Language::Vietnamese, locale!("vi")), (Language::English, locale!("en"))].into_iter().all(
+            |(language, locale)| {
+                let formatter = DecimalFormatter::try_new(locale.into(), Default::default()).unwrap();
+                language.number(value) == formatter.format(&Decimal::from(value)).to_string()
+            },
+        )
+    }
+
+    #[test]
+    fn numbers_at_the_edges_are_written_as_the_language_does() {
+        for value in [0, 7, 99, 999, 1_000, -1, -999, -1_000, 1_000_000, i64::MAX, i64::MIN] {
+            assert!(is_as_the_language_writes_it(value), "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_number_is_written_as_the_language_does(value: i64, shift in 0..64_u32) {
+            prop_assert!(is_as_the_language_writes_it(value >> shift));
+        }
     }
 }

@@ -49,6 +49,10 @@ pub struct OriginError {
     reason: &'static str,
 }
 
+/// Second levels of `.vn` under which names are given out, beside the provinces'.
+const VN_SUFFIXES: [&str; 15] =
+    ["ac", "ai", "biz", "com", "edu", "gov", "health", "id", "info", "int", "io", "name", "net", "org", "pro"];
+
 impl Origin {
     /// Pages that the webmaster's own machine serves.
     pub fn any_localhost() -> Self {
@@ -70,6 +74,14 @@ impl Origin {
                     || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
             }
         }
+    }
+
+    /// True if strangers can have pages of it: it covers all names below a suffix under which anyone gets one.
+    pub fn is_of_strangers(&self) -> bool {
+        let HostPattern::Below(parent) = &self.host else { return false };
+        let is_of_vietnam =
+            |parent: &str| parent.strip_suffix(".vn").is_some_and(|second| VN_SUFFIXES.contains(&second));
+        !self.is_of_this_machine() && (!parent.contains('.') || is_of_vietnam(parent))
     }
 
     /// True if a page at `url`, or one whose `Origin` header parses as `url`, belongs to it.
@@ -185,6 +197,18 @@ mod tests {
 
     fn covers(origin: &str, url: &str) -> bool {
         origin.parse::<Origin>().unwrap().covers(&Url::parse(url).unwrap())
+    }
+
+    #[test]
+    fn a_wildcard_below_a_public_suffix_lets_strangers_in() {
+        let is_of_strangers = |text: &str| text.parse::<Origin>().unwrap().is_of_strangers();
+        for text in ["https://*.vn", "https://*.com", "https://*.gov.vn", "https://*.COM.vn:8443"] {
+            assert!(is_of_strangers(text), "{text}");
+        }
+        for text in ["https://a.vn", "https://*.a.vn", "https://*.a.gov.vn", "http://localhost:*", "http://*.localhost"]
+        {
+            assert!(!is_of_strangers(text), "{text}");
+        }
     }
 
     #[test]

@@ -76,6 +76,7 @@ pub use memory::vouching::Reading;
 pub use pages::Admitted;
 pub use sqlite::backup::{BackupError, backup};
 pub use sqlite::file::has_been_used;
+pub use sqlite::import_file::ImportFile;
 pub use sqlite::inspect::inspect;
 pub use sqlite::lock::{DirectoryLock, Holder};
 pub use sqlite::tables::counts::PublishedRow;
@@ -94,7 +95,7 @@ pub struct Ledger {
     tops: Arc<TopLists>,
     committer: Mutex<Option<JoinHandle<()>>>,
     /// One import at a time: it reads the state before it and then writes.
-    imports: Semaphore,
+    imports: Arc<Semaphore>,
     directory: PathBuf,
     damage: Damage,
     start: clock::AtStart,
@@ -111,6 +112,7 @@ impl Ledger {
     pub async fn register(&self, sites: Vec<Site>) -> Result<Sites, LedgerError> {
         let ids: Vec<_> = sites.iter().map(|site| site.id.clone()).collect();
         let numbers = self.queue.run(move |file| file.change(|c| sites::register(c, &ids))).await?;
+        self.state.open_sites.note(numbers.iter().copied().zip(&sites));
         Ok(numbered(numbers, sites))
     }
 

@@ -16,6 +16,7 @@ use super::commit::folding::Folding;
 use super::commit::queue::command_queue;
 use super::commit::state::{SharedState, State};
 use super::error::OpenError;
+use super::memory::open_sites::OpenSites;
 use super::query::reader::Reader;
 use super::recover::{RecoverError, recover};
 use super::sqlite::lock::DirectoryLock;
@@ -48,8 +49,11 @@ impl Ledger {
         let no_thread = |source| OpenError::Refused { what: "a thread for", path: path.clone(), source };
         let mut connection = file::open(directory)?;
         file::check_progress(directory, &connection)?;
-        upgrade(directory, &connection)?;
-        recover(&mut connection).map_err(|error| match error {
+        let is_upgraded = upgrade(directory, &connection)?;
+        let open_sites = OpenSites::default();
+        open_sites.note(sites::known(&connection, &sites).map_err(sqlite)?);
+        // Former versions listed and kept all pages.
+        recover(&mut connection, &|site| is_upgraded || open_sites.has(site)).map_err(|error| match error {
             RecoverError::Damage(reason) => OpenError::Damaged { path: path.clone(), reason },
             RecoverError::Sqlite(error) => sqlite(error),
         })?;
@@ -69,6 +73,7 @@ impl Ledger {
         let mark = meta::read_fold_mark(&connection).map_err(sqlite)?;
         let start = AtStart::read(&connection, &registered, reached.journal > 0).map_err(sqlite)?;
         let state = load(&connection, mark, is_publishing, metrics).map_err(sqlite)?;
+        state.open_sites.note(registered.iter().map(|site| (site.number, &site.site)));
         registered.set_rules(state.editor_rules.all());
         let reader = |name| Reader::start(name, file::open_reader(directory).map_err(sqlite)?).map_err(no_thread);
         let (reader, public_reader) = (reader("reader")?, reader("queries")?);
@@ -98,7 +103,7 @@ impl Ledger {
             public_reader,
             tops: Arc::default(),
             committer: Mutex::new(Some(committer)),
-            imports: Semaphore::new(1),
+            imports: Arc::new(Semaphore::new(1)),
             directory: directory.to_owned(),
             damage: Damage::default(),
             start,

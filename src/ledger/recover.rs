@@ -27,8 +27,8 @@ impl From<rusqlite::Error> for RecoverError {
     }
 }
 
-/// Folds the whole journal.
-pub fn recover(connection: &mut Connection) -> Result<(), RecoverError> {
+/// Folds the whole journal. `vouches`: no network must vouch for a site's pages.
+pub fn recover(connection: &mut Connection, vouches: &dyn Fn(SiteNumber) -> bool) -> Result<(), RecoverError> {
     let mark = meta::read_fold_mark(connection)?;
     let last = journal::last_number(connection)?;
     if mark.mark > last || mark.target > last {
@@ -62,7 +62,7 @@ pub fn recover(connection: &mut Connection) -> Result<(), RecoverError> {
                 return Err("its fold mark does not fit its journal".to_owned().into());
             }
             for entry in entries.iter().skip(skip) {
-                entry::add_to_counts(&transaction, None, source, entry)?;
+                entry::add_to_counts(&transaction, None, vouches(entry.site), source, entry)?;
             }
             skip = 0;
         }
@@ -138,12 +138,12 @@ mod tests {
         });
         for done in 0..=entries.len() {
             let mut file = file(&rows);
-            entries[..done].iter().for_each(|entry| entry::add_to_counts(&file, None, 1, entry).unwrap());
+            entries[..done].iter().for_each(|entry| entry::add_to_counts(&file, None, false, 1, entry).unwrap());
             meta::write_fold_mark(&file, FoldMark { mark: 0, target: 2, done }).unwrap();
-            recover(&mut file).unwrap();
+            recover(&mut file, &|_| false).unwrap();
             assert_eq!(total(&file), 4, "{done}");
             assert_eq!(meta::read_fold_mark(&file).unwrap(), FoldMark { mark: 3, target: 3, done: 0 });
-            recover(&mut file).unwrap();
+            recover(&mut file, &|_| false).unwrap();
             assert_eq!(total(&file), 4, "{done}");
         }
     }
@@ -153,7 +153,7 @@ mod tests {
         let recover_from = |mark| {
             let mut file = file(&[(1, &["/a"])]);
             meta::write_fold_mark(&file, mark).unwrap();
-            damage(recover(&mut file))
+            damage(recover(&mut file, &|_| false))
         };
         assert!(recover_from(FoldMark { mark: 2, target: 2, done: 0 }).contains("the journal ends at row 1"));
         assert!(recover_from(FoldMark { mark: 0, target: 2, done: 0 }).contains("the journal ends at row 1"));
@@ -164,8 +164,8 @@ mod tests {
     fn a_file_that_has_lost_its_counts_is_damage() {
         let mut file = file(&[(1, &["/a"])]);
         file.execute_batch("INSERT INTO sources (number, name, learned) VALUES (1, '0000000000000001', 0)").unwrap();
-        recover(&mut file).unwrap();
+        recover(&mut file, &|_| false).unwrap();
         file.execute_batch("DELETE FROM counts").unwrap();
-        assert!(damage(recover(&mut file)).contains("has no counts"));
+        assert!(damage(recover(&mut file, &|_| false)).contains("has no counts"));
     }
 }

@@ -1,5 +1,7 @@
 //! Imports, exports, and the accounts of sources.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
@@ -8,10 +10,11 @@ use super::commit::file_writer::FileWriter;
 use super::commit::queue::Command;
 use super::error::LedgerError;
 use super::query::{export, import};
+use super::sqlite::import_file::{self, ImportFile};
 use super::sqlite::tables::own_imports::{self, OwnImport};
 use super::sqlite::tables::{counts, imports, sources};
 use crate::counter::account::{ImportReport, SourceAccount};
-use crate::counter::csv::Row;
+use crate::counter::csv::{CsvError, Line, Row, TakeLines as _};
 use crate::counter::source::ImportName;
 use crate::counter::{RowKey, SiteNumber, Source, Standing};
 
@@ -25,10 +28,69 @@ pub enum Cleared {
 }
 
 /// Counters that one transaction of an import stages or writes: few, so that hits go on between.
-const IMPORT_STEP: usize = 1_000;
+const IMPORT_STEP: usize = 4_000;
+
+fn unwritable(error: &rusqlite::Error) -> LedgerError {
+    LedgerError::new(format!("the import's file beside the node's can't be used ({error})"))
+}
 
 impl Ledger {
+    /// Begins an import: the file that takes its lines.
+    pub fn begin_import(&self) -> Result<ImportFile, LedgerError> {
+        let Ok(permit) = Arc::clone(&self.imports).try_acquire_owned() else {
+            return Err(LedgerError::new("another import is running; try again when it has ended"));
+        };
+        ImportFile::create(&self.directory, permit).map_err(|error| unwritable(&error))
+    }
+
     /// Writes an import, wholly or not at all. Counters of an earlier import of its name that this one lacks become 0.
+    pub async fn finish_import(
+        &self,
+        site: SiteNumber,
+        name: ImportName,
+        mut file: ImportFile,
+        now: DateTime<Utc>,
+    ) -> Result<Result<ImportReport, CsvError>, LedgerError> {
+        let _permit = file.take_permit();
+        // An earlier one, of a caller that has gone, may still move to the counts.
+        self.queue.ask(|done| Command::AfterImport { done }).await?;
+        self.fold().await?;
+        let source = Source::Import(name);
+        let named = source.clone();
+        let read = move |connection: &Connection| {
+            let checked = match file.check()? {
+                Ok(checked) => checked,
+                Err(fault) => return Ok(Err(fault)),
+            };
+            let before = import::read(connection, site, &named, &file)?;
+            Ok(Ok((file, checked, before)))
+        };
+        let (file, checked, before) = match self.reader.read(read).await? {
+            Ok(read) => read,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let generation = before.generation(now);
+        let report = before.report(&source, checked, generation);
+        if report.generation.is_none() {
+            // What an import cut short has staged is not this one's.
+            return Ok(Ok(report));
+        }
+        let mut after = None;
+        for number in 1.. {
+            let rows = file.rows_after(after.as_ref(), IMPORT_STEP).map_err(|error| unwritable(&error))?;
+            let Some(last) = rows.last() else { break };
+            after = Some(import_file::key_of(last));
+            let step: Vec<_> = rows.into_iter().map(|row| import::contribution(&source, generation, row)).collect();
+            self.queue.run(move |file| file.change(|c| imports::stage(c, site, number, &step))).await?;
+        }
+        // From here on it is completed, whatever happens to this caller or the node.
+        self.queue.run(FileWriter::begin_import).await?;
+        drop(file);
+        self.queue.ask(|done| Command::AfterImport { done }).await?;
+        Ok(Ok(report))
+    }
+
+    /// Writes an import of these rows, of which no two are of one counter.
     pub async fn import(
         &self,
         site: SiteNumber,
@@ -36,28 +98,12 @@ impl Ledger {
         rows: Vec<Row>,
         now: DateTime<Utc>,
     ) -> Result<ImportReport, LedgerError> {
-        let Ok(_permit) = self.imports.try_acquire() else {
-            return Err(LedgerError::new("another import is running; try again when it has ended"));
-        };
-        // An earlier one, of a caller that has gone, may still move to the counts.
-        self.queue.ask(|done| Command::AfterImport { done }).await?;
-        self.fold().await?;
-        let source = Source::Import(name);
-        let (named, days) = (source.clone(), import::days(&rows));
-        let before = self.reader.read(move |connection| import::read(connection, site, &named, &days)).await?;
-        let (contributions, report) = before.plan(&source, rows, now);
-        if contributions.is_empty() {
-            // What an import cut short has staged is not this one's.
-            return Ok(report);
+        let mut file = self.begin_import()?;
+        for (number, row) in (1..).zip(rows) {
+            file.take(&Line { number, row, written: number }).map_err(LedgerError::new)?;
         }
-        for (number, step) in (1..).zip(contributions.chunks(IMPORT_STEP)) {
-            let step = step.to_vec();
-            self.queue.run(move |file| file.change(|c| imports::stage(c, site, number, &step))).await?;
-        }
-        // From here on it is completed, whatever happens to this caller or the node.
-        self.queue.run(FileWriter::begin_import).await?;
-        self.queue.ask(|done| Command::AfterImport { done }).await?;
-        Ok(report)
+        let imported = self.finish_import(site, name, file, now).await?;
+        imported.map_err(|fault| LedgerError::new(fault.to_string()))
     }
 
     /// Sets all counters of an import to 0. None: it has none.

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use hyper::Method;
 
 use crate::config::{Config, PublicAddress, is_of_this_machine};
+use crate::counter::{Origin, Site};
 use crate::ledger::{DirectoryLock, Holder, OpenError, inspect};
 use crate::redis;
 use crate::server::routes::Admin;
@@ -277,21 +278,25 @@ fn sites(config: &Config, report: &Report) {
     if let Some(more) = config.sites.len().checked_sub(SITES_SHOWN_MAX).filter(|more| *more > 0) {
         report.fine(&format!("and {more} more sites"));
     }
-    let unencrypted = || {
-        let of_site = |site: &'_ crate::counter::Site| site.origins.iter().any(crate::counter::Origin::is_unencrypted);
-        config.sites.iter().filter(move |site| of_site(site))
+    origins(config, report, Origin::is_unencrypted, &|origins| {
+        format!("pages of {origins} can be changed on their way, the script in them too; use https")
+    });
+    origins(config, report, Origin::is_of_strangers, &|origins| {
+        format!("anyone can have pages of {origins} and count for the site; name your own hosts")
+    });
+}
+
+/// Warns of sites with such origins.
+fn origins(config: &Config, report: &Report, are_such: fn(&Origin) -> bool, warning: &dyn Fn(&str) -> String) {
+    let of_site = |site: &Site| -> Option<String> {
+        let such: Vec<_> = site.origins.iter().filter(|origin| are_such(origin)).map(ToString::to_string).collect();
+        (!such.is_empty()).then(|| format!("site {}: {}", site.id, warning(&such.join(", "))))
     };
-    for site in unencrypted().take(WARNINGS_SHOWN_MAX) {
-        let origins: Vec<_> =
-            site.origins.iter().filter(|origin| origin.is_unencrypted()).map(ToString::to_string).collect();
-        report.warn(&format!(
-            "site {}: pages of {} can be changed on their way, the script in them too; use https",
-            site.id,
-            origins.join(", ")
-        ));
-    }
-    if let Some(more) = unencrypted().count().checked_sub(WARNINGS_SHOWN_MAX).filter(|more| *more > 0) {
-        report.warn(&format!("{more} more sites have such pages"));
+    let mut warnings = config.sites.iter().filter_map(of_site);
+    warnings.by_ref().take(WARNINGS_SHOWN_MAX).for_each(|warning| report.warn(&warning));
+    match warnings.count() {
+        0 => {}
+        more => report.warn(&format!("{more} more sites have such pages")),
     }
 }
 

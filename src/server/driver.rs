@@ -125,17 +125,21 @@ impl<S: Service> Driver<S> {
     /// Serves all requests through hyper.
     async fn hyper(&self, conn: &Rc<ConnState>) {
         let error = {
-            let service = service_fn(|request: Request<Incoming>| async move {
-                conn.enter(if request.body().is_end_stream() { Phase::Work } else { Phase::Body });
-                let mut response = self.service.handle(request, conn).await;
-                if response.headers().contains_key(CONNECTION) {
-                    // A part of the request may be unread.
-                    conn.set_closing();
-                } else if conn.order() == Order::CloseAfterNext {
-                    response.headers_mut().fixed(&CLOSE);
+            let service = service_fn(|request: Request<Incoming>| {
+                let body = request.body();
+                conn.take_head(if body.is_end_stream() { Some(0) } else { body.size_hint().exact() });
+                async move {
+                    let mut response = self.service.handle(request, conn).await;
+                    if conn.has_unread_body() || conn.order() == Order::CloseAfterNext {
+                        response.headers_mut().fixed(&CLOSE);
+                    }
+                    if response.headers().contains_key(CONNECTION) {
+                        // A part of the request may be unread.
+                        conn.set_closing();
+                    }
+                    conn.enter(Phase::Write);
+                    Ok::<_, Infallible>(response)
                 }
-                conn.enter(Phase::Write);
-                Ok::<_, Infallible>(response)
             });
             let io = TokioIo::new(GuardedIo(Rc::clone(conn)));
             let mut connection = pin!(self.protocol.serve_connection(io, service));
@@ -164,6 +168,9 @@ impl<S: Service> Driver<S> {
             let Some(error) = ended.await else { return };
             error
         };
+        if conn.has_put_back() {
+            conn.set_closing();
+        }
         if let Some(error) = error {
             conn.send_last(&response::to_bytes(self.service.error(error.into()))).await;
         }

@@ -50,8 +50,8 @@ pub enum Reply {
     Hit { outcome: HitOutcome, figures: Option<Rc<Rendered>> },
     /// A hit's outcome, with the pixel.
     Pixel { outcome: HitOutcome },
-    /// `is_known`: the client has them.
-    Figures { rendered: Rc<Rendered>, is_known: bool },
+    /// `is_known`: the client has them. `ignored`: names of the query that nothing reads.
+    Figures { rendered: Rc<Rendered>, is_known: bool, ignored: Option<HeaderValue> },
     /// Rare enough to cost more: errors, and the script, which browsers cache.
     Other(Response<AnswerBody>),
 }
@@ -76,7 +76,7 @@ impl Reply {
         match self {
             Self::Hit { figures, .. } => figures.as_ref().map(|figures| &figures.body),
             Self::Pixel { .. } => Some(&PIXEL_BODY),
-            Self::Figures { rendered, is_known } => (!is_known).then_some(&rendered.body),
+            Self::Figures { rendered, is_known, .. } => (!is_known).then_some(&rendered.body),
             Self::Other(_) => None,
         }
     }
@@ -97,8 +97,9 @@ impl Reply {
                 put_pixel_headers(sink);
                 outcome.put(sink);
             }
-            Self::Figures { rendered, is_known } => {
+            Self::Figures { rendered, is_known, ignored } => {
                 conditional::put_headers(sink, *is_known, &JSON, &rendered.etag);
+                response::put_ignored(sink, ignored.as_ref());
             }
             Self::Other(_) => {}
         }

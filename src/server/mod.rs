@@ -52,7 +52,7 @@ pub use {
     fast_path::parse::PlainRequest,
     hot_endpoints::Request,
     http::{Field, HeaderFields},
-    public::{history, pages, query},
+    public::{history, history_blocks, pages, query},
 };
 
 use crate::metrics::Metrics;

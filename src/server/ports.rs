@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::bots::{Kind, UncountedRow};
 use crate::counter::account::{ImportReport, SourceAccount};
-use crate::counter::csv::Row;
+use crate::counter::csv::{CsvError, Row, TakeLines};
 use crate::counter::editor_rules::change::{Change, Refused};
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
@@ -20,6 +20,9 @@ pub type Available<T> = Result<T, Unavailable>;
 /// A node, which counts hits durably and knows the figures.
 #[expect(async_fn_in_trait, reason = "a worker awaits them where it calls them: none needs to be `Send`")]
 pub trait Node: Send + Sync + 'static {
+    /// Takes the lines of an import, of any number.
+    type ImportFile: TakeLines;
+
     /// The sites as configured now.
     fn sites(&self) -> Arc<Sites>;
 
@@ -95,7 +98,16 @@ pub trait Node: Send + Sync + 'static {
     /// The site's hits in each of many periods, which are not loaded into memory.
     async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Available<Read<i64>>;
 
-    async fn import(&self, site: &Arc<RegisteredSite>, name: ImportName, rows: Vec<Row>) -> Available<ImportReport>;
+    /// Begins an import: its lines go into the file, in a thread that may block.
+    fn begin_import(&self) -> Available<Self::ImportFile>;
+
+    /// Writes an import, wholly or not at all; refuses one with a wrong line.
+    async fn finish_import(
+        &self,
+        site: &Arc<RegisteredSite>,
+        name: ImportName,
+        file: Self::ImportFile,
+    ) -> Available<Result<ImportReport, CsvError>>;
 
     /// Sets all counters of an import to zero. None if there is no such import.
     async fn forget(&self, site: &Arc<RegisteredSite>, name: ImportName) -> Available<Option<ImportReport>>;

@@ -191,6 +191,11 @@ pub fn admin(path: &str) -> Option<Matched<'_, Admin>> {
     find(&ADMIN, path)
 }
 
+/// The path of a public endpoint, for messages.
+pub fn public_path(endpoint: Public) -> &'static str {
+    PUBLIC.iter().find(|route| route.endpoint == endpoint).map_or("/", |route| route.path)
+}
+
 /// The path of an admin endpoint, for the operator's commands.
 pub fn admin_path(endpoint: Admin, site: &str) -> String {
     let path = ADMIN.iter().find(|route| route.endpoint == endpoint).map_or("/", |route| route.path);

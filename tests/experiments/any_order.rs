@@ -157,7 +157,8 @@ fn day(number: usize) -> Day {
 }
 
 fn site(id: &str) -> Site {
-    Site::with_defaults(id.parse().unwrap(), vec!["https://a.example".parse().unwrap()])
+    let origins = vec!["https://a.example".parse().unwrap()];
+    Site { vouching_networks: 1, ..Site::with_defaults(id.parse().unwrap(), origins) }
 }
 
 /// A site's keys: its own, and those of its pages.

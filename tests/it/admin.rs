@@ -210,6 +210,88 @@ fn a_foreign_host_reaches_nothing_that_a_web_page_could_misuse() {
     node.stop();
 }
 
+/// Content types, and true for one that a browser sends for a foreign page only after asking.
+const KINDS: [(&[&str], bool); 9] = [
+    (&[], false),
+    (&["text/plain"], false),
+    (&["text/plain; text/csv"], false),
+    (&["application/x-www-form-urlencoded"], false),
+    (&["multipart/form-data; boundary=text/csv"], false),
+    (&["text/plain", "text/csv"], false),
+    (&["text/csv", "text/plain"], false),
+    (&["Text/CSV; charset=utf-8"], true),
+    (&["application/json"], true),
+];
+
+/// Every admin route, with every content type, from every page, with every token: nothing changes that a page of
+/// another origin could ask for.
+#[test]
+fn no_page_of_another_origin_can_send_a_change() {
+    let directory = TempDir::new().unwrap();
+    let (open, guarded) = (directory.path().join("open"), directory.path().join("guarded"));
+    for folder in [&open, &guarded] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    let (write, read) = (format!("Authorization: Bearer {TOKEN}"), format!("Authorization: Bearer {READ_TOKEN}"));
+    // A node, its credentials, and true for those that may read, and may write.
+    let nodes = [
+        (Node::start(&open, &[]), vec![(None, true, true), (Some(&read), true, true)]),
+        (
+            node_with_both_tokens(&guarded),
+            vec![(None, false, false), (Some(&read), true, false), (Some(&write), true, true)],
+        ),
+    ];
+    for (node, credentials) in nodes {
+        let own = format!("Origin: http://{}", node.admin);
+        let pages = [
+            (vec![], true),
+            (vec!["Sec-Fetch-Site: none"], true),
+            (vec![own.as_str(), "Sec-Fetch-Site: same-origin"], true),
+            (vec!["Origin: https://evil.example"], false),
+            (vec!["Origin: http://127.0.0.1"], false),
+            (vec!["Origin: http://localhost:3000", "Sec-Fetch-Site: same-site"], false),
+            (vec!["Origin: null"], false),
+            (vec![own.as_str(), "Origin: https://evil.example"], false),
+            (vec!["Sec-Fetch-Site: cross-site"], false),
+        ];
+        for (method, path) in GUARDED {
+            let is_change = method != "GET";
+            let is_import = path.contains("/import?");
+            for (kinds, is_asked_for) in KINDS {
+                let is_kind = method != "POST"
+                    || (is_asked_for && (!is_import || kinds.iter().all(|kind| kind.starts_with("Text/CSV"))));
+                for (page, is_own) in &pages {
+                    for (credential, may_read, may_write) in &credentials {
+                        let mut fields: Vec<_> = kinds.iter().map(|kind| format!("Content-Type: {kind}")).collect();
+                        fields.extend(page.iter().map(|field| (*field).to_owned()));
+                        fields.extend(credential.map(String::clone));
+                        let fields: Vec<_> = fields.iter().map(String::as_str).collect();
+                        let body = if method == "POST" { CSV } else { "" };
+                        let answer = ask(&node.admin, method, path, &fields, body);
+                        let expected: &[u16] = match (is_change, is_own, may_read, may_write, is_kind) {
+                            (true, false, ..) => &[403],
+                            (_, _, false, ..) => &[401],
+                            (true, _, _, false, _) => &[403],
+                            (_, _, _, _, false) => &[415],
+                            // Nothing may be left to forget.
+                            _ if method == "DELETE" => &[200, 404],
+                            _ => &[200],
+                        };
+                        assert!(
+                            expected.contains(&answer.status),
+                            "{method} {path} {fields:?}: {} {}",
+                            answer.status,
+                            answer.body
+                        );
+                        assert!(!is_change || answer.header("access-control-allow-origin").is_none());
+                    }
+                }
+            }
+        }
+        node.stop();
+    }
+}
+
 #[test]
 fn an_import_wants_csv_a_name_and_a_site() {
     let directory = TempDir::new().unwrap();

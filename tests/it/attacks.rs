@@ -13,8 +13,8 @@ use crate::node::{Node, ask, until};
 use crate::redis::Redis;
 
 const SCRIPT: &str = "<script>alert(1)</script>";
-const ADMIN_TOKEN: &str = "for-everything";
-const READ_TOKEN: &str = "for-reading";
+const ADMIN_TOKEN: &str = "for-everything-here";
+const READ_TOKEN: &str = "for-reading-and-no-more";
 
 fn node_of(directory: &Path, settings: &str, more: &[&str]) -> Node {
     let file = directory.join("thongke.toml");

@@ -256,11 +256,18 @@ fn check_warns_of_an_open_admin_listener_and_of_unencrypted_pages() {
     std::fs::write(&path, format!("admin_open = true\n{SITE}")).unwrap();
     let warning = "warning: the admin listener 0.0.0.0:0 can be reached from other machines";
     run(&["--config", path.to_str().unwrap()]).expect(0, &[warning]);
-    std::fs::write(directory.path().join("token"), "geheim").unwrap();
+    std::fs::write(directory.path().join("token"), "geheim-geheim-geheim").unwrap();
     std::fs::write(&path, format!("admin_token_file = \"token\"\n{SITE}")).unwrap();
     run(&["--config", path.to_str().unwrap()]).never_says("the admin listener");
     let outcome = check_file("[sites.a]\norigins = [\"http://a.vn\", \"https://b.vn\", \"http://localhost:*\"]\n");
     outcome.expect(0, &["warning: site a: pages of http://a.vn can be changed"]);
+    outcome.never_says("anyone can have pages");
+    let outcome =
+        check_file("[sites.a]\norigins = [\"https://*.vn\", \"https://*.gov.vn\", \"https://*.vixuyen.gov.vn\"]\n");
+    outcome.expect(
+        0,
+        &["warning: site a: anyone can have pages of https://*.vn, https://*.gov.vn and count for the site"],
+    );
 }
 
 #[test]
@@ -272,7 +279,7 @@ fn check_warns_of_secrets_that_everyone_may_read_and_shows_none() {
     let directory = TempDir::new().unwrap();
     let secret = directory.path().join("token");
     let path = directory.path().join("thongke.toml");
-    std::fs::write(&secret, "geheim").unwrap();
+    std::fs::write(&secret, "geheim-geheim-geheim").unwrap();
     for (settings, file) in
         [("admin_token_file = \"token\"\n", &secret), ("redis = [\"redis://:geheim@127.0.0.1:1\"]\n", &path)]
     {

@@ -1,13 +1,15 @@
 //! Connections: their limit and their timeouts.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::node::{Node, exchange, until};
+use crate::node::{Node, PROGRAM, exchange, until};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -61,19 +63,25 @@ fn a_client_with_too_many_connections_is_refused_another_until_it_closes_one() {
     node.stop();
 }
 
+/// Connects from another address of this machine; each is a client of its own.
+fn connect_from(host: u16, node: &Node) -> std::io::Result<TcpStream> {
+    let [high, low] = host.to_be_bytes();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from(([127, 1, high, low], 0)).into())?;
+    socket.connect(&node.public.parse::<SocketAddr>().unwrap().into())?;
+    Ok(socket.into())
+}
+
 #[test]
 fn when_all_places_are_taken_those_who_keep_waiting_make_room() {
     let directory = TempDir::new().unwrap();
     // An hour each: no timeout closes a connection.
     let timeouts = "header_timeout = \"1h\"\nbody_timeout = \"1h\"\nidle_timeout = \"1h\"\n";
     let node = node_of(directory.path(), &format!("connections = 64\n{timeouts}"));
-    // Every stalled state: silent, half a head, half a body.
-    let beginnings =
-        ["", "GET / HTTP/1.1\r\nHost: loc", "POST /v1/hit HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{"];
     let slow: Vec<_> = (0..200)
         .map(|number| {
-            let mut stream = connect(&node);
-            let _ = stream.write_all(beginnings[number % beginnings.len()].as_bytes());
+            let mut stream = connect_from(number, &node).unwrap();
+            let _ = stream.write_all(STALLED[usize::from(number) % STALLED.len()]);
             stream
         })
         .collect();
@@ -81,6 +89,101 @@ fn when_all_places_are_taken_those_who_keep_waiting_make_room() {
         assert_eq!(node.hit("/a").figure("today"), number);
     }
     drop(slow);
+    node.stop();
+}
+
+/// Every stalled state: silent, half a head, half a body, an answer that is not taken, a rest between requests.
+const STALLED: [&[u8]; 5] = [
+    b"",
+    b"GET / HTTP/1.1\r\nHost: loc",
+    b"POST /v1/hit HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{",
+    b"GET /thongke.js HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n",
+];
+
+/// A reader's hit on a connection of its own, sent after a pause; true if it is answered as counted.
+fn is_counted(node: &Node, pause: Duration) -> bool {
+    let body = r#"{"site":"demo","url":"http://localhost/a"}"#;
+    let hit = format!(
+        "POST /v1/hit?figures=0 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = connect(node);
+    let mut said = Vec::new();
+    std::thread::sleep(pause);
+    let _ = stream.write_all(hit.as_bytes());
+    let _ = stream.read_to_end(&mut said);
+    said.starts_with(b"HTTP/1.1 204")
+}
+
+#[test]
+fn a_thousand_clients_that_take_every_place_again_at_once_keep_no_reader_out() {
+    const ATTACKERS: u16 = 1_000;
+    let directory = TempDir::new().unwrap();
+    let node = node_of(directory.path(), "connections = 896\n");
+    let public: SocketAddr = node.public.parse().unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let attack = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let tasks = tokio::task::LocalSet::new();
+        for number in 0..ATTACKERS {
+            tasks.spawn_local(async move {
+                let [high, low] = number.to_be_bytes();
+                loop {
+                    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+                    socket.bind(SocketAddr::from(([127, 2, high, low], 0))).unwrap();
+                    if let Ok(mut stream) = socket.connect(public).await {
+                        let _ = stream.write_all(STALLED[usize::from(number) % STALLED.len()]).await;
+                        // Until it is evicted.
+                        while matches!(stream.read(&mut [0; 4096]).await, Ok(1..)) {}
+                    }
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        let mut stopped = stopped;
+        runtime.block_on(tasks.run_until(async move { drop(stopped.wait_for(|stopped| *stopped).await) }));
+    });
+    until("all places are taken", TIMEOUT, || {
+        let metrics = node.admin_get("/metrics").body;
+        let open = metrics.lines().find_map(|line| line.strip_prefix("process_open_fds "));
+        open.is_some_and(|open| open.parse::<f64>().unwrap() > 800.0)
+    });
+    // Readers' lines are slow, and so are their computers.
+    const PAUSE: Duration = Duration::from_millis(100);
+    let (readers, hits) = (10, 30);
+    let counted: u32 = std::thread::scope(|scope| {
+        let read = || (0..hits).map(|_| u32::from(is_counted(&node, PAUSE))).sum::<u32>();
+        let threads: Vec<_> = (0..readers).map(|_| scope.spawn(read)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    let sent = readers * hits;
+    stop.send(true).unwrap();
+    attack.join().unwrap();
+    assert!(counted * 100 >= sent * 99, "{counted} of {sent}");
+    node.stop();
+}
+
+#[test]
+fn with_few_descriptors_the_node_warns_and_its_probes_are_answered_whatever_the_public_does() {
+    let directory = TempDir::new().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", PROGRAM]);
+    let node = Node::start_as(command, directory.path());
+    let log = node.log();
+    assert!(log.contains("only 64 files may be open at once") && log.contains("LimitNOFILE="), "{log}");
+    let held: Vec<_> = (0..200).filter_map(|host| connect_from(host, &node).ok()).collect();
+    for _ in 0..50 {
+        assert_eq!(node.admin_get("/readyz").status, 200);
+    }
+    // Connections to the admin listener take nothing from it for long either.
+    let idle: Vec<_> = (0..50).filter_map(|_| TcpStream::connect(&node.admin).ok()).collect();
+    for _ in 0..5 {
+        assert_eq!(node.admin_get("/readyz").status, 200);
+        assert!(is_counted(&node, Duration::ZERO));
+    }
+    assert!(!node.log().contains("failed to accept"), "{}", node.log());
+    drop((held, idle));
     node.stop();
 }
 
@@ -102,6 +205,13 @@ fn each_phase_has_its_time() {
         stream.write_all(beginning.as_bytes()).unwrap();
         let said = last_words(&mut stream);
         assert!(said.starts_with(end) && (!end.is_empty() || said.is_empty()), "{beginning:?}: {said}");
+    }
+    // A head in its predecessor's segment has its own time, whichever path answers.
+    for first in ["GET /nothing", "GET /v1/sites/demo/figures"] {
+        let mut stream = connect(&node);
+        stream.write_all(format!("{first} HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: l").as_bytes()).unwrap();
+        let said = last_words(&mut stream);
+        assert!(said.matches("HTTP/1.1 ").count() == 2 && said.contains("HTTP/1.1 408"), "{first}: {said}");
     }
     // A byte now and then is no progress.
     for drip in ["GET / HTTP/1.1\r\nX: ", "POST /v1/hit HTTP/1.1\r\nHost: a\r\nContent-Length: 4000\r\n\r\n"] {

@@ -252,3 +252,60 @@ fn the_curl_commands_of_the_documents_work() {
     }
     node.stop();
 }
+
+#[test]
+fn a_reads_unknown_parameters_are_ignored_and_named_and_another_reads_are_refused() {
+    let (_directory, node) = node();
+    let read = |what: &str, fields: &[&str]| ask(&node.public, "GET", &format!("/v1/sites/demo/{what}"), fields, "");
+    for (what, by_hyper) in [
+        ("figures", &[][..]),
+        ("figures", &["Trailer: none"]),
+        ("history", &[]),
+        ("chart.svg", &[]),
+        ("pages", &[]),
+        ("pages/figures?url=/a", &[]),
+    ] {
+        let more = |query: &str| format!("{what}{}{query}", if what.contains('?') { '&' } else { '?' });
+        for (query, ignored) in [
+            ("language=en", None),
+            ("utm_source=x&fbclid=1&utm_source=y", Some("utm_source, fbclid")),
+            ("a%0d%0aSet-Cookie:b=1", Some("a??Set-Cookie?b")),
+        ] {
+            let answer = read(&more(query), by_hyper);
+            assert_eq!((answer.status, answer.header("thongke-ignored")), (200, ignored), "{what} {query}");
+            let exposed = ignored.map(|_| "Thongke-Ignored");
+            assert_eq!(answer.header("access-control-expose-headers"), exposed, "{what} {query}");
+            assert_eq!(answer.header("set-cookie"), None);
+        }
+        let known = read(&more("x=1"), &[by_hyper, &["If-None-Match: *"]].concat());
+        assert_eq!((known.status, known.header("thongke-ignored")), (304, Some("x")), "{what}");
+    }
+    for (what, field, path) in [
+        ("history?url=/a", "url", "/v1/sites/{site}/pages/figures"),
+        ("figures?url=/a", "url", "/v1/sites/{site}/pages/figures"),
+        ("chart.svg?period=total", "period", "/v1/sites/{site}/pages"),
+        ("pages?figures=today", "figures", "/v1/sites/{site}/figures"),
+        ("pages/figures?url=/a&last=3", "last", "/v1/sites/{site}/history"),
+    ] {
+        let answer = read(what, &[]);
+        assert!(answer.problem(400).contains(&format!("`{path}` does")), "{}", answer.body);
+        assert_eq!(answer.json()["field"], field);
+    }
+    // A hit's query is not a read's: nothing may cost the hit.
+    assert_eq!(node.post("/v1/hit?url=/a&x=1", HIT).header("thongke-hit"), Some("counted"));
+    node.stop();
+}
+
+/// Questions share what has been read, and yet none shows fewer hits than there are.
+#[test]
+fn a_history_asked_otherwise_has_the_newest_hits() {
+    let (_directory, node) = node();
+    for (hits, question) in [(1, "history"), (2, "history?last=7"), (3, "history?x=1"), (4, "history?by=month")] {
+        assert_eq!(node.post("/v1/hit", HIT).status, 200);
+        // The same answer may be a second old.
+        std::thread::sleep(std::time::Duration::from_millis(if question.contains('x') { 1_100 } else { 0 }));
+        let history = node.get(&format!("/v1/sites/demo/{question}")).json();
+        assert_eq!(history["history"].as_array().unwrap().last().unwrap()["value"], hits, "{question}");
+    }
+    node.stop();
+}

@@ -1,6 +1,6 @@
 //! An import is all or nothing, whatever ends it.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -89,5 +89,64 @@ fn an_import_whose_caller_has_gone_is_all_or_nothing_too() {
         assert_eq!(body.lines().filter(|line| line.ends_with(",1")).count(), 0, "{pause}");
         assert!(body.contains("2024,,7"), "{body}");
     }
+    node.stop();
+}
+
+/// A value in kB of the process's memory.
+fn memory_kb(node: &Node, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn an_imports_memory_does_not_grow_with_its_size() {
+    const ROWS: usize = 300_000;
+    const MORE_KB_MAX: u64 = 64 << 10;
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    // Backwards: the node sorts them.
+    let rows: String = (0..ROWS).rev().map(|n| format!("total,/tin-tuc/bai-viet-{n},1\n")).collect();
+    let before = memory_kb(&node, "VmRSS");
+    std::fs::write(format!("/proc/{}/clear_refs", node.id()), "5").unwrap();
+    let answer = ask_for_long(&node, &format!("period,page,hits\n{rows}"));
+    assert!(answer.contains(&format!("\"rows\":{ROWS},")), "{answer}");
+    let more = memory_kb(&node, "VmHWM").saturating_sub(before);
+    println!("{more} kB more for {} kB", rows.len() >> 10);
+    assert!(more < MORE_KB_MAX, "{more} kB more for {} kB", rows.len() >> 10);
+    node.stop();
+}
+
+/// The answer to an import that may take minutes.
+fn ask_for_long(node: &Node, csv: &str) -> String {
+    let mut stream = begin(node, csv);
+    stream.set_read_timeout(Some(Duration::from_secs(600))).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn of_a_file_that_breaks_off_nothing_is_taken_and_nothing_is_left_in_the_folder() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let whole = csv(ROWS, 1);
+    for part in [whole.len() / 2, whole.len() - 1] {
+        let mut stream = TcpStream::connect(&node.admin).unwrap();
+        let head = format!(
+            "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: {}\r\n\r\n",
+            whole.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&whole.as_bytes()[..part]).unwrap();
+        drop(stream);
+    }
+    until("another import is taken", Duration::from_secs(60), || {
+        ask(&node.admin, "POST", PATH, &["Content-Type: text/csv"], "period,hits\n2024,7\n").status == 200
+    });
+    assert_eq!(rows(&node, 1), 0);
+    let files = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name());
+    assert!(!files.into_iter().any(|name| name == "thongke.import"));
     node.stop();
 }

@@ -1,4 +1,4 @@
-//! Rate limits of hits.
+//! Rate limits of hits and reads.
 
 use std::path::Path;
 use std::time::Duration;
@@ -254,5 +254,51 @@ fn refused_hits_leave_one_line_of_each_reason_and_no_address() {
     assert!(of("path").is_none(), "that was no hit");
     assert!(!node.log().contains("203.0.113.99"));
     assert!(lines().len() <= 5, "{:?}", lines());
+    node.stop();
+}
+
+/// Statuses of ten reads; `fields` makes each one's headers from its number.
+fn ten_reads(node: &Node, path: &str, fields: impl Fn(u32) -> Vec<String>) -> Vec<u16> {
+    let read = |number| {
+        let fields = fields(number);
+        let fields: Vec<_> = fields.iter().map(String::as_str).collect();
+        ask(&node.public, "GET", path, &fields, "").status
+    };
+    (0..10).map(read).collect()
+}
+
+#[test]
+fn reads_have_a_budget_of_their_own_and_a_refused_read_costs_no_hit() {
+    let directory = TempDir::new().unwrap();
+    let node = node_of(directory.path(), "[limits]\nread_rate = 1\nread_burst = 4\n");
+    for path in ["figures", "history", "chart.svg", "pages", "pages/figures?url=/"] {
+        let statuses = ten_reads(&node, &format!("/v1/sites/a/{path}"), |_| Vec::new());
+        assert!(statuses.contains(&429), "{path}: {statuses:?}");
+    }
+    let mut refused = node.get("/v1/sites/a/history");
+    while refused.status != 429 {
+        refused = node.get("/v1/sites/a/history");
+    }
+    assert!(refused.problem(429).contains("too many reads from this client; try again in 1 s"), "{}", refused.body);
+    assert_eq!((refused.header("retry-after"), refused.header("thongke-hit")), (Some("1"), None));
+    assert_eq!(hit(&node, "a", "/", &[]).header("thongke-hit"), Some("counted"));
+    assert_eq!(node.get("/thongke.js").status, 200);
+    let metrics = node.admin_get("/metrics").body;
+    assert!(!metrics.contains("thongke_limited_total{limit=\"reads\"} 0\n"), "{metrics}");
+    assert!(!metrics.contains("thongke_refusals_total{reason=\"reads\"} 0\n"), "{metrics}");
+    assert!(metrics.contains("thongke_refusals_total{reason=\"limited\"} 0\n"), "{metrics}");
+    node.stop();
+}
+
+#[test]
+fn a_proxys_own_reads_have_no_limit_and_those_of_its_clients_have_one_each() {
+    let directory = TempDir::new().unwrap();
+    let node = node_of(directory.path(), &format!("{PROXIES}[limits]\nread_rate = 1\nread_burst = 3\n"));
+    for path in ["/v1/sites/a/figures", "/v1/sites/a/history"] {
+        assert_eq!(ten_reads(&node, path, |_| Vec::new()), [200; 10]);
+        assert_eq!(ten_reads(&node, path, |number| vec![format!("X-Forwarded-For: 192.0.2.{number}")]), [200; 10]);
+        let one = ten_reads(&node, path, |_| vec!["X-Forwarded-For: 192.0.2.100".to_owned()]);
+        assert!(one.contains(&429), "{path}: {one:?}");
+    }
     node.stop();
 }

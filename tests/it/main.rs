@@ -8,6 +8,8 @@ mod attacks;
 mod bad_input;
 /// Clocks that are not believed: nothing is deleted.
 mod believed_clock;
+/// Generated requests on both HTTP paths.
+mod both_paths;
 /// The box on a portal's page, in a real browser.
 mod browser;
 /// Programs whose clock starts at a known moment.

@@ -247,7 +247,8 @@ impl Folding {
         let started = Instant::now();
         let mut folded = 0;
         for entry in self.progress.next(budget.entries) {
-            entry::add_to_counts(connection, Some(self.observers()), self.progress.source, entry)?;
+            let vouches = self.state.open_sites.has(entry.site);
+            entry::add_to_counts(connection, Some(self.observers()), vouches, self.progress.source, entry)?;
             folded += 1;
             if started.elapsed() > budget.time {
                 break;

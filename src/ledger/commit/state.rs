@@ -10,6 +10,7 @@ use crate::ledger::error::LedgerError;
 use crate::ledger::fold::unfolded::Unfolded;
 use crate::ledger::memory::counters::CounterStore;
 use crate::ledger::memory::editor_rules::RulesOfSites;
+use crate::ledger::memory::open_sites::OpenSites;
 use crate::ledger::memory::page_admission::PageAdmission;
 use crate::ledger::memory::salts::Salts;
 use crate::ledger::memory::sketches::SketchStore;
@@ -28,6 +29,7 @@ pub struct State {
     pub titles: NewTitles,
     pub admission: PageAdmission,
     pub vouching: Vouching,
+    pub open_sites: OpenSites,
     pub editor_rules: RulesOfSites,
     pub unfolded: Unfolded,
     pub feed: Arc<ChangeFeed>,
@@ -54,6 +56,7 @@ impl State {
             titles: NewTitles::default(),
             admission: PageAdmission::default(),
             vouching: Vouching::default(),
+            open_sites: OpenSites::default(),
             editor_rules: RulesOfSites::default(),
             unfolded: Unfolded::new(mark),
             feed,

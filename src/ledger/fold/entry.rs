@@ -71,9 +71,11 @@ impl Observers<'_> {
 }
 
 /// Adds an entry to `counts`. Without observers the entry is an earlier run's, which is published from the file.
+/// `vouches`: no network must vouch for the site's pages.
 pub fn add_to_counts(
     connection: &Connection,
     observers: Option<Observers<'_>>,
+    vouches: bool,
     source: SourceNumber,
     entry: &Entry,
 ) -> rusqlite::Result<()> {
@@ -95,13 +97,14 @@ pub fn add_to_counts(
                 None if page.is_other() => pages::insert_vouched(connection, site, page)?,
                 None => pages::insert_unvouched(connection, site, page, entry.day)?,
             };
-            if let Some(observers) = &observers {
-                if !is_vouched && observers.vouching.is_pending(site, page) {
-                    observers.vouch(connection, site, page, number)?;
-                    is_vouched = true;
-                } else {
-                    observers.admission.settle(site, page, is_vouched);
-                }
+            let is_pending = |observers: &Observers<'_>| observers.vouching.is_pending(site, page);
+            let is_new = !is_vouched && (vouches || observers.as_ref().is_some_and(is_pending));
+            is_vouched |= is_new;
+            match &observers {
+                Some(observers) if is_new => observers.vouch(connection, site, page, number)?,
+                Some(observers) => observers.admission.settle(site, page, is_vouched),
+                None if is_new => drop(vouching::vouch(connection, site, number)?),
+                None => {}
             }
             let hits = if is_vouched {
                 counts::add(connection, site, number, source, entry.day.page_periods(), entry.hits)?

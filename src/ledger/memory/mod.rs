@@ -2,6 +2,7 @@
 
 pub mod counters;
 pub mod editor_rules;
+pub mod open_sites;
 pub mod page_admission;
 pub mod salts;
 pub mod sketches;

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod file;
+pub mod import_file;
 pub mod inspect;
 pub mod integrity;
 pub mod lock;

@@ -9,12 +9,12 @@ use super::progress::Progress;
 use super::{file, migrations};
 use crate::ledger::error::OpenError;
 
-/// Copies a file of an earlier version and migrates it.
-pub fn upgrade(directory: &Path, connection: &Connection) -> Result<(), OpenError> {
+/// Copies a file of an earlier version and migrates it. True: it was one, or is new.
+pub fn upgrade(directory: &Path, connection: &Connection) -> Result<bool, OpenError> {
     let path = file::path(directory);
     let sqlite = |source| OpenError::of_sqlite(&path, source);
     if migrations::is_newest(connection).map_err(sqlite)? {
-        return Ok(());
+        return Ok(false);
     }
     let progress = Progress::of(connection).map_err(sqlite)?;
     if let Some(copy) = free_name(directory, progress) {
@@ -22,7 +22,8 @@ pub fn upgrade(directory: &Path, connection: &Connection) -> Result<(), OpenErro
             .map_err(|error| OpenError::NotCopied { path: path.clone(), reason: error.to_string() })?;
         tracing::info!("{} is upgraded; {} is its copy, for going back", path.display(), copy.display());
     }
-    migrations::migrate(connection).map_err(sqlite)
+    migrations::migrate(connection).map_err(sqlite)?;
+    Ok(true)
 }
 
 /// The name for a copy: `thongke.db.before-0.2`, or with a number where another copy has it. None: a copy with this

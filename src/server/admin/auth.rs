@@ -1,8 +1,8 @@
-//! Authorization at the admin listener: a token to read, a token for everything, and the `Host` header.
+//! Authorization at the admin listener: tokens, the `Host` header, and what pages of other origins may not send.
 
 use std::net::SocketAddr;
 
-use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use hyper::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
@@ -44,6 +44,13 @@ const READ_ONLY: HttpError = HttpError::fixed(
     "this token may only read; use the token of `admin_token_file` to change anything",
 );
 
+const FOREIGN_PAGE: HttpError = HttpError::fixed(
+    StatusCode::FORBIDDEN,
+    "origin",
+    "a page of another origin may change nothing here; send the request from a program, without `Origin` and `Sec-Fetch-Site`",
+);
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// True for endpoints without a token: probes and metrics, which reveal no secrets.
 pub fn is_free(endpoint: Admin) -> bool {
     matches!(endpoint, Admin::Metrics | Admin::Alive | Admin::Ready)
@@ -70,6 +77,43 @@ fn is_own_name(host: Host<'_>, local: Option<SocketAddr>) -> bool {
     let is_loopback = matches!(host.name, "localhost" | "127.0.0.1" | "[::1]");
     let is_own_port = host.port.is_none() || local.is_some_and(|local| Some(local.port()) == host.port);
     (is_own_address || is_loopback) && is_own_port
+}
+
+/// Refuses a change that a page of another origin may have sent. A browser names the page in `Origin` and
+/// `Sec-Fetch-Site`; other clients send neither.
+pub fn check_page(headers: &HeaderMap, conn: &ConnState) -> Result<(), HttpError> {
+    let is_own = |value: &HeaderValue| value.to_str().is_ok_and(|origin| is_own_origin(origin, conn.local_address()));
+    let is_own_fetch = |value: &HeaderValue| matches!(value.as_bytes(), b"same-origin" | b"none");
+    let is_allowed =
+        headers.get_all(ORIGIN).iter().all(is_own) && headers.get_all(SEC_FETCH_SITE).iter().all(is_own_fetch);
+    if is_allowed { Ok(()) } else { Err(FOREIGN_PAGE) }
+}
+
+/// Refuses a change that a browser sends for any page without asking first: one without a content type that forms lack.
+/// A DELETE is always asked for first.
+pub fn check_content_type(endpoint: Admin, method: &Method, headers: &HeaderMap) -> Result<(), HttpError> {
+    if matches!(*method, Method::GET | Method::HEAD | Method::DELETE) {
+        return Ok(());
+    }
+    let (allowed, detail): (&[&str], _) = match endpoint {
+        Admin::Import => (&["text/csv"], "an import needs `Content-Type: text/csv`"),
+        _ => (&["application/json", "text/csv"], "a change needs `Content-Type: application/json` or `text/csv`"),
+    };
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let named = types.next().and_then(|value| value.to_str().ok()).filter(|_| types.next().is_none());
+    let kind = named.map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    let is_allowed = |kind: &str| allowed.iter().any(|allowed| kind.eq_ignore_ascii_case(allowed));
+    match kind {
+        Some(kind) if is_allowed(kind) => Ok(()),
+        _ => Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "malformed", detail)),
+    }
+}
+
+/// True for the origin of the listener's own pages.
+fn is_own_origin(origin: &str, local: Option<SocketAddr>) -> bool {
+    let host = origin.strip_prefix("http://").and_then(Host::parse);
+    let with_port = |host: Host<'_>| is_own_name(Host { port: Some(host.port.unwrap_or(80)), ..host }, local);
+    host.is_some_and(with_port)
 }
 
 impl std::fmt::Debug for Tokens {

@@ -21,9 +21,9 @@ use crate::server::net::ConnState;
 use crate::server::openapi;
 use crate::server::ports::Node;
 use crate::server::public::figures::FiguresCache;
-use crate::server::public::queries::{Kind, Queries};
 use crate::server::public::query::Query;
-use crate::server::routes::{self, Admin, Matched};
+use crate::server::public::question::Reads;
+use crate::server::routes::{self, Admin, Matched, Public};
 use crate::server::service::Service;
 
 pub struct AdminService<N> {
@@ -31,7 +31,7 @@ pub struct AdminService<N> {
     settings: Arc<AdminSettings>,
     metrics: Arc<Metrics>,
     figures: FiguresCache,
-    queries: Queries<N>,
+    reads: Reads,
     imports: Imports,
 }
 
@@ -40,7 +40,7 @@ type Outcome = Result<Response<AnswerBody>, HttpError>;
 impl<N: Node> AdminService<N> {
     pub fn new(node: Arc<N>, settings: Arc<AdminSettings>, metrics: Arc<Metrics>) -> Self {
         Self {
-            queries: Queries::new(Arc::clone(&node), Arc::clone(&settings.canonicals)),
+            reads: Reads::new(Arc::clone(&settings.canonicals)),
             node,
             settings,
             metrics,
@@ -65,12 +65,16 @@ impl<N: Node> AdminService<N> {
         // Unknown paths need a token as well: strangers learn nothing about them.
         if !matched.is_some_and(|matched| auth::is_free(matched.route.endpoint)) {
             auth::check_host(host, conn)?;
+            if !matches!(*request.method(), Method::GET | Method::HEAD) {
+                auth::check_page(request.headers(), conn)?;
+            }
             self.settings.tokens.check(request.method(), request.headers())?;
         }
         let Matched { route, site, source } = matched.ok_or(HttpError::PATH_UNKNOWN)?;
         if !route.allows(request.method().as_str()) {
             return Err(HttpError::method(route.methods));
         }
+        auth::check_content_type(route.endpoint, request.method(), request.headers())?;
         let site = || site::find(&self.node.sites(), site);
         match route.endpoint {
             Admin::Metrics => Ok(probes::metrics(&self.metrics)),
@@ -84,7 +88,7 @@ impl<N: Node> AdminService<N> {
             Admin::Import => self.imports.import(&*self.node, &site()?, request, conn).await,
             Admin::Forget => transfer::forget(&*self.node, &site()?, source).await,
             Admin::Reset if request.method() == Method::DELETE => transfer::undo_reset(&*self.node, &site()?).await,
-            Admin::Reset => self.imports.reset(&*self.node, &site()?, request.headers()).await,
+            Admin::Reset => self.imports.reset(&*self.node, &site()?).await,
             Admin::Sources => Ok(json(&self.node.sources(&site()?).await?)),
             Admin::Verify => Ok(json(&self.node.verify(&site()?).await?)),
             Admin::Repair => Ok(json(&self.node.repair(&site()?).await?)),
@@ -98,10 +102,10 @@ impl<N: Node> AdminService<N> {
             Admin::Warnings => Ok(json(&self.settings.warnings.list(&self.node.sites(), today))),
             Admin::Bots => Ok(json(&self.node.uncounted(&*site()?))),
             Admin::Figures => self.figures(site()?, request).await,
-            Admin::PageFigures => self.query(Kind::PageFigures, site()?, request).await,
-            Admin::TopPages => self.query(Kind::TopPages, site()?, request).await,
-            Admin::History => self.query(Kind::History, site()?, request).await,
-            Admin::Chart => self.query(Kind::Chart, site()?, request).await,
+            Admin::PageFigures => self.read(Public::PageFigures, site()?, request).await,
+            Admin::TopPages => self.read(Public::TopPages, site()?, request).await,
+            Admin::History => self.read(Public::History, site()?, request).await,
+            Admin::Chart => self.read(Public::Chart, site()?, request).await,
         }
     }
 
@@ -116,9 +120,10 @@ impl<N: Node> AdminService<N> {
         Ok(private(conditional::answer(headers, is_known, &JSON, &rendered)))
     }
 
-    async fn query(&self, kind: Kind, site: Arc<RegisteredSite>, mut request: Request<Incoming>) -> Outcome {
+    async fn read(&self, read: Public, site: Arc<RegisteredSite>, mut request: Request<Incoming>) -> Outcome {
         let query = request.uri().query().unwrap_or_default().to_owned();
-        self.queries.answer(kind, site, &query, request.headers_mut()).await.map(private)
+        let asked = (read, query.as_str());
+        self.reads.answer(&self.node, asked, &site, request.headers_mut(), |_, _| Ok(())).await.map(private)
     }
 }
 

@@ -1,18 +1,17 @@
 //! Transfer of counts: export, import, and the deletion of an import.
 
+use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use futures_util::{StreamExt as _, stream};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Request, Response, StatusCode};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
 use super::json;
 use crate::counter::RegisteredSite;
-use crate::counter::account::ImportReport;
-use crate::counter::csv::{self, EXPORT_STEP, HEADER_PAGES, Parsed, Row};
+use crate::counter::csv::{self, CsvError, EXPORT_STEP, HEADER_PAGES, Row, TakeLines as _, Unread};
 use crate::counter::source::{IMPORT, ImportName, SourceError};
 use crate::server::http::{AnswerBody, CSV, HttpError, StreamError, body, response};
 use crate::server::net::{ConnState, IMPORT_BYTES_MAX};
@@ -40,7 +39,7 @@ pub async fn export<N: Node>(node: &Arc<N>, site: Arc<RegisteredSite>) -> Outcom
     Ok(response::stream(&CSV, stream::iter(begin).chain(rest)))
 }
 
-/// Runs imports one at a time, since each may hold its whole file in memory.
+/// Runs imports one at a time.
 #[derive(Default)]
 pub struct Imports(Mutex<()>);
 
@@ -52,15 +51,6 @@ impl Imports {
         request: Request<Incoming>,
         conn: &ConnState,
     ) -> Outcome {
-        let is_csv = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/csv"));
-        if !is_csv {
-            let detail = "an import needs `Content-Type: text/csv`";
-            return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "malformed", detail));
-        }
         let query = request.uri().query().unwrap_or_default();
         let name = form_urlencoded::parse(query.as_bytes())
             .find(|(key, _)| key == "source")
@@ -68,28 +58,58 @@ impl Imports {
         let unnamed = || HttpError::malformed("the import has no name; add `source=NAME` to the query");
         let name = ImportName::from_shown(&name.ok_or_else(unnamed)?).map_err(misnamed)?;
         let Ok(_running) = self.0.try_lock() else { return Err(busy()) };
-        let text = body::collect(request.into_body(), IMPORT_BYTES_MAX, conn).await?;
+        let mut file = node.begin_import()?;
+        let (chunks, received) = mpsc::channel(CHUNKS_MAX);
         // In a thread of its own: parsing takes a while, and this one answers the probes.
         let rules = Arc::clone(&site.site.page_rules);
-        let parsing = tokio::task::spawn_blocking(move || csv::parse(&text, &rules));
-        let unreadable = |error: csv::CsvError| {
-            let detail = format!("{error}; nothing of the file was taken");
-            HttpError { line: Some(error.line), ..HttpError::malformed(detail) }
-        };
-        let Parsed { rows, summed } = parsing.await.map_err(|_| HttpError::BODY_BROKEN)?.map_err(unreadable)?;
-        let report = node.import(site, name, rows).await?;
-        Ok(json(&ImportReport { summed, ..report }))
+        let reading = tokio::task::spawn_blocking(move || {
+            let outcome = csv::read(Chunks { received, rest: Bytes::new() }, &rules, |line| file.take(line));
+            (outcome, file)
+        });
+        // To its end, also behind a wrong line: a client that is still sending would not see the answer.
+        let received = body::forward(request.into_body(), IMPORT_BYTES_MAX, conn, chunks).await;
+        let (outcome, file) = reading.await.map_err(|_| HttpError::BODY_BROKEN)?;
+        received?;
+        outcome.map_err(|unread| match unread {
+            Unread::Wrong(error) => wrong_line(&error),
+            Unread::NotTaken(reason) => HttpError::unavailable("unavailable", reason),
+        })?;
+        let report = node.finish_import(site, name, file).await?;
+        Ok(json(&report.map_err(|error| wrong_line(&error))?))
+    }
+}
+
+fn wrong_line(error: &CsvError) -> HttpError {
+    let detail = format!("{error}; nothing of the file was taken");
+    HttpError { line: Some(error.line), ..HttpError::malformed(detail) }
+}
+
+/// Chunks of a body that wait to be parsed.
+const CHUNKS_MAX: usize = 8;
+
+/// A body as a thread reads it that may block.
+struct Chunks {
+    received: mpsc::Receiver<Bytes>,
+    rest: Bytes,
+}
+
+impl io::Read for Chunks {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            match self.received.blocking_recv() {
+                Some(chunk) => self.rest = chunk,
+                None => return Ok(0),
+            }
+        }
+        let bytes = self.rest.len().min(into.len());
+        self.rest.split_to(bytes).copy_to_slice(&mut into[..bytes]);
+        Ok(bytes)
     }
 }
 
 impl Imports {
-    /// Sets a site's figures to zero. The content type keeps web pages out, which can't send it unasked.
-    pub async fn reset<N: Node>(&self, node: &N, site: &Arc<RegisteredSite>, headers: &HeaderMap) -> Outcome {
-        let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/csv") {
-            let detail = "a reset needs `Content-Type: text/csv`, so that no web page can send it";
-            return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "malformed", detail));
-        }
+    /// Sets a site's figures to zero.
+    pub async fn reset<N: Node>(&self, node: &N, site: &Arc<RegisteredSite>) -> Outcome {
         let Ok(_running) = self.0.try_lock() else { return Err(busy()) };
         Ok(json(&node.reset(site).await?))
     }

@@ -67,13 +67,14 @@ mod tests {
                 etag: HeaderValue::from_static("W/\"1\""),
             })
         };
-        let replies: [fn(Rc<Rendered>) -> Reply; 6] = [
+        let replies: [fn(Rc<Rendered>) -> Reply; 7] = [
             |_| Reply::Hit { outcome: HitOutcome::COUNTED, figures: None },
             |figures| Reply::Hit { outcome: HitOutcome::COUNTED, figures: Some(figures) },
             |figures| Reply::Hit { outcome: HitOutcome::filtered(Kind::SearchEngine), figures: Some(figures) },
             |_| Reply::Pixel { outcome: HitOutcome::LIMITED },
-            |rendered| Reply::Figures { rendered, is_known: false },
-            |rendered| Reply::Figures { rendered, is_known: true },
+            |rendered| Reply::Figures { rendered, is_known: false, ignored: None },
+            |rendered| Reply::Figures { rendered, is_known: true, ignored: None },
+            |rendered| Reply::Figures { rendered, is_known: true, ignored: Some(HeaderValue::from_static("x, y")) },
         ];
         for (reply, origin) in replies.into_iter().flat_map(|reply| [(reply, None), (reply, Some("https://a.vn"))]) {
             let request = HeaderMap::from_iter(origin.map(|origin| (ORIGIN, HeaderValue::from_static(origin))));

@@ -1,4 +1,4 @@
-//! Rate limits of hits.
+//! Rate limits of hits and reads.
 //!
 //! A client has a budget for all its hits, its network one for each page, and a site one for all its
 //! hits. Keys are a client prefix, a network, a page and a site, nothing that the client chooses freely:
@@ -40,6 +40,8 @@ pub struct RateLimits {
     pub page: Option<Rate>,
     /// All hits of one site.
     pub site: Option<Rate>,
+    /// All reads of one client.
+    pub reads: Option<Rate>,
     pub when_exceeded: WhenExceeded,
 }
 
@@ -65,6 +67,7 @@ pub enum Limit {
     Address,
     Page,
     Site,
+    Reads,
 }
 
 impl Per {
@@ -97,28 +100,30 @@ impl Rate {
 }
 
 impl Limit {
-    pub const ALL: [Self; 3] = [Self::Address, Self::Page, Self::Site];
+    pub const ALL: [Self; 4] = [Self::Address, Self::Page, Self::Site, Self::Reads];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Address => "address",
             Self::Page => "page",
             Self::Site => "site",
+            Self::Reads => "reads",
         }
     }
 }
 
 impl From<Exceeded> for HttpError {
     fn from(exceeded: Exceeded) -> Self {
-        let budget = match exceeded.limit {
-            Limit::Address => "this client",
-            Limit::Page => "this network for this page",
-            Limit::Site => "all readers of this site",
+        let (budget, reason) = match exceeded.limit {
+            Limit::Address => ("hits from this client", "limited"),
+            Limit::Page => ("hits from this network for this page", "limited"),
+            Limit::Site => ("hits from all readers of this site", "limited"),
+            Limit::Reads => ("reads from this client", "reads"),
         };
         // Whole seconds, rounded up: a retry after them is never too early.
         let seconds = exceeded.wait.as_millis().div_ceil(1_000).max(1) as u64;
-        let detail = format!("too many hits from {budget}; try again in {seconds} s");
-        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "limited", detail);
+        let detail = format!("too many {budget}; try again in {seconds} s");
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, reason, detail);
         Self { retry_after_seconds: Some(seconds), ..error }
     }
 }
@@ -129,6 +134,7 @@ pub struct RateLimiter {
     address: Option<RateTable>,
     page: Option<RateTable>,
     site: Option<RateTable>,
+    reads: Option<RateTable>,
     pub when_exceeded: WhenExceeded,
     started: Instant,
     secret: RandomState,
@@ -141,6 +147,7 @@ impl RateLimiter {
             address: table(limits.address),
             page: table(limits.page),
             site: table(limits.site),
+            reads: table(limits.reads),
             when_exceeded: limits.when_exceeded,
             started: Instant::now(),
             secret: RandomState::new(),
@@ -165,6 +172,20 @@ impl RateLimiter {
         }
         // Last, so that a client's excess is not taken from the site's budget.
         self.take_one(&self.site, site, now, Limit::Site)
+    }
+
+    /// Takes reads from the client's budget. `client`: none where nobody limits it.
+    pub fn take_reads(
+        &self,
+        client: impl FnOnce() -> Option<ClientPrefix>,
+        reads: u32,
+        now: Instant,
+    ) -> Result<(), Exceeded> {
+        let Some(table) = self.reads.as_ref().filter(|_| reads > 0) else { return Ok(()) };
+        let Some(client) = client() else { return Ok(()) };
+        let now = now.saturating_duration_since(self.started);
+        let taken = table.take_many(self.secret.hash_one(client), reads, now);
+        taken.map_err(|wait| Exceeded { limit: Limit::Reads, wait })
     }
 
     fn take_one(&self, table: &Option<RateTable>, key: impl Hash, now: Duration, limit: Limit) -> Result<(), Exceeded> {
@@ -231,6 +252,19 @@ mod tests {
         let exceeded = Exceeded { limit: Limit::Address, wait: Duration::from_millis(500) };
         assert_eq!(take(), Err(exceeded));
         assert_eq!(HttpError::from(exceeded).to_string(), "too many hits from this client; try again in 1 s");
+    }
+
+    #[test]
+    fn reads_have_a_budget_of_their_own() {
+        let limits = RateLimits { address: rate(1, 1), reads: rate(1, 3), ..RateLimits::default() };
+        let limiter = RateLimiter::new(&limits);
+        let read = |address: &str, reads| limiter.take_reads(|| client(address), reads, limiter.started);
+        assert_eq!([read("192.0.2.1", 1), read("192.0.2.1", 2)], [Ok(()), Ok(())]);
+        let refused = read("192.0.2.1", 1).unwrap_err();
+        assert_eq!(HttpError::from(refused).to_string(), "too many reads from this client; try again in 1 s");
+        assert_eq!(limiter.take(|| client("192.0.2.1"), SiteNumber(1), "/a", limiter.started), Ok(()));
+        assert_eq!([read("192.0.2.2", 3), read("192.0.2.2", 0)], [Ok(()), Ok(())]);
+        assert_eq!(limiter.take_reads(|| None, 9, limiter.started), Ok(()));
     }
 
     #[test]

@@ -48,6 +48,11 @@ impl RateTable {
     /// Takes one event of the key's budget at `now`, a time since the node's start, or says how long
     /// to wait for it.
     pub fn take(&self, key: u64, now: Duration) -> Result<(), Duration> {
+        self.take_many(key, 1, now)
+    }
+
+    /// Takes several events at once, or none. More than the burst count as the burst.
+    pub fn take_many(&self, key: u64, events: u32, now: Duration) -> Result<(), Duration> {
         // The start itself is a burst ago, so that 0 is long past from the first event on.
         let now = now.as_nanos() as u64 + self.burst_ns;
         let hash = key as usize;
@@ -62,7 +67,7 @@ impl RateTable {
         let inherited_max =
             if known.is_some() { self.burst_ns } else { self.burst_ns.saturating_sub(self.interval_ns) / 2 };
         let before = bucket[at].1.clamp(now, now + inherited_max);
-        let after = before + self.interval_ns;
+        let after = before + (self.interval_ns * u64::from(events)).min(self.burst_ns);
         match after.checked_sub(now + self.burst_ns) {
             None | Some(0) => {
                 bucket[at] = (key, after);
@@ -178,6 +183,15 @@ mod tests {
         assert_eq!(table.take(7, Duration::from_millis(100)), Err(Duration::from_millis(400)));
         assert_eq!([allowed(499), allowed(500), allowed(1_500)], [0, 1, 2]);
         assert_eq!(allowed(3_600_000), 3);
+    }
+
+    #[test]
+    fn several_events_are_taken_together_or_not_at_all() {
+        let table = RateTable::new(Duration::from_secs(1), 5);
+        let take = |events, seconds| table.take_many(7, events, Duration::from_secs(seconds)).is_ok();
+        assert!(take(3, 0) && !take(3, 0) && take(2, 0) && !take(1, 0));
+        assert!(!take(2, 1) && take(2, 2));
+        assert!(take(100, 60) && !take(1, 60), "more than the burst is the burst");
     }
 
     proptest! {

@@ -76,6 +76,12 @@ impl<'a, H: HeaderFields> ClientIp<'a, H> {
         self.proxies.address(self.peer, self.headers)
     }
 
+    /// The client whose reads are limited; none for a trusted proxy that asks for itself.
+    pub fn reader(&self) -> Option<ClientPrefix> {
+        let is_named = self.headers.first(self.proxies.field.field()).is_some();
+        if is_named || !self.proxies.is_trusted(self.peer) { self.prefix() } else { None }
+    }
+
     /// True if an untrusted peer names a client in a header that proxies write.
     pub fn has_untrusted_forwarded_header(&self) -> bool {
         let is_there = |field| self.headers.first(field).is_some();
@@ -236,6 +242,20 @@ mod tests {
             let client = proxies.client("10.0.0.1".parse().ok(), &headers(other, &["for=192.0.2.9", "192.0.2.9"]));
             assert_eq!(client, prefix("10.0.0.1"));
         }
+    }
+
+    #[test]
+    fn a_trusted_proxy_reads_for_itself_without_a_limit_and_for_others_with_theirs() {
+        let field = ForwardedField::XForwardedFor;
+        let proxies = trusting(&["10.0.0.0/8"], field);
+        let reader = |peer: &str, lines: &[&str]| {
+            let fields = headers(field, lines);
+            ClientIp::new(&proxies, peer.parse().ok(), &fields).reader()
+        };
+        assert_eq!(reader("10.0.0.1", &[]), None);
+        assert_eq!(reader("10.0.0.1", &["192.0.2.9"]), prefix("192.0.2.9"));
+        assert_eq!(reader("10.0.0.1", &["unknown"]), prefix("10.0.0.1"));
+        assert_eq!(reader("192.0.2.1", &[]), prefix("192.0.2.1"));
     }
 
     #[test]

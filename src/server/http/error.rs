@@ -17,7 +17,7 @@ use crate::server::ports::Unavailable;
 #[error("{detail}")]
 pub struct HttpError {
     pub status: StatusCode,
-    /// One of [`REASONS`]: the metric's label, and the value of `Thongke-Hit`.
+    /// One of [`REASONS`]: the metric's label, and a hit's `Thongke-Hit`.
     pub reason: &'static str,
     pub detail: Cow<'static, str>,
     /// The wrong field of the request.
@@ -37,7 +37,7 @@ pub struct HttpError {
 const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// Every value of [`HttpError::reason`].
-pub const REASONS: [&str; 14] = [
+pub const REASONS: [&str; 15] = [
     "host",
     "framing",
     "size",
@@ -48,6 +48,7 @@ pub const REASONS: [&str; 14] = [
     "method",
     "connections",
     "limited",
+    "reads",
     "unavailable",
     "token",
     "closed",
@@ -147,7 +148,7 @@ impl HttpError {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         match self.status {
-            StatusCode::TOO_MANY_REQUESTS => {
+            StatusCode::TOO_MANY_REQUESTS if self.reason == "limited" => {
                 headers.insert(THONGKE_HIT, HeaderValue::from_static(self.reason));
             }
             StatusCode::UNAUTHORIZED => {

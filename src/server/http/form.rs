@@ -15,6 +15,11 @@ pub fn values<'a>(form: &'a str, field: &str) -> impl Iterator<Item = Cow<'a, st
     pairs.filter(move |(key, _)| key == field).map(|(_, value)| value)
 }
 
+/// The fields' names, decoded, without empty ones.
+pub fn names(form: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    form_urlencoded::parse(form.as_bytes()).map(|(name, _)| name).filter(|name| !name.is_empty())
+}
+
 /// The value of a field, which may be given once.
 pub fn field<'a>(form: &'a str, field: &'static str) -> Result<Option<Cow<'a, str>>, HttpError> {
     let mut values = values(form, field);

@@ -28,7 +28,8 @@ impl<'a> Host<'a> {
         Self::parse(text).ok_or_else(|| wrong("is not a host, or a host and a port"))
     }
 
-    fn parse(text: &'a str) -> Option<Self> {
+    /// Parses a host, and its port if it has one.
+    pub fn parse(text: &'a str) -> Option<Self> {
         let (name, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let end = rest.find(']')?;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::Stream;
 use hyper::body::{Body, Frame, SizeHint};
-use hyper::header::{HeaderMap, HeaderName};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
@@ -54,6 +54,9 @@ impl Body for AnswerBody {
 pub const THONGKE_HIT: HeaderName = HeaderName::from_static("thongke-hit");
 pub const THONGKE_HIT_KIND: HeaderName = HeaderName::from_static("thongke-hit-kind");
 
+const THONGKE_IGNORED: HeaderName = HeaderName::from_static("thongke-ignored");
+static EXPOSE_IGNORED: FixedFields = fixed!("access-control-expose-headers": "Thongke-Ignored");
+
 pub static NO_STORE: FixedFields = fixed!("cache-control": "no-store");
 pub static CLOSE: FixedFields = fixed!("connection": "close");
 pub static CROSS_ORIGIN: FixedFields = fixed!("cross-origin-resource-policy": "cross-origin");
@@ -87,6 +90,14 @@ pub static HTML: ContentType = content_type!("text/html; charset=utf-8");
 pub static CSS: ContentType = content_type!("text/css; charset=utf-8");
 pub static JAVASCRIPT: ContentType = content_type!("text/javascript; charset=utf-8");
 pub static PROMETHEUS_TEXT: ContentType = content_type!("text/plain; version=0.0.4; charset=utf-8");
+
+/// Reports names of a query that nothing reads, to pages of other origins too.
+pub fn put_ignored(sink: &mut impl HeaderSink, names: Option<&HeaderValue>) {
+    if let Some(names) = names {
+        sink.put(&THONGKE_IGNORED, names);
+        sink.fixed(&EXPOSE_IGNORED);
+    }
+}
 
 /// Puts the header fields of a body's type.
 pub fn put_type(sink: &mut impl HeaderSink, content_type: &'static ContentType) {

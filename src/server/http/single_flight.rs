@@ -1,46 +1,50 @@
-//! Single flight: a costly answer is made at most once a second for all equal requests of a worker.
+//! Single flight: a costly value is made at most once a second for all equal requests of a worker.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, Shared};
 
-use super::{HttpError, Rendered};
-
 const AGE_MAX: Duration = Duration::from_secs(1);
 
-/// Answers kept, the largest about 100 kB. Beyond that number, each request makes its own.
-const ANSWERS_MAX: usize = 256;
+/// A future of a value.
+pub type Making<T> = Shared<LocalBoxFuture<'static, T>>;
 
-/// A future of an answer.
-pub type Making = Shared<LocalBoxFuture<'static, Result<Rendered, HttpError>>>;
-
-/// One worker's answers, by request.
-#[derive(Default)]
-pub struct SingleFlight {
-    answers: RefCell<HashMap<String, (Instant, Making)>>,
+/// One worker's values, by request. The hasher is keyed, since strangers choose the keys.
+pub struct SingleFlight<K, T: Clone> {
+    /// Values kept. Beyond that number, each request makes its own.
+    kept_max: usize,
+    kept: RefCell<HashMap<K, (Instant, Making<T>)>>,
 }
 
-impl SingleFlight {
-    /// The answer of less than a second ago, finished or in the making, or else the one that `make` makes.
-    pub fn get<F>(&self, request: String, make: impl FnOnce() -> F) -> Making
-    where
-        F: Future<Output = Result<Rendered, HttpError>> + 'static,
-    {
-        let now = Instant::now();
-        let mut answers = self.answers.borrow_mut();
-        if let Some((_, making)) = answers.get(&request).filter(|(begun, _)| now.duration_since(*begun) < AGE_MAX) {
-            return making.clone();
+impl<K: Eq + Hash, T: Clone> SingleFlight<K, T> {
+    pub fn new(kept_max: usize) -> Self {
+        Self { kept_max, kept: RefCell::default() }
+    }
+
+    /// The value of less than a second ago, finished or in the making.
+    pub fn known(&self, request: &K) -> Option<Making<T>> {
+        let kept = self.kept.borrow();
+        let (begun, making) = kept.get(request)?;
+        (begun.elapsed() < AGE_MAX).then(|| making.clone())
+    }
+
+    /// The known value, or else the one that `make` makes.
+    pub fn get<F: Future<Output = T> + 'static>(&self, request: K, make: impl FnOnce() -> F) -> Making<T> {
+        if let Some(making) = self.known(&request) {
+            return making;
         }
-        let making = make().boxed_local().shared();
-        if answers.len() >= ANSWERS_MAX {
-            answers.retain(|_, (begun, _)| now.duration_since(*begun) < AGE_MAX);
+        let (now, making) = (Instant::now(), make().boxed_local().shared());
+        let mut kept = self.kept.borrow_mut();
+        if kept.len() >= self.kept_max {
+            kept.retain(|_, (begun, _)| now.duration_since(*begun) < AGE_MAX);
         }
-        if answers.len() < ANSWERS_MAX {
-            answers.insert(request, (now, making.clone()));
+        if kept.len() < self.kept_max {
+            kept.insert(request, (now, making.clone()));
         }
         making
     }
@@ -51,29 +55,27 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
-    use bytes::Bytes;
-    use hyper::header::HeaderValue;
-
     use super::*;
 
     #[tokio::test]
     async fn equal_requests_share_one_answer() {
-        let (answers, made) = (SingleFlight::default(), Rc::new(Cell::new(0)));
+        let (answers, made) = (SingleFlight::new(256), Rc::new(Cell::new(0)));
         let make = || {
             let made = Rc::clone(&made);
             async move {
                 tokio::task::yield_now().await;
                 made.set(made.get() + 1);
-                Ok(Rendered { body: Bytes::new(), etag: HeaderValue::from_static("x") })
+                made.get()
             }
         };
         let ask = |request: &str| answers.get(request.to_owned(), make);
+        assert!(answers.known(&"a".to_owned()).is_none());
         let (one, two, other) = tokio::join!(ask("a"), ask("a"), ask("b"));
-        assert!(one == two && other.is_ok());
+        assert!(one == two && other != one && answers.known(&"a".to_owned()).is_some());
         assert_eq!(made.get(), 2);
-        for number in 0..2 * ANSWERS_MAX {
-            assert!(ask(&number.to_string()).await.is_ok());
+        for number in 0..512 {
+            ask(&number.to_string()).await;
         }
-        assert!(answers.answers.borrow().len() <= ANSWERS_MAX);
+        assert!(answers.kept.borrow().len() <= 256);
     }
 }

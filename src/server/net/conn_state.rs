@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::gate::Gate;
 use super::{HEAD_BYTES_MAX, HIT_BYTES_MAX, SWEEP, Stream, Timeouts, URI_BYTES_MAX};
 
 /// Phase of a connection: the event that it waits for.
@@ -79,18 +80,22 @@ pub struct ConnState {
     put_back: RefCell<Vec<u8>>,
     /// Received length of a request line whose end has not arrived.
     open_line: Cell<Option<usize>>,
+    /// What hyper may read.
+    gate: Cell<Gate>,
+    /// hyper has asked for the next request while its last answer is on the way.
+    has_held_read: Cell<bool>,
 }
 
 impl ConnState {
     pub fn new(stream: Stream, peer: Option<IpAddr>, timeouts: Timeouts, clock: CoarseClock) -> Self {
-        let now = clock.get();
         Self {
             stream: RefCell::new(stream),
             peer,
             timeouts,
             clock,
             phase: Cell::new(Phase::Head),
-            since: Cell::new(now),
+            // Exact: a new connection may be evicted before the clock's next step.
+            since: Cell::new(Instant::now()),
             has_received: Cell::new(false),
             peer_ended: Cell::new(false),
             closing: Cell::new(false),
@@ -100,12 +105,27 @@ impl ConnState {
             first_head: RefCell::new(Some(Vec::new())),
             put_back: RefCell::default(),
             open_line: Cell::new(Some(0)),
+            gate: Cell::new(Gate::new()),
+            has_held_read: Cell::new(false),
         }
     }
 
     pub fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.since.set(self.clock.get());
+    }
+
+    /// Enters the phase after a head that hyper has read. `body`: its bytes; none if it comes in chunks.
+    pub fn take_head(&self, body: Option<u64>) {
+        let mut gate = self.gate.get();
+        gate.expect_body(body);
+        self.gate.set(gate);
+        self.enter(if body == Some(0) { Phase::Work } else { Phase::Body });
+    }
+
+    /// True if the answered request's body was not read to its end.
+    pub fn has_unread_body(&self) -> bool {
+        self.phase.get() == Phase::Body
     }
 
     pub fn has_expired(&self) -> bool {
@@ -123,6 +143,13 @@ impl ConnState {
     /// Start of the wait for the client; none while this node works.
     pub fn waits_since(&self) -> Option<Instant> {
         (self.phase.get() != Phase::Work).then(|| self.since.get())
+    }
+
+    /// True if bytes have arrived that are about to be read.
+    pub fn has_arrived(&self) -> bool {
+        let is_read = matches!(self.phase.get(), Phase::Head | Phase::Body | Phase::Idle);
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        is_read && super::socket(&self.stream.borrow()).peek(&mut byte).is_ok_and(|bytes| bytes > 0)
     }
 
     pub fn order(&self) -> Order {
@@ -221,6 +248,26 @@ impl ConnState {
         *self.put_back.borrow_mut() = bytes;
     }
 
+    /// True if bytes wait that hyper has not read.
+    pub fn has_put_back(&self) -> bool {
+        !self.put_back.borrow().is_empty()
+    }
+
+    /// Takes from what hyper reads the bytes that the gate holds back; it reads them later.
+    fn hold_back(&self, buffer: &mut ReadBuf<'_>, filled_before: usize) {
+        let mut gate = self.gate.get();
+        let read = buffer.filled().get(filled_before..).unwrap_or_default();
+        let passes = gate.pass(read);
+        self.gate.set(gate);
+        if let Some(held @ [_, ..]) = read.get(passes..) {
+            let mut put_back = self.put_back.borrow_mut();
+            // They stand before what still waits.
+            put_back.splice(..0, held.iter().copied());
+            drop(put_back);
+            buffer.set_filled(filled_before + passes);
+        }
+    }
+
     /// Reads what was put back, or else from the socket.
     pub fn poll_read(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut put_back = self.put_back.borrow_mut();
@@ -312,8 +359,14 @@ pub struct GuardedIo(pub Rc<ConnState>);
 impl AsyncRead for GuardedIo {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let filled_before = buffer.filled().len();
+        if self.0.phase.get() == Phase::Write {
+            // The next request has its own time, which begins when the client has this answer.
+            self.0.has_held_read.set(true);
+            return Poll::Pending;
+        }
         let polled = self.0.poll_read(context, buffer);
         if let Poll::Ready(Ok(())) = polled {
+            self.0.hold_back(buffer, filled_before);
             self.0.note_read(buffer.filled().get(filled_before..).unwrap_or_default());
         }
         polled
@@ -347,6 +400,11 @@ impl AsyncWrite for GuardedIo {
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.0.phase.get() == Phase::Write {
             self.0.enter(Phase::Idle);
+            if self.0.has_held_read.take()
+                && let Some(waker) = &*self.0.waker.borrow()
+            {
+                waker.wake_by_ref();
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -414,6 +472,35 @@ mod tests {
         assert_eq!(of(format!("GET /{long}").as_bytes(), true), Some(ConnError::UriTooLong));
         assert_eq!(of(format!("GET / HTTP/1.1\r\nX: {long}").as_bytes(), true), Some(ConnError::HeadTooLarge));
         assert_eq!(of(b"nonsense", false), Some(ConnError::NotHttp));
+    }
+
+    #[tokio::test]
+    async fn hyper_reads_a_request_at_a_time_and_the_next_one_after_its_answer() {
+        let (conn, _, client) = connection();
+        let mut io = GuardedIo(Rc::new(conn));
+        let conn = Rc::clone(&io.0);
+        client.try_write(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nabGET / HTTP/1.1\r\n").unwrap();
+        let mut read = async |waits: bool| {
+            let mut room = [0; 100];
+            let mut buffer = ReadBuf::new(&mut room);
+            let reading = poll_fn(|context| match Pin::new(&mut io).poll_read(context, &mut buffer) {
+                Poll::Pending if !waits => Poll::Ready(false),
+                polled => polled.map(|read| read.is_ok()),
+            });
+            let has_read = reading.await;
+            has_read.then(|| String::from_utf8(buffer.filled().to_vec()).unwrap())
+        };
+        assert_eq!(read(true).await.as_deref(), Some("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n"));
+        conn.take_head(Some(2));
+        assert!(conn.has_unread_body());
+        assert_eq!(read(false).await.as_deref(), Some("ab"));
+        conn.enter(Phase::Write);
+        assert_eq!(read(false).await, None, "the answer is on its way");
+        conn.enter(Phase::Idle);
+        assert!(conn.has_put_back());
+        assert_eq!(read(false).await.as_deref(), Some("GET / HTTP/1.1\r\n"));
+        assert_eq!(conn.phase.get(), Phase::Head);
+        assert!(!conn.has_put_back());
     }
 
     #[tokio::test]

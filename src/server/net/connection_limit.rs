@@ -32,9 +32,20 @@ impl ConnectionLimit {
         }
     }
 
-    /// Limit of the admin listener.
-    pub fn of_admin() -> Self {
-        Self::new(16_384, 4_096, TrustedProxies::default())
+    /// Limit of the admin listener, for which descriptors are kept free.
+    pub fn of_admin(connections_max: usize) -> Self {
+        Self::new(connections_max, u32::MAX, TrustedProxies::default())
+    }
+
+    /// Connections that a client may have now: fewer when more than half of all places are taken, so that
+    /// nobody gets the last ones alone.
+    fn per_client_max(&self) -> u32 {
+        /// As many as a browser's tabs need.
+        const MIN: usize = 32;
+        let most = (self.connections_per_client_max as usize).min(self.connections_max);
+        let free = self.connections_max.saturating_sub(self.open.load(Ordering::Relaxed));
+        let shrunk = most.saturating_mul(2 * free) / self.connections_max.max(1);
+        u32::try_from(shrunk.max(MIN).min(most)).unwrap_or(u32::MAX)
     }
 
     /// Registers a worker that will take permits.
@@ -61,9 +72,10 @@ impl ConnectionLimit {
     pub fn permit(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Permit> {
         let client = peer.filter(|_| !self.proxies.is_trusted(peer)).map(ClientPrefix::of);
         if let Some(client) = client {
+            let most = self.per_client_max();
             let mut per_client = self.per_client();
             let open = per_client.entry(client).or_default();
-            if *open >= self.connections_per_client_max {
+            if *open >= most {
                 return None;
             }
             *open += 1;
@@ -104,6 +116,19 @@ mod tests {
 
     fn address(text: &str) -> Option<IpAddr> {
         Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn a_client_may_have_fewer_connections_when_most_places_are_taken() {
+        let limit = Arc::new(ConnectionLimit::new(896, 4_096, TrustedProxies::default()));
+        let take =
+            |host: u8| std::iter::from_fn(|| limit.permit(address(&format!("192.0.2.{host}")))).collect::<Vec<_>>();
+        let counts: Vec<_> = (1..5).map(take).collect();
+        assert_eq!(counts.iter().map(Vec::len).collect::<Vec<_>>(), [598, 199, 66, 32]);
+        drop(counts);
+        assert_eq!(limit.per_client_max(), 896);
+        assert_eq!(ConnectionLimit::new(896, 8, TrustedProxies::default()).per_client_max(), 8);
+        assert_eq!(ConnectionLimit::of_admin(8).per_client_max(), 8);
     }
 
     #[test]

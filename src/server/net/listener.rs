@@ -58,19 +58,24 @@ impl Connections {
             return;
         }
         let (mut waiting, mut evicted) = (Vec::with_capacity(open.len()), 0);
+        let now = Instant::now();
         for (number, conn) in open.iter() {
             match conn.waits_since() {
                 _ if conn.order() == Order::Evict => evicted += 1,
                 // The coarse clock ties many; the older connection goes first.
-                Some(since) => waiting.push(((since, *number), conn)),
-                None => {}
+                Some(since) if now.saturating_duration_since(since) >= EVICTION_AGE_MIN => {
+                    waiting.push(((since, *number), conn));
+                }
+                _ => {}
             }
         }
         let share = (open.len() / 16).max(1).saturating_sub(evicted).min(waiting.len());
         if share > 0 && share < waiting.len() {
             waiting.select_nth_unstable_by_key(share - 1, |(since, _)| *since);
         }
-        waiting.iter().take(share).for_each(|(_, conn)| conn.give_order(Order::Evict));
+        let longest = waiting.iter().take(share).map(|(_, conn)| conn);
+        // The client has kept nobody waiting if its request is there.
+        longest.filter(|conn| !conn.has_arrived()).for_each(|conn| conn.give_order(Order::Evict));
     }
 
     async fn all_ended(&self) {
@@ -195,6 +200,9 @@ pub async fn run<S: Serve>(
     drain(&connections).await;
     sweeper.abort();
 }
+
+/// Time that a new connection has for its request, however many want its place: a reader's computer is busy too.
+const EVICTION_AGE_MIN: Duration = Duration::from_millis(250);
 
 /// Pause after an error that only time can cure, such as no file descriptor being left.
 const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);

@@ -2,6 +2,7 @@
 
 mod conn_state;
 mod connection_limit;
+mod gate;
 mod limits;
 mod listener;
 mod socket;

@@ -12,11 +12,12 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 
 use super::PublicSettings;
 use super::assets::Assets;
+use super::closed;
 use super::figures::FiguresCache;
-use super::queries::{self, Kind, Queries, check_public};
+use super::question::Reads;
 use crate::metrics::Metrics;
 use crate::server::fast_path::parse::PlainRequest;
-use crate::server::hit::{HitHandler, site};
+use crate::server::hit::HitHandler;
 use crate::server::hot_endpoints::{self, Reply};
 use crate::server::http::{
     AnswerBody, CLOSE, HeaderFields, HeaderSink as _, Host, HttpError, Latency, Rendered, RequestId, body, cors,
@@ -37,7 +38,7 @@ pub struct PublicService<N> {
     pub figures: FiguresCache,
     /// In place of a closed site's figures.
     pub closed_figures: Rc<Rendered>,
-    queries: Queries<N>,
+    pub reads: Reads,
     pub hits: HitHandler,
 }
 
@@ -48,15 +49,16 @@ impl<N: Node> PublicService<N> {
         let (limiter, dedup) = (Arc::clone(&settings.rate_limiter), Arc::clone(&settings.dedup));
         let (canonicals, parameters) = (Arc::clone(&settings.canonicals), Arc::clone(&settings.parameters));
         let limits_new_pages = settings.limits_new_pages;
+        let reads = Reads::new(Arc::clone(&canonicals));
         Self {
-            queries: Queries::new(Arc::clone(&node), Arc::clone(&canonicals)),
             node,
             hits: HitHandler::new(Arc::clone(&metrics), limiter, dedup, canonicals, parameters, limits_new_pages),
             settings,
             latency: Latency::new(Arc::clone(&metrics)),
             assets: Assets::new(),
             figures: FiguresCache::default(),
-            closed_figures: Rc::new(queries::closed_figures()),
+            closed_figures: Rc::new(closed::figures()),
+            reads,
             metrics,
         }
     }
@@ -109,10 +111,9 @@ impl<N: Node> PublicService<N> {
         let headers = &mut head.headers;
         let is_demo = self.settings.demo;
         match route.endpoint {
-            Public::PageFigures => self.query(Kind::PageFigures, site, uri, headers).await,
-            Public::TopPages => self.query(Kind::TopPages, site, uri, headers).await,
-            Public::History => self.query(Kind::History, site, uri, headers).await,
-            Public::Chart => self.query(Kind::Chart, site, uri, headers).await,
+            Public::PageFigures | Public::TopPages | Public::History | Public::Chart => {
+                self.read(route.endpoint, site, uri, headers, conn).await
+            }
             Public::DemoPage if is_demo => Ok(Assets::demo_page()),
             Public::DemoStyles if is_demo => Ok(Assets::demo_styles()),
             Public::DemoScript if is_demo => Ok(Assets::demo_script()),
@@ -120,12 +121,6 @@ impl<N: Node> PublicService<N> {
             Public::Prefix => Ok(self.to_prefix()),
             _ => Err(HttpError::PATH_UNKNOWN),
         }
-    }
-
-    async fn query(&self, kind: Kind, site: &str, uri: &Uri, headers: &mut HeaderMap) -> Outcome {
-        let site = site::find(&self.node.sites(), site)?;
-        check_public(&site.site, kind.part())?;
-        self.queries.answer(kind, site, uri.query().unwrap_or_default(), headers).await
     }
 
     fn to_prefix(&self) -> Response<AnswerBody> {

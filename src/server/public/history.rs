@@ -1,43 +1,51 @@
 //! A site's hits over time: as JSON, as CSV, as a chart.
 
 use std::hash::Hash as _;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper::header::{ACCEPT, HeaderMap};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::counter::csv::HEADER_SITE;
 use crate::counter::history::{HistoryError, Step};
 use crate::counter::{Day, Period, RegisteredSite, Span};
 
+use super::history_blocks::HistoryBlocks;
 use super::query::count;
 use super::{answer, chart};
 use crate::clock;
 use crate::server::http::{HttpError, Rendered, conditional, form};
-use crate::server::ports::Node;
+use crate::server::ports::{Node, Read};
 
 /// Lines of one answer: three years of days.
 pub const LINES_MAX: usize = 1_100;
 /// Bars of a chart; more are too thin to see.
 const BARS_MAX: usize = 366;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     Json,
     Csv,
 }
 
 #[derive(Serialize)]
-struct History {
+struct History<'a> {
     by: &'static str,
-    history: Vec<Line>,
+    history: Vec<Line<'a>>,
 }
 
 #[derive(Serialize)]
-struct Line {
-    period: String,
+struct Line<'a> {
+    #[serde(serialize_with = "as_text")]
+    period: &'a Period,
     value: i64,
     text: String,
+}
+
+/// Without a string of its own: a history has a thousand periods.
+fn as_text<S: Serializer>(period: &&Period, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(period)
 }
 
 impl Format {
@@ -68,17 +76,59 @@ fn weight(headers: &HeaderMap, kind: &str) -> f32 {
     weights.fold(0.0, f32::max)
 }
 
-/// Renders the history that the query asks for.
+/// The stretch of history that a query asks for, however it names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stretch {
+    step: Step,
+    first: Period,
+    last: Period,
+    today: Day,
+}
+
+impl Stretch {
+    /// Of a history.
+    pub fn of_history(query: &str, today: Day) -> Result<Self, HttpError> {
+        Self::of(query, LINES_MAX, today)
+    }
+
+    /// Of a chart.
+    pub fn of_chart(query: &str, today: Day) -> Result<Self, HttpError> {
+        Self::of(query, BARS_MAX, today)
+    }
+
+    fn of(query: &str, max: usize, today: Day) -> Result<Self, HttpError> {
+        let step = step(query)?;
+        let (first, last) = ends(query, step, max, today)?;
+        Ok(Self { step, first, last, today })
+    }
+
+    fn periods(&self) -> Vec<Period> {
+        let days = self.first.first_day().zip(self.last.last_day());
+        let between = |(first, last)| self.step.between(first, last, LINES_MAX).unwrap_or_default();
+        days.map(between).unwrap_or_default()
+    }
+
+    async fn read<N: Node>(
+        &self,
+        node: &Arc<N>,
+        blocks: &HistoryBlocks,
+        site: &Arc<RegisteredSite>,
+        periods: &[Period],
+    ) -> Result<Read<i64>, HttpError> {
+        Ok(blocks.values(node, site, periods, self.step.of(self.today)).await?)
+    }
+}
+
+/// Renders a history.
 pub async fn history<N: Node>(
     node: Arc<N>,
+    blocks: Rc<HistoryBlocks>,
     site: Arc<RegisteredSite>,
-    query: String,
+    stretch: Stretch,
     format: Format,
 ) -> Result<Rendered, HttpError> {
-    let now = clock::now();
-    let step = step(&query)?;
-    let periods = periods(&query, step, LINES_MAX, Day::at(now, site.site.time_zone))?;
-    let read = node.history(&site, &periods).await?;
+    let (step, periods) = (stretch.step, stretch.periods());
+    let read = stretch.read(&node, &blocks, &site, &periods).await?;
     Ok(match format {
         Format::Csv => {
             let mut text = format!("{HEADER_SITE}\n");
@@ -90,23 +140,23 @@ pub async fn history<N: Node>(
             Rendered { body: text.into(), etag }
         }
         Format::Json => {
-            let line = |(period, value): (&Period, i64)| Line {
-                period: period.to_string(),
-                value,
-                text: site.site.language.number(value),
-            };
+            let line = |(period, value)| Line { period, value, text: site.site.language.number(value) };
             let history = periods.iter().zip(read.values).map(line).collect();
-            answer::render(&site.site, now, &History { by: step.as_str(), history }, read.stale)
+            answer::render(&site.site, clock::now(), &History { by: step.as_str(), history }, read.stale)
         }
     })
 }
 
-/// Renders the chart that the query asks for.
-pub async fn chart<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: String) -> Result<Rendered, HttpError> {
-    let step = step(&query)?;
-    let periods = periods(&query, step, BARS_MAX, Day::at(clock::now(), site.site.time_zone))?;
-    let read = node.history(&site, &periods).await?;
-    let svg = chart::draw(&site.site, step, &periods, &read.values);
+/// Renders a chart.
+pub async fn chart<N: Node>(
+    node: Arc<N>,
+    blocks: Rc<HistoryBlocks>,
+    site: Arc<RegisteredSite>,
+    stretch: Stretch,
+) -> Result<Rendered, HttpError> {
+    let periods = stretch.periods();
+    let read = stretch.read(&node, &blocks, &site, &periods).await?;
+    let svg = chart::draw(&site.site, stretch.step, &periods, &read.values);
     let etag = conditional::etag(|hasher| svg.hash(hasher));
     Ok(Rendered { body: svg.into(), etag })
 }
@@ -118,17 +168,21 @@ fn step(query: &str) -> Result<Step, HttpError> {
     }
 }
 
-/// The periods that the query names: those from `from`, or the `last` so many, up to `to` or today.
-fn periods(query: &str, step: Step, max: usize, today: Day) -> Result<Vec<Period>, HttpError> {
+/// The ends of the stretch that the query names: from `from`, or the `last` so many, up to `to` or today.
+fn ends(query: &str, step: Step, max: usize, today: Day) -> Result<(Period, Period), HttpError> {
     let last = count(query, "last", step.usual_count(), max)?;
     let last_day = days(query, "to")?.map_or(today, |(_, last_day)| last_day);
-    match days(query, "from")? {
-        None => Ok(step.last(last, last_day)),
+    let periods = match days(query, "from")? {
+        None => step.last(last, last_day),
         Some(_) if form::field(query, "last")?.is_some() => {
-            Err(HttpError::field("last", "`from` and `last` exclude each other; send one of them"))
+            return Err(HttpError::field("last", "`from` and `last` exclude each other; send one of them"));
         }
-        Some((first_day, _)) => step.between(first_day, last_day, max).map_err(|error| HttpError::field("from", error)),
-    }
+        Some((first_day, _)) => {
+            step.between(first_day, last_day, max).map_err(|error| HttpError::field("from", error))?
+        }
+    };
+    let end = step.of(last_day);
+    Ok((periods.first().copied().unwrap_or(end), periods.last().copied().unwrap_or(end)))
 }
 
 /// The first and the last day of the span that the field names.
@@ -144,6 +198,29 @@ mod tests {
     use hyper::header::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn one_stretch_has_one_canonical_form_whatever_its_spelling() {
+        let today = Day::from_ymd(2024, 6, 17).unwrap();
+        let of = |query: &str| Stretch::of_history(query, today).unwrap();
+        for spelling in [
+            "",
+            "by=day",
+            "last=30&by=day",
+            "by=d%61y&last=030",
+            "to=2024-06-17",
+            "from=2024-05-19",
+            "to=2024-06-17&x=1&from=2024-05-19",
+        ] {
+            assert_eq!(of(spelling), of("last=30"), "{spelling}");
+        }
+        assert_eq!(of("from=2024-W24&to=2024-W24").periods().len(), 7);
+        for other in ["last=29", "by=month", "to=2024-06-16", "from=2024-05-18"] {
+            assert_ne!(of(other), of(""), "{other}");
+        }
+        assert_ne!(of(""), Stretch::of_history("", today.next()).unwrap());
+        assert_eq!(of("by=year&last=1000").periods().len(), 55);
+    }
 
     #[test]
     fn csv_is_for_clients_that_prefer_it() {

@@ -7,8 +7,8 @@ use hyper::Response;
 use hyper::header::HeaderValue;
 
 use super::handler::PublicService;
-use super::queries::check_public;
 use super::query::Query;
+use super::{closed, names};
 use crate::counter::{PublicPart, RegisteredSite};
 use crate::server::hit::{HitOutcome, Payload, ProcessedHit, site};
 use crate::server::hot_endpoints::{self, Reply, Request};
@@ -17,6 +17,7 @@ use crate::server::http::{
 };
 use crate::server::net::ConnState;
 use crate::server::ports::Node;
+use crate::server::routes;
 
 impl<N: Node> PublicService<N> {
     pub async fn hot<H: HeaderFields>(
@@ -29,7 +30,7 @@ impl<N: Node> PublicService<N> {
         match request {
             Request::Hit { body } => self.hit(query, body, headers, conn).await,
             Request::Pixel => Ok(self.pixel(query, headers, conn).await),
-            Request::Figures { site } => self.figures(site, query, headers).await,
+            Request::Figures { site } => self.figures(site, query, headers, conn).await,
             Request::Script { is_versioned } => Ok(Reply::Other(self.assets.script(headers, is_versioned))),
         }
     }
@@ -92,15 +93,23 @@ impl<N: Node> PublicService<N> {
         Ok(self.figures.rendered(&*self.node, site, overrides).await.ok())
     }
 
-    async fn figures(&self, site: &str, query: Option<&str>, headers: &impl HeaderFields) -> Result<Reply, HttpError> {
+    async fn figures(
+        &self,
+        site: &str,
+        query: Option<&str>,
+        headers: &impl HeaderFields,
+        conn: &ConnState,
+    ) -> Result<Reply, HttpError> {
+        self.take_read(headers, conn, 1)?;
         let site = site::find(&self.node.sites(), site)?;
-        check_public(&site.site, PublicPart::Figures)?;
+        closed::check(&site.site, PublicPart::Figures)?;
+        let ignored = query.map_or(Ok(None), |query| names::check(routes::Public::Figures, query))?;
         let overrides = Query::of(query)?.overrides()?;
         overrides.iter().try_for_each(|overrides| overrides.check(&site.site))?;
         self.node.refresh(&site).await;
         let rendered = self.figures.rendered(&*self.node, &site, overrides).await?;
         let is_known = conditional::is_known(headers, &rendered.etag);
-        Ok(Reply::Figures { rendered, is_known })
+        Ok(Reply::Figures { rendered, is_known, ignored })
     }
 
     /// Always the picture, so that a page without a script shows no broken one, whatever the outcome.

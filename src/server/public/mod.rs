@@ -3,17 +3,22 @@
 mod answer;
 mod assets;
 mod chart;
+mod closed;
 pub mod figures;
 mod handler;
 #[doc(hidden)]
 pub mod history;
+#[doc(hidden)]
+pub mod history_blocks;
 mod hot;
 mod minify;
+mod names;
 #[doc(hidden)]
 pub mod pages;
-pub mod queries;
 #[doc(hidden)]
 pub mod query;
+pub mod question;
+mod read;
 
 use std::sync::Arc;
 

@@ -47,11 +47,11 @@ struct TopList<'a> {
     period: Option<String>,
     /// The words beside a page's count.
     label: &'a str,
-    pages: Vec<Top>,
+    pages: Vec<TopLine>,
 }
 
 #[derive(Serialize)]
-struct Top {
+struct TopLine {
     page: String,
     /// The address is only the start of a longer one, and no link.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -64,36 +64,54 @@ struct Top {
     text: String,
 }
 
-/// Renders the figures of the pages that the query names.
+/// The pages that a query names, in its order and its words, which the answer repeats, and their figures.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PagesNamed {
+    /// Each page, with the canonical address that follows it.
+    urls: Vec<(String, Option<String>)>,
+    keys: Vec<FigureKey>,
+}
+
+impl PagesNamed {
+    pub fn of(query: &str) -> Result<Self, HttpError> {
+        let mut urls: Vec<(String, Option<String>)> = Vec::new();
+        for pair in query.split('&') {
+            if let Some(url) = pair.strip_prefix("url=") {
+                urls.push((decoded(url), None));
+            } else if let (Some(canonical), Some((_, named))) = (pair.strip_prefix("canonical="), urls.last_mut()) {
+                *named = Some(decoded(canonical)).filter(|canonical| !canonical.is_empty());
+            }
+        }
+        match urls.len() {
+            0 => {
+                return Err(HttpError::field(
+                    "url",
+                    "the query names no page; add `url=`, the page's address, once for each page".to_owned(),
+                ));
+            }
+            count if count > URLS_MAX => {
+                return Err(HttpError::field("url", format!("the query names {count} pages; send at most {URLS_MAX}")));
+            }
+            _ => {}
+        }
+        let overrides = Query::of(Some(query))?.overrides()?;
+        let keys = overrides.and_then(|overrides| overrides.figures).unwrap_or_else(|| vec![FigureKey::Total]);
+        Ok(Self { urls, keys })
+    }
+
+    /// The work of the answer, in histories: ten pages.
+    pub fn weight(&self) -> u32 {
+        self.urls.len().div_ceil(10) as u32
+    }
+}
+
+/// Renders the figures of pages.
 pub async fn figures<N: Node>(
     node: Arc<N>,
     canonicals: Arc<Canonicals>,
     site: Arc<RegisteredSite>,
-    query: String,
+    PagesNamed { urls, keys }: PagesNamed,
 ) -> Result<Rendered, HttpError> {
-    // Each page, with the canonical address that follows it.
-    let mut urls: Vec<(String, Option<String>)> = Vec::new();
-    for pair in query.split('&') {
-        if let Some(url) = pair.strip_prefix("url=") {
-            urls.push((decoded(url), None));
-        } else if let (Some(canonical), Some((_, named))) = (pair.strip_prefix("canonical="), urls.last_mut()) {
-            *named = Some(decoded(canonical)).filter(|canonical| !canonical.is_empty());
-        }
-    }
-    match urls.len() {
-        0 => {
-            return Err(HttpError::field(
-                "url",
-                "the query names no page; add `url=`, the page's address, once for each page".to_owned(),
-            ));
-        }
-        count if count > URLS_MAX => {
-            return Err(HttpError::field("url", format!("the query names {count} pages; send at most {URLS_MAX}")));
-        }
-        _ => {}
-    }
-    let overrides = Query::of(Some(&query))?.overrides()?;
-    let keys = overrides.and_then(|overrides| overrides.figures).unwrap_or_else(|| vec![FigureKey::Total]);
     let now = clock::now();
     let today = Day::at(now, site.site.time_zone);
     let named = |(url, canonical): &(String, Option<String>)| {
@@ -201,14 +219,27 @@ pub fn link_of(TopPage { page, title, .. }: &TopPage) -> Option<String> {
     }
 }
 
-/// Renders the most read pages of the period that the query names.
-pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: String) -> Result<Rendered, HttpError> {
-    let now = clock::now();
-    let today = Day::at(now, site.site.time_zone);
-    let period = period(&query, today)?;
-    let limit = count(&query, "limit", TOP_DEFAULT, TOP_MAX)?;
+/// A list of the most read pages.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Top {
+    period: Period,
+    limit: usize,
+}
+
+impl Top {
+    pub fn of(query: &str, today: Day) -> Result<Self, HttpError> {
+        Ok(Self { period: period(query, today)?, limit: count(query, "limit", TOP_DEFAULT, TOP_MAX)? })
+    }
+}
+
+/// Renders the most read pages.
+pub async fn most_read<N: Node>(
+    node: Arc<N>,
+    site: Arc<RegisteredSite>,
+    Top { period, limit }: Top,
+) -> Result<Rendered, HttpError> {
     let read = node.top_pages(&site, period, limit, Listing::Public).await?;
-    let top = |page: TopPage| Top {
+    let top = |page: TopPage| TopLine {
         cut: page.page.is_cut(),
         link: link_of(&page),
         page: page.page.to_string(),
@@ -221,5 +252,5 @@ pub async fn most_read<N: Node>(node: Arc<N>, site: Arc<RegisteredSite>, query: 
         label: site.site.language.page_label(),
         pages: read.values.into_iter().map(top).collect(),
     };
-    Ok(answer::render(&site.site, now, &list, read.stale))
+    Ok(answer::render(&site.site, clock::now(), &list, read.stale))
 }

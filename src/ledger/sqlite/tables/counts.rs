@@ -1,6 +1,7 @@
 //! `counts`: hits per site, period, page and source.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -242,6 +243,20 @@ pub fn expired(
                ORDER BY period, page, source LIMIT ?7";
     let RowKey { period, page, source } = after;
     rows(connection, sql, params![site.0, period, page, source, day, month, bounded(limit)], row_key_at)
+}
+
+/// The first and the last year that the file knows anything of a site of; none if there is no such year.
+pub fn years(connection: &Connection, site: SiteNumber) -> rusqlite::Result<Option<RangeInclusive<u32>>> {
+    // One seek each.
+    let sql = "SELECT (SELECT min(period) FROM counts WHERE site = ?1 AND period > 0),
+                      (SELECT max(period) FROM counts WHERE site = ?1 AND period > 0),
+                      (SELECT min(period) FROM shown WHERE site = ?1 AND period > 0),
+                      (SELECT max(period) FROM shown WHERE site = ?1 AND period > 0)";
+    let ends: [Option<u32>; 4] = connection
+        .prepare_cached(sql)?
+        .query_row([site.0], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))?;
+    let years = || ends.iter().flatten().map(|period| period / 10_000);
+    Ok(years().min().zip(years().max()).map(|(first, last)| first..=last))
 }
 
 /// The newest day on which a site has hits, of a run of any node. Days of imports don't count: a file of old counts

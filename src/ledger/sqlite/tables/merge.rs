@@ -26,6 +26,7 @@ pub fn merge<'a>(
 ) -> rusqlite::Result<Merged> {
     let mut merged = Merged::default();
     let mut numbers = HashMap::new();
+    let mut of_import: Option<(&PageAddress, i64)> = None;
     for contribution in contributions {
         let source = &contribution.source;
         let number = match numbers.get(source) {
@@ -37,12 +38,18 @@ pub fn merge<'a>(
                 number
             }
         };
-        let page = match &contribution.page {
-            None => SITE_ITSELF,
-            Some(page) => page_number(connection, site, page, contribution, &mut merged.has_vouched)?,
+        let is_import = matches!(contribution.register, Register::Written { .. });
+        let page = match (&contribution.page, of_import) {
+            (None, _) => SITE_ITSELF,
+            // An import's counters of a page stand side by side.
+            (Some(page), Some((known, number))) if is_import && page == known => number,
+            (Some(page), _) => {
+                let number = page_number(connection, site, page, contribution, &mut merged.has_vouched)?;
+                of_import = is_import.then_some((page, number));
+                number
+            }
         };
         let key = Key { site, period: contribution.period, page, source: number };
-        let is_import = matches!(contribution.register, Register::Written { .. });
         let before = match remote && is_import && page == SITE_ITSELF {
             true => Some(counts::hits(connection, key)?.unwrap_or(0)),
             false => None,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::rows;
-use crate::counter::{SiteId, SiteNumber};
+use crate::counter::{Site, SiteId, SiteNumber};
 
 /// The number of each site; a site without one gets one.
 pub fn register(connection: &Connection, ids: &[SiteId]) -> rusqlite::Result<Vec<SiteNumber>> {
@@ -21,6 +21,18 @@ pub fn register(connection: &Connection, ids: &[SiteId]) -> rusqlite::Result<Vec
             Ok(SiteNumber(number))
         })
         .collect()
+}
+
+/// The sites that have a number.
+pub fn known<'a>(connection: &Connection, sites: &'a [Site]) -> rusqlite::Result<Vec<(SiteNumber, &'a Site)>> {
+    let mut find = connection.prepare_cached("SELECT number FROM sites WHERE id = ?")?;
+    let mut found = Vec::new();
+    for site in sites {
+        if let Some(number) = find.query_row([site.id.as_str()], |row| row.get(0)).optional()? {
+            found.push((SiteNumber(number), site));
+        }
+    }
+    Ok(found)
 }
 
 /// All ids by number.
