@@ -49,7 +49,7 @@ mod tests {
         let rendered =
             |second, by, stale| render(&site, DateTime::from_timestamp(second, 0).unwrap(), &Values { by }, stale);
         let day = rendered(0, "day", false);
-        let text = r#"{"site":"demo","time_zone":"Asia/Ho_Chi_Minh","as_of":"1970-01-01T07:00:00+07:00","by":"day"}"#;
+        let text = r#"{"site":"demo","time_zone":"Asia/Ho_Chi_Minh","as_of":"1970-01-01T08:00:00+08:00","by":"day"}"#;
         assert_eq!(day.body, text);
         assert!(rendered(0, "day", true).body.ends_with(br#""by":"day","stale":true}"#));
         assert_eq!(rendered(9, "day", false).etag, day.etag);
