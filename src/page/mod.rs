@@ -4,8 +4,8 @@
 //! percent-decoded where that is safe, in Unicode's NFC, without sessions, doubled slashes and what a
 //! server shows for the folder itself. The query is part of the address, less what is known to be noise.
 //!
-//! - [`address`]: the address itself, bounded and hashed; how it is made of a url
-//! - [`rules`]: a site's own say: parameters, case, language
+//! - `address`: the address itself, bounded and hashed; how it is made of a url
+//! - `rules`: a site's own say: parameters, case, language
 //! - `path`: the path's part; leaves an ordinary path as it stands, without a copy
 //! - `query`: the query's part: what stays, sorted
 //! - `link`: the real address, where the folded one may not open

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use rand::rngs::StdRng;
@@ -109,6 +109,10 @@ fn each_hit_belongs_to_the_local_day_of_its_moment_at_the_ends_of_days_months_ye
     let loads: Vec<_> = all.iter().map(|(_, clocked)| clocked.load(&mut dice)).collect();
     // Each was some moments from its end at the last start; all are well past it now.
     std::thread::sleep(Duration::from_secs(5));
+    let deadline = Instant::now() + TIMEOUT;
+    while all.iter().any(|(_, clocked)| clocked.book.results().acknowledged <= 20) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(100));
+    }
     loads.into_iter().for_each(Load::stop);
     for (what, clocked) in &mut all {
         clocked.holds(what);
