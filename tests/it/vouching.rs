@@ -193,6 +193,12 @@ fn a_node_that_nobody_has_read_lists_names_and_renames_nothing_for_one_network()
     read(&two, 9, "/trang-chu", CASINO);
     settle(&two);
     until("both count the stranger's hit", LIMIT, || total("/trang-chu") == "6");
+    // At midnight the nodes don't begin at nothing: the next day knows how many networks this one had.
+    let keys = redis.cli(&["KEYS", "thongke:{demo}:vouch:*"]);
+    let next = keys.lines().max().unwrap();
+    let before: usize = redis.cli(&["HGET", next, "\u{1}before"]).parse().unwrap();
+    assert!(keys.lines().count() == 2 && before >= 3, "{keys} {before}");
+    assert!(redis.cli(&["TTL", next]).parse::<i64>().unwrap() > 24 * 60 * 60);
     // Hits and titles of the second node are in the file, and its votes are shared.
     (0..5).for_each(|page| read(&two, 9, &format!("/bia-{page}"), CASINO));
     read(&two, 9, "/trang-chu", CASINO);
@@ -320,7 +326,7 @@ fn file_and_redis_are_as_large_as_before_when_the_days_of_invented_pages_are_ove
     let mut later = at("+3d", PROGRAM);
     later.arg("--config").arg(directory.path().join("thongke.toml"));
     let node = Node::start_as(later, &directory.path().join("data"));
-    let accepted = crate::node::ask(&node.admin, "POST", "/clock/accept", &[], "");
+    let accepted = crate::node::ask(&node.admin, "POST", "/clock/accept", &["Content-Type: application/json"], "");
     assert_eq!(accepted.status, 200, "{}", accepted.body);
     let kept = || {
         let file = rusqlite::Connection::open(directory.path().join("data/thongke.db")).unwrap();

@@ -155,10 +155,11 @@ impl<N: Node> Votes<N> {
 
 /// Keys and arguments in the order in which the script reads them.
 fn call(keys: &Keys, site: &Site, day: Day, votes: &[Vote]) -> (Vec<String>, Vec<String>) {
-    let key_names = vec![keys.votes(&site.id, day), keys.pages(&site.id, Period::Total)];
+    let next = day.next();
+    let key_names = vec![keys.votes(&site.id, day), keys.pages(&site.id, Period::Total), keys.votes(&site.id, next)];
     let before = votes.iter().filter(|vote| vote.subject == Subject::Site).map(|vote| vote.before).max().unwrap_or(0);
-    let expiry = visitor::salt_expiry(day, site.time_zone);
-    let mut arguments = vec![expiry.to_string(), before.to_string(), NETWORKS_MAX.to_string()];
+    let [expiry, of_next] = [day, next].map(|day| visitor::salt_expiry(day, site.time_zone).to_string());
+    let mut arguments = vec![expiry, before.to_string(), NETWORKS_MAX.to_string(), of_next];
     for Vote { subject, tags, .. } in votes {
         let page = match subject {
             Subject::Page(page) => page.to_string(),
@@ -209,8 +210,9 @@ mod tests {
         let page = PageAddress::from_stored("/a");
         let votes = [vote(Subject::Site, 2), vote(Subject::Page(page.clone()), 0)];
         let (keys, arguments) = call(&Keys::new("p"), &site, day, &votes);
-        assert_eq!(keys, ["p:{demo}:vouch:2024-06-17", "p:{demo}:pages:total"]);
-        assert_eq!(arguments[1..], ["2", "5", "", "", "000000ff", &page.id(), "/a", "000000ff"]);
+        assert_eq!(keys, ["p:{demo}:vouch:2024-06-17", "p:{demo}:pages:total", "p:{demo}:vouch:2024-06-18"]);
+        assert_eq!(arguments[1..3], ["2", "5"]);
+        assert_eq!(arguments[4..], ["", "", "000000ff", &page.id(), "/a", "000000ff"]);
         let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let reply = vec![Value::Int(4), bulk("000000ff"), Value::Int(0), bulk("000000ff00000001"), Value::Int(1)];
         let all = counted(&reply, &votes).unwrap();
