@@ -136,8 +136,8 @@ pub struct Vote {
     pub day: Day,
     pub subject: Subject,
     pub tags: Tags,
-    /// Tags that decide.
-    pub needed: usize,
+    /// Of a site: its networks on the day before; else 0.
+    pub before: usize,
 }
 
 /// The state of a vote on all nodes.

@@ -260,7 +260,7 @@ impl Ledger {
     }
 
     fn note_vote(&self, site: SiteNumber, day: Day, page: Option<&PageAddress>, reading: Reading) -> Noted {
-        self.state.vouching.note(site, day, page, reading, self.state.feed.is_used())
+        self.state.vouching.note(site, day, page, reading)
     }
 
     /// True if the file vouches for a page; none if the reader is overloaded.

@@ -178,6 +178,41 @@ fn networks_that_nodes_see_apart_vouch_together_and_their_counts_meet() {
     nodes.into_iter().for_each(Node::stop);
 }
 
+#[test]
+fn a_node_that_nobody_has_read_lists_names_and_renames_nothing_for_one_network() {
+    let redis = Redis::start();
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let [one, two] = directories.each_ref().map(|directory| start(directory.path(), "", &["--redis", &redis.url()]));
+    let total = |page: &str| redis.cli(&["ZSCORE", "thongke:{demo}:pages:total", page]);
+    (1..=5).for_each(|network| read(&one, network, "/trang-chu", "Trang chủ"));
+    until("the start page is vouched for", LIMIT, || total("/trang-chu") == "5");
+    let portal = pages(&[("/trang-chu", "Trang chủ")]);
+    until("it has its title", LIMIT, || listed(&one, "total") == portal);
+    // The second node is a standby: its first reader is a stranger.
+    (0..5).for_each(|page| read(&two, 9, &format!("/bia-{page}"), CASINO));
+    read(&two, 9, "/trang-chu", CASINO);
+    settle(&two);
+    until("both count the stranger's hit", LIMIT, || total("/trang-chu") == "6");
+    // At midnight the nodes don't begin at nothing: the next day knows how many networks this one had.
+    let keys = redis.cli(&["KEYS", "thongke:{demo}:vouch:*"]);
+    let next = keys.lines().max().unwrap();
+    let before: usize = redis.cli(&["HGET", next, "\u{1}before"]).parse().unwrap();
+    assert!(keys.lines().count() == 2 && before >= 3, "{keys} {before}");
+    assert!(redis.cli(&["TTL", next]).parse::<i64>().unwrap() > 24 * 60 * 60);
+    // Hits and titles of the second node are in the file, and its votes are shared.
+    (0..5).for_each(|page| read(&two, 9, &format!("/bia-{page}"), CASINO));
+    read(&two, 9, "/trang-chu", CASINO);
+    settle(&two);
+    until("and the next one", LIMIT, || total("/trang-chu") == "7");
+    std::thread::sleep(Duration::from_secs(5));
+    for node in [&one, &two] {
+        assert_eq!(listed(node, "total"), portal);
+    }
+    (1..=3).for_each(|network| read(&two, network, "/bai", "Bài"));
+    until("three networks vouch for a page", LIMIT, || total("/bai") == "3");
+    [one, two].into_iter().for_each(Node::stop);
+}
+
 /// A commune's site: three readers a day in three networks, each with a page of his own.
 #[test]
 fn a_village_site_with_three_readers_a_day_has_its_list_and_titles() {
@@ -291,7 +326,7 @@ fn file_and_redis_are_as_large_as_before_when_the_days_of_invented_pages_are_ove
     let mut later = at("+3d", PROGRAM);
     later.arg("--config").arg(directory.path().join("thongke.toml"));
     let node = Node::start_as(later, &directory.path().join("data"));
-    let accepted = crate::node::ask(&node.admin, "POST", "/clock/accept", &[], "");
+    let accepted = crate::node::ask(&node.admin, "POST", "/clock/accept", &["Content-Type: application/json"], "");
     assert_eq!(accepted.status, 200, "{}", accepted.body);
     let kept = || {
         let file = rusqlite::Connection::open(directory.path().join("data/thongke.db")).unwrap();

@@ -387,13 +387,13 @@ mod tests {
 
     fn read_by(folding: &Folding, address: &str, network: u32) {
         let reading = Reading { tag: NetworkTag::from_number(network), wanted: 3 };
-        folding.state.vouching.note(SITE, day(), Some(&page(address)), reading, true);
+        folding.state.vouching.note(SITE, day(), Some(&page(address)), reading);
     }
 
     fn vouch(folding: &Folding, pages: &[&str]) {
         let reading = Reading { tag: None, wanted: 1 };
         for address in pages {
-            folding.state.vouching.note(SITE, day(), Some(&page(address)), reading, true);
+            folding.state.vouching.note(SITE, day(), Some(&page(address)), reading);
         }
     }
 

@@ -55,7 +55,7 @@ impl State {
             salts: Salts::default(),
             titles: NewTitles::default(),
             admission: PageAdmission::default(),
-            vouching: Vouching::default(),
+            vouching: Vouching::new(is_publishing),
             open_sites: OpenSites::default(),
             editor_rules: RulesOfSites::default(),
             unfolded: Unfolded::new(mark),

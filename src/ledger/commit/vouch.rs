@@ -60,12 +60,15 @@ impl TakenVotes {
             let known = titles::read(connection, title.site, std::slice::from_ref(&title.page))?.pop().flatten();
             if known.as_ref().is_some_and(|known| known.title.as_str() == title.title.as_str()) {
                 state.titles.confirm(candidate);
-            } else if known.is_none() && state.vouching.takes_first_title(title.site, &title.page) {
+                state.vouching.settle_title(title.site, candidate.new);
+            } else if state.vouching.has_votes(title, candidate.day)
+                || known.is_none() && state.vouching.takes_first_title(title.site, &title.page)
+            {
                 if titles::write(connection, title)? == Outcome::Written {
                     state.feed.note_title(title.clone());
                 }
             } else if state.feed.is_used() {
-                state.vouching.share_title(title, candidate.day, candidate.needed);
+                state.vouching.share_title(title, candidate.day);
             }
         }
         Ok(())
@@ -118,6 +121,7 @@ pub fn write(
     taken.pages = observers.vouching.take_pending(limit).into_iter().map(|page| (page, Became::Unnumbered)).collect();
     for ((site, page, pending), became) in &mut taken.pages {
         let Some(known) = pages::find(connection, *site, page)? else { continue };
+        *pending = observers.vouching.judged(*site, page, *pending);
         *became = if known.is_vouched && pending.is_new {
             Became::Vouched
         } else if known.is_vouched {

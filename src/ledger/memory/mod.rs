@@ -5,6 +5,7 @@ pub mod editor_rules;
 pub mod open_sites;
 pub mod page_admission;
 pub mod salts;
+pub mod site_networks;
 pub mod sketches;
 pub mod titles;
 pub mod vouching;

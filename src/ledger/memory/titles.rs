@@ -4,14 +4,16 @@
 //! Nearly every hit brings the title that its page has had for long. So a table, shared by all workers and read
 //! without a lock, holds a hash of the title that each page gave last.
 
-use std::hash::BuildHasher as _;
-use std::sync::Mutex;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hash};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex};
 
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::FxHashMap;
 
 use super::lock;
 use crate::change_feed::{TITLES_MAX, TitleQueue};
+use crate::counter::vouching::Tags;
 use crate::counter::{ChangedTitle, Day, PageAddress, PageTitle, SiteNumber};
 
 /// Titles from hits, on their way to the file.
@@ -21,7 +23,7 @@ pub struct NewTitles {
     /// For each slot, a hash of page, hour and title of the page that gave a title last.
     last: Box<[AtomicU64]>,
     /// Titles that too few networks have given today.
-    candidates: Mutex<FxHashMap<(SiteNumber, PageAddress), Candidate>>,
+    candidates: Mutex<FxHashMap<(SiteNumber, PageAddress), Vec<Candidate>>>,
 }
 
 /// A title that too few networks have given.
@@ -29,11 +31,31 @@ pub struct NewTitles {
 pub struct Candidate {
     pub title: ChangedTitle,
     pub day: Day,
-    /// Networks that must give it.
-    pub needed: usize,
+    /// Networks that have given it, and those whose votes are new.
+    pub votes: usize,
+    pub new: Tags,
     /// Its hash in the table.
     hash: u64,
 }
+
+/// Votes of a title that lacks some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lacking {
+    /// 0: the giver's network has no vote left.
+    pub votes: usize,
+    /// The giver's, if it is new.
+    pub new: Tags,
+}
+
+/// A hash that strangers can't foresee, and that is another in each process: one title can't be made to have the votes
+/// of another.
+pub fn title_hash(of: impl Hash) -> u64 {
+    static KEYED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    KEYED.hash_one(of)
+}
+
+/// Candidates of a page.
+const CANDIDATES_MAX: usize = 4;
 
 /// Slots, a megabyte: pages that share one bring their titles more often than needed.
 const SLOTS: usize = 1 << 17;
@@ -50,16 +72,16 @@ impl Default for NewTitles {
 
 impl NewTitles {
     /// Takes a hit's title, unless its page gave the same one last. `link` is called for a title that is new, and
-    /// `lacks_votes` gives the number of networks that are needed, unless enough have given it.
+    /// `lacks_votes` gives its votes, unless they are enough.
     pub fn note(
         &self,
         (site, page, day): (SiteNumber, &PageAddress, Day),
         text: &str,
         link: &dyn Fn() -> Option<String>,
         given_ms: i64,
-        lacks_votes: impl FnOnce(&ChangedTitle) -> Option<usize>,
+        lacks_votes: impl FnOnce(&ChangedTitle) -> Option<Lacking>,
     ) {
-        let hash = FxBuildHasher.hash_one((site, page.fingerprint(), given_ms / TAKEN_AGAIN_MS, text));
+        let hash = title_hash((site, page.fingerprint(), given_ms / TAKEN_AGAIN_MS, text));
         let last = self.slot(site, page);
         // If the queue is full, the page's next reader brings the title again.
         if last.load(Ordering::Relaxed) == hash || self.queue.is_full() {
@@ -68,8 +90,10 @@ impl NewTitles {
         if let Some(title) = PageTitle::of(text) {
             let title = title.with_link(link().as_deref());
             let changed = ChangedTitle { site, page: page.clone(), title, given_ms };
-            if let Some(needed) = lacks_votes(&changed) {
-                self.put_candidate(Candidate { title: changed, day, needed, hash });
+            if let Some(Lacking { votes, new }) = lacks_votes(&changed) {
+                if votes > 0 {
+                    self.put_candidate(Candidate { title: changed, day, votes, new, hash });
+                }
                 return;
             }
             // Under the queue's lock, so that the slot belongs to the waiting title.
@@ -86,18 +110,41 @@ impl NewTitles {
         self.slot(candidate.title.site, &candidate.title.page).store(candidate.hash, Ordering::Relaxed);
     }
 
+    /// Puts a candidate beside the page's others of the day. One too many takes the place of one with fewer votes.
     pub fn put_candidate(&self, candidate: Candidate) {
         let mut candidates = lock(&self.candidates);
         let key = (candidate.title.site, candidate.title.page.clone());
-        if candidates.len() < TITLES_MAX || candidates.contains_key(&key) {
-            candidates.insert(key, candidate);
+        if candidates.len() >= TITLES_MAX && !candidates.contains_key(&key) {
+            return;
+        }
+        let of_page = candidates.entry(key).or_default();
+        if of_page.iter().any(|known| known.day > candidate.day) {
+            return;
+        }
+        of_page.retain(|known| known.day == candidate.day);
+        let title = candidate.title.title.as_str();
+        if let Some(known) = of_page.iter_mut().find(|known| known.title.title.as_str() == title) {
+            known.new.add_all(candidate.new);
+            *known = Candidate { votes: known.votes.max(candidate.votes), new: known.new, ..candidate };
+        } else if of_page.len() < CANDIDATES_MAX {
+            of_page.push(candidate);
+        } else if let Some(least) = of_page.iter_mut().rev().min_by_key(|known| known.votes)
+            && least.votes < candidate.votes
+        {
+            *least = candidate;
         }
     }
 
+    /// Takes the candidates of up to `limit` pages: of a page the one with most votes first, then the one given first.
     pub fn take_candidates(&self, limit: usize) -> Vec<Candidate> {
         let mut candidates = lock(&self.candidates);
         let keys: Vec<_> = candidates.keys().take(limit).cloned().collect();
-        keys.into_iter().filter_map(|key| candidates.remove(&key)).collect()
+        let mut taken = Vec::new();
+        for mut of_page in keys.into_iter().filter_map(|key| candidates.remove(&key)) {
+            of_page.sort_by_key(|candidate| std::cmp::Reverse(candidate.votes));
+            taken.append(&mut of_page);
+        }
+        taken
     }
 
     /// True if titles wait for a fold.
@@ -118,7 +165,9 @@ mod tests {
 
     fn note(given: &NewTitles, page: &PageAddress, title: &str, given_ms: i64, has_votes: bool) {
         let day = Day::from_ymd(2024, 6, 17).unwrap();
-        given.note((SITE, page, day), title, &|| None, given_ms, |_| (!has_votes).then_some(3));
+        given.note((SITE, page, day), title, &|| None, given_ms, |_| {
+            (!has_votes).then_some(Lacking { votes: 1, new: Tags::default() })
+        });
     }
 
     fn taken(given: &NewTitles) -> Vec<(String, i64)> {
@@ -172,5 +221,29 @@ mod tests {
         assert_eq!(given.take_candidates(9).len(), 1);
         note(&given, &page, "Tin", NOON, true);
         assert!(!given.is_waiting());
+    }
+
+    #[test]
+    fn a_candidate_leaves_its_place_to_one_with_more_votes_alone() {
+        let given = NewTitles::default();
+        let day = Day::from_ymd(2024, 6, 17).unwrap();
+        let put = |title: &str, votes, day: Day| {
+            let lacking = Lacking { votes, new: Tags::default() };
+            given.note((SITE, &page(1), day), title, &|| None, NOON, |_| Some(lacking));
+        };
+        let taken = || -> Vec<String> {
+            let taken = given.take_candidates(9).into_iter();
+            taken.map(|one| one.title.title.as_str().to_owned()).collect()
+        };
+        put("Tin", 1, day);
+        (0..9).for_each(|number| put(&format!("NHÀ CÁI {number}"), 1, day));
+        put("Mới", 2, day);
+        assert_eq!(taken(), ["Mới", "Tin", "NHÀ CÁI 0", "NHÀ CÁI 1"]);
+        put("không", 0, day);
+        assert!(!given.is_waiting(), "its network has no vote left");
+        put("Cũ", 2, day);
+        put("Mới", 1, day.next());
+        put("Cũ", 2, day);
+        assert_eq!(taken(), ["Mới"]);
     }
 }

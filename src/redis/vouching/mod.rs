@@ -23,6 +23,8 @@ const VOTES_MAX: usize = 1_000;
 const VOTES_OF_CALL_MAX: usize = 100;
 /// Time between two looks for pages that other nodes have vouched for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(20);
+/// Steps of a look in one round: votes wait for it.
+const LOOK_STEPS_MAX: usize = 10;
 /// Pages of one step of a look, and the pause after it.
 const LOOK_STEP: usize = 500;
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
@@ -33,12 +35,34 @@ static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!(
 pub struct Votes<N> {
     node: Arc<N>,
     shared: Arc<Shared>,
-    looked_at: Option<Instant>,
+    look: Look,
+}
+
+/// The place of a look for vouched pages, which takes some rounds where there are many unvouched ones.
+#[derive(Debug, Default)]
+struct Look {
+    /// Number of the last page looked at; 0 between two looks.
+    after: i64,
+    ended_at: Option<Instant>,
+}
+
+impl Look {
+    fn is_due(&self, now: Instant) -> bool {
+        self.after > 0 || self.ended_at.is_none_or(|at| now.saturating_duration_since(at) >= LOOK_INTERVAL)
+    }
+
+    /// Goes on after a step. `last`: its last page; none at the end.
+    fn go_on(&mut self, last: Option<i64>, now: Instant) {
+        match last {
+            Some(last) => self.after = last,
+            None => *self = Self { after: 0, ended_at: Some(now) },
+        }
+    }
 }
 
 impl<N: Node> Votes<N> {
     pub fn new(node: Arc<N>, shared: Arc<Shared>) -> Self {
-        Self { node, shared, looked_at: None }
+        Self { node, shared, look: Look::default() }
     }
 
     /// Shares votes until `stop` has a deadline; what is left then is shared by the next readers.
@@ -67,9 +91,11 @@ impl<N: Node> Votes<N> {
                 return Err(error);
             }
         }
-        if self.looked_at.is_none_or(|at| at.elapsed() >= LOOK_INTERVAL) {
+        for _ in 0..LOOK_STEPS_MAX {
+            if !self.look.is_due(Instant::now()) {
+                break;
+            }
             self.look(link).await?;
-            self.looked_at = Some(Instant::now());
         }
         Ok(())
     }
@@ -92,47 +118,48 @@ impl<N: Node> Votes<N> {
         Ok(())
     }
 
-    /// Looks for pages that other nodes have vouched for.
-    async fn look(&self, link: &Link) -> Result<(), RedisError> {
-        let mut after = 0;
-        loop {
-            let Ok(pages) = self.node.unvouched_pages(after, LOOK_STEP).await else { return Ok(()) };
-            let Some((last, ..)) = pages.last() else { return Ok(()) };
-            after = *last;
-            let mut by_site: BTreeMap<SiteNumber, Vec<PageAddress>> = BTreeMap::new();
-            for (_, site, page) in pages {
-                by_site.entry(site).or_default().push(page);
+    /// Takes a step of a look for pages that other nodes have vouched for.
+    async fn look(&mut self, link: &Link) -> Result<(), RedisError> {
+        let pages = self.node.unvouched_pages(self.look.after, LOOK_STEP).await.unwrap_or_default();
+        let last = pages.last().map(|(last, ..)| *last);
+        let mut by_site: BTreeMap<SiteNumber, Vec<PageAddress>> = BTreeMap::new();
+        for (_, site, page) in pages {
+            by_site.entry(site).or_default().push(page);
+        }
+        for (number, pages) in by_site {
+            let Some(site) = self.node.site(number) else { continue };
+            let mut command = redis::cmd("ZMSCORE");
+            command.arg(self.shared.keys.pages(&site.site.id, Period::Total));
+            for page in &pages {
+                command.arg(page.as_str());
             }
-            for (number, pages) in by_site {
-                let Some(site) = self.node.site(number) else { continue };
-                let mut command = redis::cmd("ZMSCORE");
-                command.arg(self.shared.keys.pages(&site.site.id, Period::Total));
-                for page in &pages {
-                    command.arg(page.as_str());
-                }
-                let totals: Vec<Option<f64>> = match link.query(&command).await {
-                    Ok(totals) => totals,
-                    Err(error) if fault_of(&error) == Fault::Link => return Err(error),
-                    // A key of another type: publication complains.
-                    Err(_) => continue,
-                };
-                let vouched = pages.into_iter().zip(totals).filter(|(_, total)| total.is_some());
-                let vouched: Vec<_> = vouched.map(|(page, _)| page).collect();
-                if !vouched.is_empty() {
-                    self.node.vouch_pages(number, vouched).await;
-                }
+            let totals: Vec<Option<f64>> = match link.query(&command).await {
+                Ok(totals) => totals,
+                Err(error) if fault_of(&error) == Fault::Link => return Err(error),
+                // A key of another type: publication complains.
+                Err(_) => continue,
+            };
+            let vouched = pages.into_iter().zip(totals).filter(|(_, total)| total.is_some());
+            let vouched: Vec<_> = vouched.map(|(page, _)| page).collect();
+            if !vouched.is_empty() {
+                self.node.vouch_pages(number, vouched).await;
             }
+        }
+        self.look.go_on(last, Instant::now());
+        if last.is_some() {
             tokio::time::sleep(LOOK_PAUSE).await;
         }
+        Ok(())
     }
 }
 
 /// Keys and arguments in the order in which the script reads them.
 fn call(keys: &Keys, site: &Site, day: Day, votes: &[Vote]) -> (Vec<String>, Vec<String>) {
-    let key_names = vec![keys.votes(&site.id, day), keys.pages(&site.id, Period::Total)];
-    let before = votes.iter().filter(|vote| vote.subject == Subject::Site).map(|vote| vote.needed).max().unwrap_or(0);
-    let expiry = visitor::salt_expiry(day, site.time_zone);
-    let mut arguments = vec![expiry.to_string(), before.to_string(), NETWORKS_MAX.to_string()];
+    let next = day.next();
+    let key_names = vec![keys.votes(&site.id, day), keys.pages(&site.id, Period::Total), keys.votes(&site.id, next)];
+    let before = votes.iter().filter(|vote| vote.subject == Subject::Site).map(|vote| vote.before).max().unwrap_or(0);
+    let [expiry, of_next] = [day, next].map(|day| visitor::salt_expiry(day, site.time_zone).to_string());
+    let mut arguments = vec![expiry, before.to_string(), NETWORKS_MAX.to_string(), of_next];
     for Vote { subject, tags, .. } in votes {
         let page = match subject {
             Subject::Page(page) => page.to_string(),
@@ -152,8 +179,8 @@ fn counted(reply: &[Value], votes: &[Vote]) -> RedisResult<Vec<Counted>> {
     let counted = votes.iter().zip(values.chunks_exact(2)).map(|(vote, values)| {
         let tags = values.first().and_then(text).map_or(vote.tags, |tags| Tags::from_hex(&tags));
         let is_vouched = values.get(1).and_then(text).is_some_and(|is_vouched| is_vouched == "1");
-        let needed = if vote.subject == Subject::Site { before } else { vote.needed };
-        Counted { vote: Vote { tags, needed, ..vote.clone() }, is_vouched }
+        let before = if vote.subject == Subject::Site { before } else { 0 };
+        Counted { vote: Vote { tags, before, ..vote.clone() }, is_vouched }
     });
     Ok(counted.collect())
 }
@@ -164,21 +191,33 @@ mod tests {
     use crate::counter::vouching::NetworkTag;
 
     #[test]
+    fn a_look_goes_on_in_the_next_round_and_begins_again_after_a_while() {
+        let now = Instant::now();
+        let mut look = Look::default();
+        assert!(look.is_due(now));
+        look.go_on(Some(500), now);
+        assert!(look.is_due(now) && look.after == 500);
+        look.go_on(None, now);
+        assert!(!look.is_due(now) && look.is_due(now + LOOK_INTERVAL) && look.after == 0);
+    }
+
+    #[test]
     fn a_call_names_each_subject_and_its_reply_has_the_tags_of_all_nodes() {
         let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
         let day = Day::from_ymd(2024, 6, 17).unwrap();
         let tags: Tags = NetworkTag::from_number(255).into_iter().collect();
-        let vote = |subject, needed| Vote { site: SiteNumber(1), day, subject, tags, needed };
+        let vote = |subject, before| Vote { site: SiteNumber(1), day, subject, tags, before };
         let page = PageAddress::from_stored("/a");
-        let votes = [vote(Subject::Site, 2), vote(Subject::Page(page.clone()), 3)];
+        let votes = [vote(Subject::Site, 2), vote(Subject::Page(page.clone()), 0)];
         let (keys, arguments) = call(&Keys::new("p"), &site, day, &votes);
-        assert_eq!(keys, ["p:{demo}:vouch:2024-06-17", "p:{demo}:pages:total"]);
-        assert_eq!(arguments[1..], ["2", "5", "", "", "000000ff", &page.id(), "/a", "000000ff"]);
+        assert_eq!(keys, ["p:{demo}:vouch:2024-06-17", "p:{demo}:pages:total", "p:{demo}:vouch:2024-06-18"]);
+        assert_eq!(arguments[1..3], ["2", "5"]);
+        assert_eq!(arguments[4..], ["", "", "000000ff", &page.id(), "/a", "000000ff"]);
         let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let reply = vec![Value::Int(4), bulk("000000ff"), Value::Int(0), bulk("000000ff00000001"), Value::Int(1)];
         let all = counted(&reply, &votes).unwrap();
-        assert_eq!((all[0].vote.needed, all[0].vote.tags, all[0].is_vouched), (4, tags, false));
-        assert_eq!((all[1].vote.needed, all[1].vote.tags.len(), all[1].is_vouched), (3, 2, true));
+        assert_eq!((all[0].vote.before, all[0].vote.tags, all[0].is_vouched), (4, tags, false));
+        assert_eq!((all[1].vote.before, all[1].vote.tags.len(), all[1].is_vouched), (0, 2, true));
         assert!(counted(&reply[1..], &votes).is_err());
     }
 }

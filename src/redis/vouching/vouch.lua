@@ -2,11 +2,13 @@
 --
 -- KEYS[1]  the day's hash of tags
 -- KEYS[2]  the sorted set of the pages' totals: a page in it is vouched for
--- ARGV     expiry (Unix seconds), networks of the day before, most tags of a field; then for each vote:
+-- KEYS[3]  the next day's hash of tags: it learns the number of this day's networks
+-- ARGV     expiry (Unix seconds), networks of the day before, most tags of a field, the next day's expiry; then for
+--          each vote:
 --          field, page (empty: none), tags (8 hexadecimal digits each)
 -- Reply    networks of the day before; then for each vote: tags, 1 if the page is vouched for
 
-for key, expected in ipairs({ 'hash', 'zset' }) do
+for key, expected in ipairs({ 'hash', 'zset', 'hash' }) do
   local found = redis.call('TYPE', KEYS[key])['ok']
   if found ~= 'none' and found ~= expected then
     return redis.error_reply('WRONGTYPE ' .. KEYS[key] .. ' is a ' .. found .. ' where a ' .. expected .. ' was expected')
@@ -26,8 +28,8 @@ if tonumber(ARGV[2]) > before then
   write(BEFORE, ARGV[2])
 end
 
-local reply = { before }
-for at = 4, #ARGV, 3 do
+local reply, networks = { before }, 0
+for at = 5, #ARGV, 3 do
   local field, page, new = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local held = redis.call('HGET', KEYS[1], field) or ''
   local tags, count, has = '', 0, {}
@@ -39,6 +41,7 @@ for at = 4, #ARGV, 3 do
     end
   end
   if tags ~= held then write(field, tags) end
+  if field == '' then networks = count end
   table.insert(reply, tags)
   table.insert(reply, page ~= '' and redis.call('ZSCORE', KEYS[2], page) and 1 or 0)
 end
@@ -46,6 +49,12 @@ if #written > 0 then
   redis.call('HSET', KEYS[1], unpack(written))
   if redis.call('TTL', KEYS[1]) == -1 then
     redis.call('EXPIREAT', KEYS[1], ARGV[1])
+  end
+end
+if networks > (tonumber(redis.call('HGET', KEYS[3], BEFORE) or '0') or 0) then
+  redis.call('HSET', KEYS[3], BEFORE, networks)
+  if redis.call('TTL', KEYS[3]) == -1 then
+    redis.call('EXPIREAT', KEYS[3], ARGV[4])
   end
 end
 return reply
