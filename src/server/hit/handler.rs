@@ -302,7 +302,8 @@ impl HitHandler {
         if self.warned_of_proxy.replace(Some(day)) == Some(day) {
             return;
         }
-        self.parameters.warnings().give(site, Topic::Proxy, "", day, || {
+        let warnings = self.parameters.warnings();
+        warnings.give(site, Topic::Proxy, "", day, || {
             format!(
                 "an address of a private network alone brings more hits of page `{page}` than `page_rate` allows a \
                  network; they count, but if it is a proxy, all readers look like one: name it in `trusted_proxies`, and \
