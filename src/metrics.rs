@@ -69,7 +69,7 @@ metrics! {
         other_page_hits_total: IntCounterVec["reason"],
         /// Counted hits whose page names a canonical address that is ignored, by reason.
         canonical_ignored_total: IntCounterVec["reason"],
-        /// Warnings about a site's page addresses and new pages, by topic; at most nine a day and site.
+        /// Warnings about a site's page addresses and new pages, by topic; at most ten a day and site.
         page_warnings_total: IntCounterVec["topic"],
         /// Hits and reads over a rate limit, by limit.
         limited_total: IntCounterVec["limit"],

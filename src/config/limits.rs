@@ -141,10 +141,16 @@ impl Value for RawRate {
 
     fn from_text(text: &str) -> Result<Self, String> {
         let unclear = || format!("expected {}, found \"{text}\"", Self::expected());
+        let many = || {
+            format!(
+                "expected a whole number from 0 to {AMOUNT_MAX} and a time, such as `{}`, found \"{text}\"",
+                Self::EXAMPLE
+            )
+        };
         let (number, time) = text.split_once('/').ok_or_else(unclear)?;
         let (number, time) = (number.trim(), time.trim());
         let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        let hits = number.parse::<u32>().ok().filter(|hits| digits && *hits <= AMOUNT_MAX).ok_or_else(unclear)?;
+        let hits = number.parse::<u32>().ok().filter(|hits| digits && *hits <= AMOUNT_MAX).ok_or_else(many)?;
         let per = Per::ALL.into_iter().find(|per| per.as_str() == time).ok_or_else(|| {
             let known = Per::ALL.map(Per::as_str);
             format!("`{time}` is no time of a rate; {}", suggest::nearest_or_all(time, &known))

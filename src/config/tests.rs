@@ -544,6 +544,10 @@ fn a_rate_is_of_a_second_or_of_the_time_that_it_names() {
         ("\"/day\"", "from 0 to 1000000"),
         ("\"1e3/day\"", "from 0 to 1000000"),
         ("\"99999999999999999999/day\"", "from 0 to 1000000"),
+        (
+            "\"1000001/day\"",
+            "expected a whole number from 0 to 1000000 and a time, such as `\"2000/day\"`, found \"1000001/day\"",
+        ),
         ("1000001", "found 1000001"),
         ("-1", "found -1"),
         ("0.5", "found a number with a fraction"),

@@ -36,6 +36,10 @@ pub struct ImportReport {
     /// are known there only, and are corrected there.
     #[serde(default)]
     pub made_elsewhere: bool,
+    /// The site's figures were set to zero, perhaps with an earlier import of this name in them: then they are too low or
+    /// too high by what it has changed.
+    #[serde(default)]
+    pub after_reset: bool,
     /// Days of the file that already have hits of other sources: both are in the figures now.
     pub days_also_counted_live: Vec<String>,
     /// Its generation; none if there was nothing to write. Not for the operator.

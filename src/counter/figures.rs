@@ -42,6 +42,11 @@ pub fn periods(keys: &[FigureKey], today: Day) -> Vec<Period> {
     periods
 }
 
+/// A sum of counters as everyone may see it. Below 0 after a reset, where an import that it took in is corrected.
+pub fn shown(sum: i64) -> i64 {
+    sum.max(0)
+}
+
 impl Figures {
     /// The figures `keys` of `site` at `now`, where `hits` knows the count of a period.
     pub fn compose(
@@ -55,7 +60,7 @@ impl Figures {
         let today = Day::at(now, site.time_zone);
         let figure = |key: FigureKey| {
             let span = key.span(today);
-            let value = visitors.of(key).unwrap_or_else(|| span.periods().map(&hits).sum());
+            let value = visitors.of(key).unwrap_or_else(|| shown(span.periods().map(&hits).sum()));
             Figure {
                 key: key.as_str(),
                 label: site
@@ -131,6 +136,25 @@ mod tests {
         let [total, week] = figures.figures.as_slice() else { panic!("{figures:?}") };
         assert_eq!((total.value, &total.period), (100, &None));
         assert_eq!((week.value, week.period.as_deref(), week.label.as_str()), (28, Some("2024-W25"), "Trong tuần"));
+    }
+
+    #[test]
+    fn no_figure_is_below_zero_and_a_week_is_the_sum_of_all_its_days() {
+        let site = Site::with_defaults("vixuyen".parse().unwrap(), Vec::new());
+        let now = Utc.with_ymd_and_hms(2024, 6, 19, 3, 15, 0).unwrap();
+        let of = |today: i64, before: i64| {
+            let hits = |period: Period| match period {
+                Period::Day(day) if day == Day::at(now, site.time_zone) => today,
+                Period::Day(_) => before,
+                _ => -59,
+            };
+            let keys = [FigureKey::Total, FigureKey::Today, FigureKey::Week];
+            let figures = Figures::compose(&site, &keys, now, false, hits, VisitorCounts::default()).figures;
+            figures.into_iter().map(|figure| (figure.value, figure.text)).collect::<Vec<_>>()
+        };
+        let shown = |value: i64| (value, value.to_string());
+        assert_eq!(of(-9, 2), [shown(0), shown(0), shown(3)]);
+        assert_eq!(of(9, -3), [shown(0), shown(9), shown(0)]);
     }
 
     #[test]

@@ -101,6 +101,12 @@ fn say(report: &ImportReport) {
             "an import of this name was made on another node too: if it had rows of pages, correct or forget those there"
         );
     }
+    if report.after_reset {
+        println!(
+            "the site's figures were set to zero, perhaps with an earlier import of this name in them: reset them again, \
+             or take the reset back first"
+        );
+    }
     if !report.days_also_counted_live.is_empty() {
         println!(
             "these days have other hits too, and their figures are now the sum of both: {}",

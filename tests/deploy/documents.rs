@@ -90,6 +90,7 @@ fn the_warnings_of_check_are_explained_as_they_are_said() {
         "src/redis/publish/agreement.rs",
         // Warnings of a running node.
         "src/server/hit/canonical.rs",
+        "src/server/hit/handler.rs",
         "src/server/hit/parameters.rs",
     ]
     .map(|path| page(path).split("mod tests").next().unwrap().to_owned())

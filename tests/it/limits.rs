@@ -30,10 +30,10 @@ const THREE: &str = "[limits]\naddress_rate = 1\naddress_burst = 3\n";
 fn over_the_limit_a_hit_is_refused_with_the_time_to_come_back_and_not_counted() {
     let directory = TempDir::new().unwrap();
     // A day has 86,400 hits at this rate: the tests' few seconds give back one or two.
-    let node = node_of(directory.path(), "[limits]\npage_rate = 1\npage_burst = 100\n");
+    let node = node_of(directory.path(), &format!("{PROXIES}[limits]\npage_rate = 1\npage_burst = 100\n"));
     let mut counted = 0;
     let refused = loop {
-        let answer = hit(&node, "a", "/", &[]);
+        let answer = hit(&node, "a", "/", &["X-Forwarded-For: 10.1.2.3"]);
         if answer.status != 200 {
             break answer;
         }
@@ -77,6 +77,26 @@ fn one_network_moves_a_page_only_so_far_and_other_pages_and_networks_do_not_noti
     assert!(refused.problem(429).contains("from this network for this page"), "{}", refused.body);
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=44).contains(&wait), "{wait}");
+    node.stop();
+}
+
+/// A proxy that isn't trusted: its readers are one client, and must not be refused for it.
+#[test]
+fn a_private_address_that_nobody_names_has_no_limit_of_a_page_and_is_warned_of_once() {
+    let directory = TempDir::new().unwrap();
+    let limits = "[limits]\npage_rate = 1\npage_burst = 3\n";
+    let node = node_of(directory.path(), limits);
+    for number in 0..60 {
+        let named = format!("X-Forwarded-For: 198.51.100.{number}");
+        let fields: &[&str] = if number % 2 == 0 { &[] } else { &[&named] };
+        assert_eq!(hit(&node, "a", "/a", fields).header("thongke-hit"), Some("counted"));
+    }
+    assert_eq!(node.log().matches("an address of a private network alone brings more hits of page `/a`").count(), 1);
+    let metrics = node.admin_get("/metrics").body;
+    assert!(metrics.contains("thongke_page_warnings_total{topic=\"proxy\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("thongke_limited_total{limit=\"page\"} 0\n"), "{metrics}");
+    let listed = node.admin_get("/warnings").body;
+    assert!(listed.contains("\"topic\":\"proxy\"") && listed.contains("`trusted_proxies`"), "{listed}");
     node.stop();
 }
 

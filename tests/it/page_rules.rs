@@ -192,6 +192,30 @@ fn a_page_that_an_editor_names_is_listed_and_keeps_what_it_had() {
     node.stop();
 }
 
+/// What a former `page_params` told apart can still be hidden, and its rules be undone.
+#[test]
+fn pages_and_rules_of_a_former_rule_of_addresses_can_still_be_changed() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), "", &[]);
+    for page in ["/a?trang=2", "/a?trang=3"] {
+        read(&node, page, "Trang");
+    }
+    settle(&node);
+    set(&node, "/a?trang=2", "hide", None);
+    node.stop();
+    let node = start(directory.path(), "page_params_ignored = [\"trang\"]\n", &[]);
+    undo(&node, "/a%3Ftrang%3D2", "hide");
+    let rules = || node.admin_get("/sites/demo/pages/rules").json();
+    assert_eq!(rules(), json!([]));
+    set(&node, "/a?trang=3", "delete", None);
+    assert_eq!(rules()[0]["page"], json!("/a?trang=3"));
+    // The file has no such page: today's rule holds.
+    set(&node, "/a?trang=4", "hide", None);
+    assert_eq!(rules()[0]["page"], json!("/a"));
+    shows(&node, &[("/a?trang=2", "Trang", 3)]);
+    node.stop();
+}
+
 #[test]
 fn chains_of_merges_are_followed_and_circles_refused() {
     let directory = TempDir::new().unwrap();

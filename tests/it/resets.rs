@@ -50,6 +50,39 @@ fn run(directory: &Path, words: &[&str]) -> (i32, String) {
 }
 
 #[test]
+fn an_import_that_is_corrected_after_a_reset_shows_no_figure_below_zero_and_says_what_to_do() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), "", &[]);
+    let import = |hits: i64| {
+        let day = node.get("/v1/sites/demo/history?last=1").json()["history"][0]["period"].as_str().unwrap().to_owned();
+        let file = format!("period,page,hits\n{day},,{hits}\n{day},/a,{hits}\n");
+        let path = "/sites/demo/import?source=old";
+        let answer = ask(&node.admin, "POST", path, &["Content-Type: text/csv"], &file);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["after_reset"].as_bool().unwrap()
+    };
+    assert!(!import(100) && !import(90));
+    assert_eq!(figures(&node, "/a")[0], 90);
+    reset(&node);
+    assert!(import(40));
+    assert_eq!(figures(&node, "/a"), hits(0, 0));
+    let csv = node.get("/v1/sites/demo/history?last=2&format=csv").body;
+    assert!(!csv.contains(",-"), "{csv}");
+    assert!(listed(&node, "").is_empty());
+    let export = ask(&node.admin, "GET", "/sites/demo/export", &[], "").body;
+    assert!(export.contains(",-50"), "an export is true: {export}");
+    reset(&node);
+    assert_eq!(figures(&node, "/a"), hits(0, 0));
+    assert_eq!(undo(&node).status, 200);
+    assert_eq!(figures(&node, "/a")[0], 40);
+    node.stop();
+    let file = directory.path().join("old.csv");
+    std::fs::write(&file, "period,hits\n2020,5\n").unwrap();
+    let (code, said) = run(directory.path(), &["import", "demo", file.to_str().unwrap(), "--source", "old"]);
+    assert!(code == 0 && !said.contains("set to zero, perhaps"), "{said}");
+}
+
+#[test]
 fn figures_begin_at_zero_after_a_reset_and_are_as_before_after_its_undoing() {
     let directory = TempDir::new().unwrap();
     let node = start(directory.path(), "", &[]);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{EditorRule, EditorRules, GIVEN_MAX, MERGED_MAX, REGISTERS_MAX, RULES_MAX, RuleKind, YES};
+use super::{EditorRule, EditorRules, GIVEN_MAX, MERGED_MAX, REGISTERS_MAX, RULES_MAX, RuleKind, VALUE_BYTES_MAX, YES};
 use crate::counter::title::CHARS_MAX;
 use crate::counter::{PageAddress, PageTitle, Site};
 
@@ -25,6 +25,8 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     page: PageAddress,
+    /// The text as it is, where that is another address: one of an earlier rule of the site.
+    as_written: Option<PageAddress>,
     kind: RuleKind,
     /// None: undo.
     value: Option<Arc<str>>,
@@ -42,6 +44,7 @@ impl Change {
     /// The change that sets a rule.
     pub fn set(site: &Site, request: &Request) -> Result<Self, Refused> {
         let page = address(site, "page", &request.page)?;
+        let as_written = as_written(&request.page, &page);
         let given = request.value.as_deref().filter(|value| !value.is_empty());
         let value: Arc<str> = match (request.kind, given) {
             (RuleKind::Title, Some(text)) => title(text)?,
@@ -53,19 +56,34 @@ impl Change {
                 return Err(refused("value", format!("a rule of kind `{kind}` has no value; leave it out")));
             }
         };
-        Ok(Self { page, kind: request.kind, value: Some(value) })
+        Ok(Self { page, as_written, kind: request.kind, value: Some(value) })
     }
 
     /// The change that undoes a rule.
     pub fn undo(site: &Site, page: &str, kind: RuleKind) -> Result<Self, Refused> {
-        Ok(Self { page: address(site, "page", page)?, kind, value: None })
+        let text = page;
+        let page = address(site, "page", text)?;
+        Ok(Self { as_written: as_written(text, &page), page, kind, value: None })
+    }
+
+    /// The page as it is written, where it has such a rule, or is to get one and is a page of the file by `is_page`.
+    pub fn resolved<E>(
+        self,
+        rules: &EditorRules,
+        is_page: impl FnOnce(&PageAddress) -> Result<bool, E>,
+    ) -> Result<Self, E> {
+        let Some(written) = &self.as_written else { return Ok(self) };
+        let has_rule = rules.value(written, self.kind).is_some();
+        let is_meant = has_rule || (self.value.is_some() && is_page(written)?);
+        let page = if is_meant { written.clone() } else { self.page };
+        Ok(Self { page, as_written: None, ..self })
     }
 }
 
 impl EditorRules {
     /// The rule that a change makes at `now_ms`: later than the one before, whatever the clock says.
     pub fn changed(&self, change: Change, now_ms: i64) -> Result<EditorRule, Refused> {
-        let Change { page, kind, value } = change;
+        let Change { page, kind, value, .. } = change;
         let before = self.written.get(&(page.clone(), kind));
         let is_live = before.is_some_and(|(_, value)| value.is_some());
         match &value {
@@ -147,6 +165,13 @@ fn address(site: &Site, field: &'static str, text: &str) -> Result<PageAddress, 
     page.ok_or_else(|| refused(field, format!("`{shown}` is no page; {expected}")))
 }
 
+/// The address that a text is by itself, unless it is `page`.
+fn as_written(text: &str, page: &PageAddress) -> Option<PageAddress> {
+    let text = text.trim();
+    let is_address = text.starts_with('/') && text.len() <= VALUE_BYTES_MAX && !text.chars().any(char::is_control);
+    is_address.then(|| PageAddress::from_stored(text)).filter(|written| written != page)
+}
+
 fn title(text: &str) -> Result<Arc<str>, Refused> {
     let chars = text.trim().chars().count();
     if chars > CHARS_MAX {
@@ -192,6 +217,24 @@ mod tests {
             assert!(set(named, RuleKind::Hide, None).unwrap_err().contains(said), "{named}");
             assert!(set("/a", RuleKind::Merge, Some(named)).is_err(), "{named}");
         }
+    }
+
+    #[test]
+    fn a_page_as_the_file_or_a_rule_has_it_is_meant_before_what_todays_rule_makes_of_it() {
+        let rules = EditorRules::of([EditorRule::stored("/Tin?trang=2#x", "hide", Some("1"), 1).unwrap()]);
+        let page = |change: Change, is_page: bool| {
+            let resolved = change.resolved(&rules, |_| Ok::<_, ()>(is_page)).unwrap();
+            resolved.page.to_string()
+        };
+        let undo = |text: &str| Change::undo(&site(), text, RuleKind::Hide).unwrap();
+        assert_eq!(page(undo("/Tin?trang=2#x"), false), "/Tin?trang=2#x");
+        assert!(rules.changed(undo("/Tin?trang=2#x").resolved(&rules, |_| Ok::<_, ()>(false)).unwrap(), 2).is_ok());
+        let normalised = undo("/a/#x").page.to_string();
+        assert_ne!(normalised, "/a/#x");
+        // Nothing is set under it, so there is nothing to undo, whatever the file has.
+        assert_eq!(page(undo("/a/#x"), true), normalised);
+        let set = || set("/a/#x", RuleKind::Delete, None).unwrap();
+        assert_eq!([page(set(), true), page(set(), false)], ["/a/#x".to_owned(), normalised]);
     }
 
     #[test]

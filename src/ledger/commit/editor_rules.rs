@@ -19,6 +19,8 @@ impl FileWriter {
         now_ms: i64,
     ) -> Result<Result<EditorRule, Refused>, WriteFailure> {
         let known = self.state.editor_rules.get(site).unwrap_or_default();
+        let is_page = |page: &PageAddress| pages::stands_alone(&self.connection, site, page);
+        let change = change.resolved(&known, is_page)?;
         match known.changed(change, now_ms) {
             Err(refused) => Ok(Err(refused)),
             Ok(rule) => {

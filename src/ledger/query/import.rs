@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 
 use crate::counter::account::ImportReport;
 use crate::counter::csv::Row;
+use crate::counter::source::ImportName;
 use crate::counter::{Contribution, Day, Period, Register, SiteNumber, Source};
 use crate::ledger::sqlite::import_file::{Checked, ImportFile};
 use crate::ledger::sqlite::tables::sources::SourceNumber;
@@ -17,6 +18,7 @@ pub struct Before {
     cleared: u64,
     last_generation: u64,
     is_remote: bool,
+    is_after_reset: bool,
     /// Days of the import that other sources have counted too.
     days_also_counted: Vec<Day>,
 }
@@ -30,6 +32,7 @@ pub fn read(connection: &Connection, site: SiteNumber, source: &Source, file: &I
         cleared: clear(connection, site, number, file)?,
         last_generation: counts::last_generation(connection, site, number)?,
         is_remote: sources::is_remote(connection, number)?,
+        is_after_reset: is_after_reset(connection, site, source)?,
         days_also_counted,
     })
 }
@@ -48,6 +51,7 @@ impl Before {
             cleared: self.cleared,
             summed: checked.summed,
             made_elsewhere: self.is_remote,
+            after_reset: self.is_after_reset,
             days_also_counted_live: self.days_also_counted.iter().map(Day::to_string).collect(),
             generation: (checked.rows + self.cleared > 0).then_some(generation),
         }
@@ -58,6 +62,14 @@ impl Before {
 pub fn contribution(source: &Source, generation: u64, row: Row) -> Contribution {
     let register = Register::Written { generation, hits: row.hits };
     Contribution { source: source.clone(), period: row.period, page: row.page, register }
+}
+
+/// True for another import than a reset, where one has set figures to zero.
+fn is_after_reset(connection: &Connection, site: SiteNumber, source: &Source) -> rusqlite::Result<bool> {
+    let reset = Source::Import(ImportName::reset());
+    let Some(number) = sources::find(connection, &reset)?.filter(|_| *source != reset) else { return Ok(false) };
+    let sql = "SELECT EXISTS (SELECT 1 FROM counts WHERE site = ? AND source = ? AND hits != 0)";
+    connection.prepare_cached(sql)?.query_row(params![site.0, number], |row| row.get(0))
 }
 
 /// Adds zeros to an import for counters that a source has set to something else. Returns their number.

@@ -1,6 +1,6 @@
 //! Handler of hits: checks one, filters it or has the node count it, and reports the outcome.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -38,6 +38,8 @@ pub struct HitHandler {
     key: RefCell<String>,
     canonicals: Arc<Canonicals>,
     parameters: Arc<Parameters>,
+    /// The day on which this worker last warned of readers that share a private address.
+    warned_of_proxy: Cell<Option<Day>>,
     /// Hits whose canonical address is ignored, by reason.
     ignored: [IntCounter; Ignored::ALL.len()],
 }
@@ -91,6 +93,7 @@ impl HitHandler {
             key: RefCell::default(),
             canonicals,
             parameters,
+            warned_of_proxy: Cell::default(),
             ignored,
         }
     }
@@ -111,8 +114,16 @@ impl HitHandler {
         let known = self.known(&site, payload, day)?;
         site::check_origin(&site, &payload.url, headers)?;
         let instant = Instant::now();
+        let page = known.read_page();
+        let is_shared = || {
+            let may_be_proxy = client.may_be_proxy();
+            if may_be_proxy {
+                self.warn_of_proxy(&site, day, page);
+            }
+            may_be_proxy
+        };
         if let Err(exceeded) =
-            self.rate_limiter.take(|| client.prefix(), site.number, known.read_page().as_str(), instant)
+            self.rate_limiter.take(|| client.prefix(), is_shared, site.number, page.as_str(), instant)
         {
             self.metrics.limited_total.with_label_values(&[exceeded.limit.as_str()]).inc();
             self.note(&site, HitOutcome::LIMITED);
@@ -284,6 +295,21 @@ impl HitHandler {
         let user_agent = headers.first(Field::UserAgent);
         // The day is part of the key: no window reaches across the site's midnight.
         Some(self.dedup.key((site.number, day, client.prefix()?, user_agent, page.as_str())))
+    }
+
+    /// Warns once a day that one private address brings more hits of a page than a network may.
+    fn warn_of_proxy(&self, site: &RegisteredSite, day: Day, page: &PageAddress) {
+        if self.warned_of_proxy.replace(Some(day)) == Some(day) {
+            return;
+        }
+        let warnings = self.parameters.warnings();
+        warnings.give(site, Topic::Proxy, "", day, || {
+            format!(
+                "an address of a private network alone brings more hits of page `{page}` than `page_rate` allows a \
+                 network; they count, but if it is a proxy, all readers look like one: name it in `trusted_proxies`, and \
+                 let it send the header that names the client"
+            )
+        });
     }
 
     fn note(&self, site: &RegisteredSite, outcome: HitOutcome) {

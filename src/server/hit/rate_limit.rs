@@ -155,10 +155,12 @@ impl RateLimiter {
     }
 
     /// Takes a hit from the budgets that it falls under. `client` is called only if a limit needs it;
-    /// an unknown client, behind an untrusted proxy, falls under the site's limit only.
+    /// an unknown client, behind an untrusted proxy, falls under the site's limit only. `is_shared` is called only
+    /// beyond a page's budget, and lifts it where many readers may have the client's address.
     pub fn take(
         &self,
         client: impl FnOnce() -> Option<ClientPrefix>,
+        is_shared: impl FnOnce() -> bool,
         site: SiteNumber,
         page: &str,
         now: Instant,
@@ -168,7 +170,8 @@ impl RateLimiter {
             && let Some(client) = client()
         {
             self.take_one(&self.address, client, now, Limit::Address)?;
-            self.take_one(&self.page, (client.network(), site, page), now, Limit::Page)?;
+            let taken = self.take_one(&self.page, (client.network(), site, page), now, Limit::Page);
+            taken.or_else(|exceeded| if is_shared() { Ok(()) } else { Err(exceeded) })?;
         }
         // Last, so that a client's excess is not taken from the site's budget.
         self.take_one(&self.site, site, now, Limit::Site)
@@ -213,7 +216,7 @@ mod tests {
         let limiter = RateLimiter::new(&limits);
         let take = |address: &str, site, page, seconds| {
             let now = limiter.started + Duration::from_secs(seconds);
-            limiter.take(|| client(address), SiteNumber(site), page, now).map_err(|exceeded| exceeded.limit)
+            limiter.take(|| client(address), || false, SiteNumber(site), page, now).map_err(|exceeded| exceeded.limit)
         };
         let hit = |address, site, page| take(address, site, page, 0);
         assert_eq!([hit("192.0.2.1", 1, "/a"), hit("192.0.2.1", 1, "/a")], [Ok(()), Ok(())]);
@@ -236,7 +239,7 @@ mod tests {
         // Ten addresses of one network, a hit a second.
         let take = |second: u64| {
             let now = limiter.started + Duration::from_secs(second);
-            limiter.take(|| client(&format!("192.0.2.{}", second % 10)), SiteNumber(1), "/a", now).is_ok()
+            limiter.take(|| client(&format!("192.0.2.{}", second % 10)), || false, SiteNumber(1), "/a", now).is_ok()
         };
         assert_eq!((0..500).filter(|_| take(0)).count(), 500);
         assert!(!take(43) && take(44));
@@ -245,9 +248,31 @@ mod tests {
     }
 
     #[test]
+    fn a_pages_limit_is_none_for_an_address_that_many_may_share_and_only_then_is_it_asked() {
+        let limits = RateLimits { address: rate(1, 4), page: rate(1, 2), site: rate(1, 3), ..RateLimits::default() };
+        let limiter = RateLimiter::new(&limits);
+        let asked = std::cell::Cell::new(0);
+        let take = |is_shared: bool| {
+            let is_shared = || {
+                asked.set(asked.get() + 1);
+                is_shared
+            };
+            let taken = limiter.take(|| client("10.0.0.1"), is_shared, SiteNumber(1), "/a", limiter.started);
+            taken.map_err(|exceeded| exceeded.limit)
+        };
+        assert_eq!([take(true), take(true), take(true)], [Ok(()); 3]);
+        assert_eq!(asked.get(), 1);
+        // The other limits hold all the same.
+        assert_eq!([take(true), take(true)], [Err(Limit::Site), Err(Limit::Address)]);
+        let limiter = RateLimiter::new(&RateLimits { page: rate(1, 1), ..RateLimits::default() });
+        let take = |is_shared| limiter.take(|| client("10.0.0.1"), || is_shared, SiteNumber(1), "/a", limiter.started);
+        assert!(take(false).is_ok() && take(false).is_err() && take(true).is_ok());
+    }
+
+    #[test]
     fn the_wait_is_until_another_hit_is_allowed_and_is_rounded_up() {
         let limiter = RateLimiter::new(&RateLimits { address: rate(2, 1), ..RateLimits::default() });
-        let take = || limiter.take(|| client("192.0.2.1"), SiteNumber(1), "/a", limiter.started);
+        let take = || limiter.take(|| client("192.0.2.1"), || false, SiteNumber(1), "/a", limiter.started);
         assert_eq!(take(), Ok(()));
         let exceeded = Exceeded { limit: Limit::Address, wait: Duration::from_millis(500) };
         assert_eq!(take(), Err(exceeded));
@@ -262,7 +287,7 @@ mod tests {
         assert_eq!([read("192.0.2.1", 1), read("192.0.2.1", 2)], [Ok(()), Ok(())]);
         let refused = read("192.0.2.1", 1).unwrap_err();
         assert_eq!(HttpError::from(refused).to_string(), "too many reads from this client; try again in 1 s");
-        assert_eq!(limiter.take(|| client("192.0.2.1"), SiteNumber(1), "/a", limiter.started), Ok(()));
+        assert_eq!(limiter.take(|| client("192.0.2.1"), || false, SiteNumber(1), "/a", limiter.started), Ok(()));
         assert_eq!([read("192.0.2.2", 3), read("192.0.2.2", 0)], [Ok(()), Ok(())]);
         assert_eq!(limiter.take_reads(|| None, 9, limiter.started), Ok(()));
     }
@@ -270,6 +295,6 @@ mod tests {
     #[test]
     fn without_limits_nobody_asks_for_the_client() {
         let limiter = RateLimiter::new(&RateLimits::default());
-        assert_eq!(limiter.take(|| unreachable!(), SiteNumber(1), "/a", Instant::now()), Ok(()));
+        assert_eq!(limiter.take(|| unreachable!(), || unreachable!(), SiteNumber(1), "/a", Instant::now()), Ok(()));
     }
 }

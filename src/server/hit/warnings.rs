@@ -22,16 +22,19 @@ pub enum Topic {
     Parameters,
     /// A day's pages that nobody has vouched for, of which there are nearly as many as the site allows.
     Cap,
+    /// One private address with more hits of a page than a network may bring: perhaps a proxy that isn't trusted.
+    Proxy,
 }
 
 impl Topic {
-    pub const ALL: [Self; 3] = [Self::Canonical, Self::Parameters, Self::Cap];
+    pub const ALL: [Self; 4] = [Self::Canonical, Self::Parameters, Self::Cap, Self::Proxy];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Canonical => "canonical",
             Self::Parameters => "parameters",
             Self::Cap => "cap",
+            Self::Proxy => "proxy",
         }
     }
 
@@ -40,7 +43,7 @@ impl Topic {
         match self {
             Self::Canonical => 3,
             Self::Parameters => 5,
-            Self::Cap => 1,
+            Self::Cap | Self::Proxy => 1,
         }
     }
 }

@@ -82,10 +82,30 @@ impl<'a, H: HeaderFields> ClientIp<'a, H> {
         if is_named || !self.proxies.is_trusted(self.peer) { self.prefix() } else { None }
     }
 
+    /// True if nobody has named the client, and no stranger on the Internet has its address: perhaps it is a proxy that
+    /// isn't trusted, or one that names nobody.
+    pub fn may_be_proxy(&self) -> bool {
+        let is_named = self.proxies.is_trusted(self.peer) && self.headers.first(self.proxies.field.field()).is_some();
+        !is_named && self.peer.is_some_and(is_private)
+    }
+
     /// True if an untrusted peer names a client in a header that proxies write.
     pub fn has_untrusted_forwarded_header(&self) -> bool {
         let is_there = |field| self.headers.first(field).is_some();
         (is_there(Field::XForwardedFor) || is_there(Field::Forwarded)) && !self.proxies.is_trusted(self.peer)
+    }
+}
+
+/// True for an address of this machine or of a network of its own: loopback, private, link-local, unique local, or
+/// behind a provider's NAT.
+fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            let is_behind_nat = first == 100 && second & 0xc0 == 64;
+            address.is_loopback() || address.is_private() || address.is_link_local() || is_behind_nat
+        }
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
     }
 }
 
@@ -256,6 +276,48 @@ mod tests {
         assert_eq!(reader("10.0.0.1", &["192.0.2.9"]), prefix("192.0.2.9"));
         assert_eq!(reader("10.0.0.1", &["unknown"]), prefix("10.0.0.1"));
         assert_eq!(reader("192.0.2.1", &[]), prefix("192.0.2.1"));
+    }
+
+    #[test]
+    fn a_peer_at_a_private_address_may_be_a_proxy_unless_a_trusted_one_names_the_client() {
+        let field = ForwardedField::XForwardedFor;
+        let may_be_proxy = |trusted: &[&str], peer: &str, lines: &[&str]| {
+            let (proxies, fields) = (trusting(trusted, field), headers(field, lines));
+            ClientIp::new(&proxies, peer.parse().ok(), &fields).may_be_proxy()
+        };
+        for peer in [
+            "127.0.0.1",
+            "10.255.0.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.3.4",
+            "169.254.1.1",
+            "100.64.0.1",
+            "100.127.255.255",
+            "::1",
+            "fc00::1",
+            "fdff::1",
+            "fe80::1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert!(may_be_proxy(&[], peer, &[]) && may_be_proxy(&[], peer, &["192.0.2.9"]), "{peer}");
+        }
+        for peer in [
+            "192.0.2.1",
+            "9.255.255.255",
+            "172.15.0.1",
+            "172.32.0.1",
+            "100.63.0.1",
+            "100.128.0.1",
+            "2001:db8::1",
+            "fe00::1",
+        ] {
+            assert!(!may_be_proxy(&[], peer, &[]), "{peer}");
+        }
+        // Readers of an office behind the proxy have private addresses too.
+        assert!(!may_be_proxy(&["10.0.0.1/32"], "10.0.0.1", &["192.168.3.4"]));
+        assert!(may_be_proxy(&["10.0.0.1/32"], "10.0.0.1", &[]));
+        assert!(!may_be_proxy(&[], "unix", &[]));
     }
 
     #[test]

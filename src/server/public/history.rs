@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::counter::csv::HEADER_SITE;
 use crate::counter::history::{HistoryError, Step};
-use crate::counter::{Day, Period, RegisteredSite, Span};
+use crate::counter::{Day, Period, RegisteredSite, Span, figures};
 
 use super::history_blocks::HistoryBlocks;
 use super::query::count;
@@ -115,7 +115,9 @@ impl Stretch {
         site: &Arc<RegisteredSite>,
         periods: &[Period],
     ) -> Result<Read<i64>, HttpError> {
-        Ok(blocks.values(node, site, periods, self.step.of(self.today)).await?)
+        let mut read = blocks.values(node, site, periods, self.step.of(self.today)).await?;
+        read.values.iter_mut().for_each(|hits| *hits = figures::shown(*hits));
+        Ok(read)
     }
 }
 

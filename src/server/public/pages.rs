@@ -5,7 +5,7 @@ use std::sync::Arc;
 use percent_encoding::{CONTROLS, percent_decode_str, percent_encode};
 use serde::Serialize;
 
-use crate::counter::figures::Figure;
+use crate::counter::figures::{self, Figure};
 use crate::counter::page::TOP_MAX;
 use crate::counter::{Day, FigureKey, Listing, PageAddress, PageTitle, Period, RegisteredSite, Site, Span};
 
@@ -149,7 +149,7 @@ pub async fn figures<N: Node>(
         let value = |period| periods.iter().position(|of| *of == period).and_then(|at| hits.get(at)).copied();
         let figure = |key: &FigureKey| {
             let span = key.span(today);
-            figure(&site.site, *key, span, today, span.periods().filter_map(value).sum())
+            figure(&site.site, *key, span, today, figures::shown(span.periods().filter_map(value).sum()))
         };
         keys.iter().map(figure).collect()
     };

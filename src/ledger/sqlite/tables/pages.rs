@@ -67,6 +67,12 @@ pub fn find(connection: &Connection, site: SiteNumber, page: &PageAddress) -> ru
         .optional()
 }
 
+/// True for a page that isn't of rule 1: such ones are read with the page that has their address now.
+pub fn stands_alone(connection: &Connection, site: SiteNumber, page: &PageAddress) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM pages WHERE site = ? AND address = ? AND address_rule != 1)";
+    connection.prepare_cached(sql)?.query_row(params![site.0, page.as_str()], |row| row.get(0))
+}
+
 /// Up to `limit` unvouched pages of all sites, after a page's number.
 pub fn unvouched(
     connection: &Connection,
