@@ -58,8 +58,8 @@ impl Node for BlankNode {
         None
     }
 
-    async fn hits(&self, _: &Arc<RegisteredSite>, _: &[Period]) -> Result<Counts, Unavailable> {
-        Err(beyond())
+    async fn hits(&self, _: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Counts, Unavailable> {
+        Ok(Counts { hits: counts(periods.len()).values, version: 0, stale: false })
     }
 
     fn salt(&self, _: &Arc<RegisteredSite>, _: Day) -> Option<Salt> {
