@@ -74,7 +74,10 @@ fn routes_metrics_and_keys_in_redis_are_as_listed() {
     let hit = r#"{"site":"demo","url":"http://localhost/a","title":"A"}"#;
     assert_eq!(node.hit_with(&[], hit).status, 200);
     let rule = r#"{"page":"/a","kind":"title","value":"Trang"}"#;
-    assert_eq!(ask(&node.admin, "PUT", "/sites/demo/pages/rules", &[], rule).status, 200);
+    assert_eq!(
+        ask(&node.admin, "PUT", "/sites/demo/pages/rules", &["Content-Type: application/json"], rule).status,
+        200
+    );
     // A refusal, so that its counter exists.
     assert_eq!(node.hit_with(&[], "{").status, 400);
     let patterns = [

@@ -120,7 +120,7 @@ fn a_key_of_the_wrong_type_stops_its_own_site_only() {
     let redis = Redis::start();
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("thongke.toml");
-    let site = |id: &str| format!("[sites.{id}]\norigins = [\"http://localhost:*\"]\n");
+    let site = |id: &str| format!("[sites.{id}]\norigins = [\"http://localhost:*\"]\nvouching_networks = 1\n");
     std::fs::write(&file, ["one", "two", "three", "four"].map(site).concat()).unwrap();
     redis.cli(&["SET", "thongke:{one}:hits", "in the way"]);
     redis.cli(&["RPUSH", "thongke:{two}:pages:total", "in the way"]);

@@ -262,7 +262,8 @@ fn a_site_that_is_removed_and_added_again_publishes_what_it_had() {
     let (redis, directory) = (Redis::start(), TempDir::new().unwrap());
     let file = directory.path().join("thongke.toml");
     let sites = |names: &[&str]| {
-        let site = |name: &&str| format!("[sites.{name}]\norigins = [\"http://localhost\"]\n");
+        // Pages that a network must vouch for would wait for a reader after that.
+        let site = |name: &&str| format!("[sites.{name}]\norigins = [\"http://localhost\"]\nvouching_networks = 1\n");
         std::fs::write(&file, names.iter().map(site).collect::<String>()).unwrap();
     };
     sites(&["demo", "other"]);

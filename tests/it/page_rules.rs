@@ -264,7 +264,9 @@ fn what_is_no_rule_is_refused_with_a_reason() {
         assert!(detail.contains(said), "{page} {kind}: {detail}");
     }
     let rules = "/sites/demo/pages/rules";
-    let to = |method: &str, path: &str, body: &str| ask(&node.admin, method, path, &[], body);
+    let to = |method: &str, path: &str, body: &str| {
+        ask(&node.admin, method, path, &["Content-Type: application/json"], body)
+    };
     assert!(to("PUT", rules, "{").problem(400).contains("no rule in JSON"));
     assert!(to("PUT", rules, r#"{"page":"/a","kind":"hide","more":1}"#).problem(400).contains("more"));
     assert!(to("PUT", rules, &"x".repeat(20_000)).problem(413).contains("larger"));
