@@ -1,4 +1,5 @@
-//! Reads that are all different, as in a flood: the dearest of each kind, made anew. Their values come from blocks.
+//! The dearest read of each kind, computed again each time, as a flood of different ones asks for it. Values come from
+//! blocks.
 
 use std::rc::Rc;
 use std::sync::Arc;

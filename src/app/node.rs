@@ -332,7 +332,7 @@ impl Node {
 
     /// The vote of a page's reader.
     fn reading(&self, site: &RegisteredSite, day: Day, reader: PageReader) -> Reading {
-        let wanted = if reader.is_limited { site.site.vouching_networks } else { 1 };
+        let wanted = site.site.vouching_networks;
         let salt = (wanted > 1).then(|| self.ledger.salt(site.number, day)).flatten();
         let tag = salt.map(|salt| NetworkTag::of(&salt, &site.site.id, reader.client));
         Reading { tag, wanted }
@@ -504,7 +504,7 @@ impl server::ports::Node for Node {
         reader: PageReader,
     ) -> AdmittedPage {
         let client = reader.client.filter(|_| reader.is_limited);
-        if reader.is_limited && site.site.vouching_networks > 1 && self.ledger.salt(site.number, day).is_none() {
+        if site.site.vouching_networks > 1 && self.ledger.salt(site.number, day).is_none() {
             // Without one, this hit's network vouches for nothing.
             let _ = server::ports::Node::draw_salt(self, site, day).await;
         }

@@ -37,9 +37,9 @@ pub fn present(old: &PageAddress, rules: &PageRules) -> Option<PageAddress> {
 /// Pages that a list is to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing {
-    /// Those that everybody may see.
+    /// All but the hidden ones.
     Public,
-    /// Hidden ones too.
+    /// The hidden ones too.
     Editors,
 }
 

@@ -102,7 +102,7 @@ static SHARED_FIGURES: LazyLock<Arc<[FigureKey]>> =
 pub struct RegisteredSite {
     pub number: SiteNumber,
     pub site: Site,
-    /// What editors have ruled about its pages. Other rules make another object, by which caches know their entries.
+    /// Editors' rules of its pages. Other rules make another object, by which caches know their entries.
     pub editor_rules: Option<Arc<EditorRules>>,
 }
 

@@ -200,17 +200,17 @@ impl Ledger {
         // Where nobody must vouch for pages, all of them are new ones.
         let caps_all = reading.wanted <= 1;
         if caps_all {
-            return self.admit_new_page(site, day, page, client, (reading, None), elsewhere).await;
+            return self.admit_new_page(site, day, page, client, None, elsewhere).await;
         }
         let was_vouched = self.state.admission.is_vouched(number, day, page);
-        let noted = self.note_vote(number, day, (!was_vouched).then_some(page), reading);
+        let noted = self.state.vouching.note(number, day, (!was_vouched).then_some(page), reading);
         if noted.is_vouched {
             if !was_vouched {
                 self.state.admission.note_vouched(number, day, page);
             }
             return Admitted { excess: None, is_settled: noted.is_site_full, is_cap_filling: false };
         }
-        self.admit_new_page(site, day, page, client, (reading, Some(noted)), elsewhere).await
+        self.admit_new_page(site, day, page, client, Some(noted), elsewhere).await
     }
 
     /// Decides if a page that may be new counts under its own address. `noted`: none where nobody must vouch for pages.
@@ -220,16 +220,15 @@ impl Ledger {
         day: Day,
         page: &PageAddress,
         client: Option<ClientPrefix>,
-        (reading, noted): (Reading, Option<Noted>),
+        noted: Option<Noted>,
         elsewhere: impl AsyncFnOnce() -> Option<bool>,
     ) -> Admitted {
         let (number, cap, caps_all) = (site.number, site.site.page_cap, noted.is_none());
         let is_cap_filling = || self.state.admission.is_filling(number, day, cap);
         let own = |is_settled| Admitted { excess: None, is_settled, is_cap_filling: is_cap_filling() };
-        let vouches = || caps_all && self.note_vote(number, day, Some(page), reading).is_vouched;
         loop {
             match self.state.admission.decide(number, day, page, client, (cap, caps_all)) {
-                Decision::Counts => return own(vouches()),
+                Decision::Counts => return own(caps_all),
                 Decision::NeedsRead => {
                     let read =
                         self.public_reader.read(move |connection| pages_of_day(connection, number, day, cap, caps_all));
@@ -249,7 +248,7 @@ impl Ledger {
                             self.state.admission.note_vouched(number, day, page);
                             return own(noted.is_none_or(|noted| noted.is_site_full));
                         }
-                        None if self.state.admission.admit_unknowable(number, day, page, cap) => return own(vouches()),
+                        None if self.state.admission.admit_unknowable(number, day, page, cap) => return own(caps_all),
                         _ => {}
                     }
                     self.state.metrics.other_page_hits_total.with_label_values(&[excess.as_str()]).inc();
@@ -257,10 +256,6 @@ impl Ledger {
                 }
             }
         }
-    }
-
-    fn note_vote(&self, site: SiteNumber, day: Day, page: Option<&PageAddress>, reading: Reading) -> Noted {
-        self.state.vouching.note(site, day, page, reading)
     }
 
     /// True if the file vouches for a page; none if the reader is overloaded.

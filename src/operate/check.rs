@@ -146,7 +146,7 @@ fn belief(config: &Config, redis: Option<DateTime<Utc>>, report: &Report) -> any
     Ok(())
 }
 
-/// What follows where all readers seem to have one address.
+/// The consequence where all readers seem to have one address.
 const AS_ONE: &str =
     ": one network is all that a page needs to be listed and named, and all share one network's limits";
 

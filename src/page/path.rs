@@ -19,7 +19,7 @@ pub(super) struct Path<'a> {
 const INVISIBLE: [&str; 10] =
     ["%20", "%09", "%0A", "%0D", "%C2%A0", "%E2%80%8B", "%E2%80%8C", "%E2%80%8D", "%E2%81%A0", "%EF%BB%BF"];
 
-/// Those without width: they go at the end of every segment.
+/// Escapes of marks without width: they go at the end of every segment.
 const WIDTHLESS: &[&str] = INVISIBLE.split_at(5).1;
 
 impl<'a> Path<'a> {

@@ -391,10 +391,7 @@ mod tests {
     }
 
     fn vouch(folding: &Folding, pages: &[&str]) {
-        let reading = Reading { tag: None, wanted: 1 };
-        for address in pages {
-            folding.state.vouching.note(SITE, day(), Some(&page(address)), reading);
-        }
+        pages.iter().for_each(|address| folding.state.vouching.note_known(SITE, day(), &page(address)));
     }
 
     fn count(folding: &Folding, pages: &[&str]) {

@@ -198,6 +198,20 @@ impl State {
         }
     }
 
+    /// Takes a network's vote for a page or title, unless enough have voted. Returns all tags and the new one.
+    fn vote(
+        &mut self,
+        (site, day, subject): (SiteNumber, Day, u64),
+        tag: Option<NetworkTag>,
+        needed: usize,
+        of: fn(&mut Spent) -> &mut u16,
+    ) -> (Tags, Tags) {
+        let known = self.tags(site, day, subject);
+        let new = tag.filter(|tag| known.len() < needed && !known.contains(*tag));
+        let new: Tags = new.filter(|tag| self.takes(site, *tag, of)).into_iter().collect();
+        (self.add_tags(site, day, subject, new), new)
+    }
+
     fn share(&mut self, vote: Vote) {
         if vote.subject == Subject::Site {
             self.unshared_sites.insert((vote.site, vote.day));
@@ -273,27 +287,19 @@ impl Vouching {
         }
     }
 
-    /// Takes a hit's vote. `page`: none if it is vouched for.
+    /// Takes a hit's vote at a site that asks for several networks. `page`: none if it is vouched for.
     pub fn note(&self, site: SiteNumber, day: Day, page: Option<&PageAddress>, reading: Reading) -> Noted {
         let Reading { tag, wanted } = reading;
         let mut state = lock(&self.0);
         if let Some(tag) = tag {
             state.note_site(site, day, tag, wanted);
         }
-        let is_site_full = wanted <= 1 || state.site(site, day).today.len() >= usize::from(wanted);
+        let is_site_full = state.site(site, day).today.len() >= usize::from(wanted);
         let Some(page) = page else { return Noted { is_vouched: true, is_site_full } };
-        let pending = Pending { day, tags: Tags::default(), needed: 1, is_vouched: true, is_new: false, folds: 0 };
-        if wanted <= 1 {
-            let is_vouched = state.pend(site, page, pending);
-            return Noted { is_vouched, is_site_full };
-        }
         let needed = state.needed_of(site, day, wanted);
-        let subject = page.fingerprint();
-        let known = state.tags(site, day, subject);
-        let new = tag.filter(|tag| known.len() < needed && !known.contains(*tag));
-        let new: Tags = new.filter(|tag| state.takes(site, *tag, |spent| &mut spent.pages)).into_iter().collect();
-        let is_enough = state.add_tags(site, day, subject, new).len() >= needed;
-        let pending = Pending { tags: new, needed, is_vouched: is_enough, ..pending };
+        let (votes, new) = state.vote((site, day, page.fingerprint()), tag, needed, |spent| &mut spent.pages);
+        let is_enough = votes.len() >= needed;
+        let pending = Pending { day, tags: new, needed, is_vouched: is_enough, is_new: false, folds: 0 };
         let is_taken = (is_enough || !new.is_empty()) && state.pend(site, page, pending);
         Noted { is_vouched: is_enough && is_taken, is_site_full }
     }
@@ -400,10 +406,7 @@ impl Vouching {
         let site = title.site;
         let needed = state.needed_of(site, day, wanted);
         let subject = title_hash((title.page.fingerprint(), title.title.as_str()));
-        let known = state.tags(site, day, subject);
-        let new = tag.filter(|tag| known.len() < needed && !known.contains(*tag));
-        let new: Tags = new.filter(|tag| state.takes(site, *tag, |spent| &mut spent.titles)).into_iter().collect();
-        let votes = state.add_tags(site, day, subject, new);
+        let (votes, new) = state.vote((site, day, subject), tag, needed, |spent| &mut spent.titles);
         if votes.len() >= needed {
             state.give_back(site, new, |spent| &mut spent.titles);
             return None;
@@ -570,11 +573,7 @@ mod tests {
             vouching.put_back_unnumbered(page);
         }
         assert!(vouching.take_pending(9).is_empty());
-        for number in 0..=PENDING_MAX {
-            let everyone = Reading { tag: None, wanted: 1 };
-            let noted = vouching.note(SITE, day(17), Some(&page(number)), everyone);
-            assert_eq!(noted.is_vouched, number < PENDING_MAX);
-        }
+        (0..=PENDING_MAX).for_each(|number| vouching.note_known(SITE, day(17), &page(number)));
         assert_eq!(vouching.take_pending(usize::MAX).len(), PENDING_MAX);
     }
 

@@ -1,4 +1,4 @@
-//! What holds for every url.
+//! Properties of the address of any url.
 
 use proptest::prelude::*;
 use url::Url;

@@ -125,7 +125,7 @@ impl Queries {
         Some(pages)
     }
 
-    /// Those of a period's pages that are vouched for: they have a total. Others have days alone.
+    /// The vouched ones among a period's pages: they have a total. Others have days alone.
     async fn vouched<T>(
         &self,
         site: &Site,

@@ -23,7 +23,7 @@ use auth::Tokens;
 pub struct AdminSettings {
     pub tokens: Tokens,
     pub connection_limit: Arc<ConnectionLimit>,
-    /// What the public listener's workers note.
+    /// Canonical addresses, as the public listener's workers note them.
     pub canonicals: Arc<Canonicals>,
     pub parameters: Arc<Parameters>,
     pub warnings: Arc<Warnings>,

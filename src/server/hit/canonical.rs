@@ -333,7 +333,7 @@ mod tests {
         assert!(!first.holds_on(day(1)), "what was believed before is decided again");
         assert_eq!(claim("/bai-0", 1).page, page("/bai-0"));
         assert_eq!(claim("/tin?x=1", 1).page, page("/tin"));
-        assert_eq!(claim("/bai-20", 2).page, page("/tin"), "the next day begins anew");
+        assert_eq!(claim("/bai-20", 2).page, page("/tin"), "each day counts for itself");
     }
 
     #[test]

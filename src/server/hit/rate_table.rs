@@ -3,7 +3,7 @@
 //! A bucket has room for a few keys; when it is full, the key that has recovered most gives way. So a
 //! flood of invented keys costs no memory.
 //!
-//! The key that takes its place inherits what it has not recovered. So nobody begins anew by pushing his own
+//! The key that takes its place inherits what it has not recovered. So nobody resets a limit by pushing his own
 //! key out: whatever takes the place when the key comes back owes at least as much. But a key inherits
 //! less than half a burst, so that a flood never refuses others. To owe that much in each place, it takes a quarter
 //! of a burst for each key of the table: 33 million hits where the burst is 500.
