@@ -21,10 +21,11 @@ use crate::redis::ports::Node;
 const INTERVAL: Duration = Duration::from_secs(15);
 /// The same while nothing may be published, as just after a connection.
 const HELD_PAUSE: Duration = Duration::from_secs(1);
-/// Sites of a step, those that are asked about at once, and the pause after a step.
+/// Sites of a step, those that are asked about at once, and the pause between two steps: at most 2,000 sites a
+/// second, as publication asks.
 const STEP_SITES: usize = 200;
 const SITES_AT_ONCE: usize = 20;
-const STEP_PAUSE: Duration = Duration::from_millis(10);
+const STEP_PAUSE: Duration = Duration::from_millis(100);
 /// Rules of a call, and fields of a step of reading.
 const RULES_OF_CALL_MAX: usize = 200;
 const SCAN_COUNT: usize = 500;
@@ -59,7 +60,10 @@ impl<N: Node> Exchange<N> {
                 pause = HELD_PAUSE;
             } else {
                 let shared = Arc::clone(&self.shared);
-                shared.connections.run(async |link| self.round(link).await).await;
+                tokio::select! {
+                    _ = shared.connections.run(async |link| self.round(link).await) => {}
+                    _ = stop.changed() => continue,
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
