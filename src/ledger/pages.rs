@@ -200,7 +200,12 @@ impl Ledger {
         // Where nobody must vouch for pages, all of them are new ones.
         let caps_all = reading.wanted <= 1;
         if caps_all {
-            return self.admit_new_page(site, day, page, client, None, elsewhere).await;
+            let admitted = self.admit_new_page(site, day, page, client, None, elsewhere).await;
+            if admitted.excess.is_none() {
+                // Lists show it before a fold does.
+                self.state.vouching.note_known(number, day, page);
+            }
+            return admitted;
         }
         let was_vouched = self.state.admission.is_vouched(number, day, page);
         let noted = self.state.vouching.note(number, day, (!was_vouched).then_some(page), reading);
