@@ -169,7 +169,7 @@ fn is_numbered(text: &str) -> bool {
     let mut rest = text.bytes().skip(digits);
     (1..=8).contains(&digits)
         && rest.next() == Some(b'-')
-        && rest.next().is_some_and(|byte| byte.is_ascii_lowercase())
+        && rest.next().is_some_and(|byte| byte.is_ascii_alphabetic())
         && rest.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
