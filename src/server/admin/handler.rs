@@ -14,9 +14,7 @@ use crate::metrics::Metrics;
 use crate::server::fast_path::parse::PlainRequest;
 use crate::server::hit::site;
 use crate::server::hot_endpoints::Reply;
-use crate::server::http::{
-    AnswerBody, CLOSE, HeaderSink as _, Host, HttpError, JSON, RequestId, conditional, framing, response,
-};
+use crate::server::http::{AnswerBody, Host, HttpError, JSON, RequestId, conditional, framing, response};
 use crate::server::net::ConnState;
 use crate::server::openapi;
 use crate::server::ports::Node;
@@ -50,12 +48,8 @@ impl<N: Node> AdminService<N> {
     }
 
     async fn route(&self, request: Request<Incoming>, conn: &ConnState) -> Outcome {
-        let is_last = framing::check(request.uri(), request.headers(), conn)?;
-        let mut response = self.endpoint(request, conn).await?;
-        if is_last {
-            response.headers_mut().fixed(&CLOSE);
-        }
-        Ok(response)
+        framing::check(request.uri(), request.headers(), conn)?;
+        self.endpoint(request, conn).await
     }
 
     async fn endpoint(&self, request: Request<Incoming>, conn: &ConnState) -> Outcome {

@@ -20,8 +20,7 @@ use crate::server::fast_path::parse::PlainRequest;
 use crate::server::hit::HitHandler;
 use crate::server::hot_endpoints::{self, Reply};
 use crate::server::http::{
-    AnswerBody, CLOSE, HeaderFields, HeaderSink as _, Host, HttpError, Latency, Rendered, RequestId, body, cors,
-    framing, response,
+    AnswerBody, HeaderFields, Host, HttpError, Latency, Rendered, RequestId, body, cors, framing, response,
 };
 use crate::server::net::{ConnState, HIT_BYTES_MAX};
 use crate::server::ports::Node;
@@ -71,13 +70,9 @@ impl<N: Node> PublicService<N> {
         body: Incoming,
         conn: &ConnState,
     ) -> Outcome {
-        let is_last = framing::check(uri, &head.headers, conn)?;
+        framing::check(uri, &head.headers, conn)?;
         Host::of(&head.headers)?;
-        let mut response = self.endpoint(matched, uri, head, body, conn).await?;
-        if is_last {
-            response.headers_mut().fixed(&CLOSE);
-        }
-        Ok(response)
+        self.endpoint(matched, uri, head, body, conn).await
     }
 
     async fn endpoint(
