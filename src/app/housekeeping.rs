@@ -23,7 +23,7 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest time of uncounted hits that a crash loses.
 const UNCOUNTED_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Interval of looks at refused hits; each reason has a line a minute at most.
+/// Interval of looks at refused requests; each reason has a line a minute at most.
 const REFUSALS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Never returns.

@@ -20,17 +20,29 @@ pub fn spawn<F: Future<Output = ()>>(
     serve: impl FnOnce() -> F + Send + 'static,
 ) -> anyhow::Result<(JoinHandle<()>, Probe)> {
     let (requests, received) = mpsc::channel(1);
+    // A node whose thread serves nothing must not seem to have started.
+    let (begun, beginning) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::Builder::new()
         .name(name.to_owned())
-        .spawn(move || match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-            Ok(runtime) => runtime.block_on(async {
+        .spawn(move || {
+            let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    let _ = begun.send(Err(error));
+                    return;
+                }
+            };
+            let _ = begun.send(Ok(()));
+            runtime.block_on(async {
                 let responding = tokio::task::spawn_local(answer(received));
                 serve().await;
                 responding.abort();
-            }),
-            Err(error) => tracing::error!("can't start a thread's runtime: {error}"),
+            });
         })
         .context("can't start a thread")?;
+    let failed =
+        || format!("can't start the {name} thread: raise `LimitNOFILE=` or `ulimit -n` if too few files may be open");
+    beginning.recv().map_err(anyhow::Error::from).and_then(|begun| Ok(begun?)).with_context(failed)?;
     Ok((thread, Probe(requests)))
 }
 

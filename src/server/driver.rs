@@ -130,7 +130,7 @@ impl<S: Service> Driver<S> {
                 conn.take_head(if body.is_end_stream() { Some(0) } else { body.size_hint().exact() });
                 async move {
                     let mut response = self.service.handle(request, conn).await;
-                    if conn.has_unread_body() || conn.order() == Order::CloseAfterNext {
+                    if conn.is_last() || conn.order() == Order::CloseAfterNext {
                         response.headers_mut().fixed(&CLOSE);
                     }
                     if response.headers().contains_key(CONNECTION) {

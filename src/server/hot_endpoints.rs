@@ -43,6 +43,14 @@ impl<'a> Request<'a> {
             _ => None,
         }
     }
+
+    /// The site that the path names.
+    pub fn site(&self) -> Option<&'a str> {
+        match self {
+            Self::Figures { site } => Some(site),
+            Self::Hit { .. } | Self::Pixel | Self::Script { .. } => None,
+        }
+    }
 }
 
 pub enum Reply {

@@ -6,7 +6,7 @@
 //! net             sockets, connections, their deadlines and limits
 //! http            requests, answers, headers, errors
 //! hit             a hit: read, checked, filtered, counted
-//! refusals        summaries of refused hits for the log
+//! refusals        summaries of refused requests for the log
 //! hot_endpoints   requests and replies of the most used endpoints
 //! fast_path       parses and writes those without hyper
 //! public, admin   the listeners' endpoints

@@ -1,6 +1,6 @@
-//! Refused hits, summed up for the log: a flood must not fill a disk, and must not pass in silence.
+//! Refused requests, summed up for the log: a flood must not fill a disk, and must not pass in silence.
 //!
-//! Each reason has a number and one example: the hit's site and its page's origin, never a client's address.
+//! Each reason has a number and one example: the site that is named and the page's origin, never a client's address.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Longest name of a host in a line.
 const HOST_BYTES_MAX: usize = 253;
 
-/// Refused hits since the last line, by reason. Shared by all workers.
+/// Refused requests since the last line, by reason. Shared by all workers.
 #[derive(Debug, Default)]
 pub struct Refusals([OfReason; REASONS.len()]);
 
@@ -34,7 +34,7 @@ struct Told {
     at: Option<Instant>,
 }
 
-/// A refused hit's site, if its id is well-formed, and the host of its `Origin`.
+/// A refused request's site, if its id is well-formed, and the host of its `Origin`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Example {
     site: Option<SiteId>,
@@ -50,15 +50,27 @@ struct Line {
 }
 
 impl Refusals {
-    /// Notes a refused hit. `site`: the hit's own word for it, where it is known.
-    pub fn note(&self, reason: &'static str, site: Option<&str>, headers: &impl HeaderFields) {
-        let at = REASONS.iter().position(|known| *known == reason);
-        let Some(of_reason) = at.and_then(|at| self.0.get(at)) else { return };
-        // The first since the last line leaves the example.
-        if of_reason.number.fetch_add(1, Ordering::Relaxed) == 0 {
-            let site = site.and_then(|site| site.parse().ok());
-            of_reason.told().example = Some(Example { site, origin: origin(headers) });
+    /// Counts a refused request.
+    pub fn count(&self, reason: &'static str) {
+        if let Some(of_reason) = self.of(reason) {
+            of_reason.number.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Keeps a request that is about to be counted as the example, if it is the first since the last line. `site`: the
+    /// request's own word for it, where it is known.
+    pub fn show(&self, reason: &'static str, site: Option<&str>, headers: &impl HeaderFields) {
+        if let Some(of_reason) = self.of(reason)
+            && of_reason.number.load(Ordering::Relaxed) == 0
+        {
+            let mut told = of_reason.told();
+            let parsed = || Example { site: site.and_then(|site| site.parse().ok()), origin: origin(headers) };
+            told.example.get_or_insert_with(parsed);
+        }
+    }
+
+    fn of(&self, reason: &'static str) -> Option<&OfReason> {
+        self.0.get(REASONS.iter().position(|known| *known == reason)?)
     }
 
     /// Logs what has been refused, at most one line a minute and reason.
@@ -80,7 +92,7 @@ impl Refusals {
             }
             told.at = Some(now);
             let example = told.example.take().unwrap_or(Example { site: None, origin: None });
-            // Last: who notes the next one then leaves the next example.
+            // Last: the next request then leaves the next example.
             let number = of_reason.number.swap(0, Ordering::Relaxed);
             lines.push(Line { reason, number, example });
         }
@@ -98,11 +110,11 @@ fn log(lines: Vec<Line>) {
     for Line { reason, number, example } in lines {
         let site = example.site.as_ref().map_or("-", SiteId::as_str);
         let origin = example.origin.as_deref().unwrap_or("-");
-        tracing::info!(reason, hits = number, site, origin, "hits refused; site and origin are one example");
+        tracing::info!(reason, requests = number, site, origin, "requests refused; site and origin are one example");
     }
 }
 
-/// The host of a hit's `Origin`. An address may be the client's own, so it is none.
+/// The host of an `Origin`. An address may be the client's own, so it is none.
 fn origin(headers: &impl HeaderFields) -> Option<String> {
     let url = headers.first(Field::Origin).and_then(headers::text).and_then(|text| Url::parse(text).ok())?;
     match url.host()? {
@@ -121,6 +133,11 @@ mod tests {
         [(ORIGIN, origin.parse().unwrap())].into_iter().collect()
     }
 
+    fn note(refusals: &Refusals, reason: &'static str, site: Option<&str>, headers: &HeaderMap) {
+        refusals.show(reason, site, headers);
+        refusals.count(reason);
+    }
+
     fn lines(refusals: &Refusals, now: Instant) -> Vec<String> {
         let lines = refusals.take(|at| now.saturating_duration_since(at) >= INTERVAL, now);
         let words = |Line { reason, number, example }| {
@@ -135,12 +152,13 @@ mod tests {
         let (refusals, start) = (Refusals::default(), Instant::now());
         assert!(lines(&refusals, start).is_empty());
         for site in ["portal", "other"] {
-            (0..385).for_each(|_| refusals.note("limited", Some(site), &from("https://portal.gov.vn")));
+            (0..385).for_each(|_| note(&refusals, "limited", Some(site), &from("https://portal.gov.vn")));
         }
-        refusals.note("size", None, &HeaderMap::new());
+        // Nothing of it could be read.
+        refusals.count("size");
         assert_eq!(lines(&refusals, start), ["size 1 - -", "limited 770 portal portal.gov.vn"]);
-        refusals.note("limited", Some("other"), &from("https://b.vn:8443"));
-        refusals.note("limited", None, &HeaderMap::new());
+        note(&refusals, "limited", Some("other"), &from("https://b.vn:8443"));
+        note(&refusals, "limited", None, &HeaderMap::new());
         assert!(lines(&refusals, start + INTERVAL / 2).is_empty());
         assert_eq!(lines(&refusals, start + INTERVAL), ["limited 2 other b.vn"]);
         assert!(lines(&refusals, start + 3 * INTERVAL).is_empty());
@@ -159,12 +177,12 @@ mod tests {
         ] {
             let refusals = Refusals::default();
             let Ok(value) = hyper::header::HeaderValue::from_bytes(origin.as_bytes()) else { continue };
-            refusals.note("limited", Some("a\nb \u{1b}[31m"), &[(ORIGIN, value)].into_iter().collect::<HeaderMap>());
+            note(&refusals, "limited", Some("a\nb \u{1b}[31m"), &[(ORIGIN, value)].into_iter().collect::<HeaderMap>());
             let expected = if origin.is_ascii() { shown } else { "-" };
             assert_eq!(lines(&refusals, Instant::now()), [format!("limited 1 - {expected}")], "{origin}");
         }
         let refusals = Refusals::default();
-        refusals.note("limited", None, &from(&format!("https://{}.vn", "a.".repeat(200))));
+        note(&refusals, "limited", None, &from(&format!("https://{}.vn", "a.".repeat(200))));
         assert_eq!(lines(&refusals, Instant::now()), ["limited 1 - -"]);
     }
 }

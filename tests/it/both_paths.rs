@@ -222,3 +222,30 @@ fn an_answer_that_leaves_a_body_unread_says_that_it_is_the_last() {
     }
     node.stop();
 }
+
+/// Nobody holds back what follows chunks, since only hyper knows where they end.
+#[test]
+fn a_body_in_chunks_is_its_connections_last_whatever_the_answer() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let elsewhere = HIT.replace("localhost", "elsewhere.example");
+    for (line, body, status) in [
+        ("POST /v1/hit", HIT, 200),
+        ("POST /v1/hit", "{", 400),
+        ("POST /v1/hit", &elsewhere, 403),
+        ("POST /v1/hit", &HIT.replace("demo", "nobody"), 404),
+        ("POST /nothing", HIT, 404),
+        ("GET /v1/sites/nobody/figures", HIT, 404),
+    ] {
+        for behind in ["", "nonsense\r\n\r\n", "GET /thongke.js HTTP/1.1\r\nHost: a\r\n\r\n"] {
+            let head =
+                format!("{line} HTTP/1.1\r\nHost: a\r\nUser-Agent: Googlebot/2.1\r\nTransfer-Encoding: chunked\r\n");
+            let request = format!("{head}\r\n{:x}\r\n{body}\r\n0\r\n\r\n{behind}", body.len());
+            let said = answers(&converse(connect(&node), request.as_bytes()));
+            assert_eq!(said.len(), 1, "{request}: {said:?}");
+            assert!(said[0].contains(&format!("HTTP/1.1 {status} ")), "{request}: {said:?}");
+            assert!(said[0].contains("connection: close"), "{request}: {said:?}");
+        }
+    }
+    node.stop();
+}

@@ -291,6 +291,12 @@ fn a_reads_unknown_parameters_are_ignored_and_named_and_another_reads_are_refuse
         assert!(answer.problem(400).contains(&format!("`{path}` does")), "{}", answer.body);
         assert_eq!(answer.json()["field"], field);
     }
+    for what in ["figures", "pages", "history"] {
+        let operators = |query: &str| node.admin_get(&format!("/sites/demo/{what}?{query}"));
+        let (named, misplaced) = (operators("x=1&language=en"), operators("url=/a"));
+        assert_eq!((named.status, named.header("thongke-ignored")), (200, Some("x")), "{what}");
+        assert!(misplaced.problem(400).contains("takes no `url`"), "{what}: {}", misplaced.body);
+    }
     // A hit's query is not a read's: nothing may cost the hit.
     assert_eq!(node.post("/v1/hit?url=/a&x=1", HIT).header("thongke-hit"), Some("counted"));
     node.stop();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::node::{Answer, Node, ask, until};
+use crate::node::{Answer, Node, ask, exchange, until};
 
 const PROXIES: &str = "trusted_proxies = [\"127.0.0.1\"]\n";
 
@@ -247,9 +247,11 @@ fn by_default_a_school_behind_one_address_comes_through_and_limits_can_be_turned
 }
 
 #[test]
-fn refused_hits_leave_one_line_of_each_reason_and_no_address() {
+fn refused_requests_leave_one_line_of_each_reason_and_no_address() {
     let directory = TempDir::new().unwrap();
-    let settings = format!("{PROXIES}[limits]\naddress_rate = 1\naddress_burst = 1\nwhen_exceeded = \"ignore\"\n");
+    let settings = format!(
+        "{PROXIES}[limits]\naddress_rate = 1\naddress_burst = 1\nwhen_exceeded = \"ignore\"\nread_rate = 1\nread_burst = 9\n"
+    );
     let node = node_of(directory.path(), &settings);
     let from = ["X-Forwarded-For: 203.0.113.99", "Origin: http://localhost"];
     for page in 0..60 {
@@ -259,21 +261,36 @@ fn refused_hits_leave_one_line_of_each_reason_and_no_address() {
     assert_eq!(hit(&node, "a", "/", &["Origin: https://evil.example"]).status, 403);
     assert_eq!(node.get("/v1/hit.gif?site=b&url=http://elsewhere.example/").status, 403);
     assert_eq!(node.hit_with(&[], "x".repeat(5_000)).status, 413);
-    assert_eq!(node.get("/nothing").status, 404);
+    // Before an endpoint has them, on either HTTP path.
+    for _ in 0..20 {
+        assert_eq!(node.get("/nothing").status, 404);
+        assert_eq!(ask(&node.public, "PUT", "/v1/sites/b/figures", &["Origin: http://b.example"], "").status, 405);
+    }
+    for request in ["GET /a HTTP/1.1\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "POST /v1/hit HTTP/1.1\r\nHost: a\r\nX"] {
+        exchange(&node.public, request.as_bytes());
+    }
+    let chunks = "Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n";
+    exchange(&node.public, format!("POST /v1/hit HTTP/1.1\r\n{chunks}").as_bytes()).problem(400);
+    assert_eq!(node.get("/v1/sites/b/history?url=/a").status, 400);
+    let read = || ask(&node.public, "GET", "/v1/sites/b/figures", &["X-Forwarded-For: 203.0.113.99"], "").status;
+    while read() != 429 {}
     let lines =
-        || node.log().lines().filter(|line| line.contains("hits refused")).map(str::to_owned).collect::<Vec<_>>();
+        || node.log().lines().filter(|line| line.contains("requests refused")).map(str::to_owned).collect::<Vec<_>>();
     let of = |reason: &str| lines().into_iter().find(|line| line.contains(&format!("reason=\"{reason}\"")));
-    for reason in ["limited", "site", "origin", "size"] {
+    for reason in
+        ["limited", "site", "origin", "size", "path", "method", "host", "malformed", "slow", "framing", "reads"]
+    {
         until(reason, Duration::from_secs(60), || of(reason).is_some());
     }
     let limited = of("limited").unwrap();
     assert!(limited.contains(" INFO ") && limited.contains("site=\"a\" origin=\"localhost\""), "{limited}");
-    let hits = limited.split("hits=").nth(1).unwrap().split(' ').next().unwrap();
-    assert!(hits.parse::<u32>().unwrap() > 10, "{limited}");
-    assert!(of("site").unwrap().contains("hits=1 site=\"nowhere\" origin=\"localhost\""), "{:?}", lines());
-    assert!(of("path").is_none(), "that was no hit");
+    let refused = limited.split("requests=").nth(1).unwrap().split(' ').next().unwrap();
+    assert!(refused.parse::<u32>().unwrap() > 10, "{limited}");
+    assert!(of("site").unwrap().contains("requests=1 site=\"nowhere\" origin=\"localhost\""), "{:?}", lines());
+    assert!(of("method").unwrap().contains("site=\"b\" origin=\"b.example\""), "{:?}", lines());
+    assert!(of("reads").unwrap().contains("site=\"b\" origin=\"-\""), "{:?}", lines());
     assert!(!node.log().contains("203.0.113.99"));
-    assert!(lines().len() <= 5, "{:?}", lines());
+    assert!(lines().len() <= 15, "{:?}", lines());
     node.stop();
 }
 

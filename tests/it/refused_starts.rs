@@ -47,6 +47,23 @@ fn a_taken_port_is_named() {
     node.stop();
 }
 
+/// A node that says that it counts, and serves nobody, would be found by its readers.
+#[test]
+fn with_too_few_descriptors_for_its_threads_a_node_does_not_seem_to_start() {
+    let directory = TempDir::new().unwrap();
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "ulimit -n 24; exec timeout 60 \"$0\" \"$@\"",
+        PROGRAM,
+        "--listen",
+        "127.0.0.1:0",
+        "--data-dir",
+    ]);
+    let says = refusal(command.arg(directory.path()));
+    assert!(says.contains("LimitNOFILE=") && !says.contains("counting on"), "{says}");
+}
+
 /// Root may write anywhere; without these capabilities it may not.
 fn with_no_more_rights_than_the_file_modes_give(command: &Command) -> Command {
     let mut limited = Command::new("setpriv");

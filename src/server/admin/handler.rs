@@ -14,13 +14,12 @@ use crate::metrics::Metrics;
 use crate::server::fast_path::parse::PlainRequest;
 use crate::server::hit::site;
 use crate::server::hot_endpoints::Reply;
-use crate::server::http::{
-    AnswerBody, CLOSE, HeaderSink as _, Host, HttpError, JSON, RequestId, conditional, framing, response,
-};
+use crate::server::http::{AnswerBody, Host, HttpError, JSON, RequestId, conditional, framing, response};
 use crate::server::net::ConnState;
 use crate::server::openapi;
 use crate::server::ports::Node;
 use crate::server::public::figures::FiguresCache;
+use crate::server::public::names;
 use crate::server::public::query::Query;
 use crate::server::public::question::Reads;
 use crate::server::routes::{self, Admin, Matched, Public};
@@ -50,12 +49,8 @@ impl<N: Node> AdminService<N> {
     }
 
     async fn route(&self, request: Request<Incoming>, conn: &ConnState) -> Outcome {
-        let is_last = framing::check(request.uri(), request.headers(), conn)?;
-        let mut response = self.endpoint(request, conn).await?;
-        if is_last {
-            response.headers_mut().fixed(&CLOSE);
-        }
-        Ok(response)
+        framing::check(request.uri(), request.headers(), conn)?;
+        self.endpoint(request, conn).await
     }
 
     async fn endpoint(&self, request: Request<Incoming>, conn: &ConnState) -> Outcome {
@@ -111,13 +106,16 @@ impl<N: Node> AdminService<N> {
 
     /// Figures, whether they are public or not.
     async fn figures(&self, site: Arc<RegisteredSite>, mut request: Request<Incoming>) -> Outcome {
+        let ignored = names::check(Public::Figures, request.uri().query().unwrap_or_default())?;
         let overrides = Query::of(request.uri().query())?.overrides()?;
         overrides.iter().try_for_each(|overrides| overrides.check(&site.site))?;
         self.node.refresh(&site).await;
         let rendered = self.figures.rendered(&*self.node, &site, overrides).await?;
         let headers = std::mem::take(request.headers_mut());
         let is_known = conditional::is_known(&headers, &rendered.etag);
-        Ok(private(conditional::answer(headers, is_known, &JSON, &rendered)))
+        let mut answer = conditional::answer(headers, is_known, &JSON, &rendered);
+        response::put_ignored(answer.headers_mut(), ignored.as_ref());
+        Ok(private(answer))
     }
 
     async fn read(&self, read: Public, site: Arc<RegisteredSite>, mut request: Request<Incoming>) -> Outcome {

@@ -13,11 +13,13 @@ use crate::clock;
 use crate::counter::editor_rules::change::{self, Change, Refused};
 use crate::counter::page::TOP_MAX;
 use crate::counter::{Day, EditorRule, EditorRules, Listing, PageAddress, Period, RegisteredSite, RuleKind};
-use crate::server::http::{AnswerBody, HttpError, body, form};
+use crate::server::http::{AnswerBody, HttpError, body, form, response};
 use crate::server::net::ConnState;
 use crate::server::ports::{Node, TopPage};
+use crate::server::public::names;
 use crate::server::public::pages::{link_of, period};
 use crate::server::public::query::count;
+use crate::server::routes::Public;
 
 /// Bytes of a change: two addresses or a title, however they are encoded.
 const CHANGE_BYTES_MAX: usize = 16 << 10;
@@ -104,10 +106,13 @@ impl ShownRule {
 }
 
 pub async fn list<N: Node>(node: &N, site: &Arc<RegisteredSite>, query: &str) -> Outcome {
+    let ignored = names::check(Public::TopPages, query)?;
     let period = period(query, Day::at(clock::now(), site.site.time_zone))?;
     let limit = count(query, "limit", LISTED_DEFAULT, TOP_MAX)?;
     let read = node.top_pages(site, period, limit, Listing::Editors).await?;
-    Ok(json(&ListedPages::of(period, read.values, read.stale, site.editor_rules.as_deref())))
+    let mut answer = json(&ListedPages::of(period, read.values, read.stale, site.editor_rules.as_deref()));
+    response::put_ignored(answer.headers_mut(), ignored.as_ref());
+    Ok(answer)
 }
 
 pub async fn rules<N: Node>(

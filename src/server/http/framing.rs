@@ -11,8 +11,8 @@ use hyper::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use super::HttpError;
 use crate::server::net::{ConnState, HEADER_FIELDS_MAX, URI_BYTES_MAX};
 
-/// Refuses a head that is too large or ambiguous. True: the answer must be the connection's last.
-pub fn check(uri: &hyper::Uri, headers: &HeaderMap, conn: &ConnState) -> Result<bool, HttpError> {
+/// Refuses a head that is too large or ambiguous.
+pub fn check(uri: &hyper::Uri, headers: &HeaderMap, conn: &ConnState) -> Result<(), HttpError> {
     let first_head = conn.take_first_head();
     if headers.len() > HEADER_FIELDS_MAX {
         let detail = format!("the request has more than {HEADER_FIELDS_MAX} header fields");
@@ -22,7 +22,7 @@ pub fn check(uri: &hyper::Uri, headers: &HeaderMap, conn: &ConnState) -> Result<
         return Err(HttpError::uri_long());
     }
     if !headers.contains_key(TRANSFER_ENCODING) {
-        return Ok(false);
+        return Ok(());
     }
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
     let is_chunked = encodings.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked"));
@@ -40,7 +40,7 @@ pub fn check(uri: &hyper::Uri, headers: &HeaderMap, conn: &ConnState) -> Result<
         let detail = "the request's length is ambiguous: it has both Content-Length and Transfer-Encoding";
         return Err(HttpError::framing(detail));
     }
-    Ok(true)
+    Ok(())
 }
 
 fn names_content_length(bytes: &[u8]) -> bool {

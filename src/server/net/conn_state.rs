@@ -123,9 +123,9 @@ impl ConnState {
         self.enter(if body == Some(0) { Phase::Work } else { Phase::Body });
     }
 
-    /// True if the answered request's body was not read to its end.
-    pub fn has_unread_body(&self) -> bool {
-        self.phase.get() == Phase::Body
+    /// True if no request may follow the answered one: its body was not read to its end, or came in chunks.
+    pub fn is_last(&self) -> bool {
+        self.phase.get() == Phase::Body || self.gate.get().is_open()
     }
 
     pub fn has_expired(&self) -> bool {
@@ -492,8 +492,10 @@ mod tests {
         };
         assert_eq!(read(true).await.as_deref(), Some("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n"));
         conn.take_head(Some(2));
-        assert!(conn.has_unread_body());
+        assert!(conn.is_last());
         assert_eq!(read(false).await.as_deref(), Some("ab"));
+        conn.enter(Phase::Work);
+        assert!(!conn.is_last());
         conn.enter(Phase::Write);
         assert_eq!(read(false).await, None, "the answer is on its way");
         conn.enter(Phase::Idle);

@@ -38,6 +38,11 @@ impl Gate {
         self.body = bytes.map_or(Body::Endless, Body::Left);
     }
 
+    /// True if nothing is held back any more: only hyper knows where chunks end.
+    pub fn is_open(&self) -> bool {
+        self.body == Body::Endless
+    }
+
     /// Number of these bytes that pass.
     pub fn pass(&mut self, bytes: &[u8]) -> usize {
         match &mut self.body {
@@ -81,8 +86,10 @@ mod tests {
         assert_eq!(gate.pass(&all), HEAD.len());
         gate.expect_body(Some(3));
         assert_eq!((gate.pass(b"a"), gate.pass(&all), gate.pass(&all)), (1, 2, HEAD.len()));
+        assert!(!gate.is_open());
         gate.expect_body(None);
         assert_eq!(gate.pass(&all), all.len());
+        assert!(gate.is_open());
     }
 
     #[test]

@@ -20,8 +20,7 @@ use crate::server::fast_path::parse::PlainRequest;
 use crate::server::hit::HitHandler;
 use crate::server::hot_endpoints::{self, Reply};
 use crate::server::http::{
-    AnswerBody, CLOSE, HeaderFields, HeaderSink as _, Host, HttpError, Latency, Rendered, RequestId, body, cors,
-    framing, response,
+    AnswerBody, HeaderFields, Host, HttpError, Latency, Rendered, RequestId, body, cors, framing, response,
 };
 use crate::server::net::{ConnState, HIT_BYTES_MAX};
 use crate::server::ports::Node;
@@ -71,13 +70,9 @@ impl<N: Node> PublicService<N> {
         body: Incoming,
         conn: &ConnState,
     ) -> Outcome {
-        let is_last = framing::check(uri, &head.headers, conn)?;
+        framing::check(uri, &head.headers, conn)?;
         Host::of(&head.headers)?;
-        let mut response = self.endpoint(matched, uri, head, body, conn).await?;
-        if is_last {
-            response.headers_mut().fixed(&CLOSE);
-        }
-        Ok(response)
+        self.endpoint(matched, uri, head, body, conn).await
     }
 
     async fn endpoint(
@@ -98,10 +93,7 @@ impl<N: Node> PublicService<N> {
             return Err(HttpError::method(route.methods));
         }
         let bytes = match route.endpoint {
-            Public::Hit => {
-                let note = |error: &HttpError| self.settings.refusals.note(error.reason, None, &head.headers);
-                Some(body::collect(body, HIT_BYTES_MAX, conn).await.inspect_err(note)?)
-            }
+            Public::Hit => Some(body::collect(body, HIT_BYTES_MAX, conn).await?),
             _ => None,
         };
         if let Some(request) = hot_endpoints::Request::of(route.endpoint, site, bytes.as_deref()) {
@@ -143,10 +135,23 @@ impl<N: Node> PublicService<N> {
         response
     }
 
-    /// Counts an error. The log has it only at level debug, and never a stranger's text.
+    /// The answer to a refused request. `site`: the one that its path names.
+    fn refuse(
+        &self,
+        error: &HttpError,
+        site: Option<&str>,
+        headers: &impl HeaderFields,
+        conn: &ConnState,
+    ) -> Response<AnswerBody> {
+        self.settings.refusals.show(error.reason, site, headers);
+        self.error_response(error, self.request_id(headers, conn))
+    }
+
+    /// Counts an error. The log has it by itself only at level debug, and never a stranger's text.
     pub fn note(&self, error: &HttpError, id: &RequestId) {
         tracing::debug!(request_id = %id, status = error.status.as_u16(), reason = error.reason, "request refused");
         self.metrics.refusals_total.with_label_values(&[error.reason]).inc();
+        self.settings.refusals.count(error.reason);
     }
 }
 
@@ -159,7 +164,7 @@ impl<N: Node> Service for PublicService<N> {
         let started = Instant::now();
         let reply = match self.hot(plain.request, plain.query, &plain.headers, conn).await {
             Ok(reply) => reply,
-            Err(error) => Reply::Other(self.error_response(&error, self.request_id(&plain.headers, conn))),
+            Err(error) => Reply::Other(self.refuse(&error, plain.request.site(), &plain.headers, conn)),
         };
         self.latency.observe(plain.route.label, reply.status(), started.elapsed());
         reply
@@ -173,17 +178,13 @@ impl<N: Node> Service for PublicService<N> {
         let matched = routes::public(uri.path(), &self.settings.path_prefix);
         let response = match self.route(matched, &uri, &mut head, body, conn).await {
             Ok(response) => response,
-            Err(error) => self.error_response(&error, self.request_id(&head.headers, conn)),
+            Err(error) => self.refuse(&error, Some(matched.site), &head.headers, conn),
         };
         self.latency.observe(matched.route.label, response.status(), started.elapsed());
         response
     }
 
     fn error(&self, error: HttpError) -> Response<AnswerBody> {
-        // Nearly all connections are for hits; one that sends nonsense is not.
-        if error.reason == "connections" {
-            self.settings.refusals.note(error.reason, None, &HeaderMap::new());
-        }
         self.error_response(&error, RequestId::new())
     }
 }

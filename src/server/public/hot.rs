@@ -44,8 +44,7 @@ impl<N: Node> PublicService<N> {
     ) -> Result<Reply, HttpError> {
         let query = Query::of(query);
         let with_figures = query.as_ref().is_ok_and(|query| *query != Query::None);
-        let note = |error: &HttpError| self.settings.refusals.note(error.reason, None, headers);
-        let payload = Payload::parse(body).inspect_err(note)?;
+        let payload = Payload::parse(body)?;
         let client = self.client(headers, conn);
         let ProcessedHit { site, outcome } = self.processed(
             self.hits.handle(&*self.node, &payload, headers, &client, with_figures).await,
@@ -63,19 +62,23 @@ impl<N: Node> PublicService<N> {
         })
     }
 
-    /// A hit's result; a refused one is noted for the log. So is a hit over a limit that is answered as usual.
+    /// A hit's result. The log shows a refused one's site. A hit over a limit that is answered as usual counts as
+    /// refused there.
     fn processed(
         &self,
         processed: Result<ProcessedHit, HttpError>,
         payload: &Payload<'_>,
         headers: &impl HeaderFields,
     ) -> Result<ProcessedHit, HttpError> {
-        let refused = match &processed {
-            Ok(ProcessedHit { outcome: HitOutcome::LIMITED, .. }) => "limited",
-            Ok(_) => return processed,
-            Err(error) => error.reason,
-        };
-        self.settings.refusals.note(refused, Some(&payload.site), headers);
+        let refusals = &self.settings.refusals;
+        match &processed {
+            Ok(ProcessedHit { outcome: HitOutcome::LIMITED, .. }) => {
+                refusals.show("limited", Some(&payload.site), headers);
+                refusals.count("limited");
+            }
+            Ok(_) => {}
+            Err(error) => refusals.show(error.reason, Some(&payload.site), headers),
+        }
         processed
     }
 
@@ -116,10 +119,7 @@ impl<N: Node> PublicService<N> {
     async fn pixel<H: HeaderFields>(&self, query: Option<&str>, headers: &H, conn: &ConnState) -> Reply {
         let referer = headers.first(Field::Referer).and_then(headers::text);
         let processed = match Payload::parse_query(query.unwrap_or_default(), referer) {
-            Err(error) => {
-                self.settings.refusals.note(error.reason, None, headers);
-                Err(error)
-            }
+            Err(error) => Err(error),
             Ok(payload) => {
                 let client = self.client(headers, conn);
                 self.processed(
@@ -131,7 +131,10 @@ impl<N: Node> PublicService<N> {
         };
         match processed {
             Ok(ProcessedHit { outcome, .. }) => Reply::Pixel { outcome },
-            Err(error) => Reply::Other(self.error_pixel(&error, self.request_id(headers, conn))),
+            Err(error) => {
+                self.settings.refusals.show(error.reason, None, headers);
+                Reply::Other(self.error_pixel(&error, self.request_id(headers, conn)))
+            }
         }
     }
 

@@ -12,7 +12,7 @@ pub mod history;
 pub mod history_blocks;
 mod hot;
 mod minify;
-mod names;
+pub mod names;
 #[doc(hidden)]
 pub mod pages;
 #[doc(hidden)]
