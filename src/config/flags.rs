@@ -10,6 +10,11 @@ pub struct Flags {
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
+    /// A folder with a file SITE.toml for each site; changes in it take effect at once [env:
+    /// THONGKE_SITES_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub sites_dir: Option<PathBuf>,
+
     /// Public address and port, for pages [default: 127.0.0.1:8080] [env:
     /// THONGKE_LISTEN]
     #[arg(long, global = true, value_name = "ADDR")]
