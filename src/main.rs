@@ -53,8 +53,16 @@ fn run(CommandLine { flags, command }: CommandLine) -> Result<(), (ExitCode, any
         Command::Bots { site, json } => operate::bots(&config, site, *json),
         Command::Pages(asked) => operate::pages(&config, asked),
         Command::Verify { site, repair, json } => operate::verify(&config, site.as_ref(), *repair, *json),
-        Command::Sites { command: SitesCommand::Reset { site, undo: true, .. } } => operate::undo_reset(&config, site),
-        Command::Sites { command: SitesCommand::Reset { site, yes, .. } } => operate::reset(&config, site, *yes),
+        Command::Sites { command } => match command {
+            SitesCommand::List => operate::sites::list(&config),
+            SitesCommand::Show { site } => operate::sites::show(&config, site),
+            SitesCommand::Add { site, origin, name } => operate::sites::add(&config, site, origin, name.as_deref()),
+            SitesCommand::Set { site, assignments } => operate::sites::set(&config, site, assignments),
+            SitesCommand::Remove { site } => operate::sites::remove(&config, site),
+            SitesCommand::Check => operate::sites::check(&config),
+            SitesCommand::Reset { site, undo: true, .. } => operate::undo_reset(&config, site),
+            SitesCommand::Reset { site, yes, .. } => operate::reset(&config, site, *yes),
+        },
         Command::Clock { command: ClockCommand::Accept } => operate::accept_clock(&config),
         Command::Forget { site, source } => operate::forget(&config, site, source),
     };

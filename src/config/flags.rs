@@ -10,11 +10,6 @@ pub struct Flags {
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// A folder with a file SITE.toml for each site; changes in it take effect at once [env:
-    /// THONGKE_SITES_DIR]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub sites_dir: Option<PathBuf>,
-
     /// Public address and port, for pages [default: 127.0.0.1:8080] [env:
     /// THONGKE_LISTEN]
     #[arg(long, global = true, value_name = "ADDR")]
@@ -28,6 +23,11 @@ pub struct Flags {
     /// The folder that holds the counts [default: ./data] [env: THONGKE_DATA_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+
+    /// A folder with a file SITE.toml for each site; changes in it take effect at once [env:
+    /// THONGKE_SITES_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub sites_dir: Option<PathBuf>,
 
     /// A Redis server that several nodes share, for example redis://10.0.0.5:6379; repeat it for
     /// further cluster seeds or sentinels [env: THONGKE_REDIS, separated by commas]

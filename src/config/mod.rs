@@ -17,6 +17,7 @@ mod network;
 mod problem;
 mod secret;
 mod site;
+mod site_edit;
 mod sites_dir;
 mod sites_watch;
 mod suggest;
@@ -41,6 +42,7 @@ pub use flags::{Flags, LogFormat};
 pub use limits::Limits;
 pub use problem::ConfigError;
 pub use secret::{RedisUrl, Secret};
+pub use site_edit::{Assignment, edited};
 pub use sites_dir::{Listing, SitesDir};
 pub use sites_watch::{SitesWatch, Step};
 

@@ -1,10 +1,11 @@
 //! The folder of sites: one file a site, named by the site's id.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use serde::Deserialize as _;
 use toml::Spanned;
 
@@ -106,6 +107,50 @@ impl SitesDir {
             }
         }
         sites
+    }
+}
+
+impl SitesDir {
+    /// The text of a site's file; none without such a file.
+    pub fn text(&self, id: &SiteId) -> anyhow::Result<Option<String>> {
+        let path = self.file_of(id.as_str());
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("can't read {}", path.display())),
+        }
+    }
+
+    /// Writes a site's file, whole or not at all, if its text is right. Returns the site.
+    pub fn write(&self, id: &SiteId, text: &str) -> anyhow::Result<Site> {
+        let path = self.file_of(id.as_str());
+        let mut problems = Problems::default();
+        let site = site_of(id.as_str(), &path, text, &mut problems);
+        problems.into_result()?;
+        let site = site.context("the site can't be used")?;
+        let written = self.replace(&path, text);
+        written.map_err(|error| {
+            let advice = obstacle::advice(&path, &error);
+            anyhow::anyhow!("can't write {}: {error}{advice}", path.display())
+        })?;
+        Ok(site)
+    }
+
+    /// Under a name that is not read, until it is whole.
+    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let unfinished = self.path.join(format!(".{name}.new"));
+        let mut file = std::fs::File::create(&unfinished)?;
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        let written = written.and_then(|()| match std::fs::metadata(path) {
+            Ok(old) => std::fs::set_permissions(&unfinished, old.permissions()),
+            Err(_) => Ok(()),
+        });
+        let placed = written.and_then(|()| std::fs::rename(&unfinished, path));
+        if placed.is_err() {
+            let _ = std::fs::remove_file(&unfinished);
+        }
+        placed
     }
 }
 

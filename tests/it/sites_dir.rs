@@ -166,3 +166,55 @@ fn a_wrong_folder_is_refused_with_what_would_be_right() {
         std::fs::remove_file(folder.join(format!("{name}.toml"))).unwrap();
     }
 }
+
+#[test]
+fn commands_add_change_and_remove_a_site_that_a_running_node_takes_at_once() {
+    let directory = TempDir::new().unwrap();
+    let folder = folder(directory.path(), &["a"]);
+    let config = directory.path().join("thongke.toml");
+    std::fs::write(&config, format!("sites_dir = \"sites.d\"\n[sites.old]\n{}", origin("old.vn"))).unwrap();
+    let node = Node::start(&directory.path().join("data"), &["--config", config.to_str().unwrap()]);
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(PROGRAM);
+        command.arg("sites").args(arguments).arg("--config").arg(&config);
+        let output = command.arg("--data-dir").arg(directory.path().join("data")).output().unwrap();
+        let [said, failed] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        (output.status.code().unwrap(), said + &failed)
+    };
+    let (code, said) = run(&["add", "xa-b", "--origin", "https://b.vn", "--name", "Xã \"B\""]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("within 2 seconds") && said.contains(r#"data-site="xa-b""#), "{said}");
+    until("the new site counts", LONG, || hit(&node, "xa-b", "b.vn") == 200);
+    assert_eq!(run(&["set", "xa-b", "origins+=https://www.b.vn", "page_cap=500"]).0, 0);
+    until("the other origin counts", LONG, || hit(&node, "xa-b", "www.b.vn") == 200);
+    let (_, said) = run(&["list"]);
+    assert_eq!(said, "a     https://a.vn\nold   https://old.vn\nxa-b  https://b.vn https://www.b.vn\n");
+    let (_, said) = run(&["show", "xa-b"]);
+    assert!(said.contains("page_cap = 500") && said.contains("name = 'Xã \"B\"'"), "{said}");
+    assert!(run(&["show", "old"]).1.contains("https://old.vn"));
+    for (arguments, code, expected) in [
+        (&["add", "xa-b", "--origin", "https://c.vn"][..], 1, "there is a site `xa-b`"),
+        (&["add", "c", "--origin", "c.vn"], 1, "did you mean `https://c.vn`?"),
+        (&["add", "Xa-C", "--origin", "https://c.vn"], 2, "is not a site id"),
+        (&["add", "c"], 2, "--origin"),
+        (&["set", "a", "orgins+=https://c.vn"], 1, "did you mean `origins`?"),
+        (&["set", "a", "origins-=https://a.vn"], 1, "has no origins"),
+        (&["set", "a", "bots=some"], 1, "expected"),
+        (&["set", "a", "name"], 2, "has no `=`"),
+        (&["set", "old", "name=x"], 1, "edit that file"),
+        (&["set", "nowhere", "name=x"], 1, "there is no site `nowhere`"),
+        (&["remove", "old"], 1, "edit that file"),
+    ] {
+        let (found, said) = run(arguments);
+        assert_eq!(found, code, "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+    assert_eq!(std::fs::read_to_string(folder.join("a.toml")).unwrap(), origin("a.vn"), "nothing was written");
+    assert_eq!(run(&["check"]), (0, "3 sites can be used\n".to_owned()));
+    let (code, said) = run(&["remove", "xa-b"]);
+    assert!(code == 0 && said.contains("its counts stay") && said.contains("page_cap = 500"), "{said}");
+    until("the site is gone", LONG, || !has(&node, "xa-b"));
+    let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["a.toml"], "no unfinished file stays");
+    node.stop();
+}
