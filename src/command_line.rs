@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, value_parser};
 
-use crate::config::Flags;
+use crate::config::{Assignment, Flags};
 use crate::counter::SiteId;
 use crate::counter::source::ImportName;
 
@@ -78,7 +78,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Change a site as a whole
+    /// List the sites; add, change or remove one in the folder of sites; reset one
     Sites {
         #[command(subcommand)]
         command: SitesCommand,
@@ -137,6 +137,30 @@ pub struct Pages {
 
 #[derive(Debug, Subcommand)]
 pub enum SitesCommand {
+    /// List the sites with their origins
+    List,
+    /// Show a site's settings and the tag for its pages
+    Show { site: SiteId },
+    /// Add a site to the folder of sites
+    Add {
+        site: SiteId,
+        /// An origin of the site's pages, such as https://portal.example.vn; repeat it for more
+        #[arg(long, value_name = "ORIGIN", required = true)]
+        origin: Vec<String>,
+        /// Name for people
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Change settings of a site in the folder of sites: `name=Text`, `origins+=https://www.a.vn`, `bots=` for the default
+    Set {
+        site: SiteId,
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        assignments: Vec<Assignment>,
+    },
+    /// Remove a site from the folder of sites; its counts stay
+    Remove { site: SiteId },
+    /// Check all sites; exit 0: they can be used, 2: one is wrong
+    Check,
     /// Set all figures of a site and its pages to zero, on all nodes; hits go on from there
     Reset {
         site: SiteId,

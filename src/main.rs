@@ -6,16 +6,15 @@
 
 mod log;
 
-use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use futures_util::future::{Fuse, FusedFuture as _, FutureExt as _};
-use thongke::app::{self, ActivatedSockets, service_manager};
+use thongke::app::{self, ActivatedSockets, Reloader, service_manager};
 use thongke::command_line::{ClockCommand, Command, CommandLine, SitesCommand};
 use thongke::config::{Config, Environment, Flags, PublicAddress};
 use thongke::operate;
+use thongke::server::ReloadOrders;
 
 use log::Log;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -54,8 +53,16 @@ fn run(CommandLine { flags, command }: CommandLine) -> Result<(), (ExitCode, any
         Command::Bots { site, json } => operate::bots(&config, site, *json),
         Command::Pages(asked) => operate::pages(&config, asked),
         Command::Verify { site, repair, json } => operate::verify(&config, site.as_ref(), *repair, *json),
-        Command::Sites { command: SitesCommand::Reset { site, undo: true, .. } } => operate::undo_reset(&config, site),
-        Command::Sites { command: SitesCommand::Reset { site, yes, .. } } => operate::reset(&config, site, *yes),
+        Command::Sites { command } => match command {
+            SitesCommand::List => operate::sites::list(&config),
+            SitesCommand::Show { site } => operate::sites::show(&config, site),
+            SitesCommand::Add { site, origin, name } => operate::sites::add(&config, site, origin, name.as_deref()),
+            SitesCommand::Set { site, assignments } => operate::sites::set(&config, site, assignments),
+            SitesCommand::Remove { site } => operate::sites::remove(&config, site),
+            SitesCommand::Check => operate::sites::check(&config),
+            SitesCommand::Reset { site, undo: true, .. } => operate::undo_reset(&config, site),
+            SitesCommand::Reset { site, yes, .. } => operate::reset(&config, site, *yes),
+        },
         Command::Clock { command: ClockCommand::Accept } => operate::accept_clock(&config),
         Command::Forget { site, source } => operate::forget(&config, site, source),
     };
@@ -86,8 +93,10 @@ fn serve(config: Config, flags: &Flags, log: Log) -> Result<(), (ExitCode, anyho
     });
     let (runtime, signals) = listening.context("can't listen for signals").map_err(failure)?;
     raise_descriptor_limit();
-    let (is_demo, path_prefix) = (config.is_demo, config.path_prefix.clone());
-    let running = ActivatedSockets::take().and_then(|sockets| app::start_on(config, &sockets)).map_err(usage)?;
+    let (is_demo, path_prefix, folder) = (config.is_demo, config.path_prefix.clone(), config.sites_dir.clone());
+    let (reload, orders) = ReloadOrders::channel();
+    let start = |sockets| app::start_on(config, &sockets, reload.clone());
+    let running = ActivatedSockets::take().and_then(start).map_err(usage)?;
     let look = if is_demo { ": open it to see a demo page count" } else { "" };
     match &running.public_address {
         PublicAddress::Tcp(address) => tracing::info!("counting on http://{address}{path_prefix}/{look}"),
@@ -97,7 +106,8 @@ fn serve(config: Config, flags: &Flags, log: Log) -> Result<(), (ExitCode, anyho
     service_manager::ready(&format!("counting on http://{}{path_prefix}/", running.public_address));
     runtime.block_on(async {
         tokio::select! {
-            () = run_until_stopped(signals, &running, flags, log) => {}
+            () = run_until_stopped(signals, &reload, log) => {}
+            () = Reloader::new(&running, flags.clone(), folder).run(orders) => {}
             () = service_manager::feed_watchdog(&running) => {}
         }
     });
@@ -137,51 +147,16 @@ impl Signals {
     }
 }
 
-/// Returns at SIGTERM or SIGINT; reads the sites again at SIGHUP; logs more at SIGUSR1, as configured
+/// Returns at SIGTERM or SIGINT; orders the sites to be read again at SIGHUP; logs more at SIGUSR1, as configured
 /// at SIGUSR2.
-async fn run_until_stopped(mut signals: Signals, running: &app::Running, flags: &Flags, mut log: Log) {
-    let mut reloading = pin!(Fuse::terminated());
-    // A signal came while the configuration was read: it may have changed behind the reader.
-    let mut is_outdated = false;
+async fn run_until_stopped(mut signals: Signals, reload: &ReloadOrders, mut log: Log) {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
-            _ = signals.more_logs.recv() => {
-                log.raise();
-                continue;
-            }
-            _ = signals.usual_logs.recv() => {
-                log.reset();
-                continue;
-            }
-            _ = signals.hangup.recv() => {}
-            () = &mut reloading, if !reloading.is_terminated() => {
-                if !std::mem::take(&mut is_outdated) {
-                    continue;
-                }
-            }
-        }
-        if reloading.is_terminated() {
-            reloading.set(reload(running, flags.clone()).fuse());
-        } else {
-            is_outdated = true;
+            _ = signals.hangup.recv() => reload.order(),
+            _ = signals.more_logs.recv() => log.raise(),
+            _ = signals.usual_logs.recv() => log.reset(),
         }
     }
-}
-
-/// Reads the configuration again, in a thread of its own: a slow disk must not keep signals waiting.
-async fn reload(running: &app::Running, flags: Flags) {
-    service_manager::reloading();
-    let loading = tokio::task::spawn_blocking(move || Config::load(&flags, &Environment::of_process()));
-    let reloaded = match loading.await {
-        Ok(Ok(config)) => running.reload(config).await,
-        Ok(Err(error)) => Err(error.into()),
-        Err(error) => Err(error.into()),
-    };
-    match reloaded {
-        Ok(()) => tracing::info!("sites reloaded; other settings need a restart"),
-        Err(error) => tracing::error!("reload failed, the configuration stays as it was: {}", with_causes(&error)),
-    }
-    service_manager::ready(&format!("counting on http://{}", running.public_address));
 }

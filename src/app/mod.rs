@@ -6,6 +6,7 @@ mod former_pages;
 mod housekeeping;
 mod node;
 mod recent_imports;
+mod reload;
 mod scrape;
 pub mod service_manager;
 mod settings;
@@ -24,18 +25,22 @@ use tokio::sync::watch;
 
 use crate::clock;
 use crate::config::{Config, PublicAddress};
+use crate::counter::Site;
 use crate::ledger::{DirectoryLock, Ledger};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::hit::dedup::Dedup;
 use crate::server::hit::rate_limit::RateLimiter;
 use crate::server::hit::{Canonicals, Parameters, Warnings};
-use crate::server::{self, AdminSettings, ConnectionLimit, Listener, PublicSettings, Refusals};
+use crate::server::{
+    self, AdminSettings, ConnectionLimit, Listener, PublicSettings, Refusals, ReloadOrders, SiteChanges,
+};
 
 use uncounted::UncountedFile;
 
 pub use bind::ActivatedSockets;
 pub use node::Node;
+pub use reload::Reloader;
 
 /// Longest wait for Redis at the end; the next start publishes the rest.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -54,13 +59,14 @@ pub struct Running {
     probes: Vec<threads::Probe>,
 }
 
-/// Starts a node: takes the data directory, binds, serves.
+/// Starts a node whose sites stay as they are: takes the data directory, binds, serves.
 pub fn start(config: Config) -> anyhow::Result<Running> {
-    start_on(config, &ActivatedSockets::default())
+    let (reload, _) = ReloadOrders::channel();
+    start_on(config, &ActivatedSockets::default(), reload)
 }
 
-/// Starts a node on sockets passed by the service manager; it binds the others.
-pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Result<Running> {
+/// Starts a node on sockets passed by the service manager; it binds the others. `reload`: the way to a [`Reloader`].
+pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: ReloadOrders) -> anyhow::Result<Running> {
     let metrics = Arc::new(Metrics::new());
     let target = config.redis_target().context("the `redis` setting can't be used")?;
     // Bind before the first file is written: a refused start must leave nothing behind.
@@ -125,6 +131,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
         canonicals,
         parameters,
         warnings,
+        reload,
     });
     for listener in admin_listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
@@ -148,11 +155,12 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets) -> anyhow::Res
 
 impl Running {
     /// Replaces the sites by those of a new configuration.
-    pub async fn reload(&self, config: Config) -> anyhow::Result<()> {
-        let sites = self.node.ledger.register(config.sites).await?;
+    async fn replace_sites(&self, sites: Vec<Site>) -> anyhow::Result<SiteChanges> {
+        let sites = self.node.ledger.register(sites).await?;
+        let changes = SiteChanges::between(&self.node.current_sites(), &sites);
         server::series::create(&self.metrics, &sites);
         self.node.replace_sites(sites);
-        Ok(())
+        Ok(changes)
     }
 
     /// Resolves when every server thread and the committer have answered; never, if one is stuck.

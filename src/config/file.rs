@@ -12,8 +12,8 @@ use super::problem::{Faults, Place, Problems};
 use super::secret::{self, RedisUrl, Secret};
 use super::site::{RawSite, RawSites};
 use super::value::{Field, List, Value, keys_of};
-use super::{Config, LogFormat, address, defaults, site, suggest};
-use crate::obstacle::{self, ReadError};
+use super::{Config, LogFormat, address, defaults, document, site, suggest};
+use crate::obstacle;
 use crate::redis::Identity;
 use crate::server::{ForwardedField, TrustedProxies};
 
@@ -41,6 +41,7 @@ struct RawFile {
     trusted_proxies: Option<Field<List<Proxy>>>,
     trusted_proxies_field: Option<Field<ForwardedField>>,
     sites: Option<Field<RawSites>>,
+    sites_dir: Option<Field<String>>,
     limits: Option<Field<RawLimits>>,
 }
 
@@ -51,6 +52,7 @@ pub struct File {
     pub listen: Option<(Place, String)>,
     pub admin_listen: Option<(Place, String)>,
     pub admin_open: bool,
+    pub sites_dir: Option<PathBuf>,
 }
 
 impl Default for File {
@@ -67,47 +69,12 @@ pub fn keys() -> [(&'static str, &'static [&'static str]); 3] {
 
 /// Reads the file, and notes all faults.
 pub fn read(path: &Path, problems: &mut Problems) -> File {
-    let bytes = match obstacle::read(path, FILE_BYTES_MAX) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            let reason = match error {
-                ReadError::NotRegular(kind @ "a folder") => {
-                    format!("it is {kind}; expected a file such as `thongke.toml` in it")
-                }
-                error => error.to_string(),
-            };
-            problems.add(format!("can't read the configuration {}: {reason}", path.display()));
-            return File::default();
-        }
-    };
-    let text = match std::str::from_utf8(&bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let before = std::str::from_utf8(bytes.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default();
-            let place = Place::of(path, before, before.len());
-            problems.add_at(place, "the file is not in UTF-8 from here on; save it in this encoding");
-            return File::default();
-        }
-    };
-    let (table, errors) = DeTable::parse_recoverable(text);
-    let mut broken_line = None;
-    for error in &errors {
-        let at = error.span().unwrap_or_default().start;
-        let line = text.get(..at).unwrap_or_default().matches('\n').count();
-        // Further errors of a line follow from its first.
-        if broken_line.replace(line) == Some(line) {
-            continue;
-        }
-        problems.add_at(Place::of(path, text, at), syntax_problem(text, at, error.message()));
-    }
-    // The other lines may mean something else once these are right.
-    if !errors.is_empty() {
-        return File::default();
-    }
+    let Some(text) = document::text(path, FILE_BYTES_MAX, problems) else { return File::default() };
+    let Some(table) = document::table(path, &text, problems) else { return File::default() };
     let mut faults = unknown_keys(table.get_ref());
     let mut found = Faults::default();
     let file = match RawFile::deserialize(toml::de::Deserializer::from(table)) {
-        Ok(raw) => raw.check(path, text, &mut found),
+        Ok(raw) => raw.check(path, &text, &mut found),
         // Not reached: a field that can't be read holds the reason.
         Err(error) => {
             found.wrong(&error.span().unwrap_or_default(), error.message());
@@ -115,32 +82,8 @@ pub fn read(path: &Path, problems: &mut Problems) -> File {
         }
     };
     faults.append(found);
-    faults.into_problems(path, text, problems);
+    faults.into_problems(path, &text, problems);
     file
-}
-
-/// The parser's message, with a hint for the commonest slips.
-fn syntax_problem(text: &str, at: usize, message: &str) -> String {
-    let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
-    let line = text.get(start..).unwrap_or_default().lines().next().unwrap_or_default();
-    // Never the value: it may be a secret.
-    let key = line.split([':', '=', ' ']).next().unwrap_or_default();
-    let after_key = line.get(key.len()..).unwrap_or_default().trim_start();
-    let value = after_key.strip_prefix('=').unwrap_or_default().split('#').next().unwrap_or_default().trim();
-    let hint = match value.to_ascii_lowercase().as_str() {
-        _ if line.starts_with('[') => None,
-        _ if !after_key.starts_with('=') => Some(format!("`{key} = …`")),
-        "" => Some("a value after `=`, or no such line".to_owned()),
-        "yes" | "on" | "true" => Some("`true`, in lower case".to_owned()),
-        "no" | "off" | "false" => Some("`false`, in lower case".to_owned()),
-        word if !word.starts_with(['"', '\'', '[', '{']) => Some(format!("text in straight quotes: `{key} = \"…\"`")),
-        _ if value.contains('\\') => Some(format!("text with a backslash in single quotes: `{key} = '…'`")),
-        _ => None,
-    };
-    match hint {
-        Some(hint) => format!("{message}; expected for example {hint}"),
-        None => message.to_owned(),
-    }
 }
 
 /// Notes each key that nothing reads.
@@ -171,17 +114,18 @@ fn unknown_keys(root: &DeTable<'_>) -> Faults {
         check(limits, limit_keys, &|key, _| suggest::nearest_or_all(key, limit_keys));
     }
     for (id, site) in table_of("sites").into_iter().flatten() {
-        let Some(site) = site.get_ref().as_table() else { continue };
-        check(site, site_keys, &|key, value| match value {
-            DeValue::Table(_) if suggest::nearest(key, site_keys.iter().copied()).is_none() => {
-                let joined = suggest::site_id(&format!("{}-{key}", id.get_ref())).unwrap_or_default();
-                format!("a site id has no dots: `[sites.{joined}]`?")
-            }
-            _ if root_keys.contains(&key) => {
-                "it is not a site's: put it at the top of the file, above the first line in brackets".to_owned()
-            }
-            _ => suggest::nearest_or_all(key, site_keys),
-        });
+        if let Some(site) = site.get_ref().as_table() {
+            site::unknown_keys(
+                id.get_ref(),
+                site,
+                &|key| {
+                    root_keys.contains(&key).then_some(
+                        "it is not a site's: put it at the top of the file, above the first line in brackets",
+                    )
+                },
+                &mut faults,
+            );
+        }
     }
     faults
 }
@@ -205,6 +149,7 @@ impl RawFile {
         let proxies = faults.list(self.trusted_proxies).map(Spanned::into_inner).unwrap_or_default();
         let proxies = proxies.iter().map(|proxy| proxy.get_ref().0);
         let [admin_token, admin_read_token] = secrets.tokens(self.admin_token_file, self.admin_read_token_file, faults);
+        let sites_dir = file_name(self.sites_dir, faults).map(|name| folder.join(name.get_ref()));
         let mut config = Config {
             listen: defaults::LISTEN,
             admin_listen: defaults::ADMIN_LISTEN,
@@ -224,23 +169,20 @@ impl RawFile {
                 field: faults.take(self.trusted_proxies_field).unwrap_or_default(),
             },
             limits: faults.take(self.limits).map(|raw| raw.check(faults)).unwrap_or_default(),
-            sites: site::check(self.sites, text.trim_end().len(), faults),
+            sites: site::check(self.sites, sites_dir.is_none().then_some(text.trim_end().len()), faults),
+            sites_dir: None,
             is_demo: false,
             log_format: LogFormat::default(),
             log_filter: defaults::LOG_FILTER.to_owned(),
             exposed_secret_files: Vec::new(),
             password_in_flag: false,
         };
-        if !config.limits.new_pages {
-            // Nor are strangers' pages limited otherwise.
-            config.sites.iter_mut().for_each(|site| site.vouching_networks = 1);
-        }
         if config.redis.iter().any(RedisUrl::has_password) {
             secrets.note_if_exposed(path.to_owned());
         }
         config.exposed_secret_files = secrets.exposed;
         let admin_open = faults.take(self.admin_open).unwrap_or_default();
-        File { config, listen: listen_public, admin_listen: listen_admin, admin_open }
+        File { config, listen: listen_public, admin_listen: listen_admin, admin_open, sites_dir }
     }
 }
 

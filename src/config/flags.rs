@@ -24,6 +24,11 @@ pub struct Flags {
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
+    /// A folder with a file SITE.toml for each site; changes in it take effect at once [env:
+    /// THONGKE_SITES_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub sites_dir: Option<PathBuf>,
+
     /// A Redis server that several nodes share, for example redis://10.0.0.5:6379; repeat it for
     /// further cluster seeds or sentinels [env: THONGKE_REDIS, separated by commas]
     #[arg(long, global = true, value_name = "URL")]

@@ -7,6 +7,7 @@
 
 mod address;
 mod defaults;
+mod document;
 mod environment;
 mod file;
 mod flags;
@@ -16,6 +17,9 @@ mod network;
 mod problem;
 mod secret;
 mod site;
+mod site_edit;
+mod sites_dir;
+mod sites_watch;
 mod suggest;
 mod value;
 
@@ -38,6 +42,9 @@ pub use flags::{Flags, LogFormat};
 pub use limits::Limits;
 pub use problem::ConfigError;
 pub use secret::{RedisUrl, Secret};
+pub use site_edit::{Assignment, edited};
+pub use sites_dir::{Listing, SitesDir};
+pub use sites_watch::{SitesWatch, Step};
 
 /// All settings of a node, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +67,10 @@ pub struct Config {
     pub path_prefix: String,
     pub trusted_proxies: TrustedProxies,
     pub limits: Limits,
+    /// Those of the one file, then those of the folder.
     pub sites: Vec<Site>,
+    /// A folder with a file a site.
+    pub sites_dir: Option<SitesDir>,
     /// No file was given: the one site is the built-in demo.
     pub is_demo: bool,
     pub log_format: LogFormat,
@@ -79,9 +89,20 @@ impl Config {
         environment.refuse_unknown(&mut problems);
         let path = flags.config.clone().or_else(|| environment.get("THONGKE_CONFIG", &mut problems).map(PathBuf::from));
         let file = path.as_deref().map(|path| file::read(path, &mut problems));
-        let is_demo = file.is_none();
+        let variable = || environment.get("THONGKE_SITES_DIR", &mut problems).map(PathBuf::from);
+        let sites_dir = flags.sites_dir.clone().or_else(variable);
+        let is_demo = file.is_none() && sites_dir.is_none();
         let file = file.unwrap_or_default();
         let mut config = file.config;
+        config.sites_dir = sites_dir.or(file.sites_dir).and_then(|path| SitesDir::open(path, &mut problems));
+        if let Some(folder) = &config.sites_dir {
+            let found = folder.sites(&config.sites, &mut problems);
+            config.sites.extend(found);
+        }
+        if !config.limits.new_pages {
+            // Nor are strangers' pages limited otherwise.
+            config.sites.iter_mut().for_each(|site| site.vouching_networks = 1);
+        }
         let public = ("listen", defaults::LISTEN);
         let listen =
             listen_address(public, address::resolve_public, &flags.listen, environment, file.listen, &mut problems);

@@ -9,10 +9,11 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::MapAccess;
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::problem::Faults;
 use super::suggest;
-use super::value::{Field, List, Value, Whole, read_table};
+use super::value::{Field, List, Value, Whole, keys_of, read_table};
 use crate::counter::Language;
 use crate::counter::site::{FilteredBots, PageRetention};
 use crate::counter::vouching::NETWORKS_MAX;
@@ -63,15 +64,17 @@ struct RawLabels(Vec<(Spanned<String>, Field<String>)>);
 
 struct RepeatWindow(Duration);
 
-/// The checked sites; `end` is where one would be added.
-pub fn check(field: Option<Field<RawSites>>, end: usize, faults: &mut Faults) -> Vec<Site> {
+/// The checked sites. `end`: where one would be added; none if there may be none.
+pub fn check(field: Option<Field<RawSites>>, end: Option<usize>, faults: &mut Faults) -> Vec<Site> {
     let lacks = "there is no site; add one as `[sites.my-portal]` with its `origins`";
     let Some(field) = field else {
-        faults.missing(&(end..end), lacks);
+        if let Some(end) = end {
+            faults.missing(&(end..end), lacks);
+        }
         return Vec::new();
     };
     let Some(raw) = faults.spanned(Some(field)) else { return Vec::new() };
-    if raw.get_ref().is_empty {
+    if raw.get_ref().is_empty && end.is_some() {
         faults.missing(&raw.span(), lacks);
     }
     let RawSites { sites, faults: found, .. } = raw.into_inner();
@@ -79,8 +82,30 @@ pub fn check(field: Option<Field<RawSites>>, end: usize, faults: &mut Faults) ->
     sites
 }
 
+/// Notes each key of a site's table that nothing reads. `of_others`: why a key stands elsewhere.
+pub fn unknown_keys(
+    id: &str,
+    table: &DeTable<'_>,
+    of_others: &dyn Fn(&str) -> Option<&'static str>,
+    faults: &mut Faults,
+) {
+    let known = keys_of::<RawSite>();
+    for (key, value) in table.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
+        let reason = match value.get_ref() {
+            _ if let Some(reason) = of_others(key.get_ref()) => reason.to_owned(),
+            DeValue::Table(_) if suggest::nearest(key.get_ref(), known.iter().copied()).is_none() => {
+                let joined = suggest::site_id(&format!("{id}-{}", key.get_ref())).unwrap_or_default();
+                format!("a site id has no dots: `[sites.{joined}]`?")
+            }
+            _ => suggest::nearest_or_all(key.get_ref(), known),
+        };
+        let shown: String = key.get_ref().chars().take(80).collect();
+        faults.wrong(&key.span(), format!("unknown key `{shown}`; {reason}"));
+    }
+}
+
 impl RawSite {
-    fn check(self, id: &Spanned<String>, faults: &mut Faults) -> Option<Site> {
+    pub fn check(self, id: &Spanned<String>, faults: &mut Faults) -> Option<Site> {
         let site_id = id.get_ref().parse::<SiteId>().map_err(|error| {
             faults.wrong(&id.span(), with_hint(error, suggest::site_id(id.get_ref())));
         });

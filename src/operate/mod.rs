@@ -8,6 +8,7 @@ mod pages;
 mod parameters;
 mod reset;
 mod show;
+pub mod sites;
 mod transfer;
 mod verify;
 

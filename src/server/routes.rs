@@ -50,6 +50,7 @@ pub enum Admin {
     Verify,
     Repair,
     AcceptClock,
+    Reload,
 }
 
 /// Address of the script that never changes.
@@ -80,7 +81,7 @@ static PREFIX: Route<Public> = Route { label: "other", ..Route::new(Public::Pref
 /// Any path that is in no row.
 static UNKNOWN: Route<Public> = Route { label: "other", ..Route::new(Public::Unknown, "", "GET, HEAD, POST, OPTIONS") };
 
-pub static ADMIN: [Route<Admin>; 22] = [
+pub static ADMIN: [Route<Admin>; 23] = [
     Route::new(Admin::Metrics, "/metrics", "GET, HEAD"),
     Route::new(Admin::Alive, "/healthz", "GET, HEAD"),
     Route::new(Admin::Ready, "/readyz", "GET, HEAD"),
@@ -103,6 +104,7 @@ pub static ADMIN: [Route<Admin>; 22] = [
     Route::new(Admin::Verify, "/sites/{site}/verify", "GET, HEAD"),
     Route::new(Admin::Repair, "/sites/{site}/repair", "POST"),
     Route::new(Admin::AcceptClock, "/clock/accept", "POST"),
+    Route::new(Admin::Reload, "/reload", "POST"),
 ];
 
 /// A row of a listener's table.

@@ -22,7 +22,7 @@ const RULE_BODY: &str = r#"{"page":"/a","kind":"hide"}"#;
 
 /// Routes that need a token, each with its method. `the_table_has_every_route` compares them with the
 /// program's list.
-const GUARDED: [(&str, &str); 22] = [
+const GUARDED: [(&str, &str); 23] = [
     ("GET", "/sites/demo/export"),
     ("GET", "/sites/demo/sources"),
     ("GET", "/sites/demo/figures"),
@@ -45,6 +45,7 @@ const GUARDED: [(&str, &str); 22] = [
     ("DELETE", RULE),
     ("GET", "/warnings"),
     ("POST", "/clock/accept"),
+    ("POST", "/reload"),
     ("GET", "/openapi.json"),
 ];
 

@@ -84,6 +84,7 @@ mod rooms;
 /// One node's view of the others' work.
 mod several;
 /// Visitors in the node's file.
+mod sites_dir;
 mod sketches;
 /// Files that are taken away while the node runs.
 mod taken_away;

@@ -88,6 +88,7 @@ impl<N: Node> AdminService<N> {
             Admin::Verify => Ok(json(&self.node.verify(&site()?).await?)),
             Admin::Repair => Ok(json(&self.node.repair(&site()?).await?)),
             Admin::AcceptClock => Ok(json(&Accepted::at(self.node.accept_clock().await?))),
+            Admin::Reload => self.settings.reload.reload().await,
             Admin::Pages => pages::list(&*self.node, &site()?, request.uri().query().unwrap_or_default()).await,
             Admin::PageRules => pages::rules(&*self.node, &site()?, request, conn).await,
             Admin::Parameters => {

@@ -4,6 +4,7 @@ pub mod auth;
 mod handler;
 pub mod pages;
 mod probes;
+pub mod reload;
 mod transfer;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use super::hit::{Canonicals, Parameters, Warnings};
 use super::http::{AnswerBody, response};
 use super::net::ConnectionLimit;
 use auth::Tokens;
+use reload::ReloadOrders;
 
 /// Settings of the admin listener.
 #[derive(Debug, Clone)]
@@ -27,6 +29,7 @@ pub struct AdminSettings {
     pub canonicals: Arc<Canonicals>,
     pub parameters: Arc<Parameters>,
     pub warnings: Arc<Warnings>,
+    pub reload: ReloadOrders,
 }
 
 fn json(value: &impl Serialize) -> Response<AnswerBody> {
