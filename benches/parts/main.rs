@@ -8,6 +8,7 @@ mod blank_node;
 mod bots;
 mod figures;
 mod hit;
+mod import;
 mod ledger;
 mod merge_counts;
 mod page;
@@ -28,7 +29,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 criterion_group! {
     name = parts;
     config = Criterion::default().sample_size(30);
-    targets = bots::bench, hit::bench, tally::bench, ledger::bench, figures::bench, merge_counts::bench, page::bench, reads::bench, recovery::bench,
+    targets = bots::bench, hit::bench, import::bench, tally::bench, ledger::bench, figures::bench, merge_counts::bench, page::bench, reads::bench, recovery::bench,
         visitors::bench
 }
 criterion_main!(parts);

@@ -3,8 +3,6 @@
 //! Each line stands by itself: a month need not be the sum of its days, and a page's line adds
 //! nothing to the site's figures.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::hash::BuildHasher as _;
 use std::io;
 
@@ -19,14 +17,6 @@ pub struct Row {
     /// None for the site's own count.
     pub page: Option<PageAddress>,
     pub hits: i64,
-}
-
-/// A file that was read whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parsed {
-    pub rows: Vec<Row>,
-    /// Lines that were added to an earlier line's row, since both addresses are one page.
-    pub summed: u64,
 }
 
 /// Why a file is refused: by line number, and nothing of it is taken.
@@ -68,26 +58,55 @@ pub enum Unread {
     NotTaken(String),
 }
 
+/// Longest line, so that a file without line ends is refused before it fills the memory.
+const LINE_BYTES_MAX: usize = 64 << 10;
+
 /// Reads a file of any size, a line at a time.
 pub fn read(
     file: impl io::Read,
     rules: &PageRules,
     mut take: impl FnMut(&Line) -> Result<(), String>,
 ) -> Result<(), Unread> {
-    let mut file = io::BufReader::with_capacity(BUFFER_BYTES, file);
+    let mut file = io::BufReader::with_capacity(BUFFER_BYTES, Lines { file, line_bytes: 0 });
     skip_mark(&mut file);
-    let mut reader = ::csv::ReaderBuilder::new().trim(::csv::Trim::All).from_reader(file);
+    // Fields are trimmed here: the reader would make a new record for it.
+    let mut reader = ::csv::ReaderBuilder::new().buffer_capacity(BUFFER_BYTES).from_reader(file);
     let with_pages = read_header(&mut reader).map_err(Unread::Wrong)?;
     let mut record = ::csv::StringRecord::new();
-    while reader.read_record(&mut record).map_err(|error| Unread::Wrong(unreadable(error)))? {
-        let number = record.position().map_or(0, ::csv::Position::line);
+    let mut number = 1;
+    while reader.read_record(&mut record).map_err(|error| Unread::Wrong(unreadable(error, number + 1)))? {
+        number = record.position().map_or(0, ::csv::Position::line);
         let wrong = |reason| Unread::Wrong(CsvError { line: number, reason });
         let row = read_row(&record, with_pages, rules).map_err(wrong)?;
-        let page = record.get(1).filter(|_| with_pages).unwrap_or_default();
+        let page = if with_pages { field(&record, 1) } else { "" };
         let written = rustc_hash::FxBuildHasher.hash_one(page);
         take(&Line { number, row, written }).map_err(Unread::NotTaken)?;
     }
     Ok(())
+}
+
+/// A file whose lines are not too long.
+struct Lines<R> {
+    file: R,
+    /// Bytes since the last line end.
+    line_bytes: usize,
+}
+
+impl<R: io::Read> io::Read for Lines<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        // After the lines before it.
+        if self.line_bytes > LINE_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the line is longer than 64 KiB"));
+        }
+        let read = self.file.read(into)?;
+        let last_end = into.iter().take(read).rev().position(|byte| matches!(byte, b'\n' | b'\r'));
+        self.line_bytes = last_end.unwrap_or(self.line_bytes + read);
+        Ok(read)
+    }
+}
+
+fn field(record: &::csv::StringRecord, at: usize) -> &str {
+    record.get(at).unwrap_or_default().trim()
 }
 
 /// Some programs write it before UTF-8.
@@ -96,46 +115,6 @@ fn skip_mark(file: &mut impl io::BufRead) {
     // An error comes again with the first record.
     if file.fill_buf().is_ok_and(|start| start.starts_with(MARK)) {
         file.consume(MARK.len());
-    }
-}
-
-/// Reads a whole file into memory, or says what is wrong with it.
-pub fn parse(text: &[u8], rules: &PageRules) -> Result<Parsed, CsvError> {
-    let (mut rows, mut summed): (Vec<Row>, u64) = (Vec::new(), 0);
-    let mut lines_seen = HashMap::new();
-    let mut rows_of = HashMap::new();
-    let mut wrong = None;
-    let outcome = read(text, rules, |Line { number, row, written }| {
-        let mut refuse = |reason| {
-            wrong = Some(CsvError { line: *number, reason });
-            Err(String::new())
-        };
-        let counter = (row.period, row.page.clone());
-        if let Some(first) = lines_seen.insert((counter.clone(), *written), *number) {
-            return refuse(repeated(&row.name(), first));
-        }
-        // Addresses that differ may be one page here, as in an export of a site with other rules.
-        match rows_of.entry(counter) {
-            Entry::Vacant(entry) => {
-                entry.insert(rows.len());
-                rows.push(row.clone());
-            }
-            Entry::Occupied(entry) => {
-                summed += 1;
-                let sum = &mut rows[*entry.get()].hits;
-                // Neither is more than 10^15.
-                *sum += row.hits;
-                if !is_count(*sum) {
-                    return refuse(sum_too_large(&row.name()));
-                }
-            }
-        }
-        Ok(())
-    });
-    match (outcome, wrong) {
-        (Ok(()), _) => Ok(Parsed { rows, summed }),
-        (Err(Unread::Wrong(error)), _) | (Err(Unread::NotTaken(_)), Some(error)) => Err(error),
-        (Err(Unread::NotTaken(reason)), None) => Err(CsvError { line: 0, reason }),
     }
 }
 
@@ -159,8 +138,8 @@ pub fn write_row(to: &mut Vec<u8>, row: &Row) {
 }
 
 fn read_header(reader: &mut ::csv::Reader<impl io::Read>) -> Result<bool, CsvError> {
-    let header = reader.headers().map_err(unreadable)?;
-    match header.iter().collect::<Vec<_>>().as_slice() {
+    let header = reader.headers().map_err(|error| unreadable(error, 1))?;
+    match header.iter().map(str::trim).collect::<Vec<_>>().as_slice() {
         ["period", "hits"] => Ok(false),
         ["period", "page", "hits"] => Ok(true),
         _ => Err(CsvError { line: 1, reason: "the header must be `period,hits` or `period,page,hits`".to_owned() }),
@@ -168,7 +147,7 @@ fn read_header(reader: &mut ::csv::Reader<impl io::Read>) -> Result<bool, CsvErr
 }
 
 fn read_row(record: &::csv::StringRecord, with_pages: bool, rules: &PageRules) -> Result<Row, String> {
-    let field = |at: usize| record.get(at).unwrap_or_default();
+    let field = |at| field(record, at);
     let period: Period = field(0).parse().map_err(|error: super::period::PeriodError| error.to_string())?;
     let page_text = if with_pages { field(1) } else { "" };
     let page = match page_text {
@@ -204,8 +183,9 @@ impl Row {
     }
 }
 
-fn unreadable(error: ::csv::Error) -> CsvError {
-    let line = error.position().map_or(1, ::csv::Position::line);
+/// `next`: the line that was to be read.
+fn unreadable(error: ::csv::Error, next: u64) -> CsvError {
+    let line = error.position().map_or(next, ::csv::Position::line);
     let reason = match error.kind() {
         ::csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
             format!("it has {len} fields where the header has {expected_len}")
@@ -225,39 +205,36 @@ mod tests {
         PageRules::with_defaults("vi")
     }
 
-    fn read(text: &str) -> Result<Vec<Row>, CsvError> {
-        parse(text.as_bytes(), &rules()).map(|parsed| parsed.rows)
+    fn read_all(text: &[u8]) -> Result<Vec<Row>, Unread> {
+        let mut rows = Vec::new();
+        read(text, &rules(), |line| {
+            rows.push(line.row.clone());
+            Ok(())
+        })?;
+        Ok(rows)
     }
 
-    fn refusal(text: &str) -> (u64, String) {
-        let error = read(text).unwrap_err();
+    fn refusal(text: impl AsRef<[u8]>) -> (u64, String) {
+        let Unread::Wrong(error) = read_all(text.as_ref()).unwrap_err() else { panic!("all lines are taken") };
         (error.line, error.reason)
     }
 
     #[test]
     fn lines_are_read_with_and_without_pages() {
-        let rows = read("\u{feff}period,hits\r\n2024-06-17,851\r\ntotal,-3\r\n").unwrap();
+        let rows = read_all("\u{feff}period,hits\r\n2024-06-17,851\r\ntotal,-3\r\n".as_bytes()).unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[1].period, rows[1].hits), (Period::Total, -3));
-        let rows = read("period,page,hits\n2024-06,,5\n2024-06,https://a.vn/x/?id=1&utm_source=2,4\n").unwrap();
+        let rows = read_all(b"period,page,hits\n2024-06,,5\n2024-06,https://a.vn/x/?id=1&utm_source=2,4\n").unwrap();
         assert_eq!(rows[0].page, None);
         assert_eq!(rows[1].page.as_ref().unwrap().as_str(), "/x?id=1");
     }
 
     #[test]
     fn what_was_written_reads_the_same() {
-        let rows = read("period,page,hits\n2024-06,\"/a,\"\"b\",4\ntotal,,9\n").unwrap();
+        let rows = read_all(b"period,page,hits\n2024-06,\"/a,\"\"b\",4\ntotal,,9\n").unwrap();
         let mut text = format!("{HEADER_PAGES}\n").into_bytes();
         rows.iter().for_each(|row| write_row(&mut text, row));
-        assert_eq!(parse(&text, &rules()).unwrap(), Parsed { rows, summed: 0 });
-    }
-
-    #[test]
-    fn lines_of_one_page_are_summed_and_their_number_is_reported() {
-        let text = "period,page,hits\n2024-06,/a?id=1&utm_source=x,4\n2024-06,/b,1\n2024-06,/a/?id=1,5\n2024-06,https://a.vn/a?id=1,-2\n";
-        let Parsed { rows, summed } = parse(text.as_bytes(), &rules()).unwrap();
-        let rows: Vec<_> = rows.iter().map(|row| (row.page.as_ref().unwrap().as_str(), row.hits)).collect();
-        assert_eq!((rows, summed), (vec![("/a?id=1", 7), ("/b", 1)], 2));
+        assert_eq!(read_all(&text).unwrap(), rows);
     }
 
     #[test]
@@ -268,12 +245,12 @@ mod tests {
         assert!(refusal("period,hits\n2024,1.5\n").1.contains("whole number"));
         assert!(refusal("period,hits\n2024,1000000000000001\n").1.contains("10^15"));
         assert!(refusal("period,hits\n2024,-9223372036854775808\n").1.contains("10^15"));
-        let twice = format!("period,page,hits\ntotal,/a,{HITS_MAX}\ntotal,/a/,1\n");
-        assert_eq!(refusal(&twice), (3, "with it, `total` of page `/a` has more than 10^15 hits".to_owned()));
         assert!(refusal("period,hits\n2024,1,2\n").1.contains("3 fields"));
-        assert!(refusal("period,hits\n2024,1\n2024,2\n").1.contains("line 2"));
         assert!(refusal("period,page,hits\n2024,/a,2\n").1.contains("not by year"));
         assert!(refusal("period,page,hits\n2024-01,a b,2\n").1.contains("not a page"));
-        assert_eq!(parse(b"period,hits\n2024,\xff\n", &rules()).unwrap_err().line, 2);
+        assert_eq!(refusal(b"period,hits\n2024,\xff\n").0, 2);
+        let endless = format!("period,page,hits\ntotal,/b,1\ntotal,/{},1\n", "a".repeat(LINE_BYTES_MAX * 2));
+        assert_eq!(refusal(&endless), (3, "it can't be read (the line is longer than 64 KiB)".to_owned()));
+        assert_eq!(read_all(b" period , hits\n 2024 , 5 \n").unwrap()[0].hits, 5);
     }
 }

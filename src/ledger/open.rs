@@ -18,6 +18,7 @@ use super::commit::state::{SharedState, State};
 use super::error::OpenError;
 use super::memory::open_sites::OpenSites;
 use super::query::reader::Reader;
+use super::query::sort;
 use super::recover::{RecoverError, recover};
 use super::sqlite::lock::DirectoryLock;
 use super::sqlite::place::Place;
@@ -58,6 +59,7 @@ impl Ledger {
             RecoverError::Sqlite(error) => sqlite(error),
         })?;
         imports::recover(&connection).map_err(sqlite)?;
+        sort::remove_left(directory);
         let mut registered = register(&mut connection, sites).map_err(sqlite)?;
         let reached = Progress::of(&connection).map_err(sqlite)?;
         let high_water = HighWater::open(directory).map_err(|source| OpenError::Refused {

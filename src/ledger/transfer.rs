@@ -1,18 +1,21 @@
 //! Imports, exports, and the accounts of sources.
 
+use std::io;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
+use tokio::sync::mpsc;
 
 use super::Ledger;
 use super::commit::file_writer::FileWriter;
 use super::commit::queue::Command;
 use super::error::LedgerError;
+use super::query::import_file::{Checked, ImportFile};
 use super::query::{export, import};
-use super::sqlite::import_file::{self, ImportFile};
+use super::sqlite::tables::imports::{self, Import, StagedRows};
 use super::sqlite::tables::own_imports::{self, OwnImport};
-use super::sqlite::tables::{counts, imports, sources};
+use super::sqlite::tables::{counts, sources};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::{CsvError, Line, Row, TakeLines as _};
 use crate::counter::source::ImportName;
@@ -27,20 +30,61 @@ pub enum Cleared {
     IsEarlier,
 }
 
-/// Counters that one transaction of an import stages or writes: few, so that hits go on between.
-const IMPORT_STEP: usize = 4_000;
+/// Counters of a step of an import: few, so that hits go on between those that move to the counts.
+const STEP_ROWS: usize = 500;
 
-fn unwritable(error: &rusqlite::Error) -> LedgerError {
+/// Steps that one transaction stages.
+const STAGED_STEPS: usize = 16;
+
+/// Transactions of steps that wait for the committer.
+const STEPS_WAITING: usize = 2;
+
+fn unwritable(error: &io::Error) -> LedgerError {
     LedgerError::new(format!("the import's file beside the node's can't be used ({error})"))
+}
+
+/// Sorts an import and hands over its steps until its first fault. The sums are none if nobody takes the steps any more.
+fn make_steps(
+    mut file: ImportFile,
+    steps: &mpsc::Sender<Vec<StagedRows>>,
+) -> io::Result<Option<Result<Checked, CsvError>>> {
+    let (mut counters, mut made) = (file.counters()?, Vec::new());
+    let mut step = StagedRows::default();
+    while let Some(counter) = counters.next()? {
+        step.push(counter.page, counter.period, counter.hits);
+        if step.rows == STEP_ROWS {
+            made.push(std::mem::take(&mut step));
+            if made.len() == STAGED_STEPS
+                && !counters.is_faulty()
+                && steps.blocking_send(std::mem::take(&mut made)).is_err()
+            {
+                return Ok(None);
+            }
+        }
+        if counters.is_faulty() {
+            made.clear();
+        }
+    }
+    made.extend((step.rows > 0).then_some(step));
+    let checked = counters.checked();
+    if checked.is_ok() && !made.is_empty() && steps.blocking_send(made).is_err() {
+        return Ok(None);
+    }
+    Ok(Some(checked))
 }
 
 impl Ledger {
     /// Begins an import: the file that takes its lines.
     pub fn begin_import(&self) -> Result<ImportFile, LedgerError> {
-        let Ok(permit) = Arc::clone(&self.imports).try_acquire_owned() else {
-            return Err(LedgerError::new("another import is running; try again when it has ended"));
-        };
-        ImportFile::create(&self.directory, permit).map_err(|error| unwritable(&error))
+        self.permit_import(ImportFile::new(&self.directory))
+    }
+
+    /// Lets an import run, unless another one does.
+    pub fn permit_import(&self, file: ImportFile) -> Result<ImportFile, LedgerError> {
+        match Arc::clone(&self.imports).try_acquire_owned() {
+            Ok(permit) => Ok(file.permitted(permit)),
+            Err(_) => Err(LedgerError::new("another import is running; try again when it has ended")),
+        }
     }
 
     /// Writes an import, wholly or not at all. Counters of an earlier import of its name that this one lacks become 0.
@@ -58,36 +102,49 @@ impl Ledger {
         let source = Source::Import(name);
         let named = source.clone();
         let read = move |connection: &Connection| {
-            let checked = match file.check()? {
-                Ok(checked) => checked,
-                Err(fault) => return Ok(Err(fault)),
-            };
-            let before = import::read(connection, site, &named, &file)?;
-            Ok(Ok((file, checked, before)))
+            let before = import::read(connection, site, &named, &mut file)?;
+            Ok(before.map(|before| (file, before)))
         };
-        let (file, checked, before) = match self.reader.read(read).await? {
-            Ok(read) => read,
-            Err(fault) => return Ok(Err(fault)),
-        };
+        let (file, before) = self.reader.read(read).await?.map_err(|error| unwritable(&error))?;
         let generation = before.generation(now);
+        let import = Import { site, source: source.clone(), generation };
+        let checked = match self.stage(file, import).await? {
+            Ok(checked) => checked,
+            Err(fault) => {
+                self.drop_staged().await?;
+                return Ok(Err(fault));
+            }
+        };
         let report = before.report(&source, checked, generation);
         if report.generation.is_none() {
-            // What an import cut short has staged is not this one's.
+            // Nothing is staged, or what an import cut short has left.
             return Ok(Ok(report));
-        }
-        let mut after = None;
-        for number in 1.. {
-            let rows = file.rows_after(after.as_ref(), IMPORT_STEP).map_err(|error| unwritable(&error))?;
-            let Some(last) = rows.last() else { break };
-            after = Some(import_file::key_of(last));
-            let step: Vec<_> = rows.into_iter().map(|row| import::contribution(&source, generation, row)).collect();
-            self.queue.run(move |file| file.change(|c| imports::stage(c, site, number, &step))).await?;
         }
         // From here on it is completed, whatever happens to this caller or the node.
         self.queue.run(FileWriter::begin_import).await?;
-        drop(file);
         self.queue.ask(|done| Command::AfterImport { done }).await?;
         Ok(Ok(report))
+    }
+
+    /// Stages an import's counters while they are being sorted. Of one with a fault it may stage a part.
+    async fn stage(&self, file: ImportFile, import: Import) -> Result<Result<Checked, CsvError>, LedgerError> {
+        self.drop_staged().await?;
+        let (sender, mut steps) = mpsc::channel::<Vec<StagedRows>>(STEPS_WAITING);
+        let sorting = tokio::task::spawn_blocking(move || make_steps(file, &sender));
+        let mut number = 1;
+        while let Some(steps) = steps.recv().await {
+            let (import, first) = (import.clone(), number);
+            number += i64::try_from(steps.len()).unwrap_or(0);
+            self.queue.run(move |file| file.change(|c| imports::stage(c, &import, first, &steps))).await?;
+        }
+        let sorted = sorting.await.map_err(|_| LedgerError::stopping())?;
+        sorted.map_err(|error| unwritable(&error))?.ok_or_else(LedgerError::stopping)
+    }
+
+    /// Drops what an import cut short has staged.
+    async fn drop_staged(&self) -> Result<(), LedgerError> {
+        while !self.queue.run(|file| file.change(imports::drop_some)).await? {}
+        Ok(())
     }
 
     /// Writes an import of these rows, of which no two are of one counter.

@@ -12,16 +12,20 @@ pub mod sites;
 mod transfer;
 mod verify;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use futures_util::stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
 
 use crate::bots::UNCOUNTED_FILE;
 use crate::config::Config;
@@ -60,17 +64,55 @@ struct NodeRequest {
     path: String,
     /// The type of the body.
     kind: &'static str,
-    body: Bytes,
+    body: RequestBody,
+}
+
+type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
+
+fn whole(body: impl Into<Bytes>) -> RequestBody {
+    Full::new(body.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Bytes that are sent at once.
+const CHUNK_BYTES: usize = 64 << 10;
+/// Chunks that wait for the connection.
+const CHUNKS_MAX: usize = 8;
+
+/// A body that is read while it is sent.
+fn streamed(mut text: impl io::Read + Send + 'static) -> io::Result<RequestBody> {
+    let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
+    let send = move || {
+        let mut buffer = vec![0; CHUNK_BYTES];
+        loop {
+            let chunk = match text.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(read) => Ok(Bytes::copy_from_slice(&buffer[..read])),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+            let is_last = chunk.is_err();
+            if sender.blocking_send(chunk).is_err() || is_last {
+                return;
+            }
+        }
+    };
+    // It ends with the text or with the process.
+    std::thread::Builder::new().name("import".to_owned()).spawn(send)?;
+    let frames = stream::unfold(receiver, async |mut receiver: mpsc::Receiver<io::Result<Bytes>>| {
+        let chunk = receiver.recv().await?;
+        Some((chunk.map(Frame::data), receiver))
+    });
+    Ok(BodyExt::boxed_unsync(StreamBody::new(frames)))
 }
 
 impl NodeRequest {
     /// A request that is not about one site.
     fn of_node(method: Method, endpoint: Admin) -> Self {
-        Self { method, path: admin_path(endpoint, ""), kind: "text/csv", body: Bytes::new() }
+        Self { method, path: admin_path(endpoint, ""), kind: "text/csv", body: whole(Bytes::new()) }
     }
 
     fn new(method: Method, endpoint: Admin, site: &SiteId) -> Self {
-        Self { method, path: admin_path(endpoint, site.as_str()), kind: "text/csv", body: Bytes::new() }
+        Self { method, path: admin_path(endpoint, site.as_str()), kind: "text/csv", body: whole(Bytes::new()) }
     }
 }
 
@@ -166,7 +208,7 @@ async fn ask(config: &Config, admin: &str, request: NodeRequest) -> anyhow::Resu
     if let Some(token) = &config.admin_token {
         request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose()));
     }
-    let request = request.body(Full::new(body))?;
+    let request = request.body(body)?;
     // The sender moves in, so that the connection ends with the answer.
     let answering = async move {
         let answer = sender.send_request(request).await?;

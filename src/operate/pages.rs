@@ -61,7 +61,7 @@ fn set(config: &Config, asked: &Pages, rule: &Request) -> anyhow::Result<()> {
         request.path += &format!("?{}", query.finish());
     } else {
         request.kind = "application/json";
-        request.body = serde_json::to_vec(rule)?.into();
+        request.body = super::whole(serde_json::to_vec(rule)?);
     }
     let shown: ShownRule = on_the_node(config, site, IfEmpty::Refuse, request, from_json, async |ledger, site| {
         let change = match undoes {

@@ -1,10 +1,10 @@
 //! `thongke import`, `forget` and `export`.
 
+use std::fs::File;
 use std::io::{Read, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use bytes::Bytes;
 use hyper::Method;
 
 use crate::clock;
@@ -12,47 +12,82 @@ use crate::config::Config;
 use crate::counter::SiteId;
 use crate::counter::Source;
 use crate::counter::account::ImportReport;
-use crate::counter::csv::{self, EXPORT_STEP, HEADER_PAGES, Parsed};
+use crate::counter::csv::{self, EXPORT_STEP, HEADER_PAGES, TakeLines as _, Unread};
 use crate::counter::source::ImportName;
-use crate::ledger::DirectoryLock;
+use crate::ledger::{DirectoryLock, ImportFile};
 use crate::server::IMPORT_BYTES_MAX;
 use crate::server::routes::{Admin, SOURCE};
 
 use super::{IfEmpty, NodeRequest, configured, from_json, on_the_node};
 
 pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) -> anyhow::Result<()> {
-    let text = if file == Path::new("-") {
-        read(std::io::stdin()).context("can't read standard input")?
-    } else {
-        // A pipe is welcome: the file may come out of another program.
-        let opened = std::fs::File::open(file).map_err(anyhow::Error::from);
-        opened.and_then(read).with_context(|| format!("can't read {}", file.display()))?
-    };
     let mut request = NodeRequest::new(Method::POST, Admin::Import, site);
     request.path += &format!("?source={}", name.as_str());
-    request.body = text.clone();
+    let text = text_of(file).with_context(|| format!("can't read {}", file.display()))?;
     // Before a stopped node's files are made: a wrong site or a bad line must leave nothing behind.
-    let parsed = match DirectoryLock::holder(&config.data_dir) {
-        Some(_) => None,
-        None => Some(csv::parse(&text, &configured(config, site)?.page_rules)?),
+    let lines = match DirectoryLock::holder(&config.data_dir) {
+        Some(_) => {
+            request.body = super::streamed(text)?;
+            None
+        }
+        None => Some(lines(config, site, text)?),
     };
     let report: ImportReport = on_the_node(config, site, IfEmpty::Begin, request, from_json, async |ledger, site| {
-        let Parsed { rows, summed } = parsed.context("the node has just stopped; try again")?;
-        let report = ledger.import(site.number, name.clone(), rows, clock::now()).await?;
-        Ok(ImportReport { summed, ..report })
+        let lines = ledger.permit_import(lines.context("the node has just stopped; try again")?)?;
+        Ok(ledger.finish_import(site.number, name.clone(), lines, clock::now()).await??)
     })?;
     say(&report);
     Ok(())
 }
 
-/// Reads a file to its end, if it comes before a node's limit: a device may have none.
-fn read(file: impl Read) -> anyhow::Result<Bytes> {
-    let mut text = Vec::new();
-    file.take(IMPORT_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
-    if text.len() > IMPORT_BYTES_MAX {
-        bail!("it is larger than the {} MiB that a node takes at once; import it in parts", IMPORT_BYTES_MAX >> 20);
+/// Text of an import, up to the limit of a running node: a device may have none.
+type Text = Box<dyn Read + Send>;
+
+fn text_of(file: &Path) -> anyhow::Result<Text> {
+    let text: Text = if file == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        // A pipe is welcome: the file may come out of another program.
+        let opened = File::open(file)?;
+        let about = opened.metadata()?;
+        if about.is_dir() {
+            return Err(std::io::Error::from(rustix::io::Errno::ISDIR).into());
+        }
+        if about.len() > IMPORT_BYTES_MAX as u64 {
+            bail!(too_large());
+        }
+        Box::new(opened)
+    };
+    Ok(Box::new(Limited { text, bytes: 0 }))
+}
+
+fn too_large() -> String {
+    format!("it is larger than the {} MiB that a node takes at once; import it in parts", IMPORT_BYTES_MAX >> 20)
+}
+
+struct Limited {
+    text: Text,
+    bytes: usize,
+}
+
+impl Read for Limited {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.text.read(into)?;
+        self.bytes += read;
+        if self.bytes > IMPORT_BYTES_MAX { Err(std::io::Error::other(too_large())) } else { Ok(read) }
     }
-    Ok(Bytes::from(text))
+}
+
+/// The lines of an import, in memory or in a nameless file; refuses a wrong one.
+fn lines(config: &Config, site: &SiteId, text: Text) -> anyhow::Result<ImportFile> {
+    let rules = &configured(config, site)?.page_rules;
+    let mut lines = ImportFile::new(&config.data_dir);
+    csv::read(text, rules, |line| lines.take(line)).map_err(|unread| match unread {
+        Unread::Wrong(error) => anyhow::Error::from(error),
+        Unread::NotTaken(reason) => anyhow::Error::msg(reason),
+    })?;
+    lines.check().context("the import's lines can't be sorted")??;
+    Ok(lines)
 }
 
 pub fn forget(config: &Config, site: &SiteId, name: &ImportName) -> anyhow::Result<()> {

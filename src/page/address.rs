@@ -82,6 +82,9 @@ impl PageAddress {
         if is_cut(text) {
             return Some(Self::new(text));
         }
+        if let Some(plain) = Self::of_plain_path(text, rules) {
+            return Some(plain);
+        }
         let url = if text.starts_with('/') {
             Url::parse(&format!("http://page.invalid{text}")).ok()?
         } else {

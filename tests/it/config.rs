@@ -168,7 +168,7 @@ fn a_file_that_never_ends_is_no_secret_and_no_import() {
     check(&["--config", secret.to_str().unwrap()]).expect(2, &["it is larger than 67108864 bytes"]);
     std::fs::write(&config, SITE).unwrap();
     let data = directory.path().join("data");
-    for (file, says) in [("/dev/zero", "it is larger than the 64 MiB"), ("/", "can't read /: Is a directory")] {
+    for (file, says) in [("/dev/zero", "the line is longer than 64 KiB"), ("/", "can't read /: Is a directory")] {
         let mut command = Command::new(PROGRAM);
         command.args(["import", "a", file, "--source", "old", "--config"]).arg(&config).arg("--data-dir").arg(&data);
         Outcome::of(&mut command).expect(1, &[says]);

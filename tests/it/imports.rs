@@ -3,11 +3,12 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::node::{Node, ask, until};
+use crate::node::{Node, PROGRAM, ask, until};
 
 const ROWS: usize = 12_000;
 const PATH: &str = "/sites/demo/import?source=old";
@@ -48,7 +49,17 @@ fn is_made_though_killed_after(time: Duration, directory: &Path) -> bool {
     let what = format!("killed after {time:?}: {old} rows of the import before, {new} of the new one");
     assert!((old, new) == (before, 0) || (old, new) == (0, ROWS), "{what}");
     node.stop();
+    assert_eq!(left(directory), 0, "{what}");
     new > 0
+}
+
+/// Parts of imports that are still on their way in a stopped node's folder.
+fn left(directory: &Path) -> u32 {
+    let file = rusqlite::Connection::open(directory.join("thongke.db")).unwrap();
+    let count =
+        |of: &str| file.query_row::<u32, _, _>(&format!("SELECT count(*) FROM {of}"), [], |row| row.get(0)).unwrap();
+    let staged: u32 = count("import_steps") + count("meta WHERE key = 'import_whole'");
+    staged + u32::from(directory.join("thongke.import").exists())
 }
 
 #[test]
@@ -94,9 +105,14 @@ fn an_import_whose_caller_has_gone_is_all_or_nothing_too() {
 
 /// A value in kB of the process's memory.
 fn memory_kb(node: &Node, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+    memory_of_kb(node.id(), name).unwrap()
+}
+
+/// None: the process has ended.
+fn memory_of_kb(process: u32, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 #[test]
@@ -115,6 +131,43 @@ fn an_imports_memory_does_not_grow_with_its_size() {
     println!("{more} kB more for {} kB", rows.len() >> 10);
     assert!(more < MORE_KB_MAX, "{more} kB more for {} kB", rows.len() >> 10);
     node.stop();
+}
+
+/// The most memory in kB that a command takes for the import of a file.
+fn memory_of_command_kb(data: &Path, csv: &Path) -> u64 {
+    let words = ["import", "demo", csv.to_str().unwrap(), "--source", "old", "--data-dir", data.to_str().unwrap()];
+    let mut command = Command::new(PROGRAM).args(words).stdout(Stdio::null()).spawn().unwrap();
+    let mut most = 0;
+    let outcome = loop {
+        most = most.max(memory_of_kb(command.id(), "VmHWM").unwrap_or(0));
+        if let Some(outcome) = command.try_wait().unwrap() {
+            break outcome;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert!(outcome.success());
+    most
+}
+
+#[test]
+fn a_commands_memory_does_not_grow_with_the_size_of_its_import() {
+    const ROWS: usize = 160_000;
+    const MORE_KB_MAX: u64 = 100_000;
+    let directory = TempDir::new().unwrap();
+    let (data, csv) = (directory.path().join("data"), directory.path().join("old.csv"));
+    std::fs::write(&csv, "period,page,hits\ntotal,/a,1\n").unwrap();
+    let little = memory_of_command_kb(&data, &csv);
+    // Nearly 64 MiB, backwards: the command sorts them.
+    let page = "a".repeat(400);
+    let rows: String = (0..ROWS).rev().map(|n| format!("total,/{page}-{n},1\n")).collect();
+    std::fs::write(&csv, format!("period,page,hits\n{rows}")).unwrap();
+    let stopped = memory_of_command_kb(&data, &csv);
+    let node = Node::start(&data, &[]);
+    let running = memory_of_command_kb(&data, &csv);
+    assert_eq!(self::rows(&node, 1), ROWS);
+    node.stop();
+    println!("kB for {} kB: {little} for a line, {stopped} stopped, {running} beside a node", rows.len() >> 10);
+    assert!(stopped.max(running) < little + MORE_KB_MAX, "{little} kB, {stopped} kB, {running} kB");
 }
 
 /// The answer to an import that may take minutes.

@@ -184,11 +184,16 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Moves a step of the whole import to the counts.
-    pub fn move_import_step(&mut self) -> Result<(), WriteFailure> {
+    /// Moves steps of the whole import to the counts for so long.
+    pub fn move_import_steps(&mut self, time: Duration) -> Result<(), WriteFailure> {
         let cleared = self.import_cleared;
-        let moved = self.change(|connection| imports::move_step(connection, cleared))?;
+        // After a failure they are looked up again: numbers that it gave were rolled back.
+        let mut pages = std::mem::take(&mut self.import_pages);
+        let moved = self.change(|connection| imports::move_steps(connection, &mut pages, cleared, time))?;
         self.has_whole_import = moved.is_some();
+        if self.has_whole_import {
+            self.import_pages = pages;
+        }
         self.import_cleared = moved.and_then(|moved| moved.cleared);
         if let Some(Moved { site, .. }) = moved {
             self.reload_counters(site, false)?;

@@ -23,6 +23,13 @@ use crate::ledger::sqlite::tables::meta;
 /// Time after a hit within which another one is expected.
 const NEXT_HIT: Duration = Duration::from_millis(50);
 
+/// Time in which a round moves an import's steps to the counts; hits wait for it.
+const MOVE_WITH_HITS: Duration = Duration::from_millis(1);
+const MOVE_AT_REST: Duration = Duration::from_millis(20);
+
+/// Time without a hit after which an import's steps take longer.
+const REST: Duration = Duration::from_secs(1);
+
 /// Longest time without a look at the file's place.
 const PLACE_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -102,7 +109,8 @@ impl Committer {
             return self.finish();
         }
         if self.file.has_whole_import {
-            self.file.move_import_step()?;
+            let is_at_rest = self.last_batch.elapsed() > REST;
+            self.file.move_import_steps(if is_at_rest { MOVE_AT_REST } else { MOVE_WITH_HITS })?;
         }
         if !self.file.has_whole_import {
             self.importing.drain(..).for_each(|done| drop(done.send(Ok(()))));

@@ -8,6 +8,7 @@ use crate::counter::{RowKey, Tally};
 use crate::ledger::error::LedgerError;
 use crate::ledger::sqlite::place::{Fault, Place};
 use crate::ledger::sqlite::progress::{HighWater, Progress};
+use crate::ledger::sqlite::tables::merge::ImportPages;
 use crate::ledger::sqlite::tables::sources::{self, SourceNumber};
 use crate::ledger::sqlite::tables::{journal, meta};
 
@@ -29,6 +30,7 @@ pub struct FileWriter {
     pub has_whole_import: bool,
     /// The row up to which its site's counts were looked through for those of another import, once all of it has moved.
     pub import_cleared: Option<RowKey>,
+    pub import_pages: ImportPages,
 }
 
 impl FileWriter {
@@ -44,6 +46,7 @@ impl FileWriter {
             must_truncate_log: false,
             has_whole_import: false,
             import_cleared: None,
+            import_pages: ImportPages::default(),
         }
     }
 

@@ -1,21 +1,21 @@
 //! Imports: the state of the file before one, and the counters that it sets.
 
+use std::collections::BTreeSet;
+use std::io;
+
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params};
 
+use super::import_file::{Checked, ImportFile};
 use crate::counter::account::ImportReport;
-use crate::counter::csv::Row;
 use crate::counter::source::ImportName;
-use crate::counter::{Contribution, Day, Period, Register, SiteNumber, Source};
-use crate::ledger::sqlite::import_file::{Checked, ImportFile};
+use crate::counter::{Day, Period, SiteNumber, Source};
 use crate::ledger::sqlite::tables::sources::SourceNumber;
 use crate::ledger::sqlite::tables::{counts, sources};
 
 /// The file's state before an import.
 #[derive(Debug, Default)]
 pub struct Before {
-    /// Counters that an earlier import of the name has set, and this one lacks: they become 0.
-    cleared: u64,
     last_generation: u64,
     is_remote: bool,
     is_after_reset: bool,
@@ -24,17 +24,24 @@ pub struct Before {
 }
 
 /// Reads the state before an import, and adds to it the zeros of the earlier one's counters.
-pub fn read(connection: &Connection, site: SiteNumber, source: &Source, file: &ImportFile) -> rusqlite::Result<Before> {
+pub fn read(
+    connection: &Connection,
+    site: SiteNumber,
+    source: &Source,
+    file: &mut ImportFile,
+) -> rusqlite::Result<io::Result<Before>> {
     let number = sources::find(connection, source)?;
-    let days_also_counted = days_also_counted(connection, site, number, &file.days()?)?;
-    let Some(number) = number else { return Ok(Before { days_also_counted, ..Before::default() }) };
-    Ok(Before {
-        cleared: clear(connection, site, number, file)?,
+    let days_also_counted = days_also_counted(connection, site, number, &file.days)?;
+    let Some(number) = number else { return Ok(Ok(Before { days_also_counted, ..Before::default() })) };
+    if let Err(error) = clear(connection, site, number, file)? {
+        return Ok(Err(error));
+    }
+    Ok(Ok(Before {
         last_generation: counts::last_generation(connection, site, number)?,
         is_remote: sources::is_remote(connection, number)?,
         is_after_reset: is_after_reset(connection, site, source)?,
         days_also_counted,
-    })
+    }))
 }
 
 impl Before {
@@ -48,20 +55,14 @@ impl Before {
         ImportReport {
             source: source.to_string(),
             rows: checked.rows,
-            cleared: self.cleared,
+            cleared: checked.cleared,
             summed: checked.summed,
             made_elsewhere: self.is_remote,
             after_reset: self.is_after_reset,
             days_also_counted_live: self.days_also_counted.iter().map(Day::to_string).collect(),
-            generation: (checked.rows + self.cleared > 0).then_some(generation),
+            generation: (checked.rows + checked.cleared > 0).then_some(generation),
         }
     }
-}
-
-/// The contribution of one of an import's counters.
-pub fn contribution(source: &Source, generation: u64, row: Row) -> Contribution {
-    let register = Register::Written { generation, hits: row.hits };
-    Contribution { source: source.clone(), period: row.period, page: row.page, register }
 }
 
 /// True for another import than a reset, where one has set figures to zero.
@@ -72,18 +73,24 @@ fn is_after_reset(connection: &Connection, site: SiteNumber, source: &Source) ->
     connection.prepare_cached(sql)?.query_row(params![site.0, number], |row| row.get(0))
 }
 
-/// Adds zeros to an import for counters that a source has set to something else. Returns their number.
-fn clear(connection: &Connection, site: SiteNumber, source: SourceNumber, file: &ImportFile) -> rusqlite::Result<u64> {
+/// Adds zeros to an import for counters that a source has set to something else.
+fn clear(
+    connection: &Connection,
+    site: SiteNumber,
+    source: SourceNumber,
+    file: &mut ImportFile,
+) -> rusqlite::Result<io::Result<()>> {
     let sql = "SELECT c.period, p.address FROM counts c LEFT JOIN pages p ON p.number = c.page
                WHERE c.site = ? AND c.source = ? AND c.hits != 0";
     let mut counters = connection.prepare_cached(sql)?;
     let mut counters = counters.query(params![site.0, source])?;
-    let mut cleared = 0;
     while let Some(row) = counters.next()? {
-        let counter = Row { period: counts::period_at(row, 0)?, page: counts::page_at(row, 1)?, hits: 0 };
-        cleared += u64::from(file.clear(&counter)?);
+        let page = row.get_ref(1)?.as_str_or_null()?.unwrap_or_default();
+        if let Err(error) = file.clear(counts::period_at(row, 0)?, page) {
+            return Ok(Err(error));
+        }
     }
-    Ok(cleared)
+    Ok(Ok(()))
 }
 
 /// Days that other sources than `source` have counted too.
@@ -91,7 +98,7 @@ fn days_also_counted(
     connection: &Connection,
     site: SiteNumber,
     source: Option<SourceNumber>,
-    days: &[Day],
+    days: &BTreeSet<Day>,
 ) -> rusqlite::Result<Vec<Day>> {
     let mut counted = Vec::new();
     for day in days {

@@ -1,5 +1,7 @@
-//! Reads of the file beside the commits: exports, and the state before an import.
+//! Reads of the file beside the commits: exports, the state before an import, and its lines.
 
 pub mod export;
 pub mod import;
+pub mod import_file;
 pub mod reader;
+pub mod sort;

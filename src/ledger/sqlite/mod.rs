@@ -2,7 +2,6 @@
 
 pub mod backup;
 pub mod file;
-pub mod import_file;
 pub mod inspect;
 pub mod integrity;
 pub mod lock;

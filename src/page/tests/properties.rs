@@ -138,7 +138,9 @@ proptest! {
     ) {
         let text = format!("https://a.vn{path}");
         if let Some(address) = PageAddress::of_plain_path(&path, &rules) {
-            prop_assert_eq!(address, PageAddress::of(&Url::parse(&text).unwrap(), &rules));
+            let url = Url::parse(&text).unwrap();
+            prop_assert_eq!(&address, &PageAddress::of(&url, &rules));
+            prop_assert_eq!(Some(address), PageAddress::from_import(&path, &rules));
         }
     }
 }

@@ -35,7 +35,7 @@ CREATE TABLE vouch_tags (
     PRIMARY KEY (site, day, page, tag)
 ) WITHOUT ROWID;
 
--- An import on its way to `counts`: src/ledger/sqlite/tables/imports.rs. rows: JSON.
+-- An import on its way to `counts`: src/ledger/sqlite/tables/imports.rs, which has the form of `rows` too.
 CREATE TABLE import_steps (
     number     INTEGER PRIMARY KEY,
     site       INTEGER NOT NULL,

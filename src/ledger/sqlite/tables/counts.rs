@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
 
 use super::sources::{SourceNumber, source_at};
 use super::{bounded, execute, rows};
@@ -54,17 +54,31 @@ pub struct Key {
     pub source: SourceNumber,
 }
 
+/// Merges registers into counts, by one statement.
+pub struct Merging<'c>(CachedStatement<'c>);
+
+impl<'c> Merging<'c> {
+    pub fn new(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let sql = "INSERT INTO counts (site, period, page, source, hits, generation) VALUES (?, ?, ?, ?, ?, ?)
+                   ON CONFLICT DO UPDATE SET hits = excluded.hits, generation = excluded.generation
+                   WHERE (ifnull(excluded.generation, 0), excluded.hits) > (ifnull(generation, 0), hits)";
+        connection.prepare_cached(sql).map(Self)
+    }
+
+    /// True: the count changed.
+    pub fn merge(&mut self, key: Key, register: Register) -> rusqlite::Result<bool> {
+        let (hits, generation) = match register {
+            Register::Grown(hits) => (hits, None),
+            Register::Written { generation, hits } => (hits, Some(i64::try_from(generation).unwrap_or(i64::MAX))),
+        };
+        let key = params![key.site.0, key.period.number(), key.page, key.source, hits, generation];
+        Ok(self.0.execute(key)? > 0)
+    }
+}
+
 /// Merges a register into a count. True: the count changed.
 pub fn merge(connection: &Connection, key: Key, register: Register) -> rusqlite::Result<bool> {
-    let (hits, generation) = match register {
-        Register::Grown(hits) => (hits, None),
-        Register::Written { generation, hits } => (hits, Some(i64::try_from(generation).unwrap_or(i64::MAX))),
-    };
-    let sql = "INSERT INTO counts (site, period, page, source, hits, generation) VALUES (?, ?, ?, ?, ?, ?)
-               ON CONFLICT DO UPDATE SET hits = excluded.hits, generation = excluded.generation
-               WHERE (ifnull(excluded.generation, 0), excluded.hits) > (ifnull(generation, 0), hits)";
-    let key = params![key.site.0, key.period.number(), key.page, key.source, hits, generation];
-    Ok(execute(connection, sql, key)? > 0)
+    Merging::new(connection)?.merge(key, register)
 }
 
 /// Hits of a count; none if there are none.

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use rusqlite::Connection;
+use rustc_hash::FxHashMap;
 
-use super::counts::{self, Key, SITE_ITSELF};
+use super::counts::{self, Key, Merging, SITE_ITSELF};
+use super::sources::SourceNumber;
 use super::{pages, shown, sources, vouching};
-use crate::counter::{Contribution, PageAddress, Period, Register, SiteNumber, Source};
+use crate::counter::{Contribution, Day, PageAddress, Period, Register, SiteNumber, Source};
 
 /// Changes beyond the counts themselves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,59 +29,148 @@ pub fn merge<'a>(
     let mut merged = Merged::default();
     let mut numbers = HashMap::new();
     let mut of_import: Option<(&PageAddress, i64)> = None;
+    let mut counts = Merging::new(connection)?;
     for contribution in contributions {
-        let source = &contribution.source;
+        let Contribution { source, period, page, register } = contribution;
         let number = match numbers.get(source) {
             Some(number) => *number,
             None => {
-                let number = sources::number(connection, source, remote)?;
-                sources::note_contributor(connection, site, number)?;
+                let number = contributor(connection, site, source, remote)?;
                 numbers.insert(source, number);
                 number
             }
         };
-        let is_import = matches!(contribution.register, Register::Written { .. });
-        let page = match (&contribution.page, of_import) {
+        let is_import = matches!(register, Register::Written { .. });
+        let page = match (page, of_import) {
             (None, _) => SITE_ITSELF,
             // An import's counters of a page stand side by side.
             (Some(page), Some((known, number))) if is_import && page == known => number,
             (Some(page), _) => {
-                let number = page_number(connection, site, page, contribution, &mut merged.has_vouched)?;
+                let number = page_number(connection, site, page, (source, *period), &mut merged.has_vouched)?;
                 of_import = is_import.then_some((page, number));
                 number
             }
         };
-        let key = Key { site, period: contribution.period, page, source: number };
+        let key = Key { site, period: *period, page, source: number };
         let before = match remote && is_import && page == SITE_ITSELF {
             true => Some(counts::hits(connection, key)?.unwrap_or(0)),
             false => None,
         };
-        if counts::merge(connection, key, contribution.register)? && remote {
+        if counts.merge(key, *register)? && remote {
             sources::note_partly_remote(connection, number)?;
             merged.is_corrected |= is_import;
             if let Some(before) = before {
-                shown::keep(connection, site, key.period, contribution.register.hits() - before)?;
+                shown::keep(connection, site, key.period, register.hits() - before)?;
             }
         }
     }
     Ok(merged)
 }
 
-/// The number of a contribution's page. Imports vouch for their pages; of runs and a reset, only vouched pages have
-/// months and a total.
+/// The number of a source that contributes to the site.
+fn contributor(
+    connection: &Connection,
+    site: SiteNumber,
+    source: &Source,
+    remote: bool,
+) -> rusqlite::Result<SourceNumber> {
+    let number = sources::number(connection, source, remote)?;
+    sources::note_contributor(connection, site, number)?;
+    Ok(number)
+}
+
+/// Numbers of an import's pages while it moves; only of vouched ones, which are never deleted.
+#[derive(Debug, Default)]
+pub struct ImportPages {
+    numbers: FxHashMap<Box<str>, i64>,
+    bytes: usize,
+}
+
+impl ImportPages {
+    const BYTES_MAX: usize = 8 << 20;
+    /// An entry beside its page.
+    const ENTRY_BYTES: usize = 48;
+
+    /// Notes a page's number, while there is room.
+    fn note(&mut self, page: &str, number: i64) {
+        let bytes = self.bytes + page.len() + Self::ENTRY_BYTES;
+        if bytes <= Self::BYTES_MAX {
+            self.bytes = bytes;
+            self.numbers.insert(page.into(), number);
+        }
+    }
+}
+
+/// Merges counters of an import of this node.
+pub struct OfImport<'c> {
+    connection: &'c Connection,
+    pages: &'c mut ImportPages,
+    counts: Merging<'c>,
+    site: SiteNumber,
+    source: &'c Source,
+    number: SourceNumber,
+    generation: u64,
+    /// True where pages are likely to be there.
+    finds_pages: bool,
+}
+
+impl<'c> OfImport<'c> {
+    pub fn new(
+        connection: &'c Connection,
+        pages: &'c mut ImportPages,
+        site: SiteNumber,
+        source: &'c Source,
+        generation: u64,
+    ) -> rusqlite::Result<Self> {
+        let number = contributor(connection, site, source, false)?;
+        let counts = Merging::new(connection)?;
+        Ok(Self { connection, pages, counts, site, source, number, generation, finds_pages: false })
+    }
+
+    /// Merges a counter of a page, or, without a text, of the site itself.
+    pub fn merge(&mut self, period: Period, page: &str, hits: i64) -> rusqlite::Result<()> {
+        let page = match page {
+            "" => SITE_ITSELF,
+            page => match self.pages.numbers.get(page) {
+                Some(number) => *number,
+                None => self.page_number(page, period)?,
+            },
+        };
+        let key = Key { site: self.site, period, page, source: self.number };
+        self.counts.merge(key, Register::Written { generation: self.generation, hits }).map(drop)
+    }
+
+    fn page_number(&mut self, page: &str, period: Period) -> rusqlite::Result<i64> {
+        let vouches = unvouched_day(self.source, period).is_none();
+        let inserted = match vouches && !self.finds_pages {
+            true => pages::insert_vouched_if_new(self.connection, self.site, page)?,
+            false => None,
+        };
+        self.finds_pages = inserted.is_none();
+        let number = match inserted {
+            Some(number) => number,
+            None => {
+                let page = PageAddress::from_stored(page);
+                // The move of an import notes the site's history in any case.
+                page_number(self.connection, self.site, &page, (self.source, period), &mut false)?
+            }
+        };
+        if vouches {
+            self.pages.note(page, number);
+        }
+        Ok(number)
+    }
+}
+
+/// The number of a contribution's page, by its source and period.
 fn page_number(
     connection: &Connection,
     site: SiteNumber,
     page: &PageAddress,
-    contribution: &Contribution,
+    (source, period): (&Source, Period),
     has_vouched: &mut bool,
 ) -> rusqlite::Result<i64> {
-    let unvouched_day = match (&contribution.source, contribution.period) {
-        (Source::Run(_), Period::Day(day)) => Some(day),
-        (Source::Import(name), Period::Day(day)) if name.is_reset() => Some(day),
-        _ => None,
-    };
-    match (pages::find(connection, site, page)?, unvouched_day) {
+    match (pages::find(connection, site, page)?, unvouched_day(source, period)) {
         (None, None) => pages::insert_vouched(connection, site, page),
         (None, Some(day)) => pages::insert_unvouched(connection, site, page, day),
         (Some(known), Some(day)) if !known.is_vouched => {
@@ -91,6 +182,16 @@ fn page_number(
             Ok(known.number)
         }
         (Some(known), _) => Ok(known.number),
+    }
+}
+
+/// The day of a counter that does not vouch for its page. Imports vouch for their pages; of runs and a reset, only vouched
+/// pages have months and a total.
+fn unvouched_day(source: &Source, period: Period) -> Option<Day> {
+    match (source, period) {
+        (Source::Run(_), Period::Day(day)) => Some(day),
+        (Source::Import(name), Period::Day(day)) if name.is_reset() => Some(day),
+        _ => None,
     }
 }
 

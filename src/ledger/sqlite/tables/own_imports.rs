@@ -47,9 +47,8 @@ pub fn all(connection: &Connection) -> rusqlite::Result<Vec<OwnImport>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counter::{Contribution, Period, Register};
     use crate::ledger::sqlite::migrations;
-    use crate::ledger::sqlite::tables::imports;
+    use crate::ledger::sqlite::tables::imports::{self, Import, StagedRows};
 
     #[test]
     fn the_last_import_of_a_name_is_kept_until_it_was_compared_and_after() {
@@ -57,9 +56,10 @@ mod tests {
         migrations::migrate(&file).unwrap();
         let (site, source): (_, Source) = (SiteNumber(3), "import:old".parse().unwrap());
         let make = |generation| {
-            let register = Register::Written { generation, hits: 1 };
-            let row = Contribution { source: source.clone(), period: Period::Total, page: None, register };
-            imports::stage(&file, site, 1, &[row]).unwrap();
+            let mut step = StagedRows::default();
+            step.push(b"", 0, 1);
+            imports::drop_some(&file).unwrap();
+            imports::stage(&file, &Import { site, source: source.clone(), generation }, 1, &[step]).unwrap();
             note_staged(&file).unwrap();
         };
         let is = |generation, is_compared| vec![OwnImport { site, source: source.clone(), generation, is_compared }];

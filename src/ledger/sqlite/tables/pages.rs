@@ -18,6 +18,13 @@ pub fn insert_vouched(connection: &Connection, site: SiteNumber, page: &PageAddr
     insert(connection, site, page, 1)
 }
 
+/// Inserts a vouched page, unless it is there, and returns its number.
+pub fn insert_vouched_if_new(connection: &Connection, site: SiteNumber, page: &str) -> rusqlite::Result<Option<i64>> {
+    let sql = "INSERT INTO pages (site, address, address_rule, vouched) VALUES (?, ?, ?, 1) ON CONFLICT DO NOTHING";
+    let is_new = execute(connection, sql, params![site.0, page, PAGE_RULE_VERSION])? > 0;
+    Ok(is_new.then(|| connection.last_insert_rowid()))
+}
+
 /// Calls `then` with each page of the site that was made by rule 1, until that returns false.
 pub fn of_rule_1(
     connection: &Connection,
