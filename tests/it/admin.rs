@@ -273,8 +273,10 @@ fn no_page_of_another_origin_can_send_a_change() {
                             _ => "",
                         };
                         let answer = ask(&node.admin, method, path, &fields, body);
+                        let is_named_foreign = page.iter().any(|field| field.starts_with("Sec-Fetch-Site")) && !is_own;
                         let expected: &[u16] = match (is_change, is_own, may_read, may_write, is_kind) {
                             (true, false, ..) => &[403],
+                            _ if is_named_foreign => &[403],
                             (_, _, false, ..) => &[401],
                             (true, _, _, false, _) => &[403],
                             (_, _, _, _, false) => &[415],
@@ -407,5 +409,26 @@ fn a_prometheus_scrapes_a_node_with_redis_and_promtool_has_nothing_to_say() {
     until("commits are measured", LIMIT, || value("thongke_commit_duration_seconds_count").is_some_and(|n| n != "0"));
     assert_eq!(node.hit("/a").status, 200);
     reads("sum(thongke_hits_total)", "4");
+    node.stop();
+}
+
+#[test]
+fn a_page_of_another_origin_loads_nothing_and_a_link_opens() {
+    let directory = TempDir::new().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    for (fields, status) in [
+        (&["Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: image"][..], 403),
+        (&["Sec-Fetch-Site: same-site", "Sec-Fetch-Dest: iframe"], 403),
+        (&["Sec-Fetch-Site: cross-site"], 403),
+        (&["Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: document"], 200),
+        (&["Sec-Fetch-Site: same-origin", "Sec-Fetch-Dest: empty"], 200),
+        (&["Sec-Fetch-Site: none", "Sec-Fetch-Dest: document"], 200),
+        (&[], 200),
+    ] {
+        for path in ["/sites/demo/verify", "/sites/demo/export"] {
+            assert_eq!(ask(&node.admin, "GET", path, fields, "").status, status, "{path} {fields:?}");
+        }
+        assert_eq!(ask(&node.admin, "GET", "/healthz", fields, "").status, 200, "{fields:?}");
+    }
     node.stop();
 }

@@ -49,6 +49,12 @@ const FOREIGN_PAGE: HttpError = HttpError::fixed(
     "origin",
     "a page of another origin may change nothing here; send the request from a program, without `Origin` and `Sec-Fetch-Site`",
 );
+const FOREIGN_READ: HttpError = HttpError::fixed(
+    StatusCode::FORBIDDEN,
+    "origin",
+    "a page of another origin may load nothing from here; open the address itself, or ask by a program",
+);
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// True for endpoints without a token: probes and metrics, which reveal no secrets.
@@ -87,6 +93,16 @@ pub fn check_page(headers: &HeaderMap, conn: &ConnState) -> Result<(), HttpError
     let is_allowed =
         headers.get_all(ORIGIN).iter().all(is_own) && headers.get_all(SEC_FETCH_SITE).iter().all(is_own_fetch);
     if is_allowed { Ok(()) } else { Err(FOREIGN_PAGE) }
+}
+
+/// Refuses a read for a page of another origin, which can't see the answer and would only make the node work. A link to
+/// it opens: there the operator sees the answer.
+pub fn check_reading_page(headers: &HeaderMap) -> Result<(), HttpError> {
+    let is = |name: &HeaderName, values: &[&[u8]]| {
+        headers.get_all(name).iter().any(|value| values.contains(&value.as_bytes()))
+    };
+    let is_foreign = is(&SEC_FETCH_SITE, &[b"cross-site", b"same-site"]);
+    if is_foreign && !is(&SEC_FETCH_DEST, &[b"document"]) { Err(FOREIGN_READ) } else { Ok(()) }
 }
 
 /// Refuses a change that a browser sends for any page without asking first: one without a content type that forms lack.

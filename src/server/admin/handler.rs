@@ -1,10 +1,12 @@
 //! Endpoints of the admin listener.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
+use super::refusal_log::RefusalLog;
 use super::transfer::{self, Imports};
 use super::{AdminSettings, auth, json, pages, probes};
 use crate::clock;
@@ -32,6 +34,7 @@ pub struct AdminService<N> {
     figures: FiguresCache,
     reads: Reads,
     imports: Imports,
+    refusal_log: RefusalLog,
 }
 
 type Outcome = Result<Response<AnswerBody>, HttpError>;
@@ -45,6 +48,7 @@ impl<N: Node> AdminService<N> {
             metrics,
             figures: FiguresCache::default(),
             imports: Imports::default(),
+            refusal_log: RefusalLog::default(),
         }
     }
 
@@ -60,8 +64,9 @@ impl<N: Node> AdminService<N> {
         // Unknown paths need a token as well: strangers learn nothing about them.
         if !matched.is_some_and(|matched| auth::is_free(matched.route.endpoint)) {
             auth::check_host(host, conn)?;
-            if !matches!(*request.method(), Method::GET | Method::HEAD) {
-                auth::check_page(request.headers(), conn)?;
+            match *request.method() {
+                Method::GET | Method::HEAD => auth::check_reading_page(request.headers())?,
+                _ => auth::check_page(request.headers(), conn)?,
             }
             self.settings.tokens.check(request.method(), request.headers())?;
         }
@@ -103,6 +108,13 @@ impl<N: Node> AdminService<N> {
             Admin::History => self.read(Public::History, site()?, request).await,
             Admin::Chart => self.read(Public::Chart, site()?, request).await,
         }
+    }
+
+    fn refused(&self, error: &HttpError, id: RequestId) -> Response<AnswerBody> {
+        self.refusal_log.say(error, &id, Instant::now());
+        let mut response = error.response();
+        id.put(response.headers_mut());
+        response
     }
 
     /// Figures, whether they are public or not.
@@ -155,19 +167,11 @@ impl<N: Node> Service for AdminService<N> {
                 id.put(response.headers_mut());
                 response
             }
-            Err(error) => error_response(&error, id),
+            Err(error) => self.refused(&error, id),
         }
     }
 
     fn error(&self, error: HttpError) -> Response<AnswerBody> {
-        error_response(&error, RequestId::new())
+        self.refused(&error, RequestId::new())
     }
-}
-
-fn error_response(error: &HttpError, id: RequestId) -> Response<AnswerBody> {
-    let (status, reason) = (error.status.as_u16(), error.reason);
-    tracing::warn!(request_id = %id, status, reason, "admin request refused");
-    let mut response = error.response();
-    id.put(response.headers_mut());
-    response
 }

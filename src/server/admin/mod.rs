@@ -4,6 +4,7 @@ pub mod auth;
 mod handler;
 pub mod pages;
 mod probes;
+mod refusal_log;
 pub mod reload;
 mod transfer;
 
