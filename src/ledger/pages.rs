@@ -12,7 +12,7 @@ use super::fold::unfolded::{Unfolded, UnfoldedHits};
 use super::memory::lock;
 use super::memory::page_admission::Decision;
 use super::memory::vouching::{Noted, Reading};
-use super::sqlite::tables::counts::SourceCount;
+use super::sqlite::tables::counts::{CountReader, SourceCount};
 use super::sqlite::tables::{bounded, counts, meta, pages, rows, shown, titles, vouching};
 use crate::counter::known::chosen;
 use crate::counter::page_cap::Excess;
@@ -165,18 +165,20 @@ impl Ledger {
             let read = move |connection: &Connection| -> rusqlite::Result<Vec<Known>> {
                 // Far from what the file knows, strangers may ask for anything at no cost.
                 let Some(years) = counts::years(connection, site)? else { return Ok(Vec::new()) };
-                on_file
-                    .iter()
-                    .map(|period| {
-                        if !years.contains(&(period.number() / 10_000)) && *period != Period::Total {
-                            return Ok(Known::default());
-                        }
-                        let counts = counts::of_page(connection, site, *period, counts::SITE_ITSELF)?;
-                        let floor = shown::read(connection, site, *period, &counts, None)?;
-                        let shown = floor.filter(|floor| !floor.may_fall).map(|floor| floor.hits);
-                        Ok(Known { shown, ..known(counts, &run, 0) })
-                    })
-                    .collect()
+                let (Some(first), Some(last)) = (on_file.iter().min(), on_file.iter().max()) else {
+                    return Ok(Vec::new());
+                };
+                let noted = shown::Noted::between(connection, site, *first, *last)?;
+                let mut reader = CountReader::new(connection, site)?;
+                let read = |period: &Period| {
+                    if !years.contains(&(period.number() / 10_000)) && *period != Period::Total {
+                        return Ok(Known::default());
+                    }
+                    let counts = reader.of_page(*period, counts::SITE_ITSELF)?;
+                    let floor = noted.floor(*period, &counts, None).filter(|floor| !floor.may_fall);
+                    Ok(Known { shown: floor.map(|floor| floor.hits), ..known(counts, &run, 0) })
+                };
+                on_file.iter().map(read).collect()
             };
             self.public_reader.read(read).await?
         };
@@ -359,17 +361,24 @@ fn counts_of_pages(
     periods: &[Period],
 ) -> rusqlite::Result<Vec<PageCount>> {
     let mut all = Vec::with_capacity(addresses.len() * periods.len());
+    let mut reader = CountReader::new(connection, site)?;
     for address in addresses {
         let page = pages::find(connection, site, address)?;
+        // Read once for all longer periods.
+        let mut unvouched = None;
         for period in periods {
             let is_day = matches!(period, Period::Day(_));
             all.push(match page {
                 None if is_day || address.is_other() => PageCount::Counted(Vec::new()),
                 None => PageCount::Unvouched(0),
-                Some(page) if is_day || page.is_vouched => {
-                    PageCount::Counted(counts::of_page(connection, site, *period, page.number)?)
+                Some(page) if is_day || page.is_vouched => PageCount::Counted(reader.of_page(*period, page.number)?),
+                Some(page) => {
+                    let days = match &unvouched {
+                        Some(days) => days,
+                        None => unvouched.insert(vouching::UnvouchedDays::read(connection, site, page.number)?),
+                    };
+                    PageCount::Unvouched(days.hits(*period))
                 }
-                Some(page) => PageCount::Unvouched(vouching::hits(connection, site, page.number, *period)?),
             });
         }
     }

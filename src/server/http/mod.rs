@@ -31,4 +31,4 @@ pub use response::{
     AnswerBody, CLOSE, CROSS_ORIGIN, CSS, CSV, ContentType, GIF, HTML, JAVASCRIPT, JSON, NO_STORE, PROMETHEUS_TEXT,
     SVG, StreamError, THONGKE_HIT, THONGKE_HIT_KIND,
 };
-pub use single_flight::SingleFlight;
+pub use single_flight::{Making, SingleFlight};

@@ -1,7 +1,6 @@
 //! A site's hits over time: as JSON, as CSV, as a chart.
 
 use std::hash::Hash as _;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper::header::{ACCEPT, HeaderMap};
@@ -9,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::counter::csv::HEADER_SITE;
 use crate::counter::history::{HistoryError, Step};
-use crate::counter::{Day, Period, RegisteredSite, Span, figures};
+use crate::counter::{Day, Period, RegisteredSite, Site, Span, figures};
 
 use super::history_blocks::HistoryBlocks;
 use super::query::count;
@@ -108,59 +107,55 @@ impl Stretch {
         days.map(between).unwrap_or_default()
     }
 
-    async fn read<N: Node>(
+    /// Reads the hits of the stretch.
+    pub async fn read<N: Node>(
         &self,
         node: &Arc<N>,
         blocks: &HistoryBlocks,
         site: &Arc<RegisteredSite>,
-        periods: &[Period],
-    ) -> Result<Read<i64>, HttpError> {
-        let mut read = blocks.values(node, site, periods, self.step.of(self.today)).await?;
+    ) -> Result<StretchHits, HttpError> {
+        let periods = self.periods();
+        let mut read = blocks.values(node, site, &periods, self.step.of(self.today)).await?;
         read.values.iter_mut().for_each(|hits| *hits = figures::shown(*hits));
-        Ok(read)
+        Ok(StretchHits { step: self.step, periods, read })
     }
 }
 
-/// Renders a history.
-pub async fn history<N: Node>(
-    node: Arc<N>,
-    blocks: Rc<HistoryBlocks>,
-    site: Arc<RegisteredSite>,
-    stretch: Stretch,
-    format: Format,
-) -> Result<Rendered, HttpError> {
-    let (step, periods) = (stretch.step, stretch.periods());
-    let read = stretch.read(&node, &blocks, &site, &periods).await?;
-    Ok(match format {
-        Format::Csv => {
-            let mut text = format!("{HEADER_SITE}\n");
-            for (period, hits) in periods.iter().zip(&read.values) {
-                // Neither a period nor a number needs quotes.
-                text.push_str(&format!("{period},{hits}\n"));
-            }
-            let etag = conditional::etag(|hasher| text.hash(hasher));
-            Rendered { body: text.into(), etag }
-        }
-        Format::Json => {
-            let line = |(period, value)| Line { period, value, text: site.site.language.number(value) };
-            let history = periods.iter().zip(read.values).map(line).collect();
-            answer::render(&site.site, clock::now(), &History { by: step.as_str(), history }, read.stale)
-        }
-    })
+/// The hits of a stretch.
+pub struct StretchHits {
+    step: Step,
+    periods: Vec<Period>,
+    read: Read<i64>,
 }
 
-/// Renders a chart.
-pub async fn chart<N: Node>(
-    node: Arc<N>,
-    blocks: Rc<HistoryBlocks>,
-    site: Arc<RegisteredSite>,
-    stretch: Stretch,
-) -> Result<Rendered, HttpError> {
-    let periods = stretch.periods();
-    let read = stretch.read(&node, &blocks, &site, &periods).await?;
-    let svg = chart::draw(&site.site, stretch.step, &periods, &read.values);
-    let etag = conditional::etag(|hasher| svg.hash(hasher));
-    Ok(Rendered { body: svg.into(), etag })
+impl StretchHits {
+    /// Renders a history.
+    pub fn history(&self, site: &Site, format: Format) -> Rendered {
+        let Self { step, periods, read } = self;
+        match format {
+            Format::Csv => {
+                let mut text = format!("{HEADER_SITE}\n");
+                for (period, hits) in periods.iter().zip(&read.values) {
+                    // Neither a period nor a number needs quotes.
+                    text.push_str(&format!("{period},{hits}\n"));
+                }
+                let etag = conditional::etag(|hasher| text.hash(hasher));
+                Rendered { body: text.into(), etag }
+            }
+            Format::Json => {
+                let line = |(period, value): (_, &i64)| Line { period, value: *value, text: site.language.number(*value) };
+                let history = periods.iter().zip(&read.values).map(line).collect();
+                answer::render(site, clock::now(), &History { by: step.as_str(), history }, read.stale)
+            }
+        }
+    }
+
+    /// Renders a chart.
+    pub fn chart(&self, site: &Site) -> Rendered {
+        let svg = chart::draw(site, self.step, &self.periods, &self.read.values);
+        let etag = conditional::etag(|hasher| svg.hash(hasher));
+        Rendered { body: svg.into(), etag }
+    }
 }
 
 fn step(query: &str) -> Result<Step, HttpError> {

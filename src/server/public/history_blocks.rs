@@ -63,7 +63,7 @@ impl HistoryBlocks {
     ) -> Available<Rc<Read<i64>>> {
         let read = || {
             let (node, site) = (Arc::clone(node), Arc::clone(site));
-            async move { Ok(Rc::new(node.history(&site, &block.periods()).await?)) }
+            async move { Ok(Rc::new(node.history(&site, block).await?)) }
         };
         self.0.get((site.number, block), read).await
     }

@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use percent_encoding::{CONTROLS, percent_decode_str, percent_encode};
 use serde::Serialize;
 
 use crate::counter::figures::{self, Figure};
 use crate::counter::page::TOP_MAX;
-use crate::counter::{Day, FigureKey, Listing, PageAddress, PageTitle, Period, RegisteredSite, Site, Span};
+use crate::counter::{Day, FigureKey, PageAddress, PageTitle, Period, RegisteredSite, Site, Span};
 
 use super::answer;
 use super::query::{Query, count};
 use crate::clock;
 use crate::server::hit::{Canonicals, page_of, page_url};
 use crate::server::http::{HttpError, Problem, Rendered, form, shown};
-use crate::server::ports::{Node, TopPage};
+use crate::server::ports::{Node, Read, TopPage};
 
 /// Pages of one request: about as many as fit into an address.
 const URLS_MAX: usize = 50;
@@ -105,21 +106,32 @@ impl PagesNamed {
     }
 }
 
-/// Renders the figures of pages.
-pub async fn figures<N: Node>(
-    node: Arc<N>,
-    canonicals: Arc<Canonicals>,
-    site: Arc<RegisteredSite>,
+/// The hits of pages that a query names.
+pub struct PageHits {
+    /// Each page as it is named, or what is wrong with its address.
+    named: Vec<(String, Result<PageAddress, HttpError>)>,
+    keys: Vec<FigureKey>,
+    periods: Vec<Period>,
+    now: DateTime<Utc>,
+    /// The periods of the first page without a fault, then those of the next.
+    read: Read<i64>,
+}
+
+/// Reads the hits of pages.
+pub async fn read<N: Node>(
+    node: &Arc<N>,
+    canonicals: &Canonicals,
+    site: &Arc<RegisteredSite>,
     PagesNamed { urls, keys }: PagesNamed,
-) -> Result<Rendered, HttpError> {
+) -> Result<PageHits, HttpError> {
     let now = clock::now();
     let today = Day::at(now, site.site.time_zone);
     let named = |(url, canonical): &(String, Option<String>)| {
         let believed = |own| match canonical {
-            Some(canonical) => canonicals.peek(&site, own, canonical, today).page,
+            Some(canonical) => canonicals.peek(site, own, canonical, today).page,
             None => own,
         };
-        page_named(&site, url, believed)
+        page_named(site, url, believed)
     };
     let named: Vec<_> = urls.iter().map(named).collect();
     let pages: Vec<_> = named.iter().flatten().cloned().collect();
@@ -143,27 +155,37 @@ pub async fn figures<N: Node>(
             }
         }
     }
-    let read = node.page_hits(&site, &pages, &periods).await?;
-    let mut hits_of_pages = read.values.chunks(periods.len().max(1));
-    let figures_of = |hits: &[i64]| -> Vec<Figure> {
-        let value = |period| periods.iter().position(|of| *of == period).and_then(|at| hits.get(at)).copied();
-        let figure = |key: &FigureKey| {
-            let span = key.span(today);
-            figure(&site.site, *key, span, today, figures::shown(span.periods().filter_map(value).sum()))
+    let read = node.page_hits(site, &pages, &periods).await?;
+    let named = urls.into_iter().map(|(url, _)| url).zip(named).collect();
+    Ok(PageHits { named, keys, periods, now, read })
+}
+
+impl PageHits {
+    /// Renders the figures of pages.
+    pub fn render(&self, site: &Site) -> Rendered {
+        let Self { named, keys, periods, now, read } = self;
+        let today = Day::at(*now, site.time_zone);
+        let mut hits_of_pages = read.values.chunks(periods.len().max(1));
+        let figures_of = |hits: &[i64]| -> Vec<Figure> {
+            let value = |period| periods.iter().position(|of| *of == period).and_then(|at| hits.get(at)).copied();
+            let figure = |key: &FigureKey| {
+                let span = key.span(today);
+                figure(site, *key, span, today, figures::shown(span.periods().filter_map(value).sum()))
+            };
+            keys.iter().map(figure).collect()
         };
-        keys.iter().map(figure).collect()
-    };
-    let listed = |(url, named): (String, Result<PageAddress, HttpError>)| ListedPage {
-        url,
-        found: match named {
-            Ok(page) => {
-                Found::Page { page: page.to_string(), figures: figures_of(hits_of_pages.next().unwrap_or_default()) }
-            }
-            Err(error) => Found::None { problem: error.problem() },
-        },
-    };
-    let pages = urls.into_iter().map(|(url, _)| url).zip(named).map(listed).collect();
-    Ok(answer::render(&site.site, now, &PageList { pages }, read.stale))
+        let listed = |(url, named): &'_ (String, Result<PageAddress, HttpError>)| ListedPage {
+            url: url.clone(),
+            found: match named {
+                Ok(page) => {
+                    Found::Page { page: page.to_string(), figures: figures_of(hits_of_pages.next().unwrap_or_default()) }
+                }
+                Err(error) => Found::None { problem: error.problem() },
+            },
+        };
+        let pages = named.iter().map(listed).collect();
+        answer::render(site, *now, &PageList { pages }, read.stale)
+    }
 }
 
 /// Decodes a value of the query. Bytes that are not UTF-8 stay encoded, as in a hit's address.
@@ -232,25 +254,26 @@ impl Top {
     }
 }
 
-/// Renders the most read pages.
-pub async fn most_read<N: Node>(
-    node: Arc<N>,
-    site: Arc<RegisteredSite>,
-    Top { period, limit }: Top,
-) -> Result<Rendered, HttpError> {
-    let read = node.top_pages(&site, period, limit, Listing::Public).await?;
-    let top = |page: TopPage| TopLine {
-        cut: page.page.is_cut(),
-        link: link_of(&page),
-        page: page.page.to_string(),
-        title: page.title.map(|title| title.as_str().to_owned()),
-        value: page.hits,
-        text: site.site.language.number(page.hits),
-    };
-    let list = TopList {
-        period: (period != Period::Total).then(|| period.to_string()),
-        label: site.site.language.page_label(),
-        pages: read.values.into_iter().map(top).collect(),
-    };
-    Ok(answer::render(&site.site, clock::now(), &list, read.stale))
+impl Top {
+    pub fn period(&self) -> Period {
+        self.period
+    }
+
+    /// Renders the list: the first pages of those read.
+    pub fn render(&self, site: &Site, read: &Read<TopPage>) -> Rendered {
+        let top = |page: &TopPage| TopLine {
+            cut: page.page.is_cut(),
+            link: link_of(page),
+            page: page.page.to_string(),
+            title: page.title.as_ref().map(|title| title.as_str().to_owned()),
+            value: page.hits,
+            text: site.language.number(page.hits),
+        };
+        let list = TopList {
+            period: (self.period != Period::Total).then(|| self.period.to_string()),
+            label: site.language.page_label(),
+            pages: read.values.iter().take(self.limit).map(top).collect(),
+        };
+        answer::render(site, clock::now(), &list, read.stale)
+    }
 }

@@ -1,9 +1,11 @@
 //! `counts`: hits per site, period, page and source.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::RangeInclusive;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
+use rustc_hash::FxHashMap;
 
 use super::sources::{SourceNumber, source_at};
 use super::{bounded, execute, rows};
@@ -99,6 +101,40 @@ pub fn of_page(
         let (name, is_own, register) = (source_at(row, 1)?, row.get(2)?, register_at(row, 3)?);
         Ok(SourceCount { source: row.get(0)?, name, is_own, register })
     })
+}
+
+/// Reads many counters of a site, each by a seek. Names of sources are looked up once.
+pub struct CountReader<'a> {
+    site: SiteNumber,
+    counts: CachedStatement<'a>,
+    source: CachedStatement<'a>,
+    sources: FxHashMap<SourceNumber, (Source, bool)>,
+}
+
+impl<'a> CountReader<'a> {
+    pub fn new(connection: &'a Connection, site: SiteNumber) -> rusqlite::Result<Self> {
+        let sql = "SELECT source, hits, generation FROM counts WHERE site = ?1 AND period = ?2 AND page = ?3";
+        let counts = connection.prepare_cached(sql)?;
+        let source = connection.prepare_cached("SELECT name, learned = 0 FROM sources WHERE number = ?")?;
+        Ok(Self { site, counts, source, sources: FxHashMap::default() })
+    }
+
+    /// All sources' counts of a period of a page, or of the site itself.
+    pub fn of_page(&mut self, period: Period, page: i64) -> rusqlite::Result<Vec<SourceCount>> {
+        let mut counts = Vec::new();
+        let mut rows = self.counts.query(params![self.site.0, period.number(), page])?;
+        while let Some(row) = rows.next()? {
+            let source: SourceNumber = row.get(0)?;
+            let (name, is_own) = match self.sources.entry(source) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    place.insert(self.source.query_row([source], |row| Ok((source_at(row, 0)?, row.get(1)?)))?)
+                }
+            };
+            counts.push(SourceCount { source, name: name.clone(), is_own: *is_own, register: register_at(row, 1)? });
+        }
+        Ok(counts)
+    }
 }
 
 /// The highest generation of a source's counts of a site.
