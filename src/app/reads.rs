@@ -136,3 +136,185 @@ impl Node {
         Day::at((self.now)(), site.site.time_zone)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use chrono::{DateTime, Utc};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::app::uncounted::UncountedFile;
+    use crate::counter::csv::{Line, Row, TakeLines as _};
+    use crate::counter::source::ImportName;
+    use crate::counter::{Contribution, EditorRule, Hit, PageAddress, Register, Site, Source};
+    use crate::ledger::{DirectoryLock, Ledger};
+    use crate::metrics::Metrics;
+    use crate::server::ports::Node as _;
+
+    thread_local! {
+        static NOW: Cell<DateTime<Utc>> = const { Cell::new(DateTime::UNIX_EPOCH) };
+    }
+
+    /// A node alone, on a clock of its own.
+    struct Host {
+        node: Node,
+        site: Arc<RegisteredSite>,
+        _directory: TempDir,
+    }
+
+    fn page(path: &str) -> PageAddress {
+        PageAddress::from_stored(path)
+    }
+
+    impl Host {
+        fn start() -> Self {
+            NOW.set("2024-06-17T05:00:00Z".parse().unwrap());
+            let directory = TempDir::new().unwrap();
+            let lock = DirectoryLock::take(directory.path()).unwrap();
+            let site = Site::with_defaults("a".parse().unwrap(), Vec::new());
+            let (ledger, sites) =
+                Ledger::open(lock, directory.path(), vec![site], false, Arc::new(Metrics::new())).unwrap();
+            let site = Arc::clone(sites.iter().next().unwrap());
+            let node = Node::new(ledger, sites, UncountedFile::open(directory.path()), || NOW.get());
+            Self { node, site, _directory: directory }
+        }
+
+        fn run<T>(work: impl AsyncFnOnce(&Self) -> T) -> T {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all();
+            let runtime = runtime.build_local(Default::default()).unwrap();
+            let host = Self::start();
+            let value = runtime.block_on(work(&host));
+            host.node.ledger.close();
+            value
+        }
+
+        async fn count(&self, day: &str, hits: usize) {
+            for _ in 0..hits {
+                let hit = Hit { site: self.site.number, day: a_day(day), page: page("/a") };
+                self.node.ledger.count(hit).await.unwrap();
+            }
+        }
+
+        /// Imports so many hits of the site and of a page on a day, as an operator does.
+        async fn import(&self, day: &str, hits: i64) {
+            let mut file = self.node.begin_import().unwrap();
+            for (number, page) in (1..).zip([None, Some(page("/a"))]) {
+                let row = Row { period: Period::Day(a_day(day)), page, hits };
+                file.take(&Line { number, row, written: number }).unwrap();
+            }
+            self.node.finish_import(&self.site, name(), file).await.unwrap().unwrap();
+        }
+
+        /// The day's hits: in its block, and of the page in its list.
+        async fn read(&self, day: &str) -> [i64; 2] {
+            let day = a_day(day);
+            let block = Block::of(Period::Day(day)).unwrap();
+            let read = self.node.history(&self.site, block).await.unwrap();
+            let list = self.node.top_pages(&self.site, Period::Day(day), 9, Listing::Public).await.unwrap();
+            [read.values[block.place(Period::Day(day))], list.values.first().map_or(0, |page| page.hits)]
+        }
+    }
+
+    fn a_day(day: &str) -> Day {
+        match day.parse().unwrap() {
+            Period::Day(day) => day,
+            period => panic!("{period} is no day"),
+        }
+    }
+
+    fn name() -> ImportName {
+        "old".parse().unwrap()
+    }
+
+    #[test]
+    fn a_settled_day_is_kept_until_an_import_changes_it() {
+        Host::run(async |host| {
+            let (settled, other) = ("2024-03-05", "2022-03-05");
+            for (hits, day) in [(100, settled), (70, settled), (0, other), (90, settled)] {
+                host.import(day, hits).await;
+                let expected = if day == settled { [hits; 2] } else { [0; 2] };
+                assert_eq!(host.read(settled).await, expected);
+            }
+            // Nobody has reported it: the values are those that were read before.
+            let row = Row { period: Period::Day(a_day(settled)), page: None, hits: 5 };
+            host.node.ledger.import(host.site.number, name(), vec![row], NOW.get()).await.unwrap();
+            assert_eq!(host.read(settled).await, [90; 2]);
+            host.node.forget(&host.site, name()).await.unwrap();
+            assert_eq!(host.read(settled).await, [0; 2]);
+        });
+    }
+
+    #[test]
+    fn a_settled_day_changes_with_a_reset_and_its_undoing() {
+        Host::run(async |host| {
+            host.import("2024-03-05", 100).await;
+            assert_eq!(host.read("2024-03-05").await, [100; 2]);
+            host.node.reset(&host.site).await.unwrap();
+            assert_eq!(host.read("2024-03-05").await, [0; 2]);
+            host.node.undo_reset(&host.site).await.unwrap();
+            assert_eq!(host.read("2024-03-05").await, [100; 2]);
+        });
+    }
+
+    #[test]
+    fn a_settled_day_changes_with_counts_that_another_node_brings() {
+        Host::run(async |host| {
+            host.import("2024-03-05", 100).await;
+            assert_eq!(host.read("2024-03-05").await, [100; 2]);
+            let contribution = Contribution {
+                source: Source::Run(9),
+                period: "2024-03-05".parse().unwrap(),
+                page: None,
+                register: Register::Grown(7),
+            };
+            crate::redis::ports::Node::store_remote(&host.node, host.site.number, vec![contribution]).await;
+            assert_eq!(host.read("2024-03-05").await, [107, 100]);
+        });
+    }
+
+    #[test]
+    fn today_and_yesterday_are_read_each_time_and_midnight_settles_the_day_before() {
+        Host::run(async |host| {
+            let days = ["2024-06-15", "2024-06-16", "2024-06-17"];
+            let read = async || {
+                let mut site = Vec::new();
+                for day in days {
+                    site.push(host.read(day).await[0]);
+                }
+                site
+            };
+            assert_eq!(read().await, [0, 0, 0]);
+            host.count(days[1], 2).await;
+            host.count(days[2], 3).await;
+            assert_eq!(read().await, [0, 2, 3]);
+            host.count(days[2], 1).await;
+            NOW.set("2024-06-18T05:00:00Z".parse().unwrap());
+            assert_eq!(read().await, [0, 2, 4]);
+            // A hit from before midnight.
+            host.count(days[2], 1).await;
+            host.count("2024-06-18", 1).await;
+            assert_eq!(read().await, [0, 2, 5]);
+            assert_eq!(host.read("2024-06-18").await[0], 1);
+        });
+    }
+
+    #[test]
+    fn a_kept_list_is_of_the_rules_that_the_site_has() {
+        Host::run(async |host| {
+            host.import("2024-03-05", 100).await;
+            let listed = async |site: &Arc<RegisteredSite>| {
+                let period = "2024-03-05".parse().unwrap();
+                let list = host.node.top_pages(site, period, 9, Listing::Public).await.unwrap();
+                list.values.into_iter().map(|page| page.title.map(|title| title.as_str().to_owned())).collect::<Vec<_>>()
+            };
+            assert_eq!(listed(&host.site).await, [None]);
+            let rule = EditorRule::stored("/a", "title", Some("Bài một"), 1).unwrap();
+            let mut other = RegisteredSite::clone(&host.site);
+            other.editor_rules = Some(Arc::new(EditorRules::of([rule])));
+            assert_eq!(listed(&Arc::new(other)).await, [Some("Bài một".to_owned())]);
+            assert_eq!(listed(&host.site).await, [None]);
+        });
+    }
+}

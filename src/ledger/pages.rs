@@ -238,7 +238,7 @@ impl Ledger {
                 Decision::Counts => return own(caps_all),
                 Decision::NeedsRead => {
                     let read =
-                        self.public_reader.read(move |connection| pages_of_day(connection, number, day, cap, caps_all));
+                        self.hit_reader.read(move |connection| pages_of_day(connection, number, day, cap, caps_all));
                     // After a failed read only the pages since the node's start count against the cap.
                     let pages = read.await.unwrap_or_default();
                     self.state.admission.load(number, day, pages.iter().map(PageAddress::fingerprint));
@@ -270,7 +270,7 @@ impl Ledger {
         let is_vouched = move |connection: &Connection| {
             Ok(pages::find(connection, site, &page)?.is_some_and(|page| page.is_vouched))
         };
-        self.public_reader.read(is_vouched).await.ok()
+        self.hit_reader.read(is_vouched).await.ok()
     }
 
     /// Up to `limit` pages of the site that rule 1 made and that have another address now, each with that one.
@@ -360,27 +360,49 @@ fn counts_of_pages(
     addresses: &[PageAddress],
     periods: &[Period],
 ) -> rusqlite::Result<Vec<PageCount>> {
-    let mut all = Vec::with_capacity(addresses.len() * periods.len());
-    let mut reader = CountReader::new(connection, site)?;
+    let mut found = Vec::with_capacity(addresses.len());
     for address in addresses {
-        let page = pages::find(connection, site, address)?;
+        found.push(pages::find(connection, site, address)?);
+    }
+    let counts_of_page = |(address, page): (&PageAddress, &Option<pages::Page>)| -> rusqlite::Result<Vec<PageCount>> {
         // Read once for all longer periods.
         let mut unvouched = None;
-        for period in periods {
+        let count = |period: &Period| {
             let is_day = matches!(period, Period::Day(_));
-            all.push(match page {
-                None if is_day || address.is_other() => PageCount::Counted(Vec::new()),
-                None => PageCount::Unvouched(0),
-                Some(page) if is_day || page.is_vouched => PageCount::Counted(reader.of_page(*period, page.number)?),
-                Some(page) => {
+            Ok(match page {
+                None if !is_day && !address.is_other() => PageCount::Unvouched(0),
+                Some(page) if !is_day && !page.is_vouched => {
                     let days = match &unvouched {
                         Some(days) => days,
                         None => unvouched.insert(vouching::UnvouchedDays::read(connection, site, page.number)?),
                     };
                     PageCount::Unvouched(days.hits(*period))
                 }
-            });
-        }
+                _ => PageCount::Counted(Vec::new()),
+            })
+        };
+        periods.iter().map(count).collect()
+    };
+    let mut all = Vec::with_capacity(addresses.len() * periods.len());
+    for page in addresses.iter().zip(&found) {
+        all.extend(counts_of_page(page)?);
+    }
+    let mut rows: Vec<_> = found.iter().enumerate().filter_map(|(row, page)| Some((page.as_ref()?.number, row))).collect();
+    rows.sort_unstable();
+    let numbers: Vec<_> = rows.iter().map(|(number, _)| *number).collect();
+    if numbers.is_empty() {
+        return Ok(all);
+    }
+    let mut reader = CountReader::new(connection, site)?;
+    for (column, period) in periods.iter().enumerate() {
+        reader.of_pages(*period, &numbers, |number, count| {
+            let first = rows.partition_point(|(before, _)| *before < number);
+            for (_, row) in rows[first..].iter().take_while(|(of, _)| *of == number) {
+                if let Some(PageCount::Counted(counts)) = all.get_mut(row * periods.len() + column) {
+                    counts.push(count.clone());
+                }
+            }
+        })?;
     }
     Ok(all)
 }

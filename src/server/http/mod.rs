@@ -20,7 +20,7 @@ mod single_flight;
 pub use byte_set::ByteSet;
 pub use client_ip::ClientIp;
 pub use conditional::Rendered;
-pub use error::{HttpError, Problem, REASONS, shown};
+pub use error::{HttpError, REASONS, shown};
 pub(crate) use header_sink::fixed;
 pub use header_sink::{FixedFields, HeaderSink};
 pub use headers::{Field, HeaderFields};

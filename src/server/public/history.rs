@@ -1,10 +1,10 @@
 //! A site's hits over time: as JSON, as CSV, as a chart.
 
-use std::hash::Hash as _;
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _};
 use std::sync::Arc;
 
 use hyper::header::{ACCEPT, HeaderMap};
-use serde::{Serialize, Serializer};
 
 use crate::counter::csv::HEADER_SITE;
 use crate::counter::history::{HistoryError, Step};
@@ -26,25 +26,6 @@ const BARS_MAX: usize = 366;
 pub enum Format {
     Json,
     Csv,
-}
-
-#[derive(Serialize)]
-struct History<'a> {
-    by: &'static str,
-    history: Vec<Line<'a>>,
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    #[serde(serialize_with = "as_text")]
-    period: &'a Period,
-    value: i64,
-    text: String,
-}
-
-/// Without a string of its own: a history has a thousand periods.
-fn as_text<S: Serializer>(period: &&Period, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(period)
 }
 
 impl Format {
@@ -102,9 +83,7 @@ impl Stretch {
     }
 
     fn periods(&self) -> Vec<Period> {
-        let days = self.first.first_day().zip(self.last.last_day());
-        let between = |(first, last)| self.step.between(first, last, LINES_MAX).unwrap_or_default();
-        days.map(between).unwrap_or_default()
+        self.step.from_to(self.first, self.last)
     }
 
     /// Reads the hits of the stretch.
@@ -129,25 +108,47 @@ pub struct StretchHits {
 }
 
 impl StretchHits {
-    /// Renders a history.
+    /// Renders a history. Each value is written where it goes: there are a thousand of them.
     pub fn history(&self, site: &Site, format: Format) -> Rendered {
-        let Self { step, periods, read } = self;
+        let tag = |hasher: &mut DefaultHasher| (format, self.step, self.periods.first(), &self.read.values).hash(hasher);
         match format {
             Format::Csv => {
-                let mut text = format!("{HEADER_SITE}\n");
-                for (period, hits) in periods.iter().zip(&read.values) {
+                let mut text = String::with_capacity(24 * (self.periods.len() + 1));
+                text.push_str(HEADER_SITE);
+                text.push('\n');
+                for (period, hits) in self.lines() {
                     // Neither a period nor a number needs quotes.
-                    text.push_str(&format!("{period},{hits}\n"));
+                    push(&mut text, period);
+                    text.push(',');
+                    push_integer(&mut text, hits);
+                    text.push('\n');
                 }
-                let etag = conditional::etag(|hasher| text.hash(hasher));
-                Rendered { body: text.into(), etag }
+                Rendered { body: text.into(), etag: conditional::etag(tag) }
             }
-            Format::Json => {
-                let line = |(period, value): (_, &i64)| Line { period, value: *value, text: site.language.number(*value) };
-                let history = periods.iter().zip(&read.values).map(line).collect();
-                answer::render(site, clock::now(), &History { by: step.as_str(), history }, read.stale)
-            }
+            Format::Json => answer::written(site, clock::now(), self.read.stale, tag, |body| {
+                body.reserve(80 * (self.periods.len() + 1));
+                body.push_str("\"by\":\"");
+                body.push_str(self.step.as_str());
+                body.push_str("\",\"history\":[");
+                for (period, hits) in self.lines() {
+                    body.push_str("{\"period\":\"");
+                    push(body, period);
+                    body.push_str("\",\"value\":");
+                    push_integer(body, hits);
+                    body.push_str(",\"text\":\"");
+                    site.language.push_number(hits, body);
+                    body.push_str("\"},");
+                }
+                if body.ends_with(',') {
+                    body.pop();
+                }
+                body.push(']');
+            }),
         }
+    }
+
+    fn lines(&self) -> impl Iterator<Item = (Period, i64)> {
+        self.periods.iter().copied().zip(self.read.values.iter().copied())
     }
 
     /// Renders a chart.
@@ -156,6 +157,15 @@ impl StretchHits {
         let etag = conditional::etag(|hasher| svg.hash(hasher));
         Rendered { body: svg.into(), etag }
     }
+}
+
+fn push(text: &mut String, period: Period) {
+    // Writing to a string can't fail.
+    let _ = write!(text, "{period}");
+}
+
+fn push_integer(text: &mut String, value: i64) {
+    text.push_str(itoa::Buffer::new().format(value));
 }
 
 fn step(query: &str) -> Result<Step, HttpError> {
@@ -169,17 +179,16 @@ fn step(query: &str) -> Result<Step, HttpError> {
 fn ends(query: &str, step: Step, max: usize, today: Day) -> Result<(Period, Period), HttpError> {
     let last = count(query, "last", step.usual_count(), max)?;
     let last_day = days(query, "to")?.map_or(today, |(_, last_day)| last_day);
-    let periods = match days(query, "from")? {
-        None => step.last(last, last_day),
+    let first = match days(query, "from")? {
+        None => step.first_of_last(last, last_day),
         Some(_) if form::field(query, "last")?.is_some() => {
             return Err(HttpError::field("last", "`from` and `last` exclude each other; send one of them"));
         }
         Some((first_day, _)) => {
-            step.between(first_day, last_day, max).map_err(|error| HttpError::field("from", error))?
+            step.first_between(first_day, last_day, max).map_err(|error| HttpError::field("from", error))?
         }
     };
-    let end = step.of(last_day);
-    Ok((periods.first().copied().unwrap_or(end), periods.last().copied().unwrap_or(end)))
+    Ok((first, step.of(last_day)))
 }
 
 /// The first and the last day of the span that the field names.

@@ -1,5 +1,6 @@
 //! Figures of pages, and the list of the most read.
 
+use std::hash::Hash as _;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -14,34 +15,13 @@ use super::answer;
 use super::query::{Query, count};
 use crate::clock;
 use crate::server::hit::{Canonicals, page_of, page_url};
-use crate::server::http::{HttpError, Problem, Rendered, form, shown};
+use crate::server::http::{HttpError, Rendered, form, shown};
 use crate::server::ports::{Node, Read, TopPage};
 
 /// Pages of one request: about as many as fit into an address.
 const URLS_MAX: usize = 50;
 /// Length of the list of the most read pages, if a request names none.
 const TOP_DEFAULT: usize = 10;
-
-#[derive(Serialize)]
-struct PageList {
-    pages: Vec<ListedPage>,
-}
-
-#[derive(Serialize)]
-struct ListedPage {
-    /// As the request named it.
-    url: String,
-    #[serde(flatten)]
-    found: Found,
-}
-
-/// A page's figures, or what is wrong with its address; the others are not affected.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Found {
-    Page { page: String, figures: Vec<Figure> },
-    None { problem: Problem },
-}
 
 #[derive(Serialize)]
 struct TopList<'a> {
@@ -161,31 +141,78 @@ pub async fn read<N: Node>(
 }
 
 impl PageHits {
-    /// Renders the figures of pages.
+    /// Renders the figures of pages. What is the same for all pages is rendered once.
     pub fn render(&self, site: &Site) -> Rendered {
         let Self { named, keys, periods, now, read } = self;
         let today = Day::at(*now, site.time_zone);
+        let figures: Vec<_> = keys.iter().map(|key| FigureOfPages::new(site, *key, today, periods)).collect();
         let mut hits_of_pages = read.values.chunks(periods.len().max(1));
-        let figures_of = |hits: &[i64]| -> Vec<Figure> {
-            let value = |period| periods.iter().position(|of| *of == period).and_then(|at| hits.get(at)).copied();
-            let figure = |key: &FigureKey| {
-                let span = key.span(today);
-                figure(site, *key, span, today, figures::shown(span.periods().filter_map(value).sum()))
-            };
-            keys.iter().map(figure).collect()
-        };
-        let listed = |(url, named): &'_ (String, Result<PageAddress, HttpError>)| ListedPage {
-            url: url.clone(),
-            found: match named {
+        let mut pages = String::with_capacity(named.len() * (64 + 128 * figures.len()));
+        for (url, named) in named {
+            pages.push_str(if pages.is_empty() { "{\"url\":" } else { ",{\"url\":" });
+            pages.push_str(&json(url));
+            match named {
                 Ok(page) => {
-                    Found::Page { page: page.to_string(), figures: figures_of(hits_of_pages.next().unwrap_or_default()) }
+                    let hits = hits_of_pages.next().unwrap_or_default();
+                    pages.push_str(",\"page\":");
+                    pages.push_str(&json(page.as_str()));
+                    pages.push_str(",\"figures\":[");
+                    for (at, figure) in figures.iter().enumerate() {
+                        pages.push_str(if at > 0 { "," } else { "" });
+                        figure.push(site, hits, &mut pages);
+                    }
+                    pages.push_str("]}");
                 }
-                Err(error) => Found::None { problem: error.problem() },
-            },
-        };
-        let pages = named.iter().map(listed).collect();
-        answer::render(site, *now, &PageList { pages }, read.stale)
+                Err(error) => {
+                    pages.push_str(",\"problem\":");
+                    pages.push_str(&json(&error.problem()));
+                    pages.push('}');
+                }
+            }
+        }
+        answer::written(site, *now, read.stale, |hasher| pages.hash(hasher), |body| {
+            body.push_str("\"pages\":[");
+            body.push_str(&pages);
+            body.push(']');
+        })
     }
+}
+
+/// A figure of pages: all but its value.
+struct FigureOfPages {
+    /// Places of its periods among those that were read.
+    periods: Vec<usize>,
+    /// Its JSON up to the value.
+    start: String,
+}
+
+impl FigureOfPages {
+    fn new(site: &Site, key: FigureKey, today: Day, read: &[Period]) -> Self {
+        let span = key.span(today);
+        let figure = figure(site, key, span, today, 0);
+        let start = format!(
+            "{{\"key\":{},\"label\":{},\"period\":{},\"value\":",
+            json(figure.key),
+            json(&figure.label),
+            json(&figure.period)
+        );
+        let periods = span.periods().filter_map(|period| read.iter().position(|of| *of == period)).collect();
+        Self { periods, start }
+    }
+
+    fn push(&self, site: &Site, hits: &[i64], text: &mut String) {
+        let value = figures::shown(self.periods.iter().filter_map(|at| hits.get(*at)).sum());
+        text.push_str(&self.start);
+        text.push_str(itoa::Buffer::new().format(value));
+        text.push_str(",\"text\":\"");
+        site.language.push_number(value, text);
+        text.push_str("\"}");
+    }
+}
+
+/// Texts and structs of texts and numbers always serialise.
+fn json(value: &(impl Serialize + ?Sized)) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Decodes a value of the query. Bytes that are not UTF-8 stay encoded, as in a hit's address.
