@@ -73,8 +73,15 @@ fn fill(node: &Node) {
 
 /// CPU time of a read of each kind.
 fn costs(node: &Node, redis: Option<&RedisServer>) -> Table {
-    let mut table =
-        Table::new(&["a different read each time", "reads/s", "µs", "of Redis", "reads of budget", "µs each", "of 500 µs"]);
+    let mut table = Table::new(&[
+        "a different read each time",
+        "reads/s",
+        "µs",
+        "of Redis",
+        "reads of budget",
+        "µs each",
+        "of 500 µs",
+    ]);
     for kind in KINDS {
         let cpu = || (node.process.cpu(), redis.map_or(Duration::ZERO, |redis| redis.process.cpu()));
         let warm = Flood::start(node.public, kind.path, None, 0);
@@ -113,7 +120,8 @@ fn beside(node: &Node) -> Table {
         let (mut quiet, mut loud, mut rate, mut next) = (Vec::new(), Vec::new(), 0.0, 0);
         for _ in 0..PAIRS {
             quiet.push(p99());
-            let (flood, started) = (Flood::start(node.public, kind.path, Some(READ_RATE / kind.weight), next), Instant::now());
+            let (flood, started) =
+                (Flood::start(node.public, kind.path, Some(READ_RATE / kind.weight), next), Instant::now());
             loud.push(p99());
             let elapsed = started.elapsed().as_secs_f64();
             let end = flood.stop();

@@ -64,17 +64,20 @@ impl<K: Eq + Hash, T> KeptReads<K, T> {
         is_good: impl Fn(&T) -> bool,
     ) -> Result<Arc<T>, Forgotten> {
         let mut generations = self.lock();
-        let key = (site, question);
-        let is_good = |kept: &Kept<T>| now.saturating_duration_since(kept.read_at) < AGE_MAX && is_good(&kept.value);
-        if let Some(kept) = generations.young.get(&key).filter(|kept| is_good(kept)) {
-            return Ok(Arc::clone(&kept.value));
-        }
-        if let Some(kept) = generations.old.remove(&key).filter(is_good) {
-            let value = Arc::clone(&kept.value);
-            generations.put(key, kept, self.kept_max);
-            return Ok(value);
-        }
-        Err(Forgotten(generations.forgotten))
+        let kept = generations.get((site, question), now, self.kept_max, is_good);
+        kept.ok_or(Forgotten(generations.forgotten))
+    }
+
+    /// The kept values of these questions; none for one that is not kept, and the mark with which it can be.
+    pub fn get_all(
+        &self,
+        site: SiteNumber,
+        questions: impl Iterator<Item = K>,
+        now: Instant,
+    ) -> (Vec<Option<Arc<T>>>, Forgotten) {
+        let mut generations = self.lock();
+        let kept = questions.map(|question| generations.get((site, question), now, self.kept_max, |_| true)).collect();
+        (kept, Forgotten(generations.forgotten))
     }
 
     /// Keeps a value, unless values were forgotten since it was asked for. `now`: the time before it was read.
@@ -101,6 +104,23 @@ impl<K: Eq + Hash, T> KeptReads<K, T> {
 }
 
 impl<K: Eq + Hash, T> Generations<K, T> {
+    fn get(
+        &mut self,
+        key: (SiteNumber, K),
+        now: Instant,
+        kept_max: usize,
+        is_good: impl Fn(&T) -> bool,
+    ) -> Option<Arc<T>> {
+        let is_good = |kept: &Kept<T>| now.saturating_duration_since(kept.read_at) < AGE_MAX && is_good(&kept.value);
+        if let Some(kept) = self.young.get(&key).filter(|kept| is_good(kept)) {
+            return Some(Arc::clone(&kept.value));
+        }
+        let kept = self.old.remove(&key).filter(is_good)?;
+        let value = Arc::clone(&kept.value);
+        self.put(key, kept, kept_max);
+        Some(value)
+    }
+
     fn put(&mut self, key: (SiteNumber, K), kept: Kept<T>, kept_max: usize) {
         if self.young.len() >= kept_max {
             self.old = mem::take(&mut self.young);

@@ -243,8 +243,8 @@ impl Node {
         Ok(self.former_pages.put(site, pairs, redis, now))
     }
 
-    /// The hits that stand under each of these addresses.
-    async fn hits_under(
+    /// The hits that stand under each of these addresses, read now.
+    pub(super) async fn read_hits_under(
         &self,
         site: &RegisteredSite,
         addresses: Vec<PageAddress>,
@@ -361,7 +361,7 @@ impl Node {
                 let read = match some.first() {
                     Some(Standing { period, page: Some(_), .. }) => {
                         let pages = some.iter().filter_map(|one| one.page.clone()).collect();
-                        self.hits_under(site, pages, &[*period]).await?
+                        self.read_hits_under(site, pages, &[*period]).await?
                     }
                     _ => {
                         let periods: Vec<_> = some.iter().map(|one| one.period).collect();

@@ -1,11 +1,12 @@
 //! Histories and lists of pages, from the ledger and Redis. Values of settled periods are kept.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::counter::history::Block;
 use crate::counter::page::TOP_MAX;
-use crate::counter::{Day, EditorRules, Listing, Period, RegisteredSite, SiteNumber};
+use crate::counter::{Day, EditorRules, Listing, PageAddress, Period, RegisteredSite, SiteNumber};
 use crate::page::PageRules;
 use crate::server::ports::{Read, TopPage, Unavailable};
 
@@ -16,12 +17,16 @@ use super::node::{Node, unavailable};
 const BLOCKS_MAX: usize = 8_192;
 /// Kept lists of pages, some 15 kB each.
 const LISTS_MAX: usize = 1_024;
+/// Pages whose settled hits are kept, some 300 bytes each.
+const PAGES_MAX: usize = 20_000;
 
 /// What a node keeps of settled periods.
 pub struct SettledReads {
     /// Settled values of a block, in order. A block that has others too is of one day.
     blocks: KeptReads<(Block, Option<Day>), Vec<i64>>,
     lists: KeptReads<Period, KeptList>,
+    /// Hits of pages in settled periods, those that were asked for together.
+    pages: KeptReads<(PageAddress, Day), Vec<(Period, i64)>>,
 }
 
 /// A list of the most read pages, and what it was made by.
@@ -48,7 +53,7 @@ impl KeptList {
 
 impl Default for SettledReads {
     fn default() -> Self {
-        Self { blocks: KeptReads::new(BLOCKS_MAX), lists: KeptReads::new(LISTS_MAX) }
+        Self { blocks: KeptReads::new(BLOCKS_MAX), lists: KeptReads::new(LISTS_MAX), pages: KeptReads::new(PAGES_MAX) }
     }
 }
 
@@ -57,6 +62,7 @@ impl SettledReads {
     pub fn forget(&self, site: SiteNumber) {
         self.blocks.forget(site);
         self.lists.forget(site);
+        self.pages.forget(site);
     }
 }
 
@@ -118,6 +124,56 @@ impl Node {
         }
     }
 
+    /// The hits that stand under each of these addresses: all periods of the first, then those of the next.
+    pub(super) async fn hits_under(
+        &self,
+        site: &Arc<RegisteredSite>,
+        addresses: Vec<PageAddress>,
+        periods: &[Period],
+    ) -> Result<Read<i64>, Unavailable> {
+        let (now, today) = (Instant::now(), self.today(site));
+        let (settled, live): (Vec<_>, Vec<_>) = periods.iter().copied().partition(|period| is_settled(*period, today));
+        if settled.is_empty() {
+            return self.read_hits_under(site, addresses, periods).await;
+        }
+        let questions = addresses.iter().map(|page| (page.clone(), today));
+        let (kept, asked) = self.settled.pages.get_all(site.number, questions, now);
+        let has_all = |kept: &Vec<(Period, i64)>| settled.iter().all(|period| value_of(kept, *period).is_some());
+        let kept: Vec<_> = kept.into_iter().map(|kept| kept.filter(|kept| has_all(kept))).collect();
+        let lacking = addresses.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
+        let lacking: Vec<_> = lacking.map(|(page, _)| page.clone()).collect();
+        let none = Read { values: Vec::new(), stale: false };
+        let read = match lacking.is_empty() {
+            true => none.clone(),
+            false => self.read_hits_under(site, lacking.clone(), &settled).await?,
+        };
+        let mut read_of: HashMap<_, _> = HashMap::with_capacity(lacking.len());
+        for (page, hits) in lacking.into_iter().zip(read.values.chunks(settled.len())) {
+            let hits: Arc<Vec<_>> = Arc::new(settled.iter().copied().zip(hits.iter().copied()).collect());
+            if !read.stale {
+                self.settled.pages.put(site.number, (page.clone(), today), Arc::clone(&hits), asked, now);
+            }
+            read_of.insert(page, hits);
+        }
+        let newest = match live.is_empty() {
+            true => none,
+            false => self.read_hits_under(site, addresses.clone(), &live).await?,
+        };
+        let mut newest_hits = newest.values.into_iter();
+        let mut values = Vec::with_capacity(addresses.len() * periods.len());
+        for (page, kept) in addresses.iter().zip(&kept) {
+            let kept = kept.as_ref().or_else(|| read_of.get(page));
+            for period in periods {
+                let value = match is_settled(*period, today) {
+                    true => kept.and_then(|kept| value_of(kept, *period)),
+                    false => newest_hits.next(),
+                };
+                values.push(value.unwrap_or_default());
+            }
+        }
+        Ok(Read { values, stale: read.stale || newest.stale })
+    }
+
     /// The site's figures in each of many periods, which are not loaded into memory.
     pub(super) async fn site_figures(
         &self,
@@ -137,6 +193,10 @@ impl Node {
     }
 }
 
+fn value_of(hits: &[(Period, i64)], period: Period) -> Option<i64> {
+    hits.iter().find(|(of, _)| *of == period).map(|(_, hits)| *hits)
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -148,7 +208,7 @@ mod tests {
     use crate::app::uncounted::UncountedFile;
     use crate::counter::csv::{Line, Row, TakeLines as _};
     use crate::counter::source::ImportName;
-    use crate::counter::{Contribution, EditorRule, Hit, PageAddress, Register, Site, Source};
+    use crate::counter::{Contribution, EditorRule, Hit, Register, Site, Source};
     use crate::ledger::{DirectoryLock, Ledger};
     use crate::metrics::Metrics;
     use crate::server::ports::Node as _;
@@ -207,13 +267,16 @@ mod tests {
             self.node.finish_import(&self.site, name(), file).await.unwrap().unwrap();
         }
 
-        /// The day's hits: in its block, and of the page in its list.
-        async fn read(&self, day: &str) -> [i64; 2] {
+        /// The day's hits: in its block, of the page in its list, and of the page.
+        async fn read(&self, day: &str) -> [i64; 3] {
             let day = a_day(day);
+            let periods = [Period::Day(day), Period::Total, Period::Day(day.previous())];
+            let page = self.node.page_hits(&self.site, &[page("/a")], &periods).await.unwrap().values;
+            assert_eq!(page.len(), periods.len());
             let block = Block::of(Period::Day(day)).unwrap();
             let read = self.node.history(&self.site, block).await.unwrap();
             let list = self.node.top_pages(&self.site, Period::Day(day), 9, Listing::Public).await.unwrap();
-            [read.values[block.place(Period::Day(day))], list.values.first().map_or(0, |page| page.hits)]
+            [read.values[block.place(Period::Day(day))], list.values.first().map_or(0, |page| page.hits), page[0]]
         }
     }
 
@@ -234,15 +297,15 @@ mod tests {
             let (settled, other) = ("2024-03-05", "2022-03-05");
             for (hits, day) in [(100, settled), (70, settled), (0, other), (90, settled)] {
                 host.import(day, hits).await;
-                let expected = if day == settled { [hits; 2] } else { [0; 2] };
+                let expected = if day == settled { [hits; 3] } else { [0; 3] };
                 assert_eq!(host.read(settled).await, expected);
             }
             // Nobody has reported it: the values are those that were read before.
             let row = Row { period: Period::Day(a_day(settled)), page: None, hits: 5 };
             host.node.ledger.import(host.site.number, name(), vec![row], NOW.get()).await.unwrap();
-            assert_eq!(host.read(settled).await, [90; 2]);
+            assert_eq!(host.read(settled).await, [90; 3]);
             host.node.forget(&host.site, name()).await.unwrap();
-            assert_eq!(host.read(settled).await, [0; 2]);
+            assert_eq!(host.read(settled).await, [0; 3]);
         });
     }
 
@@ -250,11 +313,11 @@ mod tests {
     fn a_settled_day_changes_with_a_reset_and_its_undoing() {
         Host::run(async |host| {
             host.import("2024-03-05", 100).await;
-            assert_eq!(host.read("2024-03-05").await, [100; 2]);
+            assert_eq!(host.read("2024-03-05").await, [100; 3]);
             host.node.reset(&host.site).await.unwrap();
-            assert_eq!(host.read("2024-03-05").await, [0; 2]);
+            assert_eq!(host.read("2024-03-05").await, [0; 3]);
             host.node.undo_reset(&host.site).await.unwrap();
-            assert_eq!(host.read("2024-03-05").await, [100; 2]);
+            assert_eq!(host.read("2024-03-05").await, [100; 3]);
         });
     }
 
@@ -262,7 +325,7 @@ mod tests {
     fn a_settled_day_changes_with_counts_that_another_node_brings() {
         Host::run(async |host| {
             host.import("2024-03-05", 100).await;
-            assert_eq!(host.read("2024-03-05").await, [100; 2]);
+            assert_eq!(host.read("2024-03-05").await, [100; 3]);
             let contribution = Contribution {
                 source: Source::Run(9),
                 period: "2024-03-05".parse().unwrap(),
@@ -270,7 +333,7 @@ mod tests {
                 register: Register::Grown(7),
             };
             crate::redis::ports::Node::store_remote(&host.node, host.site.number, vec![contribution]).await;
-            assert_eq!(host.read("2024-03-05").await, [107, 100]);
+            assert_eq!(host.read("2024-03-05").await, [107, 100, 100]);
         });
     }
 
@@ -307,7 +370,10 @@ mod tests {
             let listed = async |site: &Arc<RegisteredSite>| {
                 let period = "2024-03-05".parse().unwrap();
                 let list = host.node.top_pages(site, period, 9, Listing::Public).await.unwrap();
-                list.values.into_iter().map(|page| page.title.map(|title| title.as_str().to_owned())).collect::<Vec<_>>()
+                list.values
+                    .into_iter()
+                    .map(|page| page.title.map(|title| title.as_str().to_owned()))
+                    .collect::<Vec<_>>()
             };
             assert_eq!(listed(&host.site).await, [None]);
             let rule = EditorRule::stored("/a", "title", Some("Bài một"), 1).unwrap();

@@ -89,9 +89,7 @@ impl Step {
         let year = |years: i64| u16::try_from(years + i64::from(*Day::YEARS.start())).ok();
         match self {
             Self::Day => NaiveDate::from_epoch_days(i32::try_from(place).ok()?).map(Day::from_date).map(Period::Day),
-            Self::Month => {
-                Some(Period::Month { year: year(place / 12)?, month: u8::try_from(place % 12 + 1).ok()? })
-            }
+            Self::Month => Some(Period::Month { year: year(place / 12)?, month: u8::try_from(place % 12 + 1).ok()? }),
             Self::Year => Some(Period::Year(year(place)?)),
         }
     }

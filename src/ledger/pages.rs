@@ -387,7 +387,8 @@ fn counts_of_pages(
     for page in addresses.iter().zip(&found) {
         all.extend(counts_of_page(page)?);
     }
-    let mut rows: Vec<_> = found.iter().enumerate().filter_map(|(row, page)| Some((page.as_ref()?.number, row))).collect();
+    let mut rows: Vec<_> =
+        found.iter().enumerate().filter_map(|(row, page)| Some((page.as_ref()?.number, row))).collect();
     rows.sort_unstable();
     let numbers: Vec<_> = rows.iter().map(|(number, _)| *number).collect();
     if numbers.is_empty() {

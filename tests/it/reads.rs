@@ -80,9 +80,11 @@ fn a_hit_does_not_wait_behind_all_reads_of_a_flood() {
     let directory = TempDir::new().unwrap();
     let config = directory.path().join("thongke.toml");
     let limits = "[limits]\nenabled = false\nconnections_per_address = 1000\n";
-    std::fs::write(&config, format!("{limits}[sites.demo]\norigins = [\"http://localhost:*\"]\nbots = false\n")).unwrap();
+    std::fs::write(&config, format!("{limits}[sites.demo]\norigins = [\"http://localhost:*\"]\nbots = false\n"))
+        .unwrap();
     let node = Node::start(&directory.path().join("data"), &["--config", config.to_str().unwrap()]);
-    let days: String = (2000..2010).flat_map(|year| (1..=12).map(move |month| (year, month)))
+    let days: String = (2000..2010)
+        .flat_map(|year| (1..=12).map(move |month| (year, month)))
         .flat_map(|(year, month)| (1..=28).map(move |day| format!("{year}-{month:02}-{day:02},851\n")))
         .collect();
     import(&node, &format!("period,hits\n{days}"));
@@ -105,7 +107,8 @@ fn a_hit_does_not_wait_behind_all_reads_of_a_flood() {
         let (mut stream, mut times, started) = (connect(&node), Vec::new(), Instant::now());
         let body = r#"{"site":"demo","url":"http://localhost/a"}"#;
         let length = body.len();
-        let hit = format!("POST /v1/hit?figures=0 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}");
+        let hit =
+            format!("POST /v1/hit?figures=0 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}");
         while started.elapsed() < TIME {
             times.push(time_of(&mut stream, &hit));
             std::thread::sleep(Duration::from_millis(5));

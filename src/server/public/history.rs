@@ -110,7 +110,8 @@ pub struct StretchHits {
 impl StretchHits {
     /// Renders a history. Each value is written where it goes: there are a thousand of them.
     pub fn history(&self, site: &Site, format: Format) -> Rendered {
-        let tag = |hasher: &mut DefaultHasher| (format, self.step, self.periods.first(), &self.read.values).hash(hasher);
+        let tag =
+            |hasher: &mut DefaultHasher| (format, self.step, self.periods.first(), &self.read.values).hash(hasher);
         match format {
             Format::Csv => {
                 let mut text = String::with_capacity(24 * (self.periods.len() + 1));

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::counter::figures::{self, Figure};
 use crate::counter::page::TOP_MAX;
-use crate::counter::{Day, FigureKey, PageAddress, PageTitle, Period, RegisteredSite, Site, Span};
+use crate::counter::{Day, FigureKey, PageAddress, PageTitle, Period, PlainUrl, RegisteredSite, Site, Span};
 
 use super::answer;
 use super::query::{Query, count};
@@ -170,11 +170,17 @@ impl PageHits {
                 }
             }
         }
-        answer::written(site, *now, read.stale, |hasher| pages.hash(hasher), |body| {
-            body.push_str("\"pages\":[");
-            body.push_str(&pages);
-            body.push(']');
-        })
+        answer::written(
+            site,
+            *now,
+            read.stale,
+            |hasher| pages.hash(hasher),
+            |body| {
+                body.push_str("\"pages\":[");
+                body.push_str(&pages);
+                body.push(']');
+            },
+        )
     }
 }
 
@@ -229,8 +235,13 @@ fn page_named(
     believed: impl FnOnce(PageAddress) -> PageAddress,
 ) -> Result<PageAddress, HttpError> {
     if text.starts_with('/') {
-        let url = page_url::parse(&format!("http://page.invalid{text}"))?;
-        Ok(believed(PageAddress::of(&url, &site.site.page_rules)))
+        let (url, rules) = (format!("http://page.invalid{text}"), &site.site.page_rules);
+        if let Some(plain) = PlainUrl::of(&url)
+            && let Some(page) = PageAddress::of_plain_path(plain.path, rules)
+        {
+            return Ok(believed(page));
+        }
+        Ok(believed(PageAddress::of(&page_url::parse(&url)?, rules)))
     } else {
         page_of(site, text).map(believed)
     }

@@ -50,12 +50,7 @@ struct Ingredients {
 
 impl Reads {
     pub fn new(canonicals: Arc<Canonicals>) -> Self {
-        Self {
-            answers: SingleFlight::new(ANSWERS_MAX),
-            shared: Rc::default(),
-            canonicals,
-            turns: Turns::default(),
-        }
+        Self { answers: SingleFlight::new(ANSWERS_MAX), shared: Rc::default(), canonicals, turns: Turns::default() }
     }
 }
 

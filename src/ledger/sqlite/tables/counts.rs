@@ -176,9 +176,7 @@ fn source_count(
 ) -> rusqlite::Result<SourceCount> {
     let (name, is_own) = match sources.entry(source) {
         Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(place) => {
-            place.insert(read.query_row([source], |row| Ok((source_at(row, 0)?, row.get(1)?)))?)
-        }
+        Entry::Vacant(place) => place.insert(read.query_row([source], |row| Ok((source_at(row, 0)?, row.get(1)?)))?),
     };
     Ok(SourceCount { source, name: name.clone(), is_own: *is_own, register })
 }

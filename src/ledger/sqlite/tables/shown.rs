@@ -8,8 +8,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use rustc_hash::FxHashMap;
 
 use super::counts::{self, SITE_ITSELF, SourceCount};
-use super::{execute, rows};
 use super::sources::SourceNumber;
+use super::{execute, rows};
 use crate::counter::{Period, Register, SiteNumber};
 
 /// The least hits of all sources but the current run.
