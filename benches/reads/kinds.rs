@@ -34,8 +34,8 @@ pub const KINDS: [Kind; 14] = [
     Kind { name: "list of this month, another length", weight: 5.0, path: list },
     Kind { name: "list of another day", weight: 5.0, path: list_of_day },
     Kind { name: "50 pages' total", weight: 5.0, path: |number| pages(number, "total", PAGES) },
-    Kind { name: "50 pages' figures, all", weight: 5.0, path: |number| pages(number, ALL, PAGES) },
-    Kind { name: "50 pages that nobody read", weight: 5.0, path: |number| pages(number, ALL, u64::MAX) },
+    Kind { name: "50 pages' figures, all", weight: 10.0, path: |number| pages(number, ALL, PAGES) },
+    Kind { name: "50 pages that nobody read", weight: 10.0, path: |number| pages(number, ALL, u64::MAX) },
     Kind { name: "one page's figures, all", weight: 1.0, path: one_page },
 ];
 

@@ -160,11 +160,12 @@ impl Node {
             false => self.read_hits_under(site, addresses.clone(), &live).await?,
         };
         let mut newest_hits = newest.values.into_iter();
+        let is_settled: Vec<_> = periods.iter().map(|period| is_settled(*period, today)).collect();
         let mut values = Vec::with_capacity(addresses.len() * periods.len());
         for (page, kept) in addresses.iter().zip(&kept) {
             let kept = kept.as_ref().or_else(|| read_of.get(page));
-            for period in periods {
-                let value = match is_settled(*period, today) {
+            for (period, is_settled) in periods.iter().zip(&is_settled) {
+                let value = match is_settled {
                     true => kept.and_then(|kept| value_of(kept, *period)),
                     false => newest_hits.next(),
                 };
@@ -242,8 +243,8 @@ mod tests {
         }
 
         fn run<T>(work: impl AsyncFnOnce(&Self) -> T) -> T {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all();
-            let runtime = runtime.build_local(Default::default()).unwrap();
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().build_local(Default::default()).unwrap();
             let host = Self::start();
             let value = runtime.block_on(work(&host));
             host.node.ledger.close();

@@ -230,6 +230,29 @@ mod tests {
     }
 
     #[test]
+    fn a_history_is_written_as_json_and_csv_and_its_tag_is_of_its_values() {
+        let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
+        let hits = |values: &[i64]| {
+            let first = Day::from_ymd(2024, 6, 29).unwrap();
+            let periods = Step::Day.from_to(Period::Day(first), Period::Day(Day::from_ymd(2024, 7, 1).unwrap()));
+            let periods = periods[..values.len()].to_vec();
+            StretchHits { step: Step::Day, periods, read: Read { values: values.to_vec(), stale: false } }
+        };
+        let of = |values: &[i64], format| hits(values).history(&site, format);
+        let json: serde_json::Value = serde_json::from_slice(&of(&[1_234, 0, 5], Format::Json).body).unwrap();
+        let line =
+            |period: &str, value: i64, text: &str| serde_json::json!({"period": period, "value": value, "text": text});
+        let lines = [line("2024-06-29", 1_234, "1.234"), line("2024-06-30", 0, "0"), line("2024-07-01", 5, "5")];
+        assert_eq!((&json["by"], &json["history"]), (&"day".into(), &serde_json::json!(lines)));
+        let empty: serde_json::Value = serde_json::from_slice(&of(&[], Format::Json).body).unwrap();
+        assert_eq!(empty["history"], serde_json::json!([]));
+        assert_eq!(of(&[1_234, 0], Format::Csv).body, "period,hits\n2024-06-29,1234\n2024-06-30,0\n");
+        let tag = |values: &[i64]| of(values, Format::Json).etag;
+        assert_eq!(tag(&[1, 2, 3]), tag(&[1, 2, 3]));
+        assert!(tag(&[1, 2, 3]) != tag(&[1, 2, 4]) && tag(&[1, 2]) != tag(&[1, 2, 0]));
+    }
+
+    #[test]
     fn csv_is_for_clients_that_prefer_it() {
         use Format::{Csv, Json};
         for (accepted, format) in [

@@ -80,9 +80,15 @@ impl PagesNamed {
         Ok(Self { urls, keys })
     }
 
-    /// The work of the answer, in histories: ten pages.
+    /// The work of the answer, in histories: ten pages, or a hundred counters.
     pub fn weight(&self) -> u32 {
-        self.urls.len().div_ceil(10) as u32
+        let counters = |key: &FigureKey| match key {
+            FigureKey::Week | FigureKey::LastWeek => 7,
+            _ => 1,
+        };
+        let of_page: usize = self.keys.iter().map(counters).sum();
+        let pages = self.urls.len();
+        pages.div_ceil(10).max((pages * of_page).div_ceil(100)) as u32
     }
 }
 
@@ -313,5 +319,54 @@ impl Top {
             pages: read.values.iter().take(self.limit).map(top).collect(),
         };
         answer::render(site, clock::now(), &list, read.stale)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_pages_weigh_by_their_pages_and_counters() {
+        let weight = |pages: usize, figures: &str| {
+            let urls: String = (0..pages).map(|at| format!("&url=/{at}")).collect();
+            PagesNamed::of(&format!("figures={figures}{urls}")).unwrap().weight()
+        };
+        assert_eq!(
+            [weight(1, "total"), weight(10, "total"), weight(50, "total"), weight(50, "today,total")],
+            [1, 1, 5, 5]
+        );
+        assert_eq!([weight(1, "week,last_week,total"), weight(50, "week,last_week,total")], [1, 8]);
+    }
+
+    #[test]
+    fn an_answer_about_pages_is_json_whatever_the_addresses() {
+        let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
+        let today = Day::from_ymd(2024, 6, 17).unwrap();
+        let page = |text: &str| PageAddress::from_stored(text);
+        let problem = HttpError::field("url", "no \"url\"");
+        let hits = PageHits {
+            named: vec![
+                ("/\"a\"\n".to_owned(), Ok(page("/\"a\""))),
+                ("x".to_owned(), Err(problem.clone())),
+                ("/b".to_owned(), Ok(page("/b"))),
+            ],
+            keys: vec![FigureKey::Today, FigureKey::Total],
+            periods: vec![Period::Total, Period::Day(today)],
+            now: "2024-06-17T05:00:00Z".parse().unwrap(),
+            read: Read { values: vec![1_234, 5, -7, 0], stale: true },
+        };
+        let rendered = hits.render(&site);
+        let json: serde_json::Value = serde_json::from_slice(&rendered.body).unwrap();
+        let expected = |url: &str, page: &str, today: (i64, &str), total: (i64, &str)| {
+            serde_json::json!({"url": url, "page": page, "figures": [
+                {"key": "today", "label": "Hôm nay", "period": "2024-06-17", "value": today.0, "text": today.1},
+                {"key": "total", "label": "Lượt xem", "period": null, "value": total.0, "text": total.1},
+            ]})
+        };
+        assert_eq!(json["pages"][0], expected("/\"a\"\n", "/\"a\"", (5, "5"), (1_234, "1.234")));
+        assert_eq!(json["pages"][1], serde_json::json!({"url": "x", "problem": problem.problem()}));
+        assert_eq!(json["pages"][2], expected("/b", "/b", (0, "0"), (0, "0")));
+        assert_eq!((&json["stale"], &json["site"]), (&true.into(), &"demo".into()));
     }
 }
