@@ -14,7 +14,10 @@ use crate::server::ports::{Available, Node, Read, TopPage};
 const LISTS_MAX: usize = 256;
 
 /// One worker's lists, each of the greatest length.
-pub struct ListedPages(SingleFlight<(SiteNumber, Period, Rules), Available<Rc<Read<TopPage>>>>);
+pub struct ListedPages(SingleFlight<Key, List>);
+
+type Key = (SiteNumber, Period, Rules);
+type List = Available<Rc<Read<TopPage>>>;
 
 /// The editors' rules by which a list was made: these very ones.
 #[derive(Clone)]
@@ -48,12 +51,7 @@ impl Default for ListedPages {
 
 impl ListedPages {
     /// The most read pages of a period.
-    pub async fn list<N: Node>(
-        &self,
-        node: &Arc<N>,
-        site: &Arc<RegisteredSite>,
-        period: Period,
-    ) -> Available<Rc<Read<TopPage>>> {
+    pub async fn list<N: Node>(&self, node: &Arc<N>, site: &Arc<RegisteredSite>, period: Period) -> List {
         let read = || {
             let (node, site) = (Arc::clone(node), Arc::clone(site));
             async move { Ok(Rc::new(node.top_pages(&site, period, TOP_MAX, Listing::Public).await?)) }
