@@ -11,6 +11,7 @@ mod recent_imports;
 mod scrape;
 pub mod service_manager;
 mod settings;
+mod settled_reads;
 mod shown_figures;
 mod threads;
 mod uncounted;

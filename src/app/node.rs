@@ -32,8 +32,8 @@ use crate::server::ports::{AdmittedPage, Counts, PageReader, Read, Readiness, To
 
 use super::clock_watch::ClockWatch;
 use super::former_pages::{self, FormerPages};
-use super::reads::SettledReads;
 use super::recent_imports::{RecentImport, RecentImports};
+use super::settled_reads::SettledReads;
 use super::shown_figures::ShownFigures;
 use super::uncounted::UncountedFile;
 

@@ -6,65 +6,12 @@ use std::time::Instant;
 
 use crate::counter::history::Block;
 use crate::counter::page::TOP_MAX;
-use crate::counter::{Day, EditorRules, Listing, PageAddress, Period, RegisteredSite, SiteNumber};
-use crate::page::PageRules;
+use crate::counter::{Day, Listing, PageAddress, Period, RegisteredSite};
 use crate::server::ports::{Read, TopPage, Unavailable};
 
-use super::kept_reads::{KeptReads, is_settled};
+use super::kept_reads::is_settled;
 use super::node::{Node, unavailable};
-
-/// Kept blocks of history, at most 3 kB each.
-const BLOCKS_MAX: usize = 8_192;
-/// Kept lists of pages, some 15 kB each.
-const LISTS_MAX: usize = 1_024;
-/// Pages whose settled hits are kept, some 300 bytes each.
-const PAGES_MAX: usize = 20_000;
-
-/// What a node keeps of settled periods.
-pub struct SettledReads {
-    /// Settled values of a block, in order. A block that has others too is of one day.
-    blocks: KeptReads<(Block, Option<Day>), Vec<i64>>,
-    lists: KeptReads<Period, KeptList>,
-    /// Hits of pages in settled periods, those that were asked for together.
-    pages: KeptReads<(PageAddress, Day), Vec<(Period, i64)>>,
-}
-
-/// A list of the most read pages, and what it was made by.
-struct KeptList {
-    editor_rules: Option<Arc<EditorRules>>,
-    page_rules: Arc<PageRules>,
-    has_titles: bool,
-    pages: Vec<TopPage>,
-}
-
-impl KeptList {
-    fn of(site: &RegisteredSite, pages: Vec<TopPage>) -> Self {
-        let page_rules = Arc::clone(&site.site.page_rules);
-        Self { editor_rules: site.editor_rules.clone(), page_rules, has_titles: site.site.titles, pages }
-    }
-
-    fn is_of(&self, site: &RegisteredSite) -> bool {
-        let rules = |rules: &Option<Arc<EditorRules>>| rules.as_ref().map(Arc::as_ptr);
-        rules(&self.editor_rules) == rules(&site.editor_rules)
-            && Arc::ptr_eq(&self.page_rules, &site.site.page_rules)
-            && self.has_titles == site.site.titles
-    }
-}
-
-impl Default for SettledReads {
-    fn default() -> Self {
-        Self { blocks: KeptReads::new(BLOCKS_MAX), lists: KeptReads::new(LISTS_MAX), pages: KeptReads::new(PAGES_MAX) }
-    }
-}
-
-impl SettledReads {
-    /// Forgets a site's values: an import, a repair or another node's counts may change them.
-    pub fn forget(&self, site: SiteNumber) {
-        self.blocks.forget(site);
-        self.lists.forget(site);
-        self.pages.forget(site);
-    }
-}
+use super::settled_reads::KeptList;
 
 impl Node {
     /// The site's hits in each period of the block.
@@ -209,7 +156,7 @@ mod tests {
     use crate::app::uncounted::UncountedFile;
     use crate::counter::csv::{Line, Row, TakeLines as _};
     use crate::counter::source::ImportName;
-    use crate::counter::{Contribution, EditorRule, Hit, Register, Site, Source};
+    use crate::counter::{Contribution, EditorRule, EditorRules, Hit, Register, Site, Source};
     use crate::ledger::{DirectoryLock, Ledger};
     use crate::metrics::Metrics;
     use crate::server::ports::Node as _;

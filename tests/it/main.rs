@@ -71,7 +71,7 @@ mod proxies;
 mod public_parts;
 /// The script that publishes, under repeats, losses and deletions.
 mod raise;
-/// Reads of history, beside hits and of what other nodes change.
+/// Reads of history, and what other nodes change in it.
 mod reads;
 /// Nodes and a real Redis.
 mod redis;
