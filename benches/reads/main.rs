@@ -9,6 +9,7 @@ mod drive;
 mod flood;
 mod kinds;
 
+use std::iter;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -83,17 +84,19 @@ fn costs(node: &Node, redis: Option<&RedisServer>) -> Table {
         "of 500 µs",
     ]);
     for kind in KINDS {
-        let cpu = || (node.process.cpu(), redis.map_or(Duration::ZERO, |redis| redis.process.cpu()));
+        let processes: Vec<_> = iter::once(&node.process).chain(redis.map(|redis| &redis.process)).collect();
         let warm = Flood::start(node.public, kind.path, None, 0);
         std::thread::sleep(ROUND / 3);
         let first = warm.stop();
-        let (before, started) = (cpu(), Instant::now());
+        let before: Vec<_> = processes.iter().map(|process| process.cpu_of_threads()).collect();
+        let started = Instant::now();
         let flood = Flood::start(node.public, kind.path, None, first);
         std::thread::sleep(ROUND);
         let reads = (flood.stop() - first) as f64;
-        let (after, elapsed) = (cpu(), started.elapsed());
-        let micros = |before: Duration, after: Duration| (after - before).as_secs_f64() * 1e6 / reads;
-        let (own, of_redis) = (micros(before.0, after.0), micros(before.1, after.1));
+        let elapsed = started.elapsed();
+        let used = processes.iter().zip(&before).map(|(process, before)| process.cpu_since(before));
+        let micros: Vec<_> = used.map(|cpu| cpu.as_secs_f64() * 1e6 / reads).collect();
+        let (own, of_redis) = (micros[0], micros.get(1).copied().unwrap_or_default());
         let each = (own + of_redis) / kind.weight;
         table.add(vec![
             kind.name.to_owned(),
