@@ -1,5 +1,7 @@
 //! A measured process, which ends with the bench.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, Stdio};
@@ -52,16 +54,27 @@ impl Process {
         self.child.id()
     }
 
-    /// CPU time of its threads, in user and in kernel mode.
-    ///
-    /// `schedstat` counts nanoseconds, `stat` only ticks. Servers under measurement end no threads.
+    /// CPU time of its threads, in user and in kernel mode. Servers under measurement end no threads.
     pub fn cpu(&self) -> Duration {
+        self.cpu_of_threads().into_values().sum()
+    }
+
+    /// CPU time of those threads that have not ended, beyond what they had used before.
+    pub fn cpu_since(&self, before: &HashMap<OsString, Duration>) -> Duration {
+        let since = |(thread, cpu): (OsString, Duration)| cpu - before.get(&thread).copied().unwrap_or_default();
+        self.cpu_of_threads().into_iter().map(since).sum()
+    }
+
+    /// CPU time by thread.
+    ///
+    /// `schedstat` counts nanoseconds, `stat` only ticks.
+    pub fn cpu_of_threads(&self) -> HashMap<OsString, Duration> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).expect("the process runs");
-        let nanos = tasks.flatten().map(|task| {
-            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            text.split(' ').next().and_then(|run| run.parse::<u64>().ok()).unwrap_or(0)
-        });
-        Duration::from_nanos(nanos.sum())
+        let cpu = |task: fs::DirEntry| {
+            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            Some((task.file_name(), Duration::from_nanos(text.split(' ').next()?.parse().ok()?)))
+        };
+        tasks.flatten().filter_map(cpu).collect()
     }
 
     /// Resident memory in bytes, private and mapped.

@@ -7,6 +7,7 @@ use thongke::bots::{Kind, UncountedRow};
 use thongke::counter::account::{ImportReport, SourceAccount};
 use thongke::counter::csv::{CsvError, Line, Row, TakeLines};
 use thongke::counter::editor_rules::change::{Change, Refused};
+use thongke::counter::history::Block;
 use thongke::counter::source::ImportName;
 use thongke::counter::verification::{Repair, Verification};
 use thongke::counter::{
@@ -117,8 +118,8 @@ impl Node for BlankNode {
         Err(beyond())
     }
 
-    async fn history(&self, _: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
-        Ok(counts(periods.len()))
+    async fn history(&self, _: &Arc<RegisteredSite>, block: Block) -> Result<Read<i64>, Unavailable> {
+        Ok(counts(block.periods().len()))
     }
 
     fn begin_import(&self) -> Result<NoFile, Unavailable> {

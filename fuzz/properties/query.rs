@@ -1,20 +1,21 @@
 //! Queries of figures, pages, history and chart, answered by a node that knows every count.
 
 use std::future::Future;
-use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
 use futures_util::FutureExt as _;
 use hyper::body::Bytes;
 use hyper::header::HeaderMap;
 use hyper::{StatusCode, Uri};
-use thongke::counter::{Day, RegisteredSite, Site, SiteNumber};
+use thongke::counter::page::TOP_MAX;
+use thongke::counter::{Day, Listing, RegisteredSite, Site, SiteNumber};
 use thongke::metrics::Metrics;
 use thongke::server::history::{self, Format, Stretch};
 use thongke::server::history_blocks::HistoryBlocks;
 use thongke::server::hit::payload::Payload;
 use thongke::server::hit::{Canonicals, Warnings};
 use thongke::server::pages::{self, PagesNamed, Top};
+use thongke::server::ports::Node as _;
 use thongke::server::query::{Overrides, Query};
 
 use super::blank_node::BlankNode;
@@ -43,20 +44,25 @@ pub fn holds(input: &[u8]) {
     }
     let node = || Arc::new(BlankNode::default());
     let today = Day::from_ymd(2024, 6, 17).unwrap();
-    let blocks = || Rc::new(HistoryBlocks::default());
-    let figures = PagesNamed::of(query)
-        .and_then(|named| now(pages::figures(node(), Arc::clone(&CANONICALS), Arc::clone(&site), named)));
+    let blocks = HistoryBlocks::default();
+    let figures = PagesNamed::of(query).and_then(|named| {
+        let hits = now(pages::read(&node(), &CANONICALS, &site, named))?;
+        Ok(hits.render(&site.site))
+    });
     if let Some(answer) = json(figures.map(|rendered| rendered.body).map_err(|error| error.status)) {
         let urls = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "url").count();
         assert!(urls <= 50 && answer["pages"].as_array().unwrap().len() == urls);
     }
-    let most_read = Top::of(query, today).and_then(|top| now(pages::most_read(node(), Arc::clone(&site), top)));
+    let most_read = Top::of(query, today).and_then(|top| {
+        let read = now(node().top_pages(&site, top.period(), TOP_MAX, Listing::Public))?;
+        Ok(top.render(&site.site, &read))
+    });
     if let Some(answer) = json(most_read.map(|rendered| rendered.body).map_err(|error| error.status)) {
         assert!((1..=100).contains(&answer["pages"].as_array().unwrap().len()));
     }
     let history = |format| {
-        let stretch = Stretch::of_history(query, today)?;
-        now(history::history(node(), blocks(), Arc::clone(&site), stretch, format))
+        Stretch::of_history(query, today)
+            .and_then(|stretch| Ok(now(stretch.read(&node(), &blocks, &site))?.history(&site.site, format)))
     };
     let lines = history(Format::Json);
     if let Some(answer) = json(lines.map(|rendered| rendered.body).map_err(|error| error.status)) {
@@ -72,7 +78,7 @@ pub fn holds(input: &[u8]) {
         }
     }
     let chart = Stretch::of_chart(query, today)
-        .and_then(|stretch| now(history::chart(node(), blocks(), Arc::clone(&site), stretch)));
+        .and_then(|stretch| Ok(now(stretch.read(&node(), &blocks, &site))?.chart(&site.site)));
     if let Some(svg) = bounded(chart.map(|rendered| rendered.body).map_err(|error| error.status)) {
         assert!(svg.starts_with(b"<svg"));
     }

@@ -13,6 +13,7 @@ use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::clock_trust::{Verdict, Witnesses};
 use crate::counter::csv::{CsvError, Row};
 use crate::counter::editor_rules::change::{Change, Refused};
+use crate::counter::history::Block;
 use crate::counter::page::TOP_MAX;
 use crate::counter::page_index;
 use crate::counter::source::ImportName;
@@ -32,6 +33,7 @@ use crate::server::ports::{AdmittedPage, Counts, PageReader, Read, Readiness, To
 use super::clock_watch::ClockWatch;
 use super::former_pages::{self, FormerPages};
 use super::recent_imports::{RecentImport, RecentImports};
+use super::settled_reads::SettledReads;
 use super::shown_figures::ShownFigures;
 use super::uncounted::UncountedFile;
 
@@ -50,6 +52,7 @@ pub struct Node {
     pub(super) now: fn() -> DateTime<Utc>,
     clock: ClockWatch,
     shown_figures: ShownFigures,
+    pub(super) settled: SettledReads,
     recent_imports: RecentImports,
     former_pages: FormerPages,
 }
@@ -66,6 +69,7 @@ impl Node {
             now,
             clock,
             shown_figures: ShownFigures::default(),
+            settled: SettledReads::default(),
             recent_imports: RecentImports::default(),
             former_pages: FormerPages::default(),
         }
@@ -143,15 +147,21 @@ impl Node {
         self.sync(site, Some(&import), "rows of this import that only another node knows stay").await;
     }
 
+    /// Forgets what was shown or kept of a site, since its figures may fall.
+    fn forget_figures(&self, site: SiteNumber) {
+        self.shown_figures.forget(site);
+        self.settled.forget(site);
+    }
+
     fn note_import(&self, site: &RegisteredSite, name: ImportName, generation: Option<u64>) {
         // It may lower figures.
-        self.shown_figures.forget(site.number);
+        self.forget_figures(site.number);
         let import = RecentImport { site: site.number, source: Source::Import(name), generation };
         self.recent_imports.note(import, Instant::now());
     }
 
     /// Figures of counters with Redis's, or, while it is away, without; none below what was shown a short time ago.
-    async fn shared_figures(
+    pub(super) async fn shared_figures(
         &self,
         site: &RegisteredSite,
         publication: &Publication,
@@ -190,7 +200,9 @@ impl Node {
                 continue;
             }
             let Some(generation) = *generation else { continue };
-            match self.ledger.clear_earlier_imports(*site, source, generation).await {
+            let cleared = self.ledger.clear_earlier_imports(*site, source, generation).await;
+            self.settled.forget(*site);
+            match cleared {
                 // More may be on its way.
                 Ok(Cleared::Some) | Err(_) => {
                     self.recent_imports.note_again(import, Instant::now());
@@ -231,8 +243,8 @@ impl Node {
         Ok(self.former_pages.put(site, pairs, redis, now))
     }
 
-    /// The hits that stand under each of these addresses.
-    async fn hits_under(
+    /// The hits that stand under each of these addresses, read now.
+    pub(super) async fn read_hits_under(
         &self,
         site: &RegisteredSite,
         addresses: Vec<PageAddress>,
@@ -245,6 +257,41 @@ impl Node {
         };
         let places = addresses.iter().flat_map(|page| periods.iter().map(move |period| (*period, Some(page.clone()))));
         Ok(self.shared_figures(site, publication, places.zip(known).collect()).await)
+    }
+
+    /// The most read pages of a period, read now.
+    pub(super) async fn most_read(
+        &self,
+        site: &Arc<RegisteredSite>,
+        period: Period,
+        limit: usize,
+        listing: Listing,
+    ) -> Result<Read<TopPage>, Unavailable> {
+        let index = self.page_index(site).await?;
+        let listed_max = index.candidates(limit);
+        let own = self.ledger.top_pages(site.number, period, listed_max.max(TOP_MAX)).await.map_err(unavailable)?;
+        let shared = match self.publication.get() {
+            None => None,
+            Some(publication) => publication.queries.top_pages(&site.site, period, listed_max).await,
+        };
+        let is_unread = shared.is_none() && self.publication.get().is_some();
+        let mut pages = shared.unwrap_or_default();
+        // Of its own, those that Redis may not have yet.
+        let known: std::collections::HashSet<_> = pages.iter().cloned().collect();
+        pages.extend(own.iter().filter(|page| !known.contains(page)).cloned());
+        let pages = index.presented(pages, listing);
+        let hits = server::ports::Node::page_hits(self, site, &pages, &[period]).await?;
+        let counted = most_read(pages.into_iter().zip(hits.values), limit);
+        let addresses = counted.iter().flat_map(|(page, _)| index.addresses(page)).cloned();
+        let read = self.titles(site, addresses.collect()).await?;
+        let mut titles = read.values.into_iter();
+        let titled = |(page, hits): (PageAddress, i64)| {
+            // The shown page's own comes first.
+            let of_page: Vec<_> = titles.by_ref().take(index.addresses(&page).count()).collect();
+            TopPage { title: of_page.into_iter().flatten().next(), page, hits }
+        };
+        let values = counted.into_iter().map(titled).collect();
+        Ok(Read { values, stale: is_unread || hits.stale || read.stale })
     }
 
     /// Titles of pages, an editor's before those of readers; stale where Redis couldn't be read.
@@ -314,11 +361,11 @@ impl Node {
                 let read = match some.first() {
                     Some(Standing { period, page: Some(_), .. }) => {
                         let pages = some.iter().filter_map(|one| one.page.clone()).collect();
-                        self.hits_under(site, pages, &[*period]).await?
+                        self.read_hits_under(site, pages, &[*period]).await?
                     }
                     _ => {
                         let periods: Vec<_> = some.iter().map(|one| one.period).collect();
-                        server::ports::Node::history(self, site, &periods).await?
+                        self.site_figures(site, &periods).await?
                     }
                 };
                 if read.stale {
@@ -432,7 +479,7 @@ impl Witnesses for Node {
     }
 }
 
-fn unavailable(error: LedgerError) -> Unavailable {
+pub(super) fn unavailable(error: LedgerError) -> Unavailable {
     Unavailable { reason: error.0.to_string() }
 }
 
@@ -574,32 +621,7 @@ impl server::ports::Node for Node {
         limit: usize,
         listing: Listing,
     ) -> Result<Read<TopPage>, Unavailable> {
-        let limit = limit.min(TOP_MAX);
-        let index = self.page_index(site).await?;
-        let listed_max = index.candidates(limit);
-        let own = self.ledger.top_pages(site.number, period, listed_max.max(TOP_MAX)).await.map_err(unavailable)?;
-        let shared = match self.publication.get() {
-            None => None,
-            Some(publication) => publication.queries.top_pages(&site.site, period, listed_max).await,
-        };
-        let is_unread = shared.is_none() && self.publication.get().is_some();
-        let mut pages = shared.unwrap_or_default();
-        // Of its own, those that Redis may not have yet.
-        let known: std::collections::HashSet<_> = pages.iter().cloned().collect();
-        pages.extend(own.iter().filter(|page| !known.contains(page)).cloned());
-        let pages = index.presented(pages, listing);
-        let hits = self.page_hits(site, &pages, &[period]).await?;
-        let counted = most_read(pages.into_iter().zip(hits.values), limit);
-        let addresses = counted.iter().flat_map(|(page, _)| index.addresses(page)).cloned();
-        let read = self.titles(site, addresses.collect()).await?;
-        let mut titles = read.values.into_iter();
-        let titled = |(page, hits): (PageAddress, i64)| {
-            // The shown page's own comes first.
-            let of_page: Vec<_> = titles.by_ref().take(index.addresses(&page).count()).collect();
-            TopPage { title: of_page.into_iter().flatten().next(), page, hits }
-        };
-        let values = counted.into_iter().map(titled).collect();
-        Ok(Read { values, stale: is_unread || hits.stale || read.stale })
+        self.listed(site, period, limit, listing).await
     }
 
     async fn change_rule(
@@ -618,13 +640,8 @@ impl server::ports::Node for Node {
         Ok(changed)
     }
 
-    async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Result<Read<i64>, Unavailable> {
-        let known = self.ledger.history(site.number, periods).await.map_err(unavailable)?;
-        let Some(publication) = self.publication.get() else {
-            return Ok(Read { values: known.iter().map(|known| known.sum).collect(), stale: false });
-        };
-        let counters = periods.iter().map(|period| (*period, None)).zip(known).collect();
-        Ok(self.shared_figures(site, publication, counters).await)
+    async fn history(&self, site: &Arc<RegisteredSite>, block: Block) -> Result<Read<i64>, Unavailable> {
+        self.block(site, block).await
     }
 
     fn begin_import(&self) -> Result<ImportFile, Unavailable> {
@@ -703,7 +720,7 @@ impl server::ports::Node for Node {
             Some(publication) => {
                 let repaired = publication.repair(self, site).await.map_err(|reason| Unavailable { reason })?;
                 // It may have been shown that Redis had too much. First in memory: what was read before is noted no more.
-                self.shown_figures.forget(site.number);
+                self.forget_figures(site.number);
                 self.ledger.forget_shown(site.number).await.map_err(unavailable)?;
                 Ok(repaired)
             }
@@ -787,10 +804,10 @@ impl redis::ports::Node for Node {
         let is_reset = |source: &Source| matches!(source, Source::Import(name) if name.is_reset());
         let reset = contributions.iter().map(|one| &one.source).find(|source| is_reset(source)).cloned();
         match self.ledger.merge_remote(site, contributions).await {
-            Ok(false) => {}
+            Ok(false) => self.settled.forget(site),
             // It may lower figures.
             Ok(true) => {
-                self.shown_figures.forget(site);
+                self.forget_figures(site);
                 if let Some(source) = reset {
                     // Its pages are read soon: of other imports' nobody needs to know more than their sum.
                     self.recent_imports.note_again(RecentImport { site, source, generation: None }, Instant::now());

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use chrono::Datelike as _;
+use chrono::{Datelike as _, NaiveDate};
 
 use super::{Day, Period};
 
@@ -50,29 +50,48 @@ impl Step {
         }
     }
 
-    /// The last `count` periods, the one of `last_day` the last of them; none from before 1970.
-    pub fn last(self, count: usize, last_day: Day) -> Vec<Period> {
-        let mut periods: Vec<_> = std::iter::successors(Some(self.of(last_day)), |period| period.previous())
-            .take_while(|period| Period::from_number(period.number()).is_some())
-            .take(count)
-            .collect();
-        periods.reverse();
-        periods
+    /// The first of the last `count` periods, of which the one of `last_day` is the last; none is before 1970.
+    pub fn first_of_last(self, count: usize, last_day: Day) -> Period {
+        let first = self.place(self.of(last_day)) - i64::try_from(count).unwrap_or(i64::MAX).saturating_sub(1);
+        self.at(first.max(0)).unwrap_or(self.of(last_day))
     }
 
-    /// All periods with a day in them that lies from `first_day` to `last_day`; not more than `most`.
-    pub fn between(self, first_day: Day, last_day: Day, most: usize) -> Result<Vec<Period>, HistoryError> {
+    /// The period of `first_day`, if at most `most` periods have a day in them that lies from there to `last_day`.
+    pub fn first_between(self, first_day: Day, last_day: Day, most: usize) -> Result<Period, HistoryError> {
         if first_day > last_day {
             return Err(HistoryError::Backwards { from: first_day, to: last_day });
         }
-        let end = self.of(last_day);
-        let all =
-            std::iter::successors(Some(self.of(first_day)), |period| if *period == end { None } else { period.next() });
-        let periods: Vec<_> = all.take(most + 1).collect();
-        if periods.len() > most {
+        let first = self.of(first_day);
+        if self.place(self.of(last_day)) - self.place(first) >= i64::try_from(most).unwrap_or(i64::MAX) {
             return Err(HistoryError::Long { from: first_day, to: last_day, by: self.as_str(), most });
         }
-        Ok(periods)
+        Ok(first)
+    }
+
+    /// All periods from one to another.
+    pub fn from_to(self, first: Period, last: Period) -> Vec<Period> {
+        (self.place(first)..=self.place(last)).map_while(|place| self.at(place)).collect()
+    }
+
+    /// A period's place among all of its step, from 1970 on.
+    fn place(self, period: Period) -> i64 {
+        let years = |year: u16| i64::from(year) - i64::from(*Day::YEARS.start());
+        match period {
+            Period::Day(day) => i64::from(day.date().to_epoch_days()),
+            Period::Month { year, month } => 12 * years(year) + i64::from(month) - 1,
+            Period::Year(year) => years(year),
+            Period::Total => 0,
+        }
+    }
+
+    /// The period at a place.
+    fn at(self, place: i64) -> Option<Period> {
+        let year = |years: i64| u16::try_from(years + i64::from(*Day::YEARS.start())).ok();
+        match self {
+            Self::Day => NaiveDate::from_epoch_days(i32::try_from(place).ok()?).map(Day::from_date).map(Period::Day),
+            Self::Month => Some(Period::Month { year: year(place / 12)?, month: u8::try_from(place % 12 + 1).ok()? }),
+            Self::Year => Some(Period::Year(year(place)?)),
+        }
     }
 }
 
@@ -101,8 +120,19 @@ impl Block {
     pub fn periods(self) -> Vec<Period> {
         let last_year = (i32::from(self.first_year) + i32::from(self.years()) - 1).min(*Day::YEARS.end());
         let (first, last) = (Day::from_ymd(i32::from(self.first_year), 1, 1), Day::from_ymd(last_year, 12, 31));
-        let between = |(first, last)| self.step.between(first, last, BLOCK_PERIODS_MAX).unwrap_or_default();
-        first.zip(last).map(between).unwrap_or_default()
+        let periods = |(first, last)| self.step.from_to(self.step.of(first), self.step.of(last));
+        first.zip(last).map(periods).unwrap_or_default()
+    }
+
+    /// Their number.
+    pub fn count(self) -> usize {
+        let last_year = (self.first_year + self.years() - 1).min(*Day::YEARS.end() as u16);
+        let years = usize::from(last_year - self.first_year + 1);
+        match self.step {
+            Step::Day => Day::from_ymd(i32::from(last_year), 12, 31).map_or(0, |day| day.date().ordinal() as usize),
+            Step::Month => 12 * years,
+            Step::Year => years,
+        }
     }
 
     /// A period's place among them.
@@ -125,8 +155,6 @@ impl Block {
     }
 }
 
-const BLOCK_PERIODS_MAX: usize = 366;
-
 impl FromStr for Step {
     type Err = HistoryError;
 
@@ -145,8 +173,16 @@ mod tests {
 
     fn between(step: Step, from: &str, to: &str) -> Result<Vec<String>, HistoryError> {
         let days = |text: &str| text.parse::<Span>().unwrap().days().unwrap();
-        let periods = step.between(days(from).0, days(to).1, 1_100)?;
+        let periods = all(step, days(from).0, days(to).1, 1_100)?;
         Ok(periods.into_iter().map(|period| period.to_string()).collect())
+    }
+
+    fn all(step: Step, first_day: Day, last_day: Day, most: usize) -> Result<Vec<Period>, HistoryError> {
+        Ok(step.from_to(step.first_between(first_day, last_day, most)?, step.of(last_day)))
+    }
+
+    fn last(step: Step, count: usize, last_day: Day) -> Vec<Period> {
+        step.from_to(step.first_of_last(count, last_day), step.of(last_day))
     }
 
     #[test]
@@ -155,10 +191,10 @@ mod tests {
         assert_eq!(between(Step::Day, "2024-W25", "2024-W25").unwrap().len(), 7);
         assert_eq!(between(Step::Month, "2023-12-31", "2024-02").unwrap(), ["2023-12", "2024-01", "2024-02"]);
         assert_eq!(between(Step::Year, "2023", "2024-01-01").unwrap(), ["2023", "2024"]);
-        let last: Vec<_> =
-            Step::Day.last(30, Day::from_ymd(2024, 6, 17).unwrap()).iter().map(Period::to_string).collect();
-        assert_eq!((last.len(), last[0].as_str(), last[29].as_str()), (30, "2024-05-19", "2024-06-17"));
-        assert_eq!(Step::Month.last(500, Day::from_ymd(1970, 2, 1).unwrap()).len(), 2);
+        let days: Vec<_> =
+            last(Step::Day, 30, Day::from_ymd(2024, 6, 17).unwrap()).iter().map(Period::to_string).collect();
+        assert_eq!((days.len(), days[0].as_str(), days[29].as_str()), (30, "2024-05-19", "2024-06-17"));
+        assert_eq!(last(Step::Month, 500, Day::from_ymd(1970, 2, 1).unwrap()).len(), 2);
     }
 
     #[test]
@@ -178,9 +214,9 @@ mod tests {
     #[test]
     fn a_range_may_be_one_day_and_as_long_as_the_limit() {
         let day = |day| Day::from_ymd(2024, 6, day).unwrap();
-        assert_eq!(Step::Day.between(day(17), day(17), 1), Ok(vec![Period::Day(day(17))]));
-        assert_eq!(Step::Day.between(day(16), day(17), 2).unwrap().len(), 2);
-        assert!(Step::Day.between(day(15), day(17), 2).is_err());
+        assert_eq!(all(Step::Day, day(17), day(17), 1), Ok(vec![Period::Day(day(17))]));
+        assert_eq!(all(Step::Day, day(16), day(17), 2).unwrap().len(), 2);
+        assert!(all(Step::Day, day(15), day(17), 2).is_err());
     }
 
     #[test]
@@ -193,9 +229,10 @@ mod tests {
             (Step::Month, day(9950, 1, 1), day(9999, 12, 31)),
             (Step::Year, day(1970, 1, 1), day(9999, 12, 31)),
         ] {
-            for period in step.between(first, last, 10_000).unwrap() {
+            for period in all(step, first, last, 10_000).unwrap() {
                 let block = Block::of(period).unwrap();
                 assert_eq!(block.periods()[block.place(period)], period);
+                assert_eq!(block.periods().len(), block.count());
             }
         }
         assert_eq!(Block::of(Period::Total), None);

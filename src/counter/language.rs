@@ -73,26 +73,33 @@ impl Language {
     }
 
     /// The number as the language writes it: 2455 is `2.455` in Vietnamese and `2,455` in English.
+    pub fn number(self, value: i64) -> String {
+        let mut text = String::new();
+        self.push_number(value, &mut text);
+        text
+    }
+
+    /// Writes the number behind a text.
     ///
     /// By hand: a history has a thousand numbers. A test compares them with the languages' own rules.
-    pub fn number(self, value: i64) -> String {
+    pub fn push_number(self, value: i64, text: &mut String) {
         let separator = match self {
             Self::Vietnamese => '.',
             Self::English => ',',
         };
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(value.unsigned_abs());
-        let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
         if value < 0 {
             text.push('-');
         }
-        for (at, digit) in digits.chars().enumerate() {
-            if at > 0 && (digits.len() - at).is_multiple_of(3) {
-                text.push(separator);
-            }
-            text.push(digit);
+        let (first, rest) = digits.split_at((digits.len() - 1) % 3 + 1);
+        text.push_str(first);
+        let mut rest = rest;
+        while let Some((three, more)) = rest.split_at_checked(3) {
+            text.push(separator);
+            text.push_str(three);
+            rest = more;
         }
-        text
     }
 }
 

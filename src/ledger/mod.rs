@@ -25,7 +25,7 @@
 //!
 //! # Threads
 //! The committer writes. The checkpointer copies the log into the file, and each fold starts a thread that sorts. One
-//! reader serves publication and the operator, another the public queries. Workers send batches and await their
+//! reader serves publication and the operator, another the public queries, a third hits of new pages. Workers send batches and await their
 //! commits. No lock is held during an await or a sync.
 //!
 //! # Rooms
@@ -92,6 +92,8 @@ pub struct Ledger {
     reader: Reader,
     /// For public queries, which delay neither publication nor exports.
     public_reader: Reader,
+    /// For hits of pages that are new to this run, which wait for no stranger's query.
+    hit_reader: Reader,
     tops: Arc<TopLists>,
     committer: Mutex<Option<JoinHandle<()>>>,
     /// One import at a time: it reads the state before it and then writes.

@@ -78,7 +78,7 @@ impl Ledger {
         state.open_sites.note(registered.iter().map(|site| (site.number, &site.site)));
         registered.set_rules(state.editor_rules.all());
         let reader = |name| Reader::start(name, file::open_reader(directory).map_err(sqlite)?).map_err(no_thread);
-        let (reader, public_reader) = (reader("reader")?, reader("queries")?);
+        let (reader, public_reader, hit_reader) = (reader("reader")?, reader("queries")?, reader("new pages")?);
         let log_pages = wal::watch_pages(&mut connection).map_err(sqlite)?;
         let checkpoints =
             Checkpoints::start(log_pages, file::open_reader(directory).map_err(sqlite)?).map_err(no_thread)?;
@@ -103,6 +103,7 @@ impl Ledger {
             state,
             reader,
             public_reader,
+            hit_reader,
             tops: Arc::default(),
             committer: Mutex::new(Some(committer)),
             imports: Arc::new(Semaphore::new(1)),

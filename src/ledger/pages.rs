@@ -12,7 +12,7 @@ use super::fold::unfolded::{Unfolded, UnfoldedHits};
 use super::memory::lock;
 use super::memory::page_admission::Decision;
 use super::memory::vouching::{Noted, Reading};
-use super::sqlite::tables::counts::SourceCount;
+use super::sqlite::tables::counts::{CountReader, SourceCount};
 use super::sqlite::tables::{bounded, counts, meta, pages, rows, shown, titles, vouching};
 use crate::counter::known::chosen;
 use crate::counter::page_cap::Excess;
@@ -165,18 +165,20 @@ impl Ledger {
             let read = move |connection: &Connection| -> rusqlite::Result<Vec<Known>> {
                 // Far from what the file knows, strangers may ask for anything at no cost.
                 let Some(years) = counts::years(connection, site)? else { return Ok(Vec::new()) };
-                on_file
-                    .iter()
-                    .map(|period| {
-                        if !years.contains(&(period.number() / 10_000)) && *period != Period::Total {
-                            return Ok(Known::default());
-                        }
-                        let counts = counts::of_page(connection, site, *period, counts::SITE_ITSELF)?;
-                        let floor = shown::read(connection, site, *period, &counts, None)?;
-                        let shown = floor.filter(|floor| !floor.may_fall).map(|floor| floor.hits);
-                        Ok(Known { shown, ..known(counts, &run, 0) })
-                    })
-                    .collect()
+                let (Some(first), Some(last)) = (on_file.iter().min(), on_file.iter().max()) else {
+                    return Ok(Vec::new());
+                };
+                let noted = shown::Noted::between(connection, site, *first, *last)?;
+                let mut reader = CountReader::new(connection, site)?;
+                let read = |period: &Period| {
+                    if !years.contains(&(period.number() / 10_000)) && *period != Period::Total {
+                        return Ok(Known::default());
+                    }
+                    let counts = reader.of_page(*period, counts::SITE_ITSELF)?;
+                    let floor = noted.floor(*period, &counts, None).filter(|floor| !floor.may_fall);
+                    Ok(Known { shown: floor.map(|floor| floor.hits), ..known(counts, &run, 0) })
+                };
+                on_file.iter().map(read).collect()
             };
             self.public_reader.read(read).await?
         };
@@ -236,7 +238,7 @@ impl Ledger {
                 Decision::Counts => return own(caps_all),
                 Decision::NeedsRead => {
                     let read =
-                        self.public_reader.read(move |connection| pages_of_day(connection, number, day, cap, caps_all));
+                        self.hit_reader.read(move |connection| pages_of_day(connection, number, day, cap, caps_all));
                     // After a failed read only the pages since the node's start count against the cap.
                     let pages = read.await.unwrap_or_default();
                     self.state.admission.load(number, day, pages.iter().map(PageAddress::fingerprint));
@@ -268,7 +270,7 @@ impl Ledger {
         let is_vouched = move |connection: &Connection| {
             Ok(pages::find(connection, site, &page)?.is_some_and(|page| page.is_vouched))
         };
-        self.public_reader.read(is_vouched).await.ok()
+        self.hit_reader.read(is_vouched).await.ok()
     }
 
     /// Up to `limit` pages of the site that rule 1 made and that have another address now, each with that one.
@@ -358,20 +360,50 @@ fn counts_of_pages(
     addresses: &[PageAddress],
     periods: &[Period],
 ) -> rusqlite::Result<Vec<PageCount>> {
-    let mut all = Vec::with_capacity(addresses.len() * periods.len());
+    let mut found = Vec::with_capacity(addresses.len());
     for address in addresses {
-        let page = pages::find(connection, site, address)?;
-        for period in periods {
+        found.push(pages::find(connection, site, address)?);
+    }
+    let counts_of_page = |(address, page): (&PageAddress, &Option<pages::Page>)| -> rusqlite::Result<Vec<PageCount>> {
+        // Read once for all longer periods.
+        let mut unvouched = None;
+        let count = |period: &Period| {
             let is_day = matches!(period, Period::Day(_));
-            all.push(match page {
-                None if is_day || address.is_other() => PageCount::Counted(Vec::new()),
-                None => PageCount::Unvouched(0),
-                Some(page) if is_day || page.is_vouched => {
-                    PageCount::Counted(counts::of_page(connection, site, *period, page.number)?)
+            Ok(match page {
+                None if !is_day && !address.is_other() => PageCount::Unvouched(0),
+                Some(page) if !is_day && !page.is_vouched => {
+                    let days = match &unvouched {
+                        Some(days) => days,
+                        None => unvouched.insert(vouching::UnvouchedDays::read(connection, site, page.number)?),
+                    };
+                    PageCount::Unvouched(days.hits(*period))
                 }
-                Some(page) => PageCount::Unvouched(vouching::hits(connection, site, page.number, *period)?),
-            });
-        }
+                _ => PageCount::Counted(Vec::new()),
+            })
+        };
+        periods.iter().map(count).collect()
+    };
+    let mut all = Vec::with_capacity(addresses.len() * periods.len());
+    for page in addresses.iter().zip(&found) {
+        all.extend(counts_of_page(page)?);
+    }
+    let mut rows: Vec<_> =
+        found.iter().enumerate().filter_map(|(row, page)| Some((page.as_ref()?.number, row))).collect();
+    rows.sort_unstable();
+    let numbers: Vec<_> = rows.iter().map(|(number, _)| *number).collect();
+    if numbers.is_empty() {
+        return Ok(all);
+    }
+    let mut reader = CountReader::new(connection, site)?;
+    for (column, period) in periods.iter().enumerate() {
+        reader.of_pages(*period, &numbers, |number, count| {
+            let first = rows.partition_point(|(before, _)| *before < number);
+            for (_, row) in rows[first..].iter().take_while(|(of, _)| *of == number) {
+                if let Some(PageCount::Counted(counts)) = all.get_mut(row * periods.len() + column) {
+                    counts.push(count.clone());
+                }
+            }
+        })?;
     }
     Ok(all)
 }

@@ -169,19 +169,37 @@ pub fn digest_text(pages_of: Option<Period>, digest: Digest) -> String {
 }
 
 pub fn contribution_member(source: &Source, page: &PageAddress) -> String {
-    format!("\x01{source}\x01{}", page.id())
+    member(source, &page.id())
 }
 
 pub fn generation_member(source: &Source, page: &PageAddress) -> String {
-    format!("\x01{source}\x01{}\x01g", page.id())
+    member(source, &page.id()) + GENERATION
 }
+
+fn member(source: &Source, page_id: &str) -> String {
+    format!("\x01{source}\x01{page_id}")
+}
+
+/// Behind a contribution's name.
+const GENERATION: &str = "\x01g";
 
 /// Names of a contribution in its key: one, or two of an import's page, whose generation stands apart.
 pub fn contribution_names(period: Period, page: Option<&PageAddress>, source: &Source) -> Vec<String> {
-    match (page, source) {
-        (None, _) => vec![contribution_field(period, source)],
-        (Some(page), Source::Run(_)) => vec![contribution_member(source, page)],
-        (Some(page), Source::Import(_)) => vec![contribution_member(source, page), generation_member(source, page)],
+    match page {
+        None => vec![contribution_field(period, source)],
+        Some(page) => contribution_members(&page.id(), source),
+    }
+}
+
+/// The same of the page with this id, which many periods share.
+pub fn contribution_members(page_id: &str, source: &Source) -> Vec<String> {
+    let contribution = member(source, page_id);
+    match source {
+        Source::Run(_) => vec![contribution],
+        Source::Import(_) => {
+            let generation = [&contribution, GENERATION].concat();
+            vec![contribution, generation]
+        }
     }
 }
 

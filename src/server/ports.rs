@@ -8,6 +8,7 @@ use crate::bots::{Kind, UncountedRow};
 use crate::counter::account::{ImportReport, SourceAccount};
 use crate::counter::csv::{CsvError, Row, TakeLines};
 use crate::counter::editor_rules::change::{Change, Refused};
+use crate::counter::history::Block;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::{
@@ -95,8 +96,8 @@ pub trait Node: Send + Sync + 'static {
     /// Changes a rule of the site's pages, unless its other rules are against it. The sites have it afterwards.
     async fn change_rule(&self, site: &Arc<RegisteredSite>, change: Change) -> Available<Result<EditorRule, Refused>>;
 
-    /// The site's hits in each of many periods, which are not loaded into memory.
-    async fn history(&self, site: &Arc<RegisteredSite>, periods: &[Period]) -> Available<Read<i64>>;
+    /// The site's hits in each period of a block, which are not loaded into memory.
+    async fn history(&self, site: &Arc<RegisteredSite>, block: Block) -> Available<Read<i64>>;
 
     /// Begins an import: its lines go into the file, in a thread that may block.
     fn begin_import(&self) -> Available<Self::ImportFile>;

@@ -71,6 +71,8 @@ mod proxies;
 mod public_parts;
 /// The script that publishes, under repeats, losses and deletions.
 mod raise;
+/// Reads of history, and what other nodes change in it.
+mod reads;
 /// Nodes and a real Redis.
 mod redis;
 /// Starts that are refused.

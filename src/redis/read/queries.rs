@@ -1,10 +1,11 @@
 //! Queries for pages, titles and history: read for each request, unlike a site's totals, which every
 //! page view shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use redis::{Cmd, FromRedisValue, Value};
 use tokio::sync::Semaphore;
 
@@ -47,17 +48,32 @@ impl Queries {
         for (at, ((period, page), _)) in counters.iter().enumerate() {
             keys.entry(page.as_ref().map(|_| *period)).or_default().push(at);
         }
-        let (mut figures, mut is_behind) = (vec![0; counters.len()], false);
-        for (pages_of, places) in keys {
-            let mut names = Vec::new();
+        let mut ids: HashMap<&PageAddress, String> = HashMap::new();
+        let mut reads = Vec::with_capacity(keys.len());
+        for (pages_of, places) in &keys {
+            let mut names = Vec::with_capacity(3 * places.len());
             for ((period, page), known) in places.iter().map(|at| &counters[*at]) {
-                let page = page.as_ref();
-                names.push(page.map_or_else(|| period.to_string(), ToString::to_string));
-                names.extend(known.sources().flat_map(|source| keys::contribution_names(*period, page, source)));
+                match page {
+                    None => {
+                        names.push(period.to_string());
+                        names.extend(known.sources().map(|source| keys::contribution_field(*period, source)));
+                    }
+                    Some(page) => {
+                        names.push(page.to_string());
+                        let id = ids.entry(page).or_insert_with(|| page.id());
+                        names.extend(known.sources().flat_map(|source| keys::contribution_members(id, source)));
+                    }
+                }
             }
             let command = if pages_of.is_none() { "HMGET" } else { "ZMSCORE" };
-            let key = self.shared.keys.counters(&site.id, pages_of);
-            let mut values = self.fields(command, &key, &names).await?.into_iter();
+            let key = self.shared.keys.counters(&site.id, *pages_of);
+            reads.push(async move { self.fields(command, &key, &names).await });
+        }
+        // All at once: the connection sends them together.
+        let read = join_all(reads).await;
+        let (mut figures, mut is_behind) = (vec![0; counters.len()], false);
+        for ((pages_of, places), values) in keys.into_iter().zip(read) {
+            let mut values = values?.into_iter();
             for at in places {
                 let known = &counters[at].1;
                 let (total, there) = keys::counter(pages_of.is_some(), known.sources(), &mut values)?;

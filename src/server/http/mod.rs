@@ -20,7 +20,7 @@ mod single_flight;
 pub use byte_set::ByteSet;
 pub use client_ip::ClientIp;
 pub use conditional::Rendered;
-pub use error::{HttpError, Problem, REASONS, shown};
+pub use error::{HttpError, REASONS, shown};
 pub(crate) use header_sink::fixed;
 pub use header_sink::{FixedFields, HeaderSink};
 pub use headers::{Field, HeaderFields};
@@ -31,4 +31,4 @@ pub use response::{
     AnswerBody, CLOSE, CROSS_ORIGIN, CSS, CSV, ContentType, GIF, HTML, JAVASCRIPT, JSON, NO_STORE, PROMETHEUS_TEXT,
     SVG, StreamError, THONGKE_HIT, THONGKE_HIT_KIND,
 };
-pub use single_flight::SingleFlight;
+pub use single_flight::{Making, SingleFlight};

@@ -1,6 +1,6 @@
 //! JSON answers about a site, as of a time.
 
-use std::hash::Hash as _;
+use std::hash::{DefaultHasher, Hash as _};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
@@ -18,20 +18,36 @@ struct About<'a> {
 /// Renders the answer: an object of these values, which has some, and of what they are about. Its tag is of the
 /// values and the language, whatever the time at which they were read.
 pub fn render(site: &Site, now: DateTime<Utc>, values: &impl Serialize, stale: bool) -> Rendered {
+    // Structs of strings and numbers always serialise.
+    let values = serde_json::to_string(values).unwrap_or_default();
+    written(site, now, stale, |hasher| values.hash(hasher), |body| body.push_str(inner(&values)))
+}
+
+/// An answer as `render`'s, where `write` writes the values as members of the object, and the tag is of what `tag` hashes.
+/// For answers with a thousand values.
+pub fn written(
+    site: &Site,
+    now: DateTime<Utc>,
+    stale: bool,
+    tag: impl FnOnce(&mut DefaultHasher),
+    write: impl FnOnce(&mut String),
+) -> Rendered {
     let as_of = now.with_timezone(&site.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false);
     let about = About { site: site.id.as_str(), time_zone: site.time_zone.name(), as_of };
-    // Structs of strings and numbers always serialise.
-    let (about, values) =
-        (serde_json::to_vec(&about).unwrap_or_default(), serde_json::to_vec(values).unwrap_or_default());
-    let etag = conditional::etag(|hasher| (&values, stale, site.language).hash(hasher));
-    // The values are written once: a history has a thousand of them.
-    let stale: &[u8] = if stale { b",\"stale\":true}" } else { b"}" };
-    let body = [&b"{"[..], inner(&about), &b","[..], inner(&values), stale].concat();
+    let etag = conditional::etag(|hasher| {
+        tag(hasher);
+        (stale, site.language).hash(hasher);
+    });
+    let mut body = serde_json::to_string(&about).unwrap_or_default();
+    body.pop();
+    body.push(',');
+    write(&mut body);
+    body.push_str(if stale { ",\"stale\":true}" } else { "}" });
     Rendered { body: body.into(), etag }
 }
 
 /// An object without its braces.
-fn inner(object: &[u8]) -> &[u8] {
+fn inner(object: &str) -> &str {
     object.get(1..object.len().saturating_sub(1)).unwrap_or_default()
 }
 

@@ -231,7 +231,8 @@ mod tests {
     use crate::counter::contribution::HITS_MAX;
 
     fn drawn(site: &Site, step: Step, count: usize, hits: impl Fn(usize) -> i64) -> String {
-        let periods = step.last(count, Day::from_ymd(2024, 6, 17).unwrap());
+        let today = Day::from_ymd(2024, 6, 17).unwrap();
+        let periods = step.from_to(step.first_of_last(count, today), step.of(today));
         let hits: Vec<_> = (0..periods.len()).map(hits).collect();
         draw(site, step, &periods, &hits)
     }

@@ -1,15 +1,14 @@
 //! A site's hits over time: as JSON, as CSV, as a chart.
 
-use std::hash::Hash as _;
-use std::rc::Rc;
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _};
 use std::sync::Arc;
 
 use hyper::header::{ACCEPT, HeaderMap};
-use serde::{Serialize, Serializer};
 
 use crate::counter::csv::HEADER_SITE;
 use crate::counter::history::{HistoryError, Step};
-use crate::counter::{Day, Period, RegisteredSite, Span, figures};
+use crate::counter::{Day, Period, RegisteredSite, Site, Span, figures};
 
 use super::history_blocks::HistoryBlocks;
 use super::query::count;
@@ -27,25 +26,6 @@ const BARS_MAX: usize = 366;
 pub enum Format {
     Json,
     Csv,
-}
-
-#[derive(Serialize)]
-struct History<'a> {
-    by: &'static str,
-    history: Vec<Line<'a>>,
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    #[serde(serialize_with = "as_text")]
-    period: &'a Period,
-    value: i64,
-    text: String,
-}
-
-/// Without a string of its own: a history has a thousand periods.
-fn as_text<S: Serializer>(period: &&Period, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(period)
 }
 
 impl Format {
@@ -103,64 +83,90 @@ impl Stretch {
     }
 
     fn periods(&self) -> Vec<Period> {
-        let days = self.first.first_day().zip(self.last.last_day());
-        let between = |(first, last)| self.step.between(first, last, LINES_MAX).unwrap_or_default();
-        days.map(between).unwrap_or_default()
+        self.step.from_to(self.first, self.last)
     }
 
-    async fn read<N: Node>(
+    /// Reads the hits of the stretch.
+    pub async fn read<N: Node>(
         &self,
         node: &Arc<N>,
         blocks: &HistoryBlocks,
         site: &Arc<RegisteredSite>,
-        periods: &[Period],
-    ) -> Result<Read<i64>, HttpError> {
-        let mut read = blocks.values(node, site, periods, self.step.of(self.today)).await?;
+    ) -> Result<StretchHits, HttpError> {
+        let periods = self.periods();
+        let mut read = blocks.values(node, site, &periods, self.step.of(self.today)).await?;
         read.values.iter_mut().for_each(|hits| *hits = figures::shown(*hits));
-        Ok(read)
+        Ok(StretchHits { step: self.step, periods, read })
     }
 }
 
-/// Renders a history.
-pub async fn history<N: Node>(
-    node: Arc<N>,
-    blocks: Rc<HistoryBlocks>,
-    site: Arc<RegisteredSite>,
-    stretch: Stretch,
-    format: Format,
-) -> Result<Rendered, HttpError> {
-    let (step, periods) = (stretch.step, stretch.periods());
-    let read = stretch.read(&node, &blocks, &site, &periods).await?;
-    Ok(match format {
-        Format::Csv => {
-            let mut text = format!("{HEADER_SITE}\n");
-            for (period, hits) in periods.iter().zip(&read.values) {
-                // Neither a period nor a number needs quotes.
-                text.push_str(&format!("{period},{hits}\n"));
-            }
-            let etag = conditional::etag(|hasher| text.hash(hasher));
-            Rendered { body: text.into(), etag }
-        }
-        Format::Json => {
-            let line = |(period, value)| Line { period, value, text: site.site.language.number(value) };
-            let history = periods.iter().zip(read.values).map(line).collect();
-            answer::render(&site.site, clock::now(), &History { by: step.as_str(), history }, read.stale)
-        }
-    })
+/// The hits of a stretch.
+pub struct StretchHits {
+    step: Step,
+    periods: Vec<Period>,
+    read: Read<i64>,
 }
 
-/// Renders a chart.
-pub async fn chart<N: Node>(
-    node: Arc<N>,
-    blocks: Rc<HistoryBlocks>,
-    site: Arc<RegisteredSite>,
-    stretch: Stretch,
-) -> Result<Rendered, HttpError> {
-    let periods = stretch.periods();
-    let read = stretch.read(&node, &blocks, &site, &periods).await?;
-    let svg = chart::draw(&site.site, stretch.step, &periods, &read.values);
-    let etag = conditional::etag(|hasher| svg.hash(hasher));
-    Ok(Rendered { body: svg.into(), etag })
+impl StretchHits {
+    /// Renders a history. Each value is written where it goes: there are a thousand of them.
+    pub fn history(&self, site: &Site, format: Format) -> Rendered {
+        let tag =
+            |hasher: &mut DefaultHasher| (format, self.step, self.periods.first(), &self.read.values).hash(hasher);
+        match format {
+            Format::Csv => {
+                let mut text = String::with_capacity(24 * (self.periods.len() + 1));
+                text.push_str(HEADER_SITE);
+                text.push('\n');
+                for (period, hits) in self.lines() {
+                    // Neither a period nor a number needs quotes.
+                    push(&mut text, period);
+                    text.push(',');
+                    push_integer(&mut text, hits);
+                    text.push('\n');
+                }
+                Rendered { body: text.into(), etag: conditional::etag(tag) }
+            }
+            Format::Json => answer::written(site, clock::now(), self.read.stale, tag, |body| {
+                body.reserve(80 * (self.periods.len() + 1));
+                body.push_str("\"by\":\"");
+                body.push_str(self.step.as_str());
+                body.push_str("\",\"history\":[");
+                for (period, hits) in self.lines() {
+                    body.push_str("{\"period\":\"");
+                    push(body, period);
+                    body.push_str("\",\"value\":");
+                    push_integer(body, hits);
+                    body.push_str(",\"text\":\"");
+                    site.language.push_number(hits, body);
+                    body.push_str("\"},");
+                }
+                if body.ends_with(',') {
+                    body.pop();
+                }
+                body.push(']');
+            }),
+        }
+    }
+
+    fn lines(&self) -> impl Iterator<Item = (Period, i64)> {
+        self.periods.iter().copied().zip(self.read.values.iter().copied())
+    }
+
+    /// Renders a chart.
+    pub fn chart(&self, site: &Site) -> Rendered {
+        let svg = chart::draw(site, self.step, &self.periods, &self.read.values);
+        let etag = conditional::etag(|hasher| svg.hash(hasher));
+        Rendered { body: svg.into(), etag }
+    }
+}
+
+fn push(text: &mut String, period: Period) {
+    // Writing to a string can't fail.
+    let _ = write!(text, "{period}");
+}
+
+fn push_integer(text: &mut String, value: i64) {
+    text.push_str(itoa::Buffer::new().format(value));
 }
 
 fn step(query: &str) -> Result<Step, HttpError> {
@@ -174,17 +180,16 @@ fn step(query: &str) -> Result<Step, HttpError> {
 fn ends(query: &str, step: Step, max: usize, today: Day) -> Result<(Period, Period), HttpError> {
     let last = count(query, "last", step.usual_count(), max)?;
     let last_day = days(query, "to")?.map_or(today, |(_, last_day)| last_day);
-    let periods = match days(query, "from")? {
-        None => step.last(last, last_day),
+    let first = match days(query, "from")? {
+        None => step.first_of_last(last, last_day),
         Some(_) if form::field(query, "last")?.is_some() => {
             return Err(HttpError::field("last", "`from` and `last` exclude each other; send one of them"));
         }
         Some((first_day, _)) => {
-            step.between(first_day, last_day, max).map_err(|error| HttpError::field("from", error))?
+            step.first_between(first_day, last_day, max).map_err(|error| HttpError::field("from", error))?
         }
     };
-    let end = step.of(last_day);
-    Ok((periods.first().copied().unwrap_or(end), periods.last().copied().unwrap_or(end)))
+    Ok((first, step.of(last_day)))
 }
 
 /// The first and the last day of the span that the field names.
@@ -222,6 +227,29 @@ mod tests {
         }
         assert_ne!(of(""), Stretch::of_history("", today.next()).unwrap());
         assert_eq!(of("by=year&last=1000").periods().len(), 55);
+    }
+
+    #[test]
+    fn a_history_is_written_as_json_and_csv_and_its_tag_is_of_its_values() {
+        let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
+        let hits = |values: &[i64]| {
+            let first = Day::from_ymd(2024, 6, 29).unwrap();
+            let periods = Step::Day.from_to(Period::Day(first), Period::Day(Day::from_ymd(2024, 7, 1).unwrap()));
+            let periods = periods[..values.len()].to_vec();
+            StretchHits { step: Step::Day, periods, read: Read { values: values.to_vec(), stale: false } }
+        };
+        let of = |values: &[i64], format| hits(values).history(&site, format);
+        let json: serde_json::Value = serde_json::from_slice(&of(&[1_234, 0, 5], Format::Json).body).unwrap();
+        let line =
+            |period: &str, value: i64, text: &str| serde_json::json!({"period": period, "value": value, "text": text});
+        let lines = [line("2024-06-29", 1_234, "1.234"), line("2024-06-30", 0, "0"), line("2024-07-01", 5, "5")];
+        assert_eq!((&json["by"], &json["history"]), (&"day".into(), &serde_json::json!(lines)));
+        let empty: serde_json::Value = serde_json::from_slice(&of(&[], Format::Json).body).unwrap();
+        assert_eq!(empty["history"], serde_json::json!([]));
+        assert_eq!(of(&[1_234, 0], Format::Csv).body, "period,hits\n2024-06-29,1234\n2024-06-30,0\n");
+        let tag = |values: &[i64]| of(values, Format::Json).etag;
+        assert_eq!(tag(&[1, 2, 3]), tag(&[1, 2, 3]));
+        assert!(tag(&[1, 2, 3]) != tag(&[1, 2, 4]) && tag(&[1, 2]) != tag(&[1, 2, 0]));
     }
 
     #[test]

@@ -34,17 +34,20 @@ impl HistoryBlocks {
         periods: &[Period],
         now: Period,
     ) -> Available<Read<i64>> {
-        let mut blocks: Vec<_> = periods.iter().filter_map(|period| Block::of(*period)).collect();
-        blocks.dedup();
-        let read = try_join_all(blocks.iter().map(|block| self.block(node, site, *block))).await?;
-        let mut values = Vec::with_capacity(periods.len());
-        let mut read_of = blocks.iter().zip(&read).peekable();
-        for period in periods {
-            let Some(block) = Block::of(*period) else { continue };
-            while read_of.next_if(|(of, _)| **of != block).is_some() {}
-            let value = read_of.peek().and_then(|(_, read)| read.values.get(block.place(*period)));
-            values.push(value.copied().unwrap_or_default());
+        let mut blocks = Vec::new();
+        let mut at = 0;
+        while let Some((block, period)) = periods.get(at).and_then(|period| Some((Block::of(*period)?, period))) {
+            let place = block.place(*period);
+            let count = (block.count() - place).min(periods.len() - at);
+            blocks.push((block, place..place + count));
+            at += count;
         }
+        let read = try_join_all(blocks.iter().map(|(block, _)| self.block(node, site, *block))).await?;
+        let mut values = Vec::with_capacity(periods.len());
+        for ((_, places), read) in blocks.into_iter().zip(&read) {
+            values.extend_from_slice(read.values.get(places).unwrap_or_default());
+        }
+        values.resize(periods.len(), 0);
         if let Some(at) = periods.iter().rposition(|period| *period == now)
             && let Some(value) = values.get_mut(at)
         {
@@ -63,7 +66,7 @@ impl HistoryBlocks {
     ) -> Available<Rc<Read<i64>>> {
         let read = || {
             let (node, site) = (Arc::clone(node), Arc::clone(site));
-            async move { Ok(Rc::new(node.history(&site, &block.periods()).await?)) }
+            async move { Ok(Rc::new(node.history(&site, block).await?)) }
         };
         self.0.get((site.number, block), read).await
     }

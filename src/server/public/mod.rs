@@ -11,6 +11,7 @@ pub mod history;
 #[doc(hidden)]
 pub mod history_blocks;
 mod hot;
+mod listed_pages;
 mod minify;
 pub mod names;
 #[doc(hidden)]
@@ -19,6 +20,7 @@ pub mod pages;
 pub mod query;
 pub mod question;
 mod read;
+mod turns;
 
 use std::sync::Arc;
 

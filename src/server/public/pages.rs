@@ -1,46 +1,27 @@
 //! Figures of pages, and the list of the most read.
 
+use std::hash::Hash as _;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use percent_encoding::{CONTROLS, percent_decode_str, percent_encode};
 use serde::Serialize;
 
 use crate::counter::figures::{self, Figure};
 use crate::counter::page::TOP_MAX;
-use crate::counter::{Day, FigureKey, Listing, PageAddress, PageTitle, Period, RegisteredSite, Site, Span};
+use crate::counter::{Day, FigureKey, PageAddress, PageTitle, Period, PlainUrl, RegisteredSite, Site, Span};
 
 use super::answer;
 use super::query::{Query, count};
 use crate::clock;
 use crate::server::hit::{Canonicals, page_of, page_url};
-use crate::server::http::{HttpError, Problem, Rendered, form, shown};
-use crate::server::ports::{Node, TopPage};
+use crate::server::http::{HttpError, Rendered, form, shown};
+use crate::server::ports::{Node, Read, TopPage};
 
 /// Pages of one request: about as many as fit into an address.
 const URLS_MAX: usize = 50;
 /// Length of the list of the most read pages, if a request names none.
 const TOP_DEFAULT: usize = 10;
-
-#[derive(Serialize)]
-struct PageList {
-    pages: Vec<ListedPage>,
-}
-
-#[derive(Serialize)]
-struct ListedPage {
-    /// As the request named it.
-    url: String,
-    #[serde(flatten)]
-    found: Found,
-}
-
-/// A page's figures, or what is wrong with its address; the others are not affected.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Found {
-    Page { page: String, figures: Vec<Figure> },
-    None { problem: Problem },
-}
 
 #[derive(Serialize)]
 struct TopList<'a> {
@@ -99,27 +80,44 @@ impl PagesNamed {
         Ok(Self { urls, keys })
     }
 
-    /// The work of the answer, in histories: ten pages.
+    /// The work of the answer, in histories: ten pages, or a hundred counters.
     pub fn weight(&self) -> u32 {
-        self.urls.len().div_ceil(10) as u32
+        let counters = |key: &FigureKey| match key {
+            FigureKey::Week | FigureKey::LastWeek => 7,
+            _ => 1,
+        };
+        let of_page: usize = self.keys.iter().map(counters).sum();
+        let pages = self.urls.len();
+        pages.div_ceil(10).max((pages * of_page).div_ceil(100)) as u32
     }
 }
 
-/// Renders the figures of pages.
-pub async fn figures<N: Node>(
-    node: Arc<N>,
-    canonicals: Arc<Canonicals>,
-    site: Arc<RegisteredSite>,
+/// The hits of pages that a query names.
+pub struct PageHits {
+    /// Each page as it is named, or what is wrong with its address.
+    named: Vec<(String, Result<PageAddress, HttpError>)>,
+    keys: Vec<FigureKey>,
+    periods: Vec<Period>,
+    now: DateTime<Utc>,
+    /// The periods of the first page without a fault, then those of the next.
+    read: Read<i64>,
+}
+
+/// Reads the hits of pages.
+pub async fn read<N: Node>(
+    node: &Arc<N>,
+    canonicals: &Canonicals,
+    site: &Arc<RegisteredSite>,
     PagesNamed { urls, keys }: PagesNamed,
-) -> Result<Rendered, HttpError> {
+) -> Result<PageHits, HttpError> {
     let now = clock::now();
     let today = Day::at(now, site.site.time_zone);
     let named = |(url, canonical): &(String, Option<String>)| {
         let believed = |own| match canonical {
-            Some(canonical) => canonicals.peek(&site, own, canonical, today).page,
+            Some(canonical) => canonicals.peek(site, own, canonical, today).page,
             None => own,
         };
-        page_named(&site, url, believed)
+        page_named(site, url, believed)
     };
     let named: Vec<_> = urls.iter().map(named).collect();
     let pages: Vec<_> = named.iter().flatten().cloned().collect();
@@ -143,27 +141,90 @@ pub async fn figures<N: Node>(
             }
         }
     }
-    let read = node.page_hits(&site, &pages, &periods).await?;
-    let mut hits_of_pages = read.values.chunks(periods.len().max(1));
-    let figures_of = |hits: &[i64]| -> Vec<Figure> {
-        let value = |period| periods.iter().position(|of| *of == period).and_then(|at| hits.get(at)).copied();
-        let figure = |key: &FigureKey| {
-            let span = key.span(today);
-            figure(&site.site, *key, span, today, figures::shown(span.periods().filter_map(value).sum()))
-        };
-        keys.iter().map(figure).collect()
-    };
-    let listed = |(url, named): (String, Result<PageAddress, HttpError>)| ListedPage {
-        url,
-        found: match named {
-            Ok(page) => {
-                Found::Page { page: page.to_string(), figures: figures_of(hits_of_pages.next().unwrap_or_default()) }
+    let read = node.page_hits(site, &pages, &periods).await?;
+    let named = urls.into_iter().map(|(url, _)| url).zip(named).collect();
+    Ok(PageHits { named, keys, periods, now, read })
+}
+
+impl PageHits {
+    /// Renders the figures of pages. What is the same for all pages is rendered once.
+    pub fn render(&self, site: &Site) -> Rendered {
+        let Self { named, keys, periods, now, read } = self;
+        let today = Day::at(*now, site.time_zone);
+        let figures: Vec<_> = keys.iter().map(|key| FigureOfPages::new(site, *key, today, periods)).collect();
+        let mut hits_of_pages = read.values.chunks(periods.len().max(1));
+        let mut pages = String::with_capacity(named.len() * (64 + 128 * figures.len()));
+        for (url, named) in named {
+            pages.push_str(if pages.is_empty() { "{\"url\":" } else { ",{\"url\":" });
+            pages.push_str(&json(url));
+            match named {
+                Ok(page) => {
+                    let hits = hits_of_pages.next().unwrap_or_default();
+                    pages.push_str(",\"page\":");
+                    pages.push_str(&json(page.as_str()));
+                    pages.push_str(",\"figures\":[");
+                    for (at, figure) in figures.iter().enumerate() {
+                        pages.push_str(if at > 0 { "," } else { "" });
+                        figure.push(site, hits, &mut pages);
+                    }
+                    pages.push_str("]}");
+                }
+                Err(error) => {
+                    pages.push_str(",\"problem\":");
+                    pages.push_str(&json(&error.problem()));
+                    pages.push('}');
+                }
             }
-            Err(error) => Found::None { problem: error.problem() },
-        },
-    };
-    let pages = urls.into_iter().map(|(url, _)| url).zip(named).map(listed).collect();
-    Ok(answer::render(&site.site, now, &PageList { pages }, read.stale))
+        }
+        answer::written(
+            site,
+            *now,
+            read.stale,
+            |hasher| pages.hash(hasher),
+            |body| {
+                body.push_str("\"pages\":[");
+                body.push_str(&pages);
+                body.push(']');
+            },
+        )
+    }
+}
+
+/// A figure of pages: all but its value.
+struct FigureOfPages {
+    /// Places of its periods among those that were read.
+    periods: Vec<usize>,
+    /// Its JSON up to the value.
+    start: String,
+}
+
+impl FigureOfPages {
+    fn new(site: &Site, key: FigureKey, today: Day, read: &[Period]) -> Self {
+        let span = key.span(today);
+        let figure = figure(site, key, span, today, 0);
+        let start = format!(
+            "{{\"key\":{},\"label\":{},\"period\":{},\"value\":",
+            json(figure.key),
+            json(&figure.label),
+            json(&figure.period)
+        );
+        let periods = span.periods().filter_map(|period| read.iter().position(|of| *of == period)).collect();
+        Self { periods, start }
+    }
+
+    fn push(&self, site: &Site, hits: &[i64], text: &mut String) {
+        let value = figures::shown(self.periods.iter().filter_map(|at| hits.get(*at)).sum());
+        text.push_str(&self.start);
+        text.push_str(itoa::Buffer::new().format(value));
+        text.push_str(",\"text\":\"");
+        site.language.push_number(value, text);
+        text.push_str("\"}");
+    }
+}
+
+/// Texts and structs of texts and numbers always serialise.
+fn json(value: &(impl Serialize + ?Sized)) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Decodes a value of the query. Bytes that are not UTF-8 stay encoded, as in a hit's address.
@@ -180,8 +241,13 @@ fn page_named(
     believed: impl FnOnce(PageAddress) -> PageAddress,
 ) -> Result<PageAddress, HttpError> {
     if text.starts_with('/') {
-        let url = page_url::parse(&format!("http://page.invalid{text}"))?;
-        Ok(believed(PageAddress::of(&url, &site.site.page_rules)))
+        let (url, rules) = (format!("http://page.invalid{text}"), &site.site.page_rules);
+        if let Some(plain) = PlainUrl::of(&url)
+            && let Some(page) = PageAddress::of_plain_path(plain.path, rules)
+        {
+            return Ok(believed(page));
+        }
+        Ok(believed(PageAddress::of(&page_url::parse(&url)?, rules)))
     } else {
         page_of(site, text).map(believed)
     }
@@ -232,25 +298,75 @@ impl Top {
     }
 }
 
-/// Renders the most read pages.
-pub async fn most_read<N: Node>(
-    node: Arc<N>,
-    site: Arc<RegisteredSite>,
-    Top { period, limit }: Top,
-) -> Result<Rendered, HttpError> {
-    let read = node.top_pages(&site, period, limit, Listing::Public).await?;
-    let top = |page: TopPage| TopLine {
-        cut: page.page.is_cut(),
-        link: link_of(&page),
-        page: page.page.to_string(),
-        title: page.title.map(|title| title.as_str().to_owned()),
-        value: page.hits,
-        text: site.site.language.number(page.hits),
-    };
-    let list = TopList {
-        period: (period != Period::Total).then(|| period.to_string()),
-        label: site.site.language.page_label(),
-        pages: read.values.into_iter().map(top).collect(),
-    };
-    Ok(answer::render(&site.site, clock::now(), &list, read.stale))
+impl Top {
+    pub fn period(&self) -> Period {
+        self.period
+    }
+
+    /// Renders the list: the first pages of those read.
+    pub fn render(&self, site: &Site, read: &Read<TopPage>) -> Rendered {
+        let top = |page: &TopPage| TopLine {
+            cut: page.page.is_cut(),
+            link: link_of(page),
+            page: page.page.to_string(),
+            title: page.title.as_ref().map(|title| title.as_str().to_owned()),
+            value: page.hits,
+            text: site.language.number(page.hits),
+        };
+        let list = TopList {
+            period: (self.period != Period::Total).then(|| self.period.to_string()),
+            label: site.language.page_label(),
+            pages: read.values.iter().take(self.limit).map(top).collect(),
+        };
+        answer::render(site, clock::now(), &list, read.stale)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_pages_weigh_by_their_pages_and_counters() {
+        let weight = |pages: usize, figures: &str| {
+            let urls: String = (0..pages).map(|at| format!("&url=/{at}")).collect();
+            PagesNamed::of(&format!("figures={figures}{urls}")).unwrap().weight()
+        };
+        assert_eq!(
+            [weight(1, "total"), weight(10, "total"), weight(50, "total"), weight(50, "today,total")],
+            [1, 1, 5, 5]
+        );
+        assert_eq!([weight(1, "week,last_week,total"), weight(50, "week,last_week,total")], [1, 8]);
+    }
+
+    #[test]
+    fn an_answer_about_pages_is_json_whatever_the_addresses() {
+        let site = Site::with_defaults("demo".parse().unwrap(), Vec::new());
+        let today = Day::from_ymd(2024, 6, 17).unwrap();
+        let page = |text: &str| PageAddress::from_stored(text);
+        let problem = HttpError::field("url", "no \"url\"");
+        let hits = PageHits {
+            named: vec![
+                ("/\"a\"\n".to_owned(), Ok(page("/\"a\""))),
+                ("x".to_owned(), Err(problem.clone())),
+                ("/b".to_owned(), Ok(page("/b"))),
+            ],
+            keys: vec![FigureKey::Today, FigureKey::Total],
+            periods: vec![Period::Total, Period::Day(today)],
+            now: "2024-06-17T05:00:00Z".parse().unwrap(),
+            read: Read { values: vec![1_234, 5, -7, 0], stale: true },
+        };
+        let rendered = hits.render(&site);
+        let json: serde_json::Value = serde_json::from_slice(&rendered.body).unwrap();
+        let expected = |url: &str, page: &str, today: (i64, &str), total: (i64, &str)| {
+            serde_json::json!({"url": url, "page": page, "figures": [
+                {"key": "today", "label": "Hôm nay", "period": "2024-06-17", "value": today.0, "text": today.1},
+                {"key": "total", "label": "Lượt xem", "period": null, "value": total.0, "text": total.1},
+            ]})
+        };
+        assert_eq!(json["pages"][0], expected("/\"a\"\n", "/\"a\"", (5, "5"), (1_234, "1.234")));
+        assert_eq!(json["pages"][1], serde_json::json!({"url": "x", "problem": problem.problem()}));
+        assert_eq!(json["pages"][2], expected("/b", "/b", (0, "0"), (0, "0")));
+        assert_eq!((&json["stale"], &json["site"]), (&true.into(), &"demo".into()));
+    }
 }

@@ -1,18 +1,21 @@
 //! Questions: reads in their canonical form, and a worker's answers to them.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper::header::HeaderMap;
 
-use super::history::{self, Format, Stretch};
+use super::history::{Format, Stretch, StretchHits};
 use super::history_blocks::HistoryBlocks;
-use super::pages::{self, PagesNamed, Top};
+use super::listed_pages::ListedPages;
+use super::pages::{self, PageHits, PagesNamed, Top};
+use super::turns::Turns;
 use crate::clock;
 use crate::counter::{Day, LabelStyle, Language, RegisteredSite, SiteNumber};
 use crate::server::hit::Canonicals;
-use crate::server::http::{CSV, ContentType, HttpError, JSON, Rendered, SVG, SingleFlight};
-use crate::server::ports::Node;
+use crate::server::http::{CSV, ContentType, HttpError, JSON, Making, Rendered, SVG, SingleFlight};
+use crate::server::ports::{Node, Read, TopPage};
 use crate::server::routes::Public;
 
 /// Answers kept, the largest about 100 kB.
@@ -32,14 +35,22 @@ pub type Key = (SiteNumber, Language, LabelStyle, Question);
 
 /// One worker's reads.
 pub struct Reads {
-    pub answers: SingleFlight<Key, Result<Rendered, HttpError>>,
-    pub blocks: Rc<HistoryBlocks>,
-    pub canonicals: Arc<Canonicals>,
+    answers: SingleFlight<Key, Result<Rc<Answer>, HttpError>>,
+    shared: Rc<Ingredients>,
+    canonicals: Arc<Canonicals>,
+    turns: Turns,
+}
+
+/// What different answers share.
+#[derive(Default)]
+struct Ingredients {
+    blocks: HistoryBlocks,
+    lists: ListedPages,
 }
 
 impl Reads {
     pub fn new(canonicals: Arc<Canonicals>) -> Self {
-        Self { answers: SingleFlight::new(ANSWERS_MAX), blocks: Rc::default(), canonicals }
+        Self { answers: SingleFlight::new(ANSWERS_MAX), shared: Rc::default(), canonicals, turns: Turns::default() }
     }
 }
 
@@ -78,18 +89,80 @@ impl Question {
         }
     }
 
-    pub async fn answer<N: Node>(
+    /// Gathers what the answer is made of.
+    async fn answer<N: Node>(
         self,
         node: Arc<N>,
         canonicals: Arc<Canonicals>,
-        blocks: Rc<HistoryBlocks>,
+        shared: Rc<Ingredients>,
         site: Arc<RegisteredSite>,
-    ) -> Result<Rendered, HttpError> {
-        match self {
-            Self::PageFigures(named) => pages::figures(node, canonicals, site, named).await,
-            Self::TopPages(top) => pages::most_read(node, site, top).await,
-            Self::History(stretch, format) => history::history(node, blocks, site, stretch, format).await,
-            Self::Chart(stretch) => history::chart(node, blocks, site, stretch).await,
+    ) -> Result<Rc<Answer>, HttpError> {
+        let gathered = match self {
+            Self::PageFigures(named) => Gathered::PageFigures(pages::read(&node, &canonicals, &site, named).await?),
+            Self::TopPages(top) => {
+                let read = shared.lists.list(&node, &site, top.period()).await?;
+                Gathered::TopPages(top, read)
+            }
+            Self::History(stretch, format) => {
+                Gathered::History(stretch.read(&node, &shared.blocks, &site).await?, format)
+            }
+            Self::Chart(stretch) => Gathered::Chart(stretch.read(&node, &shared.blocks, &site).await?),
+        };
+        Ok(Rc::new(Answer { site, gathered, rendered: OnceCell::new() }))
+    }
+}
+
+/// What an answer is made of.
+enum Gathered {
+    PageFigures(PageHits),
+    TopPages(Top, Rc<Read<TopPage>>),
+    History(StretchHits, Format),
+    Chart(StretchHits),
+}
+
+/// An answer, rendered when it is first sent.
+pub struct Answer {
+    site: Arc<RegisteredSite>,
+    gathered: Gathered,
+    rendered: OnceCell<Rendered>,
+}
+
+impl Answer {
+    fn render(&self) -> Rendered {
+        let site = &self.site.site;
+        match &self.gathered {
+            Gathered::PageFigures(hits) => hits.render(site),
+            Gathered::TopPages(top, read) => top.render(site, read),
+            Gathered::History(hits, format) => hits.history(site, *format),
+            Gathered::Chart(hits) => hits.chart(site),
         }
+    }
+}
+
+impl Reads {
+    /// The answer to a question that waits for one, or for which there is one.
+    pub fn known(&self, key: &Key) -> Option<Making<Result<Rc<Answer>, HttpError>>> {
+        self.answers.known(key)
+    }
+
+    /// The answer to a question.
+    pub fn ask<N: Node>(
+        &self,
+        key: Key,
+        node: &Arc<N>,
+        site: Arc<RegisteredSite>,
+    ) -> Making<Result<Rc<Answer>, HttpError>> {
+        let question = key.3.clone();
+        let make = || question.answer(Arc::clone(node), Arc::clone(&self.canonicals), Rc::clone(&self.shared), site);
+        self.answers.get(key, make)
+    }
+
+    /// The rendered answer. One is rendered at a time, with room for hits in between.
+    pub async fn rendered<'a>(&self, answer: &'a Answer) -> &'a Rendered {
+        if answer.rendered.get().is_none() {
+            let _turn = self.turns.take().await;
+            return answer.rendered.get_or_init(|| answer.render());
+        }
+        answer.rendered.get_or_init(|| answer.render())
     }
 }

@@ -1,6 +1,5 @@
 //! Reads of a site's pages and history: answered once a second for all who ask the same, however they spell it.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -41,18 +40,17 @@ impl Reads {
         let question = Question::of(endpoint, query, headers, &site)?.ok_or(HttpError::PATH_UNKNOWN)?;
         let key = (site.number, site.site.language, site.site.label_style, question.clone());
         let content_type = question.content_type();
-        let answer = match self.answers.known(&key) {
+        let answer = match self.known(&key) {
             Some(answer) => answer,
             None => {
                 take(headers, question.weight() - 1)?;
-                let (node, canonicals) = (Arc::clone(node), Arc::clone(&self.canonicals));
-                let blocks = Rc::clone(&self.blocks);
-                self.answers.get(key, || question.answer(node, canonicals, blocks, site))
+                self.ask(key, node, site)
             }
         };
-        let rendered = answer.await?;
+        let answer = answer.await?;
+        let rendered = self.rendered(&answer).await;
         let is_known = conditional::is_known(headers, &rendered.etag);
-        let mut answer = conditional::answer(std::mem::take(headers), is_known, content_type, &rendered);
+        let mut answer = conditional::answer(std::mem::take(headers), is_known, content_type, rendered);
         if endpoint == Public::History {
             answer.headers_mut().fixed(&VARY_ACCEPT);
         }

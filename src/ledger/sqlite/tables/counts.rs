@@ -1,9 +1,11 @@
 //! `counts`: hits per site, period, page and source.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::RangeInclusive;
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params, params_from_iter};
+use rustc_hash::FxHashMap;
 
 use super::sources::{SourceNumber, source_at};
 use super::{bounded, execute, rows};
@@ -113,6 +115,84 @@ pub fn of_page(
         let (name, is_own, register) = (source_at(row, 1)?, row.get(2)?, register_at(row, 3)?);
         Ok(SourceCount { source: row.get(0)?, name, is_own, register })
     })
+}
+
+/// Reads many counters of a site, each by a seek. Names of sources are looked up once.
+pub struct CountReader<'a> {
+    site: SiteNumber,
+    counts: CachedStatement<'a>,
+    of_pages: CachedStatement<'a>,
+    source: CachedStatement<'a>,
+    sources: FxHashMap<SourceNumber, (Source, bool)>,
+}
+
+impl<'a> CountReader<'a> {
+    pub fn new(connection: &'a Connection, site: SiteNumber) -> rusqlite::Result<Self> {
+        let sql = "SELECT source, hits, generation FROM counts WHERE site = ?1 AND period = ?2 AND page = ?3";
+        let counts = connection.prepare_cached(sql)?;
+        let marks = vec!["?"; PAGES_AT_ONCE].join(",");
+        let sql = format!(
+            "SELECT page, source, hits, generation FROM counts WHERE site = ? AND period = ? AND page IN ({marks})"
+        );
+        let of_pages = connection.prepare_cached(&sql)?;
+        let source = connection.prepare_cached("SELECT name, learned = 0 FROM sources WHERE number = ?")?;
+        Ok(Self { site, counts, of_pages, source, sources: FxHashMap::default() })
+    }
+
+    /// All sources' counts of a period of a page, or of the site itself.
+    pub fn of_page(&mut self, period: Period, page: i64) -> rusqlite::Result<Vec<SourceCount>> {
+        let mut counts = Vec::new();
+        let mut rows = self.counts.query(params![self.site.0, period.number(), page])?;
+        while let Some(row) = rows.next()? {
+            counts.push(source_count(&mut self.sources, &mut self.source, row.get(0)?, register_at(row, 1)?)?);
+        }
+        Ok(counts)
+    }
+
+    /// Calls `then` with each count of a period of some pages, which are sorted, and the page's number.
+    pub fn of_pages(
+        &mut self,
+        period: Period,
+        pages: &[i64],
+        mut then: impl FnMut(i64, SourceCount),
+    ) -> rusqlite::Result<()> {
+        let mut pages = pages.to_vec();
+        pages.dedup();
+        if pages.len() < PAGES_AT_ONCE_MIN {
+            for page in pages {
+                self.of_page(period, page)?.into_iter().for_each(|count| then(page, count));
+            }
+            return Ok(());
+        }
+        for pages in pages.chunks(PAGES_AT_ONCE) {
+            // One statement for any number: the last page fills it up.
+            let filled = (0..PAGES_AT_ONCE).map(|at| pages.get(at).or(pages.last()).copied().unwrap_or_default());
+            let of = [i64::from(self.site.0), i64::from(period.number())].into_iter().chain(filled);
+            let mut rows = self.of_pages.query(params_from_iter(of))?;
+            while let Some(row) = rows.next()? {
+                let count = source_count(&mut self.sources, &mut self.source, row.get(1)?, register_at(row, 2)?)?;
+                then(row.get(0)?, count);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Pages of one statement; fewer are read one by one.
+const PAGES_AT_ONCE: usize = 64;
+const PAGES_AT_ONCE_MIN: usize = 8;
+
+fn source_count(
+    sources: &mut FxHashMap<SourceNumber, (Source, bool)>,
+    read: &mut CachedStatement<'_>,
+    source: SourceNumber,
+    register: Register,
+) -> rusqlite::Result<SourceCount> {
+    let (name, is_own) = match sources.entry(source) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(place) => place.insert(read.query_row([source], |row| Ok((source_at(row, 0)?, row.get(1)?)))?),
+    };
+    Ok(SourceCount { source, name: name.clone(), is_own: *is_own, register })
 }
 
 /// The highest generation of a source's counts of a site.

@@ -5,10 +5,11 @@
 //! `counts`, the row goes.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
+use rustc_hash::FxHashMap;
 
 use super::counts::{self, SITE_ITSELF, SourceCount};
-use super::execute;
 use super::sources::SourceNumber;
+use super::{execute, rows};
 use crate::counter::{Period, Register, SiteNumber};
 
 /// The least hits of all sources but the current run.
@@ -27,8 +28,29 @@ pub fn read(
     counts: &[SourceCount],
     current: Option<SourceNumber>,
 ) -> rusqlite::Result<Option<Floor>> {
-    Ok(noted(connection, site, period)?
-        .map(|(hits, imports)| Floor { hits: hits + beside(counts, current), may_fall: imports != imports_of(counts) }))
+    Ok(noted(connection, site, period)?.map(|noted| floor(noted, counts, current)))
+}
+
+/// What is noted of a site's counters, by the numbers of their periods.
+pub struct Noted(FxHashMap<u32, (i64, i64)>);
+
+impl Noted {
+    /// Reads what is noted of some periods, the first and the last of which these are.
+    pub fn between(connection: &Connection, site: SiteNumber, first: Period, last: Period) -> rusqlite::Result<Self> {
+        let sql = "SELECT period, hits, imports FROM shown WHERE site = ? AND period BETWEEN ? AND ?";
+        let of = params![site.0, first.number(), last.number()];
+        let noted = rows(connection, sql, of, |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
+        Ok(Self(noted.into_iter().collect()))
+    }
+
+    /// The least hits of a counter, as [`read`].
+    pub fn floor(&self, period: Period, counts: &[SourceCount], current: Option<SourceNumber>) -> Option<Floor> {
+        self.0.get(&period.number()).map(|noted| floor(*noted, counts, current))
+    }
+}
+
+fn floor((hits, imports): (i64, i64), counts: &[SourceCount], current: Option<SourceNumber>) -> Floor {
+    Floor { hits: hits + beside(counts, current), may_fall: imports != imports_of(counts) }
 }
 
 /// Notes the hits of all sources but the current run, as they are shown. True: they are more than `counts` has, and more

@@ -110,13 +110,22 @@ pub fn days_read(connection: &Connection, site: SiteNumber, number: i64, day: Da
     Ok(days.len())
 }
 
-/// Hits of an unvouched page in a longer period: the sum of its days, since a reset.
-pub fn hits(connection: &Connection, site: SiteNumber, number: i64, period: Period) -> rusqlite::Result<i64> {
-    let days = days(connection, site, number)?.into_iter().map(|count| (count.day, count.hits));
-    let reset = reset_days(connection, site, number)?.into_iter().map(|of| (of.day, of.hits));
-    let hits = days.chain(reset).filter(|(day, _)| day.page_periods().contains(&period)).map(|(_, hits)| hits).sum();
-    // A reset takes away other nodes' hits as well.
-    Ok(i64::max(hits, 0))
+/// The hits of an unvouched page, by day; those of a reset are negative.
+pub struct UnvouchedDays(Vec<(Day, i64)>);
+
+impl UnvouchedDays {
+    pub fn read(connection: &Connection, site: SiteNumber, number: i64) -> rusqlite::Result<Self> {
+        let days = days(connection, site, number)?.into_iter().map(|count| (count.day, count.hits));
+        let reset = reset_days(connection, site, number)?.into_iter().map(|of| (of.day, of.hits));
+        Ok(Self(days.chain(reset).collect()))
+    }
+
+    /// The hits in a longer period: the sum of its days, since a reset.
+    pub fn hits(&self, period: Period) -> i64 {
+        let of_period = self.0.iter().filter(|(day, _)| day.page_periods().contains(&period));
+        // A reset takes away other nodes' hits as well.
+        i64::max(of_period.map(|(_, hits)| hits).sum(), 0)
+    }
 }
 
 /// Notes networks of a page, or of the site itself.
@@ -218,7 +227,7 @@ mod tests {
         }
         let days_read = |day| days_read(&file, SITE, number, day).unwrap();
         assert_eq!([day(30), next_month.next()].map(days_read), [3, 4]);
-        let in_total = |period: &str| hits(&file, SITE, number, period.parse().unwrap()).unwrap();
+        let in_total = |period: &str| UnvouchedDays::read(&file, SITE, number).unwrap().hits(period.parse().unwrap());
         assert_eq!(["2024-06", "2024-07", "total"].map(in_total), [5, 7, 12]);
         let vouched = vouch(&file, SITE, number).unwrap();
         let expected = [(1, day(29), [2, 5, 5]), (1, day(30), [3, 5, 5]), (3, next_month, [7, 7, 7])];
