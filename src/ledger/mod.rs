@@ -46,6 +46,7 @@ mod publication;
 mod query;
 mod recover;
 mod retention;
+mod room;
 mod sqlite;
 mod transfer;
 mod visitors;

@@ -13,6 +13,7 @@ use super::commit::queue::Command;
 use super::error::LedgerError;
 use super::query::import_file::{Checked, ImportFile};
 use super::query::{export, import};
+use super::room::Room;
 use super::sqlite::tables::imports::{self, Import, StagedRows};
 use super::sqlite::tables::own_imports::{self, OwnImport};
 use super::sqlite::tables::{counts, sources};
@@ -106,6 +107,7 @@ impl Ledger {
             Ok(before.map(|before| (file, before)))
         };
         let (file, before) = self.reader.read(read).await?.map_err(|error| unwritable(&error))?;
+        Room::of(&self.directory).admit(file.bytes())?;
         let generation = before.generation(now);
         let import = Import { site, source: source.clone(), generation };
         let checked = match self.stage(file, import).await? {

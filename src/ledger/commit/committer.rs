@@ -4,6 +4,7 @@
 //! syncs, changes the counters in memory, and answers. Rounds follow one another, so all that arrives during a sync
 //! shares the next: group commit.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::counter::{Day, SiteNumber};
 use crate::ledger::error::LedgerError;
 use crate::ledger::memory::counters::SiteCounters;
 use crate::ledger::memory::lock;
+use crate::ledger::room::Room;
 use crate::ledger::sqlite::tables::meta;
 
 /// Time after a hit within which another one is expected.
@@ -44,6 +46,9 @@ pub struct Committer {
     last_batch: Instant,
     /// Callers that wait until no import moves to the counts.
     importing: Vec<Done>,
+    room: Room,
+    /// Time of the look that found too little room for an import to go on.
+    scarce_since: Option<Instant>,
     is_stopping: bool,
 }
 
@@ -58,7 +63,19 @@ struct Round {
 impl Committer {
     pub fn new(commands: Receiver<Command>, file: FileWriter, folding: Folding, checkpoints: Checkpoints) -> Self {
         let (last_batch, importing) = (Instant::now(), Vec::new());
-        Self { commands, file, folding, checkpoints, last_batch, importing, is_stopping: false }
+        let folder = file.connection.path().and_then(|path| Path::new(path).parent()).unwrap_or(Path::new(""));
+        let room = Room::of(folder);
+        Self {
+            commands,
+            file,
+            folding,
+            checkpoints,
+            last_batch,
+            importing,
+            room,
+            scarce_since: None,
+            is_stopping: false,
+        }
     }
 
     /// Runs until `Stop`.
@@ -79,7 +96,9 @@ impl Committer {
 
     /// The next command; waits for one only while no step of folding or of an import is due.
     fn receive(&self) -> Result<Option<Command>, RecvTimeoutError> {
-        if let Some(wait) = self.folding.idle_time().filter(|_| !self.file.has_whole_import) {
+        if let Some(wait) =
+            self.folding.idle_time().filter(|_| !self.file.has_whole_import || self.scarce_since.is_some())
+        {
             return self.commands.recv_timeout(wait.min(PLACE_INTERVAL)).map(Some);
         }
         match self.commands.try_recv() {
@@ -108,7 +127,7 @@ impl Committer {
         if self.is_stopping {
             return self.finish();
         }
-        if self.file.has_whole_import {
+        if self.file.has_whole_import && self.has_room() {
             let is_at_rest = self.last_batch.elapsed() > REST;
             self.file.move_import_steps(if is_at_rest { MOVE_AT_REST } else { MOVE_WITH_HITS })?;
         }
@@ -116,6 +135,31 @@ impl Committer {
             self.importing.drain(..).for_each(|done| drop(done.send(Ok(()))));
         }
         Ok(self.checkpoints.run_if_due(&self.file.connection)?)
+    }
+
+    /// False: an import waits, so that hits don't lack the room that it would take.
+    fn has_room(&mut self) -> bool {
+        if self.scarce_since.is_some_and(|since| since.elapsed() < RETRY_INTERVAL) {
+            return false;
+        }
+        let was_scarce = self.scarce_since.is_some();
+        self.scarce_since = self.room.is_scarce().then(Instant::now);
+        match (was_scarce, self.scarce_since.is_some()) {
+            (false, true) => {
+                let reason = LedgerError::new("the disk is nearly full: make room");
+                tracing::error!("{reason}; an import waits until there is some, and hits are counted");
+                self.answer_importing(&reason, "once there is some");
+            }
+            (true, false) => tracing::info!("there is room again; the import goes on"),
+            _ => {}
+        }
+        self.scarce_since.is_none()
+    }
+
+    /// Answers the callers of imports that wait.
+    fn answer_importing(&mut self, reason: &LedgerError, until: &str) {
+        let of_import = LedgerError::new(format!("{reason}; the import is kept, and goes on {until}"));
+        self.importing.drain(..).for_each(|done| drop(done.send(Err(of_import.clone()))));
     }
 
     /// The first command and all that wait behind it.
@@ -265,8 +309,7 @@ impl Committer {
     fn refuse_waiting(&mut self, reason: &LedgerError, until: &str) {
         tracing::error!("{reason}; hits are refused {until}");
         self.folding.refuse_waiting(reason);
-        let of_import = LedgerError::new(format!("{reason}; the import is kept, and goes on {until}"));
-        self.importing.drain(..).for_each(|done| drop(done.send(Err(of_import.clone()))));
+        self.answer_importing(reason, until);
         *lock(&self.file.state.failed) = Some(reason.clone());
     }
 
@@ -418,6 +461,27 @@ mod tests {
         stand.queue.send_stop();
         stand.committer.refuse_until_writable(&reason);
         assert_eq!((stand.failed(), stand.committer.is_stopping), (Some(reason), true));
+    }
+
+    #[test]
+    fn an_import_waits_for_room_while_hits_are_counted() {
+        let mut stand = Stand::new();
+        stand.committer.file.has_whole_import = true;
+        stand.committer.room = Room::seeming(true);
+        let (done, mut imported) = oneshot::channel();
+        stand.committer.importing.push(done);
+        let mut hit = stand.send_hit("/a");
+        stand.run_once().unwrap();
+        assert_eq!(hit.try_recv(), Ok(Ok(())));
+        assert!(imported.try_recv().unwrap().unwrap_err().to_string().contains("the import is kept"));
+        assert!(stand.committer.file.has_whole_import);
+        // A look that finds room lets it go on.
+        stand.committer.room = Room::seeming(false);
+        stand.committer.scarce_since = Instant::now().checked_sub(RETRY_INTERVAL);
+        let mut hit = stand.send_hit("/a");
+        stand.run_once().unwrap();
+        assert_eq!(hit.try_recv(), Ok(Ok(())));
+        assert!(!stand.committer.file.has_whole_import, "nothing is left to move");
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl ImportFile {
         self.lines.push(page, fields)
     }
 
+    /// Bytes of all lines as they are sorted.
+    pub fn bytes(&self) -> u64 {
+        self.lines.bytes()
+    }
+
     /// The counters by period and page.
     pub fn counters(&mut self) -> io::Result<Counters<'_>> {
         let lines = self.lines.sorted()?;

@@ -88,6 +88,14 @@ impl Sorter {
         Ok(())
     }
 
+    /// Bytes of all lines as records.
+    pub fn bytes(&self) -> u64 {
+        let in_file = self.runs.last().map_or(0, |run| run.end);
+        let in_memory =
+            self.entries.iter().map(|entry| RECORD_BYTES as u64 + u64::from(entry.page.end - entry.page.start));
+        in_file + in_memory.sum::<u64>()
+    }
+
     /// All lines in order. More may be pushed afterwards.
     pub fn sorted(&mut self) -> io::Result<Sorted<'_>> {
         if self.file.is_some() && !self.entries.is_empty() {
