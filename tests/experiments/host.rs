@@ -60,6 +60,11 @@ impl Host {
         std::fs::write(self.configuration(), text).unwrap();
     }
 
+    /// Writes a configuration of its own for the next start.
+    pub fn configure_as(&self, text: &str) {
+        std::fs::write(self.configuration(), text).unwrap();
+    }
+
     fn configuration(&self) -> PathBuf {
         self.files.path().join("thongke.toml")
     }

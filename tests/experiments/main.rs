@@ -25,6 +25,8 @@ mod sampler;
 
 /// 12: random operations against a model.
 mod any_order;
+/// 14: all attacks at once.
+mod attacks;
 /// 7: a disk that fails, stalls or is full.
 mod bad_disk;
 /// 11: clocks that pass midnight, change to summer time, jump.
