@@ -72,6 +72,9 @@ impl Ledger {
         let today = Day::at(now, chrono_tz::UTC);
         let day = today.date().checked_sub_days(Days::new(DAYS_KEPT)).map_or(today, Day::from_date);
         let before = (day, Minute::at(now).window_start());
+        if !over.is_empty() {
+            self.state.vouching.forget_days(&over);
+        }
         let forgotten = self.queue.run(move |file| file.forget_visitors(&over, before)).await?;
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.state.metrics.visitor_salts.set(gauge(salts.len()));

@@ -120,6 +120,13 @@ impl<K: Hash + Eq + Copy, V> Generations<K, V> {
         let old = &mut self.old;
         self.young.entry(key).or_insert_with(|| old.remove(&key).unwrap_or_else(value))
     }
+
+    fn retain(&mut self, mut is_kept: impl FnMut(&K, &V) -> bool) {
+        for entries in [&mut self.young, &mut self.old] {
+            entries.retain(|key, value| is_kept(key, value));
+            entries.shrink_to_fit();
+        }
+    }
 }
 
 impl State {
@@ -285,6 +292,17 @@ impl Vouching {
                 Some(page) => drop(state.add_tags(site, day, page.fingerprint(), tags)),
             }
         }
+    }
+
+    /// Forgets the votes of these sites' days, which are over.
+    pub fn forget_days(&self, over: &[(SiteNumber, Day)]) {
+        let days: FxHashSet<_> = over.iter().copied().collect();
+        let sites: FxHashSet<_> = over.iter().map(|(site, _)| *site).collect();
+        let mut state = lock(&self.0);
+        state.votes.retain(|(site, _), (day, _)| !days.contains(&(*site, *day)));
+        // Tags are of a day's salt, so those of a day that is over spend nothing any more.
+        state.spent.retain(|(site, _), _| !sites.contains(site));
+        state.spent.shrink_to_fit();
     }
 
     /// Takes a hit's vote at a site that asks for several networks. `page`: none if it is vouched for.
@@ -523,6 +541,20 @@ mod tests {
         assert!(!reads(&vouching, 18, 4, 1) && !reads(&vouching, 18, 4, 2) && reads(&vouching, 18, 4, 3));
         // After a day without readers the site begins again.
         assert!(reads(&vouching, 21, 5, 1));
+    }
+
+    #[test]
+    fn votes_of_days_that_are_over_take_no_memory() {
+        let vouching = Vouching::new(false);
+        for number in 0..1_000 {
+            vouching.note(SITE, day(16), Some(&page(number)), reading(1));
+        }
+        vouching.note(SITE, day(17), Some(&page(0)), reading(2));
+        vouching.forget_days(&[(SITE, day(16))]);
+        let state = lock(&vouching.0);
+        assert_eq!((state.votes.young.len(), state.votes.old.len(), state.spent.len()), (1, 0, 0));
+        assert!(state.votes.young.capacity() < 100);
+        assert_eq!(state.tags(SITE, day(17), page(0).fingerprint()).len(), 1);
     }
 
     #[test]
