@@ -144,7 +144,7 @@ pub enum SitesCommand {
     /// Add a site to the folder of sites
     Add {
         site: SiteId,
-        /// An origin of the site's pages, such as https://portal.example.vn; repeat it for more
+        /// An origin of the site's pages, such as `https://portal.example.vn`; repeat it for more
         #[arg(long, value_name = "ORIGIN", required = true)]
         origin: Vec<String>,
         /// Name for people
