@@ -23,13 +23,17 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest time of uncounted hits that a crash loses.
 const UNCOUNTED_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Interval of looks at kept reads that are too old.
+const READS_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Interval of looks at refused requests; each reason has a line a minute at most.
 const REFUSALS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Never returns.
 pub async fn run(node: &Node, refusals: &Refusals) {
     let deleting = futures_util::future::join(expire_pages(node), forget_visitors(node));
-    let writing = futures_util::future::join3(write_uncounted(node), write_floors(node), sync_others(node));
+    let writing =
+        futures_util::future::join4(write_uncounted(node), write_floors(node), sync_others(node), drop_old_reads(node));
     futures_util::future::join4(watch_clock(node), deleting, writing, report_refusals(refusals)).await;
 }
 
@@ -94,6 +98,13 @@ async fn write_uncounted(node: &Node) {
     loop {
         tokio::time::sleep(UNCOUNTED_INTERVAL).await;
         node.uncounted.write_changes();
+    }
+}
+
+async fn drop_old_reads(node: &Node) {
+    loop {
+        tokio::time::sleep(READS_INTERVAL).await;
+        node.settled.drop_old(Instant::now());
     }
 }
 

@@ -98,6 +98,18 @@ impl<K: Eq + Hash, T> KeptReads<K, T> {
         }
     }
 
+    /// Gives back the memory of values that are too old to be used.
+    pub fn drop_old(&self, now: Instant) {
+        let mut generations = self.lock();
+        let Generations { young, old, .. } = &mut *generations;
+        for values in [young, old] {
+            values.retain(|_, kept| now.saturating_duration_since(kept.read_at) < AGE_MAX);
+            if values.capacity() > 4 * values.len() {
+                values.shrink_to_fit();
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Generations<K, T>> {
         self.generations.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -189,5 +201,15 @@ mod tests {
         }
         let generations = kept.lock();
         assert!(generations.young.len() <= 4 && generations.old.len() <= 4);
+    }
+
+    #[test]
+    fn values_that_nobody_can_use_any_more_take_no_memory() {
+        let (kept, now) = (KeptReads::new(1_000), Instant::now());
+        (0..400).for_each(|question| put(&kept, SITE, question, now));
+        put(&kept, SITE, 400, now + AGE_MAX);
+        kept.drop_old(now + AGE_MAX);
+        assert!(has(&kept, SITE, 400, now + AGE_MAX));
+        assert!(kept.lock().young.capacity() < 50);
     }
 }

@@ -1,6 +1,7 @@
 //! What a node keeps of settled periods: blocks of history, lists of pages, hits of pages.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::counter::history::Block;
 use crate::counter::{Day, EditorRules, PageAddress, Period, RegisteredSite, SiteNumber};
@@ -54,6 +55,13 @@ impl Default for SettledReads {
 }
 
 impl SettledReads {
+    /// Gives back the memory of values that are too old to be used.
+    pub fn drop_old(&self, now: Instant) {
+        self.blocks.drop_old(now);
+        self.lists.drop_old(now);
+        self.pages.drop_old(now);
+    }
+
     /// Forgets a site's values: an import, a repair or another node's counts may change them.
     pub fn forget(&self, site: SiteNumber) {
         self.blocks.forget(site);
