@@ -1,5 +1,6 @@
 //! Reading the sites again: at an order, and when the folder of sites has changed.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -59,7 +60,7 @@ impl<'r> Reloader<'r> {
 
     async fn obey(&mut self) -> Result<SiteChanges, String> {
         service_manager::reloading();
-        let outcome = self.read(&[]).await;
+        let outcome = self.read(None).await;
         service_manager::ready(&format!("counting on http://{}", self.running.public_address));
         outcome
     }
@@ -68,8 +69,8 @@ impl<'r> Reloader<'r> {
         let Some(folder) = &mut self.folder else { return };
         match folder.look().await {
             Step::Nothing => {}
-            Step::Read { staying } => {
-                let _ = self.read(&staying).await;
+            Step::Read { leaving } => {
+                let _ = self.read(Some(&leaving)).await;
             }
             Step::TooManyGone { gone, of } => tracing::warn!(
                 "{gone} of {of} files are gone at once from the folder of sites {}, so nothing changes; if this is \
@@ -79,9 +80,9 @@ impl<'r> Reloader<'r> {
         }
     }
 
-    /// Reads the configuration, in a thread of its own: a slow disk must not keep signals waiting. `staying`: sites
-    /// whose files are gone, and which stay for now.
-    async fn read(&mut self, staying: &[String]) -> Result<SiteChanges, String> {
+    /// Reads the configuration, in a thread of its own: a slow disk must not keep signals waiting. `leaving`: sites that
+    /// leave since their files are gone; none: all of these.
+    async fn read(&mut self, leaving: Option<&[String]>) -> Result<SiteChanges, String> {
         let flags = self.flags.clone();
         let loading = tokio::task::spawn_blocking(move || Config::load(&flags, &Environment::of_process()));
         let config = match loading.await {
@@ -92,15 +93,16 @@ impl<'r> Reloader<'r> {
         let reloaded = match config {
             Ok(mut config) => {
                 let folder = config.sites_dir.take();
-                let sites = self.with_staying(config.sites, staying);
+                let staying = self.staying(folder.as_ref(), leaving);
+                let sites = self.with_staying(config.sites, &staying);
                 let reloaded = self.running.replace_sites(sites).await.map_err(|error| format!("{error:#}"));
-                reloaded.map(|changes| (changes, folder))
+                reloaded.map(|changes| (changes, folder, staying))
             }
             Err(error) => Err(error),
         };
         match reloaded {
-            Ok((changes, folder)) => {
-                self.note_read(folder, staying);
+            Ok((changes, folder, staying)) => {
+                self.note_read(folder, &staying);
                 tracing::info!("sites reloaded: {changes}; other settings need a restart");
                 Ok(changes)
             }
@@ -114,11 +116,20 @@ impl<'r> Reloader<'r> {
         }
     }
 
+    fn staying(&self, folder: Option<&SitesDir>, leaving: Option<&[String]>) -> Vec<String> {
+        match (&self.folder, folder, leaving) {
+            (Some(watched), Some(folder), Some(leaving)) if watched.path == folder.path => {
+                watched.watch.staying(&folder.listing, leaving)
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn with_staying(&self, mut sites: Vec<Site>, staying: &[String]) -> Vec<Site> {
         let current = self.running.node.current_sites();
-        let lacking = staying.iter().filter(|id| !sites.iter().any(|site| site.id.as_str() == **id));
-        let lacking: Vec<_> = lacking.filter_map(|id| Some(current.get(id)?.site.clone())).collect();
-        sites.extend(lacking);
+        let known: HashSet<_> = sites.iter().map(|site| site.id.clone()).collect();
+        let staying = staying.iter().filter_map(|id| current.get(id)).filter(|site| !known.contains(&site.site.id));
+        sites.extend(staying.map(|site| site.site.clone()));
         sites
     }
 

@@ -1,4 +1,4 @@
-//! What a node keeps of settled periods: blocks of history, lists of pages, hits of pages.
+//! Values of settled periods that a node keeps: blocks of history, lists of pages, hits of pages.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +17,7 @@ const LISTS_MAX: usize = 1_024;
 /// Pages whose settled hits are kept, some 300 bytes each.
 const PAGES_MAX: usize = 20_000;
 
-/// What a node keeps of settled periods.
+/// Values of settled periods that a node keeps.
 pub struct SettledReads {
     /// Settled values of a block, in order. A block that has others too is of one day.
     pub blocks: KeptReads<(Block, Option<Day>), Vec<i64>>,

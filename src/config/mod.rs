@@ -67,7 +67,7 @@ pub struct Config {
     pub path_prefix: String,
     pub trusted_proxies: TrustedProxies,
     pub limits: Limits,
-    /// Those of the one file, then those of the folder.
+    /// The one file's sites, then the folder's.
     pub sites: Vec<Site>,
     /// A folder with a file a site.
     pub sites_dir: Option<SitesDir>,

@@ -26,9 +26,9 @@ pub struct SitesWatch {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     Nothing,
-    /// The sites are to be read again; these, whose files are gone, are to stay.
+    /// The sites are to be read again; of those whose files are gone, only these leave.
     Read {
-        staying: Vec<String>,
+        leaving: Vec<String>,
     },
     /// More than half of the sites are gone at once: so many, of so many.
     TooManyGone {
@@ -64,8 +64,14 @@ impl SitesWatch {
             self.given_up = Some(found.clone());
             return Step::TooManyGone { gone: self.gone.len(), of: self.read.len() };
         }
-        let staying = self.gone.iter().filter(|(_, since)| !is_due(since));
-        Step::Read { staying: staying.map(|(id, _)| id.clone()).collect() }
+        let leaving = self.gone.iter().filter(|(_, since)| is_due(since));
+        Step::Read { leaving: leaving.map(|(id, _)| id.clone()).collect() }
+    }
+
+    /// Sites that stay although they are not in `listing`. A file may be gone since the look.
+    pub fn staying(&self, listing: &Listing, leaving: &[String]) -> Vec<String> {
+        let stays = |id: &&String| !listing.0.contains_key(*id) && !leaving.contains(id);
+        self.read.0.keys().filter(stays).cloned().collect()
     }
 
     /// The sites of `listing` are in force, and these, whose files are gone.
@@ -140,8 +146,8 @@ mod tests {
         }
     }
 
-    fn reading(staying: &[&str]) -> Step {
-        Step::Read { staying: staying.iter().map(|&id| id.to_owned()).collect() }
+    fn reading(leaving: &[&str]) -> Step {
+        Step::Read { leaving: leaving.iter().map(|&id| id.to_owned()).collect() }
     }
 
     #[test]
@@ -166,7 +172,7 @@ mod tests {
     fn a_removed_file_takes_effect_after_five_seconds_and_one_that_comes_back_not_at_all() {
         let mut looks = Looks::at(&["a.toml", "b.toml", "c.toml"]);
         looks.remove("b.toml");
-        assert_eq!(looks.next(), (11, reading(&[])));
+        assert_eq!(looks.next(), (11, reading(&["b"])));
         looks.read(&[]);
         // As an editor saves: it moves the file away, and writes another.
         looks.remove("a.toml");
@@ -182,9 +188,16 @@ mod tests {
         let mut looks = Looks::at(&["a.toml", "b.toml", "c.toml"]);
         looks.remove("b.toml");
         looks.write("c.toml", "x");
-        assert_eq!(looks.next(), (2, reading(&["b"])));
+        assert_eq!(looks.next(), (2, reading(&[])));
+        // Another one goes while the sites are read.
+        looks.remove("a.toml");
+        let found = Listing::of(looks.folder.path()).unwrap();
+        assert_eq!(looks.watch.staying(&found, &[]), ["a", "b"]);
+        looks.write("a.toml", "");
         looks.read(&["b"]);
-        assert_eq!(looks.next(), (9, reading(&[])));
+        assert_eq!(looks.next(), (9, reading(&["b"])));
+        let found = Listing::of(looks.folder.path()).unwrap();
+        assert_eq!(looks.watch.staying(&found, &["b".to_owned()]), [""; 0]);
     }
 
     #[test]
@@ -195,7 +208,7 @@ mod tests {
         assert_eq!(looks.next(), (11, Step::TooManyGone { gone: 2, of: 3 }));
         assert_eq!(looks.next(), (20, Step::Nothing), "it is said once");
         looks.write("a.toml", "");
-        assert_eq!(looks.next(), (2, reading(&[])));
+        assert_eq!(looks.next(), (2, reading(&["b"])));
     }
 
     #[test]

@@ -144,14 +144,15 @@ impl Committer {
         }
         let was_scarce = self.scarce_since.is_some();
         self.scarce_since = self.room.is_scarce().then(Instant::now);
-        match (was_scarce, self.scarce_since.is_some()) {
-            (false, true) => {
-                let reason = LedgerError::new("the disk is nearly full: make room");
+        if self.scarce_since.is_some() {
+            let reason = LedgerError::new("the disk is nearly full: make room");
+            if !was_scarce {
                 tracing::error!("{reason}; an import waits until there is some, and hits are counted");
-                self.answer_importing(&reason, "once there is some");
             }
-            (true, false) => tracing::info!("there is room again; the import goes on"),
-            _ => {}
+            // Those who have come since too: the next import waits for this one.
+            self.answer_importing(&reason, "once there is some");
+        } else if was_scarce {
+            tracing::info!("there is room again; the import goes on");
         }
         self.scarce_since.is_none()
     }
@@ -475,6 +476,12 @@ mod tests {
         assert_eq!(hit.try_recv(), Ok(Ok(())));
         assert!(imported.try_recv().unwrap().unwrap_err().to_string().contains("the import is kept"));
         assert!(stand.committer.file.has_whole_import);
+        let (done, mut next) = oneshot::channel();
+        stand.committer.importing.push(done);
+        stand.committer.scarce_since = Instant::now().checked_sub(RETRY_INTERVAL);
+        drop(stand.send_hit("/a"));
+        stand.run_once().unwrap();
+        assert!(next.try_recv().unwrap().is_err(), "the next import isn't kept waiting");
         // A look that finds room lets it go on.
         stand.committer.room = Room::seeming(false);
         stand.committer.scarce_since = Instant::now().checked_sub(RETRY_INTERVAL);

@@ -41,7 +41,7 @@ pub struct Reads {
     turns: Turns,
 }
 
-/// What different answers share.
+/// Ingredients that different answers share.
 #[derive(Default)]
 struct Ingredients {
     blocks: HistoryBlocks,
@@ -89,7 +89,7 @@ impl Question {
         }
     }
 
-    /// Gathers what the answer is made of.
+    /// Gathers the answer's ingredients.
     async fn answer<N: Node>(
         self,
         node: Arc<N>,
@@ -112,7 +112,7 @@ impl Question {
     }
 }
 
-/// What an answer is made of.
+/// The ingredients of one answer.
 enum Gathered {
     PageFigures(PageHits),
     TopPages(Top, Rc<Read<TopPage>>),

@@ -31,7 +31,7 @@ pub fn read(
     Ok(noted(connection, site, period)?.map(|noted| floor(noted, counts, current)))
 }
 
-/// What is noted of a site's counters, by the numbers of their periods.
+/// Notes of a site's counters, by the numbers of their periods.
 pub struct Noted(FxHashMap<u32, (i64, i64)>);
 
 impl Noted {
