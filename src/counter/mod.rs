@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, reads a clock, or waits: time and configuration come in as arguments.
 
+pub mod access;
 pub mod account;
 pub mod by_site;
 pub mod client_prefix;
@@ -33,6 +34,7 @@ pub mod verification;
 pub mod visitor;
 pub mod vouching;
 
+pub use access::{Access, Right, SitePattern};
 pub use by_site::{BySite, SiteNumber};
 pub use client_prefix::ClientPrefix;
 pub use contribution::{ChangedPage, Contribution, Register, RemoteCounter, RowKey, Standing};
