@@ -64,6 +64,14 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show hits that the running node has refused, since when and how often, and what to do
+    Refused {
+        /// The site; without one, all sites and ids that no site has
+        site: Option<SiteId>,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// List a site's pages, the most read first; name, merge, hide or delete them
     Pages(Pages),
     /// Compare the counts in the node's file, in Redis and of other nodes; exit 0: all agree,

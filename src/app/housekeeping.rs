@@ -26,7 +26,7 @@ const UNCOUNTED_INTERVAL: Duration = Duration::from_secs(60);
 /// Interval of looks at kept reads that are too old.
 const READS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Interval of looks at refused requests; each reason has a line a minute at most.
+/// Interval of looks at refused requests; each reason has a line a minute at most, and so has advice.
 const REFUSALS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Never returns.
@@ -34,7 +34,7 @@ pub async fn run(node: &Node, refusals: &Refusals) {
     let deleting = futures_util::future::join(expire_pages(node), forget_visitors(node));
     let writing =
         futures_util::future::join4(write_uncounted(node), write_floors(node), sync_others(node), drop_old_reads(node));
-    futures_util::future::join4(watch_clock(node), deleting, writing, report_refusals(refusals)).await;
+    futures_util::future::join4(watch_clock(node), deleting, writing, report_refusals(node, refusals)).await;
 }
 
 /// Goes through all sites, again and again.
@@ -108,10 +108,10 @@ async fn drop_old_reads(node: &Node) {
     }
 }
 
-async fn report_refusals(refusals: &Refusals) {
+async fn report_refusals(node: &Node, refusals: &Refusals) {
     loop {
         tokio::time::sleep(REFUSALS_INTERVAL).await;
-        refusals.report(Instant::now());
+        refusals.report(&node.current_sites(), Instant::now());
     }
 }
 

@@ -170,6 +170,7 @@ impl RawFile {
             },
             limits: faults.take(self.limits).map(|raw| raw.check(faults)).unwrap_or_default(),
             sites: site::check(self.sites, sites_dir.is_none().then_some(text.trim_end().len()), faults),
+            file: None,
             sites_dir: None,
             is_demo: false,
             log_format: LogFormat::default(),

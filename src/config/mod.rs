@@ -67,6 +67,8 @@ pub struct Config {
     pub path_prefix: String,
     pub trusted_proxies: TrustedProxies,
     pub limits: Limits,
+    /// The configuration file, if there is one.
+    pub file: Option<PathBuf>,
     /// The one file's sites, then the folder's.
     pub sites: Vec<Site>,
     /// A folder with a file a site.
@@ -137,6 +139,7 @@ impl Config {
             ));
         }
         problems.into_result()?;
+        config.file = path;
         config.is_demo = is_demo;
         if is_demo {
             config.sites = vec![demo()];

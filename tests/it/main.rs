@@ -75,6 +75,8 @@ mod raise;
 mod reads;
 /// Nodes and a real Redis.
 mod redis;
+/// Refused hits: what an operator learns of them.
+mod refused;
 /// Starts that are refused.
 mod refused_starts;
 /// Figures that are set to zero, and taken back.
@@ -85,8 +87,9 @@ mod restarts;
 mod rooms;
 /// One node's view of the others' work.
 mod several;
-/// Visitors in the node's file.
+/// Sites in a folder of their own.
 mod sites_dir;
+/// Visitors in the node's file.
 mod sketches;
 /// Files that are taken away while the node runs.
 mod taken_away;
