@@ -7,6 +7,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, value_parser};
 use crate::config::{Assignment, Flags};
 use crate::counter::SiteId;
 use crate::counter::source::ImportName;
+use crate::doctor::PageUrl;
 
 /// Counts the visits of your pages and shows the figures on them.
 #[derive(Debug, Parser)]
@@ -63,6 +64,13 @@ pub enum Command {
         /// Print a JSON array
         #[arg(long)]
         json: bool,
+    },
+    /// Fetch a page of a portal and say whether its views count, without counting one; exit 0: all fits,
+    /// 1: something doesn't
+    Doctor {
+        /// The page, such as `https://portal.example.vn/tin-tuc`
+        #[arg(value_name = "PAGE")]
+        url: PageUrl,
     },
     /// Show hits that the running node has refused, since when and how often, and what to do
     Refused {

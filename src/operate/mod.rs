@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod clock;
+mod doctor;
 mod health;
 mod pages;
 mod parameters;
@@ -38,6 +39,7 @@ use crate::server::routes::{Admin, admin_path};
 pub use backup::backup;
 pub use check::check;
 pub use clock::accept_clock;
+pub use doctor::doctor;
 pub use health::health;
 pub use pages::pages;
 pub use refused::refused;

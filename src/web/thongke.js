@@ -7,11 +7,11 @@
   var due = true, address, former, wait, claimed, sent, said;
 
   // Says once why a view isn't counted.
-  function warn(why) {
+  function explain(why) {
     if (!said) console.warn(said = 'thongke: ' + why);
   }
 
-  if (!site) return warn('no data-site');
+  if (!site) return explain('no data-site');
   var asks = script.dataset.query || '', router = script.dataset.spa;
 
   // A route behind # is part of the address under data-spa="hash".
@@ -36,9 +36,9 @@
       method: body ? 'POST' : 'GET', body: body, credentials: 'omit', keepalive: true
     }).then(function (answer) { return answer.json(); }).then(function (data) {
       if (data.closed) console.info('thongke: not public: ' + data.closed);
-      if (body && data.detail) warn(data.detail);
+      if (body && data.detail) explain(data.detail);
       then(data);
-    }).catch(function (error) { if (body) warn('blocked or offline: ' + error); });
+    }).catch(function (error) { if (body) explain('blocked or offline: ' + error); });
   }
 
   // An element of a closed part would stay empty.

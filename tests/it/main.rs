@@ -24,6 +24,8 @@ mod connections;
 mod contract;
 /// The demo page: accessible and steady.
 mod demo_page;
+/// `thongke doctor`: pages that count, and pages that don't.
+mod doctor;
 /// Starts browsers for the others.
 mod driver;
 /// Faults around a running node.

@@ -4,8 +4,8 @@
 const LOCAL_NAMES: [&str; 47] = [
     "script", "around", "address", "former", "wait", "claimed", "sent", "each", "encoded", "ask", "fill", "show",
     "boxes", "views", "urls", "asked", "count", "look", "moved", "early", "due", "mark", "data", "box", "list", "row",
-    "doc", "warn", "why", "said", "answer", "item", "anchor", "place", "asks", "error", "here", "router", "one", "tag",
-    "path", "rows", "root", "send", "event", "gone", "start",
+    "doc", "explain", "why", "said", "answer", "item", "anchor", "place", "asks", "error", "here", "router", "one",
+    "tag", "path", "rows", "root", "send", "event", "gone", "start",
 ];
 /// Their letters, none of which is a name in the source.
 const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

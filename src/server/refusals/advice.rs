@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use unicode_normalization::UnicodeNormalization as _;
 use url::Url;
 
 use super::memory::Seen;
@@ -14,7 +15,9 @@ use crate::server::routes::{Public, public_path};
 
 /// Sites among which a misspelt id is looked for by its letters, and an origin by its site. Among more, only case may
 /// differ.
-const COMPARED_MAX: usize = 2_000;
+const COMPARED_MAX: usize = 1_000;
+/// Letters that may be wrong in an id, which is at most a quarter of them.
+const WRONG_MAX: usize = 3;
 
 /// The place where sites are written down.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,8 +81,11 @@ fn quoted(path: &Path) -> String {
 
 /// The nearest known id to one that no site has.
 pub(super) fn meant<'a>(sites: &'a Sites, id: &str) -> Option<&'a SiteId> {
-    let plain =
-        |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect() };
+    // Without case, signs and the marks of Vietnamese letters.
+    let plain = |text: &str| -> String {
+        let letters = text.nfd().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase);
+        letters.map(|c| if c == 'đ' { 'd' } else { c }).collect()
+    };
     if let Some(site) = sites.get(&id.trim().to_ascii_lowercase()) {
         return Some(&site.site.id);
     }
@@ -87,16 +93,20 @@ pub(super) fn meant<'a>(sites: &'a Sites, id: &str) -> Option<&'a SiteId> {
         return None;
     }
     let id = plain(id);
-    let distance = |site: &'a SiteId| (strsim::damerau_levenshtein(&id, &plain(site.as_str())), site);
-    // A quarter of the letters may be wrong; more is another word.
-    let known = sites.iter().map(|site| distance(&site.site.id));
-    known.filter(|(distance, site)| *distance <= (site.as_str().len() / 4).min(3)).min().map(|(_, site)| site)
+    let distance = |site: &'a SiteId| {
+        let known = plain(site.as_str());
+        let is_near = id.len().abs_diff(known.len()) <= 2 * WRONG_MAX;
+        let distance = is_near.then(|| strsim::damerau_levenshtein(&id, &known))?;
+        (distance <= (known.len() / 4).min(WRONG_MAX)).then_some((distance, site))
+    };
+    sites.iter().filter_map(|site| distance(&site.site.id)).min().map(|(_, site)| site)
 }
 
 /// True if an operator can do something about it, and the log doesn't say it elsewhere.
 pub(super) fn is_for_the_log(seen: &Seen, sites: &Sites) -> bool {
     match seen.group.reason {
         "unavailable" | "limited" => false,
+        "site" if sites.get(&seen.unknown_id).is_some() => false,
         "site" => meant(sites, &seen.unknown_id).is_some() || seen.unknown_id.parse::<SiteId>().is_ok(),
         PREFIX => true,
         _ => seen.group.site.is_some_and(|number| sites.by_number(number).is_some()),
@@ -126,9 +136,6 @@ pub(super) fn of(seen: &Seen, sites: &Sites, source: &SitesSource) -> String {
                              them; docs/api.md shows one"
                 .to_owned()
         }
-        ("paths", Some(site)) => {
-            format!("the page lies under none of the `paths` of `{}`; if it is the site's, add its path there", site.id)
-        }
         (reason, _) => format!("hits of `{id}` were refused: {reason}"),
     }
 }
@@ -144,6 +151,12 @@ fn of_origin(seen: &Seen, site: &Site, sites: &Sites, source: &SitesSource) -> S
     if origin == OTHER {
         return format!(
             "what shows the tag of `{id}` is no page of a web server, such as a saved copy; nothing is to be done"
+        );
+    }
+    if Url::parse(origin).is_ok_and(|url| site.covers(&url)) {
+        let path = seen.path.as_deref().unwrap_or("its path");
+        return format!(
+            "`{origin}` is among the origins of `{id}` by now; if the site has `paths`, a page must lie under one of them, unlike {path}"
         );
     }
     if let Some(other) = of_another_site(origin, sites) {
@@ -196,6 +209,9 @@ fn of_header(seen: &Seen, site: &Site, source: &SitesSource) -> String {
 fn of_unknown_site(seen: &Seen, sites: &Sites, source: &SitesSource) -> String {
     let (sent, origin) = (seen.unknown_id.as_str(), seen.origin.as_str());
     let on = if origin.starts_with("http") { format!(" on {origin}") } else { String::new() };
+    if sites.get(sent).is_some() {
+        return format!("there is a site `{sent}` by now");
+    }
     if let Some(meant) = meant(sites, sent) {
         return format!("there is no site `{sent}`; correct the tag{on} to `data-site=\"{meant}\"`");
     }
@@ -276,6 +292,7 @@ mod tests {
             said("https://vixuyen.gov.vn").ends_with("the tag on https://vixuyen.gov.vn to `data-site=\"vi-xuyen\"`")
         );
         assert!(said("https://evil.example").contains("nothing is to be done"));
+        assert!(said("https://x.gov.vn").contains("is among the origins of `x` by now"));
         assert!(said("http://x.gov.vn").contains(": redirect it to https, or add `\"http://x.gov.vn\"`"));
         assert!(said(ADDRESS).contains("by an IP address"));
         let header = |origin: &str| of(&seen(ORIGIN_HEADER, origin), &sites(), &file);
@@ -286,7 +303,8 @@ mod tests {
     #[test]
     fn a_misspelt_id_is_corrected_and_a_new_one_can_be_added() {
         let source = SitesSource { folder: Some("/s".into()), ..SitesSource::default() };
-        for (sent, meant) in [("X", "x"), ("vixuyen", "vi-xuyen"), ("Vi_Xuyen", "vi-xuyen"), ("vi-xuyem", "vi-xuyen")] {
+        for (sent, meant) in [("X", "x"), ("vixuyen", "vi-xuyen"), ("Vị_Xuyên", "vi-xuyen"), ("vi-xuyem", "vi-xuyen")]
+        {
             let said = of(&unknown(sent), &sites(), &source);
             assert!(said.ends_with(&format!("the tag on https://xa-lan.gov.vn to `data-site=\"{meant}\"`")), "{said}");
         }

@@ -84,7 +84,7 @@ impl Seen {
 }
 
 impl Entry {
-    /// Estimate of the networks that brought it, up to some 250.
+    /// Estimate of the networks that brought it, up to some 270.
     pub fn networks(&self) -> u32 {
         let free = f64::from(self.networks.count_zeros()).max(1.0);
         (64.0 * (64.0 / free).ln()).round().max(1.0) as u32
