@@ -381,7 +381,7 @@ impl Node {
     fn reading(&self, site: &RegisteredSite, day: Day, reader: PageReader) -> Reading {
         let wanted = site.site.vouching_networks;
         let salt = (wanted > 1).then(|| self.ledger.salt(site.number, day)).flatten();
-        let tag = salt.map(|salt| NetworkTag::of(&salt, &site.site.id, reader.client));
+        let tag = salt.map(|salt| NetworkTag::of(&salt, &site.site.counted_as, reader.client));
         Reading { tag, wanted }
     }
 
@@ -734,11 +734,11 @@ impl server::ports::Node for Node {
     }
 
     fn note_uncounted(&self, site: &RegisteredSite, day: Day, kind: UncountedKind) {
-        self.uncounted.note(&site.site.id, day, kind);
+        self.uncounted.note(&site.site.counted_as, day, kind);
     }
 
     fn uncounted(&self, site: &RegisteredSite) -> Vec<UncountedRow> {
-        self.uncounted.rows(&site.site.id)
+        self.uncounted.rows(&site.site.counted_as)
     }
 
     fn readiness(&self) -> Readiness {

@@ -73,7 +73,7 @@ pub fn bots(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()>
     let request = NodeRequest::new(Method::GET, Admin::Bots, site);
     let rows: Vec<UncountedRow> = on_the_node(config, site, IfEmpty::Refuse, request, from_json, async |_, site| {
         let text = obstacle::read_text(&config.data_dir.join(UNCOUNTED_FILE), UNCOUNTED_BYTES_MAX).unwrap_or_default();
-        Ok(Uncounted::from_lines(&text).rows(&site.site.id))
+        Ok(Uncounted::from_lines(&text).rows(&site.site.counted_as))
     })?;
     if as_json {
         return print(&serde_json::to_string(&rows)?);

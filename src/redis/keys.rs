@@ -103,7 +103,7 @@ impl Keys {
     }
 
     pub fn sketch(&self, site: &Site, window: Window) -> String {
-        let Site { id, time_zone, .. } = site;
+        let Site { counted_as: id, time_zone, .. } = site;
         match window.minute.map(Minute::number) {
             None => self.of(id, format_args!("visitors:{}", window.day)),
             Some(minute) if window.is_earlier(*time_zone) => {
@@ -398,16 +398,16 @@ mod tests {
         let day = Day::from_ymd(2024, 6, 17).unwrap();
         let keys = Keys::new("p");
         for (name, end) in [
-            (keys.hits(&site.id), "hits"),
-            (keys.pages(&site.id, Period::Total), "pages:total"),
-            (keys.pages(&site.id, day.month()), "pages:2024-06"),
-            (keys.titles(&site.id), "titles"),
+            (keys.hits(&site.counted_as), "hits"),
+            (keys.pages(&site.counted_as, Period::Total), "pages:total"),
+            (keys.pages(&site.counted_as, day.month()), "pages:2024-06"),
+            (keys.titles(&site.counted_as), "titles"),
             (keys.sketch(&site, Window { day, minute: None }), "visitors:2024-06-17"),
-            (keys.merging(&site.id), "visitors:merging"),
-            (keys.estimates(&site.id), "visitors"),
-            (keys.salt(&site.id, day), "salt:2024-06-17"),
-            (keys.page_rules(&site.id), "page_rules"),
-            (keys.meta(&site.id), "meta"),
+            (keys.merging(&site.counted_as), "visitors:merging"),
+            (keys.estimates(&site.counted_as), "visitors"),
+            (keys.salt(&site.counted_as, day), "salt:2024-06-17"),
+            (keys.page_rules(&site.counted_as), "page_rules"),
+            (keys.meta(&site.counted_as), "meta"),
         ] {
             assert_eq!(name, format!("p:{{demo}}:{end}"));
         }

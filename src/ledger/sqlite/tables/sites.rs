@@ -28,7 +28,7 @@ pub fn known<'a>(connection: &Connection, sites: &'a [Site]) -> rusqlite::Result
     let mut find = connection.prepare_cached("SELECT number FROM sites WHERE id = ?")?;
     let mut found = Vec::new();
     for site in sites {
-        if let Some(number) = find.query_row([site.id.as_str()], |row| row.get(0)).optional()? {
+        if let Some(number) = find.query_row([site.counted_as.as_str()], |row| row.get(0)).optional()? {
             found.push((SiteNumber(number), site));
         }
     }
