@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::counter::Day;
 
-use super::Node;
+use super::{Node, alias_report};
 use crate::server::Refusals;
 
 /// Longest time between a page count's end and its deletion.
@@ -31,6 +31,7 @@ const REFUSALS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Never returns.
 pub async fn run(node: &Node, refusals: &Refusals) {
+    alias_report::log(node).await;
     let deleting = futures_util::future::join(expire_pages(node), forget_visitors(node));
     let writing =
         futures_util::future::join4(write_uncounted(node), write_floors(node), sync_others(node), drop_old_reads(node));

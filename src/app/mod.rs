@@ -1,5 +1,6 @@
 //! Builds the node and everything around it; `main` and the tests start the same thing.
 
+mod alias_report;
 mod bind;
 mod clock_watch;
 mod former_pages;
@@ -163,6 +164,7 @@ impl Running {
         let changes = SiteChanges::between(&self.node.current_sites(), &sites);
         server::series::create(&self.metrics, &sites);
         self.node.replace_sites(sites);
+        alias_report::log(&self.node).await;
         Ok(changes)
     }
 

@@ -21,8 +21,8 @@ use crate::counter::verification::{Repair, Verification};
 use crate::counter::vouching::{Counted, NetworkTag, Vote};
 use crate::counter::{
     Arrival, ChangedTitle, Contribution, Counter, Day, EditorRule, FileDigest, GivenTitle, Known, Listing, PageAddress,
-    PageIndex, PageTitle, Period, RegisteredSite, RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source,
-    Standing, Visit, VisitorCounts, Window,
+    PageIndex, PageTitle, Period, RegisteredSite, RemoteCounter, RowKey, Salt, Site, SiteId, SiteNumber, Sites, Sketch,
+    Source, Standing, Visit, VisitorCounts, Window,
 };
 use crate::ledger::{Admitted, Cleared, ImportFile, Ledger, LedgerError, OwnImport, Reading, SiteHits};
 use crate::page::rule_1;
@@ -638,6 +638,23 @@ impl server::ports::Node for Node {
             }
         }
         Ok(changed)
+    }
+
+    async fn removed_sites(&self) -> Result<Vec<SiteId>, Unavailable> {
+        self.ledger.removed_sites(&self.current_sites()).await.map_err(unavailable)
+    }
+
+    async fn stored_site(&self, id: &SiteId) -> Result<Option<Arc<RegisteredSite>>, Unavailable> {
+        let stored = self.ledger.stored_site(&self.current_sites(), id).await.map_err(unavailable)?;
+        if let (None, Some(publication)) = (&stored, self.publication.get()) {
+            let site = Site::with_defaults(id.clone(), Vec::new());
+            if publication.queries.has_hits(&site).await == Some(true) {
+                // The file takes other nodes' counts.
+                let registered = self.ledger.register(vec![site]).await.map_err(unavailable)?;
+                return Ok(registered.get(id.as_str()).cloned());
+            }
+        }
+        Ok(stored)
     }
 
     async fn history(&self, site: &Arc<RegisteredSite>, block: Block) -> Result<Read<i64>, Unavailable> {

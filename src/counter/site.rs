@@ -192,7 +192,11 @@ impl Sites {
             if !known.editor_rules.as_ref().is_some_and(is_same) {
                 *known = Arc::new(RegisteredSite { editor_rules: Some(rules), ..RegisteredSite::clone(known) });
                 for of_site in ById::all(known) {
-                    self.by_id.replace(of_site);
+                    // An alias may be another site's id.
+                    let found = self.by_id.get(&of_site);
+                    if found.is_some_and(|found| found.site.number == number) {
+                        self.by_id.replace(of_site);
+                    }
                 }
             }
         }
@@ -414,7 +418,8 @@ mod tests {
             RegisteredSite::new(SiteNumber(number), site)
         };
         // The first alias is another site's id, which no configuration has.
-        let mut sites: Sites = [registered(1, "a", &["b", "old", "older"]), registered(2, "b", &[])].into_iter().collect();
+        let mut sites: Sites =
+            [registered(1, "a", &["b", "old", "older"]), registered(2, "b", &[])].into_iter().collect();
         assert_eq!((sites.len(), sites.iter().count()), (2, 2));
         let number = |sites: &Sites, id| sites.get(id).map(|site| site.number.0);
         for (id, expected) in [("a", 1), ("old", 1), ("older", 1), ("b", 2)] {

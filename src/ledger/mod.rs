@@ -45,6 +45,7 @@ mod pages;
 mod publication;
 mod query;
 mod recover;
+mod removed_sites;
 mod retention;
 mod room;
 mod sqlite;

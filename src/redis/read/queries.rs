@@ -217,6 +217,13 @@ impl Queries {
         Some(titles.into_iter().zip(links).map(title).collect())
     }
 
+    /// True if Redis has hits of the site; none if the read fails.
+    pub async fn has_hits(&self, site: &Site) -> Option<bool> {
+        let total = [Period::Total.to_string()];
+        let read = self.fields("HMGET", &self.shared.keys.hits(&site.counted_as), &total).await?;
+        Some(read.iter().any(Option::is_some))
+    }
+
     /// Values of fields or members of a key, in their order.
     async fn fields(&self, command: &str, key: &str, fields: &[String]) -> Option<Vec<Option<String>>> {
         let mut values = Vec::with_capacity(fields.len());

@@ -206,7 +206,8 @@ fn call(
     sketches: &[(Window, Sketch)],
     estimates: &[(Day, u64)],
 ) -> (Vec<String>, Vec<Vec<u8>>) {
-    let mut key_names = vec![keys.meta(&site.counted_as), keys.merging(&site.counted_as), keys.estimates(&site.counted_as)];
+    let mut key_names =
+        vec![keys.meta(&site.counted_as), keys.merging(&site.counted_as), keys.estimates(&site.counted_as)];
     let mut arguments = vec![site.time_zone.name().as_bytes().to_vec()];
     for (window, sketch) in sketches {
         key_names.push(keys.sketch(site, *window));
@@ -263,7 +264,10 @@ mod tests {
         let sketches = windows.map(|window| (window, sketch.clone()));
         let (key_names, arguments) = call(&keys, &site, &sketches, &[(day.previous(), 12)]);
         let of_windows = windows.map(|window| keys.sketch(&site, window));
-        assert_eq!(key_names[..3], [keys.meta(&site.counted_as), keys.merging(&site.counted_as), keys.estimates(&site.counted_as)]);
+        assert_eq!(
+            key_names[..3],
+            [keys.meta(&site.counted_as), keys.merging(&site.counted_as), keys.estimates(&site.counted_as)]
+        );
         assert_eq!(key_names[3..], of_windows);
         let expiry = |window: Window| window.expiry(site.time_zone).to_string().into_bytes();
         let bytes = |text: &str| text.as_bytes().to_vec();

@@ -156,7 +156,11 @@ impl<N: Node> Votes<N> {
 /// Keys and arguments in the order in which the script reads them.
 fn call(keys: &Keys, site: &Site, day: Day, votes: &[Vote]) -> (Vec<String>, Vec<String>) {
     let next = day.next();
-    let key_names = vec![keys.votes(&site.counted_as, day), keys.pages(&site.counted_as, Period::Total), keys.votes(&site.counted_as, next)];
+    let key_names = vec![
+        keys.votes(&site.counted_as, day),
+        keys.pages(&site.counted_as, Period::Total),
+        keys.votes(&site.counted_as, next),
+    ];
     let before = votes.iter().filter(|vote| vote.subject == Subject::Site).map(|vote| vote.before).max().unwrap_or(0);
     let [expiry, of_next] = [day, next].map(|day| visitor::salt_expiry(day, site.time_zone).to_string());
     let mut arguments = vec![expiry, before.to_string(), NETWORKS_MAX.to_string(), of_next];

@@ -105,7 +105,9 @@ impl Claim {
         if canonical.starts_with('/') {
             let named = PageAddress::from_import(canonical, &site.site.page_rules);
             return match named {
-                Some(named) if !site.site.holds(&named) => Self { page: own, ignored: Some(Ignored::Foreign), named: None },
+                Some(named) if !site.site.holds(&named) => {
+                    Self { page: own, ignored: Some(Ignored::Foreign), named: None }
+                }
                 named => Self { page: named.unwrap_or(own), ignored: None, named: None },
             };
         }
