@@ -641,7 +641,18 @@ impl server::ports::Node for Node {
     }
 
     async fn removed_sites(&self) -> Result<Vec<SiteId>, Unavailable> {
-        self.ledger.removed_sites(&self.current_sites()).await.map_err(unavailable)
+        let sites = self.current_sites();
+        let mut removed = self.ledger.removed_sites(&sites).await.map_err(unavailable)?;
+        let Some(publication) = self.publication.get() else { return Ok(removed) };
+        let mut known: HashSet<_> = sites.iter().map(|site| site.site.counted_as.clone()).collect();
+        known.extend(removed.iter().cloned());
+        for id in publication.queries.site_ids().await.unwrap_or_default() {
+            if known.insert(id.clone()) {
+                let site = Site::with_defaults(id, Vec::new());
+                removed.extend((publication.queries.has_hits(&site).await == Some(true)).then_some(site.id));
+            }
+        }
+        Ok(removed)
     }
 
     async fn stored_site(&self, id: &SiteId) -> Result<Option<Arc<RegisteredSite>>, Unavailable> {

@@ -163,7 +163,7 @@ impl RawSite {
         }
         site.paths = faults.list(self.paths).and_then(|paths| {
             let paths = distinct(paths, SitePath::to_string, faults);
-            SitePaths::of(&paths, site.page_rules.case)
+            SitePaths::of(&paths, site.page_rules.case).map(Arc::new)
         });
         let mut aliases = Vec::new();
         if let Some(list) = faults.list(self.aliases) {

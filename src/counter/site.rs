@@ -67,7 +67,7 @@ pub struct Site {
     /// Other ids whose hits and reads are the site's; that of its counts is one of them.
     pub aliases: Box<[SiteId]>,
     /// Paths under which its pages lie, where it shares its host; nearly no site has any.
-    pub paths: Option<SitePaths>,
+    pub paths: Option<Arc<SitePaths>>,
 }
 
 /// Bots whose hits are kept out of the figures.

@@ -1,5 +1,5 @@
 //! Keys in Redis and their contents. `{SITE}` in braces is the hash tag: all keys of a site live in one
-//! slot, so that one script call can touch them.
+//! slot, so that one script call can touch them. It is the id under which the site's counts are kept.
 //!
 //! **`PREFIX:{SITE}:hits`**, a hash: the site's own counters and their contributions, in one key, so that
 //! no loss of a key can part them.
@@ -50,6 +50,9 @@
 //! of one that is undone. Of several the one written last holds, and of two in one millisecond the greater value. Kinds
 //! are `title`, `merge`, `hide` and `delete`; `VALUE` is the title, the page into which it is merged, or `1`.
 //!
+//! **`PREFIX:sites`**, a hash: `SITE` → `1`, of sites that were ever published, written with their `meta`. Only lists of
+//! removed sites need it.
+//!
 //! **`PREFIX:{SITE}:meta`**, a hash: settings on which nodes must agree before they count into the same
 //! keys. Its field `page_rule` holds the highest version of the rule of page addresses by which any of them counts.
 
@@ -95,6 +98,11 @@ impl Keys {
 
     pub fn titles(&self, site: &SiteId) -> String {
         self.of(site, "titles")
+    }
+
+    /// Key of all sites that were ever published.
+    pub fn sites(&self) -> String {
+        format!("{}:sites", self.prefix)
     }
 
     /// Key on which preflight tries commands; it is gone afterwards.
@@ -411,7 +419,7 @@ mod tests {
         ] {
             assert_eq!(name, format!("p:{{demo}}:{end}"));
         }
-        assert_eq!(keys.probe(), "p:{check}:probe");
+        assert_eq!((keys.probe(), keys.sites()), ("p:{check}:probe".to_owned(), "p:sites".to_owned()));
         let source = Source::Run(255);
         let page = PageAddress::from_stored("/a");
         let day = Some(Period::Day(day));

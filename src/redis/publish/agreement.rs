@@ -93,6 +93,10 @@ pub async fn compare(link: &Link, keys: &Keys, site: &RegisteredSite) -> RedisRe
         for written in join_all(ours.iter().map(write)).await {
             written?;
         }
+        let mut listed = redis::cmd("HSETNX");
+        listed.arg(keys.sites()).arg(site.site.counted_as.as_str()).arg("1");
+        // No count depends on it.
+        let _ = link.query::<()>(&listed).await;
         theirs = fields(link, &key, &ours).await?;
     }
     if let Some(difference) = first_difference(&key, &ours, &theirs) {

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use redis::{Cmd, FromRedisValue, Value};
 use tokio::sync::Semaphore;
 
-use crate::counter::{Known, PageAddress, PageTitle, Period, Site};
+use crate::counter::{Known, PageAddress, PageTitle, Period, Site, SiteId};
 use crate::redis::client::{Shared, text};
 use crate::redis::keys;
 
@@ -215,6 +215,21 @@ impl Queries {
         let links = titles.split_off(pages.len());
         let title = |(title, link): (Option<String>, Option<String>)| keys::title(&title?, link.as_deref());
         Some(titles.into_iter().zip(links).map(title).collect())
+    }
+
+    /// Sites that were ever published; none if the read fails.
+    pub async fn site_ids(&self) -> Option<Vec<SiteId>> {
+        let (mut ids, mut cursor) = (Vec::new(), "0".to_owned());
+        loop {
+            let mut command = redis::cmd("HSCAN");
+            command.arg(self.shared.keys.sites()).arg(&cursor).arg("COUNT").arg(FIELDS_MAX);
+            let (next, pairs) = self.query::<(String, Vec<(Value, Value)>)>(&command).await?;
+            ids.extend(pairs.iter().filter_map(|(id, _)| text(id)?.parse().ok()));
+            if next == "0" {
+                return Some(ids);
+            }
+            cursor = next;
+        }
     }
 
     /// True if Redis has hits of the site; none if the read fails.

@@ -324,7 +324,8 @@ mod tests {
     #[test]
     fn no_word_of_a_page_leads_out_of_the_sites_paths() {
         let mut site = site();
-        site.site.paths = crate::counter::SitePaths::of(&["/xa-a".parse().unwrap()], site.site.page_rules.case);
+        site.site.paths =
+            crate::counter::SitePaths::of(&["/xa-a".parse().unwrap()], site.site.page_rules.case).map(Into::into);
         let claim = |canonical: &str| {
             let claim = Claim::of(&site, page("/xa-a/x"), canonical);
             (claim.page.to_string(), claim.ignored)

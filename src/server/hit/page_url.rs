@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use url::Url;
 
-use crate::counter::{PageAddress, PlainUrl, RegisteredSite, SitePaths};
+use crate::counter::{PageAddress, PlainUrl, RegisteredSite};
 use crate::page;
 use crate::server::http::{HttpError, shown};
 
@@ -40,7 +40,7 @@ pub fn page_of(site: &RegisteredSite, text: &str) -> Result<PageAddress, HttpErr
 
 /// A page of the site's origins that is another site's.
 fn outside(site: &RegisteredSite, page: &PageAddress) -> HttpError {
-    let paths: Vec<_> = site.site.paths.iter().flat_map(SitePaths::iter).take(PATHS_NAMED_MAX).collect();
+    let paths: Vec<_> = site.site.paths.iter().flat_map(|paths| paths.iter()).take(PATHS_NAMED_MAX).collect();
     let detail = format!(
         "page `{}` lies under none of the paths of site `{}` ({}); add its path to `paths`, or give the page the tag of \
          its own site",
@@ -66,7 +66,7 @@ pub fn parse(text: &str) -> Result<Url, HttpError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counter::{Site, SiteNumber};
+    use crate::counter::{Site, SiteNumber, SitePaths};
 
     #[test]
     fn a_page_lies_on_an_origin_of_its_site() {
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_page_lies_under_a_path_of_its_site() {
         let mut site = Site::with_defaults("xa-a".parse().unwrap(), vec!["https://a.vn".parse().unwrap()]);
-        site.paths = SitePaths::of(&["/xa-a".parse().unwrap()], site.page_rules.case);
+        site.paths = SitePaths::of(&["/xa-a".parse().unwrap()], site.page_rules.case).map(Into::into);
         let site = RegisteredSite::new(SiteNumber(1), site);
         let page = |text| page_of(&site, text).map(|page| page.to_string());
         assert_eq!(page("https://a.vn/xa-a/tin"), Ok("/xa-a/tin".to_owned()));
