@@ -122,6 +122,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
         timeouts: config.limits.timeouts,
         connection_limit: Arc::new(settings::connection_limit(&config, places)),
     });
+    let rate_limiter = Arc::clone(&public.rate_limiter);
     for listener in listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
         let until = threads::until_stopped(stopped.clone());
@@ -147,7 +148,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
     let (keeping, until) = (Arc::clone(&node), threads::until_stopped(stopped));
     let (housekeeping, _) = threads::spawn("housekeeping", move || async move {
         tokio::select! {
-            () = housekeeping::run(&keeping, &refusals) => {}
+            () = housekeeping::run(&keeping, &refusals, &rate_limiter) => {}
             () = until => {}
         }
         refusals.report_last();
