@@ -1,5 +1,6 @@
 //! Builds the node and everything around it; `main` and the tests start the same thing.
 
+mod alias_report;
 mod bind;
 mod clock_watch;
 mod former_pages;
@@ -122,6 +123,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
         timeouts: config.limits.timeouts,
         connection_limit: Arc::new(settings::connection_limit(&config, places)),
     });
+    let rate_limiter = Arc::clone(&public.rate_limiter);
     for listener in listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
         let until = threads::until_stopped(stopped.clone());
@@ -148,7 +150,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
     let (keeping, until) = (Arc::clone(&node), threads::until_stopped(stopped));
     let (housekeeping, _) = threads::spawn("housekeeping", move || async move {
         tokio::select! {
-            () = housekeeping::run(&keeping, &refusals) => {}
+            () = housekeeping::run(&keeping, &refusals, &rate_limiter) => {}
             () = until => {}
         }
         refusals.report_last();
@@ -165,6 +167,7 @@ impl Running {
         let changes = SiteChanges::between(&self.node.current_sites(), &sites);
         server::series::create(&self.metrics, &sites);
         self.node.replace_sites(sites);
+        alias_report::log(&self.node).await;
         Ok(changes)
     }
 

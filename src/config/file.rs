@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::limits::RawLimits;
 use super::network::Proxy;
-use super::problem::{Faults, Place, Problems};
+use super::problem::{Faults, Place, Places, Problems};
 use super::secret::{self, RedisUrl, Secret};
 use super::site::{RawSite, RawSites};
 use super::value::{Field, List, Value, keys_of};
@@ -51,7 +51,6 @@ pub struct File {
     pub config: Config,
     pub listen: Option<(Place, String)>,
     pub admin_listen: Option<(Place, String)>,
-    pub admin_open: bool,
     pub sites_dir: Option<PathBuf>,
 }
 
@@ -162,6 +161,7 @@ impl RawFile {
             redis_allow_eviction: faults.take(self.redis_allow_eviction).unwrap_or_default(),
             admin_token,
             admin_read_token,
+            admin_open: faults.take(self.admin_open).unwrap_or_default(),
             path_prefix: path_prefix(self.path_prefix, faults),
             trusted_proxies: TrustedProxies {
                 networks: proxies.clone().flatten().collect(),
@@ -169,8 +169,10 @@ impl RawFile {
                 field: faults.take(self.trusted_proxies_field).unwrap_or_default(),
             },
             limits: faults.take(self.limits).map(|raw| raw.check(faults)).unwrap_or_default(),
-            sites: site::check(self.sites, sites_dir.is_none().then_some(text.trim_end().len()), faults),
             file: None,
+            sites: Vec::new(),
+            site_places: Vec::new(),
+            aliases: Vec::new(),
             sites_dir: None,
             is_demo: false,
             log_format: LogFormat::default(),
@@ -178,12 +180,13 @@ impl RawFile {
             exposed_secret_files: Vec::new(),
             password_in_flag: false,
         };
+        let sites = site::check(self.sites, sites_dir.is_none().then_some(text.trim_end().len()), faults);
+        config.take_sites(sites, &Places::of(path, text));
         if config.redis.iter().any(RedisUrl::has_password) {
             secrets.note_if_exposed(path.to_owned());
         }
         config.exposed_secret_files = secrets.exposed;
-        let admin_open = faults.take(self.admin_open).unwrap_or_default();
-        File { config, listen: listen_public, admin_listen: listen_admin, admin_open, sites_dir }
+        File { config, listen: listen_public, admin_listen: listen_admin, sites_dir }
     }
 }
 

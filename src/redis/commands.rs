@@ -65,7 +65,7 @@ pub const COMMANDS: &[Command] = &[
     command("HGET", Read, &["audit", "page_rules", "publish", "read", "visitors", "vouching"], "read one field of a site", Some((Hash, &["probe"]))),
     command("HMGET", Read, &["audit", "publish", "read"], "read a site's counters and titles", Some((Hash, &["probe"]))),
     command("HLEN", Read, &["audit", "page_rules"], "see whether a site's counters changed during a repair, or has rules of pages", Some((Hash, &[]))),
-    command("HSCAN", Read, &["audit", "page_rules"], "read all counters or rules of a site in pieces", Some((Hash, &["0"]))),
+    command("HSCAN", Read, &["audit", "page_rules", "read"], "read all counters or rules of a site in pieces, and list sites", Some((Hash, &["0"]))),
     command("EXPIREAT", Write, &["client", "publish", "visitors", "vouching"], "let the pages and visitors of old periods expire", Some((Hash, &["1"]))),
     command("ZADD", Write, &["audit", "publish"], "write the counters of pages", Some((SortedSet, &["1", "probe"]))),
     command("ZSCORE", Read, &["audit", "publish", "read", "vouching"], "read one page's counter", Some((SortedSet, &["probe"]))),

@@ -43,6 +43,7 @@ pub use admin::AdminSettings;
 pub use admin::auth::{Token, Tokens};
 pub use admin::pages as page_list;
 pub use admin::reload::{Order, ReloadOrders, SiteChanges};
+pub use admin::sites::ListedSite;
 pub use http::ClientIp;
 pub use net::{ConnectionLimit, ForwardedField, IMPORT_BYTES_MAX, Listener, Timeouts, TrustedProxies, bind, bind_unix};
 pub use public::PublicSettings;

@@ -12,8 +12,8 @@ use crate::counter::history::Block;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::{
-    Arrival, ClientPrefix, Day, EditorRule, Listing, PageAddress, PageTitle, Period, RegisteredSite, Salt, Sites,
-    Visit, VisitorCounts,
+    Arrival, ClientPrefix, Day, EditorRule, Listing, PageAddress, PageTitle, Period, RegisteredSite, Salt, SiteId,
+    Sites, Visit, VisitorCounts,
 };
 
 pub type Available<T> = Result<T, Unavailable>;
@@ -95,6 +95,12 @@ pub trait Node: Send + Sync + 'static {
 
     /// Changes a rule of the site's pages, unless its other rules are against it. The sites have it afterwards.
     async fn change_rule(&self, site: &Arc<RegisteredSite>, change: Change) -> Available<Result<EditorRule, Refused>>;
+
+    /// Ids of sites that are not configured and have counts.
+    async fn removed_sites(&self) -> Available<Vec<SiteId>>;
+
+    /// The site whose counts are kept under an id, configured or removed.
+    async fn stored_site(&self, id: &SiteId) -> Available<Option<Arc<RegisteredSite>>>;
 
     /// The site's hits in each period of a block, which are not loaded into memory.
     async fn history(&self, site: &Arc<RegisteredSite>, block: Block) -> Available<Read<i64>>;

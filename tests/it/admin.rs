@@ -22,7 +22,7 @@ const RULE_BODY: &str = r#"{"page":"/a","kind":"hide"}"#;
 
 /// Routes that need a token, each with its method. `the_table_has_every_route` compares them with the
 /// program's list.
-const GUARDED: [(&str, &str); 23] = [
+const GUARDED: [(&str, &str); 25] = [
     ("GET", "/sites/demo/export"),
     ("GET", "/sites/demo/sources"),
     ("GET", "/sites/demo/figures"),
@@ -33,6 +33,8 @@ const GUARDED: [(&str, &str); 23] = [
     ("GET", "/sites/demo/pages/figures?url=/a"),
     ("GET", "/sites/demo/pages/top"),
     ("GET", "/sites/demo/history"),
+    ("GET", "/sites/demo/pages/history?url=/a"),
+    ("GET", "/sites"),
     ("GET", "/sites/demo/chart.svg"),
     ("DELETE", "/sites/demo/sources/import:old"),
     ("GET", "/sites/demo/verify"),

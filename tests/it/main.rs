@@ -89,7 +89,9 @@ mod restarts;
 mod rooms;
 /// One node's view of the others' work.
 mod several;
-/// Sites in a folder of their own.
+/// Sites that are renamed, merged and removed, and sites that share a host.
+mod site_names;
+/// A folder with a file a site.
 mod sites_dir;
 /// Visitors in the node's file.
 mod sketches;

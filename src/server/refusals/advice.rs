@@ -10,7 +10,7 @@ use url::Url;
 
 use super::memory::Seen;
 use super::seen::{ADDRESS, OPAQUE, ORIGIN_HEADER, OTHER, PREFIX};
-use crate::counter::{Near, Site, SiteId, Sites};
+use crate::counter::{Near, PageAddress, Site, SiteId, Sites};
 use crate::server::routes::{Public, public_path};
 
 /// Sites among which a misspelt id is looked for by its letters, and an origin by its site. Among more, only case may
@@ -30,18 +30,18 @@ pub struct SitesSource {
 }
 
 impl SitesSource {
-    /// The change that adds an origin to a site.
-    fn add_origin(&self, id: &SiteId, origin: &str) -> String {
+    /// The change that adds an item to a list of a site, its `origins` or `paths`.
+    fn add(&self, id: &SiteId, key: &str, item: &str) -> String {
         match &self.folder {
             Some(folder) if folder.join(format!("{id}.toml")).exists() => {
-                format!("`thongke sites set {id} origins+={origin}{}`", self.flags())
+                format!("`thongke sites set {id} {key}+={item}{}`", self.flags())
             }
             _ => match &self.file {
                 Some(file) => format!(
-                    "add `\"{origin}\"` to `origins` of `[sites.{id}]` in {}, and let the node read it: `systemctl reload thongke`",
+                    "add `\"{item}\"` to `{key}` of `[sites.{id}]` in {}, and let the node read it: `systemctl reload thongke`",
                     shown(file)
                 ),
-                None => "write a configuration with this origin; without one there is only the demo, for pages of this machine".to_owned(),
+                None => "write a configuration with this site; without one there is only the demo, for pages of this machine".to_owned(),
             },
         }
     }
@@ -153,18 +153,15 @@ fn of_origin(seen: &Seen, site: &Site, sites: &Sites, source: &SitesSource) -> S
             "what shows the tag of `{id}` is no page of a web server, such as a saved copy; nothing is to be done"
         );
     }
-    if Url::parse(origin).is_ok_and(|url| site.covers(&url)) {
-        let path = seen.path.as_deref().unwrap_or("its path");
-        return format!(
-            "`{origin}` is among the origins of `{id}` by now; if the site has `paths`, a page must lie under one of them, unlike {path}"
-        );
+    if let Some(url) = Url::parse(origin).ok().filter(|url| site.covers(url)) {
+        return of_path(seen, &url, site, sites, source);
     }
     if let Some(other) = of_another_site(origin, sites) {
         return format!(
             "a page of `{other}` has the tag of `{id}`; correct the tag on {origin} to `data-site=\"{other}\"`"
         );
     }
-    let change = source.add_origin(id, origin);
+    let change = source.add(id, "origins", origin);
     let refused = format!("`{origin}` is not among the origins of `{id}`");
     match near(site, origin) {
         Some(Near::Scheme) if origin.starts_with("http:") => {
@@ -174,6 +171,28 @@ fn of_origin(seen: &Seen, site: &Site, sites: &Sites, source: &SitesSource) -> S
         None => format!(
             "{refused}: if the site's own pages are there, {change}; if not, others show its tag, and nothing is to be done"
         ),
+    }
+}
+
+/// Advice about a page of the site's origins: outside its `paths`, or refused before they were changed.
+fn of_path(seen: &Seen, origin: &Url, site: &Site, sites: &Sites, source: &SitesSource) -> String {
+    let (id, path) = (&site.id, seen.path.as_deref().unwrap_or("/"));
+    let page_in = |site: &Site| Some(PageAddress::of(&origin.join(path).ok()?, &site.page_rules));
+    let holds = |site: &Site| page_in(site).is_none_or(|page| site.holds(&page));
+    if holds(site) {
+        return format!("`{}` is among the origins of `{id}` by now", seen.origin);
+    }
+    let others = sites.iter().take(COMPARED_MAX).map(|other| &other.site);
+    let own = others.filter(|other| other.covers(origin) && holds(other)).map(|other| &other.id).min();
+    let refused = format!("{path} lies under none of the `paths` of `{id}`");
+    if let Some(own) = own {
+        return format!("{refused}: it is a page of `{own}`; correct its tag to `data-site=\"{own}\"`");
+    }
+    let first = path.split('/').nth(1).unwrap_or_default();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    match !first.is_empty() && first.bytes().all(is_plain) {
+        true => format!("{refused}: if it is the site's own, {}", source.add(id, "paths", &format!("/{first}"))),
+        false => format!("{refused}: if it is the site's own, add its path to `paths`"),
     }
 }
 
@@ -201,7 +220,7 @@ fn of_header(seen: &Seen, site: &Site, source: &SitesSource) -> String {
         ),
         _ => format!(
             "a page that says it is of `{id}` comes from `{origin}`, such as a copy or an archive; if that is the portal's own, {}",
-            source.add_origin(id, origin)
+            source.add(id, "origins", origin)
         ),
     }
 }
@@ -235,11 +254,14 @@ fn of_prefix(seen: &Seen, source: &SitesSource) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use smol_str::SmolStr;
 
     use super::super::memory::Group;
     use super::*;
-    use crate::counter::{RegisteredSite, SiteNumber};
+    use crate::counter::{RegisteredSite, SiteNumber, SitePaths};
+    use crate::page::PageCase;
 
     fn sites() -> Sites {
         let site = |number, id: &str, origin: &str| {
@@ -298,6 +320,31 @@ mod tests {
         let header = |origin: &str| of(&seen(ORIGIN_HEADER, origin), &sites(), &file);
         assert!(header(OPAQUE).contains("allow-same-origin"));
         assert!(header("https://copy.example").contains("comes from `https://copy.example`"));
+    }
+
+    #[test]
+    fn a_page_outside_the_paths_belongs_to_another_site_or_gets_its_path() {
+        let site = |number, id: &str, path: &str| {
+            let origins = vec!["https://xa.gov.vn".parse().unwrap()];
+            let paths = SitePaths::of(&[path.parse().unwrap()], PageCase::Auto).map(Arc::new);
+            RegisteredSite::new(SiteNumber(number), Site { paths, ..Site::with_defaults(id.parse().unwrap(), origins) })
+        };
+        let sites: Sites = [site(1, "xa-a", "/xa-a"), site(2, "xa-b", "/xa-b")].into_iter().collect();
+        let source = SitesSource { file: Some("/c.toml".into()), ..SitesSource::default() };
+        let said =
+            |path: &str| of(&Seen { path: Some(path.into()), ..seen("origin", "https://xa.gov.vn") }, &sites, &source);
+        assert!(
+            said("/xa-b/tin").ends_with("it is a page of `xa-b`; correct its tag to `data-site=\"xa-b\"`"),
+            "{}",
+            said("/xa-b/tin")
+        );
+        assert!(
+            said("/xa-c/tin").contains("add `\"/xa-c\"` to `paths` of `[sites.xa-a]` in /c.toml"),
+            "{}",
+            said("/xa-c/tin")
+        );
+        assert!(said("/$(x)/tin").ends_with("add its path to `paths`"));
+        assert!(said("/xa-a/tin").ends_with("by now"));
     }
 
     #[test]
