@@ -11,7 +11,8 @@ use thongke::counter::history::Block;
 use thongke::counter::source::ImportName;
 use thongke::counter::verification::{Repair, Verification};
 use thongke::counter::{
-    Arrival, Day, EditorRule, Listing, PageAddress, Period, RegisteredSite, Salt, Sites, Visit, VisitorCounts,
+    Arrival, Day, EditorRule, EditorToken, Grants, Listing, PageAddress, Period, RegisteredSite, Salt, Sites, Visit,
+    VisitorCounts, tokens,
 };
 use thongke::server::ports::{AdmittedPage, Counts, Node, PageReader, Read, Readiness, TopPage, Unavailable};
 
@@ -115,6 +116,14 @@ impl Node for BlankNode {
         _: &Arc<RegisteredSite>,
         _: Change,
     ) -> Result<Result<EditorRule, Refused>, Unavailable> {
+        Err(beyond())
+    }
+
+    fn grants(&self) -> Arc<Grants> {
+        Arc::default()
+    }
+
+    async fn change_token(&self, _: tokens::change::Change) -> Result<Result<EditorToken, Refused>, Unavailable> {
         Err(beyond())
     }
 

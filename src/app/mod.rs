@@ -5,6 +5,7 @@ mod clock_watch;
 mod former_pages;
 mod housekeeping;
 mod kept_reads;
+mod live_grants;
 mod node;
 mod reads;
 mod recent_imports;

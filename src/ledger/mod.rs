@@ -48,6 +48,7 @@ mod recover;
 mod retention;
 mod room;
 mod sqlite;
+mod tokens;
 mod transfer;
 mod visitors;
 mod vouching;

@@ -12,8 +12,8 @@ use crate::counter::history::Block;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::{
-    Arrival, ClientPrefix, Day, EditorRule, Listing, PageAddress, PageTitle, Period, RegisteredSite, Salt, Sites,
-    Visit, VisitorCounts,
+    Arrival, ClientPrefix, Day, EditorRule, EditorToken, Grants, Listing, PageAddress, PageTitle, Period,
+    RegisteredSite, Salt, Sites, Visit, VisitorCounts, tokens,
 };
 
 pub type Available<T> = Result<T, Unavailable>;
@@ -95,6 +95,12 @@ pub trait Node: Send + Sync + 'static {
 
     /// Changes a rule of the site's pages, unless its other rules are against it. The sites have it afterwards.
     async fn change_rule(&self, site: &Arc<RegisteredSite>, change: Change) -> Available<Result<EditorRule, Refused>>;
+
+    /// Editors' tokens that open something, as this node knows them.
+    fn grants(&self) -> Arc<Grants>;
+
+    /// Makes or revokes a token, unless the others are against it. This node goes by it afterwards.
+    async fn change_token(&self, change: tokens::change::Change) -> Available<Result<EditorToken, Refused>>;
 
     /// The site's hits in each period of a block, which are not loaded into memory.
     async fn history(&self, site: &Arc<RegisteredSite>, block: Block) -> Available<Read<i64>>;
