@@ -87,6 +87,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
     ledger.check_in_background(&sites, clock::now());
     let uncounted = UncountedFile::open(&config.data_dir);
     let node = Arc::new(Node::new(ledger, sites, uncounted, clock::now));
+    node.replace_configured_tokens(std::mem::take(&mut config.tokens));
     if let Some(target) = target {
         let settings = redis::Settings {
             target,

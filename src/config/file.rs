@@ -11,8 +11,9 @@ use super::network::Proxy;
 use super::problem::{Faults, Place, Problems};
 use super::secret::{self, RedisUrl, Secret};
 use super::site::{RawSite, RawSites};
+use super::tokens::{RawToken, RawTokens};
 use super::value::{Field, List, Value, keys_of};
-use super::{Config, LogFormat, address, defaults, document, site, suggest};
+use super::{Config, LogFormat, address, defaults, document, site, suggest, tokens};
 use crate::obstacle;
 use crate::redis::Identity;
 use crate::server::{ForwardedField, TrustedProxies};
@@ -37,12 +38,14 @@ struct RawFile {
     admin_token_file: Option<Field<String>>,
     admin_read_token_file: Option<Field<String>>,
     admin_open: Option<Field<bool>>,
+    dashboard_http: Option<Field<bool>>,
     path_prefix: Option<Field<String>>,
     trusted_proxies: Option<Field<List<Proxy>>>,
     trusted_proxies_field: Option<Field<ForwardedField>>,
     sites: Option<Field<RawSites>>,
     sites_dir: Option<Field<String>>,
     limits: Option<Field<RawLimits>>,
+    tokens: Option<Field<RawTokens>>,
 }
 
 /// The file's settings, each checked for what can be checked by itself.
@@ -62,9 +65,10 @@ impl Default for File {
     }
 }
 
-/// Keys of the three kinds of table: top of the file, a site, limits.
-pub fn keys() -> [(&'static str, &'static [&'static str]); 3] {
-    [("", keys_of::<RawFile>()), ("sites", keys_of::<RawSite>()), ("limits", keys_of::<RawLimits>())]
+/// Keys of the four kinds of table: top of the file, a site, limits, a token.
+pub fn keys() -> [(&'static str, &'static [&'static str]); 4] {
+    let (sites, limits) = (keys_of::<RawSite>(), keys_of::<RawLimits>());
+    [("", keys_of::<RawFile>()), ("sites", sites), ("limits", limits), ("tokens", keys_of::<RawToken>())]
 }
 
 /// Reads the file, and notes all faults.
@@ -100,7 +104,7 @@ fn unknown_keys(root: &DeTable<'_>) -> Faults {
     };
     let (root_keys, site_keys, limit_keys) = (keys_of::<RawFile>(), keys_of::<RawSite>(), keys_of::<RawLimits>());
     check(root, root_keys, &|key, value| match value {
-        DeValue::Table(_) => match suggest::nearest(key, ["sites", "limits"]) {
+        DeValue::Table(_) => match suggest::nearest(key, ["sites", "limits", "tokens"]) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("a site's table begins with `[sites.{key}]`"),
         },
@@ -125,6 +129,11 @@ fn unknown_keys(root: &DeTable<'_>) -> Faults {
                 },
                 &mut faults,
             );
+        }
+    }
+    for (_, token) in table_of("tokens").into_iter().flatten() {
+        if let Some(token) = token.get_ref().as_table() {
+            tokens::unknown_keys(token, &mut faults);
         }
     }
     faults
@@ -162,6 +171,8 @@ impl RawFile {
             redis_allow_eviction: faults.take(self.redis_allow_eviction).unwrap_or_default(),
             admin_token,
             admin_read_token,
+            tokens: tokens::check(self.tokens, faults),
+            dashboard_http: faults.take(self.dashboard_http).unwrap_or_default(),
             path_prefix: path_prefix(self.path_prefix, faults),
             trusted_proxies: TrustedProxies {
                 networks: proxies.clone().flatten().collect(),

@@ -21,15 +21,17 @@ mod site_edit;
 mod sites_dir;
 mod sites_watch;
 mod suggest;
+mod tokens;
 mod value;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::ValueEnum as _;
 
 use crate::counter::site::FilteredBots;
-use crate::counter::{Origin, Site};
+use crate::counter::{Grant, Origin, Site, TokenName};
 use crate::redis::{Identity, Target, TargetError};
 use crate::server::TrustedProxies;
 
@@ -45,6 +47,7 @@ pub use secret::{RedisUrl, Secret};
 pub use site_edit::{Assignment, edited};
 pub use sites_dir::{Listing, SitesDir};
 pub use sites_watch::{SitesWatch, Step};
+pub use tokens::lines as token_lines;
 
 /// All settings of a node, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +66,10 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// Grants reading there.
     pub admin_read_token: Option<Secret>,
+    /// Editors' tokens that stand in the file.
+    pub tokens: BTreeMap<TokenName, Grant>,
+    /// Editors may log in over plain HTTP.
+    pub dashboard_http: bool,
     /// Served under another path, for example `/tk`.
     pub path_prefix: String,
     pub trusted_proxies: TrustedProxies,

@@ -36,7 +36,7 @@ pub struct Access {
     pub name: SmolStr,
     pub right: Right,
     pub sites: Vec<SitePattern>,
-    /// Sites that a link opens beside those, to be viewed.
+    /// Sites that a share link opens beside those, to be viewed.
     pub viewed: Vec<SitePattern>,
 }
 

@@ -12,18 +12,18 @@ use crate::counter::{Right, SitePattern};
 /// Longest life of a token that ends by itself: ten years.
 pub const DAYS_MAX: u32 = 3_653;
 /// Links of one site.
-pub const LINKS_OF_SITE_MAX: usize = 20;
-/// Beginning of the names of links that nobody named.
-const LINK: &str = "link-";
-/// Revoked links that keep their names to themselves.
-const REVOKED_LINKS_KEPT: usize = 1_000;
+pub const SHARES_OF_SITE_MAX: usize = 20;
+/// Beginning of the names of share links that nobody named.
+const SHARE: &str = "share-";
+/// Revoked share links that keep their names to themselves.
+const REVOKED_SHARES_KEPT: usize = 1_000;
 const DAY_S: i64 = 86_400;
 
 /// A token to be made, as it travels from the command to the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// None for a link, which gets one.
+    /// None for a share link, which gets one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,15 +33,15 @@ pub struct Request {
     /// Days after which it opens nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days: Option<u32>,
-    /// A link that views one site.
+    /// A share link, which views one site.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub link: bool,
+    pub share: bool,
 }
 
 /// A change of the tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// `name`: none for a link that gets one.
+    /// `name`: none for a share link that gets one.
     Make {
         name: Option<TokenName>,
         grant: Grant,
@@ -54,11 +54,11 @@ impl Request {
     pub fn checked(&self, hash: TokenHash, now_s: i64) -> Result<(Option<TokenName>, Grant), Refused> {
         let name = self.name.as_deref().map(|name| name.parse().map_err(|error| refused("name", error)));
         let name: Option<TokenName> = name.transpose()?;
-        if name.is_none() && !self.link {
+        if name.is_none() && !self.share {
             return Err(refused("name", "the token's name is missing"));
         }
-        let right = match (self.right, self.link) {
-            (Some(Right::Edit), true) => return Err(refused("right", "a link only views; leave the right out")),
+        let right = match (self.right, self.share) {
+            (Some(Right::Edit), true) => return Err(refused("right", "a share link only views; leave the right out")),
             (Some(right), _) => right,
             (None, true) => Right::View,
             (None, false) => return Err(refused("right", "the right is missing: `view` or `edit`")),
@@ -72,8 +72,8 @@ impl Request {
         }
         let is_single = matches!(&sites[..], [only] if !only.is_open());
         match sites.len() {
-            _ if self.link && !is_single => {
-                return Err(refused("sites", "a link opens one site; name it by its id"));
+            _ if self.share && !is_single => {
+                return Err(refused("sites", "a share link opens one site; name it by its id"));
             }
             0 => return Err(refused("sites", "the sites are missing: name ids, or patterns such as `xa-*`")),
             many if many > SITES_MAX => {
@@ -87,13 +87,13 @@ impl Request {
             return Err(refused("days", format!("expected 1 to {DAYS_MAX} days")));
         }
         let expires = self.days.map(|days| now_s + DAY_S * i64::from(days));
-        Ok((name, Grant { hash, right, sites, expires, is_link: self.link }))
+        Ok((name, Grant { hash, right, sites, expires, is_share: self.share }))
     }
 }
 
 impl EditorTokens {
     /// The register that a change makes at `now_ms`: later than the one before, whatever the clock says. `random`: for
-    /// the name of a link.
+    /// the name of a share link.
     pub fn changed(
         &self,
         change: Change,
@@ -103,7 +103,7 @@ impl EditorTokens {
     ) -> Result<EditorToken, Refused> {
         let (name, grant) = match change {
             Change::Revoke(name) => (name, None),
-            Change::Make { name, grant } => (name.unwrap_or_else(|| self.link_name(random)), Some(grant)),
+            Change::Make { name, grant } => (name.unwrap_or_else(|| self.share_name(random)), Some(grant)),
         };
         let stands = || refused("name", format!("token `{name}` stands in the configuration; change it there"));
         if configured.contains_key(&name) {
@@ -128,8 +128,8 @@ impl EditorTokens {
                 );
                 return Err(refused("name", reason));
             }
-            Some(grant) if grant.is_link && self.links_like(grant) >= LINKS_OF_SITE_MAX => {
-                return Err(refused("sites", format!("the site has {LINKS_OF_SITE_MAX} links; revoke some")));
+            Some(grant) if grant.is_share && self.shares_like(grant) >= SHARES_OF_SITE_MAX => {
+                return Err(refused("sites", format!("the site has {SHARES_OF_SITE_MAX} share links; revoke some")));
             }
             Some(_) => {}
         }
@@ -140,24 +140,24 @@ impl EditorTokens {
         Ok(EditorToken { name, grant: grant.map(|grant| grant.text().into()), given_ms })
     }
 
-    fn links_like(&self, link: &Grant) -> usize {
+    fn shares_like(&self, share: &Grant) -> usize {
         let grants = self.written.values().filter_map(|(_, grant)| Grant::parse(grant.as_deref()?));
-        grants.filter(|grant| grant.is_link && grant.sites == link.sites).count()
+        grants.filter(|grant| grant.is_share && grant.sites == share.sites).count()
     }
 
-    /// A name for a link. Once many were revoked it is that of the one revoked longest ago, so that names don't run out.
-    fn link_name(&self, random: u32) -> TokenName {
+    /// A name for a share link. Once many were revoked it is that of the one revoked longest ago, so that names don't run out.
+    fn share_name(&self, random: u32) -> TokenName {
         let revoked =
-            self.written.iter().filter(|(name, (_, grant))| grant.is_none() && name.as_str().starts_with(LINK));
+            self.written.iter().filter(|(name, (_, grant))| grant.is_none() && name.as_str().starts_with(SHARE));
         let (mut count, mut oldest) = (0, None::<(i64, &TokenName)>);
         for (name, (given_ms, _)) in revoked {
             count += 1;
             oldest = Some(oldest.map_or((*given_ms, name), |oldest| oldest.min((*given_ms, name))));
         }
-        match oldest.filter(|_| count >= REVOKED_LINKS_KEPT) {
+        match oldest.filter(|_| count >= REVOKED_SHARES_KEPT) {
             Some((_, name)) => name.clone(),
             // Always a name.
-            None => TokenName(format!("{LINK}{random:08x}").into()),
+            None => TokenName(format!("{SHARE}{random:08x}").into()),
         }
     }
 }
@@ -172,7 +172,7 @@ mod tests {
 
     fn request(sites: &[&str]) -> Request {
         let sites = sites.iter().map(|&site| site.to_owned()).collect();
-        Request { name: Some("lan".to_owned()), right: Some(Right::View), sites, days: None, link: false }
+        Request { name: Some("lan".to_owned()), right: Some(Right::View), sites, days: None, share: false }
     }
 
     fn make(tokens: &EditorTokens, asked: &Request, now_ms: i64) -> Result<EditorToken, String> {
@@ -216,9 +216,9 @@ mod tests {
         assert_eq!(field(&|asked| asked.sites = (0..201).map(|at| format!("a{at}")).collect()), "sites");
         assert_eq!(field(&|asked| asked.days = Some(0)), "days");
         assert_eq!(field(&|asked| asked.days = Some(DAYS_MAX + 1)), "days");
-        assert_eq!(field(&|asked| (asked.link, asked.right) = (true, Some(Right::Edit))), "right");
-        assert_eq!(field(&|asked| (asked.link, asked.sites) = (true, vec!["xa-*".to_owned()])), "sites");
-        assert_eq!(field(&|asked| (asked.link, asked.sites) = (true, vec!["a".to_owned(), "b".to_owned()])), "sites");
+        assert_eq!(field(&|asked| (asked.share, asked.right) = (true, Some(Right::Edit))), "right");
+        assert_eq!(field(&|asked| (asked.share, asked.sites) = (true, vec!["xa-*".to_owned()])), "sites");
+        assert_eq!(field(&|asked| (asked.share, asked.sites) = (true, vec!["a".to_owned(), "b".to_owned()])), "sites");
     }
 
     #[test]
@@ -239,19 +239,19 @@ mod tests {
     }
 
     #[test]
-    fn links_get_names_and_are_bounded_for_each_site_and_names_of_revoked_ones_return() {
-        let link = Request { name: None, right: None, link: true, ..request(&["demo"]) };
-        let made = make(&EditorTokens::default(), &link, 5).unwrap();
-        assert_eq!(made.name.as_str(), "link-00000007");
+    fn share_links_get_names_and_are_bounded_for_each_site_and_names_of_revoked_ones_return() {
+        let share = Request { name: None, right: None, share: true, ..request(&["demo"]) };
+        let made = make(&EditorTokens::default(), &share, 5).unwrap();
+        assert_eq!(made.name.as_str(), "share-00000007");
         let grant = made.grant.as_deref().unwrap().to_owned();
         let stored = |at: usize, grant: Option<&str>| {
-            EditorToken::stored(&format!("link-{at:08x}"), grant, at as i64 + 1).unwrap()
+            EditorToken::stored(&format!("share-{at:08x}"), grant, at as i64 + 1).unwrap()
         };
-        let many = EditorTokens::of((100..100 + LINKS_OF_SITE_MAX).map(|at| stored(at, Some(&grant))));
-        assert!(make(&many, &link, 5_000).unwrap_err().contains("20 links"));
-        assert!(make(&many, &Request { sites: vec!["other".to_owned()], ..link.clone() }, 5_000).is_ok());
-        let revoked = EditorTokens::of((100..100 + REVOKED_LINKS_KEPT).map(|at| stored(at, None)));
-        assert_eq!(make(&revoked, &link, 5_000).unwrap().name.as_str(), "link-00000064");
+        let many = EditorTokens::of((100..100 + SHARES_OF_SITE_MAX).map(|at| stored(at, Some(&grant))));
+        assert!(make(&many, &share, 5_000).unwrap_err().contains("20 share links"));
+        assert!(make(&many, &Request { sites: vec!["other".to_owned()], ..share.clone() }, 5_000).is_ok());
+        let revoked = EditorTokens::of((100..100 + REVOKED_SHARES_KEPT).map(|at| stored(at, None)));
+        assert_eq!(make(&revoked, &share, 5_000).unwrap().name.as_str(), "share-00000064");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub struct Grant {
     pub expires: Option<i64>,
     /// It may stand in an address: it views one site.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_link: bool,
+    pub is_share: bool,
 }
 
 impl TokenHash {
@@ -114,7 +114,7 @@ impl Grant {
     #[cfg(test)]
     pub fn viewing(site: &str, hash: [u8; 32]) -> Self {
         let sites = vec![site.parse().unwrap()];
-        Self { hash: hash.into(), right: Right::View, sites, expires: None, is_link: false }
+        Self { hash: hash.into(), right: Right::View, sites, expires: None, is_share: false }
     }
 }
 
@@ -165,7 +165,7 @@ mod tests {
         let written = format!(r#"{{"hash":"sha256:{}","right":"view","sites":["xa-lan"]}}"#, "ab".repeat(32));
         assert_eq!(plain.text(), written);
         let sites = vec!["xa-*".parse().unwrap(), "demo".parse().unwrap()];
-        let full = Grant { right: Right::Edit, sites, expires: Some(1_733_000_000), is_link: true, ..plain.clone() };
+        let full = Grant { right: Right::Edit, sites, expires: Some(1_733_000_000), is_share: true, ..plain.clone() };
         for grant in [plain, full] {
             assert_eq!(Grant::parse(&grant.text()), Some(grant));
         }

@@ -57,8 +57,8 @@ impl Grants {
     }
 
     /// Links that open the site, by name.
-    pub fn links_of<'a>(&'a self, site: &'a SiteId) -> impl Iterator<Item = (&'a TokenName, &'a Granted)> {
-        self.by_name.iter().filter(|(_, granted)| granted.grant.is_link && granted.grant.names(site))
+    pub fn shares_of<'a>(&'a self, site: &'a SiteId) -> impl Iterator<Item = (&'a TokenName, &'a Granted)> {
+        self.by_name.iter().filter(|(_, granted)| granted.grant.is_share && granted.grant.names(site))
     }
 }
 
