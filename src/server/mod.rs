@@ -7,6 +7,7 @@
 //! http            requests, answers, headers, errors
 //! hit             a hit: read, checked, filtered, counted
 //! refusals        summaries of refused requests for the log
+//! session         what a browser keeps after a login
 //! hot_endpoints   requests and replies of the most used endpoints
 //! fast_path       parses and writes those without hyper
 //! public, admin   the listeners' endpoints
@@ -35,6 +36,7 @@ mod refusals;
 pub mod routes;
 pub mod series;
 mod service;
+mod session;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -43,10 +45,12 @@ pub use admin::AdminSettings;
 pub use admin::auth::{Token, Tokens};
 pub use admin::pages as page_list;
 pub use admin::reload::{Order, ReloadOrders, SiteChanges};
+pub use admin::tokens as token_list;
 pub use http::ClientIp;
 pub use net::{ConnectionLimit, ForwardedField, IMPORT_BYTES_MAX, Listener, Timeouts, TrustedProxies, bind, bind_unix};
 pub use public::PublicSettings;
 pub use refusals::Refusals;
+pub use session::Attempts;
 #[doc(hidden)]
 pub use {
     driver::protocol,

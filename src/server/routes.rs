@@ -51,6 +51,7 @@ pub enum Admin {
     Repair,
     AcceptClock,
     Reload,
+    Tokens,
 }
 
 /// Address of the script that never changes.
@@ -81,7 +82,7 @@ static PREFIX: Route<Public> = Route { label: "other", ..Route::new(Public::Pref
 /// Any path that is in no row.
 static UNKNOWN: Route<Public> = Route { label: "other", ..Route::new(Public::Unknown, "", "GET, HEAD, POST, OPTIONS") };
 
-pub static ADMIN: [Route<Admin>; 23] = [
+pub static ADMIN: [Route<Admin>; 24] = [
     Route::new(Admin::Metrics, "/metrics", "GET, HEAD"),
     Route::new(Admin::Alive, "/healthz", "GET, HEAD"),
     Route::new(Admin::Ready, "/readyz", "GET, HEAD"),
@@ -105,6 +106,7 @@ pub static ADMIN: [Route<Admin>; 23] = [
     Route::new(Admin::Repair, "/sites/{site}/repair", "POST"),
     Route::new(Admin::AcceptClock, "/clock/accept", "POST"),
     Route::new(Admin::Reload, "/reload", "POST"),
+    Route::new(Admin::Tokens, "/tokens", "GET, HEAD, POST, DELETE"),
 ];
 
 /// A row of a listener's table.

@@ -20,9 +20,13 @@ const LIMIT: Duration = Duration::from_secs(60);
 const RULE: &str = "/sites/demo/pages/rules?page=/a&kind=hide";
 const RULE_BODY: &str = r#"{"page":"/a","kind":"hide"}"#;
 
+/// Tokens of editors, and one of them, which POST makes and DELETE revokes.
+const TOKENS: &str = "/tokens?name=lan";
+const TOKENS_BODY: &str = r#"{"name":"lan","right":"view","sites":["demo"]}"#;
+
 /// Routes that need a token, each with its method. `the_table_has_every_route` compares them with the
 /// program's list.
-const GUARDED: [(&str, &str); 23] = [
+const GUARDED: [(&str, &str); 26] = [
     ("GET", "/sites/demo/export"),
     ("GET", "/sites/demo/sources"),
     ("GET", "/sites/demo/figures"),
@@ -46,6 +50,9 @@ const GUARDED: [(&str, &str); 23] = [
     ("GET", "/warnings"),
     ("POST", "/clock/accept"),
     ("POST", "/reload"),
+    ("GET", TOKENS),
+    ("POST", TOKENS),
+    ("DELETE", TOKENS),
     ("GET", "/openapi.json"),
 ];
 
@@ -77,6 +84,7 @@ fn node_with_both_tokens(directory: &Path) -> Node {
 
 fn request(node: &Node, method: &str, path: &str, fields: &[&str]) -> Answer {
     let body = match method {
+        "POST" if path == TOKENS => TOKENS_BODY,
         "POST" => CSV,
         "PUT" => RULE_BODY,
         _ => "",

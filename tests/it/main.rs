@@ -90,6 +90,8 @@ mod sites_dir;
 mod sketches;
 /// Files that are taken away while the node runs.
 mod taken_away;
+/// Tokens of editors.
+mod tokens;
 /// Differences between file and Redis: found and repaired.
 mod verify;
 /// Visitors and who is online.

@@ -33,7 +33,7 @@ const LEVELS: [(&str, &[&[&str]]); 3] = [
             &["net"],
             &["http"],
             &["hit"],
-            &["hot_endpoints", "refusals"],
+            &["hot_endpoints", "refusals", "session"],
             &["fast_path", "openapi", "series", "service"],
             &["public"],
             &["admin"],

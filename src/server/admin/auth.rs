@@ -33,6 +33,13 @@ impl Token {
     }
 }
 
+/// What an operator's token opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    Writes,
+    Reads,
+}
+
 const UNAUTHORIZED: HttpError = HttpError::fixed(
     StatusCode::UNAUTHORIZED,
     "token",
@@ -145,28 +152,35 @@ impl Tokens {
         self.write.is_some() || self.read.is_some()
     }
 
+    /// What a token opens, if it is one of these.
+    pub fn operator(&self, given: &str) -> Option<Operator> {
+        let given = Token::new(given);
+        let is = |token: &Option<Token>| token.as_ref().map_or(Choice::from(0), |token| token.is(&given));
+        let (may_write, may_read) = (is(&self.write), is(&self.read));
+        match (bool::from(may_write), bool::from(may_read)) {
+            (true, _) => Some(Operator::Writes),
+            (false, true) => Some(Operator::Reads),
+            (false, false) => None,
+        }
+    }
+
     /// Checks a request's token; the method decides if the one for reading is enough.
     pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), HttpError> {
         if !self.are_set() {
             return Ok(());
         }
-        let given = bearer(headers).map(Token::new).ok_or(UNAUTHORIZED)?;
-        let is = |token: &Option<Token>| token.as_ref().map_or(Choice::from(0), |token| token.is(&given));
-        let (may_write, may_read) = (is(&self.write), is(&self.read));
-        if bool::from(may_write) {
-            return Ok(());
-        }
         let is_read = matches!(*method, Method::GET | Method::HEAD);
-        match bool::from(may_read) {
-            true if is_read => Ok(()),
-            true => Err(READ_ONLY),
-            false => Err(UNAUTHORIZED),
+        match bearer(headers).and_then(|given| self.operator(given)) {
+            Some(Operator::Writes) => Ok(()),
+            Some(Operator::Reads) if is_read => Ok(()),
+            Some(Operator::Reads) => Err(READ_ONLY),
+            None => Err(UNAUTHORIZED),
         }
     }
 }
 
 /// The bearer token of the one `Authorization` header.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let field = fields.next()?.to_str().ok()?;
     let (scheme, token) = field.split_once(' ')?;
