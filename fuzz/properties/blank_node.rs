@@ -131,6 +131,14 @@ impl Node for BlankNode {
         Ok(counts(block.periods().len()))
     }
 
+    async fn recent(&self, _: &Arc<RegisteredSite>, days: usize) -> Result<Read<i64>, Unavailable> {
+        Ok(counts(days + 1))
+    }
+
+    fn last_hit(&self, _: &RegisteredSite) -> Option<DateTime<Utc>> {
+        None
+    }
+
     fn begin_import(&self) -> Result<NoFile, Unavailable> {
         Err(beyond())
     }

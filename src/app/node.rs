@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::bots::{Kind as UncountedKind, UncountedRow};
 use crate::change_feed::ChangeFeed;
@@ -668,6 +668,15 @@ impl server::ports::Node for Node {
 
     async fn history(&self, site: &Arc<RegisteredSite>, block: Block) -> Result<Read<i64>, Unavailable> {
         self.block(site, block).await
+    }
+
+    async fn recent(&self, site: &Arc<RegisteredSite>, days: usize) -> Result<Read<i64>, Unavailable> {
+        self.last_days_and_month(site, days).await
+    }
+
+    fn last_hit(&self, site: &RegisteredSite) -> Option<DateTime<Utc>> {
+        let since = self.ledger.since_last_hit(site.number)?;
+        (self.now)().checked_sub_signed(TimeDelta::from_std(since).ok()?)
     }
 
     fn begin_import(&self) -> Result<ImportFile, Unavailable> {

@@ -16,7 +16,7 @@ use super::value::{Field, List, Value, keys_of};
 use super::{Config, LogFormat, address, defaults, document, site, suggest, tokens};
 use crate::obstacle;
 use crate::redis::Identity;
-use crate::server::{ForwardedField, TrustedProxies};
+use crate::server::{Dashboard, ForwardedField, TrustedProxies};
 
 /// Largest configuration. A hundred thousand sites take 20 MB.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -42,6 +42,7 @@ struct RawFile {
     path_prefix: Option<Field<String>>,
     trusted_proxies: Option<Field<List<Proxy>>>,
     trusted_proxies_field: Option<Field<ForwardedField>>,
+    dashboard: Option<Field<Dashboard>>,
     sites: Option<Field<RawSites>>,
     sites_dir: Option<Field<String>>,
     limits: Option<Field<RawLimits>>,
@@ -179,6 +180,7 @@ impl RawFile {
                 unix_socket: proxies.clone().any(|network| network.is_none()),
                 field: faults.take(self.trusted_proxies_field).unwrap_or_default(),
             },
+            dashboard: faults.take(self.dashboard).unwrap_or_default(),
             limits: faults.take(self.limits).map(|raw| raw.check(faults)).unwrap_or_default(),
             sites: site::check(self.sites, sites_dir.is_none().then_some(text.trim_end().len()), faults),
             sites_dir: None,

@@ -6,6 +6,7 @@
 //! The environment is an argument.
 
 mod address;
+mod dashboard;
 mod defaults;
 mod document;
 mod environment;
@@ -33,7 +34,7 @@ use clap::ValueEnum as _;
 use crate::counter::site::FilteredBots;
 use crate::counter::{Grant, Origin, Site, TokenName};
 use crate::redis::{Identity, Target, TargetError};
-use crate::server::TrustedProxies;
+use crate::server::{Dashboard, TrustedProxies};
 
 use problem::{Place, Problems};
 
@@ -73,6 +74,8 @@ pub struct Config {
     /// Served under another path, for example `/tk`.
     pub path_prefix: String,
     pub trusted_proxies: TrustedProxies,
+    /// The place of the editors' pages.
+    pub dashboard: Dashboard,
     pub limits: Limits,
     /// The one file's sites, then the folder's.
     pub sites: Vec<Site>,

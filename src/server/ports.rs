@@ -105,6 +105,12 @@ pub trait Node: Send + Sync + 'static {
     /// The site's hits in each period of a block, which are not loaded into memory.
     async fn history(&self, site: &Arc<RegisteredSite>, block: Block) -> Available<Read<i64>>;
 
+    /// The site's hits in each of its last days, today's last, and in this month; they are not loaded into memory.
+    async fn recent(&self, site: &Arc<RegisteredSite>, days: usize) -> Available<Read<i64>>;
+
+    /// Time of the last hit that this node counted since its start, as far as memory knows it.
+    fn last_hit(&self, site: &RegisteredSite) -> Option<DateTime<Utc>>;
+
     /// Begins an import: its lines go into the file, in a thread that may block.
     fn begin_import(&self) -> Available<Self::ImportFile>;
 

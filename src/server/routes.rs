@@ -54,6 +54,18 @@ pub enum Admin {
     Tokens,
 }
 
+/// Editors' pages, which a listener serves beside its own endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manage {
+    Overview,
+    /// The overview with a slash behind it, which redirects to the one without.
+    Slash,
+    Styles,
+    Script,
+    Icon,
+    OverviewNow,
+}
+
 /// Address of the script that never changes.
 pub const SCRIPT_VERSIONED: &str = concat!("/thongke-", env!("CARGO_PKG_VERSION"), ".js");
 
@@ -107,6 +119,15 @@ pub static ADMIN: [Route<Admin>; 24] = [
     Route::new(Admin::AcceptClock, "/clock/accept", "POST"),
     Route::new(Admin::Reload, "/reload", "POST"),
     Route::new(Admin::Tokens, "/tokens", "GET, HEAD, POST, DELETE"),
+];
+
+pub static MANAGE: [Route<Manage>; 6] = [
+    Route::new(Manage::Overview, "/manage", "GET, HEAD"),
+    Route::new(Manage::Slash, "/manage/", "GET, HEAD"),
+    Route::new(Manage::Styles, "/manage/style.css", "GET, HEAD"),
+    Route::new(Manage::Script, "/manage/manage.js", "GET, HEAD"),
+    Route::new(Manage::Icon, "/manage/icon.svg", "GET, HEAD"),
+    Route::new(Manage::OverviewNow, "/manage/now.json", "GET, HEAD"),
 ];
 
 /// A row of a listener's table.
@@ -191,6 +212,17 @@ pub fn public<'a>(path: &'a str, prefix: &str) -> Matched<'a, Public> {
     }
 }
 
+/// True for a path of the editors' pages under `prefix`, one that is in no row too.
+pub fn is_managed(path: &str, prefix: &str) -> bool {
+    let rest = path.strip_prefix(prefix).and_then(|path| path.strip_prefix("/manage"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The editors' page of a path under `prefix`.
+pub fn manage<'a>(path: &'a str, prefix: &str) -> Option<Matched<'a, Manage>> {
+    find(&MANAGE, path.strip_prefix(prefix)?)
+}
+
 pub fn admin(path: &str) -> Option<Matched<'_, Admin>> {
     find(&ADMIN, path)
 }
@@ -259,6 +291,25 @@ mod tests {
         assert_eq!(admin("/sites/demo/sources/import:a/b").unwrap().source, "import:a/b");
         for path in ["/", "/sites/demo", "/sites/demo/", "/sites//export", "/sites/demo/sourcesx", "/metrics/"] {
             assert_eq!(admin(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_the_editors_pages_names_its_endpoint_and_site() {
+        for route in &MANAGE {
+            let path = route.path.replace(SITE, "demo");
+            for prefix in ["", "/tk"] {
+                let under = format!("{prefix}{path}");
+                let found = manage(&under, prefix).unwrap();
+                assert_eq!(found.route.endpoint, route.endpoint, "{path}");
+                assert_eq!(found.site, if route.path.contains(SITE) { "demo" } else { "" });
+            }
+            assert_eq!(manage(&path, "/tk"), None);
+            assert!(is_managed(&path, "") && !is_managed(&path, "/tk"));
+        }
+        assert!(is_managed("/manage/x/y", "") && !is_managed("/managers", "") && !is_managed("/", ""));
+        for path in ["/managers", "/manage/sites", "/manage/sites/", "/manage/sites/a/b", "/manage/x", "/Manage"] {
+            assert_eq!(manage(path, ""), None, "{path}");
         }
     }
 

@@ -37,6 +37,7 @@ const LEVELS: [(&str, &[&[&str]]); 3] = [
             &["fast_path", "openapi", "series", "service"],
             &["public"],
             &["admin"],
+            &["manage"],
             &["driver"],
         ],
     ),

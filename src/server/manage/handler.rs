@@ -1,0 +1,112 @@
+//! Handler of requests to the editors' pages.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+
+use super::access::{self, Door};
+use super::assets::Assets;
+use super::frame::Frame;
+use super::locale::Locale;
+use super::{answer, error_page, overview};
+use crate::counter::{Access, RegisteredSite};
+use crate::metrics::Metrics;
+use crate::server::http::{AnswerBody, HttpError, Latency, RequestId, framing};
+use crate::server::net::ConnState;
+use crate::server::ports::Node;
+use crate::server::routes::{self, Manage as Endpoint, Matched};
+
+/// A listener's editors' pages.
+pub struct Manage<N> {
+    pub node: Arc<N>,
+    pub door: Door,
+    pub assets: Assets,
+    metrics: Arc<Metrics>,
+    latency: Latency,
+}
+
+pub type Outcome = Result<Response<AnswerBody>, HttpError>;
+
+impl<N: Node> Manage<N> {
+    pub fn new(node: Arc<N>, door: Door, metrics: &Arc<Metrics>) -> Self {
+        Self {
+            node,
+            door,
+            assets: Assets::new(),
+            latency: Latency::new(Arc::clone(metrics)),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// True for a path of these pages.
+    pub fn is_for(&self, path: &str) -> bool {
+        routes::is_managed(path, self.door.prefix())
+    }
+
+    pub async fn handle(&self, request: Request<Incoming>, conn: &ConnState) -> Response<AnswerBody> {
+        let started = Instant::now();
+        // A stranger's id is as good as ours: the log only shows it.
+        let id = RequestId::of(request.headers(), matches!(self.door, Door::Admin { .. }));
+        let locale = Locale::of(request.uri().query().unwrap_or_default(), request.headers());
+        let path = request.uri().path().to_owned();
+        let matched = routes::manage(&path, self.door.prefix());
+        let mut response = match self.route(matched, request, locale, conn).await {
+            Ok(response) => response,
+            Err(error) => self.refused(&error, locale, &id),
+        };
+        id.put(response.headers_mut());
+        if let Door::Public { .. } = self.door {
+            let label = matched.map_or("other", |matched| matched.route.label);
+            self.latency.observe(label, response.status(), started.elapsed());
+        }
+        response
+    }
+
+    async fn route(
+        &self,
+        matched: Option<Matched<'_, Endpoint>>,
+        request: Request<Incoming>,
+        locale: Locale,
+        conn: &ConnState,
+    ) -> Outcome {
+        framing::check(request.uri(), request.headers(), conn)?;
+        let access = access::access(&self.door, request.method(), request.headers(), conn)?;
+        let Matched { route, .. } = matched.ok_or(HttpError::PATH_UNKNOWN)?;
+        if !route.allows(request.method().as_str()) {
+            return Err(HttpError::method(route.methods));
+        }
+        let frame = Frame::new(self.door.prefix(), locale, &access, &self.assets);
+        let query = request.uri().query().unwrap_or_default();
+        match route.endpoint {
+            Endpoint::Slash => Ok(answer::moved(&frame.home())),
+            Endpoint::Styles => Ok(self.assets.styles(request.headers())),
+            Endpoint::Script => Ok(self.assets.script(request.headers())),
+            Endpoint::Icon => Ok(self.assets.icon()),
+            Endpoint::Overview => {
+                let asked = overview::Asked::of(query)?;
+                let sites = self.sites(&access);
+                let page = overview::page(&*self.node, frame, &asked, sites).await?;
+                answer::page(page, request.headers()).await
+            }
+            Endpoint::OverviewNow => {
+                let asked = overview::Asked::of(query)?;
+                Ok(answer::json(&overview::now(&*self.node, locale, &asked, self.sites(&access)).await?))
+            }
+        }
+    }
+
+    /// The sites that may be viewed.
+    fn sites(&self, access: &Access) -> Vec<Arc<RegisteredSite>> {
+        self.node.sites().iter().filter(|site| access.may_view(&site.site.id)).map(Arc::clone).collect()
+    }
+
+    fn refused(&self, error: &HttpError, locale: Locale, id: &RequestId) -> Response<AnswerBody> {
+        tracing::debug!(request_id = %id, status = error.status.as_u16(), reason = error.reason, "editors' page refused");
+        if let Door::Public { .. } = self.door {
+            self.metrics.refusals_total.with_label_values(&[error.reason]).inc();
+        }
+        error_page::answer(error, Frame::bare(self.door.prefix(), locale, &self.assets))
+    }
+}

@@ -1,0 +1,50 @@
+//! Editors' pages: what is read, for people who may see a site's figures. HTML made here; scripts are comfort.
+//!
+//! ```text
+//! mount       a listener with the pages beside its own endpoints
+//! handler     requests and their pages
+//! access      rights of a request
+//! answer      pages as answers, with what a browser may do with them
+//! locale      language of a request; numbers and dates in it
+//! words       texts of the pages, in both languages
+//! frame       parts and links of every page
+//! overview    all sites
+//! ```
+//! A page changes no count but by a named action, which is logged with the token's name.
+
+mod access;
+mod answer;
+mod assets;
+mod error_page;
+mod frame;
+mod handler;
+mod locale;
+mod mount;
+mod overview;
+mod sparkline;
+mod words;
+
+pub use access::Door;
+pub use handler::Manage;
+pub use mount::Mounted;
+
+/// The listener that serves the editors' pages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Dashboard {
+    /// The admin listener.
+    #[default]
+    Admin,
+    /// The public listener too.
+    Public,
+    Off,
+}
+
+impl Dashboard {
+    pub fn is_on_admin(self) -> bool {
+        self != Self::Off
+    }
+
+    pub fn is_on_public(self) -> bool {
+        self == Self::Public
+    }
+}
