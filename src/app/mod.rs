@@ -123,11 +123,11 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
         timeouts: config.limits.timeouts,
         connection_limit: Arc::new(settings::connection_limit(&config, places)),
     });
-    let dashboard = config.dashboard;
+    let entrance = Arc::new(settings::entrance(&config));
     for listener in listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
-        let until = threads::until_stopped(stopped.clone());
-        let serve = move || server::serve_public(listener, node, settings, dashboard, metrics, until);
+        let (entrance, until) = (Arc::clone(&entrance), threads::until_stopped(stopped.clone()));
+        let serve = move || server::serve_public(listener, node, settings, entrance, metrics, until);
         started.push(threads::spawn("worker", serve)?);
     }
     let connection_limit = Arc::new(ConnectionLimit::of_admin(places.admin));
@@ -141,8 +141,8 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
     });
     for listener in admin_listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
-        let until = threads::until_stopped(stopped.clone());
-        let serve = move || server::serve_admin(Listener::Tcp(listener), node, settings, dashboard, metrics, until);
+        let (entrance, until) = (Arc::clone(&entrance), threads::until_stopped(stopped.clone()));
+        let serve = move || server::serve_admin(Listener::Tcp(listener), node, settings, entrance, metrics, until);
         started.push(threads::spawn("admin", serve)?);
     }
     let (mut threads, probes): (Vec<_>, Vec<_>) = started.into_iter().unzip();

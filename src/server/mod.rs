@@ -49,11 +49,10 @@ pub use admin::pages as page_list;
 pub use admin::reload::{Order, ReloadOrders, SiteChanges};
 pub use admin::tokens as token_list;
 pub use http::ClientIp;
-pub use manage::Dashboard;
+pub use manage::{Dashboard, Entrance};
 pub use net::{ConnectionLimit, ForwardedField, IMPORT_BYTES_MAX, Listener, Timeouts, TrustedProxies, bind, bind_unix};
 pub use public::PublicSettings;
 pub use refusals::Refusals;
-pub use session::Attempts;
 #[doc(hidden)]
 pub use {
     driver::protocol,
@@ -75,13 +74,13 @@ pub async fn serve_public<N: Node>(
     listener: Listener,
     node: Arc<N>,
     settings: Arc<PublicSettings>,
-    dashboard: Dashboard,
+    entrance: Arc<Entrance>,
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) {
     let (timeouts, limit) = (settings.timeouts, Arc::clone(&settings.connection_limit));
-    let door = dashboard.is_on_public().then(|| Door::Public { path_prefix: settings.path_prefix.clone() });
-    let manage = door.map(|door| Manage::new(Arc::clone(&node), door, &metrics));
+    let door = entrance.dashboard.is_on_public().then(|| Door::Public { path_prefix: settings.path_prefix.clone() });
+    let manage = door.map(|door| Manage::new(Arc::clone(&node), door, entrance, &metrics));
     let service = Mounted::new(public::PublicService::new(node, settings, metrics), manage);
     net::run(listener, Driver::new(service), timeouts, limit, shutdown).await;
 }
@@ -91,13 +90,13 @@ pub async fn serve_admin<N: Node>(
     listener: Listener,
     node: Arc<N>,
     settings: Arc<AdminSettings>,
-    dashboard: Dashboard,
+    entrance: Arc<Entrance>,
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) {
     let limit = Arc::clone(&settings.connection_limit);
-    let door = dashboard.is_on_admin().then(|| Door::Admin { tokens: settings.tokens.clone() });
-    let manage = door.map(|door| Manage::new(Arc::clone(&node), door, &metrics));
+    let door = entrance.dashboard.is_on_admin().then(|| Door::Admin { tokens: settings.tokens.clone() });
+    let manage = door.map(|door| Manage::new(Arc::clone(&node), door, entrance, &metrics));
     let service = Mounted::new(admin::AdminService::new(node, settings, metrics), manage);
     net::run(listener, Driver::new(service), Timeouts::of_admin(), limit, shutdown).await;
 }

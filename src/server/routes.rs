@@ -64,6 +64,12 @@ pub enum Manage {
     Script,
     Icon,
     OverviewNow,
+    Login,
+    Logout,
+    /// Address of a share link, whose secret takes the place of the site.
+    Share,
+    /// Share links of a site.
+    Shares,
 }
 
 /// Address of the script that never changes.
@@ -121,13 +127,17 @@ pub static ADMIN: [Route<Admin>; 24] = [
     Route::new(Admin::Tokens, "/tokens", "GET, HEAD, POST, DELETE"),
 ];
 
-pub static MANAGE: [Route<Manage>; 6] = [
+pub static MANAGE: [Route<Manage>; 10] = [
     Route::new(Manage::Overview, "/manage", "GET, HEAD"),
     Route::new(Manage::Slash, "/manage/", "GET, HEAD"),
     Route::new(Manage::Styles, "/manage/style.css", "GET, HEAD"),
     Route::new(Manage::Script, "/manage/manage.js", "GET, HEAD"),
     Route::new(Manage::Icon, "/manage/icon.svg", "GET, HEAD"),
     Route::new(Manage::OverviewNow, "/manage/now.json", "GET, HEAD"),
+    Route::new(Manage::Login, "/manage/login", "GET, HEAD, POST"),
+    Route::new(Manage::Logout, "/manage/logout", "POST"),
+    Route::new(Manage::Share, "/manage/share/{link}", "GET, HEAD"),
+    Route::new(Manage::Shares, "/manage/sites/{site}/shares", "GET, HEAD, POST"),
 ];
 
 /// A row of a listener's table.
@@ -164,12 +174,16 @@ impl<E: Copy> Route<E> {
         while at < bytes.len() && bytes[at] != b'{' {
             at += 1;
         }
-        let has_source = bytes.len() > at + SITE.len() && bytes[bytes.len() - 1] == b'}';
+        let mut end = at;
+        while end < bytes.len() && bytes[end] != b'}' {
+            end += 1;
+        }
+        let has_source = bytes.len() > end + 1 && bytes[bytes.len() - 1] == b'}';
         let parts = if at == bytes.len() {
             None
         } else {
-            let (before, rest) = path.split_at(at);
-            let (_, after) = rest.split_at(SITE.len());
+            let (before, _) = path.split_at(at);
+            let (_, after) = path.split_at(end + 1);
             let end = if has_source { after.len() - SOURCE.len() } else { after.len() };
             Some((before, after.split_at(end).0))
         };
@@ -297,12 +311,12 @@ mod tests {
     #[test]
     fn a_path_of_the_editors_pages_names_its_endpoint_and_site() {
         for route in &MANAGE {
-            let path = route.path.replace(SITE, "demo");
+            let path = route.path.replace(SITE, "demo").replace("{link}", "demo");
             for prefix in ["", "/tk"] {
                 let under = format!("{prefix}{path}");
                 let found = manage(&under, prefix).unwrap();
                 assert_eq!(found.route.endpoint, route.endpoint, "{path}");
-                assert_eq!(found.site, if route.path.contains(SITE) { "demo" } else { "" });
+                assert_eq!(found.site, if route.path.contains('{') { "demo" } else { "" });
             }
             assert_eq!(manage(&path, "/tk"), None);
             assert!(is_managed(&path, "") && !is_managed(&path, "/tk"));

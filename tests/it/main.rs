@@ -26,6 +26,8 @@ mod contract;
 mod demo_page;
 /// Starts browsers for the others.
 mod driver;
+/// Editors at their pages: tokens, sessions, share links.
+mod editors;
 /// Faults around a running node.
 mod faults;
 /// Every figure, from every arrangement of nodes.

@@ -6,14 +6,15 @@ use askama::Template;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hyper::header::{HeaderMap, HeaderValue, LOCATION};
+use hyper::header::{HeaderMap, HeaderValue, LOCATION, REFERRER_POLICY};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use super::handler::Outcome;
 use crate::server::http::{
     AnswerBody, Field, FixedFields, HTML, HeaderFields as _, HeaderSink as _, HttpError, JSON, fixed, headers, response,
 };
+
+pub type Outcome = Result<Response<AnswerBody>, HttpError>;
 
 /// Smaller pages are sent as they are.
 const GZIP_BYTES_MIN: usize = 4 << 10;
@@ -58,6 +59,16 @@ pub fn html(status: StatusCode, text: Bytes, zipped: Option<Bytes>) -> Response<
 
 pub fn json(value: &impl Serialize) -> Response<AnswerBody> {
     private(response::typed(StatusCode::OK, &JSON, serde_json::to_vec(value).unwrap_or_default()))
+}
+
+/// Sends the browser to a page after a form.
+pub fn see(path: &str) -> Response<AnswerBody> {
+    to(StatusCode::SEE_OTHER, path)
+}
+
+/// Lets the browser name this page to no other.
+pub fn hide_address(headers: &mut HeaderMap) {
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
 
 /// Sends the browser elsewhere, for good.

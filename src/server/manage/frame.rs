@@ -2,10 +2,10 @@
 
 use form_urlencoded::Serializer;
 
+use super::access::Entry;
 use super::assets::Assets;
 use super::locale::Locale;
 use super::words::Words;
-use crate::counter::Access;
 
 #[derive(Debug, Clone)]
 pub struct Frame {
@@ -16,20 +16,24 @@ pub struct Frame {
     pub version: String,
     /// Name of the token that opened the page; empty for an operator.
     pub user: String,
+    /// Token of the form that logs out; empty where there is no session.
+    pub log_out: String,
     /// The page's own address without its language, for the link to the other one.
     own: (String, Vec<(String, String)>),
 }
 
 impl Frame {
-    pub fn new(prefix: &str, locale: Locale, access: &Access, assets: &Assets) -> Self {
-        Self { user: access.name.to_string(), ..Self::bare(prefix, locale, assets) }
+    pub fn new(prefix: &str, locale: Locale, entry: &Entry, assets: &Assets) -> Self {
+        let log_out = if entry.has_session { entry.form_token() } else { String::new() };
+        Self { user: entry.access.name.to_string(), log_out, ..Self::bare(prefix, locale, assets) }
     }
 
     /// A frame for whoever may see nothing.
     pub fn bare(prefix: &str, locale: Locale, assets: &Assets) -> Self {
         let base = format!("{prefix}/manage");
         let own = (String::new(), Vec::new());
-        Self { base, locale, words: locale.words(), version: assets.version.clone(), user: String::new(), own }
+        let (user, log_out) = (String::new(), String::new());
+        Self { base, locale, words: locale.words(), version: assets.version.clone(), user, log_out, own }
     }
 
     /// Notes the page's own path below the overview's, and its query.
@@ -37,6 +41,11 @@ impl Frame {
         let query = query.iter().filter(|(_, value)| !value.is_empty());
         self.own = (path.to_owned(), query.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect());
         self
+    }
+
+    /// Path of the overview, under which all pages are.
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     /// The overview.

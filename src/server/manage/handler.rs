@@ -4,36 +4,52 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode};
 
-use super::access::{self, Door};
+use super::access::{Caller, Door, Entrance};
+use super::answer::{self, Outcome};
 use super::assets::Assets;
 use super::frame::Frame;
 use super::locale::Locale;
-use super::{answer, error_page, overview};
+use super::{error_page, login, overview, shares};
+use crate::clock;
 use crate::counter::{Access, RegisteredSite};
 use crate::metrics::Metrics;
-use crate::server::http::{AnswerBody, HttpError, Latency, RequestId, framing};
+use crate::server::http::{AnswerBody, Host, HttpError, Latency, RequestId, body, form, framing};
 use crate::server::net::ConnState;
 use crate::server::ports::Node;
 use crate::server::routes::{self, Manage as Endpoint, Matched};
+use crate::server::session::form_token;
+
+/// Bytes of a form.
+const FORM_BYTES_MAX: usize = 32 << 10;
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const FORM_TYPE: HttpError = HttpError::fixed(
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    "malformed",
+    "a form needs `Content-Type: application/x-www-form-urlencoded`",
+);
+const SITE_UNKNOWN: HttpError =
+    HttpError::fixed(StatusCode::NOT_FOUND, "site", "there is no such site, or this token doesn't open it");
 
 /// A listener's editors' pages.
 pub struct Manage<N> {
     pub node: Arc<N>,
     pub door: Door,
+    entrance: Arc<Entrance>,
     pub assets: Assets,
     metrics: Arc<Metrics>,
     latency: Latency,
 }
 
-pub type Outcome = Result<Response<AnswerBody>, HttpError>;
-
 impl<N: Node> Manage<N> {
-    pub fn new(node: Arc<N>, door: Door, metrics: &Arc<Metrics>) -> Self {
+    pub fn new(node: Arc<N>, door: Door, entrance: Arc<Entrance>, metrics: &Arc<Metrics>) -> Self {
         Self {
             node,
             door,
+            entrance,
             assets: Assets::new(),
             latency: Latency::new(Arc::clone(metrics)),
             metrics: Arc::clone(metrics),
@@ -52,7 +68,8 @@ impl<N: Node> Manage<N> {
         let locale = Locale::of(request.uri().query().unwrap_or_default(), request.headers());
         let path = request.uri().path().to_owned();
         let matched = routes::manage(&path, self.door.prefix());
-        let mut response = match self.route(matched, request, locale, conn).await {
+        let (head, body) = request.into_parts();
+        let mut response = match self.route(matched, &head, body, locale, (conn, &id)).await {
             Ok(response) => response,
             Err(error) => self.refused(&error, locale, &id),
         };
@@ -67,34 +84,101 @@ impl<N: Node> Manage<N> {
     async fn route(
         &self,
         matched: Option<Matched<'_, Endpoint>>,
-        request: Request<Incoming>,
+        head: &Parts,
+        body: Incoming,
         locale: Locale,
-        conn: &ConnState,
+        (conn, id): (&ConnState, &RequestId),
     ) -> Outcome {
-        framing::check(request.uri(), request.headers(), conn)?;
-        let access = access::access(&self.door, request.method(), request.headers(), conn)?;
-        let Matched { route, .. } = matched.ok_or(HttpError::PATH_UNKNOWN)?;
-        if !route.allows(request.method().as_str()) {
+        let Parts { method, uri, headers, .. } = head;
+        framing::check(uri, headers, conn)?;
+        Host::of(headers)?;
+        self.door.check_page(method, headers, conn)?;
+        let query = uri.query().unwrap_or_default();
+        let bare = || Frame::bare(self.door.prefix(), locale, &self.assets);
+        let (grants, now_s) = (self.node.grants(), clock::now().timestamp());
+        let (door, entrance) = (&self.door, &*self.entrance);
+        let caller = Caller { door, entrance, grants: &grants, headers, peer: conn.peer(), now_s };
+        let endpoint = matched.map(|matched| matched.route.endpoint);
+        let is_allowed = matched.is_some_and(|matched| matched.route.allows(method.as_str()));
+        // Pages for everyone.
+        match endpoint.filter(|_| is_allowed) {
+            Some(Endpoint::Styles) => return Ok(self.assets.styles(headers)),
+            Some(Endpoint::Script) => return Ok(self.assets.script(headers)),
+            Some(Endpoint::Icon) => return Ok(self.assets.icon()),
+            Some(Endpoint::Share) => {
+                return login::share(&caller, bare(), matched.map_or("", |matched| matched.site));
+            }
+            Some(Endpoint::Login) if *method == Method::POST => {
+                return login::enter(&caller, bare(), &fields(headers, body, conn).await?);
+            }
+            Some(Endpoint::Login) => {
+                let next = form::field(query, login::NEXT)?.unwrap_or_default();
+                return login::page(&caller, bare(), &next);
+            }
+            _ => {}
+        }
+        let entry = match caller.entry() {
+            Ok(entry) => entry,
+            Err(error) if error.status == StatusCode::UNAUTHORIZED && wants_page(method, headers) => {
+                let own = uri.path_and_query().map_or("", |own| own.as_str());
+                let is_foreign = headers.get(SEC_FETCH_SITE).is_some_and(|site| *site == "cross-site");
+                return Ok(match is_foreign {
+                    // The browser has kept the session's cookie back, since another site's page has led here.
+                    true => login::onward(bare(), own.to_owned()),
+                    false => answer::see(&bare().href("/login", &[(login::NEXT, own)])),
+                });
+            }
+            Err(error) => return Err(error),
+        };
+        let Matched { route, site, .. } = matched.ok_or(HttpError::PATH_UNKNOWN)?;
+        if !is_allowed {
             return Err(HttpError::method(route.methods));
         }
-        let frame = Frame::new(self.door.prefix(), locale, &access, &self.assets);
-        let query = request.uri().query().unwrap_or_default();
+        let fields = match *method {
+            Method::GET | Method::HEAD => String::new(),
+            _ => {
+                let fields = fields(headers, body, conn).await?;
+                entry.check_form(form::field(&fields, form_token::FIELD)?.as_deref())?;
+                fields
+            }
+        };
+        let access = &entry.access;
+        let frame = Frame::new(self.door.prefix(), locale, &entry, &self.assets);
         match route.endpoint {
             Endpoint::Slash => Ok(answer::moved(&frame.home())),
-            Endpoint::Styles => Ok(self.assets.styles(request.headers())),
-            Endpoint::Script => Ok(self.assets.script(request.headers())),
-            Endpoint::Icon => Ok(self.assets.icon()),
             Endpoint::Overview => {
                 let asked = overview::Asked::of(query)?;
-                let sites = self.sites(&access);
+                let sites = self.sites(access);
                 let page = overview::page(&*self.node, frame, &asked, sites).await?;
-                answer::page(page, request.headers()).await
+                answer::page(page, headers).await
             }
             Endpoint::OverviewNow => {
                 let asked = overview::Asked::of(query)?;
-                Ok(answer::json(&overview::now(&*self.node, locale, &asked, self.sites(&access)).await?))
+                Ok(answer::json(&overview::now(&*self.node, locale, &asked, self.sites(access)).await?))
+            }
+            Endpoint::Logout => Ok(login::leave(&caller, &frame)),
+            Endpoint::Shares => {
+                let site = self.site(access, site)?;
+                let made = match *method {
+                    Method::POST => {
+                        let made = shares::change(&*self.node, &caller, &frame, &entry, &site, &fields).await?;
+                        tracing::info!(request_id = %id, token = %access.name, site = %site.site.id, "share links changed");
+                        made
+                    }
+                    _ => None,
+                };
+                shares::page(&*self.node, &caller, frame, &entry, &site, made).await
+            }
+            Endpoint::Styles | Endpoint::Script | Endpoint::Icon | Endpoint::Login | Endpoint::Share => {
+                Err(HttpError::PATH_UNKNOWN)
             }
         }
+    }
+
+    /// A site that may be viewed. Any other is answered as one that isn't there.
+    fn site(&self, access: &Access, id: &str) -> Result<Arc<RegisteredSite>, HttpError> {
+        let sites = self.node.sites();
+        sites.get(id).filter(|site| access.may_view(&site.site.id)).cloned().ok_or(SITE_UNKNOWN)
     }
 
     /// The sites that may be viewed.
@@ -109,4 +193,21 @@ impl<N: Node> Manage<N> {
         }
         error_page::answer(error, Frame::bare(self.door.prefix(), locale, &self.assets))
     }
+}
+
+/// The fields of a form.
+async fn fields(headers: &HeaderMap, body: Incoming, conn: &ConnState) -> Result<String, HttpError> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(FORM_TYPE);
+    }
+    let bytes = body::collect(body, FORM_BYTES_MAX, conn).await?;
+    String::from_utf8(bytes.into()).map_err(|_| HttpError::malformed("the form is not in UTF-8"))
+}
+
+/// True for a browser that opens a page.
+fn wants_page(method: &Method, headers: &HeaderMap) -> bool {
+    let accepts = |value: &hyper::header::HeaderValue| value.to_str().is_ok_and(|list| list.contains("text/html"));
+    matches!(*method, Method::GET | Method::HEAD) && headers.get_all(ACCEPT).iter().any(accepts)
 }

@@ -4,6 +4,8 @@
 //! mount       a listener with the pages beside its own endpoints
 //! handler     requests and their pages
 //! access      rights of a request
+//! login       a token for a session, and the way out
+//! shares      share links of a site
 //! answer      pages as answers, with what a browser may do with them
 //! locale      language of a request; numbers and dates in it
 //! words       texts of the pages, in both languages
@@ -19,14 +21,18 @@ mod error_page;
 mod frame;
 mod handler;
 mod locale;
+mod login;
 mod mount;
 mod overview;
+mod shares;
 mod sparkline;
 mod words;
 
-pub use access::Door;
+pub use access::{Door, Entrance};
 pub use handler::Manage;
 pub use mount::Mounted;
+
+use crate::server::session::Way;
 
 /// The listener that serves the editors' pages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -27,6 +27,30 @@ words! {
     error_malformed: "Yêu cầu không đúng", "The request is wrong";
     back_to_sites: "Về danh sách trang", "Back to all sites";
 
+    // Login
+    log_in: "Đăng nhập", "Log in";
+    log_out: "Đăng xuất", "Log out";
+    token: "Mã truy cập", "Token";
+    login_about: "Quản trị viên của máy chủ cấp mã này; mã bắt đầu bằng tk_.", "The operator of the counter hands it out; it begins with tk_.";
+    login_wrong: "Mã không đúng, đã bị thu hồi hoặc đã hết hạn.", "The token is wrong, revoked or over.";
+    login_too_often: "Đã thử sai quá nhiều lần; hãy đợi rồi thử lại.", "Too many failed attempts; wait and try again.";
+    onward: "Tiếp tục", "Continue";
+
+    // Share links
+    share_links: "Liên kết chia sẻ", "Share links";
+    share_about: "Ai có liên kết đều xem được trang này, không sửa được gì.", "Everyone who has a link can view this site and change nothing.";
+    share_made: "Liên kết mới, chỉ hiện một lần:", "The new link, shown this once:";
+    share_none: "Chưa có liên kết nào.", "There is no link yet.";
+    share_name: "Tên", "Name";
+    share_since: "Từ ngày", "Since";
+    share_until: "Đến ngày", "Until";
+    share_over: "đã hết hạn", "over";
+    share_fixed: "Trong tệp cấu hình", "In the configuration";
+    share_revoke: "Thu hồi", "Revoke";
+    share_new: "Tạo liên kết", "Make a link";
+    share_days: "Số ngày có hiệu lực", "Days for which it opens";
+    back_to_site: "Về trang", "Back to the site";
+
     // Overview
     site: "Trang", "Site";
     today: "Hôm nay", "Today";

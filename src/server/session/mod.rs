@@ -9,8 +9,6 @@
 //! return_path   the page after a login
 //! ```
 
-#![expect(dead_code, unused_imports, reason = "the pages on which somebody logs in come next")]
-
 pub mod attempts;
 pub mod cookie;
 pub mod form_token;
