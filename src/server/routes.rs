@@ -63,6 +63,9 @@ pub enum Manage {
     Script,
     Icon,
     OverviewNow,
+    Site,
+    SiteNow,
+    Page,
 }
 
 /// Address of the script that never changes.
@@ -119,13 +122,16 @@ pub static ADMIN: [Route<Admin>; 23] = [
     Route::new(Admin::Reload, "/reload", "POST"),
 ];
 
-pub static MANAGE: [Route<Manage>; 6] = [
+pub static MANAGE: [Route<Manage>; 9] = [
     Route::new(Manage::Overview, "/manage", "GET, HEAD"),
     Route::new(Manage::Slash, "/manage/", "GET, HEAD"),
     Route::new(Manage::Styles, "/manage/style.css", "GET, HEAD"),
     Route::new(Manage::Script, "/manage/manage.js", "GET, HEAD"),
     Route::new(Manage::Icon, "/manage/icon.svg", "GET, HEAD"),
     Route::new(Manage::OverviewNow, "/manage/now.json", "GET, HEAD"),
+    Route::new(Manage::Site, "/manage/sites/{site}", "GET, HEAD"),
+    Route::new(Manage::SiteNow, "/manage/sites/{site}/now.json", "GET, HEAD"),
+    Route::new(Manage::Page, "/manage/sites/{site}/page", "GET, HEAD"),
 ];
 
 /// A row of a listener's table.

@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 
 use super::access::{self, Door};
 use super::assets::Assets;
 use super::frame::Frame;
+use super::live_figures::LiveFigures;
 use super::locale::Locale;
-use super::{answer, error_page, overview};
+use super::{answer, error_page, overview, page_detail, site_page};
 use crate::counter::{Access, RegisteredSite};
 use crate::metrics::Metrics;
 use crate::server::http::{AnswerBody, HttpError, Latency, RequestId, framing};
 use crate::server::net::ConnState;
 use crate::server::ports::Node;
+use crate::server::public::history_blocks::HistoryBlocks;
+use crate::server::public::listed_pages::ListedPages;
 use crate::server::routes::{self, Manage as Endpoint, Matched};
 
 /// A listener's editors' pages.
@@ -23,9 +26,14 @@ pub struct Manage<N> {
     pub node: Arc<N>,
     pub door: Door,
     pub assets: Assets,
+    blocks: HistoryBlocks,
+    lists: ListedPages,
     metrics: Arc<Metrics>,
     latency: Latency,
 }
+
+const SITE_UNKNOWN: HttpError =
+    HttpError::fixed(StatusCode::NOT_FOUND, "site", "there is no such site, or this token doesn't open it");
 
 pub type Outcome = Result<Response<AnswerBody>, HttpError>;
 
@@ -35,6 +43,8 @@ impl<N: Node> Manage<N> {
             node,
             door,
             assets: Assets::new(),
+            blocks: HistoryBlocks::default(),
+            lists: ListedPages::default(),
             latency: Latency::new(Arc::clone(metrics)),
             metrics: Arc::clone(metrics),
         }
@@ -73,7 +83,7 @@ impl<N: Node> Manage<N> {
     ) -> Outcome {
         framing::check(request.uri(), request.headers(), conn)?;
         let access = access::access(&self.door, request.method(), request.headers(), conn)?;
-        let Matched { route, .. } = matched.ok_or(HttpError::PATH_UNKNOWN)?;
+        let Matched { route, site, .. } = matched.ok_or(HttpError::PATH_UNKNOWN)?;
         if !route.allows(request.method().as_str()) {
             return Err(HttpError::method(route.methods));
         }
@@ -94,12 +104,36 @@ impl<N: Node> Manage<N> {
                 let asked = overview::Asked::of(query)?;
                 Ok(answer::json(&overview::now(&*self.node, locale, &asked, self.sites(&access)).await?))
             }
+            Endpoint::Site => {
+                let site = self.site(&access, site)?;
+                let asked = site_page::Asked::of(query, site_page::today(&site))?;
+                let kept = (&self.blocks, &self.lists);
+                let page = site_page::page(&self.node, kept, frame, &site, &asked).await?;
+                answer::page(page, request.headers()).await
+            }
+            Endpoint::Page => {
+                let site = self.site(&access, site)?;
+                let page = page_detail::page(&*self.node, frame, &site, query, site_page::today(&site)).await?;
+                answer::page(page, request.headers()).await
+            }
+            Endpoint::SiteNow => {
+                let site = self.site(&access, site)?;
+                let live = LiveFigures::read(&*self.node, locale, &site, site_page::today(&site)).await?;
+                Ok(answer::json(&live.named()))
+            }
         }
     }
 
     /// The sites that may be viewed.
     fn sites(&self, access: &Access) -> Vec<Arc<RegisteredSite>> {
         self.node.sites().iter().filter(|site| access.may_view(&site.site.id)).map(Arc::clone).collect()
+    }
+
+    /// The site that a path names. One that may not be viewed is as unknown as any other.
+    fn site(&self, access: &Access, id: &str) -> Result<Arc<RegisteredSite>, HttpError> {
+        let sites = self.node.sites();
+        let site = sites.get(id).filter(|site| access.may_view(&site.site.id));
+        site.map(Arc::clone).ok_or(SITE_UNKNOWN)
     }
 
     fn refused(&self, error: &HttpError, locale: Locale, id: &RequestId) -> Response<AnswerBody> {
