@@ -11,8 +11,8 @@ use thongke::counter::history::Block;
 use thongke::counter::source::ImportName;
 use thongke::counter::verification::{Repair, Verification};
 use thongke::counter::{
-    Arrival, Day, EditorRule, EditorToken, Grants, Listing, PageAddress, Period, RegisteredSite, Salt, Sites, Visit,
-    VisitorCounts, tokens,
+    Arrival, Day, EditorRule, EditorToken, Grants, Listing, PageAddress, PageTitle, Period, RegisteredSite, Salt,
+    Sites, Visit, VisitorCounts, tokens,
 };
 use thongke::server::ports::{AdmittedPage, Counts, Node, PageReader, Read, Readiness, TopPage, Unavailable};
 
@@ -97,6 +97,14 @@ impl Node for BlankNode {
         periods: &[Period],
     ) -> Result<Read<i64>, Unavailable> {
         Ok(counts(pages.len() * periods.len()))
+    }
+
+    async fn page_titles(
+        &self,
+        _: &Arc<RegisteredSite>,
+        pages: Vec<PageAddress>,
+    ) -> Result<Read<Option<PageTitle>>, Unavailable> {
+        Ok(Read { values: vec![None; pages.len()], stale: false })
     }
 
     async fn top_pages(

@@ -624,6 +624,14 @@ impl server::ports::Node for Node {
         Ok(Read { values: pages.iter().flat_map(of_page).collect(), stale: read.stale })
     }
 
+    async fn page_titles(
+        &self,
+        site: &Arc<RegisteredSite>,
+        pages: Vec<PageAddress>,
+    ) -> Result<Read<Option<PageTitle>>, Unavailable> {
+        self.titles(site, pages).await
+    }
+
     async fn top_pages(
         &self,
         site: &Arc<RegisteredSite>,

@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::counter::history::{Block, Step};
 use crate::counter::page::TOP_MAX;
 use crate::counter::{Day, Listing, PageAddress, Period, RegisteredSite};
+use crate::server::SEARCHED_MAX;
 use crate::server::ports::{Read, TopPage, Unavailable};
 
 use super::kept_reads::is_settled;
@@ -84,8 +85,8 @@ impl Node {
         limit: usize,
         listing: Listing,
     ) -> Result<Read<TopPage>, Unavailable> {
-        let limit = limit.min(TOP_MAX);
-        if listing == Listing::Editors || !is_settled(period, self.today(site)) {
+        let limit = limit.min(SEARCHED_MAX);
+        if listing == Listing::Editors || limit > TOP_MAX || !is_settled(period, self.today(site)) {
             return self.most_read(site, period, limit, listing).await;
         }
         let now = Instant::now();

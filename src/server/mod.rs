@@ -52,6 +52,7 @@ pub use http::ClientIp;
 pub use manage::{Dashboard, Entrance};
 pub use net::{ConnectionLimit, ForwardedField, IMPORT_BYTES_MAX, Listener, Timeouts, TrustedProxies, bind, bind_unix};
 pub use public::PublicSettings;
+pub use public::ranges::SEARCHED_MAX;
 pub use refusals::Refusals;
 #[doc(hidden)]
 pub use {

@@ -83,6 +83,13 @@ pub trait Node: Send + Sync + 'static {
         periods: &[Period],
     ) -> Available<Read<i64>>;
 
+    /// Titles of pages, an editor's before those of readers.
+    async fn page_titles(
+        &self,
+        site: &Arc<RegisteredSite>,
+        pages: Vec<PageAddress>,
+    ) -> Available<Read<Option<PageTitle>>>;
+
     /// The most read pages of a period, the most read first. Equals are sorted by the bytes of their
     /// addresses.
     async fn top_pages(

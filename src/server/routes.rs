@@ -70,6 +70,9 @@ pub enum Manage {
     Share,
     /// Share links of a site.
     Shares,
+    Site,
+    SiteNow,
+    Page,
 }
 
 /// Address of the script that never changes.
@@ -127,7 +130,7 @@ pub static ADMIN: [Route<Admin>; 24] = [
     Route::new(Admin::Tokens, "/tokens", "GET, HEAD, POST, DELETE"),
 ];
 
-pub static MANAGE: [Route<Manage>; 10] = [
+pub static MANAGE: [Route<Manage>; 13] = [
     Route::new(Manage::Overview, "/manage", "GET, HEAD"),
     Route::new(Manage::Slash, "/manage/", "GET, HEAD"),
     Route::new(Manage::Styles, "/manage/style.css", "GET, HEAD"),
@@ -138,6 +141,9 @@ pub static MANAGE: [Route<Manage>; 10] = [
     Route::new(Manage::Logout, "/manage/logout", "POST"),
     Route::new(Manage::Share, "/manage/share/{link}", "GET, HEAD"),
     Route::new(Manage::Shares, "/manage/sites/{site}/shares", "GET, HEAD, POST"),
+    Route::new(Manage::Site, "/manage/sites/{site}", "GET, HEAD"),
+    Route::new(Manage::SiteNow, "/manage/sites/{site}/now.json", "GET, HEAD"),
+    Route::new(Manage::Page, "/manage/sites/{site}/page", "GET, HEAD"),
 ];
 
 /// A row of a listener's table.

@@ -6,6 +6,7 @@ use super::access::Entry;
 use super::assets::Assets;
 use super::locale::Locale;
 use super::words::Words;
+use crate::counter::{Access, SiteId};
 
 #[derive(Debug, Clone)]
 pub struct Frame {
@@ -16,6 +17,8 @@ pub struct Frame {
     pub version: String,
     /// Name of the token that opened the page; empty for an operator.
     pub user: String,
+    /// None for whoever may see nothing.
+    access: Option<Access>,
     /// Token of the form that logs out; empty where there is no session.
     pub log_out: String,
     /// The page's own address without its language, for the link to the other one.
@@ -25,15 +28,25 @@ pub struct Frame {
 impl Frame {
     pub fn new(prefix: &str, locale: Locale, entry: &Entry, assets: &Assets) -> Self {
         let log_out = if entry.has_session { entry.form_token() } else { String::new() };
-        Self { user: entry.access.name.to_string(), log_out, ..Self::bare(prefix, locale, assets) }
+        Self {
+            user: entry.access.name.to_string(),
+            access: Some(entry.access.clone()),
+            log_out,
+            ..Self::bare(prefix, locale, assets)
+        }
     }
 
     /// A frame for whoever may see nothing.
     pub fn bare(prefix: &str, locale: Locale, assets: &Assets) -> Self {
         let base = format!("{prefix}/manage");
         let own = (String::new(), Vec::new());
-        let (user, log_out) = (String::new(), String::new());
-        Self { base, locale, words: locale.words(), version: assets.version.clone(), user, log_out, own }
+        let (user, log_out, access) = (String::new(), String::new(), None);
+        Self { base, locale, words: locale.words(), version: assets.version.clone(), user, access, log_out, own }
+    }
+
+    /// True if the page's user may change something of the site.
+    pub fn may_edit(&self, site: &SiteId) -> bool {
+        self.access.as_ref().is_some_and(|access| access.may_edit(site))
     }
 
     /// Notes the page's own path below the overview's, and its query.

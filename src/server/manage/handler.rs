@@ -12,14 +12,17 @@ use super::access::{Caller, Door, Entrance};
 use super::answer::{self, Outcome};
 use super::assets::Assets;
 use super::frame::Frame;
+use super::live_figures::LiveFigures;
 use super::locale::Locale;
-use super::{error_page, login, overview, shares};
+use super::{error_page, login, overview, page_detail, shares, site_page};
 use crate::clock;
 use crate::counter::{Access, RegisteredSite};
 use crate::metrics::Metrics;
 use crate::server::http::{AnswerBody, Host, HttpError, Latency, RequestId, body, form, framing};
 use crate::server::net::ConnState;
 use crate::server::ports::Node;
+use crate::server::public::history_blocks::HistoryBlocks;
+use crate::server::public::listed_pages::ListedPages;
 use crate::server::routes::{self, Manage as Endpoint, Matched};
 use crate::server::session::form_token;
 
@@ -40,6 +43,8 @@ pub struct Manage<N> {
     pub door: Door,
     entrance: Arc<Entrance>,
     pub assets: Assets,
+    blocks: HistoryBlocks,
+    lists: ListedPages,
     metrics: Arc<Metrics>,
     latency: Latency,
 }
@@ -51,6 +56,8 @@ impl<N: Node> Manage<N> {
             door,
             entrance,
             assets: Assets::new(),
+            blocks: HistoryBlocks::default(),
+            lists: ListedPages::default(),
             latency: Latency::new(Arc::clone(metrics)),
             metrics: Arc::clone(metrics),
         }
@@ -172,18 +179,36 @@ impl<N: Node> Manage<N> {
             Endpoint::Styles | Endpoint::Script | Endpoint::Icon | Endpoint::Login | Endpoint::Share => {
                 Err(HttpError::PATH_UNKNOWN)
             }
+            Endpoint::Site => {
+                let site = self.site(access, site)?;
+                let asked = site_page::Asked::of(query, site_page::today(&site))?;
+                let kept = (&self.blocks, &self.lists);
+                let page = site_page::page(&self.node, kept, frame, &site, &asked).await?;
+                answer::page(page, headers).await
+            }
+            Endpoint::Page => {
+                let site = self.site(access, site)?;
+                let page = page_detail::page(&*self.node, frame, &site, query, site_page::today(&site)).await?;
+                answer::page(page, headers).await
+            }
+            Endpoint::SiteNow => {
+                let site = self.site(access, site)?;
+                let live = LiveFigures::read(&*self.node, locale, &site, site_page::today(&site)).await?;
+                Ok(answer::json(&live.named()))
+            }
         }
-    }
-
-    /// A site that may be viewed. Any other is answered as one that isn't there.
-    fn site(&self, access: &Access, id: &str) -> Result<Arc<RegisteredSite>, HttpError> {
-        let sites = self.node.sites();
-        sites.get(id).filter(|site| access.may_view(&site.site.id)).cloned().ok_or(SITE_UNKNOWN)
     }
 
     /// The sites that may be viewed.
     fn sites(&self, access: &Access) -> Vec<Arc<RegisteredSite>> {
         self.node.sites().iter().filter(|site| access.may_view(&site.site.id)).map(Arc::clone).collect()
+    }
+
+    /// The site that a path names. One that may not be viewed is as unknown as any other.
+    fn site(&self, access: &Access, id: &str) -> Result<Arc<RegisteredSite>, HttpError> {
+        let sites = self.node.sites();
+        let site = sites.get(id).filter(|site| access.may_view(&site.site.id));
+        site.map(Arc::clone).ok_or(SITE_UNKNOWN)
     }
 
     fn refused(&self, error: &HttpError, locale: Locale, id: &RequestId) -> Response<AnswerBody> {

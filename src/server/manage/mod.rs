@@ -11,20 +11,33 @@
 //! words       texts of the pages, in both languages
 //! frame       parts and links of every page
 //! overview    all sites
+//! page_detail one page's views
+//! site_page   a site's figures, by chosen_range, bar_spans, bar_chart, most_read, not_counted
 //! ```
 //! A page changes no count but by a named action, which is logged with the token's name.
 
 mod access;
 mod answer;
 mod assets;
+mod bar_chart;
+mod bar_spans;
+mod change;
+mod chosen_range;
 mod error_page;
 mod frame;
 mod handler;
+mod live_figures;
 mod locale;
 mod login;
+mod most_read;
 mod mount;
+mod not_counted;
 mod overview;
+mod page_detail;
+mod reading;
 mod shares;
+mod site_head;
+mod site_page;
 mod sparkline;
 mod words;
 

@@ -8,6 +8,7 @@ use askama::Template;
 use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::change::{Change, percent};
 use super::frame::Frame;
 use super::locale::Locale;
 use super::sparkline;
@@ -194,11 +195,6 @@ impl Row {
     }
 }
 
-/// Difference of two numbers, in percent of the second.
-fn change(now: i64, former: i64) -> Option<i64> {
-    (former > 0).then(|| ((now - former) as f64 * 100.0 / former as f64).round() as i64)
-}
-
 async fn read<N: Node>(node: &N, sites: Vec<Arc<RegisteredSite>>, now: DateTime<Utc>) -> Available<Vec<Row>> {
     stream::iter(sites).map(|site| Row::read(node, site, now)).buffered(READS_AT_ONCE).try_collect().await
 }
@@ -211,7 +207,7 @@ fn sort(rows: &mut [Row], asked: &Asked, now: DateTime<Utc>) {
         Column::Yesterday => row.before(1).cmp(&other.before(1)),
         Column::Month => row.month.cmp(&other.month),
         Column::Change => {
-            let change = |row: &Row| row.compared().and_then(|(now, former)| change(now, former));
+            let change = |row: &Row| row.compared().and_then(|(now, former)| percent(now, former));
             change(row).cmp(&change(other))
         }
         Column::LastHit => row.last_key(now).cmp(&other.last_key(now)),
@@ -269,24 +265,6 @@ struct ShownSum {
     yesterday: String,
     month: String,
     change: Change,
-}
-
-/// A change, in words.
-struct Change {
-    text: String,
-    /// `up`, `down` or nothing.
-    direction: &'static str,
-}
-
-impl Change {
-    fn of(compared: Option<(i64, i64)>) -> Self {
-        match compared.and_then(|(now, former)| change(now, former)) {
-            None => Self { text: "–".to_owned(), direction: "" },
-            Some(0) => Self { text: "0%".to_owned(), direction: "" },
-            Some(percent @ 1..) => Self { text: format!("+{}%", percent.min(9_999)), direction: "up" },
-            Some(percent) => Self { text: format!("−{}%", -percent), direction: "down" },
-        }
-    }
 }
 
 pub async fn page<N: Node>(
@@ -443,9 +421,6 @@ mod tests {
         assert_eq!(row((2026, 3, 1), |_| 1).compared(), None);
         // February has fewer days than March has had.
         assert_eq!(row((2026, 3, 31), |_| 1).compared(), Some((30, 28)));
-        assert_eq!((change(150, 100), change(1, 3), change(5, 0)), (Some(50), Some(-67), None));
-        let shown = |compared| Change::of(compared).text;
-        assert_eq!([shown(Some((150, 100))), shown(Some((1, 3))), shown(None)], ["+50%", "−67%", "–"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::Way;
 use super::access::{Caller, Entry};
 use super::answer::{self, Outcome};
 use super::frame::Frame;
+use super::site_head::{SiteHead, Tab};
 use crate::counter::tokens::change::{DAYS_MAX, Request};
 use crate::counter::{Day, RegisteredSite};
 use crate::server::admin::tokens;
@@ -23,8 +24,7 @@ const DAYS_DEFAULT: u32 = 365;
 #[template(path = "manage/shares.html")]
 struct SharesPage {
     frame: Frame,
-    site_name: String,
-    site_href: String,
+    head: SiteHead,
     /// Address of this page's forms.
     own_path: String,
     form_token: String,
@@ -71,10 +71,9 @@ pub async fn page<N: Node>(
         is_over: granted.grant.is_over(caller.now_s),
         is_fixed: granted.given_ms.is_none(),
     });
-    let (site_path, own) = (format!("/sites/{id}"), format!("/sites/{id}/shares"));
+    let own = format!("/sites/{id}/shares");
     let page = SharesPage {
-        site_name: if site.site.name.is_empty() { id.to_string() } else { site.site.name.clone() },
-        site_href: frame.href(&site_path, &[]),
+        head: SiteHead::of(&frame, site, Tab::Shares),
         own_path: frame.path(&own),
         form_token: entry.form_token(),
         days_default: DAYS_DEFAULT,
