@@ -106,7 +106,7 @@ impl<'r> Reloader<'r> {
         match reloaded {
             Ok((changes, folder, staying)) => {
                 self.note_read(folder, &staying);
-                tracing::info!("sites reloaded: {changes}; other settings need a restart");
+                tracing::info!("sites reloaded: {changes}; the tokens too, other settings need a restart");
                 Ok(changes)
             }
             Err(reason) => {

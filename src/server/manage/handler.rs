@@ -146,6 +146,7 @@ impl<N: Node> Manage<N> {
             _ => {
                 let fields = fields(headers, body, conn).await?;
                 entry.check_form(form::field(&fields, form_token::FIELD)?.as_deref())?;
+                tracing::info!(request_id = %id, token = %entry.access.name, path = uri.path(), "form sent by an editor");
                 fields
             }
         };
@@ -167,11 +168,7 @@ impl<N: Node> Manage<N> {
             Endpoint::Shares => {
                 let site = self.site(access, site)?;
                 let made = match *method {
-                    Method::POST => {
-                        let made = shares::change(&*self.node, &caller, &frame, &entry, &site, &fields).await?;
-                        tracing::info!(request_id = %id, token = %access.name, site = %site.site.id, "share links changed");
-                        made
-                    }
+                    Method::POST => shares::change(&*self.node, &caller, &frame, &entry, &site, &fields).await?,
                     _ => None,
                 };
                 shares::page(&*self.node, &caller, frame, &entry, &site, made).await

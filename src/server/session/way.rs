@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_trusted_proxy_says_that_it_was_tls_and_nobody_else() {
-        let by = |peer, lines| way(ForwardedField::XForwardedFor, peer, lines);
+        let by = |peer: &str, lines: &[(&str, &str)]| way(ForwardedField::XForwardedFor, peer, lines);
         let proto = |scheme| [("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", scheme)];
         assert_eq!(by("10.0.0.1", &proto("https")), Way::Https);
         assert_eq!(by("127.0.0.1", &proto("HTTPS")), Way::Https);
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn this_machine_is_itself_unless_somebody_stands_behind_it() {
-        let by = |peer, lines| way(ForwardedField::XForwardedFor, peer, lines);
+        let by = |peer: &str, lines: &[(&str, &str)]| way(ForwardedField::XForwardedFor, peer, lines);
         for peer in ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"] {
             assert_eq!(by(peer, &[]), Way::Loopback, "{peer}");
         }
