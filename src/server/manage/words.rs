@@ -34,7 +34,7 @@ words! {
     log_in: "Đăng nhập", "Log in";
     log_out: "Đăng xuất", "Log out";
     token: "Mã truy cập", "Token";
-    login_about: "Quản trị viên của máy chủ cấp mã này; mã bắt đầu bằng tk_.", "The operator of the counter hands it out; it begins with tk_.";
+    login_about: "Hãy dùng mã bắt đầu bằng tk_ mà quản trị viên máy đếm đã cấp.", "Use the token that the operator of the counter gave you; it begins with tk_.";
     login_wrong: "Mã không đúng, đã bị thu hồi hoặc đã hết hạn.", "The token is wrong, revoked or over.";
     login_too_often: "Đã thử sai quá nhiều lần; hãy đợi rồi thử lại.", "Too many failed attempts; wait and try again.";
     onward: "Tiếp tục", "Continue";
