@@ -6,6 +6,7 @@ mod clock_watch;
 mod former_pages;
 mod housekeeping;
 mod kept_reads;
+mod live_grants;
 mod node;
 mod reads;
 mod recent_imports;
@@ -87,6 +88,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
     ledger.check_in_background(&sites, clock::now());
     let uncounted = UncountedFile::open(&config.data_dir);
     let node = Arc::new(Node::new(ledger, sites, uncounted, clock::now));
+    node.replace_configured_tokens(std::mem::take(&mut config.tokens));
     if let Some(target) = target {
         let settings = redis::Settings {
             target,
@@ -123,10 +125,11 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
         connection_limit: Arc::new(settings::connection_limit(&config, places)),
     });
     let rate_limiter = Arc::clone(&public.rate_limiter);
+    let entrance = Arc::new(settings::entrance(&config));
     for listener in listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
-        let until = threads::until_stopped(stopped.clone());
-        let serve = move || server::serve_public(listener, node, settings, metrics, until);
+        let (entrance, until) = (Arc::clone(&entrance), threads::until_stopped(stopped.clone()));
+        let serve = move || server::serve_public(listener, node, settings, entrance, metrics, until);
         started.push(threads::spawn("worker", serve)?);
     }
     let connection_limit = Arc::new(ConnectionLimit::of_admin(places.admin));
@@ -140,8 +143,8 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
     });
     for listener in admin_listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
-        let until = threads::until_stopped(stopped.clone());
-        let serve = move || server::serve_admin(Listener::Tcp(listener), node, settings, metrics, until);
+        let (entrance, until) = (Arc::clone(&entrance), threads::until_stopped(stopped.clone()));
+        let serve = move || server::serve_admin(Listener::Tcp(listener), node, settings, entrance, metrics, until);
         started.push(threads::spawn("admin", serve)?);
     }
     let (mut threads, probes): (Vec<_>, Vec<_>) = started.into_iter().unzip();

@@ -1,11 +1,16 @@
 //! The server's settings, from the configuration.
 
 use crate::config::{self, Config};
-use crate::server::{ConnectionLimit, Token, Tokens};
+use crate::server::{ConnectionLimit, Entrance, Token, Tokens};
 
 pub fn tokens(config: &Config) -> Tokens {
     let token = |secret: &Option<config::Secret>| secret.as_ref().map(|secret| Token::new(secret.expose()));
     Tokens { write: token(&config.admin_token), read: token(&config.admin_read_token) }
+}
+
+/// The editors' pages, as both listeners have them.
+pub fn entrance(config: &Config) -> Entrance {
+    Entrance::new(config.dashboard, config.trusted_proxies.clone(), config.dashboard_http)
 }
 
 /// Descriptors that each runtime opens.

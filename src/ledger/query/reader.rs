@@ -28,9 +28,7 @@ pub struct Reader {
 impl Reader {
     pub fn start(name: &str, connection: Connection) -> std::io::Result<Self> {
         let (jobs, waiting) = sync_channel::<Job>(READS_MAX);
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || work(&waiting, &connection))?;
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&waiting, &connection))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 

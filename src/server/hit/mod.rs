@@ -9,7 +9,7 @@ pub mod page_url;
 pub mod parameters;
 pub mod payload;
 pub mod rate_limit;
-mod rate_table;
+pub mod rate_table;
 pub mod site;
 mod text_cache;
 mod visitor;

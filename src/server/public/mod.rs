@@ -2,7 +2,7 @@
 
 mod answer;
 mod assets;
-mod chart;
+pub mod chart;
 mod closed;
 pub mod figures;
 mod handler;
@@ -11,7 +11,7 @@ pub mod history;
 #[doc(hidden)]
 pub mod history_blocks;
 mod hot;
-mod listed_pages;
+pub mod listed_pages;
 mod minify;
 pub mod names;
 #[doc(hidden)]
@@ -20,6 +20,7 @@ pub mod pages;
 #[doc(hidden)]
 pub mod query;
 pub mod question;
+pub mod ranges;
 mod read;
 mod turns;
 
