@@ -1,7 +1,10 @@
 //! The server's settings, from the configuration.
 
+use std::sync::Arc;
+
 use crate::config::{self, Config};
-use crate::server::{ConnectionLimit, Entrance, Token, Tokens};
+use crate::server::hit::LiveHits;
+use crate::server::{ConnectionLimit, Entrance, ManageSettings, Token, Tokens};
 
 pub fn tokens(config: &Config) -> Tokens {
     let token = |secret: &Option<config::Secret>| secret.as_ref().map(|secret| Token::new(secret.expose()));
@@ -9,8 +12,13 @@ pub fn tokens(config: &Config) -> Tokens {
 }
 
 /// The editors' pages, as both listeners have them.
-pub fn entrance(config: &Config) -> Entrance {
-    Entrance::new(config.dashboard, config.trusted_proxies.clone(), config.dashboard_http)
+pub fn manage(config: &Config, live_hits: Arc<LiveHits>) -> ManageSettings {
+    ManageSettings {
+        dashboard: config.dashboard,
+        path_prefix: config.path_prefix.clone(),
+        live_hits,
+        entrance: Entrance::new(config.trusted_proxies.clone(), config.dashboard_http),
+    }
 }
 
 /// Descriptors that each runtime opens.

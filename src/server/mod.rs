@@ -50,7 +50,7 @@ pub use admin::reload::{Order, ReloadOrders, SiteChanges};
 pub use admin::sites::ListedSite;
 pub use admin::tokens as token_list;
 pub use http::ClientIp;
-pub use manage::{Dashboard, Entrance};
+pub use manage::{Dashboard, Entrance, ManageSettings};
 pub use net::{ConnectionLimit, ForwardedField, IMPORT_BYTES_MAX, Listener, Timeouts, TrustedProxies, bind, bind_unix};
 pub use public::PublicSettings;
 pub use public::ranges::SEARCHED_MAX;
@@ -76,13 +76,13 @@ pub async fn serve_public<N: Node>(
     listener: Listener,
     node: Arc<N>,
     settings: Arc<PublicSettings>,
-    entrance: Arc<Entrance>,
+    manage: Arc<ManageSettings>,
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) {
     let (timeouts, limit) = (settings.timeouts, Arc::clone(&settings.connection_limit));
-    let door = entrance.dashboard.is_on_public().then(|| Door::Public { path_prefix: settings.path_prefix.clone() });
-    let manage = door.map(|door| Manage::new(Arc::clone(&node), door, entrance, &metrics));
+    let is_managed = manage.dashboard.is_on_public();
+    let manage = is_managed.then(|| Manage::new(Arc::clone(&node), Door::Public, manage, &metrics));
     let service = Mounted::new(public::PublicService::new(node, settings, metrics), manage);
     net::run(listener, Driver::new(service), timeouts, limit, shutdown).await;
 }
@@ -92,13 +92,14 @@ pub async fn serve_admin<N: Node>(
     listener: Listener,
     node: Arc<N>,
     settings: Arc<AdminSettings>,
-    entrance: Arc<Entrance>,
+    manage: Arc<ManageSettings>,
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) {
     let limit = Arc::clone(&settings.connection_limit);
-    let door = entrance.dashboard.is_on_admin().then(|| Door::Admin { tokens: settings.tokens.clone() });
-    let manage = door.map(|door| Manage::new(Arc::clone(&node), door, entrance, &metrics));
+    let door = Door::Admin { tokens: settings.tokens.clone() };
+    let is_managed = manage.dashboard.is_on_admin();
+    let manage = is_managed.then(|| Manage::new(Arc::clone(&node), door, manage, &metrics));
     let service = Mounted::new(admin::AdminService::new(node, settings, metrics), manage);
     net::run(listener, Driver::new(service), Timeouts::of_admin(), limit, shutdown).await;
 }

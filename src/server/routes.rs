@@ -76,6 +76,11 @@ pub enum Manage {
     Site,
     SiteNow,
     Page,
+    Live,
+    LiveRows,
+    Tag,
+    Sources,
+    Forget,
 }
 
 /// Address of the script that never changes.
@@ -136,7 +141,7 @@ pub static ADMIN: [Route<Admin>; 26] = [
     Route::new(Admin::Tokens, "/tokens", "GET, HEAD, POST, DELETE"),
 ];
 
-pub static MANAGE: [Route<Manage>; 13] = [
+pub static MANAGE: [Route<Manage>; 18] = [
     Route::new(Manage::Overview, "/manage", "GET, HEAD"),
     Route::new(Manage::Slash, "/manage/", "GET, HEAD"),
     Route::new(Manage::Styles, "/manage/style.css", "GET, HEAD"),
@@ -150,6 +155,11 @@ pub static MANAGE: [Route<Manage>; 13] = [
     Route::new(Manage::Site, "/manage/sites/{site}", "GET, HEAD"),
     Route::new(Manage::SiteNow, "/manage/sites/{site}/now.json", "GET, HEAD"),
     Route::new(Manage::Page, "/manage/sites/{site}/page", "GET, HEAD"),
+    Route::new(Manage::Live, "/manage/sites/{site}/live", "GET, HEAD"),
+    Route::new(Manage::LiveRows, "/manage/sites/{site}/live.json", "GET, HEAD"),
+    Route::new(Manage::Tag, "/manage/sites/{site}/tag", "GET, HEAD"),
+    Route::new(Manage::Sources, "/manage/sites/{site}/sources", "GET, HEAD"),
+    Route::new(Manage::Forget, "/manage/sites/{site}/sources/forget", "POST"),
 ];
 
 /// A row of a listener's table.

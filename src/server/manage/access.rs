@@ -6,7 +6,6 @@ use std::time::Instant;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use hyper::{Method, StatusCode};
 
-use super::Dashboard;
 use crate::counter::tokens::secret::{self, TokenKey};
 use crate::counter::{Access, ClientPrefix, Grants, Right, TokenHash};
 use crate::server::admin::auth::{self, Operator, Tokens};
@@ -20,14 +19,13 @@ use crate::server::session::{Attempts, Way, cookie, form_token};
 pub enum Door {
     /// The admin listener, by its own rules; operators' tokens open it too.
     Admin { tokens: Tokens },
-    /// The public listener, under its path prefix.
-    Public { path_prefix: String },
+    /// The public listener.
+    Public,
 }
 
 /// What both listeners share at their doors.
 #[derive(Debug)]
 pub struct Entrance {
-    pub dashboard: Dashboard,
     trusted_proxies: TrustedProxies,
     /// Tokens may come over plain HTTP.
     allows_plain_http: bool,
@@ -94,14 +92,6 @@ const WRITES: &str = "+admin";
 const READS: &str = "+read";
 
 impl Door {
-    /// Path under which the listener is served.
-    pub fn prefix(&self) -> &str {
-        match self {
-            Self::Admin { .. } => "",
-            Self::Public { path_prefix } => path_prefix,
-        }
-    }
-
     /// Refuses a request that a page of another origin has made.
     pub fn check_page(&self, method: &Method, headers: &HeaderMap, conn: &ConnState) -> Result<(), HttpError> {
         let is_read = matches!(*method, Method::GET | Method::HEAD);
@@ -110,7 +100,7 @@ impl Door {
                 auth::check_host(Host::of(headers)?, conn)?;
                 if is_read { auth::check_reading_page(headers) } else { auth::check_page(headers, conn) }
             }
-            Self::Public { .. } => {
+            Self::Public => {
                 let host = Host::of(headers)?;
                 let is_own = |value: &HeaderValue| value.to_str().is_ok_and(|origin| is_origin_of(origin, host));
                 let is_own_fetch = |value: &HeaderValue| matches!(value.as_bytes(), b"same-origin" | b"none");
@@ -125,7 +115,7 @@ impl Door {
     fn tokens(&self) -> Option<&Tokens> {
         match self {
             Self::Admin { tokens } => Some(tokens),
-            Self::Public { .. } => None,
+            Self::Public => None,
         }
     }
 
@@ -147,9 +137,9 @@ fn is_origin_of(origin: &str, host: Host<'_>) -> bool {
 }
 
 impl Entrance {
-    pub fn new(dashboard: Dashboard, trusted_proxies: TrustedProxies, allows_plain_http: bool) -> Self {
+    pub fn new(trusted_proxies: TrustedProxies, allows_plain_http: bool) -> Self {
         let (attempts, form_secret) = (Attempts::default(), form_token::random());
-        Self { dashboard, trusted_proxies, allows_plain_http, attempts, form_secret }
+        Self { trusted_proxies, allows_plain_http, attempts, form_secret }
     }
 }
 

@@ -61,11 +61,6 @@ pub fn json(value: &impl Serialize) -> Response<AnswerBody> {
     private(response::typed(StatusCode::OK, &JSON, serde_json::to_vec(value).unwrap_or_default()))
 }
 
-/// Sends the browser to a page after a form.
-pub fn see(path: &str) -> Response<AnswerBody> {
-    to(StatusCode::SEE_OTHER, path)
-}
-
 /// Lets the browser name this page to no other.
 pub fn hide_address(headers: &mut HeaderMap) {
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -74,6 +69,11 @@ pub fn hide_address(headers: &mut HeaderMap) {
 /// Sends the browser elsewhere, for good.
 pub fn moved(path: &str) -> Response<AnswerBody> {
     to(StatusCode::PERMANENT_REDIRECT, path)
+}
+
+/// Sends the browser to a page that shows what a form has done.
+pub fn see(path: &str) -> Response<AnswerBody> {
+    to(StatusCode::SEE_OTHER, path)
 }
 
 fn to(status: StatusCode, path: &str) -> Response<AnswerBody> {

@@ -23,6 +23,7 @@ pub fn answer(error: &HttpError, frame: Frame) -> Response<AnswerBody> {
     let heading = match error.status {
         StatusCode::NOT_FOUND => words.error_not_found,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => words.error_forbidden,
+        StatusCode::TOO_MANY_REQUESTS => words.login_too_often,
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::INTERNAL_SERVER_ERROR => words.error_unavailable,
         _ => words.error_malformed,
     };

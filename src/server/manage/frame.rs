@@ -19,19 +19,21 @@ pub struct Frame {
     pub user: String,
     /// None for whoever may see nothing.
     access: Option<Access>,
-    /// Token of the form that logs out; empty where there is no session.
-    pub log_out: String,
+    /// Token of the page's forms.
+    pub form_token: String,
+    /// There is a session, which can end.
+    pub has_session: bool,
     /// The page's own address without its language, for the link to the other one.
     own: (String, Vec<(String, String)>),
 }
 
 impl Frame {
     pub fn new(prefix: &str, locale: Locale, entry: &Entry, assets: &Assets) -> Self {
-        let log_out = if entry.has_session { entry.form_token() } else { String::new() };
         Self {
             user: entry.access.name.to_string(),
             access: Some(entry.access.clone()),
-            log_out,
+            form_token: entry.form_token(),
+            has_session: entry.has_session,
             ..Self::bare(prefix, locale, assets)
         }
     }
@@ -40,8 +42,17 @@ impl Frame {
     pub fn bare(prefix: &str, locale: Locale, assets: &Assets) -> Self {
         let base = format!("{prefix}/manage");
         let own = (String::new(), Vec::new());
-        let (user, log_out, access) = (String::new(), String::new(), None);
-        Self { base, locale, words: locale.words(), version: assets.version.clone(), user, access, log_out, own }
+        Self {
+            base,
+            locale,
+            words: locale.words(),
+            version: assets.version.clone(),
+            user: String::new(),
+            access: None,
+            form_token: String::new(),
+            has_session: false,
+            own,
+        }
     }
 
     /// True if the page's user may change something of the site.
@@ -105,5 +116,25 @@ impl Frame {
     fn joined(&self, path: &str, query: &str) -> String {
         let separator = if query.is_empty() { "" } else { "?" };
         format!("{}{path}{separator}{query}", self.base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn each_form_that_changes_something_has_the_token_of_its_session() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/manage");
+        let mut forms = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            for form in text.split("<form").skip(1).filter(|form| form.contains("method=\"post\"")) {
+                let form = form.split("</form>").next().unwrap();
+                assert!(form.contains("name=\"form_token\""), "{form}");
+                forms += 1;
+            }
+        }
+        assert!(forms > 3);
     }
 }

@@ -8,13 +8,15 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::access::{Caller, Door, Entrance};
+use super::access::{Caller, Door};
 use super::answer::{self, Outcome};
 use super::assets::Assets;
 use super::frame::Frame;
 use super::live_figures::LiveFigures;
 use super::locale::Locale;
-use super::{error_page, login, overview, page_detail, shares, site_page};
+use super::{
+    ManageSettings, error_page, live_page, login, overview, page_detail, shares, site_page, sources_page, tag_page,
+};
 use crate::clock;
 use crate::counter::{Access, RegisteredSite};
 use crate::metrics::Metrics;
@@ -34,15 +36,20 @@ const FORM_TYPE: HttpError = HttpError::fixed(
     "malformed",
     "a form needs `Content-Type: application/x-www-form-urlencoded`",
 );
+const VIEW_ONLY: HttpError = HttpError::fixed(
+    StatusCode::FORBIDDEN,
+    "token",
+    "this token may only view; a change needs one with the right `edit`",
+);
 const SITE_UNKNOWN: HttpError =
     HttpError::fixed(StatusCode::NOT_FOUND, "site", "there is no such site, or this token doesn't open it");
 
 /// A listener's editors' pages.
 pub struct Manage<N> {
-    pub node: Arc<N>,
-    pub door: Door,
-    entrance: Arc<Entrance>,
-    pub assets: Assets,
+    node: Arc<N>,
+    door: Door,
+    settings: Arc<ManageSettings>,
+    assets: Assets,
     blocks: HistoryBlocks,
     lists: ListedPages,
     metrics: Arc<Metrics>,
@@ -50,11 +57,11 @@ pub struct Manage<N> {
 }
 
 impl<N: Node> Manage<N> {
-    pub fn new(node: Arc<N>, door: Door, entrance: Arc<Entrance>, metrics: &Arc<Metrics>) -> Self {
+    pub fn new(node: Arc<N>, door: Door, settings: Arc<ManageSettings>, metrics: &Arc<Metrics>) -> Self {
         Self {
             node,
             door,
-            entrance,
+            settings,
             assets: Assets::new(),
             blocks: HistoryBlocks::default(),
             lists: ListedPages::default(),
@@ -63,9 +70,17 @@ impl<N: Node> Manage<N> {
         }
     }
 
+    /// Path under which the listener is served.
+    fn prefix(&self) -> &str {
+        match self.door {
+            Door::Admin { .. } => "",
+            Door::Public => &self.settings.path_prefix,
+        }
+    }
+
     /// True for a path of these pages.
     pub fn is_for(&self, path: &str) -> bool {
-        routes::is_managed(path, self.door.prefix())
+        routes::is_managed(path, self.prefix())
     }
 
     pub async fn handle(&self, request: Request<Incoming>, conn: &ConnState) -> Response<AnswerBody> {
@@ -74,14 +89,14 @@ impl<N: Node> Manage<N> {
         let id = RequestId::of(request.headers(), matches!(self.door, Door::Admin { .. }));
         let locale = Locale::of(request.uri().query().unwrap_or_default(), request.headers());
         let path = request.uri().path().to_owned();
-        let matched = routes::manage(&path, self.door.prefix());
+        let matched = routes::manage(&path, self.prefix());
         let (head, body) = request.into_parts();
         let mut response = match self.route(matched, &head, body, locale, (conn, &id)).await {
             Ok(response) => response,
             Err(error) => self.refused(&error, locale, &id),
         };
         id.put(response.headers_mut());
-        if let Door::Public { .. } = self.door {
+        if let Door::Public = self.door {
             let label = matched.map_or("other", |matched| matched.route.label);
             self.latency.observe(label, response.status(), started.elapsed());
         }
@@ -101,9 +116,9 @@ impl<N: Node> Manage<N> {
         Host::of(headers)?;
         self.door.check_page(method, headers, conn)?;
         let query = uri.query().unwrap_or_default();
-        let bare = || Frame::bare(self.door.prefix(), locale, &self.assets);
+        let bare = || Frame::bare(self.prefix(), locale, &self.assets);
         let (grants, now_s) = (self.node.grants(), clock::now().timestamp());
-        let (door, entrance) = (&self.door, &*self.entrance);
+        let (door, entrance) = (&self.door, &self.settings.entrance);
         let caller = Caller { door, entrance, grants: &grants, headers, peer: conn.peer(), now_s };
         let endpoint = matched.map(|matched| matched.route.endpoint);
         let is_allowed = matched.is_some_and(|matched| matched.route.allows(method.as_str()));
@@ -151,7 +166,7 @@ impl<N: Node> Manage<N> {
             }
         };
         let access = &entry.access;
-        let frame = Frame::new(self.door.prefix(), locale, &entry, &self.assets);
+        let frame = Frame::new(self.prefix(), locale, &entry, &self.assets);
         match route.endpoint {
             Endpoint::Slash => Ok(answer::moved(&frame.home())),
             Endpoint::Overview => {
@@ -163,18 +178,6 @@ impl<N: Node> Manage<N> {
             Endpoint::OverviewNow => {
                 let asked = overview::Asked::of(query)?;
                 Ok(answer::json(&overview::now(&*self.node, locale, &asked, self.sites(access)).await?))
-            }
-            Endpoint::Logout => Ok(login::leave(&caller, &frame)),
-            Endpoint::Shares => {
-                let site = self.site(access, site)?;
-                let made = match *method {
-                    Method::POST => shares::change(&*self.node, &caller, &frame, &entry, &site, &fields).await?,
-                    _ => None,
-                };
-                shares::page(&*self.node, &caller, frame, &entry, &site, made).await
-            }
-            Endpoint::Styles | Endpoint::Script | Endpoint::Icon | Endpoint::Login | Endpoint::Share => {
-                Err(HttpError::PATH_UNKNOWN)
             }
             Endpoint::Site => {
                 let site = self.site(access, site)?;
@@ -188,10 +191,48 @@ impl<N: Node> Manage<N> {
                 let page = page_detail::page(&*self.node, frame, &site, query, site_page::today(&site)).await?;
                 answer::page(page, headers).await
             }
+            Endpoint::Live => {
+                let page = live_page::page(frame, &self.site(access, site)?, &self.settings.live_hits);
+                answer::page(page, headers).await
+            }
+            Endpoint::LiveRows => {
+                let rows = live_page::rows(locale, &*self.site(access, site)?, &self.settings.live_hits);
+                Ok(answer::json(&rows.unwrap_or_default()))
+            }
+            Endpoint::Tag => {
+                let site = self.site(access, site)?;
+                let address = self.public_address(headers);
+                answer::page(tag_page::page(frame, &site, query, address)?, headers).await
+            }
+            Endpoint::Sources => {
+                let site = self.site(access, site)?;
+                let may_edit = access.may_edit(&site.site.id);
+                let page = sources_page::page(&*self.node, frame, &site, may_edit, query).await?;
+                answer::page(page, headers).await
+            }
+            Endpoint::Forget => {
+                let site = self.editable(access, site)?;
+                let name = sources_page::forget(&*self.node, &site, &fields).await?;
+                let (token, site) = (&*access.name, &site.site.id);
+                tracing::info!(token, %site, import = name.as_str(), "an import was taken back on the editors' page");
+                Ok(answer::see(&frame.href(&format!("/sites/{site}/sources"), &[("forgotten", name.as_str())])))
+            }
             Endpoint::SiteNow => {
                 let site = self.site(access, site)?;
                 let live = LiveFigures::read(&*self.node, locale, &site, site_page::today(&site)).await?;
                 Ok(answer::json(&live.named()))
+            }
+            Endpoint::Logout => Ok(login::leave(&caller, &frame)),
+            Endpoint::Shares => {
+                let site = self.editable(access, site)?;
+                let made = match *method {
+                    Method::POST => shares::change(&*self.node, &caller, &frame, &site, &fields).await?,
+                    _ => None,
+                };
+                shares::page(&*self.node, &caller, frame, &site, made).await
+            }
+            Endpoint::Styles | Endpoint::Script | Endpoint::Icon | Endpoint::Login | Endpoint::Share => {
+                Err(HttpError::PATH_UNKNOWN)
             }
         }
     }
@@ -208,12 +249,27 @@ impl<N: Node> Manage<N> {
         site.map(Arc::clone).ok_or(SITE_UNKNOWN)
     }
 
+    /// The site that a path names, if it may be changed.
+    fn editable(&self, access: &Access, id: &str) -> Result<Arc<RegisteredSite>, HttpError> {
+        let site = self.site(access, id)?;
+        if access.may_edit(&site.site.id) { Ok(site) } else { Err(VIEW_ONLY) }
+    }
+
+    /// The public listener's address, as the browser has found it.
+    fn public_address(&self, headers: &HeaderMap) -> Option<String> {
+        let Door::Public = self.door else { return None };
+        let host = Host::of(headers).ok()?;
+        let scheme = if matches!(host.name, "localhost" | "127.0.0.1" | "[::1]") { "http" } else { "https" };
+        let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{scheme}://{}{port}{}", host.name, self.settings.path_prefix))
+    }
+
     fn refused(&self, error: &HttpError, locale: Locale, id: &RequestId) -> Response<AnswerBody> {
         tracing::debug!(request_id = %id, status = error.status.as_u16(), reason = error.reason, "editors' page refused");
-        if let Door::Public { .. } = self.door {
+        if let Door::Public = self.door {
             self.metrics.refusals_total.with_label_values(&[error.reason]).inc();
         }
-        error_page::answer(error, Frame::bare(self.door.prefix(), locale, &self.assets))
+        error_page::answer(error, Frame::bare(self.prefix(), locale, &self.assets))
     }
 }
 

@@ -12,6 +12,7 @@
 //! frame       parts and links of every page
 //! overview    all sites
 //! page_detail one page's views
+//! live_page   hits as they come; tag_page: the tag to paste; sources_page: imports
 //! site_page   a site's figures, by chosen_range, bar_spans, bar_chart, most_read, not_counted
 //! ```
 //! A page changes no count but by a named action, which is logged with the token's name.
@@ -27,6 +28,7 @@ mod error_page;
 mod frame;
 mod handler;
 mod live_figures;
+mod live_page;
 mod locale;
 mod login;
 mod most_read;
@@ -38,14 +40,18 @@ mod reading;
 mod shares;
 mod site_head;
 mod site_page;
+mod sources_page;
 mod sparkline;
+mod tag_page;
 mod words;
+
+use std::sync::Arc;
 
 pub use access::{Door, Entrance};
 pub use handler::Manage;
 pub use mount::Mounted;
 
-use crate::server::session::Way;
+use super::hit::LiveHits;
 
 /// The listener that serves the editors' pages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,6 +62,16 @@ pub enum Dashboard {
     /// The public listener too.
     Public,
     Off,
+}
+
+/// Settings of the pages, on whichever listener.
+#[derive(Debug)]
+pub struct ManageSettings {
+    pub dashboard: Dashboard,
+    /// Path under which the public listener is served.
+    pub path_prefix: String,
+    pub live_hits: Arc<LiveHits>,
+    pub entrance: Entrance,
 }
 
 impl Dashboard {

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use askama::Template;
 use chrono::DateTime;
-use hyper::StatusCode;
 
-use super::Way;
-use super::access::{Caller, Entry};
+use super::access::Caller;
 use super::answer::{self, Outcome};
 use super::frame::Frame;
 use super::site_head::{SiteHead, Tab};
@@ -16,6 +14,7 @@ use crate::counter::{Day, RegisteredSite};
 use crate::server::admin::tokens;
 use crate::server::http::{Field, HeaderFields as _, HttpError, form};
 use crate::server::ports::Node;
+use crate::server::session::Way;
 
 /// Days of a new link, unless somebody wishes others.
 const DAYS_DEFAULT: u32 = 365;
@@ -27,7 +26,6 @@ struct SharesPage {
     head: SiteHead,
     /// Address of this page's forms.
     own_path: String,
-    form_token: String,
     days_default: u32,
     days_max: u32,
     links: Vec<Link>,
@@ -44,21 +42,13 @@ struct Link {
     is_fixed: bool,
 }
 
-const VIEWS_ONLY: HttpError = HttpError::fixed(
-    StatusCode::FORBIDDEN,
-    "token",
-    "this token may only view; making and revoking share links needs the right `edit`",
-);
-
 pub async fn page<N: Node>(
     node: &N,
     caller: &Caller<'_>,
     frame: Frame,
-    entry: &Entry,
     site: &Arc<RegisteredSite>,
     made: Option<String>,
 ) -> Outcome {
-    check(entry, site)?;
     let (id, grants) = (&site.site.id, node.grants());
     let day = |seconds: i64| {
         let day = DateTime::from_timestamp(seconds, 0).map(|moment| Day::at(moment, site.site.time_zone));
@@ -75,7 +65,6 @@ pub async fn page<N: Node>(
     let page = SharesPage {
         head: SiteHead::of(&frame, site, Tab::Shares),
         own_path: frame.path(&own),
-        form_token: entry.form_token(),
         days_default: DAYS_DEFAULT,
         days_max: DAYS_MAX,
         links: links.collect(),
@@ -90,11 +79,9 @@ pub async fn change<N: Node>(
     node: &N,
     caller: &Caller<'_>,
     frame: &Frame,
-    entry: &Entry,
     site: &Arc<RegisteredSite>,
     fields: &str,
 ) -> Result<Option<String>, HttpError> {
-    check(entry, site)?;
     let id = &site.site.id;
     if let Some(name) = form::field(fields, "revoke")? {
         let grants = node.grants();
@@ -116,8 +103,4 @@ pub async fn change<N: Node>(
     let scheme = if caller.way() == Way::Https { "https" } else { "http" };
     let host = caller.headers.first(Field::Host).and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default();
     Ok(Some(format!("{scheme}://{host}{}/share/{}", frame.base(), made.token)))
-}
-
-fn check(entry: &Entry, site: &RegisteredSite) -> Result<(), HttpError> {
-    if entry.access.may_edit(&site.site.id) { Ok(()) } else { Err(VIEWS_ONLY) }
 }

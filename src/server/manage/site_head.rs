@@ -8,6 +8,9 @@ use crate::counter::RegisteredSite;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tab {
     Figures,
+    Live,
+    Tag,
+    Sources,
     /// Share links, for editors alone.
     Shares,
 }
@@ -34,7 +37,13 @@ impl SiteHead {
             href: frame.href(&format!("/sites/{}{path}", site.site.id), &[]),
             is_current: tab == current,
         };
-        let tabs = [(Tab::Figures, words.tab_figures, ""), (Tab::Shares, words.share_links, "/shares")];
+        let tabs = [
+            (Tab::Figures, words.tab_figures, ""),
+            (Tab::Live, words.tab_live, "/live"),
+            (Tab::Tag, words.tab_tag, "/tag"),
+            (Tab::Sources, words.tab_sources, "/sources"),
+            (Tab::Shares, words.share_links, "/shares"),
+        ];
         let is_shown = |tab: &(Tab, &'static str, &str)| tab.0 != Tab::Shares || frame.may_edit(&site.site.id);
         let tabs = tabs.into_iter().filter(is_shown).map(tab).collect();
         let now = frame.href(&format!("/sites/{}/now.json", site.site.id), &[]);
