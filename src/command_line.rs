@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand, value_parser};
 
 use crate::config::{Assignment, Flags};
-use crate::counter::SiteId;
 use crate::counter::source::ImportName;
+use crate::counter::tokens::change::DAYS_MAX;
+use crate::counter::{Right, SiteId};
 use crate::doctor::PageUrl;
 
 /// Counts the visits of your pages and shows the figures on them.
@@ -101,6 +102,11 @@ pub enum Command {
         #[command(subcommand)]
         command: SitesCommand,
     },
+    /// Make, list and revoke the tokens by which editors see their sites' pages at `/manage`
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
     /// Tell the node whether its clock is right
     Clock {
         #[command(subcommand)]
@@ -191,6 +197,45 @@ pub enum SitesCommand {
         #[arg(long, conflicts_with = "yes")]
         undo: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and print it, this once
+    Make(MakeToken),
+    /// List the tokens: names, rights and sites
+    List {
+        /// Print a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a token: it opens nothing any more, and sessions by it end
+    Revoke { name: String },
+}
+
+#[derive(Debug, Args)]
+pub struct MakeToken {
+    /// The token's name: a-z, 0-9, `.`, `_` and `-`; a share link may do without
+    #[arg(required_unless_present = "share")]
+    pub name: Option<String>,
+    /// What it opens: `view` shows, `edit` also allows to change
+    #[arg(long, required_unless_present = "share")]
+    pub right: Option<Right>,
+    /// A site, or the beginning of several such as `xa-*`; repeat it for more
+    #[arg(long, value_name = "ID", required = true, num_args = 1..)]
+    pub site: Vec<String>,
+    /// Days after which it opens nothing [default: none]
+    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u32).range(1..=i64::from(DAYS_MAX)))]
+    pub days: Option<u32>,
+    /// Make a share link, which shows one site to everyone who has it
+    #[arg(long)]
+    pub share: bool,
+    /// Change nothing; print lines for a configuration that is mounted read-only
+    #[arg(long)]
+    pub print: bool,
+    /// Print JSON
+    #[arg(long, conflicts_with = "print")]
+    pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -68,6 +68,7 @@ fn run(CommandLine { flags, command }: CommandLine) -> Result<(), (ExitCode, any
             SitesCommand::Reset { site, undo: true, .. } => operate::undo_reset(&config, site),
             SitesCommand::Reset { site, yes, .. } => operate::reset(&config, site, *yes),
         },
+        Command::Token { command } => operate::tokens(&config, command),
         Command::Clock { command: ClockCommand::Accept } => operate::accept_clock(&config),
         Command::Forget { site, source } => operate::forget(&config, site, source),
     };

@@ -11,7 +11,8 @@ use thongke::counter::history::Block;
 use thongke::counter::source::ImportName;
 use thongke::counter::verification::{Repair, Verification};
 use thongke::counter::{
-    Arrival, Day, EditorRule, Listing, PageAddress, Period, RegisteredSite, Salt, SiteId, Sites, Visit, VisitorCounts,
+    Arrival, Day, EditorRule, EditorToken, Grants, Listing, PageAddress, Period, RegisteredSite, Salt, SiteId, Sites,
+    Visit, VisitorCounts, tokens,
 };
 use thongke::server::ports::{AdmittedPage, Counts, Node, PageReader, Read, Readiness, TopPage, Unavailable};
 
@@ -106,6 +107,14 @@ impl Node for BlankNode {
         Ok(counts(pages.len() * periods.len()))
     }
 
+    async fn page_titles(
+        &self,
+        _: &Arc<RegisteredSite>,
+        pages: Vec<PageAddress>,
+    ) -> Result<Read<Option<PageTitle>>, Unavailable> {
+        Ok(Read { values: vec![None; pages.len()], stale: false })
+    }
+
     async fn top_pages(
         &self,
         _: &Arc<RegisteredSite>,
@@ -126,8 +135,24 @@ impl Node for BlankNode {
         Err(beyond())
     }
 
+    fn grants(&self) -> Arc<Grants> {
+        Arc::default()
+    }
+
+    async fn change_token(&self, _: tokens::change::Change) -> Result<Result<EditorToken, Refused>, Unavailable> {
+        Err(beyond())
+    }
+
     async fn history(&self, _: &Arc<RegisteredSite>, block: Block) -> Result<Read<i64>, Unavailable> {
         Ok(counts(block.periods().len()))
+    }
+
+    async fn recent(&self, _: &Arc<RegisteredSite>, days: usize) -> Result<Read<i64>, Unavailable> {
+        Ok(counts(days + 1))
+    }
+
+    fn last_hit(&self, _: &RegisteredSite) -> Option<DateTime<Utc>> {
+        None
     }
 
     fn begin_import(&self) -> Result<NoFile, Unavailable> {

@@ -6,6 +6,7 @@ mod clock_watch;
 mod former_pages;
 mod housekeeping;
 mod kept_reads;
+mod live_grants;
 mod node;
 mod reads;
 mod recent_imports;
@@ -35,7 +36,7 @@ use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::hit::dedup::Dedup;
 use crate::server::hit::rate_limit::RateLimiter;
-use crate::server::hit::{Canonicals, Parameters, Warnings};
+use crate::server::hit::{Canonicals, LiveHits, Parameters, Warnings};
 use crate::server::{
     self, AdminSettings, ConnectionLimit, Listener, PublicSettings, Refusals, ReloadOrders, SiteChanges,
 };
@@ -87,6 +88,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
     ledger.check_in_background(&sites, clock::now());
     let uncounted = UncountedFile::open(&config.data_dir);
     let node = Arc::new(Node::new(ledger, sites, uncounted, clock::now));
+    node.replace_configured_tokens(std::mem::take(&mut config.tokens));
     if let Some(target) = target {
         let settings = redis::Settings {
             target,
@@ -108,26 +110,30 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
     let parameters = Arc::new(Parameters::new(Arc::clone(&warnings)));
     let refusals = Arc::new(Refusals::new(settings::sites_source(&config), clock::now()));
     let canonicals = Arc::new(Canonicals::new(Arc::clone(&warnings)));
+    let live_hits = Arc::new(LiveHits::default());
     let places = settings::places(&config, listeners.len());
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
-        has_editors_page: false,
+        has_editors_page: config.dashboard.is_on_public(),
         limits_new_pages: config.limits.new_pages,
         trusted_proxies: config.trusted_proxies.clone(),
         rate_limiter: Arc::new(RateLimiter::new(&config.limits.rates)),
         dedup: Arc::new(Dedup::default()),
         canonicals: Arc::clone(&canonicals),
         parameters: Arc::clone(&parameters),
+        live_hits: Arc::clone(&live_hits),
         refusals: Arc::clone(&refusals),
         timeouts: config.limits.timeouts,
         connection_limit: Arc::new(settings::connection_limit(&config, places)),
     });
     let rate_limiter = Arc::clone(&public.rate_limiter);
+    let manage = Arc::new(settings::manage(&config, live_hits));
     for listener in listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
+        let manage = Arc::clone(&manage);
         let until = threads::until_stopped(stopped.clone());
-        let serve = move || server::serve_public(listener, node, settings, metrics, until);
+        let serve = move || server::serve_public(listener, node, settings, manage, metrics, until);
         started.push(threads::spawn("worker", serve)?);
     }
     let connection_limit = Arc::new(ConnectionLimit::of_admin(places.admin));
@@ -142,8 +148,9 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
     });
     for listener in admin_listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
+        let manage = Arc::clone(&manage);
         let until = threads::until_stopped(stopped.clone());
-        let serve = move || server::serve_admin(Listener::Tcp(listener), node, settings, metrics, until);
+        let serve = move || server::serve_admin(Listener::Tcp(listener), node, settings, manage, metrics, until);
         started.push(threads::spawn("admin", serve)?);
     }
     let (mut threads, probes): (Vec<_>, Vec<_>) = started.into_iter().unzip();

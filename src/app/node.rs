@@ -1,10 +1,10 @@
 //! The node: the ledger and, where there is one, its publication, as the server and Redis see them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::bots::{Kind as UncountedKind, UncountedRow};
 use crate::change_feed::ChangeFeed;
@@ -20,9 +20,9 @@ use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::vouching::{Counted, NetworkTag, Vote};
 use crate::counter::{
-    Arrival, ChangedTitle, Contribution, Counter, Day, EditorRule, FileDigest, GivenTitle, Known, Listing, PageAddress,
-    PageIndex, PageTitle, Period, RegisteredSite, RemoteCounter, RowKey, Salt, Site, SiteId, SiteNumber, Sites, Sketch,
-    Source, Standing, Visit, VisitorCounts, Window,
+    Arrival, ChangedTitle, Contribution, Counter, Day, EditorRule, EditorToken, EditorTokens, FileDigest, GivenTitle,
+    Grant, Grants, Known, Listing, PageAddress, PageIndex, PageTitle, Period, RegisteredSite, RemoteCounter, RowKey,
+    Salt, Site, SiteId, SiteNumber, Sites, Sketch, Source, Standing, TokenName, Visit, VisitorCounts, Window, tokens,
 };
 use crate::ledger::{Admitted, Cleared, ImportFile, Ledger, LedgerError, OwnImport, Reading, SiteHits};
 use crate::page::rule_1;
@@ -32,6 +32,7 @@ use crate::server::ports::{AdmittedPage, Counts, PageReader, Read, Readiness, To
 
 use super::clock_watch::ClockWatch;
 use super::former_pages::{self, FormerPages};
+use super::live_grants::LiveGrants;
 use super::recent_imports::{RecentImport, RecentImports};
 use super::settled_reads::SettledReads;
 use super::shown_figures::ShownFigures;
@@ -55,11 +56,14 @@ pub struct Node {
     pub(super) settled: SettledReads,
     recent_imports: RecentImports,
     former_pages: FormerPages,
+    grants: LiveGrants,
 }
 
 impl Node {
     pub fn new(ledger: Ledger, sites: Sites, uncounted: UncountedFile, now: fn() -> DateTime<Utc>) -> Self {
         let clock = ClockWatch::of(&ledger);
+        let grants = LiveGrants::default();
+        grants.take(|| ledger.tokens());
         Self {
             ledger,
             sites: RwLock::new(Arc::new(sites)),
@@ -72,6 +76,7 @@ impl Node {
             settled: SettledReads::default(),
             recent_imports: RecentImports::default(),
             former_pages: FormerPages::default(),
+            grants,
         }
     }
 
@@ -113,6 +118,11 @@ impl Node {
 
     pub fn publication(&self) -> Option<&Publication> {
         self.publication.get()
+    }
+
+    /// Takes the tokens that the configuration has.
+    pub fn replace_configured_tokens(&self, configured: BTreeMap<TokenName, Grant>) {
+        self.grants.configure(configured, || self.ledger.tokens());
     }
 
     pub fn replace_sites(&self, sites: Sites) {
@@ -614,6 +624,14 @@ impl server::ports::Node for Node {
         Ok(Read { values: pages.iter().flat_map(of_page).collect(), stale: read.stale })
     }
 
+    async fn page_titles(
+        &self,
+        site: &Arc<RegisteredSite>,
+        pages: Vec<PageAddress>,
+    ) -> Result<Read<Option<PageTitle>>, Unavailable> {
+        self.titles(site, pages).await
+    }
+
     async fn top_pages(
         &self,
         site: &Arc<RegisteredSite>,
@@ -668,8 +686,33 @@ impl server::ports::Node for Node {
         Ok(stored)
     }
 
+    fn grants(&self) -> Arc<Grants> {
+        self.grants.get()
+    }
+
+    async fn change_token(&self, change: tokens::change::Change) -> Result<Result<EditorToken, Refused>, Unavailable> {
+        let (configured, now_ms) = (self.grants.configured(), (self.now)().timestamp_millis());
+        let changed = self.ledger.change_token(change, configured, now_ms).await.map_err(unavailable)?;
+        if let Ok(token) = &changed {
+            self.grants.take(|| self.ledger.tokens());
+            if let Some(publication) = self.publication.get() {
+                publication.publish_token(token).await;
+            }
+        }
+        Ok(changed)
+    }
+
     async fn history(&self, site: &Arc<RegisteredSite>, block: Block) -> Result<Read<i64>, Unavailable> {
         self.block(site, block).await
+    }
+
+    async fn recent(&self, site: &Arc<RegisteredSite>, days: usize) -> Result<Read<i64>, Unavailable> {
+        self.last_days_and_month(site, days).await
+    }
+
+    fn last_hit(&self, site: &RegisteredSite) -> Option<DateTime<Utc>> {
+        let since = self.ledger.since_last_hit(site.number)?;
+        (self.now)().checked_sub_signed(TimeDelta::from_std(since).ok()?)
     }
 
     fn begin_import(&self) -> Result<ImportFile, Unavailable> {
@@ -881,6 +924,19 @@ impl redis::ports::Node for Node {
         }
         if has_changed {
             self.take_rules();
+        }
+    }
+
+    fn tokens(&self) -> Arc<EditorTokens> {
+        self.ledger.tokens()
+    }
+
+    async fn learn_tokens(&self, learned: Vec<EditorToken>) {
+        match self.ledger.learn_tokens(learned).await {
+            Ok(true) => self.grants.take(|| self.ledger.tokens()),
+            Ok(false) => {}
+            // Found again by the next exchange.
+            Err(error) => tracing::debug!("failed to write other nodes' tokens of editors: {error}"),
         }
     }
 

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::counter::history::Block;
+use crate::counter::history::{Block, Step};
 use crate::counter::page::TOP_MAX;
 use crate::counter::{Day, Listing, PageAddress, Period, RegisteredSite};
+use crate::server::SEARCHED_MAX;
 use crate::server::ports::{Read, TopPage, Unavailable};
 
 use super::kept_reads::is_settled;
@@ -44,6 +45,38 @@ impl Node {
         }
     }
 
+    /// The site's hits in its last days, today's last, and in this month. Settled ones are kept.
+    pub(super) async fn last_days_and_month(
+        &self,
+        site: &Arc<RegisteredSite>,
+        days: usize,
+    ) -> Result<Read<i64>, Unavailable> {
+        let (now, today) = (Instant::now(), self.today(site));
+        let mut periods = Step::Day.from_to(Step::Day.first_of_last(days, today), Period::Day(today));
+        // No day is before 1970.
+        let missing = days.saturating_sub(periods.len());
+        periods.push(today.month());
+        let settled_count = periods.iter().take_while(|period| is_settled(**period, today)).count();
+        let mut values = vec![0; missing];
+        let stale = match self.settled.days.get(site.number, (today, days), now, |_| true) {
+            Ok(kept) => {
+                let read = self.site_figures(site, &periods[settled_count..]).await?;
+                values.extend(kept.iter().chain(&read.values));
+                read.stale
+            }
+            Err(asked) => {
+                let read = self.site_figures(site, &periods).await?;
+                if !read.stale && settled_count > 0 {
+                    let kept = Arc::new(read.values[..settled_count].to_vec());
+                    self.settled.days.put(site.number, (today, days), kept, asked, now);
+                }
+                values.extend(read.values);
+                read.stale
+            }
+        };
+        Ok(Read { values, stale })
+    }
+
     /// The most read pages of a period.
     pub(super) async fn listed(
         &self,
@@ -52,8 +85,8 @@ impl Node {
         limit: usize,
         listing: Listing,
     ) -> Result<Read<TopPage>, Unavailable> {
-        let limit = limit.min(TOP_MAX);
-        if listing == Listing::Editors || !is_settled(period, self.today(site)) {
+        let limit = limit.min(SEARCHED_MAX);
+        if listing == Listing::Editors || limit > TOP_MAX || !is_settled(period, self.today(site)) {
             return self.most_read(site, period, limit, listing).await;
         }
         let now = Instant::now();

@@ -92,10 +92,13 @@ impl<'r> Reloader<'r> {
         };
         let reloaded = match config {
             Ok(mut config) => {
-                let folder = config.sites_dir.take();
+                let (folder, tokens) = (config.sites_dir.take(), std::mem::take(&mut config.tokens));
                 let staying = self.staying(folder.as_ref(), leaving);
                 let sites = self.with_staying(config.sites, &staying);
                 let reloaded = self.running.replace_sites(sites).await.map_err(|error| format!("{error:#}"));
+                if reloaded.is_ok() {
+                    self.running.node.replace_configured_tokens(tokens);
+                }
                 reloaded.map(|changes| (changes, folder, staying))
             }
             Err(error) => Err(error),
@@ -103,7 +106,7 @@ impl<'r> Reloader<'r> {
         match reloaded {
             Ok((changes, folder, staying)) => {
                 self.note_read(folder, &staying);
-                tracing::info!("sites reloaded: {changes}; other settings need a restart");
+                tracing::info!("sites reloaded: {changes}; the tokens too, other settings need a restart");
                 Ok(changes)
             }
             Err(reason) => {

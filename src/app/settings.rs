@@ -1,9 +1,11 @@
 //! The server's settings, from the configuration.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::config::{self, Config};
-use crate::server::{ConnectionLimit, SitesSource, Token, Tokens};
+use crate::server::hit::LiveHits;
+use crate::server::{ConnectionLimit, Entrance, ManageSettings, SitesSource, Token, Tokens};
 
 pub fn tokens(config: &Config) -> Tokens {
     let token = |secret: &Option<config::Secret>| secret.as_ref().map(|secret| Token::new(secret.expose()));
@@ -17,6 +19,16 @@ pub fn sites_source(config: &Config) -> SitesSource {
         file: config.file.as_deref().map(absolute),
         folder: config.sites_dir.as_ref().map(|folder| absolute(&folder.path)),
         path_prefix: config.path_prefix.clone(),
+    }
+}
+
+/// The editors' pages, as both listeners have them.
+pub fn manage(config: &Config, live_hits: Arc<LiveHits>) -> ManageSettings {
+    ManageSettings {
+        dashboard: config.dashboard,
+        path_prefix: config.path_prefix.clone(),
+        live_hits,
+        entrance: Entrance::new(config.trusted_proxies.clone(), config.dashboard_http),
     }
 }
 

@@ -12,6 +12,8 @@ use super::kept_reads::KeptReads;
 
 /// Kept blocks of history, at most 3 kB each.
 const BLOCKS_MAX: usize = 8_192;
+/// Kept runs of days, some 500 bytes each.
+const DAYS_MAX: usize = 8_192;
 /// Kept lists of pages, some 15 kB each.
 const LISTS_MAX: usize = 1_024;
 /// Pages whose settled hits are kept, some 300 bytes each.
@@ -21,6 +23,8 @@ const PAGES_MAX: usize = 20_000;
 pub struct SettledReads {
     /// Settled values of a block, in order. A block that has others too is of one day.
     pub blocks: KeptReads<(Block, Option<Day>), Vec<i64>>,
+    /// Settled ones of the last days, by today and their number.
+    pub days: KeptReads<(Day, usize), Vec<i64>>,
     pub lists: KeptReads<Period, KeptList>,
     /// Hits of pages in settled periods, those that were asked for together.
     pub pages: KeptReads<(PageAddress, Day), Vec<(Period, i64)>>,
@@ -50,7 +54,12 @@ impl KeptList {
 
 impl Default for SettledReads {
     fn default() -> Self {
-        Self { blocks: KeptReads::new(BLOCKS_MAX), lists: KeptReads::new(LISTS_MAX), pages: KeptReads::new(PAGES_MAX) }
+        Self {
+            blocks: KeptReads::new(BLOCKS_MAX),
+            days: KeptReads::new(DAYS_MAX),
+            lists: KeptReads::new(LISTS_MAX),
+            pages: KeptReads::new(PAGES_MAX),
+        }
     }
 }
 
@@ -58,6 +67,7 @@ impl SettledReads {
     /// Gives back the memory of values that are too old to be used.
     pub fn drop_old(&self, now: Instant) {
         self.blocks.drop_old(now);
+        self.days.drop_old(now);
         self.lists.drop_old(now);
         self.pages.drop_old(now);
     }
@@ -65,6 +75,7 @@ impl SettledReads {
     /// Forgets a site's values: an import, a repair or another node's counts may change them.
     pub fn forget(&self, site: SiteNumber) {
         self.blocks.forget(site);
+        self.days.forget(site);
         self.lists.forget(site);
         self.pages.forget(site);
     }

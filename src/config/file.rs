@@ -11,11 +11,12 @@ use super::network::Proxy;
 use super::problem::{Faults, Place, Places, Problems};
 use super::secret::{self, RedisUrl, Secret};
 use super::site::{RawSite, RawSites};
+use super::tokens::{RawToken, RawTokens};
 use super::value::{Field, List, Value, keys_of};
-use super::{Config, LogFormat, address, defaults, document, site, suggest};
+use super::{Config, LogFormat, address, defaults, document, site, suggest, tokens};
 use crate::obstacle;
 use crate::redis::Identity;
-use crate::server::{ForwardedField, TrustedProxies};
+use crate::server::{Dashboard, ForwardedField, TrustedProxies};
 
 /// Largest configuration. A hundred thousand sites take 20 MB.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -37,12 +38,15 @@ struct RawFile {
     admin_token_file: Option<Field<String>>,
     admin_read_token_file: Option<Field<String>>,
     admin_open: Option<Field<bool>>,
+    dashboard_http: Option<Field<bool>>,
     path_prefix: Option<Field<String>>,
     trusted_proxies: Option<Field<List<Proxy>>>,
     trusted_proxies_field: Option<Field<ForwardedField>>,
+    dashboard: Option<Field<Dashboard>>,
     sites: Option<Field<RawSites>>,
     sites_dir: Option<Field<String>>,
     limits: Option<Field<RawLimits>>,
+    tokens: Option<Field<RawTokens>>,
 }
 
 /// The file's settings, each checked for what can be checked by itself.
@@ -61,9 +65,10 @@ impl Default for File {
     }
 }
 
-/// Keys of the three kinds of table: top of the file, a site, limits.
-pub fn keys() -> [(&'static str, &'static [&'static str]); 3] {
-    [("", keys_of::<RawFile>()), ("sites", keys_of::<RawSite>()), ("limits", keys_of::<RawLimits>())]
+/// Keys of the four kinds of table: top of the file, a site, limits, a token.
+pub fn keys() -> [(&'static str, &'static [&'static str]); 4] {
+    let (sites, limits) = (keys_of::<RawSite>(), keys_of::<RawLimits>());
+    [("", keys_of::<RawFile>()), ("sites", sites), ("limits", limits), ("tokens", keys_of::<RawToken>())]
 }
 
 /// Reads the file, and notes all faults.
@@ -99,7 +104,7 @@ fn unknown_keys(root: &DeTable<'_>) -> Faults {
     };
     let (root_keys, site_keys, limit_keys) = (keys_of::<RawFile>(), keys_of::<RawSite>(), keys_of::<RawLimits>());
     check(root, root_keys, &|key, value| match value {
-        DeValue::Table(_) => match suggest::nearest(key, ["sites", "limits"]) {
+        DeValue::Table(_) => match suggest::nearest(key, ["sites", "limits", "tokens"]) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("a site's table begins with `[sites.{key}]`"),
         },
@@ -124,6 +129,11 @@ fn unknown_keys(root: &DeTable<'_>) -> Faults {
                 },
                 &mut faults,
             );
+        }
+    }
+    for (_, token) in table_of("tokens").into_iter().flatten() {
+        if let Some(token) = token.get_ref().as_table() {
+            tokens::unknown_keys(token, &mut faults);
         }
     }
     faults
@@ -162,12 +172,15 @@ impl RawFile {
             admin_token,
             admin_read_token,
             admin_open: faults.take(self.admin_open).unwrap_or_default(),
+            tokens: tokens::check(self.tokens, faults),
+            dashboard_http: faults.take(self.dashboard_http).unwrap_or_default(),
             path_prefix: path_prefix(self.path_prefix, faults),
             trusted_proxies: TrustedProxies {
                 networks: proxies.clone().flatten().collect(),
                 unix_socket: proxies.clone().any(|network| network.is_none()),
                 field: faults.take(self.trusted_proxies_field).unwrap_or_default(),
             },
+            dashboard: faults.take(self.dashboard).unwrap_or_default(),
             limits: faults.take(self.limits).map(|raw| raw.check(faults)).unwrap_or_default(),
             file: None,
             sites: Vec::new(),

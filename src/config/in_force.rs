@@ -11,7 +11,7 @@ use toml_edit::{Array, InlineTable, Value};
 use super::address::UNIX;
 use super::environment::variable_of;
 use super::problem::{Places, Problems};
-use super::{Config, Environment, Flags, LogFormat, document, file, variables};
+use super::{Config, Environment, Flags, LogFormat, document, file, tokens, variables};
 use crate::counter::site::FilteredBots;
 use crate::counter::{FigureKey, Origin, PublicPart, Site};
 use crate::page::{PageCase, PageParams};
@@ -56,9 +56,9 @@ pub fn in_force(config: &Config, flags: &Flags, environment: &Environment) -> St
             "# Passwords and parameters of Redis addresses are hidden: put them back before you load this.",
         );
     }
-    let [(_, root), (_, of_site), (_, of_limits)] = file::keys();
+    let [(_, root), (_, of_site), (_, of_limits), _] = file::keys();
     let folder = path.parent().unwrap_or(Path::new(""));
-    for key in root.iter().filter(|key| !["sites", "limits"].contains(key)) {
+    for key in root.iter().filter(|key| !["sites", "limits", "tokens"].contains(key)) {
         setting(&mut shown, key, value_of(config, key, written, folder), &origins.of(key, written));
     }
     for (key, value) in [("log_format", log_format(config)), ("log", config.log_filter.as_str())] {
@@ -69,6 +69,11 @@ pub fn in_force(config: &Config, flags: &Flags, environment: &Environment) -> St
     let limits = written.and_then(|written| written.table("limits"));
     for key in of_limits {
         setting(&mut shown, key, limit_of(config, key, limits.as_ref()), &of_file(key, limits.as_ref()));
+    }
+    let of_tokens = written.and_then(|written| written.table("tokens"));
+    for (name, grant) in &config.tokens {
+        let place = of_tokens.as_ref().and_then(|tokens| tokens.line(name.as_str())).unwrap_or_default();
+        line(&mut shown, &format!("\n# {place}\n{}", tokens::lines(name, grant).trim_end()));
     }
     sites(&mut shown, config, of_site, written);
     shown
@@ -203,6 +208,8 @@ fn value_of(config: &Config, key: &str, written: Option<&Written<'_>>, folder: &
         "redis_prefix" => config.redis_prefix.as_str().into(),
         "redis_allow_eviction" => config.redis_allow_eviction.into(),
         "admin_open" => config.admin_open.into(),
+        "dashboard" => config.dashboard.as_str().into(),
+        "dashboard_http" => config.dashboard_http.into(),
         "path_prefix" => config.path_prefix.as_str().into(),
         "trusted_proxies" => {
             let proxies = &config.trusted_proxies;

@@ -7,6 +7,7 @@
 
 mod address;
 mod aliases;
+mod dashboard;
 mod defaults;
 mod document;
 mod environment;
@@ -23,17 +24,19 @@ mod site_edit;
 mod sites_dir;
 mod sites_watch;
 mod suggest;
+mod tokens;
 mod value;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::ValueEnum as _;
 
 use crate::counter::site::FilteredBots;
-use crate::counter::{Origin, Site, SiteId};
+use crate::counter::{Grant, Origin, Site, SiteId, TokenName};
 use crate::redis::{Identity, Target, TargetError};
-use crate::server::TrustedProxies;
+use crate::server::{Dashboard, TrustedProxies};
 
 use problem::{Places, Problems};
 use site::ReadSite;
@@ -50,6 +53,7 @@ pub use secret::{RedisUrl, Secret};
 pub use site_edit::{Assignment, edited};
 pub use sites_dir::{Listing, SitesDir};
 pub use sites_watch::{SitesWatch, Step};
+pub use tokens::lines as token_lines;
 
 /// All settings of a node, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,9 +74,15 @@ pub struct Config {
     pub admin_read_token: Option<Secret>,
     /// Other machines may use the admin listener without a token.
     pub admin_open: bool,
+    /// Editors' tokens that stand in the file.
+    pub tokens: BTreeMap<TokenName, Grant>,
+    /// Editors may log in over plain HTTP.
+    pub dashboard_http: bool,
     /// Served under another path, for example `/tk`.
     pub path_prefix: String,
     pub trusted_proxies: TrustedProxies,
+    /// The place of the editors' pages.
+    pub dashboard: Dashboard,
     pub limits: Limits,
     /// The configuration file, if there is one.
     pub file: Option<PathBuf>,

@@ -546,7 +546,7 @@ fn the_documented_defaults_are_those_of_the_program() {
     });
     let rows: Vec<_> = rows.collect();
     let mut documented = 0;
-    let [(_, root), (_, site), (_, limits)] = keys();
+    let [(_, root), (_, site), (_, limits), _] = keys();
     let mut settings = |keys: &[&str]| {
         let rows = rows.iter().filter(|(key, _)| *key != "data_dir" && keys.contains(&key.as_str()));
         let lines = rows.map(|(key, default)| {
@@ -571,6 +571,7 @@ redis_allow_eviction = true
 path_prefix = "/tk"
 trusted_proxies = ["10.0.0.0/8", "unix:"]
 trusted_proxies_field = "Forwarded"
+dashboard_http = true
 
 [sites.vixuyen]
 name = "Huyện Vị Xuyên"
@@ -610,6 +611,18 @@ header_timeout = "6s"
 body_timeout = "7s"
 write_timeout = "8s"
 idle_timeout = "2m"
+
+[tokens.xa-lan]
+hash = "sha256:0101010101010101010101010101010101010101010101010101010101010101"
+right = "edit"
+sites = ["xa-*", "vixuyen"]
+expires = "2027-01-31T00:00:00Z"
+
+[tokens."link.1"]
+hash = "sha256:0202020202020202020202020202020202020202020202020202020202020202"
+right = "view"
+sites = ["vixuyen"]
+share = true
 "#;
 
 #[test]
@@ -632,6 +645,37 @@ fn a_file_with_every_key_is_read() {
     );
     assert!(config.sites[0].excludes(|| "10.1.2.3".parse().ok()));
     assert!(!config.is_demo);
+    let tokens: String =
+        config.tokens.iter().rev().map(|(name, grant)| super::token_lines(name, grant) + "\n").collect();
+    assert!(EVERY_KEY.trim_end().ends_with(tokens.trim_end()), "{tokens}");
+    assert!(config.dashboard_http);
+}
+
+#[test]
+fn wrong_tokens_are_reported_with_their_places() {
+    let hash = format!("sha256:{}", "01".repeat(32));
+    let right = format!("hash = \"{hash}\"\nright = \"view\"\nsites = [\"demo\"]\n");
+    for (table, said) in [
+        ("[tokens.Lan]\n{right}", "`Lan` is no name of a token"),
+        ("[tokens.lan]\nhash = \"{hash}\"\nright = \"view\"\n", "token `lan` has no `sites`"),
+        ("[tokens.lan]\n{right}site = \"x\"\n", "unknown key `site`; did you mean `sites`?"),
+        ("[tokens.lan]\n{right}expires = \"tomorrow\"\n", "`tomorrow` is no moment"),
+        ("[tokens.lan]\n{right}[tokens.hoa]\n{right}", "has the hash of another"),
+        (
+            "[tokens.lan]\nhash = \"md5:1\"\nright = \"own\"\nsites = [\"A b\"]\n",
+            "expected `view` or `edit`, found `own`",
+        ),
+        (
+            "[tokens.lan]\nhash = \"{hash}\"\nright = \"view\"\nsites = [\"xa-*\"]\nshare = true\n",
+            "a share link views one site",
+        ),
+        ("[tokens.lan]\nhash = \"{hash}\"\nright = \"view\"\nsites = []\n", "expected 1 to 200 ids"),
+        ("[token.lan]\n{right}", "did you mean `tokens`?"),
+    ] {
+        let text = format!("{SITE}{}", table.replace("{right}", &right).replace("{hash}", &hash));
+        let error = load_text(&text).unwrap_err().to_string();
+        assert!(error.contains(said), "{text}\n{error}");
+    }
 }
 
 #[test]

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::SiteId;
 
 /// Rights on the sites that a token names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Right {
     View,
     /// Also the named actions: notes, rules of pages, undoing an import.
@@ -23,6 +25,10 @@ pub struct SitePattern(SmolStr);
 #[error("`{0}` is neither a site id nor the beginning of ids with a `*` behind it, such as `xa-*`")]
 pub struct SitePatternError(String);
 
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected `view` or `edit`")]
+pub struct RightError;
+
 /// Rights of a person at the editors' page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
@@ -30,24 +36,61 @@ pub struct Access {
     pub name: SmolStr,
     pub right: Right,
     pub sites: Vec<SitePattern>,
+    /// Sites that a share link opens beside those, to be viewed.
+    pub viewed: Vec<SitePattern>,
+}
+
+impl Right {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Edit => "edit",
+        }
+    }
+}
+
+impl FromStr for Right {
+    type Err = RightError;
+
+    fn from_str(text: &str) -> Result<Self, RightError> {
+        [Self::View, Self::Edit].into_iter().find(|right| right.as_str() == text).ok_or(RightError)
+    }
 }
 
 impl Access {
     /// The operator's: everything.
     pub fn operator() -> Self {
-        Self { name: SmolStr::default(), right: Right::Edit, sites: vec![SitePattern("*".into())] }
+        Self::everywhere(Right::Edit)
+    }
+
+    /// That of the operator's token for reading.
+    pub fn reader() -> Self {
+        Self::everywhere(Right::View)
+    }
+
+    fn everywhere(right: Right) -> Self {
+        Self { name: SmolStr::default(), right, sites: vec![SitePattern("*".into())], viewed: Vec::new() }
     }
 
     pub fn may_view(&self, site: &SiteId) -> bool {
-        self.sites.iter().any(|pattern| pattern.is_match(site))
+        self.has(site) || self.viewed.iter().any(|pattern| pattern.is_match(site))
     }
 
     pub fn may_edit(&self, site: &SiteId) -> bool {
-        self.right == Right::Edit && self.may_view(site)
+        self.right == Right::Edit && self.has(site)
+    }
+
+    fn has(&self, site: &SiteId) -> bool {
+        self.sites.iter().any(|pattern| pattern.is_match(site))
     }
 }
 
 impl SitePattern {
+    /// True for the beginning of ids.
+    pub fn is_open(&self) -> bool {
+        self.0.ends_with('*')
+    }
+
     pub fn is_match(&self, site: &SiteId) -> bool {
         match self.0.strip_suffix('*') {
             Some(begin) => site.as_str().starts_with(begin),
@@ -78,7 +121,10 @@ mod tests {
 
     #[test]
     fn a_pattern_opens_the_sites_that_begin_with_it_and_an_id_only_itself() {
-        let access = |right, pattern: &str| Access { name: "lan".into(), right, sites: vec![pattern.parse().unwrap()] };
+        let access = |right, pattern: &str| {
+            let sites = vec![pattern.parse().unwrap()];
+            Access { name: "lan".into(), right, sites, viewed: Vec::new() }
+        };
         let opened = |pattern, site: &str| access(Right::View, pattern).may_view(&site.parse().unwrap());
         assert!(opened("xa-*", "xa-lan") && opened("*", "xa-lan") && opened("xa-lan", "xa-lan"));
         assert!(!opened("xa-*", "xa") && !opened("xa", "xa-lan") && !opened("xa-lan", "xa-lan2"));
@@ -86,6 +132,9 @@ mod tests {
         assert!(access(Right::Edit, "xa-*").may_edit(&site) && !access(Right::View, "xa-*").may_edit(&site));
         assert!(!access(Right::Edit, "xb-*").may_edit(&site));
         assert!(Access::operator().may_edit(&site));
+        assert!(Access::reader().may_view(&site) && !Access::reader().may_edit(&site));
+        let linked = Access { viewed: vec!["xa-lan".parse().unwrap()], ..access(Right::Edit, "xb-*") };
+        assert!(linked.may_view(&site) && !linked.may_edit(&site) && linked.may_edit(&"xb-a".parse().unwrap()));
     }
 
     #[test]

@@ -73,6 +73,12 @@ impl Origin {
         Self { scheme: Scheme::Either, host: HostPattern::Loopback, port: PortPattern::Any }
     }
 
+    /// The one origin that it covers; none where it covers several.
+    pub fn exact(&self) -> Option<String> {
+        let is_one = matches!(self.host, HostPattern::Exact(_)) && matches!(self.port, PortPattern::Exact(_));
+        (is_one && self.scheme != Scheme::Either).then(|| self.to_string())
+    }
+
     /// True if its pages come unencrypted over a network.
     pub fn is_unencrypted(&self) -> bool {
         self.scheme == Scheme::Http && !self.is_of_this_machine()
@@ -239,6 +245,15 @@ impl fmt::Display for Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_origin_without_patterns_is_one() {
+        let exact = |text: &str| text.parse::<Origin>().unwrap().exact();
+        assert_eq!(exact("https://A.vn:443/"), Some("https://a.vn".to_owned()));
+        assert_eq!(exact("http://a.vn:8080"), Some("http://a.vn:8080".to_owned()));
+        assert_eq!((exact("https://*.a.vn"), exact("http://localhost:*")), (None, None));
+        assert_eq!(Origin::any_localhost().exact(), None);
+    }
 
     fn covers(origin: &str, url: &str) -> bool {
         origin.parse::<Origin>().unwrap().covers(&Url::parse(url).unwrap())

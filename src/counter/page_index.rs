@@ -88,7 +88,7 @@ impl PageIndex {
     /// Pages of which a list of `limit` must be chosen: some may be one, and some are in no list.
     pub fn candidates(&self, limit: usize) -> usize {
         let moved = self.rules.as_ref().map_or(0, |rules| rules.moved());
-        if moved == 0 && self.is_empty() { limit } else { (TOP_MAX + moved).min(CANDIDATES_MAX) }
+        if moved == 0 && self.is_empty() { limit } else { (TOP_MAX.max(limit) + moved).min(CANDIDATES_MAX) }
     }
 
     /// The pages as which those listed are shown, each once, but for those that the list is not to have.

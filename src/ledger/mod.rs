@@ -49,6 +49,7 @@ mod removed_sites;
 mod retention;
 mod room;
 mod sqlite;
+mod tokens;
 mod transfer;
 mod visitors;
 mod vouching;
@@ -56,6 +57,7 @@ mod vouching;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -130,6 +132,11 @@ impl Ledger {
     pub fn version(&self, site: SiteNumber) -> Option<(u64, bool)> {
         let counters = self.state.counters.get(site)?;
         Some((counters.version(), counters.is_behind()))
+    }
+
+    /// Time since the site's last hit of this run, unless its day has left memory.
+    pub fn since_last_hit(&self, site: SiteNumber) -> Option<Duration> {
+        Some(self.state.counters.get(site)?.last_hit()?.elapsed())
     }
 
     /// The hits of each period; loads missing counters.

@@ -24,11 +24,11 @@ use super::sqlite::lock::DirectoryLock;
 use super::sqlite::place::Place;
 use super::sqlite::progress::{self, HighWater, Progress};
 use super::sqlite::tables::meta::FoldMark;
-use super::sqlite::tables::{imports, meta, page_rules, salts, sites, visitors, vouching};
+use super::sqlite::tables::{imports, meta, page_rules, salts, sites, tokens, visitors, vouching};
 use super::sqlite::upgrade::upgrade;
 use super::sqlite::{file, wal};
 use super::{Ledger, numbered};
-use crate::counter::{Site, Sites};
+use crate::counter::{EditorTokens, Site, Sites};
 use crate::metrics::Metrics;
 
 /// Interval of folds: a page with many hits is then written once for all of them. With Redis it is shorter, since
@@ -140,5 +140,6 @@ fn load(
     salts::all(connection)?.into_iter().for_each(|((site, day), salt)| state.salts.insert(site, day, salt));
     state.vouching.load(vouching::all(connection)?);
     state.editor_rules.load(page_rules::all(connection)?);
+    state.tokens.put(EditorTokens::of(tokens::all(connection)?));
     Ok(Arc::new(state))
 }

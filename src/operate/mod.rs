@@ -11,6 +11,7 @@ mod refused;
 mod reset;
 mod show;
 pub mod sites;
+mod tokens;
 mod transfer;
 mod verify;
 
@@ -45,6 +46,7 @@ pub use pages::pages;
 pub use refused::refused;
 pub use reset::{reset, undo_reset};
 pub use show::{bots, figures, show_config, sources};
+pub use tokens::tokens;
 pub use transfer::{export, forget, import};
 pub use verify::verify;
 
@@ -60,6 +62,8 @@ enum IfEmpty {
     Begin,
     /// A wrong --data-dir would silently report zeros.
     Refuse,
+    /// The same, but a node that has counted nothing yet may have been there.
+    RefuseUnused,
 }
 
 /// A request to a running node's admin listener.
@@ -195,7 +199,7 @@ fn on_its_ledger<T>(
         Some(Holder { process, .. }) => {
             bail!("process {process} uses the data directory {}; try again when it has ended", directory.display())
         }
-        None if if_empty == IfEmpty::Refuse && !has_been_used(directory) => bail!(nothing_counted(config)),
+        None if if_empty != IfEmpty::Begin && !has_been_used(directory) => bail!(nothing_counted(config)),
         None => {}
     }
     let lock = DirectoryLock::take(directory)?;

@@ -52,15 +52,21 @@
 //!
 //! **`PREFIX:sites`**, a hash: `SITE` → `1`, of sites that were ever published, written with their `meta`. Only lists of
 //! removed sites need it.
+//! **`PREFIX:tokens`**, a hash: a token's name → `MILLISECONDS GRANT`, or `MILLISECONDS` of one that is revoked, as with
+//! rules of pages. `GRANT` is JSON (`counter/tokens/grant.rs`), with a hash and nothing that opens anything. The field
+//! `\x01stamp` has another value after each change, so that nodes need not read the rest.
 //!
 //! **`PREFIX:{SITE}:meta`**, a hash: settings on which nodes must agree before they count into the same
 //! keys. Its field `page_rule` holds the highest version of the rule of page addresses by which any of them counts.
 
 use crate::counter::vouching::Subject;
 use crate::counter::{
-    Contribution, Day, Digest, EditorRule, Minute, PageAddress, PageTitle, Period, Register, RuleKind, Site, SiteId,
-    Source, Weight, Window,
+    Contribution, Day, Digest, EditorRule, EditorToken, Minute, PageAddress, PageTitle, Period, Register, RuleKind,
+    Site, SiteId, Source, Weight, Window,
 };
+
+/// Field of the tokens' key that changes with it.
+pub const STAMP: &str = "\x01stamp";
 
 /// Version of the layout: changes with every change that an older program would misread.
 pub const VERSION: u32 = 2;
@@ -140,6 +146,11 @@ impl Keys {
 
     pub fn page_rules(&self, site: &SiteId) -> String {
         self.of(site, "page_rules")
+    }
+
+    /// Key of editors' tokens, which belong to no site.
+    pub fn tokens(&self) -> String {
+        format!("{}:tokens", self.prefix)
     }
 
     pub fn meta(&self, site: &SiteId) -> String {
@@ -304,11 +315,22 @@ pub fn rule_field(kind: RuleKind, page: &PageAddress) -> String {
 /// Editor's rule that a field holds; none if this version writes no such rule.
 pub fn rule(field: &str, value: &str) -> Option<EditorRule> {
     let (kind, page) = field.split_once(' ')?;
-    let (given, value) = match value.split_once(' ') {
-        Some((given, value)) => (given, Some(value)),
-        None => (value, None),
-    };
+    let (given, value) = register_parts(value);
     EditorRule::stored(page, kind, value, integer(given)?)
+}
+
+/// Editor's token that a field holds; none if this version writes no such token.
+pub fn token(field: &str, value: &str) -> Option<EditorToken> {
+    let (given, value) = register_parts(value);
+    EditorToken::stored(field, value, integer(given)?)
+}
+
+/// Time and value of a register.
+fn register_parts(written: &str) -> (&str, Option<&str>) {
+    match written.split_once(' ') {
+        Some((given, value)) => (given, Some(value)),
+        None => (written, None),
+    }
 }
 
 /// Whole number that is exact in Redis.
@@ -420,6 +442,8 @@ mod tests {
             assert_eq!(name, format!("p:{{demo}}:{end}"));
         }
         assert_eq!((keys.probe(), keys.sites()), ("p:{check}:probe".to_owned(), "p:sites".to_owned()));
+        assert_eq!(keys.probe(), "p:{check}:probe");
+        assert_eq!(keys.tokens(), "p:tokens");
         let source = Source::Run(255);
         let page = PageAddress::from_stored("/a");
         let day = Some(Period::Day(day));

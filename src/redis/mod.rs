@@ -10,7 +10,9 @@
 //! audit      verify and repair
 //! visitors   sketches and salts
 //! vouching   networks that have read pages
+//! registers  hashes of last-writer-wins registers
 //! page_rules editors' rules of pages
+//! tokens     editors' tokens
 //! ```
 //! `client` knows `ports`, `keys` and `commands`; the others know `client`. `read` and `audit` also know
 //! `publish`, and `read` knows `visitors`.
@@ -29,6 +31,8 @@ mod page_rules;
 pub mod ports;
 mod publish;
 mod read;
+mod registers;
+mod tokens;
 mod visitors;
 mod vouching;
 
@@ -55,8 +59,9 @@ pub use self::publish::merge_counts;
 use self::read::queries::Queries;
 use self::read::remote_sync::{self, RemoteSync};
 use self::read::totals::Totals;
+pub use self::tokens::exchange_of_stopped as exchange_tokens_of_stopped;
 use crate::counter::verification::{Repair, Verification};
-use crate::counter::{Day, EditorRule, Period, RegisteredSite, Salt, Site, Source};
+use crate::counter::{Day, EditorRule, EditorToken, Period, RegisteredSite, Salt, Site, Source};
 use crate::metrics::Metrics;
 
 pub const CALLS_PER_SECOND_DEFAULT: u32 = 2_000;
@@ -132,11 +137,13 @@ pub fn start<N: Node>(settings: Settings, node: Arc<N>, metrics: Arc<Metrics>) -
             let visitors = visitors::Publisher::new(Arc::clone(&node), Arc::clone(&shared));
             let votes = vouching::Votes::new(Arc::clone(&node), Arc::clone(&shared));
             let rules = page_rules::Exchange::new(Arc::clone(&node), Arc::clone(&shared));
-            let publishing = futures_util::future::join4(
+            let tokens = tokens::Exchange::new(Arc::clone(&node), Arc::clone(&shared));
+            let publishing = futures_util::future::join5(
                 publisher.run(stopped.clone()),
                 visitors.run(stopped.clone()),
                 votes.run(stopped.clone()),
-                rules.run(stopped),
+                rules.run(stopped.clone()),
+                tokens.run(stopped),
             );
             let node = node.as_ref();
             tokio::select! {
@@ -209,6 +216,11 @@ impl Publication {
     /// Brings Redis an editor's rule, if it answers soon; otherwise a later exchange does.
     pub async fn publish_rule(&self, site: &Site, rule: &EditorRule) {
         page_rules::publish(&self.shared, self.shared.keys.page_rules(&site.counted_as), rule).await;
+    }
+
+    /// Brings Redis a token of an editor, if it answers soon; otherwise a later exchange does.
+    pub async fn publish_token(&self, token: &EditorToken) {
+        tokens::publish(&self.shared, token).await;
     }
 
     /// Complaints, part by part, in words for an operator.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::change_feed::ChangeFeed;
 use crate::counter::vouching::{Counted, Vote};
 use crate::counter::{
-    Contribution, Day, EditorRule, FileDigest, PageAddress, Period, RegisteredSite, RemoteCounter, RowKey, Salt,
-    SiteNumber, Sites, Sketch, Source, Window,
+    Contribution, Day, EditorRule, EditorToken, EditorTokens, FileDigest, PageAddress, Period, RegisteredSite,
+    RemoteCounter, RowKey, Salt, SiteNumber, Sites, Sketch, Source, Window,
 };
 
 /// Node, as publication of its counts sees it.
@@ -75,6 +75,12 @@ pub trait Node: Send + Sync + 'static {
 
     /// Writes rules of pages that editors have changed on other nodes, by site.
     fn learn_rules(&self, learned: Vec<(SiteNumber, Vec<EditorRule>)>) -> impl Future<Output = ()> + Send;
+
+    /// Editors' tokens of the node's file.
+    fn tokens(&self) -> Arc<EditorTokens>;
+
+    /// Writes editors' tokens that were made or revoked on other nodes.
+    fn learn_tokens(&self, learned: Vec<EditorToken>) -> impl Future<Output = ()> + Send;
 
     /// Takes the site's sketches that Redis may lack, all of whose visitors are durable.
     fn take_sketches(&self, site: SiteNumber) -> Vec<(Window, Sketch)>;

@@ -7,9 +7,11 @@
 //! http            requests, answers, headers, errors
 //! hit             a hit: read, checked, filtered, counted
 //! refusals        refused requests: summaries for the log, a bounded memory of hits, and what to do
+//! session         what a browser keeps after a login
 //! hot_endpoints   requests and replies of the most used endpoints
 //! fast_path       parses and writes those without hyper
 //! public, admin   the listeners' endpoints
+//! manage          the editors' pages
 //! openapi         their description
 //! series          metrics that stand at 0 from the start
 //! service         a listener's endpoints, as the driver calls them
@@ -27,6 +29,7 @@ mod fast_path;
 pub mod hit;
 mod hot_endpoints;
 mod http;
+mod manage;
 mod net;
 mod openapi;
 pub mod ports;
@@ -35,6 +38,7 @@ mod refusals;
 pub mod routes;
 pub mod series;
 mod service;
+mod session;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -44,9 +48,12 @@ pub use admin::auth::{Token, Tokens};
 pub use admin::pages as page_list;
 pub use admin::reload::{Order, ReloadOrders, SiteChanges};
 pub use admin::sites::ListedSite;
+pub use admin::tokens as token_list;
 pub use http::ClientIp;
+pub use manage::{Dashboard, Entrance, ManageSettings};
 pub use net::{ConnectionLimit, ForwardedField, IMPORT_BYTES_MAX, Listener, Timeouts, TrustedProxies, bind, bind_unix};
 pub use public::PublicSettings;
+pub use public::ranges::SEARCHED_MAX;
 pub use refusals::Refusals;
 pub use refusals::advice::SitesSource;
 pub use refusals::listed as refused_list;
@@ -61,6 +68,7 @@ pub use {
 
 use crate::metrics::Metrics;
 use driver::Driver;
+use manage::{Door, Manage, Mounted};
 use ports::Node;
 
 /// Serves the public listener until `shutdown` resolves and requests in flight are answered.
@@ -70,11 +78,14 @@ pub async fn serve_public<N: Node>(
     listener: Listener,
     node: Arc<N>,
     settings: Arc<PublicSettings>,
+    manage: Arc<ManageSettings>,
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) {
     let (timeouts, limit) = (settings.timeouts, Arc::clone(&settings.connection_limit));
-    let service = public::PublicService::new(node, settings, metrics);
+    let is_managed = manage.dashboard.is_on_public();
+    let manage = is_managed.then(|| Manage::new(Arc::clone(&node), Door::Public, manage, &metrics));
+    let service = Mounted::new(public::PublicService::new(node, settings, metrics), manage);
     net::run(listener, Driver::new(service), timeouts, limit, shutdown).await;
 }
 
@@ -83,10 +94,14 @@ pub async fn serve_admin<N: Node>(
     listener: Listener,
     node: Arc<N>,
     settings: Arc<AdminSettings>,
+    manage: Arc<ManageSettings>,
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) {
     let limit = Arc::clone(&settings.connection_limit);
-    let service = admin::AdminService::new(node, settings, metrics);
+    let door = Door::Admin { tokens: settings.tokens.clone() };
+    let is_managed = manage.dashboard.is_on_admin();
+    let manage = is_managed.then(|| Manage::new(Arc::clone(&node), door, manage, &metrics));
+    let service = Mounted::new(admin::AdminService::new(node, settings, metrics), manage);
     net::run(listener, Driver::new(service), Timeouts::of_admin(), limit, shutdown).await;
 }

@@ -12,8 +12,8 @@ use crate::counter::history::Block;
 use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::{
-    Arrival, ClientPrefix, Day, EditorRule, Listing, PageAddress, PageTitle, Period, RegisteredSite, Salt, SiteId,
-    Sites, Visit, VisitorCounts,
+    Arrival, ClientPrefix, Day, EditorRule, EditorToken, Grants, Listing, PageAddress, PageTitle, Period,
+    RegisteredSite, Salt, SiteId, Sites, Visit, VisitorCounts, tokens,
 };
 
 pub type Available<T> = Result<T, Unavailable>;
@@ -83,6 +83,13 @@ pub trait Node: Send + Sync + 'static {
         periods: &[Period],
     ) -> Available<Read<i64>>;
 
+    /// Titles of pages, an editor's before those of readers.
+    async fn page_titles(
+        &self,
+        site: &Arc<RegisteredSite>,
+        pages: Vec<PageAddress>,
+    ) -> Available<Read<Option<PageTitle>>>;
+
     /// The most read pages of a period, the most read first. Equals are sorted by the bytes of their
     /// addresses.
     async fn top_pages(
@@ -102,8 +109,20 @@ pub trait Node: Send + Sync + 'static {
     /// The site whose counts are kept under an id, configured or removed.
     async fn stored_site(&self, id: &SiteId) -> Available<Option<Arc<RegisteredSite>>>;
 
+    /// Editors' tokens that open something, as this node knows them.
+    fn grants(&self) -> Arc<Grants>;
+
+    /// Makes or revokes a token, unless the others are against it. This node goes by it afterwards.
+    async fn change_token(&self, change: tokens::change::Change) -> Available<Result<EditorToken, Refused>>;
+
     /// The site's hits in each period of a block, which are not loaded into memory.
     async fn history(&self, site: &Arc<RegisteredSite>, block: Block) -> Available<Read<i64>>;
+
+    /// The site's hits in each of its last days, today's last, and in this month; they are not loaded into memory.
+    async fn recent(&self, site: &Arc<RegisteredSite>, days: usize) -> Available<Read<i64>>;
+
+    /// Time of the last hit that this node counted since its start, as far as memory knows it.
+    fn last_hit(&self, site: &RegisteredSite) -> Option<DateTime<Utc>>;
 
     /// Begins an import: its lines go into the file, in a thread that may block.
     fn begin_import(&self) -> Available<Self::ImportFile>;

@@ -57,6 +57,33 @@ pub enum Admin {
     Repair,
     AcceptClock,
     Reload,
+    Tokens,
+}
+
+/// Editors' pages, which a listener serves beside its own endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manage {
+    Overview,
+    /// The overview with a slash behind it, which redirects to the one without.
+    Slash,
+    Styles,
+    Script,
+    Icon,
+    OverviewNow,
+    Login,
+    Logout,
+    /// Address of a share link, whose secret takes the place of the site.
+    Share,
+    /// Share links of a site.
+    Shares,
+    Site,
+    SiteNow,
+    Page,
+    Live,
+    LiveRows,
+    Tag,
+    Sources,
+    Forget,
 }
 
 /// Address of the script that never changes.
@@ -88,7 +115,7 @@ static PREFIX: Route<Public> = Route { label: "other", ..Route::new(Public::Pref
 /// Any path that is in no row.
 static UNKNOWN: Route<Public> = Route { label: "other", ..Route::new(Public::Unknown, "", "GET, HEAD, POST, OPTIONS") };
 
-pub static ADMIN: [Route<Admin>; 27] = [
+pub static ADMIN: [Route<Admin>; 28] = [
     Route::new(Admin::Metrics, "/metrics", "GET, HEAD"),
     Route::new(Admin::Alive, "/healthz", "GET, HEAD"),
     Route::new(Admin::Ready, "/readyz", "GET, HEAD"),
@@ -116,6 +143,28 @@ pub static ADMIN: [Route<Admin>; 27] = [
     Route::new(Admin::Repair, "/sites/{site}/repair", "POST"),
     Route::new(Admin::AcceptClock, "/clock/accept", "POST"),
     Route::new(Admin::Reload, "/reload", "POST"),
+    Route::new(Admin::Tokens, "/tokens", "GET, HEAD, POST, DELETE"),
+];
+
+pub static MANAGE: [Route<Manage>; 18] = [
+    Route::new(Manage::Overview, "/manage", "GET, HEAD"),
+    Route::new(Manage::Slash, "/manage/", "GET, HEAD"),
+    Route::new(Manage::Styles, "/manage/style.css", "GET, HEAD"),
+    Route::new(Manage::Script, "/manage/manage.js", "GET, HEAD"),
+    Route::new(Manage::Icon, "/manage/icon.svg", "GET, HEAD"),
+    Route::new(Manage::OverviewNow, "/manage/now.json", "GET, HEAD"),
+    Route::new(Manage::Login, "/manage/login", "GET, HEAD, POST"),
+    Route::new(Manage::Logout, "/manage/logout", "POST"),
+    Route::new(Manage::Share, "/manage/share/{link}", "GET, HEAD"),
+    Route::new(Manage::Shares, "/manage/sites/{site}/shares", "GET, HEAD, POST"),
+    Route::new(Manage::Site, "/manage/sites/{site}", "GET, HEAD"),
+    Route::new(Manage::SiteNow, "/manage/sites/{site}/now.json", "GET, HEAD"),
+    Route::new(Manage::Page, "/manage/sites/{site}/page", "GET, HEAD"),
+    Route::new(Manage::Live, "/manage/sites/{site}/live", "GET, HEAD"),
+    Route::new(Manage::LiveRows, "/manage/sites/{site}/live.json", "GET, HEAD"),
+    Route::new(Manage::Tag, "/manage/sites/{site}/tag", "GET, HEAD"),
+    Route::new(Manage::Sources, "/manage/sites/{site}/sources", "GET, HEAD"),
+    Route::new(Manage::Forget, "/manage/sites/{site}/sources/forget", "POST"),
 ];
 
 /// A row of a listener's table.
@@ -152,12 +201,16 @@ impl<E: Copy> Route<E> {
         while at < bytes.len() && bytes[at] != b'{' {
             at += 1;
         }
-        let has_source = bytes.len() > at + SITE.len() && bytes[bytes.len() - 1] == b'}';
+        let mut end = at;
+        while end < bytes.len() && bytes[end] != b'}' {
+            end += 1;
+        }
+        let has_source = bytes.len() > end + 1 && bytes[bytes.len() - 1] == b'}';
         let parts = if at == bytes.len() {
             None
         } else {
-            let (before, rest) = path.split_at(at);
-            let (_, after) = rest.split_at(SITE.len());
+            let (before, _) = path.split_at(at);
+            let (_, after) = path.split_at(end + 1);
             let end = if has_source { after.len() - SOURCE.len() } else { after.len() };
             Some((before, after.split_at(end).0))
         };
@@ -198,6 +251,17 @@ pub fn public<'a>(path: &'a str, prefix: &str) -> Matched<'a, Public> {
         Some(path) => find(&PUBLIC, path).unwrap_or(other(&UNKNOWN)),
         None => other(&UNKNOWN),
     }
+}
+
+/// True for a path of the editors' pages under `prefix`, one that is in no row too.
+pub fn is_managed(path: &str, prefix: &str) -> bool {
+    let rest = path.strip_prefix(prefix).and_then(|path| path.strip_prefix("/manage"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The editors' page of a path under `prefix`.
+pub fn manage<'a>(path: &'a str, prefix: &str) -> Option<Matched<'a, Manage>> {
+    find(&MANAGE, path.strip_prefix(prefix)?)
 }
 
 pub fn admin(path: &str) -> Option<Matched<'_, Admin>> {
@@ -268,6 +332,25 @@ mod tests {
         assert_eq!(admin("/sites/demo/sources/import:a/b").unwrap().source, "import:a/b");
         for path in ["/", "/sites/demo", "/sites/demo/", "/sites//export", "/sites/demo/sourcesx", "/metrics/"] {
             assert_eq!(admin(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_the_editors_pages_names_its_endpoint_and_site() {
+        for route in &MANAGE {
+            let path = route.path.replace(SITE, "demo").replace("{link}", "demo");
+            for prefix in ["", "/tk"] {
+                let under = format!("{prefix}{path}");
+                let found = manage(&under, prefix).unwrap();
+                assert_eq!(found.route.endpoint, route.endpoint, "{path}");
+                assert_eq!(found.site, if route.path.contains('{') { "demo" } else { "" });
+            }
+            assert_eq!(manage(&path, "/tk"), None);
+            assert!(is_managed(&path, "") && !is_managed(&path, "/tk"));
+        }
+        assert!(is_managed("/manage/x/y", "") && !is_managed("/managers", "") && !is_managed("/", ""));
+        for path in ["/managers", "/manage/sites", "/manage/sites/", "/manage/sites/a/b", "/manage/x", "/Manage"] {
+            assert_eq!(manage(path, ""), None, "{path}");
         }
     }
 

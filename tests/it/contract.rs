@@ -78,6 +78,8 @@ fn routes_metrics_and_keys_in_redis_are_as_listed() {
         ask(&node.admin, "PUT", "/sites/demo/pages/rules", &["Content-Type: application/json"], rule).status,
         200
     );
+    let token = r#"{"name":"lan","right":"view","sites":["demo"]}"#;
+    assert_eq!(ask(&node.admin, "POST", "/tokens", &["Content-Type: application/json"], token).status, 200);
     // A refusal, so that its counter exists.
     assert_eq!(node.hit_with(&[], "{").status, 400);
     let patterns = [

@@ -28,6 +28,8 @@ mod demo_page;
 mod doctor;
 /// Starts browsers for the others.
 mod driver;
+/// Editors at their pages: tokens, sessions, share links.
+mod editors;
 /// Faults around a running node.
 mod faults;
 /// Every figure, from every arrangement of nodes.
@@ -97,6 +99,8 @@ mod sites_dir;
 mod sketches;
 /// Files that are taken away while the node runs.
 mod taken_away;
+/// Tokens of editors.
+mod tokens;
 /// Differences between file and Redis: found and repaired.
 mod verify;
 /// Visitors and who is online.

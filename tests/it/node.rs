@@ -33,6 +33,12 @@ impl Answer {
         fields.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// All values of a header field.
+    pub fn head_lines(&self, name: &str) -> Vec<&str> {
+        let fields = self.fields.lines().filter_map(|line| line.split_once(": "));
+        fields.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+    }
+
     /// Asserts that an answer is an error in the one shape that all have; returns its detail.
     pub fn problem(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{} {}", self.head, self.body);

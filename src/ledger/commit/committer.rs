@@ -244,13 +244,19 @@ impl Committer {
         if !batch.is_empty {
             self.file.state.metrics.commit_duration_seconds.observe(started.elapsed().as_secs_f64());
             self.file.state.metrics.commit_batch_hits.observe(batch.hits as f64);
-            self.show(batch, &by_day, &changing);
+            self.show(batch, &by_day, &changing, started);
         }
         Ok(())
     }
 
     /// Adds a committed batch to memory, and notes its sites for publication.
-    fn show(&self, mut batch: ClosedBatch, by_day: &[(SiteNumber, Day, u64)], changing: &[Arc<SiteCounters>]) {
+    fn show(
+        &self,
+        mut batch: ClosedBatch,
+        by_day: &[(SiteNumber, Day, u64)],
+        changing: &[Arc<SiteCounters>],
+        at: Instant,
+    ) {
         let hits = i64::try_from(batch.hits).unwrap_or(0);
         if self.file.state.feed.is_used() {
             self.file.state.metrics.redis_unpublished_hits.add(hits);
@@ -258,16 +264,16 @@ impl Committer {
         for (site, window, trace) in batch.tally.take_visitors() {
             self.file.state.sketches.add(site, window, trace);
         }
-        self.add_to_counters(by_day, changing);
+        self.add_to_counters(by_day, changing, at);
         self.file.state.unfolded.add(batch.tally, by_day.iter().map(|(_, day, _)| *day));
         self.file.state.metrics.ledger_tail_hits.add(hits);
     }
 
-    fn add_to_counters(&self, by_day: &[(SiteNumber, Day, u64)], changing: &[Arc<SiteCounters>]) {
+    fn add_to_counters(&self, by_day: &[(SiteNumber, Day, u64)], changing: &[Arc<SiteCounters>], at: Instant) {
         let mut other_days = Vec::new();
         for ((site, day, hits), counters) in by_day.iter().zip(changing) {
             let hits = i64::try_from(*hits).unwrap_or(i64::MAX);
-            if counters.add(*day, hits, self.file.last_row()) {
+            if counters.add(*day, hits, self.file.last_row(), at) {
                 other_days.push((counters, *day));
             }
             self.file.state.feed.note_site(*site);

@@ -11,4 +11,5 @@ pub mod file_writer;
 pub mod folding;
 pub mod queue;
 pub mod state;
+mod tokens;
 mod vouch;

@@ -15,6 +15,7 @@ use crate::ledger::memory::page_admission::PageAdmission;
 use crate::ledger::memory::salts::Salts;
 use crate::ledger::memory::sketches::SketchStore;
 use crate::ledger::memory::titles::NewTitles;
+use crate::ledger::memory::tokens::KnownTokens;
 use crate::ledger::memory::vouching::Vouching;
 use crate::ledger::sqlite::tables::meta::FoldMark;
 use crate::metrics::Metrics;
@@ -31,6 +32,7 @@ pub struct State {
     pub vouching: Vouching,
     pub open_sites: OpenSites,
     pub editor_rules: RulesOfSites,
+    pub tokens: KnownTokens,
     pub unfolded: Unfolded,
     pub feed: Arc<ChangeFeed>,
     /// Sites of which more, or less, of other nodes' hits is shown than the file has as the least.
@@ -58,6 +60,7 @@ impl State {
             vouching: Vouching::new(is_publishing),
             open_sites: OpenSites::default(),
             editor_rules: RulesOfSites::default(),
+            tokens: KnownTokens::default(),
             unfolded: Unfolded::new(mark),
             feed,
             old_floors: Mutex::default(),

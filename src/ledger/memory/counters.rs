@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
 use crate::counter::known::{Foreign, chosen, foreign};
 use crate::counter::{BySite, Contribution, Day, Known, Period, Register, RemoteCounter, SiteNumber, Source};
@@ -53,6 +54,8 @@ struct Latest {
     /// 0 once the counters have them.
     hits: i64,
     journal_number: i64,
+    /// Time of the last commit.
+    at: Instant,
 }
 
 /// One period's counter of a site.
@@ -207,22 +210,27 @@ impl SiteCounters {
 
     /// Adds hits that are on disk in journal row `journal_number` to the day's loaded counters. True: the last hits
     /// were of another day, so old counters may now be dropped.
-    pub fn add(&self, day: Day, hits: i64, journal_number: i64) -> bool {
+    pub fn add(&self, day: Day, hits: i64, journal_number: i64, at: Instant) -> bool {
         let mut counters = self.lock_unsettled();
         let is_another = match &mut counters.latest {
             Some(latest) if latest.day == day => {
                 latest.hits += hits;
-                latest.journal_number = journal_number;
+                (latest.journal_number, latest.at) = (journal_number, at);
                 false
             }
             _ => {
                 counters.settle();
-                counters.latest = Some(Latest { day, hits, journal_number });
+                counters.latest = Some(Latest { day, hits, journal_number, at });
                 true
             }
         };
         self.changed();
         is_another
+    }
+
+    /// Time of the last hit that this run counted, unless its day has left memory.
+    pub fn last_hit(&self) -> Option<Instant> {
+        self.lock_unsettled().latest.as_ref().map(|latest| latest.at)
     }
 
     /// Notes that counted hits have been folded into `counts`.
@@ -401,7 +409,7 @@ impl SiteCounters {
 
 impl State {
     fn settle(&mut self) {
-        let Some(Latest { day, hits, journal_number }) = &mut self.latest else { return };
+        let Some(Latest { day, hits, journal_number, .. }) = &mut self.latest else { return };
         let (day, hits, journal_number) = (*day, std::mem::take(hits), *journal_number);
         if hits == 0 {
             return;
@@ -478,7 +486,7 @@ mod tests {
     fn site_with(own: i64) -> SiteCounters {
         let site = SiteCounters::default();
         site.load(Period::Total, Some(1), &[], None, false);
-        site.add(today(), own, 1);
+        site.add(today(), own, 1, Instant::now());
         site
     }
 
@@ -587,7 +595,7 @@ mod tests {
                 if !site.has_day(day) {
                     load_day(site, day);
                 }
-                if site.add(day, hits, number) {
+                if site.add(day, hits, number, Instant::now()) {
                     site.forget_old(day, number / 2);
                 }
             }
@@ -651,7 +659,7 @@ mod tests {
         for number in 1..200 {
             load_day(&site, day);
             site.hits(&day.site_periods()).unwrap();
-            if site.add(day, 1, number) {
+            if site.add(day, 1, number, Instant::now()) {
                 site.forget_old(day, number - 1);
             }
             day = Day::from_date(day.date().succ_opt().unwrap());
@@ -674,7 +682,7 @@ mod tests {
         site.load(Period::Total, Some(1), &[], None, false);
         let to_read = site.counters_to_read(Some(&run()));
         assert_eq!(to_read, [(Period::Total, vec![run()])]);
-        site.add(today(), 1, 1);
+        site.add(today(), 1, 1, Instant::now());
         assert_eq!(shown_after(&site, seen(0, None)), 1);
         assert_eq!(shown_after(&site, seen(1, Some(1))), 1);
     }
@@ -691,7 +699,7 @@ mod tests {
     fn hits_after_the_read_add_to_what_was_read() {
         let site = site_with(10);
         assert_eq!(shown_after(&site, seen(110, Some(10))), 110);
-        site.add(today(), 5, 2);
+        site.add(today(), 5, 2, Instant::now());
         assert_eq!(site.hits(&[Period::Total]).unwrap().hits, [115]);
         assert_eq!(shown_after(&site, seen(112, Some(12))), 115);
     }
@@ -722,7 +730,7 @@ mod tests {
         let floor = |may_fall| Some(Floor { hits: 15, may_fall });
         site.load(Period::Total, None, &remote(10), floor(false), false);
         assert_eq!((total(), site.old_floors()), (15, Vec::new()));
-        site.add(today(), 1, 1);
+        site.add(today(), 1, 1, Instant::now());
         // The file learns of them before Redis is read.
         site.load(Period::Total, Some(1), &remote(14), floor(false), true);
         assert_eq!(total(), 16);
@@ -742,7 +750,7 @@ mod tests {
         site.keep_floors(&[(Period::Total, 18)]);
         assert_eq!(site.old_floors(), Vec::new());
         let as_known = site.known(Period::Total, &run()).unwrap();
-        site.add(today(), 2, 2);
+        site.add(today(), 2, 2, Instant::now());
         site.raise([(Period::Total, &as_known, 25)].into_iter());
         assert_eq!((total(), site.old_floors()), (25, vec![(Period::Total, 22)]));
         site.raise([(Period::Total, &as_known, 24)].into_iter());
@@ -796,7 +804,7 @@ mod tests {
     #[test]
     fn a_runs_contributions_end_with_its_total() {
         let site = site_with(10);
-        site.add(Day::from_ymd(2023, 12, 31).unwrap(), 5, 2);
+        site.add(Day::from_ymd(2023, 12, 31).unwrap(), 5, 2, Instant::now());
         let periods: Vec<_> = site.recent(&run()).iter().map(|row| row.period.to_string()).collect();
         assert_eq!((periods.len(), periods.last().map(String::as_str)), (7, Some("total")));
         assert!(periods[..6].iter().all(|period| period != "total"), "{periods:?}");
@@ -806,7 +814,7 @@ mod tests {
     fn a_site_has_one_place_in_memory() {
         let store = CounterStore::default();
         assert!(store.get(SiteNumber(1)).is_none());
-        store.get_or_insert(SiteNumber(1)).add(today(), 3, 1);
+        store.get_or_insert(SiteNumber(1)).add(today(), 3, 1, Instant::now());
         assert_eq!(store.get_or_insert(SiteNumber(1)).hits(&[Period::Total]).unwrap().hits, [3]);
         assert!(store.get(SiteNumber(1)).unwrap().has_day(today()) && store.get(SiteNumber(2)).is_none());
     }
@@ -815,7 +823,7 @@ mod tests {
     fn each_change_changes_the_version() {
         let site = site_with(10);
         let before = site.version();
-        site.add(today(), 1, 2);
+        site.add(today(), 1, 2, Instant::now());
         let after_hit = site.version();
         shown_after(&site, seen(100, None));
         let after_read = site.version();
@@ -834,7 +842,7 @@ mod tests {
             assert!(site.has(period));
         }
         assert!(site.has_day(today()) && !site.has_day(today().next()));
-        site.add(today().next(), 1, 1);
+        site.add(today().next(), 1, 1, Instant::now());
         assert!(site.has_day(today().next()));
     }
 
@@ -881,7 +889,7 @@ mod tests {
         let site = SiteCounters::default();
         site.load(Period::Total, Some(1), &[], None, false);
         assert_eq!((site.periods(), site.recent(&run())), (vec![Period::Total], Vec::new()));
-        site.add(Day::from_ymd(2024, 6, 17).unwrap(), 1, 1);
+        site.add(Day::from_ymd(2024, 6, 17).unwrap(), 1, 1, Instant::now());
         assert_eq!(site.recent(&run()).len(), 4, "day, month, year and total");
     }
 }

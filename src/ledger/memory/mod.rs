@@ -8,6 +8,7 @@ pub mod salts;
 pub mod site_networks;
 pub mod sketches;
 pub mod titles;
+pub mod tokens;
 pub mod vouching;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -22,12 +22,13 @@ pub const VERSION: &str = "0.2";
 pub const FORMAT_WITH_SALTS: i64 = 2;
 
 /// The SQL of each migration, at its number less one.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001_counts.sql"),
     include_str!("migrations/0002_visitors.sql"),
     include_str!("migrations/0003_titles.sql"),
     include_str!("migrations/0004_reserved.sql"),
     include_str!("migrations/0005_shown.sql"),
+    include_str!("migrations/0006_tokens.sql"),
 ];
 
 /// True if no migration is missing.

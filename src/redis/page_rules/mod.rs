@@ -4,15 +4,16 @@
 //! matter what Redis has lost, or whether a node was away.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use redis::{RedisError, RedisResult, Value};
+use redis::{RedisError, RedisResult};
 use tokio::sync::watch;
 
-use super::client::{Fault, Link, Scripted, Shared, fault_of, reason_of, text};
+use super::client::{Fault, Link, Shared, fault_of, reason_of};
 use super::keys;
+use super::registers::{self, Written};
 use crate::counter::editor_rules::REGISTERS_MAX;
 use crate::counter::{EditorRule, PageAddress, RegisteredSite, RuleKind};
 use crate::redis::ports::Node;
@@ -26,13 +27,8 @@ const HELD_PAUSE: Duration = Duration::from_secs(1);
 const STEP_SITES: usize = 200;
 const SITES_AT_ONCE: usize = 20;
 const STEP_PAUSE: Duration = Duration::from_millis(100);
-/// Rules of a call, and fields of a step of reading.
-const RULES_OF_CALL_MAX: usize = 200;
-const SCAN_COUNT: usize = 500;
 /// Limit of a wait for Redis when an editor has changed a rule. Later a round brings it.
 const PUBLISH_WAIT_MAX: Duration = Duration::from_millis(500);
-
-static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!("page_rules.lua")));
 
 /// Exchanges the rules of all sites.
 pub struct Exchange<N> {
@@ -116,7 +112,7 @@ impl<N: Node> Exchange<N> {
             of_redis.is_none_or(|held| (rule.given_ms, &rule.value) > (held.given_ms, &held.value))
         };
         let lacking: Vec<_> = own.iter().flat_map(|own| own.all()).filter(is_lacking).collect();
-        for chunk in lacking.chunks(RULES_OF_CALL_MAX) {
+        for chunk in lacking.chunks(registers::OF_CALL_MAX) {
             write(link, &key, chunk).await?;
         }
         Ok(held.into_values().filter(|rule| own.is_none_or(|own| own.lacks(rule))).collect())
@@ -133,34 +129,18 @@ pub async fn publish(shared: &Shared, key: String, rule: &EditorRule) {
 }
 
 async fn write(link: &Link, key: &str, rules: &[EditorRule]) -> RedisResult<()> {
-    let arguments: Vec<_> = rules.iter().flat_map(arguments).collect();
-    SCRIPT.run(link, &[key.to_owned()], &arguments).await
-}
-
-fn arguments(rule: &EditorRule) -> [String; 4] {
-    let value = rule.value.as_deref().unwrap_or_default();
-    let has_value = if rule.value.is_some() { "1" } else { "0" };
-    [keys::rule_field(rule.kind, &rule.page), rule.given_ms.to_string(), has_value.to_owned(), value.to_owned()]
+    let registers = rules.iter().map(|rule| Written {
+        field: keys::rule_field(rule.kind, &rule.page),
+        given_ms: rule.given_ms,
+        value: rule.value.as_deref(),
+    });
+    registers::write(link, key, &registers.collect::<Vec<_>>(), None).await
 }
 
 /// All rules of a site's hash. Fields that this version doesn't write are left out.
 async fn held(link: &Link, key: &str) -> RedisResult<Held> {
-    let mut held = Held::new();
-    if link.query::<usize>(redis::cmd("HLEN").arg(key)).await? == 0 {
-        return Ok(held);
-    }
-    let mut cursor = "0".to_owned();
-    loop {
-        let mut command = redis::cmd("HSCAN");
-        command.arg(key).arg(&cursor).arg("COUNT").arg(SCAN_COUNT);
-        let (next, pairs): (String, Vec<(Value, Value)>) = link.query(&command).await?;
-        let texts = pairs.iter().filter_map(|(field, value)| Some((text(field)?, text(value)?)));
-        let rules = texts.filter_map(|(field, value)| keys::rule(&field, &value));
-        held.extend(rules.map(|rule| ((rule.page.clone(), rule.kind), rule)));
-        // More than nodes write: somebody else has.
-        if next == "0" || held.len() > REGISTERS_MAX * 2 {
-            return Ok(held);
-        }
-        cursor = next;
-    }
+    // More than nodes write: somebody else has.
+    let fields = registers::read(link, key, REGISTERS_MAX * 2).await?;
+    let rules = fields.iter().filter_map(|(field, value)| keys::rule(field, value));
+    Ok(rules.map(|rule| ((rule.page.clone(), rule.kind), rule)).collect())
 }

@@ -7,6 +7,8 @@ use hyper::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
+use crate::counter::TokenHash;
+use crate::counter::tokens::secret::TokenKey;
 use crate::server::http::{Host, HttpError};
 use crate::server::net::ConnState;
 use crate::server::routes::Admin;
@@ -21,16 +23,27 @@ pub struct Tokens {
 
 /// A token's hash. Comparing two takes the same time whatever the tokens.
 #[derive(Clone)]
-pub struct Token([u8; 32]);
+pub struct Token {
+    hash: [u8; 32],
+    /// The hash by which sessions are checked that begin with the token.
+    of_sessions: Option<TokenHash>,
+}
 
 impl Token {
     pub fn new(text: &str) -> Self {
-        Self(Sha256::digest(text).into())
+        Self { hash: Sha256::digest(text).into(), of_sessions: TokenKey::of(text).map(|key| key.hash()) }
     }
 
-    fn is(&self, given: &Self) -> Choice {
-        self.0.ct_eq(&given.0)
+    fn is(&self, given: &[u8; 32]) -> Choice {
+        self.hash.ct_eq(given)
     }
+}
+
+/// What an operator's token opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    Writes,
+    Reads,
 }
 
 const UNAUTHORIZED: HttpError = HttpError::fixed(
@@ -145,28 +158,45 @@ impl Tokens {
         self.write.is_some() || self.read.is_some()
     }
 
+    /// The hash by which sessions are checked that begin with the token for everything.
+    pub fn write_hash(&self) -> Option<TokenHash> {
+        self.write.as_ref()?.of_sessions
+    }
+
+    /// The same of the token for reading.
+    pub fn read_hash(&self) -> Option<TokenHash> {
+        self.read.as_ref()?.of_sessions
+    }
+
+    /// What a token opens, if it is one of these.
+    pub fn operator(&self, given: &str) -> Option<Operator> {
+        let given = Sha256::digest(given).into();
+        let is = |token: &Option<Token>| token.as_ref().map_or(Choice::from(0), |token| token.is(&given));
+        let (may_write, may_read) = (is(&self.write), is(&self.read));
+        match (bool::from(may_write), bool::from(may_read)) {
+            (true, _) => Some(Operator::Writes),
+            (false, true) => Some(Operator::Reads),
+            (false, false) => None,
+        }
+    }
+
     /// Checks a request's token; the method decides if the one for reading is enough.
     pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), HttpError> {
         if !self.are_set() {
             return Ok(());
         }
-        let given = bearer(headers).map(Token::new).ok_or(UNAUTHORIZED)?;
-        let is = |token: &Option<Token>| token.as_ref().map_or(Choice::from(0), |token| token.is(&given));
-        let (may_write, may_read) = (is(&self.write), is(&self.read));
-        if bool::from(may_write) {
-            return Ok(());
-        }
         let is_read = matches!(*method, Method::GET | Method::HEAD);
-        match bool::from(may_read) {
-            true if is_read => Ok(()),
-            true => Err(READ_ONLY),
-            false => Err(UNAUTHORIZED),
+        match bearer(headers).and_then(|given| self.operator(given)) {
+            Some(Operator::Writes) => Ok(()),
+            Some(Operator::Reads) if is_read => Ok(()),
+            Some(Operator::Reads) => Err(READ_ONLY),
+            None => Err(UNAUTHORIZED),
         }
     }
 }
 
 /// The bearer token of the one `Authorization` header.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let field = fields.next()?.to_str().ok()?;
     let (scheme, token) = field.split_once(' ')?;

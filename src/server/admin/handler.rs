@@ -8,7 +8,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::refusal_log::RefusalLog;
 use super::transfer::{self, Imports};
-use super::{AdminSettings, auth, json, pages, probes, sites};
+use super::{AdminSettings, auth, json, pages, probes, sites, tokens};
 use crate::clock;
 use crate::counter::clock_trust::Accepted;
 use crate::counter::{Day, RegisteredSite};
@@ -95,6 +95,7 @@ impl<N: Node> AdminService<N> {
             Admin::Verify => Ok(json(&self.node.verify(&site()?).await?)),
             Admin::Repair => Ok(json(&self.node.repair(&site()?).await?)),
             Admin::AcceptClock => Ok(json(&Accepted::at(self.node.accept_clock().await?))),
+            Admin::Tokens => tokens::answer(&*self.node, request, conn).await,
             Admin::Reload => self.settings.reload.reload().await,
             Admin::Pages => pages::list(&*self.node, &site()?, request.uri().query().unwrap_or_default()).await,
             Admin::PageRules => pages::rules(&*self.node, &site()?, request, conn).await,

@@ -7,6 +7,7 @@ mod probes;
 mod refusal_log;
 pub mod reload;
 pub mod sites;
+pub mod tokens;
 mod transfer;
 
 use std::sync::Arc;

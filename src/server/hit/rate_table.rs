@@ -64,6 +64,15 @@ impl RateTable {
 
     /// Takes several events at once, or none. More than the burst count as the burst.
     pub fn take_many(&self, key: u64, events: u32, now: Duration) -> Result<(), Duration> {
+        self.look(key, events, now, true)
+    }
+
+    /// Time to wait for the key's next event; none if there is one now. Takes nothing.
+    pub fn wait(&self, key: u64, now: Duration) -> Option<Duration> {
+        self.look(key, 1, now, false).err()
+    }
+
+    fn look(&self, key: u64, events: u32, now: Duration, takes: bool) -> Result<(), Duration> {
         // The start itself is a burst ago, so that 0 is long past from the first event on.
         let now = now.as_nanos() as u64 + self.burst_ns;
         let hash = key as usize;
@@ -81,7 +90,9 @@ impl RateTable {
         let after = before + (self.interval_ns * u64::from(events)).min(self.burst_ns);
         match after.checked_sub(now + self.burst_ns) {
             None | Some(0) => {
-                bucket[at] = (key, after);
+                if takes {
+                    bucket[at] = (key, after);
+                }
                 Ok(())
             }
             Some(wait) => Err(Duration::from_nanos(wait)),
@@ -210,6 +221,15 @@ mod tests {
         assert_eq!(table.take(7, Duration::from_millis(100)), Err(Duration::from_millis(400)));
         assert_eq!([allowed(499), allowed(500), allowed(1_500)], [0, 1, 2]);
         assert_eq!(allowed(3_600_000), 3);
+    }
+
+    #[test]
+    fn a_key_is_asked_for_its_wait_without_a_loss() {
+        let table = table(2, 1);
+        let now = Duration::from_secs(1);
+        assert!((0..3).all(|_| table.wait(7, now).is_none()));
+        assert!(table.take(7, now).is_ok());
+        assert_eq!(table.wait(7, now), Some(Duration::from_millis(500)));
     }
 
     #[test]

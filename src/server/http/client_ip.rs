@@ -111,7 +111,7 @@ fn is_private(address: IpAddr) -> bool {
 
 /// A list's elements, the last first. Commas in quotes don't separate them. Quotes are paired from the
 /// right, so that one which a stranger opened on the left hides nothing.
-struct FromTheRight<'a>(Option<&'a str>);
+pub(super) struct FromTheRight<'a>(pub(super) Option<&'a str>);
 
 impl<'a> Iterator for FromTheRight<'a> {
     type Item = &'a str;
@@ -151,7 +151,7 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 /// The `for` of a Forwarded element; none for `unknown` and names that hide the address.
-fn address_for(element: &str) -> Option<IpAddr> {
+pub(super) fn address_for(element: &str) -> Option<IpAddr> {
     let mut found = None;
     for pair in element.split(';') {
         let (name, value) = pair.trim().split_once('=')?;

@@ -37,7 +37,7 @@ pub struct HttpError {
 const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// Every value of [`HttpError::reason`].
-pub const REASONS: [&str; 15] = [
+pub const REASONS: [&str; 17] = [
     "host",
     "framing",
     "size",
@@ -51,6 +51,8 @@ pub const REASONS: [&str; 15] = [
     "reads",
     "unavailable",
     "token",
+    "attempts",
+    "https",
     "closed",
     "malformed",
 ];

@@ -8,6 +8,7 @@ pub mod cors;
 pub mod date;
 mod error;
 pub mod form;
+pub mod forwarded;
 pub mod framing;
 mod header_sink;
 pub mod headers;

@@ -115,7 +115,7 @@ pub fn draw(site: &Site, step: Step, periods: &[Period], hits: &[i64]) -> String
 }
 
 /// Values of the grid lines: multiples of 1, 2 or 5 × 10ⁿ that enclose zero and all hits.
-fn tick_values(lowest: i64, highest: i64) -> Vec<i64> {
+pub fn tick_values(lowest: i64, highest: i64) -> Vec<i64> {
     let lowest = i128::from(lowest.min(0));
     let highest = i128::from(highest.max(0)).max(lowest + 4);
     let steps =

@@ -3,6 +3,7 @@
 //! A flood of different questions reads each block once a second. Only the current period changes within
 //! one, so it comes from memory.
 
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -55,6 +56,26 @@ impl HistoryBlocks {
             let current = node.hits(site, &[now]).await?;
             *value = current.hits.first().map_or(*value, |hits| (*value).max(*hits));
         }
+        Ok(Read { values, stale: read.iter().any(|read| read.stale) })
+    }
+
+    /// The site's hits in each of any periods but the total.
+    pub async fn each<N: Node>(
+        &self,
+        node: &Arc<N>,
+        site: &Arc<RegisteredSite>,
+        periods: &[Period],
+    ) -> Available<Read<i64>> {
+        let mut blocks: Vec<_> = periods.iter().filter_map(|period| Block::of(*period)).collect();
+        let mut seen = HashSet::new();
+        blocks.retain(|block| seen.insert(*block));
+        let read = try_join_all(blocks.iter().map(|block| self.block(node, site, *block))).await?;
+        let of: HashMap<_, _> = blocks.into_iter().zip(&read).collect();
+        let value = |period: &Period| {
+            let block = Block::of(*period)?;
+            of.get(&block)?.values.get(block.place(*period)).copied()
+        };
+        let values = periods.iter().map(|period| value(period).unwrap_or_default()).collect();
         Ok(Read { values, stale: read.iter().any(|read| read.stale) })
     }
 

@@ -2,7 +2,7 @@
 
 mod answer;
 mod assets;
-mod chart;
+pub mod chart;
 mod closed;
 pub mod figures;
 mod handler;
@@ -12,7 +12,7 @@ pub mod history;
 pub mod history_blocks;
 mod home;
 mod hot;
-mod listed_pages;
+pub mod listed_pages;
 mod minify;
 pub mod names;
 #[doc(hidden)]
@@ -21,6 +21,7 @@ pub mod pages;
 #[doc(hidden)]
 pub mod query;
 pub mod question;
+pub mod ranges;
 mod read;
 mod turns;
 
@@ -28,7 +29,7 @@ use std::sync::Arc;
 
 pub use handler::PublicService;
 
-use super::hit::{Canonicals, Dedup, Parameters, RateLimiter};
+use super::hit::{Canonicals, Dedup, LiveHits, Parameters, RateLimiter};
 use super::net::{ConnectionLimit, Timeouts, TrustedProxies};
 use super::refusals::Refusals;
 
@@ -48,6 +49,7 @@ pub struct PublicSettings {
     pub dedup: Arc<Dedup>,
     pub canonicals: Arc<Canonicals>,
     pub parameters: Arc<Parameters>,
+    pub live_hits: Arc<LiveHits>,
     pub refusals: Arc<Refusals>,
     pub timeouts: Timeouts,
     pub connection_limit: Arc<ConnectionLimit>,

@@ -14,6 +14,7 @@ pub mod shown;
 pub mod sites;
 pub mod sources;
 pub mod titles;
+pub mod tokens;
 pub mod visitors;
 pub mod vouching;
 

@@ -1,8 +1,8 @@
--- Keeps the last written of each of a site's rules of pages.
+-- Keeps the last written of each register of a hash.
 --
--- KEYS[1]  the site's hash of rules: "KIND PAGE" -> "MILLISECONDS", or "MILLISECONDS VALUE" of one that isn't undone
--- ARGV     field, milliseconds, 1 if there is a value, value, ...
--- Reply    number of rules written
+-- KEYS[1]  the hash: field -> "MILLISECONDS VALUE", or "MILLISECONDS" of a register without a value
+-- ARGV     field, milliseconds, 1 if there is a value, value, ...; a last one alone is the hash's new stamp
+-- Reply    number of registers written
 
 local found = redis.call('TYPE', KEYS[1])['ok']
 if found ~= 'none' and found ~= 'hash' then
@@ -19,7 +19,7 @@ local function is_greater(a, b)
 end
 
 local written, count = {}, 0
-for at = 1, #ARGV, 4 do
+for at = 1, #ARGV - 3, 4 do
   local field, given, has_value, value = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local held = redis.call('HGET', KEYS[1], field)
   local held_given, held_rest
@@ -40,6 +40,10 @@ for at = 1, #ARGV, 4 do
   end
 end
 if count > 0 then
+  if #ARGV % 4 == 1 then
+    table.insert(written, '\1stamp')
+    table.insert(written, ARGV[#ARGV])
+  end
   redis.call('HSET', KEYS[1], unpack(written))
 end
 return count
