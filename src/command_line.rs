@@ -26,6 +26,8 @@ pub enum Command {
     /// Check the configuration and everything it names; exit 0: all works, perhaps with warnings,
     /// 1: something doesn't work, 2: the configuration is wrong
     Check,
+    /// Print the settings in force as TOML, each with the place where it is set; secrets are hidden
+    Config,
     /// Check that a running node counts: exit 0 or 1, for container engines and scripts
     Health,
     /// Copy the counts of a running or stopped node into a new file, and check the copy
@@ -42,7 +44,7 @@ pub enum Command {
         #[arg(long, value_name = "NAME", value_parser = ImportName::from_shown)]
         source: ImportName,
     },
-    /// Write all counts of a site as CSV
+    /// Write all counts of a site as CSV, also of a removed one
     Export { site: SiteId },
     /// Show a site's figures as its pages show them
     Figures {
@@ -143,7 +145,7 @@ pub struct Pages {
 
 #[derive(Debug, Subcommand)]
 pub enum SitesCommand {
-    /// List the sites with their origins
+    /// List the sites with their origins, and removed ones whose counts stay
     List,
     /// Show a site's settings and the tag for its pages
     Show { site: SiteId },
@@ -163,6 +165,8 @@ pub enum SitesCommand {
         #[arg(required = true, value_name = "KEY=VALUE")]
         assignments: Vec<Assignment>,
     },
+    /// Give a site of the folder of sites another id, with all its counts; its former id stays an alias
+    Rename { site: SiteId, to: SiteId },
     /// Remove a site from the folder of sites; its counts stay
     Remove { site: SiteId },
     /// Check all sites; exit 0: they can be used, 2: one is wrong

@@ -37,13 +37,15 @@ fn main() -> ExitCode {
 }
 
 fn run(CommandLine { flags, command }: CommandLine) -> Result<(), (ExitCode, anyhow::Error)> {
-    let config = Config::load(&flags, &Environment::of_process()).map_err(|error| usage(error.into()))?;
+    let environment = Environment::of_process();
+    let config = Config::load(&flags, &environment).map_err(|error| usage(error.into()))?;
     let done = match &command.unwrap_or(Command::Serve) {
         Command::Serve => {
             let log = Log::to_stderr(&config);
             return serve(config, &flags, log);
         }
         Command::Check => operate::check(&config),
+        Command::Config => operate::show_config(&config, &flags, &environment),
         Command::Health => operate::health(&config),
         Command::Backup { file } => operate::backup(&config, file),
         Command::Import { site, file, source } => operate::import(&config, site, file, source),
@@ -58,6 +60,7 @@ fn run(CommandLine { flags, command }: CommandLine) -> Result<(), (ExitCode, any
             SitesCommand::Show { site } => operate::sites::show(&config, site),
             SitesCommand::Add { site, origin, name } => operate::sites::add(&config, site, origin, name.as_deref()),
             SitesCommand::Set { site, assignments } => operate::sites::set(&config, site, assignments),
+            SitesCommand::Rename { site, to } => operate::sites::rename(&config, site, to),
             SitesCommand::Remove { site } => operate::sites::remove(&config, site),
             SitesCommand::Check => operate::sites::check(&config),
             SitesCommand::Reset { site, undo: true, .. } => operate::undo_reset(&config, site),

@@ -11,8 +11,8 @@ use thongke::counter::history::Block;
 use thongke::counter::source::ImportName;
 use thongke::counter::verification::{Repair, Verification};
 use thongke::counter::{
-    Arrival, Day, EditorRule, EditorToken, Grants, Listing, PageAddress, PageTitle, Period, RegisteredSite, Salt,
-    Sites, Visit, VisitorCounts, tokens,
+    Arrival, Day, EditorRule, EditorToken, Grants, Listing, PageAddress, Period, RegisteredSite, Salt, SiteId, Sites,
+    Visit, VisitorCounts, tokens,
 };
 use thongke::server::ports::{AdmittedPage, Counts, Node, PageReader, Read, Readiness, TopPage, Unavailable};
 
@@ -54,6 +54,14 @@ impl Node for BlankNode {
 
     async fn repair(&self, _: &Arc<RegisteredSite>) -> Result<Repair, Unavailable> {
         Err(beyond())
+    }
+
+    async fn removed_sites(&self) -> Result<Vec<SiteId>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    async fn stored_site(&self, id: &SiteId) -> Result<Option<Arc<RegisteredSite>>, Unavailable> {
+        Ok(self.sites.get(id.as_str()).cloned())
     }
 
     fn version(&self, _: &RegisteredSite) -> Option<(u64, bool)> {

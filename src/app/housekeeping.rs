@@ -1,12 +1,13 @@
 //! Regular work of a node: it deletes page counts and visitors' salts that are over, writes the numbers of
-//! uncounted hits, logs refused ones, and watches the clock, by which all deletion goes.
+//! uncounted hits, logs refused ones, gives memory back, and watches the clock, by which all deletion goes.
 
 use std::time::{Duration, Instant};
 
 use crate::counter::Day;
 
-use super::Node;
+use super::{Node, alias_report};
 use crate::server::Refusals;
+use crate::server::hit::rate_limit::RateLimiter;
 
 /// Longest time between a page count's end and its deletion.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(3_600);
@@ -23,17 +24,19 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest time of uncounted hits that a crash loses.
 const UNCOUNTED_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Interval of looks at kept reads that are too old.
-const READS_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval of looks at memory of the past: reads that are too old, clients with their whole budgets.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Interval of looks at refused requests; each reason has a line a minute at most.
 const REFUSALS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Never returns.
-pub async fn run(node: &Node, refusals: &Refusals) {
+pub async fn run(node: &Node, refusals: &Refusals, rate_limiter: &RateLimiter) {
+    alias_report::log(node).await;
     let deleting = futures_util::future::join(expire_pages(node), forget_visitors(node));
+    let giving_back = give_memory_back(node, rate_limiter);
     let writing =
-        futures_util::future::join4(write_uncounted(node), write_floors(node), sync_others(node), drop_old_reads(node));
+        futures_util::future::join4(write_uncounted(node), write_floors(node), sync_others(node), giving_back);
     futures_util::future::join4(watch_clock(node), deleting, writing, report_refusals(refusals)).await;
 }
 
@@ -101,10 +104,11 @@ async fn write_uncounted(node: &Node) {
     }
 }
 
-async fn drop_old_reads(node: &Node) {
+async fn give_memory_back(node: &Node, rate_limiter: &RateLimiter) {
     loop {
-        tokio::time::sleep(READS_INTERVAL).await;
+        tokio::time::sleep(MEMORY_INTERVAL).await;
         node.settled.drop_old(Instant::now());
+        rate_limiter.drop_recovered(Instant::now());
     }
 }
 

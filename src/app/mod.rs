@@ -1,5 +1,6 @@
 //! Builds the node and everything around it; `main` and the tests start the same thing.
 
+mod alias_report;
 mod bind;
 mod clock_watch;
 mod former_pages;
@@ -125,6 +126,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
         timeouts: config.limits.timeouts,
         connection_limit: Arc::new(settings::connection_limit(&config, places)),
     });
+    let rate_limiter = Arc::clone(&public.rate_limiter);
     let manage = Arc::new(settings::manage(&config, live_hits));
     for listener in listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
@@ -153,7 +155,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
     let (keeping, until) = (Arc::clone(&node), threads::until_stopped(stopped));
     let (housekeeping, _) = threads::spawn("housekeeping", move || async move {
         tokio::select! {
-            () = housekeeping::run(&keeping, &refusals) => {}
+            () = housekeeping::run(&keeping, &refusals, &rate_limiter) => {}
             () = until => {}
         }
         refusals.report_last();
@@ -170,6 +172,7 @@ impl Running {
         let changes = SiteChanges::between(&self.node.current_sites(), &sites);
         server::series::create(&self.metrics, &sites);
         self.node.replace_sites(sites);
+        alias_report::log(&self.node).await;
         Ok(changes)
     }
 

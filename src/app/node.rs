@@ -22,7 +22,7 @@ use crate::counter::vouching::{Counted, NetworkTag, Vote};
 use crate::counter::{
     Arrival, ChangedTitle, Contribution, Counter, Day, EditorRule, EditorToken, EditorTokens, FileDigest, GivenTitle,
     Grant, Grants, Known, Listing, PageAddress, PageIndex, PageTitle, Period, RegisteredSite, RemoteCounter, RowKey,
-    Salt, SiteNumber, Sites, Sketch, Source, Standing, TokenName, Visit, VisitorCounts, Window, tokens,
+    Salt, Site, SiteId, SiteNumber, Sites, Sketch, Source, Standing, TokenName, Visit, VisitorCounts, Window, tokens,
 };
 use crate::ledger::{Admitted, Cleared, ImportFile, Ledger, LedgerError, OwnImport, Reading, SiteHits};
 use crate::page::rule_1;
@@ -391,7 +391,7 @@ impl Node {
     fn reading(&self, site: &RegisteredSite, day: Day, reader: PageReader) -> Reading {
         let wanted = site.site.vouching_networks;
         let salt = (wanted > 1).then(|| self.ledger.salt(site.number, day)).flatten();
-        let tag = salt.map(|salt| NetworkTag::of(&salt, &site.site.id, reader.client));
+        let tag = salt.map(|salt| NetworkTag::of(&salt, &site.site.counted_as, reader.client));
         Reading { tag, wanted }
     }
 
@@ -658,6 +658,34 @@ impl server::ports::Node for Node {
         Ok(changed)
     }
 
+    async fn removed_sites(&self) -> Result<Vec<SiteId>, Unavailable> {
+        let sites = self.current_sites();
+        let mut removed = self.ledger.removed_sites(&sites).await.map_err(unavailable)?;
+        let Some(publication) = self.publication.get() else { return Ok(removed) };
+        let mut known: HashSet<_> = sites.iter().map(|site| site.site.counted_as.clone()).collect();
+        known.extend(removed.iter().cloned());
+        for id in publication.queries.site_ids().await.unwrap_or_default() {
+            if known.insert(id.clone()) {
+                let site = Site::with_defaults(id, Vec::new());
+                removed.extend((publication.queries.has_hits(&site).await == Some(true)).then_some(site.id));
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn stored_site(&self, id: &SiteId) -> Result<Option<Arc<RegisteredSite>>, Unavailable> {
+        let stored = self.ledger.stored_site(&self.current_sites(), id).await.map_err(unavailable)?;
+        if let (None, Some(publication)) = (&stored, self.publication.get()) {
+            let site = Site::with_defaults(id.clone(), Vec::new());
+            if publication.queries.has_hits(&site).await == Some(true) {
+                // The file takes other nodes' counts.
+                let registered = self.ledger.register(vec![site]).await.map_err(unavailable)?;
+                return Ok(registered.get(id.as_str()).cloned());
+            }
+        }
+        Ok(stored)
+    }
+
     fn grants(&self) -> Arc<Grants> {
         self.grants.get()
     }
@@ -777,11 +805,11 @@ impl server::ports::Node for Node {
     }
 
     fn note_uncounted(&self, site: &RegisteredSite, day: Day, kind: UncountedKind) {
-        self.uncounted.note(&site.site.id, day, kind);
+        self.uncounted.note(&site.site.counted_as, day, kind);
     }
 
     fn uncounted(&self, site: &RegisteredSite) -> Vec<UncountedRow> {
-        self.uncounted.rows(&site.site.id)
+        self.uncounted.rows(&site.site.counted_as)
     }
 
     fn readiness(&self) -> Readiness {

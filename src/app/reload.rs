@@ -128,11 +128,16 @@ impl<'r> Reloader<'r> {
         }
     }
 
+    /// The sites, and those of files that are gone for a moment, unless another site has taken their id.
     fn with_staying(&self, mut sites: Vec<Site>, staying: &[String]) -> Vec<Site> {
+        if staying.is_empty() {
+            return sites;
+        }
         let current = self.running.node.current_sites();
-        let known: HashSet<_> = sites.iter().map(|site| site.id.clone()).collect();
-        let staying = staying.iter().filter_map(|id| current.get(id)).filter(|site| !known.contains(&site.site.id));
-        sites.extend(staying.map(|site| site.site.clone()));
+        let names = |site: &Site| std::iter::once(&site.id).chain(&site.aliases).cloned().collect::<Vec<_>>();
+        let known: HashSet<_> = sites.iter().flat_map(names).collect();
+        let staying = staying.iter().filter_map(|id| current.get(id)).map(|site| &site.site);
+        sites.extend(staying.filter(|site| !names(site).iter().any(|name| known.contains(name))).cloned());
         sites
     }
 

@@ -49,6 +49,10 @@ impl TitleQueue {
             .filter_map(|key| titles.remove(&key).map(|given| (key, given)))
             .map(|((site, page), GivenTitle { title, given_ms })| ChangedTitle { site, page, title, given_ms })
             .collect();
+        if titles.is_empty() {
+            // Its room too.
+            *titles = FxHashMap::default();
+        }
         self.is_full.store(titles.len() >= TITLES_MAX, Ordering::Relaxed);
         taken
     }

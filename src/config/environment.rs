@@ -36,6 +36,10 @@ impl Environment {
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect()
     }
 
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// A variable that must not be empty.
     pub fn get(&self, name: &str, problems: &mut Problems) -> Option<String> {
         let value = self.get_or_empty(name, problems)?;

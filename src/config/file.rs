@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::limits::RawLimits;
 use super::network::Proxy;
-use super::problem::{Faults, Place, Problems};
+use super::problem::{Faults, Place, Places, Problems};
 use super::secret::{self, RedisUrl, Secret};
 use super::site::{RawSite, RawSites};
 use super::tokens::{RawToken, RawTokens};
@@ -55,7 +55,6 @@ pub struct File {
     pub config: Config,
     pub listen: Option<(Place, String)>,
     pub admin_listen: Option<(Place, String)>,
-    pub admin_open: bool,
     pub sites_dir: Option<PathBuf>,
 }
 
@@ -172,6 +171,7 @@ impl RawFile {
             redis_allow_eviction: faults.take(self.redis_allow_eviction).unwrap_or_default(),
             admin_token,
             admin_read_token,
+            admin_open: faults.take(self.admin_open).unwrap_or_default(),
             tokens: tokens::check(self.tokens, faults),
             dashboard_http: faults.take(self.dashboard_http).unwrap_or_default(),
             path_prefix: path_prefix(self.path_prefix, faults),
@@ -182,7 +182,9 @@ impl RawFile {
             },
             dashboard: faults.take(self.dashboard).unwrap_or_default(),
             limits: faults.take(self.limits).map(|raw| raw.check(faults)).unwrap_or_default(),
-            sites: site::check(self.sites, sites_dir.is_none().then_some(text.trim_end().len()), faults),
+            sites: Vec::new(),
+            site_places: Vec::new(),
+            aliases: Vec::new(),
             sites_dir: None,
             is_demo: false,
             log_format: LogFormat::default(),
@@ -190,12 +192,13 @@ impl RawFile {
             exposed_secret_files: Vec::new(),
             password_in_flag: false,
         };
+        let sites = site::check(self.sites, sites_dir.is_none().then_some(text.trim_end().len()), faults);
+        config.take_sites(sites, &Places::of(path, text));
         if config.redis.iter().any(RedisUrl::has_password) {
             secrets.note_if_exposed(path.to_owned());
         }
         config.exposed_secret_files = secrets.exposed;
-        let admin_open = faults.take(self.admin_open).unwrap_or_default();
-        File { config, listen: listen_public, admin_listen: listen_admin, admin_open, sites_dir }
+        File { config, listen: listen_public, admin_listen: listen_admin, sites_dir }
     }
 }
 

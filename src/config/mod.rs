@@ -6,12 +6,14 @@
 //! The environment is an argument.
 
 mod address;
+mod aliases;
 mod dashboard;
 mod defaults;
 mod document;
 mod environment;
 mod file;
 mod flags;
+mod in_force;
 mod limits;
 mod log_filter;
 mod network;
@@ -32,18 +34,21 @@ use std::path::PathBuf;
 use clap::ValueEnum as _;
 
 use crate::counter::site::FilteredBots;
-use crate::counter::{Grant, Origin, Site, TokenName};
+use crate::counter::{Grant, Origin, Site, SiteId, TokenName};
 use crate::redis::{Identity, Target, TargetError};
 use crate::server::{Dashboard, TrustedProxies};
 
-use problem::{Place, Problems};
+use problem::{Places, Problems};
+use site::ReadSite;
 
 pub use address::{PublicAddress, is_of_this_machine};
+pub use aliases::Alias;
 pub use environment::{Environment, variables};
 pub use file::keys;
 pub use flags::{Flags, LogFormat};
+pub use in_force::in_force;
 pub use limits::Limits;
-pub use problem::ConfigError;
+pub use problem::{ConfigError, Place};
 pub use secret::{RedisUrl, Secret};
 pub use site_edit::{Assignment, edited};
 pub use sites_dir::{Listing, SitesDir};
@@ -67,6 +72,8 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// Grants reading there.
     pub admin_read_token: Option<Secret>,
+    /// Other machines may use the admin listener without a token.
+    pub admin_open: bool,
     /// Editors' tokens that stand in the file.
     pub tokens: BTreeMap<TokenName, Grant>,
     /// Editors may log in over plain HTTP.
@@ -79,6 +86,9 @@ pub struct Config {
     pub limits: Limits,
     /// The one file's sites, then the folder's.
     pub sites: Vec<Site>,
+    /// Places of the sites, in their order; none of the demo.
+    pub site_places: Vec<Place>,
+    pub aliases: Vec<Alias>,
     /// A folder with a file a site.
     pub sites_dir: Option<SitesDir>,
     /// No file was given: the one site is the built-in demo.
@@ -104,11 +114,12 @@ impl Config {
         let is_demo = file.is_none() && sites_dir.is_none();
         let file = file.unwrap_or_default();
         let mut config = file.config;
-        config.sites_dir = sites_dir.or(file.sites_dir).and_then(|path| SitesDir::open(path, &mut problems));
-        if let Some(folder) = &config.sites_dir {
-            let found = folder.sites(&config.sites, &mut problems);
-            config.sites.extend(found);
+        let folder = sites_dir.or(file.sites_dir).and_then(|path| SitesDir::open(path, &mut problems));
+        if let Some(folder) = &folder {
+            folder.sites_into(&mut config, &mut problems);
         }
+        config.sites_dir = folder;
+        aliases::check(&config.sites, &config.site_places, &config.aliases, &mut problems);
         if !config.limits.new_pages {
             // Nor are strangers' pages limited otherwise.
             config.sites.iter_mut().for_each(|site| site.vouching_networks = 1);
@@ -135,11 +146,13 @@ impl Config {
                 "listen = `{listen}` and admin_listen = `{admin_listen}` are the same; give the admin listener a port of its own"
             ));
         }
-        let is_admin_open = environment.get_boolean("THONGKE_ADMIN_OPEN", &mut problems).unwrap_or(file.admin_open);
+        if let Some(is_open) = environment.get_boolean("THONGKE_ADMIN_OPEN", &mut problems) {
+            config.admin_open = is_open;
+        }
         if let Some(address) = admin_listen
             && !address::is_of_this_machine(address)
             && config.admin_token.is_none()
-            && !is_admin_open
+            && !config.admin_open
         {
             problems.add(format!(
                 "admin_listen = `{address}` can be reached from other machines, and anyone there could change counts; \
@@ -158,6 +171,23 @@ impl Config {
         Ok(config)
     }
 
+    fn take_sites(&mut self, sites: Vec<ReadSite>, places: &Places<'_>) {
+        self.sites.reserve(sites.len());
+        self.site_places.reserve(sites.len());
+        for ReadSite { site, at, aliases } in sites {
+            let of = |(id, at)| Alias { id, of: site.id.clone(), place: places.at(at) };
+            self.aliases.extend(aliases.into_iter().map(of));
+            self.site_places.push(places.at(at));
+            self.sites.push(site);
+        }
+    }
+
+    /// The site of an id or an alias.
+    pub fn site(&self, id: &SiteId) -> Option<&Site> {
+        let own = self.sites.iter().find(|site| site.id == *id);
+        own.or_else(|| self.sites.iter().find(|site| site.is_named(id)))
+    }
+
     /// The Redis to connect to; None without one.
     pub fn redis_target(&self) -> Result<Option<Target>, TargetError> {
         if self.redis.is_empty() {
@@ -172,7 +202,7 @@ impl Config {
 /// The site of a node without a configuration file, for pages of this machine. People try it with tools
 /// such as curl, so it counts them.
 fn demo() -> Site {
-    let id = crate::counter::SiteId::demo();
+    let id = SiteId::demo();
     Site {
         name: "Trang mẫu".to_owned(),
         filtered_bots: FilteredBots::ExceptTools,

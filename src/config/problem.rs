@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -31,9 +32,18 @@ pub struct Problems(Vec<(Option<Place>, String)>);
 /// A place in a file, shown as `FILE:LINE:COLUMN`, which editors jump to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    file: PathBuf,
+    file: Arc<Path>,
     line: usize,
     column: usize,
+}
+
+/// Places of a file, found without reading it from its start each time.
+#[derive(Debug)]
+pub struct Places<'t> {
+    file: Arc<Path>,
+    text: &'t str,
+    /// Bytes at which lines begin.
+    lines: Vec<usize>,
 }
 
 impl Problems {
@@ -109,7 +119,27 @@ impl Place {
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = 1 + before.matches('\n').count();
         let column = 1 + before.get(line_start..).unwrap_or_default().chars().count();
-        Self { file: file.to_owned(), line, column }
+        Self { file: file.into(), line, column }
+    }
+
+    /// File and line.
+    pub fn line(&self) -> String {
+        format!("{}:{}", self.file.display(), self.line)
+    }
+}
+
+impl<'t> Places<'t> {
+    pub fn of(file: &Path, text: &'t str) -> Self {
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self { file: file.into(), text, lines: std::iter::once(0).chain(ends).collect() }
+    }
+
+    /// The place of the byte `at`.
+    pub fn at(&self, at: usize) -> Place {
+        let line = self.lines.partition_point(|start| *start <= at).max(1);
+        let start = self.lines.get(line - 1).copied().unwrap_or_default();
+        let column = 1 + self.text.get(start..at).unwrap_or_default().chars().count();
+        Place { file: Arc::clone(&self.file), line, column }
     }
 }
 

@@ -17,7 +17,7 @@ use super::value::{Field, List, Value, Whole, keys_of, read_table};
 use crate::counter::Language;
 use crate::counter::site::{FilteredBots, PageRetention};
 use crate::counter::vouching::NETWORKS_MAX;
-use crate::counter::{FigureKey, LabelStyle, Origin, PublicPart, Site, SiteId};
+use crate::counter::{FigureKey, LabelStyle, Origin, PublicPart, Site, SiteId, SitePath, SitePathError, SitePaths};
 use crate::page::{PageCase, PageCaseError, PageParams, PageRules, Pattern, PatternError};
 
 /// Longest keeping of page figures, in days and months: a hundred years.
@@ -51,11 +51,21 @@ pub struct RawSite {
     repeat_window: Option<Field<RepeatWindow>>,
     visitors: Option<Field<bool>>,
     titles: Option<Field<bool>>,
+    aliases: Option<Field<List<SiteId>>>,
+    counted_as: Option<Field<SiteId>>,
+    paths: Option<Field<List<SitePath>>>,
+}
+
+/// A checked site, with the places of its id and of its aliases as bytes of the file.
+pub struct ReadSite {
+    pub site: Site,
+    pub at: usize,
+    pub aliases: Vec<(SiteId, usize)>,
 }
 
 /// All sites. Each is checked as it is read: a hundred thousand raw ones would take much memory.
 pub struct RawSites {
-    sites: Vec<Site>,
+    sites: Vec<ReadSite>,
     faults: Faults,
     is_empty: bool,
 }
@@ -65,7 +75,7 @@ struct RawLabels(Vec<(Spanned<String>, Field<String>)>);
 struct RepeatWindow(Duration);
 
 /// The checked sites. `end`: where one would be added; none if there may be none.
-pub fn check(field: Option<Field<RawSites>>, end: Option<usize>, faults: &mut Faults) -> Vec<Site> {
+pub fn check(field: Option<Field<RawSites>>, end: Option<usize>, faults: &mut Faults) -> Vec<ReadSite> {
     let lacks = "there is no site; add one as `[sites.my-portal]` with its `origins`";
     let Some(field) = field else {
         if let Some(end) = end {
@@ -105,7 +115,7 @@ pub fn unknown_keys(
 }
 
 impl RawSite {
-    pub fn check(self, id: &Spanned<String>, faults: &mut Faults) -> Option<Site> {
+    pub fn check(self, id: &Spanned<String>, faults: &mut Faults) -> Option<ReadSite> {
         let site_id = id.get_ref().parse::<SiteId>().map_err(|error| {
             faults.wrong(&id.span(), with_hint(error, suggest::site_id(id.get_ref())));
         });
@@ -151,8 +161,30 @@ impl RawSite {
                 faults.wrong(&visitors.span(), reason);
             }
         }
-        site_id.ok().map(|_| site)
+        site.paths = faults.list(self.paths).and_then(|paths| {
+            let paths = distinct(paths, SitePath::to_string, faults);
+            SitePaths::of(&paths, site.page_rules.case).map(Arc::new)
+        });
+        let mut aliases = Vec::new();
+        if let Some(list) = faults.list(self.aliases) {
+            aliases = places(&list);
+            site.aliases = distinct(list, SiteId::to_string, faults).into();
+        }
+        if let Some(id) = faults.spanned(self.counted_as)
+            && *id.get_ref() != site.id
+        {
+            site.counted_as = id.get_ref().clone();
+            if !site.aliases.contains(id.get_ref()) {
+                aliases.push((id.get_ref().clone(), id.span().start));
+                site.aliases = site.aliases.iter().cloned().chain([id.into_inner()]).collect();
+            }
+        }
+        site_id.ok().map(|_| ReadSite { site, at: id.span().start, aliases })
     }
+}
+
+fn places(ids: &Spanned<Vec<Spanned<SiteId>>>) -> Vec<(SiteId, usize)> {
+    ids.get_ref().iter().map(|id| (id.get_ref().clone(), id.span().start)).collect()
 }
 
 fn set<T>(setting: &mut T, value: Option<T>) {
@@ -280,6 +312,22 @@ impl Value for RawLabels {
             labels.push(label);
         }
         Ok(Ok(Self(labels)))
+    }
+}
+
+impl Value for SiteId {
+    const EXAMPLE: &'static str = r#""my-portal""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error| with_hint(error, suggest::site_id(text)))
+    }
+}
+
+impl Value for SitePath {
+    const EXAMPLE: &'static str = r#""/xa-a""#;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: SitePathError| error.to_string())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The folder of sites: one file a site, named by the site's id.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use anyhow::Context as _;
 use serde::Deserialize as _;
 use toml::Spanned;
 
-use super::problem::{Faults, Problems};
-use super::site::{self, RawSite};
-use super::{document, file};
-use crate::counter::{Site, SiteId};
+use super::problem::{Faults, Places, Problems};
+use super::site::{self, RawSite, ReadSite};
+use super::{Config, aliases, document, file};
+use crate::counter::SiteId;
 use crate::obstacle;
 
 /// Largest file of a site.
@@ -94,19 +94,18 @@ impl SitesDir {
         self.path.join(format!("{id}{ENDING}"))
     }
 
-    /// Reads the sites, and notes all faults. `others`: sites of the one file.
-    pub fn sites(&self, others: &[Site], problems: &mut Problems) -> Vec<Site> {
-        let mut sites = Vec::with_capacity(self.listing.len());
+    /// Reads the sites, beside those of the one file, and notes all faults.
+    pub fn sites_into(&self, config: &mut Config, problems: &mut Problems) {
+        let of_file: HashSet<_> = config.sites.iter().map(|site| site.id.to_string()).collect();
         for id in self.listing.0.keys() {
             let path = self.file_of(id);
-            if others.iter().any(|site| site.id.as_str() == id) {
+            if of_file.contains(id) {
                 let reason = "has a table in the configuration too; leave one of them out";
                 problems.add(format!("{}: site `{id}` {reason}", path.display()));
             } else if let Some(text) = document::text(&path, FILE_BYTES_MAX, problems) {
-                sites.extend(site_of(id, &path, &text, problems));
+                config.take_sites(Vec::from_iter(site_of(id, &path, &text, problems)), &Places::of(&path, &text));
             }
         }
-        sites
     }
 }
 
@@ -121,19 +120,36 @@ impl SitesDir {
         }
     }
 
-    /// Writes a site's file, whole or not at all, if its text is right. Returns the site.
-    pub fn write(&self, id: &SiteId, text: &str) -> anyhow::Result<Site> {
+    /// Writes a site's file, whole or not at all, if its text is right beside the configuration's other sites.
+    pub fn write(&self, id: &SiteId, text: &str, config: &Config) -> anyhow::Result<()> {
+        self.write_in_place_of(id, id, text, config)
+    }
+
+    /// The same under another id; the file of the former one goes.
+    pub fn rename(&self, id: &SiteId, to: &SiteId, text: &str, config: &Config) -> anyhow::Result<()> {
+        self.write_in_place_of(id, to, text, config)?;
+        let path = self.file_of(id.as_str());
+        std::fs::remove_file(&path).with_context(|| format!("can't remove {}; remove it", path.display()))
+    }
+
+    fn write_in_place_of(&self, before: &SiteId, id: &SiteId, text: &str, config: &Config) -> anyhow::Result<()> {
         let path = self.file_of(id.as_str());
         let mut problems = Problems::default();
-        let site = site_of(id.as_str(), &path, text, &mut problems);
+        let read = site_of(id.as_str(), &path, text, &mut problems);
         problems.into_result()?;
-        let site = site.context("the site can't be used")?;
+        let mut problems = Problems::default();
+        let mut after = Config { sites: Vec::new(), site_places: Vec::new(), ..config.clone() };
+        let others = config.sites.iter().zip(&config.site_places).filter(|(site, _)| site.id != *before);
+        (after.sites, after.site_places) = others.map(|(site, place)| (site.clone(), place.clone())).unzip();
+        after.aliases.retain(|alias| alias.of != *before);
+        after.take_sites(Vec::from_iter(read), &Places::of(&path, text));
+        aliases::check(&after.sites, &after.site_places, &after.aliases, &mut problems);
+        problems.into_result()?;
         let written = self.replace(&path, text);
         written.map_err(|error| {
             let advice = obstacle::advice(&path, &error);
             anyhow::anyhow!("can't write {}: {error}{advice}", path.display())
-        })?;
-        Ok(site)
+        })
     }
 
     /// Under a name that is not read, until it is whole.
@@ -155,7 +171,7 @@ impl SitesDir {
 }
 
 /// The site of a file's text; none if it is wrong, which is noted.
-fn site_of(id: &str, path: &Path, text: &str, problems: &mut Problems) -> Option<Site> {
+fn site_of(id: &str, path: &Path, text: &str, problems: &mut Problems) -> Option<ReadSite> {
     if let Err(error) = id.parse::<SiteId>() {
         problems.add(format!("{}: {error}; the file's name is the site's id", path.display()));
         return None;

@@ -197,6 +197,14 @@ const WRONG: &[(&str, &str)] = &[
     ("", ":1:1: there is no site"),
     ("\n[sites]\n", ":2:1: there is no site"),
     ("[sites.a]\norigin = [\"https://a.vn\"]\n", ":2:1: unknown key `origin`; did you mean `origins`?"),
+    ("{SITE}aliases = [\"a\"]\n", ":3:12: `a` is the site's own id; leave it out"),
+    ("{SITE}aliases = [\"b\", \"b\"]\n", ":3:17: aliases: `b` is named twice"),
+    ("{SITE}aliases = [\"Xa_B\"]\n", ":3:12: aliases: `Xa_B` is not a site id: expected 1 to 63"),
+    ("{SITE}aliases = [\"Xa_B\"]\n", "; did you mean `xa-b`?"),
+    ("{SITE}counted_as = [\"b\"]\n", ":3:14: counted_as: expected a string such as `\"my-portal\"`, found a list"),
+    ("{SITE}paths = [\"xa-a\"]\n", ":3:10: paths: `xa-a` is no path of pages: it begins with no slash; expected for"),
+    ("{SITE}paths = [\"/\"]\n", ":3:10: paths: `/` is no path of pages: all pages lie under it, as they do without"),
+    ("{SITE}paths = [\"/xa-a\", \"/xa-a/\"]\n", ":3:19: paths: `/xa-a` is named twice"),
     // Syntax.
     ("{SITE}name = Huyện Vị Xuyên\n", "; expected for example text in straight quotes: `name = \"…\"`"),
     ("{SITE}name = “Huyện”\n", ":3:8: "),
@@ -399,6 +407,121 @@ fn a_password_is_never_printed() {
     }
 }
 
+/// The settings in force of a configuration, loaded again.
+fn again(flags: &Flags, environment: &Environment) -> (Config, Config, String) {
+    let config = Config::load(flags, environment).unwrap();
+    let shown = in_force(&config, flags, environment);
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("again.toml");
+    std::fs::write(&path, &shown).unwrap();
+    let again = Config::load(&Flags { config: Some(path), ..Flags::default() }, &Environment::default());
+    let again = again.unwrap_or_else(|error| panic!("{error}\n{shown}"));
+    let without_places = |config| Config { site_places: Vec::new(), aliases: Vec::new(), ..config };
+    (without_places(config), without_places(again), shown)
+}
+
+#[test]
+fn what_is_in_force_can_be_loaded_again_and_is_the_same() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("thongke.toml");
+    for text in [
+        SITE.to_owned(),
+        EVERY_KEY.to_owned(),
+        format!(
+            "{SITE}bots = \"none\"\npage_params = []\nlabels = {{ title = '\"Xã\" \\ A' }}\n[limits]\nenabled = false\n"
+        ),
+        format!(
+            "admin_listen = \"0.0.0.0:1\"\nadmin_open = true\ndata_dir = \"d\"\n{SITE}figures = [\"online\"]\npublic = []\n"
+        ),
+    ] {
+        std::fs::write(&path, &text).unwrap();
+        let flags = Flags { config: Some(path.clone()), data_dir: Some("/d".into()), ..Flags::default() };
+        let (config, again, shown) = again(&flags, &Environment::default());
+        assert_eq!(config, again, "{shown}");
+    }
+}
+
+#[test]
+fn each_setting_in_force_names_its_origin_and_no_secret_is_shown() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    std::fs::create_dir(at("sites.d")).unwrap();
+    std::fs::write(at("sites.d/b.toml"), "# B\norigins = [\"https://b.vn\"]\n").unwrap();
+    std::fs::write(at("token"), "0123456789abcdef").unwrap();
+    let text = "listen = \"127.0.0.1:1\"\nadmin_listen = \"127.0.0.1:2\"\n\nadmin_token_file = \"token\"\n\
+                sites_dir = \"sites.d\"\nredis = [\n  \"redis://:hunter2@h\",\n]\n[limits]\nidle_timeout = \"90s\"\n[sites.a]\n\
+                origins = [\"https://a.vn\"]\n";
+    std::fs::write(at("thongke.toml"), text).unwrap();
+    let flags = Flags { config: Some(at("thongke.toml")), listen: Some("127.0.0.1:3".to_owned()), ..Flags::default() };
+    let variables = environment(&[("THONGKE_ADMIN_LISTEN", "127.0.0.1:4"), ("THONGKE_LISTEN", "127.0.0.1:5")]);
+    let config = Config::load(&flags, &variables).unwrap();
+    let shown = in_force(&config, &flags, &variables);
+    let place = |name: &str, line: u32| format!("  # {}:{line}\n", at(name).display());
+    for line in [
+        "listen = \"127.0.0.1:3\"  # --listen\n".to_owned(),
+        "admin_listen = \"127.0.0.1:4\"  # THONGKE_ADMIN_LISTEN\n".to_owned(),
+        format!("admin_token_file = \"{}\"{}", at("token").display(), place("thongke.toml", 4)),
+        format!("redis = [\"redis://:(hidden)@h\"]{}", place("thongke.toml", 6)),
+        "redis_prefix = \"thongke\"  # default\n".to_owned(),
+        "# redis_password_file is not set\n".to_owned(),
+        format!("idle_timeout = \"1m 30s\"{}", place("thongke.toml", 10)),
+        format!("[sites.a]{}", place("thongke.toml", 11)),
+        format!("origins = [\"https://a.vn\"]{}", place("thongke.toml", 12)),
+        format!("[sites.b]{}", place("sites.d/b.toml", 1)),
+        format!("origins = [\"https://b.vn\"]{}", place("sites.d/b.toml", 2)),
+        "page_cap = 100000  # default\n".to_owned(),
+        "# log = \"info\"  # default; a flag or variable only\n".to_owned(),
+    ] {
+        assert!(shown.contains(&line), "{line}{shown}");
+    }
+    assert!(!shown.contains("hunter2") && !shown.contains("0123456789abcdef"), "{shown}");
+    assert!(shown.starts_with("# Passwords"), "{shown}");
+    let demo = again(&Flags::default(), &Environment::default()).1;
+    let covers = |url: &str| demo.sites[0].covers(&url::Url::parse(url).unwrap());
+    assert!(covers("http://localhost:8080/") && covers("http://127.0.0.1/") && !covers("http://a.vn/"));
+}
+
+#[test]
+fn an_id_is_of_one_site_and_both_places_are_named() {
+    let two =
+        |of_a: &str, of_b: &str| refusal(&format!("{SITE}{of_a}\n[sites.b]\norigins = [\"https://b.vn\"]\n{of_b}\n"));
+    let id = two("", "aliases = [\"old\", \"a\"]");
+    assert!(
+        id.contains(":6:19: `a`, here of site `b`, is the id of the site at ") && id.contains(":1:8; leave"),
+        "{id}"
+    );
+    let twice = two("aliases = [\"old\"]", "counted_as = \"old\"");
+    assert!(twice.contains(":6:14: `old` is an alias of site `a` as well, at ") && twice.contains(":3:12"), "{twice}");
+    let counts = two("counted_as = \"b\"", "");
+    assert!(counts.contains(":3:14: `b`, here of site `a`, is the id of the site at "), "{counts}");
+    let directory = tempfile::TempDir::new().unwrap();
+    for (name, text) in [("a", "aliases = [\"x\", \"b\"]"), ("b", ""), ("c", "aliases = [\"x\"]")] {
+        let text = format!("origins = [\"https://{name}.vn\"]\n{text}\n");
+        std::fs::write(directory.path().join(format!("{name}.toml")), text).unwrap();
+    }
+    let flags = Flags { sites_dir: Some(directory.path().to_owned()), ..Flags::default() };
+    let error = Config::load(&flags, &environment(&[])).unwrap_err().to_string();
+    for said in ["a.toml:2:17: `b`, here of site `a`, is the id of the site at ", "b.toml:1:1", "c.toml:2:12: `x` is"] {
+        assert!(error.contains(said), "{said}: {error}");
+    }
+}
+
+#[test]
+fn the_id_of_a_sites_counts_is_an_alias_too() {
+    let site = |more: &str| load_text(&format!("{SITE}{more}")).unwrap().sites.remove(0);
+    let id = |id: &str| id.parse::<SiteId>().unwrap();
+    let usual = site("");
+    assert_eq!((usual.counted_as, usual.aliases.len(), usual.paths), (id("a"), 0, None));
+    let renamed = site("aliases = [\"b\"]\ncounted_as = \"c\"\n");
+    assert_eq!((renamed.counted_as, renamed.aliases.to_vec()), (id("c"), vec![id("b"), id("c")]));
+    let both = site("aliases = [\"b\", \"c\"]\ncounted_as = \"b\"\n");
+    assert_eq!((both.counted_as, both.aliases.to_vec()), (id("b"), vec![id("b"), id("c")]));
+    assert_eq!(site("counted_as = \"a\"\n").aliases.len(), 0);
+    let config = load_text(&format!("{SITE}aliases = [\"b\"]\n")).unwrap();
+    assert_eq!(config.site(&id("b")).map(|site| site.id.as_str()), Some("a"));
+    assert!(config.site(&id("c")).is_none());
+}
+
 #[test]
 fn the_help_names_the_defaults() {
     let help = <Flags as clap::Args>::augment_args(clap::Command::new("thongke")).render_long_help().to_string();
@@ -433,7 +556,8 @@ fn the_documented_defaults_are_those_of_the_program() {
         lines.collect::<String>()
     };
     let text = format!("{}{SITE}{}[limits]\n{}", settings(root), settings(site), settings(limits));
-    assert_eq!(load_text(&text), load_text(SITE), "{text}");
+    let loaded = |text| load_text(text).map(|config| Config { site_places: Vec::new(), ..config });
+    assert_eq!(loaded(&text), loaded(SITE), "{text}");
     assert!(documented > 25, "only {documented} defaults are documented");
 }
 
@@ -468,6 +592,9 @@ public = ["figures", "page", "top", "history"]
 bots = true
 exclude_addresses = ["10.1.0.0/16", "2001:db8::/32", "192.0.2.7"]
 repeat_window = "0s"
+aliases = ["vi-xuyen", "huyen-vi-xuyen"]
+counted_as = "vi-xuyen"
+paths = ["/vi-xuyen"]
 
 [limits]
 enabled = true

@@ -1,5 +1,6 @@
 //! Sites: their settings, and the set of all of them.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
@@ -15,7 +16,7 @@ use url::Url;
 
 use super::figure_key::{FigureKey, Labels};
 use super::language::{LabelStyle, Language};
-use super::{BySite, Day, EditorRules, Origin, PageAddress, PlainUrl, PublicParts, SiteNumber};
+use super::{BySite, Day, EditorRules, Origin, PageAddress, PlainUrl, PublicParts, SiteNumber, SitePaths};
 use crate::page::PageRules;
 
 /// A site's name in URLs, keys and the configuration: `[a-z0-9][a-z0-9-]{0,62}`; as a rule so short that
@@ -61,6 +62,12 @@ pub struct Site {
     pub labels: Labels,
     /// The box's heading, if the site has its own.
     pub own_title: Option<String>,
+    /// The id under which file and Redis keep its counts: its own, or that of the site before it was renamed.
+    pub counted_as: SiteId,
+    /// Other ids whose hits and reads are the site's; that of its counts is one of them.
+    pub aliases: Box<[SiteId]>,
+    /// Paths under which its pages lie, where it shares its host; nearly no site has any.
+    pub paths: Option<Arc<SitePaths>>,
 }
 
 /// Bots whose hits are kept out of the figures.
@@ -111,36 +118,54 @@ pub struct RegisteredSite {
 pub struct Sites {
     by_id: FxHashSet<ById>,
     by_number: BySite<Arc<RegisteredSite>>,
+    /// Without aliases.
+    count: usize,
 }
 
-/// A site as a member of a set in which it is looked for by its id: no more than a pointer, so that the
-/// table of a hundred thousand stays small.
+/// A site as a member of a set in which it is looked for by its id or an alias: little more than a pointer, so that
+/// the table of a hundred thousand stays small.
 #[derive(Debug, Clone)]
-struct ById(Arc<RegisteredSite>);
+struct ById {
+    site: Arc<RegisteredSite>,
+    /// Number of the alias, from 1 on; 0 is the id.
+    alias: u32,
+}
 
-impl std::borrow::Borrow<str> for ById {
+impl ById {
+    /// A site under each of its ids.
+    fn all(site: &Arc<RegisteredSite>) -> impl Iterator<Item = Self> {
+        (0..).take(1 + site.site.aliases.len()).map(|alias| Self { site: Arc::clone(site), alias })
+    }
+}
+
+impl Borrow<str> for ById {
     fn borrow(&self) -> &str {
-        self.0.site.id.as_str()
+        let site = &self.site.site;
+        match self.alias {
+            0 => site.id.as_str(),
+            alias => site.aliases[alias as usize - 1].as_str(),
+        }
     }
 }
 
 impl Hash for ById {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.site.id.as_str().hash(state);
+        Borrow::<str>::borrow(self).hash(state);
     }
 }
 
 impl PartialEq for ById {
     fn eq(&self, other: &Self) -> bool {
-        self.0.site.id == other.0.site.id
+        Borrow::<str>::borrow(self) == Borrow::<str>::borrow(other)
     }
 }
 
 impl Eq for ById {}
 
 impl Sites {
+    /// The site of an id or an alias.
     pub fn get(&self, id: &str) -> Option<&Arc<RegisteredSite>> {
-        self.by_id.get(id).map(|ById(site)| site)
+        self.by_id.get(id).map(|ById { site, .. }| site)
     }
 
     pub fn by_number(&self, number: SiteNumber) -> Option<&Arc<RegisteredSite>> {
@@ -148,11 +173,11 @@ impl Sites {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<RegisteredSite>> {
-        self.by_id.iter().map(|ById(site)| site)
+        self.by_id.iter().filter(|ById { alias, .. }| *alias == 0).map(|ById { site, .. }| site)
     }
 
     pub fn len(&self) -> usize {
-        self.by_id.len()
+        self.count
     }
 
     pub fn is_empty(&self) -> bool {
@@ -166,7 +191,13 @@ impl Sites {
             let is_same = |same: &Arc<EditorRules>| Arc::ptr_eq(same, &rules);
             if !known.editor_rules.as_ref().is_some_and(is_same) {
                 *known = Arc::new(RegisteredSite { editor_rules: Some(rules), ..RegisteredSite::clone(known) });
-                self.by_id.replace(ById(Arc::clone(known)));
+                for of_site in ById::all(known) {
+                    // An alias may be another site's id.
+                    let found = self.by_id.get(&of_site);
+                    if found.is_some_and(|found| found.site.number == number) {
+                        self.by_id.replace(of_site);
+                    }
+                }
             }
         }
     }
@@ -189,7 +220,13 @@ impl FromIterator<RegisteredSite> for Sites {
         let mut sites = Self::default();
         for site in registered.into_iter().map(Arc::new) {
             sites.by_number.get_or_insert_with(site.number, || Arc::clone(&site));
-            sites.by_id.insert(ById(site));
+            for of_site in ById::all(&site) {
+                // An id is stronger than another site's alias.
+                match of_site.alias {
+                    0 => sites.count += usize::from(sites.by_id.replace(of_site).is_none_or(|before| before.alias > 0)),
+                    _ => _ = sites.by_id.insert(of_site),
+                }
+            }
         }
         sites
     }
@@ -210,6 +247,9 @@ impl Site {
     /// A site with defaults for everything that has one.
     pub fn with_defaults(id: SiteId, origins: Vec<Origin>) -> Self {
         Self {
+            counted_as: id.clone(),
+            aliases: Box::default(),
+            paths: None,
             id,
             name: String::new(),
             origins,
@@ -262,6 +302,16 @@ impl Site {
 
     pub fn covers_plain(&self, url: PlainUrl<'_>) -> bool {
         self.origins.iter().any(|origin| origin.covers_plain(url))
+    }
+
+    /// True if a page of its origins lies under one of its paths.
+    pub fn holds(&self, page: &PageAddress) -> bool {
+        self.paths.as_ref().is_none_or(|paths| paths.hold(page))
+    }
+
+    /// True if `id` is its id or an alias.
+    pub fn is_named(&self, id: &SiteId) -> bool {
+        self.id == *id || self.aliases.contains(id)
     }
 }
 
@@ -357,6 +407,29 @@ mod tests {
             assert_eq!(sites.by_number(SiteNumber(number)).unwrap().site.id.as_str(), id);
         }
         assert!(sites.get("d").is_none() && sites.by_number(SiteNumber(4)).is_none());
+    }
+
+    #[test]
+    fn a_site_is_found_by_its_aliases_and_is_one_site() {
+        use crate::counter::EditorRule;
+        let registered = |number, id: &str, aliases: &[&str]| {
+            let aliases = aliases.iter().map(|id| id.parse().unwrap()).collect();
+            let site = Site { aliases, ..Site::with_defaults(id.parse().unwrap(), Vec::new()) };
+            RegisteredSite::new(SiteNumber(number), site)
+        };
+        // The first alias is another site's id, which no configuration has.
+        let mut sites: Sites =
+            [registered(1, "a", &["b", "old", "older"]), registered(2, "b", &[])].into_iter().collect();
+        assert_eq!((sites.len(), sites.iter().count()), (2, 2));
+        let number = |sites: &Sites, id| sites.get(id).map(|site| site.number.0);
+        for (id, expected) in [("a", 1), ("old", 1), ("older", 1), ("b", 2)] {
+            assert_eq!(number(&sites, id), Some(expected), "{id}");
+        }
+        assert_eq!(number(&sites, "oldest"), None);
+        let rule = EditorRule::stored("/a", "merge", Some("/b"), 1).unwrap();
+        sites.set_rules([(SiteNumber(1), Arc::new(EditorRules::of([rule])))]);
+        assert!(["a", "old", "older"].iter().all(|id| sites.get(id).unwrap().editor_rules.is_some()));
+        assert!(sites.get("b").unwrap().editor_rules.is_none());
     }
 
     #[test]

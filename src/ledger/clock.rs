@@ -110,7 +110,7 @@ fn newer(one: Option<NewestDay>, other: Option<NewestDay>) -> Option<NewestDay> 
 /// The doubt that a stopped node's file raises about a clock that says `now`. Changes nothing.
 pub fn doubt_of_stopped(directory: &Path, configured: &[Site], now: DateTime<Utc>) -> rusqlite::Result<Option<Doubt>> {
     let connection = file::open_to_look(directory)?;
-    let zones: FxHashMap<_, _> = configured.iter().map(|site| (site.id.as_str(), site.time_zone)).collect();
+    let zones: FxHashMap<_, _> = configured.iter().map(|site| (site.counted_as.as_str(), site.time_zone)).collect();
     let ids = sites::ids(&connection)?;
     let sites: Vec<_> = ids.iter().map(|(number, id)| (SiteNumber(*number), zones.get(id.as_str()).copied())).collect();
     let newest = newest_of(&connection, &sites)?;

@@ -45,6 +45,7 @@ mod pages;
 mod publication;
 mod query;
 mod recover;
+mod removed_sites;
 mod retention;
 mod room;
 mod sqlite;
@@ -115,7 +116,7 @@ fn numbered(numbers: Vec<SiteNumber>, sites: Vec<Site>) -> Sites {
 impl Ledger {
     /// Registers the sites of a reloaded configuration.
     pub async fn register(&self, sites: Vec<Site>) -> Result<Sites, LedgerError> {
-        let ids: Vec<_> = sites.iter().map(|site| site.id.clone()).collect();
+        let ids: Vec<_> = sites.iter().map(|site| site.counted_as.clone()).collect();
         let numbers = self.queue.run(move |file| file.change(|c| sites::register(c, &ids))).await?;
         self.state.open_sites.note(numbers.iter().copied().zip(&sites));
         Ok(numbered(numbers, sites))

@@ -117,7 +117,7 @@ impl Ledger {
 }
 
 fn register(connection: &mut Connection, configured: Vec<Site>) -> rusqlite::Result<Sites> {
-    let ids: Vec<_> = configured.iter().map(|site| site.id.clone()).collect();
+    let ids: Vec<_> = configured.iter().map(|site| site.counted_as.clone()).collect();
     let transaction = connection.transaction()?;
     let numbers = sites::register(&transaction, &ids)?;
     transaction.commit()?;

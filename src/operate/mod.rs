@@ -41,7 +41,7 @@ pub use clock::accept_clock;
 pub use health::health;
 pub use pages::pages;
 pub use reset::{reset, undo_reset};
-pub use show::{bots, figures, sources};
+pub use show::{bots, figures, show_config, sources};
 pub use tokens::tokens;
 pub use transfer::{export, forget, import};
 pub use verify::verify;
@@ -130,7 +130,7 @@ const SITES_NAMED_MAX: usize = 10;
 
 /// The site as this command's configuration has it.
 fn configured<'a>(config: &'a Config, site: &SiteId) -> anyhow::Result<&'a Site> {
-    config.sites.iter().find(|known| known.id == *site).with_context(|| {
+    config.site(site).with_context(|| {
         let named: Vec<_> = config.sites.iter().take(SITES_NAMED_MAX).map(|site| site.id.as_str()).collect();
         let more = config.sites.len().saturating_sub(SITES_NAMED_MAX);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -159,6 +159,22 @@ fn on_the_node<T>(
     }
     on_its_ledger(config, if_empty, request, read, async |ledger, sites| {
         work(ledger, sites.get(site.as_str()).context("the site is not registered")?).await
+    })
+}
+
+/// The same for a site that may be removed: its counts stay.
+fn on_its_counts<T>(
+    config: &Config,
+    site: &SiteId,
+    request: NodeRequest,
+    read: impl FnOnce(&[u8]) -> anyhow::Result<T>,
+    work: impl AsyncFnOnce(&Ledger, &RegisteredSite) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    on_its_ledger(config, IfEmpty::Refuse, request, read, async |ledger, sites| {
+        match ledger.stored_site(sites, site).await? {
+            Some(stored) => work(ledger, &stored).await,
+            None => Err(configured(config, site).err().unwrap_or_else(|| anyhow::anyhow!("nothing of it is stored"))),
+        }
     })
 }
 

@@ -1,17 +1,17 @@
-//! `thongke figures`, `sources` and `bots`, as text or as the JSON of the node's answer.
+//! `thongke config`, `figures`, `sources` and `bots`, as text or as the JSON of the node's answer.
 
 use hyper::Method;
 
 use crate::bots::{UNCOUNTED_BYTES_MAX, UNCOUNTED_FILE, Uncounted, UncountedRow};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{self, Config, Environment, Flags};
 use crate::counter::account::SourceAccount;
 use crate::counter::{Day, Figures, RegisteredSite, SiteId, figures};
 use crate::ledger::Ledger;
 use crate::obstacle;
 use crate::server::routes::Admin;
 
-use super::{IfEmpty, NodeRequest, from_json, on_the_node, print};
+use super::{IfEmpty, NodeRequest, from_json, on_its_counts, on_the_node, print};
 
 pub fn figures(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
     let request = NodeRequest::new(Method::GET, Admin::Figures, site);
@@ -41,7 +41,7 @@ pub fn figures(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<
 pub fn sources(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
     let request = NodeRequest::new(Method::GET, Admin::Sources, site);
     let work = async |ledger: &Ledger, site: &RegisteredSite| Ok(ledger.sources(site.number).await?);
-    let sources: Vec<SourceAccount> = on_the_node(config, site, IfEmpty::Refuse, request, from_json, work)?;
+    let sources: Vec<SourceAccount> = on_its_counts(config, site, request, from_json, work)?;
     if as_json {
         return print(&serde_json::to_string(&sources)?);
     }
@@ -69,11 +69,16 @@ pub fn sources(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<
     Ok(())
 }
 
+/// Prints the settings in force.
+pub fn show_config(config: &Config, flags: &Flags, environment: &Environment) -> anyhow::Result<()> {
+    print(config::in_force(config, flags, environment).trim_end())
+}
+
 pub fn bots(config: &Config, site: &SiteId, as_json: bool) -> anyhow::Result<()> {
     let request = NodeRequest::new(Method::GET, Admin::Bots, site);
     let rows: Vec<UncountedRow> = on_the_node(config, site, IfEmpty::Refuse, request, from_json, async |_, site| {
         let text = obstacle::read_text(&config.data_dir.join(UNCOUNTED_FILE), UNCOUNTED_BYTES_MAX).unwrap_or_default();
-        Ok(Uncounted::from_lines(&text).rows(&site.site.id))
+        Ok(Uncounted::from_lines(&text).rows(&site.site.counted_as))
     })?;
     if as_json {
         return print(&serde_json::to_string(&rows)?);

@@ -2,26 +2,75 @@
 
 use anyhow::{Context as _, bail};
 
-use super::{configured, print};
+use hyper::Method;
+
+use super::{IfEmpty, NodeRequest, configured, from_json, on_its_ledger, print};
 use crate::config::{Assignment, Config, SitesDir, edited};
 use crate::counter::{Origin, Site, SiteId};
-use crate::ledger::DirectoryLock;
+use crate::ledger::{DirectoryLock, has_been_used};
 use crate::obstacle;
+use crate::server::ListedSite;
+use crate::server::routes::Admin;
 
-/// Lists the sites, by id.
+/// Lists the sites, by id, and those that are removed and have counts.
 pub fn list(config: &Config) -> anyhow::Result<()> {
-    let mut sites: Vec<_> = config.sites.iter().collect();
-    sites.sort_by_key(|site| site.id.as_str());
-    let width = sites.iter().map(|site| site.id.as_str().len()).max().unwrap_or_default();
-    for site in sites {
-        print(&format!("{:width$}  {}", site.id.as_str(), origins(site)))?;
+    let mut lines: Vec<_> = config.sites.iter().map(|site| (site.id.to_string(), about(site))).collect();
+    let (removed, unknown) = match removed(config) {
+        Ok(removed) => (removed, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    for id in removed {
+        let of = id.parse().ok().and_then(|id| config.site(&id));
+        let stays = match of {
+            Some(site) => format!("(an alias of {}; has counts of its own)", site.id),
+            None => "(removed; has counts)".to_owned(),
+        };
+        lines.push((id, stays));
+    }
+    lines.sort();
+    let width = lines.iter().map(|(id, _)| id.len()).max().unwrap_or_default();
+    for (id, about) in lines {
+        print(&format!("{id:width$}  {about}"))?;
+    }
+    if let Some(error) = unknown {
+        eprintln!("thongke: sites that are removed and have counts are not known: {error:#}");
     }
     Ok(())
+}
+
+/// Ids of sites that are not configured and have counts.
+fn removed(config: &Config) -> anyhow::Result<Vec<String>> {
+    if DirectoryLock::holder(&config.data_dir).is_none() && !has_been_used(&config.data_dir) {
+        return Ok(Vec::new());
+    }
+    let request = NodeRequest::of_node(Method::GET, Admin::Sites);
+    let read = |answer: &[u8]| {
+        let sites: Vec<ListedSite> = from_json(answer)?;
+        Ok(sites.into_iter().filter(|site| site.removed).map(|site| site.site).collect())
+    };
+    // Imported ones count too.
+    on_its_ledger(config, IfEmpty::Begin, request, read, async |ledger, sites| {
+        Ok(ledger.removed_sites(sites).await?.iter().map(SiteId::to_string).collect())
+    })
+}
+
+/// Origins and paths of a site, and its other ids.
+fn about(site: &Site) -> String {
+    let mut about = origins(site);
+    if let Some(paths) = &site.paths {
+        about += &format!(" {}", paths.iter().collect::<Vec<_>>().join(" "));
+    }
+    if !site.aliases.is_empty() {
+        let aliases: Vec<_> = site.aliases.iter().map(SiteId::as_str).collect();
+        about += &format!(" (also {})", aliases.join(", "));
+    }
+    about
 }
 
 /// Shows a site's settings as they were written, and the tag for its pages.
 pub fn show(config: &Config, id: &SiteId) -> anyhow::Result<()> {
     let site = configured(config, id)?;
+    let id = &site.id;
     let text = config.sites_dir.as_ref().map(|folder| folder.text(id)).transpose()?.flatten();
     match (&config.sites_dir, text) {
         (Some(folder), Some(text)) => {
@@ -35,15 +84,21 @@ pub fn show(config: &Config, id: &SiteId) -> anyhow::Result<()> {
 /// Adds a site to the folder.
 pub fn add(config: &Config, id: &SiteId, of_pages: &[String], name: Option<&str>) -> anyhow::Result<()> {
     let folder = folder(config)?;
-    if config.sites.iter().any(|site| site.id == *id) {
-        bail!("there is a site `{id}`; `thongke sites set {id} KEY=VALUE` changes it");
+    match config.site(id) {
+        Some(site) if site.id == *id => {
+            bail!("there is a site `{id}`; `thongke sites set {id} KEY=VALUE` changes it")
+        }
+        Some(site) => {
+            bail!("`{id}` is an alias of site `{0}`; `thongke sites set {0} aliases-={id}` ends that", site.id)
+        }
+        None => {}
     }
     let mut assignments = vec![assignment("name=", name.unwrap_or_default())?];
     for origin in of_pages {
         assignments.push(assignment("origins+=", origin)?);
     }
     let text = edited("", &assignments).map_err(anyhow::Error::msg)?;
-    folder.write(id, &text)?;
+    folder.write(id, &text, config)?;
     print(&format!("site `{id}` added; {}\nput this tag on its pages:\n\n{}", effect(config), tag(id)))
 }
 
@@ -57,7 +112,7 @@ pub fn set(config: &Config, id: &SiteId, assignments: &[Assignment]) -> anyhow::
     if changed == text {
         return print(&format!("site `{id}`: nothing differs"));
     }
-    folder.write(id, &changed).context("nothing was changed")?;
+    folder.write(id, &changed, config).context("nothing was changed")?;
     print(&format!("site `{id}` changed; {}", effect(config)))
 }
 
@@ -74,6 +129,29 @@ pub fn remove(config: &Config, id: &SiteId) -> anyhow::Result<()> {
     print(&format!(
         "# site `{id}` removed; its counts stay, and go on when it is added again{only}\n# its file was:\n{}",
         text.trim_end()
+    ))
+}
+
+/// Gives a site of the folder another id, under which its counts go on; the former id stays its alias.
+pub fn rename(config: &Config, id: &SiteId, to: &SiteId) -> anyhow::Result<()> {
+    let folder = folder(config)?;
+    let before = text(config, folder, id)?;
+    let site = configured(config, id)?;
+    if let Some(other) = config.site(to) {
+        bail!("`{to}` is an id of site `{}`; nothing was changed", other.id);
+    }
+    if removed(config)?.iter().any(|removed| removed == to.as_str()) {
+        bail!("`{to}` is the id of a removed site that has counts; choose another id, and nothing was changed");
+    }
+    let mut assignments = vec![assignment("counted_as=", site.counted_as.as_str())?];
+    if site.counted_as != site.id {
+        assignments.push(assignment("aliases+=", site.id.as_str())?);
+    }
+    let after = edited(&before, &assignments).map_err(anyhow::Error::msg)?;
+    folder.rename(id, to, &after, config).context("nothing was changed")?;
+    print(&format!(
+        "site `{id}` is `{to}` now, with all its counts, and tags with `{id}` go on counting; {}",
+        effect(config)
     ))
 }
 
@@ -106,7 +184,10 @@ fn text(config: &Config, folder: &SitesDir, id: &SiteId) -> anyhow::Result<Strin
     if let Some(text) = folder.text(id)? {
         return Ok(text);
     }
-    configured(config, id)?;
+    let site = configured(config, id)?;
+    if site.id != *id {
+        bail!("`{id}` is an alias of site `{0}`; name that: `{0}`", site.id);
+    }
     bail!("site `{id}` stands in the configuration's one file, where no command changes it; edit that file")
 }
 

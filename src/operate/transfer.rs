@@ -18,7 +18,7 @@ use crate::ledger::{DirectoryLock, ImportFile};
 use crate::server::IMPORT_BYTES_MAX;
 use crate::server::routes::{Admin, SOURCE};
 
-use super::{IfEmpty, NodeRequest, configured, from_json, on_the_node};
+use super::{IfEmpty, NodeRequest, configured, from_json, on_its_counts, on_the_node};
 
 pub fn import(config: &Config, site: &SiteId, file: &Path, name: &ImportName) -> anyhow::Result<()> {
     let mut request = NodeRequest::new(Method::POST, Admin::Import, site);
@@ -110,7 +110,7 @@ pub fn forget(config: &Config, site: &SiteId, name: &ImportName) -> anyhow::Resu
 pub fn export(config: &Config, site: &SiteId) -> anyhow::Result<()> {
     let request = NodeRequest::new(Method::GET, Admin::Export, site);
     let read = |answer: &[u8]| Ok(answer.to_vec());
-    let text: Vec<u8> = on_the_node(config, site, IfEmpty::Refuse, request, read, async |ledger, site| {
+    let text: Vec<u8> = on_its_counts(config, site, request, read, async |ledger, site| {
         let mut text = format!("{HEADER_PAGES}\n").into_bytes();
         let mut after = None;
         loop {

@@ -65,7 +65,7 @@ pub const COMMANDS: &[Command] = &[
     command("HGET", Read, &["audit", "publish", "read", "registers", "tokens", "visitors", "vouching"], "read one field of a site or of the tokens", Some((Hash, &["probe"]))),
     command("HMGET", Read, &["audit", "publish", "read"], "read a site's counters and titles", Some((Hash, &["probe"]))),
     command("HLEN", Read, &["audit", "registers"], "see whether a site's counters changed during a repair, and whether there are rules of pages or tokens", Some((Hash, &[]))),
-    command("HSCAN", Read, &["audit", "registers"], "read all counters or rules of a site, or all tokens, in pieces", Some((Hash, &["0"]))),
+    command("HSCAN", Read, &["audit", "read", "registers"], "read all counters or rules of a site, all tokens or all sites, in pieces", Some((Hash, &["0"]))),
     command("EXPIREAT", Write, &["client", "publish", "visitors", "vouching"], "let the pages and visitors of old periods expire", Some((Hash, &["1"]))),
     command("ZADD", Write, &["audit", "publish"], "write the counters of pages", Some((SortedSet, &["1", "probe"]))),
     command("ZSCORE", Read, &["audit", "publish", "read", "vouching"], "read one page's counter", Some((SortedSet, &["probe"]))),

@@ -1,5 +1,5 @@
 //! Keys in Redis and their contents. `{SITE}` in braces is the hash tag: all keys of a site live in one
-//! slot, so that one script call can touch them.
+//! slot, so that one script call can touch them. It is the id under which the site's counts are kept.
 //!
 //! **`PREFIX:{SITE}:hits`**, a hash: the site's own counters and their contributions, in one key, so that
 //! no loss of a key can part them.
@@ -50,6 +50,8 @@
 //! of one that is undone. Of several the one written last holds, and of two in one millisecond the greater value. Kinds
 //! are `title`, `merge`, `hide` and `delete`; `VALUE` is the title, the page into which it is merged, or `1`.
 //!
+//! **`PREFIX:sites`**, a hash: `SITE` → `1`, of sites that were ever published, written with their `meta`. Only lists of
+//! removed sites need it.
 //! **`PREFIX:tokens`**, a hash: a token's name → `MILLISECONDS GRANT`, or `MILLISECONDS` of one that is revoked, as with
 //! rules of pages. `GRANT` is JSON (`counter/tokens/grant.rs`), with a hash and nothing that opens anything. The field
 //! `\x01stamp` has another value after each change, so that nodes need not read the rest.
@@ -104,13 +106,18 @@ impl Keys {
         self.of(site, "titles")
     }
 
+    /// Key of all sites that were ever published.
+    pub fn sites(&self) -> String {
+        format!("{}:sites", self.prefix)
+    }
+
     /// Key on which preflight tries commands; it is gone afterwards.
     pub fn probe(&self) -> String {
         format!("{}:{{check}}:probe", self.prefix)
     }
 
     pub fn sketch(&self, site: &Site, window: Window) -> String {
-        let Site { id, time_zone, .. } = site;
+        let Site { counted_as: id, time_zone, .. } = site;
         match window.minute.map(Minute::number) {
             None => self.of(id, format_args!("visitors:{}", window.day)),
             Some(minute) if window.is_earlier(*time_zone) => {
@@ -421,19 +428,20 @@ mod tests {
         let day = Day::from_ymd(2024, 6, 17).unwrap();
         let keys = Keys::new("p");
         for (name, end) in [
-            (keys.hits(&site.id), "hits"),
-            (keys.pages(&site.id, Period::Total), "pages:total"),
-            (keys.pages(&site.id, day.month()), "pages:2024-06"),
-            (keys.titles(&site.id), "titles"),
+            (keys.hits(&site.counted_as), "hits"),
+            (keys.pages(&site.counted_as, Period::Total), "pages:total"),
+            (keys.pages(&site.counted_as, day.month()), "pages:2024-06"),
+            (keys.titles(&site.counted_as), "titles"),
             (keys.sketch(&site, Window { day, minute: None }), "visitors:2024-06-17"),
-            (keys.merging(&site.id), "visitors:merging"),
-            (keys.estimates(&site.id), "visitors"),
-            (keys.salt(&site.id, day), "salt:2024-06-17"),
-            (keys.page_rules(&site.id), "page_rules"),
-            (keys.meta(&site.id), "meta"),
+            (keys.merging(&site.counted_as), "visitors:merging"),
+            (keys.estimates(&site.counted_as), "visitors"),
+            (keys.salt(&site.counted_as, day), "salt:2024-06-17"),
+            (keys.page_rules(&site.counted_as), "page_rules"),
+            (keys.meta(&site.counted_as), "meta"),
         ] {
             assert_eq!(name, format!("p:{{demo}}:{end}"));
         }
+        assert_eq!((keys.probe(), keys.sites()), ("p:{check}:probe".to_owned(), "p:sites".to_owned()));
         assert_eq!(keys.probe(), "p:{check}:probe");
         assert_eq!(keys.tokens(), "p:tokens");
         let source = Source::Run(255);

@@ -215,7 +215,7 @@ impl Publication {
 
     /// Brings Redis an editor's rule, if it answers soon; otherwise a later exchange does.
     pub async fn publish_rule(&self, site: &Site, rule: &EditorRule) {
-        page_rules::publish(&self.shared, self.shared.keys.page_rules(&site.id), rule).await;
+        page_rules::publish(&self.shared, self.shared.keys.page_rules(&site.counted_as), rule).await;
     }
 
     /// Brings Redis a token of an editor, if it answers soon; otherwise a later exchange does.

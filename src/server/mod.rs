@@ -47,6 +47,7 @@ pub use admin::AdminSettings;
 pub use admin::auth::{Token, Tokens};
 pub use admin::pages as page_list;
 pub use admin::reload::{Order, ReloadOrders, SiteChanges};
+pub use admin::sites::ListedSite;
 pub use admin::tokens as token_list;
 pub use http::ClientIp;
 pub use manage::{Dashboard, Entrance, ManageSettings};

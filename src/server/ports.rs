@@ -13,7 +13,7 @@ use crate::counter::source::ImportName;
 use crate::counter::verification::{Repair, Verification};
 use crate::counter::{
     Arrival, ClientPrefix, Day, EditorRule, EditorToken, Grants, Listing, PageAddress, PageTitle, Period,
-    RegisteredSite, Salt, Sites, Visit, VisitorCounts, tokens,
+    RegisteredSite, Salt, SiteId, Sites, Visit, VisitorCounts, tokens,
 };
 
 pub type Available<T> = Result<T, Unavailable>;
@@ -102,6 +102,12 @@ pub trait Node: Send + Sync + 'static {
 
     /// Changes a rule of the site's pages, unless its other rules are against it. The sites have it afterwards.
     async fn change_rule(&self, site: &Arc<RegisteredSite>, change: Change) -> Available<Result<EditorRule, Refused>>;
+
+    /// Ids of sites that are not configured and have counts.
+    async fn removed_sites(&self) -> Available<Vec<SiteId>>;
+
+    /// The site whose counts are kept under an id, configured or removed.
+    async fn stored_site(&self, id: &SiteId) -> Available<Option<Arc<RegisteredSite>>>;
 
     /// Editors' tokens that open something, as this node knows them.
     fn grants(&self) -> Arc<Grants>;

@@ -13,6 +13,7 @@ pub enum Public {
     PageFigures,
     TopPages,
     History,
+    PageHistory,
     Chart,
     Script,
     ScriptVersioned,
@@ -32,6 +33,7 @@ pub enum Admin {
     Alive,
     Ready,
     OpenApi,
+    Sites,
     Export,
     Import,
     Sources,
@@ -41,6 +43,7 @@ pub enum Admin {
     PageFigures,
     TopPages,
     History,
+    PageHistory,
     Chart,
     Bots,
     Pages,
@@ -86,7 +89,7 @@ pub const SCRIPT_VERSIONED: &str = concat!("/thongke-", env!("CARGO_PKG_VERSION"
 const READ: &str = "GET, HEAD, OPTIONS";
 
 /// In the order in which a path is compared: the most requested first.
-pub static PUBLIC: [Route<Public>; 13] = [
+pub static PUBLIC: [Route<Public>; 14] = [
     Route::new(Public::Hit, "/v1/hit", "POST, OPTIONS"),
     Route::new(Public::Figures, "/v1/sites/{site}/figures", READ),
     // Not HEAD: a GET of the pixel counts, and asking about it must not.
@@ -96,6 +99,7 @@ pub static PUBLIC: [Route<Public>; 13] = [
     Route::new(Public::TopPages, "/v1/sites/{site}/pages", READ),
     Route::new(Public::PageFigures, "/v1/sites/{site}/pages/figures", READ),
     Route::new(Public::History, "/v1/sites/{site}/history", READ),
+    Route::new(Public::PageHistory, "/v1/sites/{site}/pages/history", READ),
     Route::new(Public::Chart, "/v1/sites/{site}/chart.svg", READ),
     Route::new(Public::OpenApi, "/openapi.json", READ),
     Route::new(Public::DemoPage, "/", READ),
@@ -108,11 +112,12 @@ static PREFIX: Route<Public> = Route { label: "other", ..Route::new(Public::Pref
 /// Any path that is in no row.
 static UNKNOWN: Route<Public> = Route { label: "other", ..Route::new(Public::Unknown, "", "GET, HEAD, POST, OPTIONS") };
 
-pub static ADMIN: [Route<Admin>; 24] = [
+pub static ADMIN: [Route<Admin>; 26] = [
     Route::new(Admin::Metrics, "/metrics", "GET, HEAD"),
     Route::new(Admin::Alive, "/healthz", "GET, HEAD"),
     Route::new(Admin::Ready, "/readyz", "GET, HEAD"),
     Route::new(Admin::OpenApi, "/openapi.json", "GET, HEAD"),
+    Route::new(Admin::Sites, "/sites", "GET, HEAD"),
     Route::new(Admin::Export, "/sites/{site}/export", "GET, HEAD"),
     Route::new(Admin::Import, "/sites/{site}/import", "POST"),
     Route::new(Admin::Sources, "/sites/{site}/sources", "GET, HEAD"),
@@ -122,6 +127,7 @@ pub static ADMIN: [Route<Admin>; 24] = [
     Route::new(Admin::PageFigures, "/sites/{site}/pages/figures", "GET, HEAD"),
     Route::new(Admin::TopPages, "/sites/{site}/pages/top", "GET, HEAD"),
     Route::new(Admin::History, "/sites/{site}/history", "GET, HEAD"),
+    Route::new(Admin::PageHistory, "/sites/{site}/pages/history", "GET, HEAD"),
     Route::new(Admin::Chart, "/sites/{site}/chart.svg", "GET, HEAD"),
     Route::new(Admin::Bots, "/sites/{site}/bots", "GET, HEAD"),
     Route::new(Admin::Pages, "/sites/{site}/pages", "GET, HEAD"),

@@ -26,7 +26,7 @@ const TOKENS_BODY: &str = r#"{"name":"lan","right":"view","sites":["demo"]}"#;
 
 /// Routes that need a token, each with its method. `the_table_has_every_route` compares them with the
 /// program's list.
-const GUARDED: [(&str, &str); 26] = [
+const GUARDED: [(&str, &str); 27] = [
     ("GET", "/sites/demo/export"),
     ("GET", "/sites/demo/sources"),
     ("GET", "/sites/demo/figures"),
@@ -37,6 +37,8 @@ const GUARDED: [(&str, &str); 26] = [
     ("GET", "/sites/demo/pages/figures?url=/a"),
     ("GET", "/sites/demo/pages/top"),
     ("GET", "/sites/demo/history"),
+    ("GET", "/sites/demo/pages/history?url=/a"),
+    ("GET", "/sites"),
     ("GET", "/sites/demo/chart.svg"),
     ("DELETE", "/sites/demo/sources/import:old"),
     ("GET", "/sites/demo/verify"),

@@ -87,8 +87,11 @@ mod restarts;
 mod rooms;
 /// One node's view of the others' work.
 mod several;
-/// Visitors in the node's file.
+/// Sites that are renamed, merged and removed, and sites that share a host.
+mod site_names;
+/// A folder with a file a site.
 mod sites_dir;
+/// Visitors in the node's file.
 mod sketches;
 /// Files that are taken away while the node runs.
 mod taken_away;

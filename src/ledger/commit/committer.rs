@@ -38,12 +38,16 @@ const PLACE_INTERVAL: Duration = Duration::from_millis(500);
 /// Interval of attempts to write to a full, locked or missing file.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Interval at which the page cache is given back: filling it again takes some milliseconds.
+const SHRINK_INTERVAL: Duration = Duration::from_secs(60);
+
 pub struct Committer {
     commands: Receiver<Command>,
     file: FileWriter,
     folding: Folding,
     checkpoints: Checkpoints,
     last_batch: Instant,
+    last_shrink: Instant,
     /// Callers that wait until no import moves to the counts.
     importing: Vec<Done>,
     room: Room,
@@ -71,6 +75,7 @@ impl Committer {
             folding,
             checkpoints,
             last_batch,
+            last_shrink: last_batch,
             importing,
             room,
             scarce_since: None,
@@ -134,7 +139,18 @@ impl Committer {
         if !self.file.has_whole_import {
             self.importing.drain(..).for_each(|done| drop(done.send(Ok(()))));
         }
+        self.shrink_if_due();
         Ok(self.checkpoints.run_if_due(&self.file.connection)?)
+    }
+
+    /// Gives SQLite's page cache back now and then, so that it doesn't stay as large as a flood has made it. The system has
+    /// the pages too.
+    fn shrink_if_due(&mut self) {
+        if self.last_shrink.elapsed() > SHRINK_INTERVAL {
+            self.last_shrink = Instant::now();
+            // If it fails, the cache stays as it is: SQLite bounds it.
+            let _ = self.file.connection.execute_batch("PRAGMA shrink_memory");
+        }
     }
 
     /// False: an import waits, so that hits don't lack the room that it would take.

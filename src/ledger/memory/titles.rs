@@ -144,6 +144,10 @@ impl NewTitles {
             of_page.sort_by_key(|candidate| std::cmp::Reverse(candidate.votes));
             taken.append(&mut of_page);
         }
+        if candidates.is_empty() {
+            // Its room too.
+            *candidates = FxHashMap::default();
+        }
         taken
     }
 

@@ -364,7 +364,12 @@ impl Vouching {
         let keys: Vec<_> = state.pending.keys().take(limit).cloned().collect();
         let taken =
             keys.into_iter().filter_map(|key| state.pending.remove(&key).map(|pending| (key.0, key.1, pending)));
-        taken.collect()
+        let taken = taken.collect();
+        if state.pending.is_empty() {
+            // Its room too.
+            state.pending = FxHashMap::default();
+        }
+        taken
     }
 
     /// Puts pages back whose transaction failed.
@@ -474,6 +479,10 @@ impl Vouching {
         }
         let keys: Vec<_> = state.unshared.keys().take(limit - votes.len()).copied().collect();
         votes.extend(keys.into_iter().filter_map(|key| state.unshared.remove(&key)));
+        if state.unshared.is_empty() {
+            // Its room too.
+            state.unshared = FxHashMap::default();
+        }
         votes
     }
 

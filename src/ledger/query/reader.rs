@@ -1,7 +1,8 @@
 //! A thread that reads the node's file on a connection of its own, so that reads delay no commit.
 
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -10,6 +11,9 @@ use crate::ledger::error::LedgerError;
 
 /// Reads that may wait; more are refused.
 const READS_MAX: usize = 1_024;
+
+/// Time without a read after which the connection gives its page cache back.
+const REST: Duration = Duration::from_secs(5);
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -24,9 +28,7 @@ pub struct Reader {
 impl Reader {
     pub fn start(name: &str, connection: Connection) -> std::io::Result<Self> {
         let (jobs, waiting) = sync_channel::<Job>(READS_MAX);
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || waiting.into_iter().for_each(|job| job(&connection)))?;
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&waiting, &connection))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
@@ -43,6 +45,21 @@ impl Reader {
         match answer.await {
             Ok(outcome) => outcome.map_err(|error| LedgerError::unreadable(&error)),
             Err(_) => Err(LedgerError::stopping()),
+        }
+    }
+}
+
+fn work(waiting: &Receiver<Job>, connection: &Connection) {
+    loop {
+        match waiting.recv_timeout(REST) {
+            Ok(job) => job(connection),
+            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                // If it fails, the cache stays as it is: SQLite bounds it.
+                let _ = connection.execute_batch("PRAGMA shrink_memory");
+                let Ok(job) = waiting.recv() else { return };
+                job(connection);
+            }
         }
     }
 }

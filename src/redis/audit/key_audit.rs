@@ -90,7 +90,7 @@ pub struct WrongDigest {
 
 impl KeyAudit {
     pub fn new(keys: &Keys, site: &Site, pages_of: Option<Period>) -> Self {
-        Self { key: keys.counters(&site.id, pages_of), pages_of }
+        Self { key: keys.counters(&site.counted_as, pages_of), pages_of }
     }
 
     fn command(&self, of_hash: &str, of_set: &str) -> Cmd {

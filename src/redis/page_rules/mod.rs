@@ -104,7 +104,7 @@ impl<N: Node> Exchange<N> {
 
     /// Brings Redis the rules that it lacks; returns those that the node lacks.
     async fn compare(&self, link: &Link, site: &RegisteredSite) -> RedisResult<Vec<EditorRule>> {
-        let key = self.shared.keys.page_rules(&site.site.id);
+        let key = self.shared.keys.page_rules(&site.site.counted_as);
         let held = held(link, &key).await?;
         let own = site.editor_rules.as_deref();
         let is_lacking = |rule: &EditorRule| {

@@ -84,7 +84,7 @@ pub enum Compared {
 
 /// Compares the site's `meta` with this node's settings, and writes fields that are missing there, or an earlier rule.
 pub async fn compare(link: &Link, keys: &Keys, site: &RegisteredSite) -> RedisResult<Compared> {
-    let (key, ours) = (keys.meta(&site.site.id), keys::agreement(&site.site));
+    let (key, ours) = (keys.meta(&site.site.counted_as), keys::agreement(&site.site));
     let mut theirs = fields(link, &key, &ours).await?;
     if theirs.iter().take(ours.len()).any(Option::is_none) {
         let write = async |(field, value): &(&str, String)| {
@@ -93,6 +93,10 @@ pub async fn compare(link: &Link, keys: &Keys, site: &RegisteredSite) -> RedisRe
         for written in join_all(ours.iter().map(write)).await {
             written?;
         }
+        let mut listed = redis::cmd("HSETNX");
+        listed.arg(keys.sites()).arg(site.site.counted_as.as_str()).arg("1");
+        // No count depends on it.
+        let _ = link.query::<()>(&listed).await;
         theirs = fields(link, &key, &ours).await?;
     }
     if let Some(difference) = first_difference(&key, &ours, &theirs) {
@@ -123,7 +127,7 @@ fn later_rule(key: &str, rule: Option<u32>) -> Option<String> {
 /// Differences between sites' `meta` and this node's settings, without writing anything; one for each site that differs.
 pub async fn differences(link: &Link, keys: &Keys, sites: &[Site]) -> Vec<String> {
     let asked = futures_util::stream::iter(sites).map(|site| async move {
-        let (key, ours) = (keys.meta(&site.id), keys::agreement(site));
+        let (key, ours) = (keys.meta(&site.counted_as), keys::agreement(site));
         match fields(link, &key, &ours).await {
             // A site that was never published agrees.
             Ok(theirs) if theirs.iter().all(Option::is_none) => None,

@@ -32,7 +32,7 @@ static SCRIPT: LazyLock<Scripted> = LazyLock::new(|| Scripted::new(include_str!(
 pub async fn read_digests(link: &Link, keys: &Keys, site: &Site, places: &[Place]) -> RedisResult<Vec<Digest>> {
     let mut digests = Vec::with_capacity(places.len());
     for places in places.chunks(DIGESTS_MAX) {
-        let mut key_numbers = KeyNumbers::new(keys, &site.id);
+        let mut key_numbers = KeyNumbers::new(keys, &site.counted_as);
         let arguments = places.iter().flat_map(|(pages_of, source)| [key_numbers.of(*pages_of), source.to_string()]);
         let arguments: Vec<String> = arguments.collect();
         let values: Vec<Value> = SCRIPT.run(link, &key_numbers.names, &arguments).await?;

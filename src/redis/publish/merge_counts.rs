@@ -65,7 +65,7 @@ impl MergeCounts {
     }
 
     fn encode(&self, keys: &Keys, site: &Site) -> (Vec<String>, Vec<String>) {
-        let mut key_numbers = KeyNumbers::new(keys, &site.id);
+        let mut key_numbers = KeyNumbers::new(keys, &site.counted_as);
         let mut sources: Vec<&Source> = self.rows.iter().map(|row| &row.source).collect();
         sources.sort_unstable();
         sources.dedup();

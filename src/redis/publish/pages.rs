@@ -122,7 +122,7 @@ impl<N: Node> Publisher<N> {
                         push(keys::link_field(page), link);
                     }
                 }
-                let key = [self.shared.keys.titles(&site.site.id)];
+                let key = [self.shared.keys.titles(&site.site.counted_as)];
                 if let Err(error) = SCRIPT.run::<()>(&lease.link, &key, &arguments).await {
                     let reason = reason_of(&error);
                     tracing::debug!(site = %site.site.id, %reason, "can't publish titles");

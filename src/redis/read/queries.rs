@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use redis::{Cmd, FromRedisValue, Value};
 use tokio::sync::Semaphore;
 
-use crate::counter::{Known, PageAddress, PageTitle, Period, Site};
+use crate::counter::{Known, PageAddress, PageTitle, Period, Site, SiteId};
 use crate::redis::client::{Shared, text};
 use crate::redis::keys;
 
@@ -66,7 +66,7 @@ impl Queries {
                 }
             }
             let command = if pages_of.is_none() { "HMGET" } else { "ZMSCORE" };
-            let key = self.shared.keys.counters(&site.id, *pages_of);
+            let key = self.shared.keys.counters(&site.counted_as, *pages_of);
             reads.push(async move { self.fields(command, &key, &names).await });
         }
         // All at once: the connection sends them together.
@@ -100,7 +100,7 @@ impl Queries {
 
     /// Up to `limit` pages with their scores, the highest first.
     async fn highest(&self, site: &Site, period: Period, limit: usize) -> Option<Vec<(PageAddress, i64)>> {
-        let key = self.shared.keys.pages(&site.id, period);
+        let key = self.shared.keys.pages(&site.counted_as, period);
         let mut pages = Vec::new();
         let (mut from, mut count) = (0, limit + MEMBERS_MORE);
         while from < MEMBERS_MAX {
@@ -125,7 +125,7 @@ impl Queries {
 
     /// Up to `limit` pages with this score, by their addresses.
     async fn first_with(&self, site: &Site, period: Period, score: i64, limit: usize) -> Option<Vec<PageAddress>> {
-        let key = self.shared.keys.pages(&site.id, period);
+        let key = self.shared.keys.pages(&site.counted_as, period);
         let mut pages = Vec::new();
         for from in (0..MEMBERS_MAX).step_by(limit + MEMBERS_MORE) {
             let count = limit + MEMBERS_MORE;
@@ -153,7 +153,7 @@ impl Queries {
             return Some(pages);
         }
         let members: Vec<_> = pages.iter().map(|of| page(of).to_string()).collect();
-        let totals = self.fields("ZMSCORE", &self.shared.keys.pages(&site.id, Period::Total), &members).await?;
+        let totals = self.fields("ZMSCORE", &self.shared.keys.pages(&site.counted_as, Period::Total), &members).await?;
         Some(pages.into_iter().zip(totals).filter(|(_, total)| total.is_some()).map(|(page, _)| page).collect())
     }
 
@@ -163,7 +163,7 @@ impl Queries {
         site: &Site,
         is_former: impl Fn(&PageAddress) -> bool,
     ) -> (Vec<PageAddress>, bool) {
-        let key = self.shared.keys.pages(&site.id, Period::Total);
+        let key = self.shared.keys.pages(&site.counted_as, Period::Total);
         let (began, mut pages) = (Instant::now(), Vec::new());
         for from in (0..FORMER_MEMBERS_MAX).step_by(FIELDS_MAX) {
             let mut command = redis::cmd("ZREVRANGE");
@@ -183,7 +183,7 @@ impl Queries {
 
     /// All pages of a period, none without hits; none if a read fails.
     pub async fn pages(&self, site: &Site, period: Period) -> Option<Vec<PageAddress>> {
-        let key = self.shared.keys.pages(&site.id, period);
+        let key = self.shared.keys.pages(&site.counted_as, period);
         let (mut pages, mut cursor) = (Vec::new(), "0".to_owned());
         loop {
             let mut command = redis::cmd("ZSCAN");
@@ -203,7 +203,7 @@ impl Queries {
     pub async fn is_vouched(&self, site: &Site, page: &PageAddress) -> Option<bool> {
         let _permit = self.page_questions.try_acquire().ok()?;
         let mut command = redis::cmd("ZSCORE");
-        command.arg(self.shared.keys.pages(&site.id, Period::Total)).arg(page.as_str());
+        command.arg(self.shared.keys.pages(&site.counted_as, Period::Total)).arg(page.as_str());
         Some(self.query::<Option<f64>>(&command).await?.is_some())
     }
 
@@ -211,10 +211,32 @@ impl Queries {
     pub async fn titles(&self, site: &Site, pages: &[PageAddress]) -> Option<Vec<Option<(i64, PageTitle)>>> {
         let links = pages.iter().map(keys::link_field);
         let fields: Vec<_> = pages.iter().map(ToString::to_string).chain(links).collect();
-        let mut titles = self.fields("HMGET", &self.shared.keys.titles(&site.id), &fields).await?;
+        let mut titles = self.fields("HMGET", &self.shared.keys.titles(&site.counted_as), &fields).await?;
         let links = titles.split_off(pages.len());
         let title = |(title, link): (Option<String>, Option<String>)| keys::title(&title?, link.as_deref());
         Some(titles.into_iter().zip(links).map(title).collect())
+    }
+
+    /// Sites that were ever published; none if the read fails.
+    pub async fn site_ids(&self) -> Option<Vec<SiteId>> {
+        let (mut ids, mut cursor) = (Vec::new(), "0".to_owned());
+        loop {
+            let mut command = redis::cmd("HSCAN");
+            command.arg(self.shared.keys.sites()).arg(&cursor).arg("COUNT").arg(FIELDS_MAX);
+            let (next, pairs) = self.query::<(String, Vec<(Value, Value)>)>(&command).await?;
+            ids.extend(pairs.iter().filter_map(|(id, _)| text(id)?.parse().ok()));
+            if next == "0" {
+                return Some(ids);
+            }
+            cursor = next;
+        }
+    }
+
+    /// True if Redis has hits of the site; none if the read fails.
+    pub async fn has_hits(&self, site: &Site) -> Option<bool> {
+        let total = [Period::Total.to_string()];
+        let read = self.fields("HMGET", &self.shared.keys.hits(&site.counted_as), &total).await?;
+        Some(read.iter().any(Option::is_some))
     }
 
     /// Values of fields or members of a key, in their order.

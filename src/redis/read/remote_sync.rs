@@ -88,7 +88,7 @@ impl<N: Node> RemoteSync<'_, N> {
     async fn counters(&self, known: Option<u64>) -> RedisResult<Option<u64>> {
         let Self { node, keys, link, site } = self;
         // Another layout can't be read.
-        let version: Value = link.query(redis::cmd("HGET").arg(keys.meta(&site.site.id)).arg("layout")).await?;
+        let version: Value = link.query(redis::cmd("HGET").arg(keys.meta(&site.site.counted_as)).arg("layout")).await?;
         if text(&version).is_some_and(|version| version != keys::VERSION.to_string()) {
             return Ok(None);
         }

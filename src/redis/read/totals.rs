@@ -107,7 +107,7 @@ impl Totals {
         let to_read = node.counters_to_read(number);
         let Some(site) = node.site(number).filter(|_| !to_read.is_empty()) else { return Ok(true) };
         let mut command = redis::cmd("HMGET");
-        command.arg(self.shared.keys.hits(&site.site.id));
+        command.arg(self.shared.keys.hits(&site.site.counted_as));
         for (period, sources) in &to_read {
             command.arg(period.to_string());
             for source in sources {

@@ -206,7 +206,8 @@ fn call(
     sketches: &[(Window, Sketch)],
     estimates: &[(Day, u64)],
 ) -> (Vec<String>, Vec<Vec<u8>>) {
-    let mut key_names = vec![keys.meta(&site.id), keys.merging(&site.id), keys.estimates(&site.id)];
+    let mut key_names =
+        vec![keys.meta(&site.counted_as), keys.merging(&site.counted_as), keys.estimates(&site.counted_as)];
     let mut arguments = vec![site.time_zone.name().as_bytes().to_vec()];
     for (window, sketch) in sketches {
         key_names.push(keys.sketch(site, *window));
@@ -237,7 +238,7 @@ async fn share_salts<N: Node>(node: &N, keys: &Keys, link: &Link) -> Result<(), 
 
 /// Salt that all nodes use: `own` if there was none. None if the value in Redis is no salt.
 pub async fn agree(link: &Link, keys: &Keys, site: &Site, day: Day, own: Salt) -> Result<Option<Salt>, RedisError> {
-    let key = keys.salt(&site.id, day);
+    let key = keys.salt(&site.counted_as, day);
     let expiry = visitor::salt_expiry(day, site.time_zone);
     let mut set = redis::cmd("SET");
     set.arg(&key).arg(own.to_hex()).arg("NX").arg("EXAT").arg(expiry);
@@ -263,7 +264,10 @@ mod tests {
         let sketches = windows.map(|window| (window, sketch.clone()));
         let (key_names, arguments) = call(&keys, &site, &sketches, &[(day.previous(), 12)]);
         let of_windows = windows.map(|window| keys.sketch(&site, window));
-        assert_eq!(key_names[..3], [keys.meta(&site.id), keys.merging(&site.id), keys.estimates(&site.id)]);
+        assert_eq!(
+            key_names[..3],
+            [keys.meta(&site.counted_as), keys.merging(&site.counted_as), keys.estimates(&site.counted_as)]
+        );
         assert_eq!(key_names[3..], of_windows);
         let expiry = |window: Window| window.expiry(site.time_zone).to_string().into_bytes();
         let bytes = |text: &str| text.as_bytes().to_vec();

@@ -129,7 +129,7 @@ impl<N: Node> Votes<N> {
         for (number, pages) in by_site {
             let Some(site) = self.node.site(number) else { continue };
             let mut command = redis::cmd("ZMSCORE");
-            command.arg(self.shared.keys.pages(&site.site.id, Period::Total));
+            command.arg(self.shared.keys.pages(&site.site.counted_as, Period::Total));
             for page in &pages {
                 command.arg(page.as_str());
             }
@@ -156,7 +156,11 @@ impl<N: Node> Votes<N> {
 /// Keys and arguments in the order in which the script reads them.
 fn call(keys: &Keys, site: &Site, day: Day, votes: &[Vote]) -> (Vec<String>, Vec<String>) {
     let next = day.next();
-    let key_names = vec![keys.votes(&site.id, day), keys.pages(&site.id, Period::Total), keys.votes(&site.id, next)];
+    let key_names = vec![
+        keys.votes(&site.counted_as, day),
+        keys.pages(&site.counted_as, Period::Total),
+        keys.votes(&site.counted_as, next),
+    ];
     let before = votes.iter().filter(|vote| vote.subject == Subject::Site).map(|vote| vote.before).max().unwrap_or(0);
     let [expiry, of_next] = [day, next].map(|day| visitor::salt_expiry(day, site.time_zone).to_string());
     let mut arguments = vec![expiry, before.to_string(), NETWORKS_MAX.to_string(), of_next];

@@ -8,7 +8,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::refusal_log::RefusalLog;
 use super::transfer::{self, Imports};
-use super::{AdminSettings, auth, json, pages, probes, tokens};
+use super::{AdminSettings, auth, json, pages, probes, sites, tokens};
 use crate::clock;
 use crate::counter::clock_trust::Accepted;
 use crate::counter::{Day, RegisteredSite};
@@ -75,6 +75,7 @@ impl<N: Node> AdminService<N> {
             return Err(HttpError::method(route.methods));
         }
         auth::check_content_type(route.endpoint, request.method(), request.headers())?;
+        let stored = async || sites::stored(&*self.node, site).await;
         let site = || site::find(&self.node.sites(), site);
         match route.endpoint {
             Admin::Metrics => Ok(probes::metrics(&self.metrics)),
@@ -84,12 +85,13 @@ impl<N: Node> AdminService<N> {
                 let document = openapi::admin(self.settings.tokens.are_set());
                 Ok(response::typed(StatusCode::OK, &JSON, document))
             }
-            Admin::Export => transfer::export(&self.node, site()?).await,
+            Admin::Sites => sites::list(&*self.node).await,
+            Admin::Export => transfer::export(&self.node, stored().await?).await,
             Admin::Import => self.imports.import(&*self.node, &site()?, request, conn).await,
             Admin::Forget => transfer::forget(&*self.node, &site()?, source).await,
             Admin::Reset if request.method() == Method::DELETE => transfer::undo_reset(&*self.node, &site()?).await,
             Admin::Reset => self.imports.reset(&*self.node, &site()?).await,
-            Admin::Sources => Ok(json(&self.node.sources(&site()?).await?)),
+            Admin::Sources => Ok(json(&self.node.sources(&stored().await?).await?)),
             Admin::Verify => Ok(json(&self.node.verify(&site()?).await?)),
             Admin::Repair => Ok(json(&self.node.repair(&site()?).await?)),
             Admin::AcceptClock => Ok(json(&Accepted::at(self.node.accept_clock().await?))),
@@ -107,6 +109,7 @@ impl<N: Node> AdminService<N> {
             Admin::PageFigures => self.read(Public::PageFigures, site()?, request).await,
             Admin::TopPages => self.read(Public::TopPages, site()?, request).await,
             Admin::History => self.read(Public::History, site()?, request).await,
+            Admin::PageHistory => self.read(Public::PageHistory, site()?, request).await,
             Admin::Chart => self.read(Public::Chart, site()?, request).await,
         }
     }

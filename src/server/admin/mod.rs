@@ -6,6 +6,7 @@ pub mod pages;
 mod probes;
 mod refusal_log;
 pub mod reload;
+pub mod sites;
 pub mod tokens;
 mod transfer;
 

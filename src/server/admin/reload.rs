@@ -57,7 +57,11 @@ impl ReloadOrders {
 impl SiteChanges {
     pub fn between(before: &Sites, after: &Sites) -> Self {
         let ids = |sites: Vec<&Arc<RegisteredSite>>| sites.into_iter().map(|site| site.site.id.to_string()).collect();
-        let found = |sites: &Sites, one: &RegisteredSite| sites.get(one.site.id.as_str()).cloned();
+        // Not by an alias.
+        let is_same = |found: &&Arc<RegisteredSite>, one: &RegisteredSite| found.site.id == one.site.id;
+        let found = |sites: &Sites, one: &RegisteredSite| {
+            sites.get(one.site.id.as_str()).filter(|found| is_same(found, one)).cloned()
+        };
         let added = after.iter().filter(|site| found(before, site).is_none());
         let removed = before.iter().filter(|site| found(after, site).is_none());
         let changed = after.iter().filter(|site| found(before, site).is_some_and(|old| old.site != site.site));

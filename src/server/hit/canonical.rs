@@ -21,7 +21,7 @@ const HOME_PATHS: usize = 3;
 /// Reasons why a canonical address is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ignored {
-    /// It lies on none of the site's origins, or is no address.
+    /// It lies on none of the site's origins or under none of its paths, or is no address.
     Foreign,
     /// It names the home page, from another page.
     Home,
@@ -100,11 +100,16 @@ impl Eq for Named {}
 
 impl Claim {
     /// The part that needs no memory: the page named by `canonical`, unless it is foreign or the home page. A
-    /// path is the word of the site's own tag, `data-page`, which holds whatever it names.
+    /// path is the word of the site's own tag, `data-page`, which holds whatever page of the site it names.
     pub fn of(site: &RegisteredSite, own: PageAddress, canonical: &str) -> Self {
         if canonical.starts_with('/') {
             let named = PageAddress::from_import(canonical, &site.site.page_rules);
-            return Self { page: named.unwrap_or(own), ignored: None, named: None };
+            return match named {
+                Some(named) if !site.site.holds(&named) => {
+                    Self { page: own, ignored: Some(Ignored::Foreign), named: None }
+                }
+                named => Self { page: named.unwrap_or(own), ignored: None, named: None },
+            };
         }
         let (page, ignored) = match page_of(site, canonical) {
             Err(_) => (own, Some(Ignored::Foreign)),
@@ -313,6 +318,23 @@ mod tests {
                 let claim = canonicals.note(&site(), page(&format!("/xem-{at}")), named, day(1));
                 assert_eq!((claim.page.as_str(), claim.ignored), (counted, None));
             }
+        }
+    }
+
+    #[test]
+    fn no_word_of_a_page_leads_out_of_the_sites_paths() {
+        let mut site = site();
+        site.site.paths =
+            crate::counter::SitePaths::of(&["/xa-a".parse().unwrap()], site.site.page_rules.case).map(Into::into);
+        let claim = |canonical: &str| {
+            let claim = Claim::of(&site, page("/xa-a/x"), canonical);
+            (claim.page.to_string(), claim.ignored)
+        };
+        for inside in ["https://a.vn/xa-a/tin", "/xa-a/tin"] {
+            assert_eq!(claim(inside), ("/xa-a/tin".to_owned(), None), "{inside}");
+        }
+        for outside in ["https://a.vn/xa-b/tin", "https://a.vn/", "/xa-b/tin", "/xa-a/../xa-b", "/"] {
+            assert_eq!(claim(outside), ("/xa-a/x".to_owned(), Some(Ignored::Foreign)), "{outside}");
         }
     }
 

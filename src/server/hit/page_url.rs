@@ -7,10 +7,14 @@ use crate::counter::{PageAddress, PlainUrl, RegisteredSite};
 use crate::page;
 use crate::server::http::{HttpError, shown};
 
+/// Paths that a message names.
+const PATHS_NAMED_MAX: usize = 5;
+
 pub fn page_of(site: &RegisteredSite, text: &str) -> Result<PageAddress, HttpError> {
     if let Some(url) = PlainUrl::of(text)
         && let Some(page) = PageAddress::of_plain_path(url.path, &site.site.page_rules)
         && site.site.covers_plain(url)
+        && site.site.holds(&page)
     {
         return Ok(page);
     }
@@ -27,7 +31,24 @@ pub fn page_of(site: &RegisteredSite, text: &str) -> Result<PageAddress, HttpErr
             format!("origin `{origin}` of the page is not allowed for site `{}`; add it to `origins`", site.site.id);
         return Err(HttpError::new(StatusCode::FORBIDDEN, "origin", detail).at("url"));
     }
-    Ok(PageAddress::of(&url, &site.site.page_rules))
+    let page = PageAddress::of(&url, &site.site.page_rules);
+    if !site.site.holds(&page) {
+        return Err(outside(site, &page));
+    }
+    Ok(page)
+}
+
+/// A page of the site's origins that is another site's.
+fn outside(site: &RegisteredSite, page: &PageAddress) -> HttpError {
+    let paths: Vec<_> = site.site.paths.iter().flat_map(|paths| paths.iter()).take(PATHS_NAMED_MAX).collect();
+    let detail = format!(
+        "page `{}` lies under none of the paths of site `{}` ({}); add its path to `paths`, or give the page the tag of \
+         its own site",
+        shown(page.as_str()),
+        site.site.id,
+        paths.join(", ")
+    );
+    HttpError::new(StatusCode::FORBIDDEN, "origin", detail).at("url")
 }
 
 /// The page's real address, of which `canonical` was taken where it is there.
@@ -45,7 +66,7 @@ pub fn parse(text: &str) -> Result<Url, HttpError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counter::{Site, SiteNumber};
+    use crate::counter::{Site, SiteNumber, SitePaths};
 
     #[test]
     fn a_page_lies_on_an_origin_of_its_site() {
@@ -79,6 +100,22 @@ mod tests {
         for wrong in ["ftp://a.vn/", "https://me:secret@a.vn/", "bai-1"] {
             assert_eq!(page(wrong).unwrap_err().reason, "malformed", "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_page_lies_under_a_path_of_its_site() {
+        let mut site = Site::with_defaults("xa-a".parse().unwrap(), vec!["https://a.vn".parse().unwrap()]);
+        site.paths = SitePaths::of(&["/xa-a".parse().unwrap()], site.page_rules.case).map(Into::into);
+        let site = RegisteredSite::new(SiteNumber(1), site);
+        let page = |text| page_of(&site, text).map(|page| page.to_string());
+        assert_eq!(page("https://a.vn/xa-a/tin"), Ok("/xa-a/tin".to_owned()));
+        assert_eq!(page("https://a.vn/xa-b/../%78a-a/tin?id=1"), Ok("/xa-a/tin?id=1".to_owned()));
+        for foreign in ["https://a.vn/xa-ab", "https://a.vn/xa-a/../xa-b", "https://a.vn/xa-a%2Fb", "https://a.vn/"] {
+            let error = page(foreign).unwrap_err();
+            let said = error.to_string();
+            assert!(error.reason == "origin" && said.contains("none of the paths of site `xa-a` (/xa-a)"), "{said}");
+        }
+        assert_eq!(page("https://b.vn/xa-a").unwrap_err().reason, "origin");
     }
 
     #[test]

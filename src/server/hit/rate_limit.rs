@@ -177,6 +177,13 @@ impl RateLimiter {
         self.take_one(&self.site, site, now, Limit::Site)
     }
 
+    /// Gives the memory of clients back that have their whole budgets again.
+    pub fn drop_recovered(&self, now: Instant) {
+        let now = now.saturating_duration_since(self.started);
+        let tables = [&self.address, &self.page, &self.site, &self.reads];
+        tables.into_iter().flatten().for_each(|table| table.drop_recovered(now));
+    }
+
     /// Takes reads from the client's budget. `client`: none where nobody limits it.
     pub fn take_reads(
         &self,

@@ -45,6 +45,17 @@ impl RateTable {
         Self { interval_ns, burst_ns, shards: [const { Mutex::new(Vec::new()) }; SHARDS] }
     }
 
+    /// Gives the memory of shards back whose keys have all recovered: they would be treated as new ones.
+    pub fn drop_recovered(&self, now: Duration) {
+        let now = now.as_nanos() as u64 + self.burst_ns;
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            if shard.iter().flatten().all(|(_, recovered)| *recovered <= now) {
+                *shard = Vec::new();
+            }
+        }
+    }
+
     /// Takes one event of the key's budget at `now`, a time since the node's start, or says how long
     /// to wait for it.
     pub fn take(&self, key: u64, now: Duration) -> Result<(), Duration> {
@@ -173,6 +184,22 @@ mod tests {
                 assert!(table.take(key(number), Duration::ZERO).is_ok(), "{number}");
             }
         }
+    }
+
+    #[test]
+    fn after_a_flood_the_memory_comes_back_with_the_credit() {
+        let (table, secret) = (table(1, 2), RandomState::new());
+        for number in 0..100_000 {
+            let _ = table.take(secret.hash_one(number), Duration::ZERO);
+        }
+        let owing = secret.hash_one("owing");
+        assert!(table.take_many(owing, 2, Duration::from_secs(8)).is_ok());
+        table.drop_recovered(Duration::from_secs(9));
+        assert_eq!(held(&table).1, BUCKETS * WAYS, "one shard");
+        assert!(table.take_many(owing, 2, Duration::from_secs(9)).is_err());
+        table.drop_recovered(Duration::from_secs(10));
+        assert_eq!(held(&table), (0, 0));
+        assert!(table.take_many(owing, 2, Duration::from_secs(10)).is_ok());
     }
 
     #[test]

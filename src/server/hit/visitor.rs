@@ -28,10 +28,10 @@ pub async fn visit_of<N: Node, H: HeaderFields>(
     };
     let client = client.prefix()?;
     let user_agent = headers.first(Field::UserAgent).unwrap_or_default();
-    let trace = salt.trace(&site.site.id, client, user_agent);
+    let trace = salt.trace(&site.site.counted_as, client, user_agent);
     let earlier = Visit::earlier_day(now, zone).map(|day| {
         // Without a salt of the day before, no visitor was online then.
-        let earlier = node.salt(site, day).map(|salt| salt.trace(&site.site.id, client, user_agent));
+        let earlier = node.salt(site, day).map(|salt| salt.trace(&site.site.counted_as, client, user_agent));
         (day, earlier.unwrap_or(trace))
     });
     Some(Visit { trace, minute: Minute::at(now), earlier })

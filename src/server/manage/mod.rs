@@ -75,6 +75,15 @@ pub struct ManageSettings {
 }
 
 impl Dashboard {
+    /// As the configuration writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Public => "public",
+            Self::Off => "off",
+        }
+    }
+
     pub fn is_on_admin(self) -> bool {
         self != Self::Off
     }

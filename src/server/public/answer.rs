@@ -46,6 +46,11 @@ pub fn written(
     Rendered { body: body.into(), etag }
 }
 
+/// The members of an object, as they stand in another one.
+pub fn members(object: &serde_json::Value) -> String {
+    inner(&object.to_string()).to_owned()
+}
+
 /// An object without its braces.
 fn inner(object: &str) -> &str {
     object.get(1..object.len().saturating_sub(1)).unwrap_or_default()

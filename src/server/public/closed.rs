@@ -10,7 +10,7 @@ use crate::server::routes::Public;
 /// The part to which a read belongs.
 pub fn part_of(read: Public) -> PublicPart {
     match read {
-        Public::PageFigures => PublicPart::Page,
+        Public::PageFigures | Public::PageHistory => PublicPart::Page,
         Public::TopPages => PublicPart::Top,
         Public::History => PublicPart::History,
         Public::Chart => PublicPart::Chart,

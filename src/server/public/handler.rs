@@ -112,7 +112,7 @@ impl<N: Node> PublicService<N> {
         let headers = &mut head.headers;
         let is_demo = self.settings.demo;
         match route.endpoint {
-            Public::PageFigures | Public::TopPages | Public::History | Public::Chart => {
+            Public::PageFigures | Public::PageHistory | Public::TopPages | Public::History | Public::Chart => {
                 self.read(route.endpoint, site, uri, headers, conn).await
             }
             Public::DemoPage if is_demo => Ok(Assets::demo_page()),

@@ -76,14 +76,34 @@ impl Stretch {
         Self::of(query, BARS_MAX, today)
     }
 
+    /// Of a page: from the day and the month on whose figures of pages are kept.
+    pub fn of_page(query: &str, (day, month): (Period, Period), today: Day) -> Result<Self, HttpError> {
+        let stretch = Self::of(query, LINES_MAX, today)?;
+        let oldest = match stretch.step {
+            Step::Day => day,
+            Step::Month => month,
+            Step::Year => {
+                let reason = "pages are counted by day, month and in total; expected `day` or `month`";
+                return Err(HttpError::field("by", reason));
+            }
+        };
+        let first = if stretch.first.number() < oldest.number() { oldest } else { stretch.first };
+        Ok(Self { first, ..stretch })
+    }
+
     fn of(query: &str, max: usize, today: Day) -> Result<Self, HttpError> {
         let step = step(query)?;
         let (first, last) = ends(query, step, max, today)?;
         Ok(Self { step, first, last, today })
     }
 
-    fn periods(&self) -> Vec<Period> {
+    pub fn periods(&self) -> Vec<Period> {
         self.step.from_to(self.first, self.last)
+    }
+
+    /// Its periods with these hits.
+    pub fn with(&self, read: Read<i64>) -> StretchHits {
+        StretchHits { step: self.step, periods: self.periods(), read }
     }
 
     /// Reads the hits of the stretch.
@@ -108,47 +128,62 @@ pub struct StretchHits {
 }
 
 impl StretchHits {
-    /// Renders a history. Each value is written where it goes: there are a thousand of them.
+    /// Renders a history.
     pub fn history(&self, site: &Site, format: Format) -> Rendered {
-        let tag =
-            |hasher: &mut DefaultHasher| (format, self.step, self.periods.first(), &self.read.values).hash(hasher);
         match format {
-            Format::Csv => {
-                let mut text = String::with_capacity(24 * (self.periods.len() + 1));
-                text.push_str(HEADER_SITE);
-                text.push('\n');
-                for (period, hits) in self.lines() {
-                    // Neither a period nor a number needs quotes.
-                    push(&mut text, period);
-                    text.push(',');
-                    push_integer(&mut text, hits);
-                    text.push('\n');
-                }
-                Rendered { body: text.into(), etag: conditional::etag(tag) }
-            }
-            Format::Json => answer::written(site, clock::now(), self.read.stale, tag, |body| {
-                body.reserve(80 * (self.periods.len() + 1));
-                body.push_str("\"by\":\"");
-                body.push_str(self.step.as_str());
-                body.push_str("\",\"history\":[");
-                for (period, hits) in self.lines() {
-                    body.push_str("{\"period\":\"");
-                    push(body, period);
-                    body.push_str("\",\"value\":");
-                    push_integer(body, hits);
-                    body.push_str(",\"text\":\"");
-                    site.language.push_number(hits, body);
-                    body.push_str("\"},");
-                }
-                if body.ends_with(',') {
-                    body.pop();
-                }
-                body.push(']');
-            }),
+            Format::Json => self.json(site, ""),
+            Format::Csv => self.csv(),
         }
     }
 
-    fn lines(&self) -> impl Iterator<Item = (Period, i64)> {
+    fn csv(&self) -> Rendered {
+        let mut text = String::with_capacity(24 * (self.periods.len() + 1));
+        text.push_str(HEADER_SITE);
+        text.push('\n');
+        for (period, hits) in self.lines() {
+            // Neither a period nor a number needs quotes.
+            push(&mut text, period);
+            text.push(',');
+            push_integer(&mut text, hits);
+            text.push('\n');
+        }
+        Rendered { body: text.into(), etag: conditional::etag(|hasher| self.tag(Format::Csv, hasher)) }
+    }
+
+    /// Renders it behind members that say what it is of. Each value is written where it goes: there are a thousand.
+    pub fn json(&self, site: &Site, about: &str) -> Rendered {
+        let tag = |hasher: &mut DefaultHasher| {
+            self.tag(Format::Json, hasher);
+            about.hash(hasher);
+        };
+        answer::written(site, clock::now(), self.read.stale, tag, |body| {
+            body.reserve(80 * (self.periods.len() + 1) + about.len());
+            body.push_str(about);
+            body.push_str(if about.is_empty() { "" } else { "," });
+            body.push_str("\"by\":\"");
+            body.push_str(self.step.as_str());
+            body.push_str("\",\"history\":[");
+            for (period, hits) in self.lines() {
+                body.push_str("{\"period\":\"");
+                push(body, period);
+                body.push_str("\",\"value\":");
+                push_integer(body, hits);
+                body.push_str(",\"text\":\"");
+                site.language.push_number(hits, body);
+                body.push_str("\"},");
+            }
+            if body.ends_with(',') {
+                body.pop();
+            }
+            body.push(']');
+        })
+    }
+
+    fn tag(&self, format: Format, hasher: &mut DefaultHasher) {
+        (format, self.step, self.periods.first(), &self.read.values).hash(hasher);
+    }
+
+    pub fn lines(&self) -> impl Iterator<Item = (Period, i64)> {
         self.periods.iter().copied().zip(self.read.values.iter().copied())
     }
 

@@ -15,6 +15,7 @@ pub mod listed_pages;
 mod minify;
 pub mod names;
 #[doc(hidden)]
+mod page_history;
 pub mod pages;
 #[doc(hidden)]
 pub mod query;

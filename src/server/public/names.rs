@@ -16,12 +16,13 @@ const NAME_CHARS_MAX: usize = 32;
 const WORDS: [&str; 2] = ["language", "label_style"];
 
 /// The reads of a site, with their names. An error names the first that takes the parameter.
-const READS: [(Public, &[&str]); 5] = [
+const READS: [(Public, &[&str]); 6] = [
     (Public::Figures, &["figures"]),
     (Public::PageFigures, &["url", "canonical", "figures"]),
     (Public::TopPages, &["period", "limit"]),
     (Public::History, &["by", "from", "to", "last", "format"]),
     (Public::Chart, &["by", "from", "to", "last"]),
+    (Public::PageHistory, &["url", "canonical", "by", "from", "to", "last", "format"]),
 ];
 
 /// Checks the names of a read's query. Returns the unknown ones, as `Thongke-Ignored` reports them.

@@ -235,7 +235,7 @@ fn decoded(value: &str) -> String {
 
 /// The page of an address or of a path, since all origins of a site are one; as a hit's, by the canonical address
 /// where that is believed.
-fn page_named(
+pub fn page_named(
     site: &RegisteredSite,
     text: &str,
     believed: impl FnOnce(PageAddress) -> PageAddress,

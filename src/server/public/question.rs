@@ -9,6 +9,7 @@ use hyper::header::HeaderMap;
 use super::history::{Format, Stretch, StretchHits};
 use super::history_blocks::HistoryBlocks;
 use super::listed_pages::ListedPages;
+use super::page_history::{PageHistory, PageStretch};
 use super::pages::{self, PageHits, PagesNamed, Top};
 use super::turns::Turns;
 use crate::clock;
@@ -28,6 +29,7 @@ pub enum Question {
     TopPages(Top),
     History(Stretch, Format),
     Chart(Stretch),
+    PageHistory(PageStretch, Format),
 }
 
 /// A read of a site, in one language and label style.
@@ -68,14 +70,17 @@ impl Question {
             Public::TopPages => Self::TopPages(Top::of(query, today)?),
             Public::History => Self::History(Stretch::of_history(query, today)?, Format::of(query, headers)?),
             Public::Chart => Self::Chart(Stretch::of_chart(query, today)?),
+            Public::PageHistory => {
+                Self::PageHistory(PageStretch::of(query, &site.site, today)?, Format::of(query, headers)?)
+            }
             _ => return Ok(None),
         }))
     }
 
     pub fn content_type(&self) -> &'static ContentType {
         match self {
-            Self::PageFigures(_) | Self::TopPages(_) | Self::History(_, Format::Json) => &JSON,
-            Self::History(_, Format::Csv) => &CSV,
+            Self::History(_, Format::Csv) | Self::PageHistory(_, Format::Csv) => &CSV,
+            Self::PageFigures(_) | Self::TopPages(_) | Self::History(..) | Self::PageHistory(..) => &JSON,
             Self::Chart(_) => &SVG,
         }
     }
@@ -86,6 +91,7 @@ impl Question {
             Self::PageFigures(named) => named.weight(),
             Self::TopPages(_) => 5,
             Self::History(..) | Self::Chart(_) => 1,
+            Self::PageHistory(stretch, _) => stretch.weight(),
         }
     }
 
@@ -107,6 +113,9 @@ impl Question {
                 Gathered::History(stretch.read(&node, &shared.blocks, &site).await?, format)
             }
             Self::Chart(stretch) => Gathered::Chart(stretch.read(&node, &shared.blocks, &site).await?),
+            Self::PageHistory(stretch, format) => {
+                Gathered::PageHistory(stretch.read(&node, &canonicals, &site).await?, format)
+            }
         };
         Ok(Rc::new(Answer { site, gathered, rendered: OnceCell::new() }))
     }
@@ -118,6 +127,7 @@ enum Gathered {
     TopPages(Top, Rc<Read<TopPage>>),
     History(StretchHits, Format),
     Chart(StretchHits),
+    PageHistory(PageHistory, Format),
 }
 
 /// An answer, rendered when it is first sent.
@@ -135,6 +145,7 @@ impl Answer {
             Gathered::TopPages(top, read) => top.render(site, read),
             Gathered::History(hits, format) => hits.history(site, *format),
             Gathered::Chart(hits) => hits.chart(site),
+            Gathered::PageHistory(hits, format) => hits.render(site, *format),
         }
     }
 }

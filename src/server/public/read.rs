@@ -51,7 +51,7 @@ impl Reads {
         let rendered = self.rendered(&answer).await;
         let is_known = conditional::is_known(headers, &rendered.etag);
         let mut answer = conditional::answer(std::mem::take(headers), is_known, content_type, rendered);
-        if endpoint == Public::History {
+        if matches!(endpoint, Public::History | Public::PageHistory) {
             answer.headers_mut().fixed(&VARY_ACCEPT);
         }
         response::put_ignored(answer.headers_mut(), ignored.as_ref());

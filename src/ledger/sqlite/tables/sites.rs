@@ -28,11 +28,27 @@ pub fn known<'a>(connection: &Connection, sites: &'a [Site]) -> rusqlite::Result
     let mut find = connection.prepare_cached("SELECT number FROM sites WHERE id = ?")?;
     let mut found = Vec::new();
     for site in sites {
-        if let Some(number) = find.query_row([site.id.as_str()], |row| row.get(0)).optional()? {
+        if let Some(number) = find.query_row([site.counted_as.as_str()], |row| row.get(0)).optional()? {
             found.push((SiteNumber(number), site));
         }
     }
     Ok(found)
+}
+
+/// The number of a site that has counts, whether it is configured or not.
+pub fn with_counts(connection: &Connection, id: &str) -> rusqlite::Result<Option<SiteNumber>> {
+    let mut find = connection.prepare_cached(
+        "SELECT number FROM sites WHERE id = ? AND EXISTS (SELECT 1 FROM counts WHERE site = sites.number)",
+    )?;
+    Ok(find.query_row([id], |row| row.get(0)).optional()?.map(SiteNumber))
+}
+
+/// Ids of all sites that have counts.
+pub fn all_with_counts(connection: &Connection) -> rusqlite::Result<Vec<SiteId>> {
+    let all = "SELECT id FROM sites WHERE EXISTS (SELECT 1 FROM counts WHERE site = sites.number) ORDER BY id";
+    let ids: Vec<String> = rows(connection, all, [], |row| row.get(0))?;
+    // Only a file that somebody has changed has others.
+    Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
 }
 
 /// All ids by number.
