@@ -10,10 +10,11 @@ use hyper::header::{HeaderMap, HeaderValue, LOCATION};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use super::handler::Outcome;
 use crate::server::http::{
     AnswerBody, Field, FixedFields, HTML, HeaderFields as _, HeaderSink as _, HttpError, JSON, fixed, headers, response,
 };
+
+pub type Outcome = Result<Response<AnswerBody>, HttpError>;
 
 /// Smaller pages are sent as they are.
 const GZIP_BYTES_MIN: usize = 4 << 10;
