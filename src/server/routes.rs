@@ -66,6 +66,50 @@ pub enum Manage {
     Site,
     SiteNow,
     Page,
+    /// A table of a page as a file.
+    Table(ManagedTable, FileFormat),
+}
+
+/// Tables of the editors' pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ManagedTable {
+    Sites,
+    Views,
+    MostRead,
+    NotCounted,
+    Sources,
+    PageDays,
+    PageMonths,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    Csv,
+    Xlsx,
+}
+
+impl ManagedTable {
+    /// Name in addresses and of files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sites => "sites",
+            Self::Views => "views",
+            Self::MostRead => "most-read",
+            Self::NotCounted => "not-counted",
+            Self::Sources => "sources",
+            Self::PageDays => "page-days",
+            Self::PageMonths => "page-months",
+        }
+    }
+}
+
+impl FileFormat {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Xlsx => "xlsx",
+        }
+    }
 }
 
 /// Address of the script that never changes.
@@ -122,7 +166,7 @@ pub static ADMIN: [Route<Admin>; 23] = [
     Route::new(Admin::Reload, "/reload", "POST"),
 ];
 
-pub static MANAGE: [Route<Manage>; 9] = [
+pub static MANAGE: [Route<Manage>; 23] = [
     Route::new(Manage::Overview, "/manage", "GET, HEAD"),
     Route::new(Manage::Slash, "/manage/", "GET, HEAD"),
     Route::new(Manage::Styles, "/manage/style.css", "GET, HEAD"),
@@ -132,6 +176,20 @@ pub static MANAGE: [Route<Manage>; 9] = [
     Route::new(Manage::Site, "/manage/sites/{site}", "GET, HEAD"),
     Route::new(Manage::SiteNow, "/manage/sites/{site}/now.json", "GET, HEAD"),
     Route::new(Manage::Page, "/manage/sites/{site}/page", "GET, HEAD"),
+    Route::new(Manage::Table(ManagedTable::Sites, FileFormat::Csv), "/manage/sites.csv", "GET, HEAD"),
+    Route::new(Manage::Table(ManagedTable::Sites, FileFormat::Xlsx), "/manage/sites.xlsx", "GET, HEAD"),
+    Route::new(Manage::Table(ManagedTable::Views, FileFormat::Csv), "/manage/sites/{site}/views.csv", "GET, HEAD"),
+    Route::new(Manage::Table(ManagedTable::Views, FileFormat::Xlsx), "/manage/sites/{site}/views.xlsx", "GET, HEAD"),
+    Route::new(Manage::Table(ManagedTable::MostRead, FileFormat::Csv), "/manage/sites/{site}/most-read.csv", "GET, HEAD"),
+    Route::new(Manage::Table(ManagedTable::MostRead, FileFormat::Xlsx), "/manage/sites/{site}/most-read.xlsx", "GET, HEAD"),
+    Route::new(Manage::Table(ManagedTable::NotCounted, FileFormat::Csv), "/manage/sites/{site}/not-counted.csv", "GET, HEAD"),
+    Route::new(Manage::Table(ManagedTable::NotCounted, FileFormat::Xlsx), "/manage/sites/{site}/not-counted.xlsx", "GET, HEAD"),
+    Route::new(Manage::Table(ManagedTable::Sources, FileFormat::Csv), "/manage/sites/{site}/sources.csv", "GET, HEAD"),
+    Route::new(Manage::Table(ManagedTable::Sources, FileFormat::Xlsx), "/manage/sites/{site}/sources.xlsx", "GET, HEAD"),
+    Route::new(Manage::Table(ManagedTable::PageDays, FileFormat::Csv), "/manage/sites/{site}/page-days.csv", "GET, HEAD"),
+    Route::new(Manage::Table(ManagedTable::PageDays, FileFormat::Xlsx), "/manage/sites/{site}/page-days.xlsx", "GET, HEAD"),
+    Route::new(Manage::Table(ManagedTable::PageMonths, FileFormat::Csv), "/manage/sites/{site}/page-months.csv", "GET, HEAD"),
+    Route::new(Manage::Table(ManagedTable::PageMonths, FileFormat::Xlsx), "/manage/sites/{site}/page-months.xlsx", "GET, HEAD"),
 ];
 
 /// A row of a listener's table.

@@ -11,7 +11,7 @@ use super::assets::Assets;
 use super::frame::Frame;
 use super::live_figures::LiveFigures;
 use super::locale::Locale;
-use super::{answer, error_page, overview, page_detail, site_page};
+use super::{answer, error_page, overview, page_detail, site_page, tables};
 use crate::counter::{Access, RegisteredSite};
 use crate::metrics::Metrics;
 use crate::server::http::{AnswerBody, HttpError, Latency, RequestId, framing};
@@ -19,7 +19,7 @@ use crate::server::net::ConnState;
 use crate::server::ports::Node;
 use crate::server::public::history_blocks::HistoryBlocks;
 use crate::server::public::listed_pages::ListedPages;
-use crate::server::routes::{self, Manage as Endpoint, Matched};
+use crate::server::routes::{self, Manage as Endpoint, ManagedTable, Matched};
 
 /// A listener's editors' pages.
 pub struct Manage<N> {
@@ -115,6 +115,17 @@ impl<N: Node> Manage<N> {
                 let site = self.site(&access, site)?;
                 let page = page_detail::page(&*self.node, frame, &site, query, site_page::today(&site)).await?;
                 answer::page(page, request.headers()).await
+            }
+            Endpoint::Table(table, format) => {
+                let kept = (&self.blocks, &self.lists);
+                let table = match table {
+                    ManagedTable::Sites => {
+                        let asked = overview::Asked::of(query)?;
+                        tables::of_overview(&*self.node, &frame, &asked, self.sites(&access)).await?
+                    }
+                    _ => tables::of_site(&self.node, kept, &frame, &self.site(&access, site)?, table, query).await?,
+                };
+                table.answer(format, locale.language, request.headers()).await
             }
             Endpoint::SiteNow => {
                 let site = self.site(&access, site)?;

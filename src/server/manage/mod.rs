@@ -10,6 +10,7 @@
 //! frame       parts and links of every page
 //! overview    all sites
 //! page_detail one page's views
+//! tables      the pages' tables as CSV and XLSX
 //! site_page   a site's figures, by chosen_range, bar_spans, bar_chart, most_read, not_counted
 //! ```
 //! A page changes no count but by a named action, which is logged with the token's name.
@@ -35,6 +36,7 @@ mod reading;
 mod site_head;
 mod site_page;
 mod sparkline;
+mod tables;
 mod words;
 
 pub use access::Door;

@@ -14,6 +14,7 @@ macro_rules! words {
         pub static EN: Words = Words { $($name: $en,)+ };
     };
 }
+pub(super) use words;
 
 words! {
     // Frame
