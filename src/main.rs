@@ -52,6 +52,7 @@ fn run(CommandLine { flags, command }: CommandLine) -> Result<(), (ExitCode, any
         Command::Sources { site, json } => operate::sources(&config, site, *json),
         Command::Bots { site, json } => operate::bots(&config, site, *json),
         Command::Pages(asked) => operate::pages(&config, asked),
+        Command::Report(asked) => operate::report(&config, asked),
         Command::Verify { site, repair, json } => operate::verify(&config, site.as_ref(), *repair, *json),
         Command::Sites { command } => match command {
             SitesCommand::List => operate::sites::list(&config),

@@ -6,6 +6,7 @@ mod clock;
 mod health;
 mod pages;
 mod parameters;
+mod report;
 mod reset;
 mod show;
 pub mod sites;
@@ -39,6 +40,7 @@ pub use check::check;
 pub use clock::accept_clock;
 pub use health::health;
 pub use pages::pages;
+pub use report::report;
 pub use reset::{reset, undo_reset};
 pub use show::{bots, figures, sources};
 pub use transfer::{export, forget, import};
@@ -112,7 +114,11 @@ impl NodeRequest {
     }
 
     fn new(method: Method, endpoint: Admin, site: &SiteId) -> Self {
-        Self { method, path: admin_path(endpoint, site.as_str()), kind: "text/csv", body: whole(Bytes::new()) }
+        Self::to(method, admin_path(endpoint, site.as_str()))
+    }
+
+    fn to(method: Method, path: String) -> Self {
+        Self { method, path, kind: "text/csv", body: whole(Bytes::new()) }
     }
 }
 

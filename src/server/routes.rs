@@ -66,6 +66,8 @@ pub enum Manage {
     Site,
     SiteNow,
     Page,
+    Report,
+    ReportStyles,
     /// A table of a page as a file.
     Table(ManagedTable, FileFormat),
 }
@@ -166,7 +168,7 @@ pub static ADMIN: [Route<Admin>; 23] = [
     Route::new(Admin::Reload, "/reload", "POST"),
 ];
 
-pub static MANAGE: [Route<Manage>; 23] = [
+pub static MANAGE: [Route<Manage>; 25] = [
     Route::new(Manage::Overview, "/manage", "GET, HEAD"),
     Route::new(Manage::Slash, "/manage/", "GET, HEAD"),
     Route::new(Manage::Styles, "/manage/style.css", "GET, HEAD"),
@@ -176,20 +178,58 @@ pub static MANAGE: [Route<Manage>; 23] = [
     Route::new(Manage::Site, "/manage/sites/{site}", "GET, HEAD"),
     Route::new(Manage::SiteNow, "/manage/sites/{site}/now.json", "GET, HEAD"),
     Route::new(Manage::Page, "/manage/sites/{site}/page", "GET, HEAD"),
+    Route::new(Manage::Report, "/manage/sites/{site}/report", "GET, HEAD"),
+    Route::new(Manage::ReportStyles, "/manage/report.css", "GET, HEAD"),
     Route::new(Manage::Table(ManagedTable::Sites, FileFormat::Csv), "/manage/sites.csv", "GET, HEAD"),
     Route::new(Manage::Table(ManagedTable::Sites, FileFormat::Xlsx), "/manage/sites.xlsx", "GET, HEAD"),
     Route::new(Manage::Table(ManagedTable::Views, FileFormat::Csv), "/manage/sites/{site}/views.csv", "GET, HEAD"),
     Route::new(Manage::Table(ManagedTable::Views, FileFormat::Xlsx), "/manage/sites/{site}/views.xlsx", "GET, HEAD"),
-    Route::new(Manage::Table(ManagedTable::MostRead, FileFormat::Csv), "/manage/sites/{site}/most-read.csv", "GET, HEAD"),
-    Route::new(Manage::Table(ManagedTable::MostRead, FileFormat::Xlsx), "/manage/sites/{site}/most-read.xlsx", "GET, HEAD"),
-    Route::new(Manage::Table(ManagedTable::NotCounted, FileFormat::Csv), "/manage/sites/{site}/not-counted.csv", "GET, HEAD"),
-    Route::new(Manage::Table(ManagedTable::NotCounted, FileFormat::Xlsx), "/manage/sites/{site}/not-counted.xlsx", "GET, HEAD"),
+    Route::new(
+        Manage::Table(ManagedTable::MostRead, FileFormat::Csv),
+        "/manage/sites/{site}/most-read.csv",
+        "GET, HEAD",
+    ),
+    Route::new(
+        Manage::Table(ManagedTable::MostRead, FileFormat::Xlsx),
+        "/manage/sites/{site}/most-read.xlsx",
+        "GET, HEAD",
+    ),
+    Route::new(
+        Manage::Table(ManagedTable::NotCounted, FileFormat::Csv),
+        "/manage/sites/{site}/not-counted.csv",
+        "GET, HEAD",
+    ),
+    Route::new(
+        Manage::Table(ManagedTable::NotCounted, FileFormat::Xlsx),
+        "/manage/sites/{site}/not-counted.xlsx",
+        "GET, HEAD",
+    ),
     Route::new(Manage::Table(ManagedTable::Sources, FileFormat::Csv), "/manage/sites/{site}/sources.csv", "GET, HEAD"),
-    Route::new(Manage::Table(ManagedTable::Sources, FileFormat::Xlsx), "/manage/sites/{site}/sources.xlsx", "GET, HEAD"),
-    Route::new(Manage::Table(ManagedTable::PageDays, FileFormat::Csv), "/manage/sites/{site}/page-days.csv", "GET, HEAD"),
-    Route::new(Manage::Table(ManagedTable::PageDays, FileFormat::Xlsx), "/manage/sites/{site}/page-days.xlsx", "GET, HEAD"),
-    Route::new(Manage::Table(ManagedTable::PageMonths, FileFormat::Csv), "/manage/sites/{site}/page-months.csv", "GET, HEAD"),
-    Route::new(Manage::Table(ManagedTable::PageMonths, FileFormat::Xlsx), "/manage/sites/{site}/page-months.xlsx", "GET, HEAD"),
+    Route::new(
+        Manage::Table(ManagedTable::Sources, FileFormat::Xlsx),
+        "/manage/sites/{site}/sources.xlsx",
+        "GET, HEAD",
+    ),
+    Route::new(
+        Manage::Table(ManagedTable::PageDays, FileFormat::Csv),
+        "/manage/sites/{site}/page-days.csv",
+        "GET, HEAD",
+    ),
+    Route::new(
+        Manage::Table(ManagedTable::PageDays, FileFormat::Xlsx),
+        "/manage/sites/{site}/page-days.xlsx",
+        "GET, HEAD",
+    ),
+    Route::new(
+        Manage::Table(ManagedTable::PageMonths, FileFormat::Csv),
+        "/manage/sites/{site}/page-months.csv",
+        "GET, HEAD",
+    ),
+    Route::new(
+        Manage::Table(ManagedTable::PageMonths, FileFormat::Xlsx),
+        "/manage/sites/{site}/page-months.xlsx",
+        "GET, HEAD",
+    ),
 ];
 
 /// A row of a listener's table.
@@ -292,6 +332,11 @@ pub fn admin(path: &str) -> Option<Matched<'_, Admin>> {
 /// The path of a public endpoint, for messages.
 pub fn public_path(endpoint: Public) -> &'static str {
     PUBLIC.iter().find(|route| route.endpoint == endpoint).map_or("/", |route| route.path)
+}
+
+/// The path of a site's report on the admin listener, for the operator's command.
+pub fn manage_report_path(site: &str) -> String {
+    MANAGE.iter().find(|route| route.endpoint == Manage::Report).map_or("/", |route| route.path).replace(SITE, site)
 }
 
 /// The path of an admin endpoint, for the operator's commands.

@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use super::handler::Outcome;
 use crate::server::http::{
-    AnswerBody, CSV, ContentType, Field, FixedFields, HTML, HeaderFields as _, HeaderSink as _, HttpError, JSON, fixed, headers, response,
+    AnswerBody, ContentType, Field, FixedFields, HTML, HeaderFields as _, HeaderSink as _, HttpError, JSON, XLSX,
+    fixed, headers, response,
 };
 
 /// Smaller pages are sent as they are.
@@ -54,7 +55,7 @@ pub async fn file(
     request: &HeaderMap,
     make: impl FnOnce() -> Option<Vec<u8>> + Send + 'static,
 ) -> Outcome {
-    let zips = takes_gzip(request) && ptr::eq(content_type, &CSV);
+    let zips = takes_gzip(request) && !ptr::eq(content_type, &XLSX);
     let made = tokio::task::spawn_blocking(move || {
         let bytes = make()?;
         let zipped = if zips && bytes.len() >= GZIP_BYTES_MIN { gzip(&bytes) } else { None };

@@ -11,7 +11,7 @@ use super::assets::Assets;
 use super::frame::Frame;
 use super::live_figures::LiveFigures;
 use super::locale::Locale;
-use super::{answer, error_page, overview, page_detail, site_page, tables};
+use super::{answer, error_page, overview, page_detail, report, site_page, tables};
 use crate::counter::{Access, RegisteredSite};
 use crate::metrics::Metrics;
 use crate::server::http::{AnswerBody, HttpError, Latency, RequestId, framing};
@@ -62,9 +62,10 @@ impl<N: Node> Manage<N> {
         let locale = Locale::of(request.uri().query().unwrap_or_default(), request.headers());
         let path = request.uri().path().to_owned();
         let matched = routes::manage(&path, self.door.prefix());
+        let is_for_programs = is_for_programs(matched, request.uri().query());
         let mut response = match self.route(matched, request, locale, conn).await {
             Ok(response) => response,
-            Err(error) => self.refused(&error, locale, &id),
+            Err(error) => self.refused(&error, locale, &id, is_for_programs),
         };
         id.put(response.headers_mut());
         if let Door::Public { .. } = self.door {
@@ -127,6 +128,12 @@ impl<N: Node> Manage<N> {
                 };
                 table.answer(format, locale.language, request.headers()).await
             }
+            Endpoint::Report => {
+                let site = self.site(&access, site)?;
+                let kept = (&self.blocks, &self.lists);
+                report::answer(&self.node, kept, frame, &site, query, request.headers()).await
+            }
+            Endpoint::ReportStyles => Ok(self.assets.report_styles(request.headers())),
             Endpoint::SiteNow => {
                 let site = self.site(&access, site)?;
                 let live = LiveFigures::read(&*self.node, locale, &site, site_page::today(&site)).await?;
@@ -147,11 +154,20 @@ impl<N: Node> Manage<N> {
         site.map(Arc::clone).ok_or(SITE_UNKNOWN)
     }
 
-    fn refused(&self, error: &HttpError, locale: Locale, id: &RequestId) -> Response<AnswerBody> {
+    fn refused(&self, error: &HttpError, locale: Locale, id: &RequestId, for_programs: bool) -> Response<AnswerBody> {
         tracing::debug!(request_id = %id, status = error.status.as_u16(), reason = error.reason, "editors' page refused");
         if let Door::Public { .. } = self.door {
             self.metrics.refusals_total.with_label_values(&[error.reason]).inc();
         }
+        if for_programs {
+            return error.response();
+        }
         error_page::answer(error, Frame::bare(self.door.prefix(), locale, &self.assets))
     }
+}
+
+/// True for a request of a program, to which a page would say nothing.
+fn is_for_programs(matched: Option<Matched<'_, Endpoint>>, query: Option<&str>) -> bool {
+    matched.is_some_and(|matched| matched.route.endpoint == Endpoint::Report)
+        && report::is_for_programs(query.unwrap_or_default())
 }

@@ -10,6 +10,7 @@
 //! frame       parts and links of every page
 //! overview    all sites
 //! page_detail one page's views
+//! report      a month, quarter or year to be printed or sent
 //! tables      the pages' tables as CSV and XLSX
 //! site_page   a site's figures, by chosen_range, bar_spans, bar_chart, most_read, not_counted
 //! ```
@@ -33,6 +34,7 @@ mod not_counted;
 mod overview;
 mod page_detail;
 mod reading;
+mod report;
 mod site_head;
 mod site_page;
 mod sparkline;

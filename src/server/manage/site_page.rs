@@ -15,6 +15,7 @@ use super::locale::Locale;
 use super::most_read::MostRead;
 use super::not_counted::{NotCounted, ShownKind};
 use super::reading::sums;
+use super::report;
 use super::site_head::{SiteHead, Tab};
 use super::tables::TableLinks;
 use super::words::Words;
@@ -89,6 +90,7 @@ pub struct SitePage {
     chart_note: Option<String>,
     facts: Vec<(String, String)>,
     views_files: TableLinks,
+    report: String,
     most_read: MostRead,
     most_read_files: TableLinks,
     kinds: Vec<ShownKind>,
@@ -231,6 +233,10 @@ pub async fn page<N: Node>(
     let kinds = begun.map(|days| uncounted.kinds(locale, days)).unwrap_or_default();
     let files = |table| TableLinks::of_site(&frame, site.site.id.as_str(), table, &borrowed(&own_query));
     Ok(SitePage {
+        report: {
+            let (field, period) = report::query_of(range);
+            frame.href(&format!("{path}/report"), &[(field, &period)])
+        },
         views_files: files(ManagedTable::Views),
         most_read_files: files(ManagedTable::MostRead),
         uncounted_files: files(ManagedTable::NotCounted),

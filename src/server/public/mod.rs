@@ -19,6 +19,7 @@ pub mod pages;
 #[doc(hidden)]
 pub mod query;
 pub mod question;
+mod ranged_top;
 pub mod ranges;
 mod read;
 mod turns;

@@ -10,6 +10,8 @@ use super::history::{Format, Stretch, StretchHits};
 use super::history_blocks::HistoryBlocks;
 use super::listed_pages::ListedPages;
 use super::pages::{self, PageHits, PagesNamed, Top};
+use super::ranged_top::RangedTop;
+use super::ranges::RangedPages;
 use super::turns::Turns;
 use crate::clock;
 use crate::counter::{Day, LabelStyle, Language, RegisteredSite, SiteNumber};
@@ -26,6 +28,7 @@ const ANSWERS_MAX: usize = 256;
 pub enum Question {
     PageFigures(PagesNamed),
     TopPages(Top),
+    RangedPages(RangedTop),
     History(Stretch, Format),
     Chart(Stretch),
 }
@@ -65,7 +68,10 @@ impl Question {
         let today = Day::at(clock::now(), site.site.time_zone);
         Ok(Some(match endpoint {
             Public::PageFigures => Self::PageFigures(PagesNamed::of(query)?),
-            Public::TopPages => Self::TopPages(Top::of(query, today)?),
+            Public::TopPages => match RangedTop::of(query, &site.site, today)? {
+                Some(ranged) => Self::RangedPages(ranged),
+                None => Self::TopPages(Top::of(query, today)?),
+            },
             Public::History => Self::History(Stretch::of_history(query, today)?, Format::of(query, headers)?),
             Public::Chart => Self::Chart(Stretch::of_chart(query, today)?),
             _ => return Ok(None),
@@ -74,7 +80,7 @@ impl Question {
 
     pub fn content_type(&self) -> &'static ContentType {
         match self {
-            Self::PageFigures(_) | Self::TopPages(_) | Self::History(_, Format::Json) => &JSON,
+            Self::PageFigures(_) | Self::TopPages(_) | Self::RangedPages(_) | Self::History(_, Format::Json) => &JSON,
             Self::History(_, Format::Csv) => &CSV,
             Self::Chart(_) => &SVG,
         }
@@ -85,6 +91,7 @@ impl Question {
         match self {
             Self::PageFigures(named) => named.weight(),
             Self::TopPages(_) => 5,
+            Self::RangedPages(ranged) => ranged.weight(),
             Self::History(..) | Self::Chart(_) => 1,
         }
     }
@@ -103,6 +110,10 @@ impl Question {
                 let read = shared.lists.list(&node, &site, top.period()).await?;
                 Gathered::TopPages(top, read)
             }
+            Self::RangedPages(ranged) => {
+                let read = ranged.read(&node, &shared.lists, &site).await?;
+                Gathered::RangedPages(ranged, read)
+            }
             Self::History(stretch, format) => {
                 Gathered::History(stretch.read(&node, &shared.blocks, &site).await?, format)
             }
@@ -116,6 +127,7 @@ impl Question {
 enum Gathered {
     PageFigures(PageHits),
     TopPages(Top, Rc<Read<TopPage>>),
+    RangedPages(RangedTop, RangedPages),
     History(StretchHits, Format),
     Chart(StretchHits),
 }
@@ -133,6 +145,7 @@ impl Answer {
         match &self.gathered {
             Gathered::PageFigures(hits) => hits.render(site),
             Gathered::TopPages(top, read) => top.render(site, read),
+            Gathered::RangedPages(ranged, read) => ranged.render(site, read),
             Gathered::History(hits, format) => hits.history(site, *format),
             Gathered::Chart(hits) => hits.chart(site),
         }

@@ -44,7 +44,12 @@ mod tests {
     fn letters_numbers_and_dates_are_written_and_formulas_are_text() {
         let columns = vec![Column::text("Trang"), Column::number("Lượt"), Column::share("Tỷ lệ"), Column::day("Ngày")];
         let line = |text: &str, hits, day| {
-            vec![Cell::text(text), Cell::Number(hits), Cell::share(hits, 1_000), Cell::Day(Day::from_ymd(2026, 11, day).unwrap())]
+            vec![
+                Cell::text(text),
+                Cell::Number(hits),
+                Cell::share(hits, 1_000),
+                Cell::Day(Day::from_ymd(2026, 11, day).unwrap()),
+            ]
         };
         let mut rows = vec![line("Lũ quét, \"đêm qua\"", 123, 1)];
         rows.extend(["=HYPERLINK(\"x\")", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "＝1"].map(|text| line(text, -5, 30)));

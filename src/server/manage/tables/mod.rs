@@ -90,16 +90,12 @@ pub async fn of_site<N: Node>(
         // Not a site's.
         ManagedTable::Sites => return Err(HttpError::PATH_UNKNOWN),
         ManagedTable::Views => of_range::views(node, blocks, words, of_range, site, &asked).await?,
-        ManagedTable::MostRead => {
-            of_range::most_read(node, (blocks, lists), words, of_range, site, &asked).await?
-        }
+        ManagedTable::MostRead => of_range::most_read(node, (blocks, lists), words, of_range, site, &asked).await?,
         ManagedTable::NotCounted => of_range::not_counted(&**node, locale, words, of_range, site, range),
         ManagedTable::Sources => {
             of_sources::read(&**node, words, |name| format!("{name}, {}", site_name(site)), site).await?
         }
-        ManagedTable::PageDays => {
-            of_page::read(&**node, words, site, &AskedPage::of(query)?, Step::Day, today).await?
-        }
+        ManagedTable::PageDays => of_page::read(&**node, words, site, &AskedPage::of(query)?, Step::Day, today).await?,
         ManagedTable::PageMonths => {
             of_page::read(&**node, words, site, &AskedPage::of(query)?, Step::Month, today).await?
         }

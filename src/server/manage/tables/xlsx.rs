@@ -162,7 +162,8 @@ fn width(table: &Table, at: usize) -> usize {
 
 /// Text as a spreadsheet reads it back: without what XML can't hold, and with `_x0041_` as it stands.
 fn escaped(text: &str) -> String {
-    let is_allowed = |c: &char| !matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+    let is_allowed =
+        |c: &char| !matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
     let text: String = text.chars().filter(is_allowed).take(TEXT_CHARS_MAX).collect();
     let mut escaped = String::with_capacity(text.len());
     for (at, c) in text.char_indices() {
@@ -189,7 +190,8 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let columns = vec![Column::text("Trang"), Column::number("Lượt xem"), Column::share("Tỷ lệ"), Column::day("Ngày")];
+        let columns =
+            vec![Column::text("Trang"), Column::number("Lượt xem"), Column::share("Tỷ lệ"), Column::day("Ngày")];
         let day = |day| Cell::Day(Day::from_ymd(2026, 11, day).unwrap());
         let rows = vec![
             vec![Cell::text("Lũ <quét> & \"đêm\""), Cell::Number(1_234_567), Cell::share(1, 8), day(1)],
@@ -201,7 +203,8 @@ mod tests {
 
     fn part(bytes: &[u8], name: &str) -> String {
         let archive = ZipArchive::from_slice(bytes).unwrap();
-        let entry = archive.entries().map(Result::unwrap).find(|entry| entry.file_path().as_ref() == name.as_bytes()).unwrap();
+        let entry =
+            archive.entries().map(Result::unwrap).find(|entry| entry.file_path().as_ref() == name.as_bytes()).unwrap();
         let file = archive.get_entry(entry.wayfinder()).unwrap();
         let mut text = String::new();
         let inflated = flate2::read::DeflateDecoder::new(file.data());
