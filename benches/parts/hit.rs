@@ -39,7 +39,7 @@ pub fn bench(criterion: &mut Criterion) {
         let canonicals = Arc::new(Canonicals::new(Arc::clone(&warnings)));
         let parameters = Arc::new(Parameters::new(Arc::clone(&warnings)));
         let (metrics, dedup) = (Arc::clone(&metrics), Arc::clone(&dedup));
-        HitHandler::new(metrics, Arc::new(limiter), dedup, canonicals, parameters, limits_new_pages)
+        HitHandler::new(metrics, Arc::new(limiter), dedup, canonicals, parameters, Arc::default(), limits_new_pages)
     };
     let unlimited = handler(no_limits, false);
     let most = Some(Rate { hits: NonZeroU32::MAX, per: Per::Second, burst: NonZeroU32::MAX });

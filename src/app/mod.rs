@@ -34,9 +34,9 @@ use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::hit::dedup::Dedup;
 use crate::server::hit::rate_limit::RateLimiter;
-use crate::server::hit::{Canonicals, Parameters, Warnings};
+use crate::server::hit::{Canonicals, LiveHits, Parameters, Warnings};
 use crate::server::{
-    self, AdminSettings, ConnectionLimit, Listener, PublicSettings, Refusals, ReloadOrders, SiteChanges,
+    self, AdminSettings, ConnectionLimit, Listener, ManageSettings, PublicSettings, Refusals, ReloadOrders, SiteChanges,
 };
 
 use uncounted::UncountedFile;
@@ -107,6 +107,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
     let parameters = Arc::new(Parameters::new(Arc::clone(&warnings)));
     let refusals = Arc::new(Refusals::default());
     let canonicals = Arc::new(Canonicals::new(Arc::clone(&warnings)));
+    let live_hits = Arc::new(LiveHits::default());
     let places = settings::places(&config, listeners.len());
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
@@ -117,15 +118,18 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
         dedup: Arc::new(Dedup::default()),
         canonicals: Arc::clone(&canonicals),
         parameters: Arc::clone(&parameters),
+        live_hits: Arc::clone(&live_hits),
         refusals: Arc::clone(&refusals),
         timeouts: config.limits.timeouts,
         connection_limit: Arc::new(settings::connection_limit(&config, places)),
     });
-    let dashboard = config.dashboard;
+    let manage =
+        Arc::new(ManageSettings { dashboard: config.dashboard, path_prefix: config.path_prefix.clone(), live_hits });
     for listener in listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
+        let manage = Arc::clone(&manage);
         let until = threads::until_stopped(stopped.clone());
-        let serve = move || server::serve_public(listener, node, settings, dashboard, metrics, until);
+        let serve = move || server::serve_public(listener, node, settings, manage, metrics, until);
         started.push(threads::spawn("worker", serve)?);
     }
     let connection_limit = Arc::new(ConnectionLimit::of_admin(places.admin));
@@ -139,8 +143,9 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
     });
     for listener in admin_listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&admin), Arc::clone(&metrics));
+        let manage = Arc::clone(&manage);
         let until = threads::until_stopped(stopped.clone());
-        let serve = move || server::serve_admin(Listener::Tcp(listener), node, settings, dashboard, metrics, until);
+        let serve = move || server::serve_admin(Listener::Tcp(listener), node, settings, manage, metrics, until);
         started.push(threads::spawn("admin", serve)?);
     }
     let (mut threads, probes): (Vec<_>, Vec<_>) = started.into_iter().unzip();

@@ -46,7 +46,7 @@ pub use admin::auth::{Token, Tokens};
 pub use admin::pages as page_list;
 pub use admin::reload::{Order, ReloadOrders, SiteChanges};
 pub use http::ClientIp;
-pub use manage::Dashboard;
+pub use manage::{Dashboard, ManageSettings};
 pub use net::{ConnectionLimit, ForwardedField, IMPORT_BYTES_MAX, Listener, Timeouts, TrustedProxies, bind, bind_unix};
 pub use public::PublicSettings;
 pub use public::ranges::SEARCHED_MAX;
@@ -72,13 +72,13 @@ pub async fn serve_public<N: Node>(
     listener: Listener,
     node: Arc<N>,
     settings: Arc<PublicSettings>,
-    dashboard: Dashboard,
+    manage: Arc<ManageSettings>,
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) {
     let (timeouts, limit) = (settings.timeouts, Arc::clone(&settings.connection_limit));
-    let door = dashboard.is_on_public().then(|| Door::Public { path_prefix: settings.path_prefix.clone() });
-    let manage = door.map(|door| Manage::new(Arc::clone(&node), door, &metrics));
+    let is_managed = manage.dashboard.is_on_public();
+    let manage = is_managed.then(|| Manage::new(Arc::clone(&node), Door::Public, manage, &metrics));
     let service = Mounted::new(public::PublicService::new(node, settings, metrics), manage);
     net::run(listener, Driver::new(service), timeouts, limit, shutdown).await;
 }
@@ -88,13 +88,14 @@ pub async fn serve_admin<N: Node>(
     listener: Listener,
     node: Arc<N>,
     settings: Arc<AdminSettings>,
-    dashboard: Dashboard,
+    manage: Arc<ManageSettings>,
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) {
     let limit = Arc::clone(&settings.connection_limit);
-    let door = dashboard.is_on_admin().then(|| Door::Admin { tokens: settings.tokens.clone() });
-    let manage = door.map(|door| Manage::new(Arc::clone(&node), door, &metrics));
+    let door = Door::Admin { tokens: settings.tokens.clone() };
+    let is_managed = manage.dashboard.is_on_admin();
+    let manage = is_managed.then(|| Manage::new(Arc::clone(&node), door, manage, &metrics));
     let service = Mounted::new(admin::AdminService::new(node, settings, metrics), manage);
     net::run(listener, Driver::new(service), Timeouts::of_admin(), limit, shutdown).await;
 }

@@ -70,6 +70,11 @@ pub enum Manage {
     ReportStyles,
     /// A table of a page as a file.
     Table(ManagedTable, FileFormat),
+    Live,
+    LiveRows,
+    Tag,
+    Sources,
+    Forget,
 }
 
 /// Tables of the editors' pages.
@@ -168,7 +173,7 @@ pub static ADMIN: [Route<Admin>; 23] = [
     Route::new(Admin::Reload, "/reload", "POST"),
 ];
 
-pub static MANAGE: [Route<Manage>; 25] = [
+pub static MANAGE: [Route<Manage>; 30] = [
     Route::new(Manage::Overview, "/manage", "GET, HEAD"),
     Route::new(Manage::Slash, "/manage/", "GET, HEAD"),
     Route::new(Manage::Styles, "/manage/style.css", "GET, HEAD"),
@@ -180,57 +185,31 @@ pub static MANAGE: [Route<Manage>; 25] = [
     Route::new(Manage::Page, "/manage/sites/{site}/page", "GET, HEAD"),
     Route::new(Manage::Report, "/manage/sites/{site}/report", "GET, HEAD"),
     Route::new(Manage::ReportStyles, "/manage/report.css", "GET, HEAD"),
-    Route::new(Manage::Table(ManagedTable::Sites, FileFormat::Csv), "/manage/sites.csv", "GET, HEAD"),
-    Route::new(Manage::Table(ManagedTable::Sites, FileFormat::Xlsx), "/manage/sites.xlsx", "GET, HEAD"),
-    Route::new(Manage::Table(ManagedTable::Views, FileFormat::Csv), "/manage/sites/{site}/views.csv", "GET, HEAD"),
-    Route::new(Manage::Table(ManagedTable::Views, FileFormat::Xlsx), "/manage/sites/{site}/views.xlsx", "GET, HEAD"),
-    Route::new(
-        Manage::Table(ManagedTable::MostRead, FileFormat::Csv),
-        "/manage/sites/{site}/most-read.csv",
-        "GET, HEAD",
-    ),
-    Route::new(
-        Manage::Table(ManagedTable::MostRead, FileFormat::Xlsx),
-        "/manage/sites/{site}/most-read.xlsx",
-        "GET, HEAD",
-    ),
-    Route::new(
-        Manage::Table(ManagedTable::NotCounted, FileFormat::Csv),
-        "/manage/sites/{site}/not-counted.csv",
-        "GET, HEAD",
-    ),
-    Route::new(
-        Manage::Table(ManagedTable::NotCounted, FileFormat::Xlsx),
-        "/manage/sites/{site}/not-counted.xlsx",
-        "GET, HEAD",
-    ),
-    Route::new(Manage::Table(ManagedTable::Sources, FileFormat::Csv), "/manage/sites/{site}/sources.csv", "GET, HEAD"),
-    Route::new(
-        Manage::Table(ManagedTable::Sources, FileFormat::Xlsx),
-        "/manage/sites/{site}/sources.xlsx",
-        "GET, HEAD",
-    ),
-    Route::new(
-        Manage::Table(ManagedTable::PageDays, FileFormat::Csv),
-        "/manage/sites/{site}/page-days.csv",
-        "GET, HEAD",
-    ),
-    Route::new(
-        Manage::Table(ManagedTable::PageDays, FileFormat::Xlsx),
-        "/manage/sites/{site}/page-days.xlsx",
-        "GET, HEAD",
-    ),
-    Route::new(
-        Manage::Table(ManagedTable::PageMonths, FileFormat::Csv),
-        "/manage/sites/{site}/page-months.csv",
-        "GET, HEAD",
-    ),
-    Route::new(
-        Manage::Table(ManagedTable::PageMonths, FileFormat::Xlsx),
-        "/manage/sites/{site}/page-months.xlsx",
-        "GET, HEAD",
-    ),
+    file(ManagedTable::Sites, FileFormat::Csv, "/manage/sites.csv"),
+    file(ManagedTable::Sites, FileFormat::Xlsx, "/manage/sites.xlsx"),
+    file(ManagedTable::Views, FileFormat::Csv, "/manage/sites/{site}/views.csv"),
+    file(ManagedTable::Views, FileFormat::Xlsx, "/manage/sites/{site}/views.xlsx"),
+    file(ManagedTable::MostRead, FileFormat::Csv, "/manage/sites/{site}/most-read.csv"),
+    file(ManagedTable::MostRead, FileFormat::Xlsx, "/manage/sites/{site}/most-read.xlsx"),
+    file(ManagedTable::NotCounted, FileFormat::Csv, "/manage/sites/{site}/not-counted.csv"),
+    file(ManagedTable::NotCounted, FileFormat::Xlsx, "/manage/sites/{site}/not-counted.xlsx"),
+    file(ManagedTable::Sources, FileFormat::Csv, "/manage/sites/{site}/sources.csv"),
+    file(ManagedTable::Sources, FileFormat::Xlsx, "/manage/sites/{site}/sources.xlsx"),
+    file(ManagedTable::PageDays, FileFormat::Csv, "/manage/sites/{site}/page-days.csv"),
+    file(ManagedTable::PageDays, FileFormat::Xlsx, "/manage/sites/{site}/page-days.xlsx"),
+    file(ManagedTable::PageMonths, FileFormat::Csv, "/manage/sites/{site}/page-months.csv"),
+    file(ManagedTable::PageMonths, FileFormat::Xlsx, "/manage/sites/{site}/page-months.xlsx"),
+    Route::new(Manage::Live, "/manage/sites/{site}/live", "GET, HEAD"),
+    Route::new(Manage::LiveRows, "/manage/sites/{site}/live.json", "GET, HEAD"),
+    Route::new(Manage::Tag, "/manage/sites/{site}/tag", "GET, HEAD"),
+    Route::new(Manage::Sources, "/manage/sites/{site}/sources", "GET, HEAD"),
+    Route::new(Manage::Forget, "/manage/sites/{site}/sources/forget", "POST"),
 ];
+
+/// The route of a table as a file.
+const fn file(table: ManagedTable, format: FileFormat, path: &'static str) -> Route<Manage> {
+    Route::new(Manage::Table(table, format), path, "GET, HEAD")
+}
 
 /// A row of a listener's table.
 #[derive(Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use super::dedup::ViewKey;
 use super::text_cache::TextCache;
 use super::warnings::Topic;
 use super::{
-    Canonicals, Claim, Dedup, HitOutcome, Ignored, Parameters, Payload, ProcessedHit, RateLimiter, WhenExceeded,
-    page_of, page_url, site, visitor,
+    Canonicals, Claim, Dedup, HitOutcome, Ignored, LiveHit, LiveHits, Parameters, Payload, ProcessedHit, RateLimiter,
+    WhenExceeded, page_of, page_url, site, visitor,
 };
 use crate::bots::Kind;
 use crate::clock;
@@ -38,6 +38,7 @@ pub struct HitHandler {
     key: RefCell<String>,
     canonicals: Arc<Canonicals>,
     parameters: Arc<Parameters>,
+    live_hits: Arc<LiveHits>,
     /// The day on which this worker last warned of readers that share a private address.
     warned_of_proxy: Cell<Option<Day>>,
     /// Hits whose canonical address is ignored, by reason.
@@ -78,6 +79,7 @@ impl HitHandler {
         dedup: Arc<Dedup>,
         canonicals: Arc<Canonicals>,
         parameters: Arc<Parameters>,
+        live_hits: Arc<LiveHits>,
         limits_new_pages: bool,
     ) -> Self {
         let ignored =
@@ -93,6 +95,7 @@ impl HitHandler {
             key: RefCell::default(),
             canonicals,
             parameters,
+            live_hits,
             warned_of_proxy: Cell::default(),
             ignored,
         }
@@ -114,6 +117,12 @@ impl HitHandler {
         let known = self.known(&site, payload, day)?;
         site::check_origin(&site, &payload.url, headers)?;
         let instant = Instant::now();
+        let live = self.live_hits.is_watched().then(|| known.read_page().clone());
+        let see = |outcome, is_other| {
+            if let Some(page) = live {
+                self.live_hits.note(site.number, LiveHit { at: now, page, outcome, is_other }, instant);
+            }
+        };
         let page = known.read_page();
         let is_shared = || {
             let may_be_proxy = client.may_be_proxy();
@@ -127,6 +136,7 @@ impl HitHandler {
         {
             self.metrics.limited_total.with_label_values(&[exceeded.limit.as_str()]).inc();
             self.note(&site, HitOutcome::LIMITED);
+            see(HitOutcome::LIMITED, false);
             return match self.rate_limiter.when_exceeded {
                 WhenExceeded::Refuse => Err(exceeded.into()),
                 WhenExceeded::Ignore => Ok(ProcessedHit { site, outcome: HitOutcome::LIMITED }),
@@ -136,7 +146,7 @@ impl HitHandler {
             true => Some(Kind::Excluded),
             false => self.bot_filter.classify(site.site.filtered_bots, headers, payload.webdriver),
         };
-        let mut view = None;
+        let (mut view, mut is_other) = (None, false);
         let window = site.site.repeat_window;
         if filtered.is_none() && !window.is_zero() {
             view = self.view(&site, day, known.read_page(), headers, client);
@@ -164,6 +174,7 @@ impl HitHandler {
             // The readers of a merged page see another title than its own.
             let takes_title = site.site.titles && known.ruled.is_none();
             let (page, ignored) = self.admit(node, &site, known, payload, day, client).await;
+            is_other = page.is_other();
             if let Some(ignored) = ignored {
                 self.ignored[ignored as usize].inc();
             }
@@ -191,6 +202,7 @@ impl HitHandler {
         }
         let outcome = filtered.map_or(HitOutcome::COUNTED, HitOutcome::filtered);
         self.note(&site, outcome);
+        see(outcome, is_other);
         Ok(ProcessedHit { site, outcome })
     }
 

@@ -13,8 +13,8 @@ use crate::server::net::ConnState;
 pub enum Door {
     /// The admin listener, by its own rules.
     Admin { tokens: Tokens },
-    /// The public listener, under its path prefix.
-    Public { path_prefix: String },
+    /// The public listener.
+    Public,
 }
 
 const UNNAMED_PAGE: HttpError = HttpError::fixed(
@@ -22,16 +22,6 @@ const UNNAMED_PAGE: HttpError = HttpError::fixed(
     "origin",
     "a form must come from a page of this listener, which the browser names in `Origin`",
 );
-
-impl Door {
-    /// Path under which the listener is served.
-    pub fn prefix(&self) -> &str {
-        match self {
-            Self::Admin { .. } => "",
-            Self::Public { path_prefix } => path_prefix,
-        }
-    }
-}
 
 /// The rights of a request.
 pub fn access(door: &Door, method: &Method, headers: &HeaderMap, conn: &ConnState) -> Result<Access, HttpError> {
@@ -51,7 +41,7 @@ pub fn access(door: &Door, method: &Method, headers: &HeaderMap, conn: &ConnStat
             Ok(Access::operator())
         }
         // As long as nobody can log in, strangers don't learn that there is such a page.
-        Door::Public { .. } => Err(HttpError::PATH_UNKNOWN),
+        Door::Public => Err(HttpError::PATH_UNKNOWN),
     }
 }
 

@@ -94,6 +94,11 @@ pub fn moved(path: &str) -> Response<AnswerBody> {
     to(StatusCode::PERMANENT_REDIRECT, path)
 }
 
+/// Sends the browser to a page that shows what a form has done.
+pub fn see(path: &str) -> Response<AnswerBody> {
+    to(StatusCode::SEE_OTHER, path)
+}
+
 fn to(status: StatusCode, path: &str) -> Response<AnswerBody> {
     let mut headers = HeaderMap::with_capacity(16);
     if let Ok(location) = HeaderValue::from_str(path) {

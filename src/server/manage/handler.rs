@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Request, Response, StatusCode};
 
 use super::access::{self, Door};
@@ -11,10 +12,13 @@ use super::assets::Assets;
 use super::frame::Frame;
 use super::live_figures::LiveFigures;
 use super::locale::Locale;
-use super::{answer, error_page, overview, page_detail, report, site_page, tables};
+use super::{
+    ManageSettings, answer, error_page, live_page, overview, page_detail, report, site_page, sources_page, tables,
+    tag_page,
+};
 use crate::counter::{Access, RegisteredSite};
 use crate::metrics::Metrics;
-use crate::server::http::{AnswerBody, HttpError, Latency, RequestId, framing};
+use crate::server::http::{AnswerBody, Host, HttpError, Latency, RequestId, body, framing};
 use crate::server::net::ConnState;
 use crate::server::ports::Node;
 use crate::server::public::history_blocks::HistoryBlocks;
@@ -23,9 +27,10 @@ use crate::server::routes::{self, Manage as Endpoint, ManagedTable, Matched};
 
 /// A listener's editors' pages.
 pub struct Manage<N> {
-    pub node: Arc<N>,
-    pub door: Door,
-    pub assets: Assets,
+    node: Arc<N>,
+    door: Door,
+    settings: Arc<ManageSettings>,
+    assets: Assets,
     blocks: HistoryBlocks,
     lists: ListedPages,
     metrics: Arc<Metrics>,
@@ -35,13 +40,28 @@ pub struct Manage<N> {
 const SITE_UNKNOWN: HttpError =
     HttpError::fixed(StatusCode::NOT_FOUND, "site", "there is no such site, or this token doesn't open it");
 
+const VIEW_ONLY: HttpError = HttpError::fixed(
+    StatusCode::FORBIDDEN,
+    "token",
+    "this token may only view; a change needs one with the right `edit`",
+);
+const NO_FORM: HttpError = HttpError::fixed(
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    "malformed",
+    "expected a form: `Content-Type: application/x-www-form-urlencoded`, in UTF-8",
+);
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
+/// Longest form.
+const FORM_BYTES_MAX: usize = 16 << 10;
+
 pub type Outcome = Result<Response<AnswerBody>, HttpError>;
 
 impl<N: Node> Manage<N> {
-    pub fn new(node: Arc<N>, door: Door, metrics: &Arc<Metrics>) -> Self {
+    pub fn new(node: Arc<N>, door: Door, settings: Arc<ManageSettings>, metrics: &Arc<Metrics>) -> Self {
         Self {
             node,
             door,
+            settings,
             assets: Assets::new(),
             blocks: HistoryBlocks::default(),
             lists: ListedPages::default(),
@@ -50,9 +70,17 @@ impl<N: Node> Manage<N> {
         }
     }
 
+    /// Path under which the listener is served.
+    fn prefix(&self) -> &str {
+        match self.door {
+            Door::Admin { .. } => "",
+            Door::Public => &self.settings.path_prefix,
+        }
+    }
+
     /// True for a path of these pages.
     pub fn is_for(&self, path: &str) -> bool {
-        routes::is_managed(path, self.door.prefix())
+        routes::is_managed(path, self.prefix())
     }
 
     pub async fn handle(&self, request: Request<Incoming>, conn: &ConnState) -> Response<AnswerBody> {
@@ -61,14 +89,14 @@ impl<N: Node> Manage<N> {
         let id = RequestId::of(request.headers(), matches!(self.door, Door::Admin { .. }));
         let locale = Locale::of(request.uri().query().unwrap_or_default(), request.headers());
         let path = request.uri().path().to_owned();
-        let matched = routes::manage(&path, self.door.prefix());
+        let matched = routes::manage(&path, self.prefix());
         let is_for_programs = is_for_programs(matched, request.uri().query());
         let mut response = match self.route(matched, request, locale, conn).await {
             Ok(response) => response,
             Err(error) => self.refused(&error, locale, &id, is_for_programs),
         };
         id.put(response.headers_mut());
-        if let Door::Public { .. } = self.door {
+        if let Door::Public = self.door {
             let label = matched.map_or("other", |matched| matched.route.label);
             self.latency.observe(label, response.status(), started.elapsed());
         }
@@ -88,7 +116,7 @@ impl<N: Node> Manage<N> {
         if !route.allows(request.method().as_str()) {
             return Err(HttpError::method(route.methods));
         }
-        let frame = Frame::new(self.door.prefix(), locale, &access, &self.assets);
+        let frame = Frame::new(self.prefix(), locale, &access, &self.assets);
         let query = request.uri().query().unwrap_or_default();
         match route.endpoint {
             Endpoint::Slash => Ok(answer::moved(&frame.home())),
@@ -134,6 +162,33 @@ impl<N: Node> Manage<N> {
                 report::answer(&self.node, kept, frame, &site, query, request.headers()).await
             }
             Endpoint::ReportStyles => Ok(self.assets.report_styles(request.headers())),
+            Endpoint::Live => {
+                let page = live_page::page(frame, &self.site(&access, site)?, &self.settings.live_hits);
+                answer::page(page, request.headers()).await
+            }
+            Endpoint::LiveRows => {
+                let rows = live_page::rows(locale, &*self.site(&access, site)?, &self.settings.live_hits);
+                Ok(answer::json(&rows.unwrap_or_default()))
+            }
+            Endpoint::Tag => {
+                let site = self.site(&access, site)?;
+                let address = self.public_address(request.headers());
+                answer::page(tag_page::page(frame, &site, query, address)?, request.headers()).await
+            }
+            Endpoint::Sources => {
+                let site = self.site(&access, site)?;
+                let may_edit = access.may_edit(&site.site.id);
+                let page = sources_page::page(&*self.node, frame, &site, may_edit, query).await?;
+                answer::page(page, request.headers()).await
+            }
+            Endpoint::Forget => {
+                let site = self.editable(&access, site)?;
+                let form = self.form(request, conn).await?;
+                let name = sources_page::forget(&*self.node, &site, &form).await?;
+                let (token, site) = (&*access.name, &site.site.id);
+                tracing::info!(token, %site, import = name.as_str(), "an import was taken back on the editors' page");
+                Ok(answer::see(&frame.href(&format!("/sites/{site}/sources"), &[("forgotten", name.as_str())])))
+            }
             Endpoint::SiteNow => {
                 let site = self.site(&access, site)?;
                 let live = LiveFigures::read(&*self.node, locale, &site, site_page::today(&site)).await?;
@@ -154,15 +209,40 @@ impl<N: Node> Manage<N> {
         site.map(Arc::clone).ok_or(SITE_UNKNOWN)
     }
 
+    /// The site that a path names, if it may be changed.
+    fn editable(&self, access: &Access, id: &str) -> Result<Arc<RegisteredSite>, HttpError> {
+        let site = self.site(access, id)?;
+        if access.may_edit(&site.site.id) { Ok(site) } else { Err(VIEW_ONLY) }
+    }
+
+    /// The fields of a form.
+    async fn form(&self, request: Request<Incoming>, conn: &ConnState) -> Result<String, HttpError> {
+        let is_form = request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(FORM));
+        if !is_form {
+            return Err(NO_FORM);
+        }
+        let text = body::collect(request.into_body(), FORM_BYTES_MAX, conn).await?;
+        String::from_utf8(text.into()).map_err(|_| NO_FORM)
+    }
+
+    /// The public listener's address, as the browser has found it.
+    fn public_address(&self, headers: &HeaderMap) -> Option<String> {
+        let Door::Public = self.door else { return None };
+        let host = Host::of(headers).ok()?;
+        let scheme = if matches!(host.name, "localhost" | "127.0.0.1" | "[::1]") { "http" } else { "https" };
+        let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{scheme}://{}{port}{}", host.name, self.settings.path_prefix))
+    }
+
     fn refused(&self, error: &HttpError, locale: Locale, id: &RequestId, for_programs: bool) -> Response<AnswerBody> {
         tracing::debug!(request_id = %id, status = error.status.as_u16(), reason = error.reason, "editors' page refused");
-        if let Door::Public { .. } = self.door {
+        if let Door::Public = self.door {
             self.metrics.refusals_total.with_label_values(&[error.reason]).inc();
         }
         if for_programs {
             return error.response();
         }
-        error_page::answer(error, Frame::bare(self.door.prefix(), locale, &self.assets))
+        error_page::answer(error, Frame::bare(self.prefix(), locale, &self.assets))
     }
 }
 

@@ -123,7 +123,7 @@ impl Locale {
         let tenths = (part as f64 * 1000.0 / whole as f64).round() as i64;
         match tenths {
             0 => "<0,1%".replace(',', self.decimal_mark()),
-            100.. => format!("{}%", (tenths + 5) / 10),
+            100.. => format!("{}%", (part as f64 * 100.0 / whole as f64).round() as i64),
             _ => format!("{}{}{}%", tenths / 10, self.decimal_mark(), tenths % 10),
         }
     }

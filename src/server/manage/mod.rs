@@ -12,6 +12,7 @@
 //! page_detail one page's views
 //! report      a month, quarter or year to be printed or sent
 //! tables      the pages' tables as CSV and XLSX
+//! live_page   hits as they come; tag_page: the tag to paste; sources_page: imports
 //! site_page   a site's figures, by chosen_range, bar_spans, bar_chart, most_read, not_counted
 //! ```
 //! A page changes no count but by a named action, which is logged with the token's name.
@@ -27,6 +28,7 @@ mod error_page;
 mod frame;
 mod handler;
 mod live_figures;
+mod live_page;
 mod locale;
 mod most_read;
 mod mount;
@@ -37,13 +39,19 @@ mod reading;
 mod report;
 mod site_head;
 mod site_page;
+mod sources_page;
 mod sparkline;
 mod tables;
+mod tag_page;
 mod words;
+
+use std::sync::Arc;
 
 pub use access::Door;
 pub use handler::Manage;
 pub use mount::Mounted;
+
+use super::hit::LiveHits;
 
 /// The listener that serves the editors' pages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,6 +62,15 @@ pub enum Dashboard {
     /// The public listener too.
     Public,
     Off,
+}
+
+/// Settings of the pages, on whichever listener.
+#[derive(Debug, Clone)]
+pub struct ManageSettings {
+    pub dashboard: Dashboard,
+    /// Path under which the public listener is served.
+    pub path_prefix: String,
+    pub live_hits: Arc<LiveHits>,
 }
 
 impl Dashboard {

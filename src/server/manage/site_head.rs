@@ -8,6 +8,9 @@ use crate::counter::RegisteredSite;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tab {
     Figures,
+    Live,
+    Tag,
+    Sources,
 }
 
 pub struct SiteHead {
@@ -32,7 +35,13 @@ impl SiteHead {
             href: frame.href(&format!("/sites/{}{path}", site.site.id), &[]),
             is_current: tab == current,
         };
-        let tabs = [(Tab::Figures, words.tab_figures, "")].into_iter().map(tab).collect();
+        let tabs = [
+            (Tab::Figures, words.tab_figures, ""),
+            (Tab::Live, words.tab_live, "/live"),
+            (Tab::Tag, words.tab_tag, "/tag"),
+            (Tab::Sources, words.tab_sources, "/sources"),
+        ];
+        let tabs = tabs.into_iter().map(tab).collect();
         let now = frame.href(&format!("/sites/{}/now.json", site.site.id), &[]);
         Self { id: site.site.id.to_string(), name: name(site).to_owned(), tabs, now }
     }

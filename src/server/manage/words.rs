@@ -106,6 +106,53 @@ words! {
     of_this_node: "Số của máy này. Máy tìm kiếm, chương trình và tải lại trang không phải người đọc, nên không vào số lượt xem.", "Of this node. Search engines, programs and reloads are no readers, so they are not among the views.";
     all_of_site: "của cả trang", "of the whole site";
 
+    tab_live: "Có đếm không?", "Does it count?";
+    tab_tag: "Thẻ cần dán", "The tag to paste";
+    tab_sources: "Số nhập vào", "Imports";
+
+    // Does it count?
+    live_hint: "Mở trang cần kiểm tra trong một thẻ khác của trình duyệt: lượt ấy hiện ra ở đây sau vài giây, cùng kết quả. Chưa thấy gì nghĩa là chưa có lượt nào từ lúc mở trang này, hoặc lượt đến bị từ chối.", "Open the page in question in another tab: its visit appears here within seconds, with the verdict. An empty list means that none has come since this page was opened, or that what came was refused.";
+    live_full: "Quá nhiều người đang xem trang này; hãy thử lại sau một phút.", "Too many people look at such pages now; try again in a minute.";
+    live_privacy: "Chỉ giữ 100 lượt cuối trong bộ nhớ khi có người xem; không có địa chỉ hay trình duyệt của người đọc.", "The last 100 visits are kept in memory, and only while somebody looks; they hold neither a reader's address nor the browser.";
+    verdict: "Kết quả", "Verdict";
+    counted: "Đã tính", "Counted";
+    counted_under_other: "Đã tính vào (trang khác): còn ít mạng đọc trang này", "Counted under (other pages): too few networks have read it yet";
+    limited: "vượt giới hạn", "more than the limits allow";
+    origins_title: "Các địa chỉ được đếm", "Addresses that count";
+    origins_hint: "Trang có địa chỉ khác, kể cả chỉ khác www hoặc http, bị từ chối:", "A page with another address is refused, even if only www or http differs:";
+
+    // Tag
+    counter_address: "Địa chỉ công khai của máy đếm", "The counter's public address";
+    fill_in: "Điền vào thẻ", "Fill in";
+    address_unknown: "Chưa biết địa chỉ công khai của máy đếm: điền ở trên, hoặc thay https://HOST trong các thẻ.", "The counter's public address is not known here: fill it in above, or replace https://HOST in the tags.";
+    tag_basic: "Thẻ thường dùng", "The usual tag";
+    tag_basic_hint: "Dán vào chỗ muốn hiện khung, trên mọi trang.", "Paste it where the box is to be, on every page.";
+    tag_full: "Thẻ đầy đủ", "The full tag";
+    tag_full_hint: "Trang không xê dịch khi số liệu hiện ra, và vẫn đếm khi trình duyệt tắt JavaScript.", "Nothing moves when the figures arrive, and it counts without JavaScript too.";
+    tag_pixel: "Chỉ ảnh, không mã", "Picture only, no script";
+    tag_pixel_hint: "Cho hệ thống không cho dán mã: đếm lượt xem, không hiện khung.", "For systems that allow no script: it counts, and shows no box.";
+    tag_views: "Lượt xem của một bài", "Views of a page";
+    tag_views_hint: "Cùng với thẻ trên, trong bài.", "Beside the tag above, in the article.";
+    tag_top: "Bài đọc nhiều", "Most read pages";
+    tag_top_hint: "Cùng với thẻ trên, nơi muốn hiện danh sách.", "Beside the tag above, where the list is to be.";
+
+    // Imports
+    no_imports: "Chưa nhập số của bộ đếm cũ nào. Người quản trị nhập bằng lệnh thongke import.", "No old counter's numbers were imported. The operator imports them by the command thongke import.";
+    name: "Tên", "Name";
+    source: "Nguồn", "Source";
+    first_day: "Từ ngày", "First day";
+    last_day: "Đến ngày", "Last day";
+    page_counts: "Số của từng trang", "Counts of pages";
+    undo: "Bỏ", "Take back";
+    undo_hint: "Số của lần nhập này về 0 ở mọi nơi. Nhập lại tệp cũ thì có lại.", "All numbers of this import become 0 everywhere. Importing the file again brings them back.";
+    undo_now: "Bỏ lần nhập này", "Take this import back";
+    forgotten: "Đã bỏ lần nhập", "Taken back";
+    was_reset: "Số liệu của trang đã được đặt lại về 0 một lần.", "The site's figures were set to zero once.";
+    counted_by_nodes: "Tự đếm", "Counted";
+    this_run: "Máy này, từ lần khởi động gần nhất", "This node, since its last start";
+    earlier_run: "Máy này, trước đó", "This node, earlier";
+    other_node: "Máy khác", "Another node";
+
     previous_page: "Trước", "Previous";
     next_page: "Sau", "Next";
 }

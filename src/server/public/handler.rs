@@ -47,11 +47,20 @@ impl<N: Node> PublicService<N> {
     pub fn new(node: Arc<N>, settings: Arc<PublicSettings>, metrics: Arc<Metrics>) -> Self {
         let (limiter, dedup) = (Arc::clone(&settings.rate_limiter), Arc::clone(&settings.dedup));
         let (canonicals, parameters) = (Arc::clone(&settings.canonicals), Arc::clone(&settings.parameters));
+        let live_hits = Arc::clone(&settings.live_hits);
         let limits_new_pages = settings.limits_new_pages;
         let reads = Reads::new(Arc::clone(&canonicals));
         Self {
             node,
-            hits: HitHandler::new(Arc::clone(&metrics), limiter, dedup, canonicals, parameters, limits_new_pages),
+            hits: HitHandler::new(
+                Arc::clone(&metrics),
+                limiter,
+                dedup,
+                canonicals,
+                parameters,
+                live_hits,
+                limits_new_pages,
+            ),
             settings,
             latency: Latency::new(Arc::clone(&metrics)),
             assets: Assets::new(),

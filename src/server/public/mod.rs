@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 pub use handler::PublicService;
 
-use super::hit::{Canonicals, Dedup, Parameters, RateLimiter};
+use super::hit::{Canonicals, Dedup, LiveHits, Parameters, RateLimiter};
 use super::net::{ConnectionLimit, Timeouts, TrustedProxies};
 use super::refusals::Refusals;
 
@@ -46,6 +46,7 @@ pub struct PublicSettings {
     pub dedup: Arc<Dedup>,
     pub canonicals: Arc<Canonicals>,
     pub parameters: Arc<Parameters>,
+    pub live_hits: Arc<LiveHits>,
     pub refusals: Arc<Refusals>,
     pub timeouts: Timeouts,
     pub connection_limit: Arc<ConnectionLimit>,
