@@ -72,14 +72,16 @@ fn get(node: &Node, path: &str) -> Answer {
 
 /// Rows of an XLSX answer, read by Python's archive and XML.
 fn rows(node: &Node, path: &str) -> String {
-    let script = "import io, sys, urllib.request, zipfile, xml.etree.ElementTree as tree\n\
-        got = urllib.request.urlopen(sys.argv[1])\n\
-        print(got.headers['content-type'], got.headers['content-disposition'])\n\
-        book = zipfile.ZipFile(io.BytesIO(got.read()))\n\
-        assert book.testzip() is None\n\
-        main = '{http://schemas.openxmlformats.org/spreadsheetml/2006/main}'\n\
-        for row in tree.fromstring(book.read('xl/worksheets/sheet1.xml')).iter(main + 'row'):\n\
-            print(*[''.join(cell.itertext()) + ('' if cell.get('t') else '#') for cell in row], sep='|')";
+    let script = r#"
+import io, sys, urllib.request, zipfile, xml.etree.ElementTree as tree
+got = urllib.request.urlopen(sys.argv[1])
+print(got.headers['content-type'], got.headers['content-disposition'])
+book = zipfile.ZipFile(io.BytesIO(got.read()))
+assert book.testzip() is None
+main = '{http://schemas.openxmlformats.org/spreadsheetml/2006/main}'
+for row in tree.fromstring(book.read('xl/worksheets/sheet1.xml')).iter(main + 'row'):
+    print(*[''.join(cell.itertext()) + ('' if cell.get('t') else '#') for cell in row], sep='|')
+"#;
     let mut python = Command::new("python3")
         .args(["-X", "utf8", "-", &format!("http://{}{path}", node.admin)])
         .env("NO_PROXY", "*")
