@@ -11,11 +11,12 @@ use hyper::header::{CONTENT_DISPOSITION, HeaderMap, HeaderValue, LOCATION};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use super::handler::Outcome;
 use crate::server::http::{
     AnswerBody, ContentType, Field, FixedFields, HTML, HeaderFields as _, HeaderSink as _, HttpError, JSON, XLSX,
     fixed, headers, response,
 };
+
+pub type Outcome = Result<Response<AnswerBody>, HttpError>;
 
 /// Smaller pages are sent as they are.
 const GZIP_BYTES_MIN: usize = 4 << 10;

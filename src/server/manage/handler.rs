@@ -8,6 +8,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Request, Response, StatusCode};
 
 use super::access::{self, Door};
+use super::answer::Outcome;
 use super::assets::Assets;
 use super::frame::Frame;
 use super::live_figures::LiveFigures;
@@ -53,8 +54,6 @@ const NO_FORM: HttpError = HttpError::fixed(
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
 /// Longest form.
 const FORM_BYTES_MAX: usize = 16 << 10;
-
-pub type Outcome = Result<Response<AnswerBody>, HttpError>;
 
 impl<N: Node> Manage<N> {
     pub fn new(node: Arc<N>, door: Door, settings: Arc<ManageSettings>, metrics: &Arc<Metrics>) -> Self {

@@ -70,7 +70,7 @@ pub struct PageLine {
 
 /// A number of up to three periods.
 struct Compared {
-    now: i64,
+    now: Option<i64>,
     former: Option<i64>,
     last_year: Option<i64>,
 }
@@ -78,10 +78,10 @@ struct Compared {
 impl Compared {
     fn line(&self, locale: Locale, label: impl Into<String>) -> FigureLine {
         let number = |value: Option<i64>| value.map_or_else(|| "–".to_owned(), |value| locale.number(value));
-        let change = |other: Option<i64>| Change::of(other.map(|other| (self.now, other)));
+        let change = |other: Option<i64>| Change::of(self.now.zip(other));
         FigureLine {
             label: label.into(),
-            now: locale.number(self.now),
+            now: number(self.now),
             former: number(self.former),
             change: change(self.former),
             last_year: number(self.last_year),
@@ -92,7 +92,7 @@ impl Compared {
     fn per_day(&self, now: DayRange, former: Option<DayRange>, last_year: Option<DayRange>) -> Self {
         let average = |hits: i64, days: DayRange| (hits as f64 / days.length() as f64).round() as i64;
         Self {
-            now: average(self.now, now),
+            now: self.now.map(|hits| average(hits, now)),
             former: self.former.zip(former).map(|(hits, days)| average(hits, days)),
             last_year: self.last_year.zip(last_year).map(|(hits, days)| average(hits, days)),
         }
@@ -137,15 +137,18 @@ impl ReportFigures {
         }
         let read = sums(node, blocks, site, &groups).await?;
         let of = |at: usize| read.values.get(at).copied().unwrap_or_default();
-        let total = Compared { now: of(0), former: former.map(|_| of(1)), last_year: last_year.map(|_| of(2)) };
+        let total = Compared { now: Some(of(0)), former: former.map(|_| of(1)), last_year: last_year.map(|_| of(2)) };
         let uncounted = NotCounted::of(&node.uncounted(site));
         let uncounted_of = |days: Option<DayRange>| {
             let age = |days: &DayRange| today.number().saturating_sub(days.first().number()) as usize;
             let kept = days.filter(|days| age(days) < UNCOUNTED_DAYS_MAX);
             kept.map(|days| uncounted.sum(days))
         };
-        let not_counted =
-            Compared { now: uncounted.sum(days), former: uncounted_of(former), last_year: uncounted_of(last_year) };
+        let not_counted = Compared {
+            now: uncounted_of(Some(days)),
+            former: uncounted_of(former),
+            last_year: uncounted_of(last_year),
+        };
         let highest = days.days().enumerate().map(|(at, day)| (of(days_at + at), day)).filter(|(hits, _)| *hits > 0);
         let highest = highest.max_by_key(|(hits, day)| (*hits, std::cmp::Reverse(*day)));
         let bars: Vec<_> =
@@ -163,12 +166,13 @@ impl ReportFigures {
                 address: title.is_some().then(|| address.clone()),
                 title: title.unwrap_or(address),
                 views: locale.number(page.hits),
-                share: locale.share(page.hits, total.now),
+                share: locale.share(page.hits, of(0)),
             }
         });
         let months = months.iter().enumerate().map(|(at, month)| {
             let (now, earlier) = (of(months_at + 2 * at), of(months_at + 2 * at + 1));
-            Compared { now, former: Some(earlier), last_year: None }.line(locale, locale.month(month.first()))
+            Compared { now: Some(now), former: Some(earlier), last_year: None }
+                .line(locale, locale.month(month.first()))
         });
         Ok(Self {
             agency: name(site).to_owned(),
@@ -290,13 +294,14 @@ mod tests {
 
     #[test]
     fn a_line_compares_and_has_a_dash_where_nothing_is_known() {
-        let line = Compared { now: 1_500, former: Some(1_000), last_year: None }.line(VI, "A");
+        let line = Compared { now: Some(1_500), former: Some(1_000), last_year: None }.line(VI, "A");
         assert_eq!(
             (&*line.now, &*line.former, &*line.change.text, &*line.last_year, &*line.last_year_change.text),
             ("1.500", "1.000", "+50%", "–", "–")
         );
         let november = DayRange::new(day(2026, 11, 1), day(2026, 11, 30)).unwrap();
-        let daily = Compared { now: 95, former: Some(3), last_year: None }.per_day(november, Some(november), None);
-        assert_eq!((daily.now, daily.former), (3, Some(0)));
+        let daily =
+            Compared { now: Some(95), former: Some(3), last_year: None }.per_day(november, Some(november), None);
+        assert_eq!((daily.now, daily.former), (Some(3), Some(0)));
     }
 }

@@ -19,9 +19,9 @@ use std::sync::Arc;
 use hyper::header::HeaderMap;
 
 use super::answer;
+use super::answer::Outcome;
 use super::chosen_range::{ChosenRange, Preset};
 use super::frame::Frame;
-use super::handler::Outcome;
 use super::locale::Locale;
 use crate::clock;
 use crate::counter::{Day, RegisteredSite};

@@ -5,9 +5,8 @@ use super::figures::{FigureLine, ReportFigures};
 use super::words::Words;
 
 const WIDTH: usize = 72;
-/// Widths of a number and of a change beside it.
-const NUMBER: usize = 11;
-const CHANGE: usize = 8;
+/// The first column has so much room, however long the numbers are.
+const FIRST_MIN: usize = 12;
 
 pub fn write(locale: Locale, words: &Words, report: &ReportFigures) -> String {
     let mut page = Text::default();
@@ -36,11 +35,11 @@ pub fn write(locale: Locale, words: &Words, report: &ReportFigures) -> String {
         page.heading(2, words.chart_by_month);
         let months =
             report.months.iter().map(|month| [&*month.label, &*month.now, &*month.former, &*month.change.text]);
-        page.table(&[words.month, words.views, words.last_year_short, words.change], months, &[NUMBER, NUMBER, CHANGE]);
+        page.table(&[words.month, words.views, words.last_year_short, words.change], months);
     } else {
         page.heading(2, words.chart_by_day);
         let days = report.chart.lines.iter().map(|day| [&*day.name, &*day.value]);
-        page.table(&[report.chart_heading, words.views], days, &[NUMBER]);
+        page.table(&[words.day, words.views], days);
     }
     page.heading(3, words.most_read);
     if let Some(from) = &report.pages_kept_from {
@@ -52,14 +51,14 @@ pub fn write(locale: Locale, words: &Words, report: &ReportFigures) -> String {
         let titles: Vec<_> =
             report.pages.iter().enumerate().map(|(at, of)| format!("{:>2}. {}", at + 1, of.title)).collect();
         let pages = report.pages.iter().zip(&titles).map(|(of, title)| [&**title, &*of.views, &*of.share]);
-        page.table(&[words.page, words.views, words.share], pages, &[NUMBER, CHANGE]);
+        page.table(&[words.page, words.views, words.share], pages);
     }
     page.heading(4, words.uncounted);
     if report.kinds.is_empty() {
         page.paragraph(words.none_uncounted);
     } else {
         let kinds = report.kinds.iter().map(|kind| [kind.label, &*kind.hits, &*kind.share]);
-        page.table(&[words.kind, words.hits, words.share], kinds, &[NUMBER, CHANGE]);
+        page.table(&[words.kind, words.hits, words.share], kinds);
     }
     page.line("");
     page.paragraph(words.uncounted_note);
@@ -107,35 +106,29 @@ impl Text {
                 [&line.label, &line.now, &line.former, &line.change.text, &line.last_year, &line.last_year_change.text];
             cells
         });
-        let widths = [NUMBER, NUMBER, CHANGE, NUMBER, CHANGE];
-        self.table(&heads[..columns], rows, &widths[..columns - 1]);
+        self.table(&heads[..columns], rows);
     }
 
     /// A table: texts at the left, numbers at the right. Cells behind the last heading are left out.
-    fn table<'a, const N: usize>(
-        &mut self,
-        heads: &[&str],
-        rows: impl Iterator<Item = [&'a str; N]>,
-        widths: &[usize],
-    ) {
-        let first = WIDTH - widths.iter().map(|width| width + 1).sum::<usize>();
-        let mut line = |cells: &[&str]| {
-            let mut line = padded(cells.first().copied().unwrap_or_default(), first);
-            for (cell, width) in cells.iter().skip(1).zip(widths) {
-                line.push_str(&" ".repeat(1 + width.saturating_sub(chars(cell))));
-                line.push_str(&cut(cell, *width));
-            }
-            self.line(&line);
+    fn table<'a, const N: usize>(&mut self, heads: &[&str], rows: impl Iterator<Item = [&'a str; N]>) {
+        let rows: Vec<_> = rows.collect();
+        let widest = |at: usize| {
+            let cells = rows.iter().filter_map(|row| row.get(at)).chain(heads.get(at));
+            cells.map(|cell| chars(cell)).max().unwrap_or(0)
         };
-        line(heads);
-        line(
-            &[&"-".repeat(first)]
-                .into_iter()
-                .map(String::as_str)
-                .chain(widths.iter().map(|_| "-----------"))
-                .collect::<Vec<_>>(),
-        );
-        rows.for_each(|row| line(&row));
+        let widths: Vec<_> = (1..heads.len()).map(widest).collect();
+        let first = WIDTH.saturating_sub(widths.iter().map(|width| width + 2).sum()).max(FIRST_MIN);
+        let line = |cells: &[&str]| {
+            let mut line = padded(cells.first().copied().unwrap_or_default(), first);
+            for (cell, width) in cells.iter().skip(1).zip(&widths) {
+                line.push_str(&" ".repeat(2 + width.saturating_sub(chars(cell))));
+                line.push_str(cell);
+            }
+            line
+        };
+        self.line(&line(heads));
+        self.line(&"-".repeat(WIDTH));
+        rows.iter().for_each(|row| self.line(&line(row)));
     }
 }
 
@@ -167,10 +160,10 @@ mod tests {
         let mut page = Text::default();
         page.paragraph(&"một hai ba ".repeat(20));
         let rows = [["tên rất dài ".repeat(9), "1.234.567".to_owned()], ["ngắn\u{1b}[1m".to_owned(), "5".to_owned()]];
-        page.table(&["Trang", "Lượt"], rows.iter().map(|[one, other]| [one.as_str(), other.as_str()]), &[NUMBER]);
+        page.table(&["Trang", "Lượt"], rows.iter().map(|[one, other]| [one.as_str(), other.as_str()]));
         let lines: Vec<_> = page.0.lines().collect();
         assert!(lines.iter().all(|line| chars(line) <= WIDTH), "{}", page.0);
-        assert!(lines[lines.len() - 2].ends_with("…   1.234.567") && lines[lines.len() - 1].ends_with("          5"));
+        assert!(lines[lines.len() - 2].ends_with("…  1.234.567") && lines[lines.len() - 1].ends_with("          5"));
         assert_eq!(chars(lines[lines.len() - 1]), WIDTH);
         assert!(!page.0.contains('\u{1b}') && page.0.starts_with("một hai ba một"));
     }

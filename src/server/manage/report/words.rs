@@ -24,6 +24,7 @@ words! {
     same_is: "Cùng kỳ năm trước", "Same period of last year";
     chart_by_day: "Lượt xem theo ngày", "Views by day";
     chart_by_month: "Lượt xem theo tháng", "Views by month";
+    day: "Ngày", "Day";
     month: "Tháng", "Month";
     most_read: "Các trang được đọc nhiều nhất", "Most read pages";
     rank: "TT", "#";

@@ -27,8 +27,8 @@ use table::Table;
 use words::Words;
 
 use super::answer;
+use super::answer::Outcome;
 use super::frame::Frame;
-use super::handler::Outcome;
 use super::overview::{self, name as site_name};
 use super::page_detail::AskedPage;
 use super::site_page::{Asked, today};
