@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser, Subcommand, value_parser};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::config::{Assignment, Flags};
 use crate::counter::source::ImportName;
 use crate::counter::tokens::change::DAYS_MAX;
-use crate::counter::{Right, SiteId};
+use crate::counter::{Language, Right, SiteId};
 use crate::doctor::PageUrl;
 
 /// Counts the visits of your pages and shows the figures on them.
@@ -85,6 +85,8 @@ pub enum Command {
     },
     /// List a site's pages, the most read first; name, merge, hide or delete them
     Pages(Pages),
+    /// Write a site's report of a month, quarter or year, by default of the former month, for a printer or a mail
+    Report(Report),
     /// Compare the counts in the node's file, in Redis and of other nodes; exit 0: all agree,
     /// 1: something differs
     Verify {
@@ -157,6 +159,34 @@ pub struct Pages {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(skip)]
+#[command(group = ArgGroup::new("reported").args(["month", "quarter", "year"]))]
+pub struct Report {
+    pub site: SiteId,
+    /// Report of a month, such as 2024-06
+    #[arg(long)]
+    pub month: Option<String>,
+    /// Report of a quarter, such as 2024-Q2
+    #[arg(long)]
+    pub quarter: Option<String>,
+    /// Report of a year, such as 2024
+    #[arg(long)]
+    pub year: Option<String>,
+    /// One HTML file with all it needs, or text of 72 columns
+    #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
+    pub format: ReportFormat,
+    /// Language, vi or en [default: the site's]
+    #[arg(long)]
+    pub language: Option<Language>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    Html,
+    Text,
 }
 
 #[derive(Debug, Subcommand)]

@@ -56,6 +56,7 @@ fn run(CommandLine { flags, command }: CommandLine) -> Result<(), (ExitCode, any
         Command::Doctor { url } => operate::doctor(&config, url),
         Command::Refused { site, json } => operate::refused(&config, site.as_ref(), *json),
         Command::Pages(asked) => operate::pages(&config, asked),
+        Command::Report(asked) => operate::report(&config, asked),
         Command::Verify { site, repair, json } => operate::verify(&config, site.as_ref(), *repair, *json),
         Command::Sites { command } => match command {
             SitesCommand::List => operate::sites::list(&config),

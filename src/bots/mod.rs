@@ -11,4 +11,4 @@ mod uncounted;
 
 pub use kind::{BOT, Kind};
 pub use lists::{Lists, cut};
-pub use uncounted::{UNCOUNTED_BYTES_MAX, UNCOUNTED_FILE, Uncounted, UncountedRow};
+pub use uncounted::{UNCOUNTED_BYTES_MAX, UNCOUNTED_DAYS_MAX, UNCOUNTED_FILE, Uncounted, UncountedRow};

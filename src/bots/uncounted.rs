@@ -15,7 +15,7 @@ pub const UNCOUNTED_FILE: &str = "spared.csv";
 pub const UNCOUNTED_BYTES_MAX: u64 = 512 << 20;
 
 /// Newest days of a site that are kept.
-const DAYS_MAX: usize = 40;
+pub const UNCOUNTED_DAYS_MAX: usize = 40;
 
 /// Most sites that are kept; further ones are in the metrics only. A site's day takes 160 bytes, so all
 /// take less than 64 MB.
@@ -51,7 +51,7 @@ impl Uncounted {
         if let Some(count) = days.entry(day).or_default().get_mut(kind as usize) {
             *count = count.saturating_add(hits);
         }
-        while days.len() > DAYS_MAX {
+        while days.len() > UNCOUNTED_DAYS_MAX {
             days.pop_first();
         }
     }
@@ -154,7 +154,7 @@ mod tests {
             uncounted.note(&id("a"), day(&format!("2024-{month:02}-{:02}", 1 + at % 25)), Kind::Seo);
         }
         let rows = uncounted.rows(&id("a"));
-        assert_eq!((rows.len(), rows[0].day.as_str()), (DAYS_MAX, "2024-04-25"));
+        assert_eq!((rows.len(), rows[0].day.as_str()), (UNCOUNTED_DAYS_MAX, "2024-04-25"));
         for site in 0..2 * SITES_MAX {
             uncounted.note(&id(&format!("s{site}")), day("2024-06-17"), Kind::Seo);
         }

@@ -8,6 +8,7 @@ mod health;
 mod pages;
 mod parameters;
 mod refused;
+mod report;
 mod reset;
 mod show;
 pub mod sites;
@@ -44,6 +45,7 @@ pub use doctor::doctor;
 pub use health::health;
 pub use pages::pages;
 pub use refused::refused;
+pub use report::report;
 pub use reset::{reset, undo_reset};
 pub use show::{bots, figures, show_config, sources};
 pub use tokens::tokens;
@@ -120,7 +122,11 @@ impl NodeRequest {
     }
 
     fn new(method: Method, endpoint: Admin, site: &SiteId) -> Self {
-        Self { method, path: admin_path(endpoint, site.as_str()), kind: "text/csv", body: whole(Bytes::new()) }
+        Self::to(method, admin_path(endpoint, site.as_str()))
+    }
+
+    fn to(method: Method, path: String) -> Self {
+        Self { method, path, kind: "text/csv", body: whole(Bytes::new()) }
     }
 }
 

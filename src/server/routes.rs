@@ -79,11 +79,57 @@ pub enum Manage {
     Site,
     SiteNow,
     Page,
+    Report,
+    ReportStyles,
+    /// A table of a page as a file.
+    Table(ManagedTable, FileFormat),
     Live,
     LiveRows,
     Tag,
     Sources,
     Forget,
+}
+
+/// Tables of the editors' pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ManagedTable {
+    Sites,
+    Views,
+    MostRead,
+    NotCounted,
+    Sources,
+    PageDays,
+    PageMonths,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    Csv,
+    Xlsx,
+}
+
+impl ManagedTable {
+    /// Name in addresses and of files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sites => "sites",
+            Self::Views => "views",
+            Self::MostRead => "most-read",
+            Self::NotCounted => "not-counted",
+            Self::Sources => "sources",
+            Self::PageDays => "page-days",
+            Self::PageMonths => "page-months",
+        }
+    }
+}
+
+impl FileFormat {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Xlsx => "xlsx",
+        }
+    }
 }
 
 /// Address of the script that never changes.
@@ -146,7 +192,7 @@ pub static ADMIN: [Route<Admin>; 28] = [
     Route::new(Admin::Tokens, "/tokens", "GET, HEAD, POST, DELETE"),
 ];
 
-pub static MANAGE: [Route<Manage>; 18] = [
+pub static MANAGE: [Route<Manage>; 34] = [
     Route::new(Manage::Overview, "/manage", "GET, HEAD"),
     Route::new(Manage::Slash, "/manage/", "GET, HEAD"),
     Route::new(Manage::Styles, "/manage/style.css", "GET, HEAD"),
@@ -160,12 +206,33 @@ pub static MANAGE: [Route<Manage>; 18] = [
     Route::new(Manage::Site, "/manage/sites/{site}", "GET, HEAD"),
     Route::new(Manage::SiteNow, "/manage/sites/{site}/now.json", "GET, HEAD"),
     Route::new(Manage::Page, "/manage/sites/{site}/page", "GET, HEAD"),
+    Route::new(Manage::Report, "/manage/sites/{site}/report", "GET, HEAD"),
+    Route::new(Manage::ReportStyles, "/manage/report.css", "GET, HEAD"),
+    file(ManagedTable::Sites, FileFormat::Csv, "/manage/sites.csv"),
+    file(ManagedTable::Sites, FileFormat::Xlsx, "/manage/sites.xlsx"),
+    file(ManagedTable::Views, FileFormat::Csv, "/manage/sites/{site}/views.csv"),
+    file(ManagedTable::Views, FileFormat::Xlsx, "/manage/sites/{site}/views.xlsx"),
+    file(ManagedTable::MostRead, FileFormat::Csv, "/manage/sites/{site}/most-read.csv"),
+    file(ManagedTable::MostRead, FileFormat::Xlsx, "/manage/sites/{site}/most-read.xlsx"),
+    file(ManagedTable::NotCounted, FileFormat::Csv, "/manage/sites/{site}/not-counted.csv"),
+    file(ManagedTable::NotCounted, FileFormat::Xlsx, "/manage/sites/{site}/not-counted.xlsx"),
+    file(ManagedTable::Sources, FileFormat::Csv, "/manage/sites/{site}/sources.csv"),
+    file(ManagedTable::Sources, FileFormat::Xlsx, "/manage/sites/{site}/sources.xlsx"),
+    file(ManagedTable::PageDays, FileFormat::Csv, "/manage/sites/{site}/page-days.csv"),
+    file(ManagedTable::PageDays, FileFormat::Xlsx, "/manage/sites/{site}/page-days.xlsx"),
+    file(ManagedTable::PageMonths, FileFormat::Csv, "/manage/sites/{site}/page-months.csv"),
+    file(ManagedTable::PageMonths, FileFormat::Xlsx, "/manage/sites/{site}/page-months.xlsx"),
     Route::new(Manage::Live, "/manage/sites/{site}/live", "GET, HEAD"),
     Route::new(Manage::LiveRows, "/manage/sites/{site}/live.json", "GET, HEAD"),
     Route::new(Manage::Tag, "/manage/sites/{site}/tag", "GET, HEAD"),
     Route::new(Manage::Sources, "/manage/sites/{site}/sources", "GET, HEAD"),
     Route::new(Manage::Forget, "/manage/sites/{site}/sources/forget", "POST"),
 ];
+
+/// The route of a table as a file.
+const fn file(table: ManagedTable, format: FileFormat, path: &'static str) -> Route<Manage> {
+    Route::new(Manage::Table(table, format), path, "GET, HEAD")
+}
 
 /// A row of a listener's table.
 #[derive(Debug, PartialEq, Eq)]
@@ -271,6 +338,11 @@ pub fn admin(path: &str) -> Option<Matched<'_, Admin>> {
 /// The path of a public endpoint, for messages.
 pub fn public_path(endpoint: Public) -> &'static str {
     PUBLIC.iter().find(|route| route.endpoint == endpoint).map_or("/", |route| route.path)
+}
+
+/// The path of a site's report on the admin listener, for the operator's command.
+pub fn manage_report_path(site: &str) -> String {
+    MANAGE.iter().find(|route| route.endpoint == Manage::Report).map_or("/", |route| route.path).replace(SITE, site)
 }
 
 /// The path of an admin endpoint, for the operator's commands.

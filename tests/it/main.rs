@@ -85,6 +85,8 @@ mod redis;
 mod refused;
 /// Starts that are refused.
 mod refused_starts;
+/// Tables and reports to take along: CSV, XLSX, print, text.
+mod report;
 /// Figures that are set to zero, and taken back.
 mod resets;
 /// Two nodes and Redis through random kills and losses.

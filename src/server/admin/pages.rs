@@ -107,6 +107,12 @@ impl ShownRule {
 
 pub async fn list<N: Node>(node: &N, site: &Arc<RegisteredSite>, query: &str) -> Outcome {
     let ignored = names::check(Public::TopPages, query)?;
+    for field in ["from", "to", "under"] {
+        if form::field(query, field)?.is_some() {
+            let detail = format!("`/sites/{{site}}/pages` takes no `{field}`; `/sites/{{site}}/pages/top` does");
+            return Err(HttpError::field(field, detail));
+        }
+    }
     let period = period(query, Day::at(clock::now(), site.site.time_zone))?;
     let limit = count(query, "limit", LISTED_DEFAULT, TOP_MAX)?;
     let read = node.top_pages(site, period, limit, Listing::Editors).await?;

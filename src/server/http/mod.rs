@@ -30,6 +30,6 @@ pub use latency::Latency;
 pub use request_id::RequestId;
 pub use response::{
     AnswerBody, CLOSE, CROSS_ORIGIN, CSS, CSV, ContentType, GIF, HTML, JAVASCRIPT, JSON, NO_STORE, PROMETHEUS_TEXT,
-    SVG, StreamError, THONGKE_HIT, THONGKE_HIT_KIND,
+    SVG, StreamError, TEXT, THONGKE_HIT, THONGKE_HIT_KIND, XLSX,
 };
 pub use single_flight::{Making, SingleFlight};

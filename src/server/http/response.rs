@@ -83,6 +83,8 @@ macro_rules! content_type {
 pub static JSON: ContentType = content_type!("application/json");
 pub static PROBLEM_JSON: ContentType = content_type!("application/problem+json");
 pub static CSV: ContentType = content_type!("text/csv; charset=utf-8");
+pub static TEXT: ContentType = content_type!("text/plain; charset=utf-8");
+pub static XLSX: ContentType = content_type!("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet");
 /// A picture brings its colours along, and may be framed.
 pub static SVG: ContentType = content_type!("image/svg+xml", "default-src 'none'; style-src 'unsafe-inline'; sandbox");
 pub static GIF: ContentType = content_type!("image/gif");

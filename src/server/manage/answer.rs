@@ -1,17 +1,19 @@
 //! Answers of the editors' pages: never kept, never framed, and without a script or style of their own.
 
 use std::io::Write as _;
+use std::ptr;
 
 use askama::Template;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hyper::header::{HeaderMap, HeaderValue, LOCATION, REFERRER_POLICY};
+use hyper::header::{CONTENT_DISPOSITION, HeaderMap, HeaderValue, LOCATION, REFERRER_POLICY};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::server::http::{
-    AnswerBody, Field, FixedFields, HTML, HeaderFields as _, HeaderSink as _, HttpError, JSON, fixed, headers, response,
+    AnswerBody, ContentType, Field, FixedFields, HTML, HeaderFields as _, HeaderSink as _, HttpError, JSON, XLSX,
+    fixed, headers, response,
 };
 
 pub type Outcome = Result<Response<AnswerBody>, HttpError>;
@@ -45,6 +47,33 @@ pub async fn page(page: impl Template + Send + 'static, request: &HeaderMap) -> 
     };
     let (text, zipped) = tokio::task::spawn_blocking(make).await.map_err(|_| NOT_MADE)?;
     Ok(html(StatusCode::OK, text, zipped))
+}
+
+/// Answers with a file to be saved, which is made in a thread of its own.
+pub async fn file(
+    content_type: &'static ContentType,
+    name: &str,
+    request: &HeaderMap,
+    make: impl FnOnce() -> Option<Vec<u8>> + Send + 'static,
+) -> Outcome {
+    let zips = takes_gzip(request) && !ptr::eq(content_type, &XLSX);
+    let made = tokio::task::spawn_blocking(move || {
+        let bytes = make()?;
+        let zipped = if zips && bytes.len() >= GZIP_BYTES_MIN { gzip(&bytes) } else { None };
+        Some((bytes, zipped))
+    });
+    let (bytes, zipped) = made.await.ok().flatten().ok_or(NOT_MADE)?;
+    let is_zipped = zipped.is_some();
+    let mut response = private(response::typed(StatusCode::OK, content_type, zipped.unwrap_or(bytes.into())));
+    let headers = response.headers_mut();
+    if is_zipped {
+        headers.fixed(&GZIP);
+    }
+    // Ids of sites and names of tables are plain ASCII.
+    if let Ok(value) = HeaderValue::try_from(format!("attachment; filename=\"{name}\"")) {
+        headers.insert(CONTENT_DISPOSITION, value);
+    }
+    Ok(response)
 }
 
 /// An answer of a page that is rendered already.

@@ -11,6 +11,7 @@ use crate::server::http::{
 };
 
 const STYLES: &str = include_str!("../../web/manage.css");
+pub const REPORT_STYLES: &str = include_str!("../../web/report.css");
 const SCRIPT: &str = include_str!("../../web/manage.js");
 const ICON: &str = include_str!("../../web/manage.svg");
 
@@ -18,6 +19,7 @@ static FOREVER: FixedFields = fixed!("cache-control": "private, max-age=31536000
 
 pub struct Assets {
     styles: Asset,
+    report_styles: Asset,
     script: Asset,
     /// Part of the addresses, so that a browser loads those of another version.
     pub version: String,
@@ -31,13 +33,22 @@ struct Asset {
 impl Assets {
     pub fn new() -> Self {
         let mut hash = Sha256::new();
-        [STYLES, SCRIPT, ICON].iter().for_each(|text| hash.update(text));
+        [STYLES, REPORT_STYLES, SCRIPT, ICON].iter().for_each(|text| hash.update(text));
         let version = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        Self { styles: Asset::new(STYLES), script: Asset::new(SCRIPT), version }
+        Self {
+            styles: Asset::new(STYLES),
+            report_styles: Asset::new(REPORT_STYLES),
+            script: Asset::new(SCRIPT),
+            version,
+        }
     }
 
     pub fn styles(&self, request: &HeaderMap) -> Response<AnswerBody> {
         self.styles.answer(&CSS, request)
+    }
+
+    pub fn report_styles(&self, request: &HeaderMap) -> Response<AnswerBody> {
+        self.report_styles.answer(&CSS, request)
     }
 
     pub fn script(&self, request: &HeaderMap) -> Response<AnswerBody> {

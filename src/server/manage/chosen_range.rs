@@ -90,6 +90,11 @@ impl ChosenRange {
         Ok(Self { preset: Some(preset), days: preset.around(on), today })
     }
 
+    /// A preset around a day.
+    pub fn around(preset: Preset, day: Day, today: Day) -> Self {
+        Self { preset: Some(preset), days: preset.around(day), today }
+    }
+
     /// A preset that ends with today, or holds it.
     pub fn preset(preset: Preset, today: Day) -> Self {
         Self { preset: Some(preset), days: preset.around(today), today }

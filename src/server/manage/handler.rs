@@ -15,7 +15,8 @@ use super::frame::Frame;
 use super::live_figures::LiveFigures;
 use super::locale::Locale;
 use super::{
-    ManageSettings, error_page, live_page, login, overview, page_detail, shares, site_page, sources_page, tag_page,
+    ManageSettings, error_page, live_page, login, overview, page_detail, report, shares, site_page, sources_page,
+    tables, tag_page,
 };
 use crate::clock;
 use crate::counter::{Access, RegisteredSite};
@@ -25,7 +26,7 @@ use crate::server::net::ConnState;
 use crate::server::ports::Node;
 use crate::server::public::history_blocks::HistoryBlocks;
 use crate::server::public::listed_pages::ListedPages;
-use crate::server::routes::{self, Manage as Endpoint, Matched};
+use crate::server::routes::{self, Manage as Endpoint, ManagedTable, Matched};
 use crate::server::session::form_token;
 
 /// Bytes of a form.
@@ -90,10 +91,11 @@ impl<N: Node> Manage<N> {
         let locale = Locale::of(request.uri().query().unwrap_or_default(), request.headers());
         let path = request.uri().path().to_owned();
         let matched = routes::manage(&path, self.prefix());
+        let is_for_programs = is_for_programs(matched, request.uri().query());
         let (head, body) = request.into_parts();
         let mut response = match self.route(matched, &head, body, locale, (conn, &id)).await {
             Ok(response) => response,
-            Err(error) => self.refused(&error, locale, &id),
+            Err(error) => self.refused(&error, locale, &id, is_for_programs),
         };
         id.put(response.headers_mut());
         if let Door::Public = self.door {
@@ -191,6 +193,23 @@ impl<N: Node> Manage<N> {
                 let page = page_detail::page(&*self.node, frame, &site, query, site_page::today(&site)).await?;
                 answer::page(page, headers).await
             }
+            Endpoint::Table(table, format) => {
+                let kept = (&self.blocks, &self.lists);
+                let table = match table {
+                    ManagedTable::Sites => {
+                        let asked = overview::Asked::of(query)?;
+                        tables::of_overview(&*self.node, &frame, &asked, self.sites(access)).await?
+                    }
+                    _ => tables::of_site(&self.node, kept, &frame, &self.site(access, site)?, table, query).await?,
+                };
+                table.answer(format, locale.language, headers).await
+            }
+            Endpoint::Report => {
+                let site = self.site(access, site)?;
+                let kept = (&self.blocks, &self.lists);
+                report::answer(&self.node, kept, frame, &site, query, headers).await
+            }
+            Endpoint::ReportStyles => Ok(self.assets.report_styles(headers)),
             Endpoint::Live => {
                 let page = live_page::page(frame, &self.site(access, site)?, &self.settings.live_hits);
                 answer::page(page, headers).await
@@ -264,10 +283,13 @@ impl<N: Node> Manage<N> {
         Some(format!("{scheme}://{}{port}{}", host.name, self.settings.path_prefix))
     }
 
-    fn refused(&self, error: &HttpError, locale: Locale, id: &RequestId) -> Response<AnswerBody> {
+    fn refused(&self, error: &HttpError, locale: Locale, id: &RequestId, for_programs: bool) -> Response<AnswerBody> {
         tracing::debug!(request_id = %id, status = error.status.as_u16(), reason = error.reason, "editors' page refused");
         if let Door::Public = self.door {
             self.metrics.refusals_total.with_label_values(&[error.reason]).inc();
+        }
+        if for_programs {
+            return error.response();
         }
         error_page::answer(error, Frame::bare(self.prefix(), locale, &self.assets))
     }
@@ -288,4 +310,10 @@ async fn fields(headers: &HeaderMap, body: Incoming, conn: &ConnState) -> Result
 fn wants_page(method: &Method, headers: &HeaderMap) -> bool {
     let accepts = |value: &hyper::header::HeaderValue| value.to_str().is_ok_and(|list| list.contains("text/html"));
     matches!(*method, Method::GET | Method::HEAD) && headers.get_all(ACCEPT).iter().any(accepts)
+}
+
+/// True for a request of a program, to which a page would say nothing.
+fn is_for_programs(matched: Option<Matched<'_, Endpoint>>, query: Option<&str>) -> bool {
+    matched.is_some_and(|matched| matched.route.endpoint == Endpoint::Report)
+        && report::is_for_programs(query.unwrap_or_default())
 }

@@ -12,6 +12,8 @@
 //! frame       parts and links of every page
 //! overview    all sites
 //! page_detail one page's views
+//! report      a month, quarter or year to be printed or sent
+//! tables      the pages' tables as CSV and XLSX
 //! live_page   hits as they come; tag_page: the tag to paste; sources_page: imports
 //! site_page   a site's figures, by chosen_range, bar_spans, bar_chart, most_read, not_counted
 //! ```
@@ -37,11 +39,13 @@ mod not_counted;
 mod overview;
 mod page_detail;
 mod reading;
+mod report;
 mod shares;
 mod site_head;
 mod site_page;
 mod sources_page;
 mod sparkline;
+mod tables;
 mod tag_page;
 mod words;
 

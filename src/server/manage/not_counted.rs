@@ -27,6 +27,13 @@ impl NotCounted {
         Self(rows.iter().filter_map(row).collect())
     }
 
+    /// The numbers of a range, by day.
+    pub fn within(&self, days: DayRange) -> Vec<(Day, Kind, i64)> {
+        let mut rows: Vec<_> = self.0.iter().copied().filter(|(day, ..)| days.holds(*day)).collect();
+        rows.sort_by_key(|(day, _, hits)| (*day, std::cmp::Reverse(*hits)));
+        rows
+    }
+
     pub fn sum(&self, days: DayRange) -> i64 {
         self.0.iter().filter(|(day, ..)| days.holds(*day)).map(|(.., hits)| hits).sum()
     }

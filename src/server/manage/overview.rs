@@ -12,6 +12,7 @@ use super::change::{Change, percent};
 use super::frame::Frame;
 use super::locale::Locale;
 use super::sparkline;
+use super::tables::TableLinks;
 use crate::clock;
 use crate::counter::{Day, RegisteredSite, figures};
 use crate::server::http::{HttpError, form};
@@ -113,12 +114,12 @@ pub fn name(site: &RegisteredSite) -> &str {
 
 /// A site's numbers.
 #[derive(Debug, Clone)]
-struct Row {
-    site: Arc<RegisteredSite>,
+pub struct Row {
+    pub site: Arc<RegisteredSite>,
     today: Day,
     /// Hits of the last days, today's last.
     days: Vec<i64>,
-    month: i64,
+    pub month: i64,
     last_hit: Option<DateTime<Utc>>,
     is_stale: bool,
 }
@@ -142,12 +143,12 @@ impl Row {
     }
 
     /// Hits of the day so many days before today.
-    fn before(&self, days: usize) -> i64 {
+    pub fn before(&self, days: usize) -> i64 {
         self.days.len().checked_sub(days + 1).and_then(|at| self.days.get(at)).copied().unwrap_or_default()
     }
 
     /// Hits of the month's whole days, and of as many first days of the former month. None on the month's first day.
-    fn compared(&self) -> Option<(i64, i64)> {
+    pub fn compared(&self) -> Option<(i64, i64)> {
         let length_to = |day: Day| day.date().day() as usize;
         let whole = length_to(self.today) - 1;
         let former_length = length_to(self.today.month().previous()?.last_day()?);
@@ -176,6 +177,15 @@ impl Row {
         }
     }
 
+    /// Day of the last hit, where it is known.
+    pub fn last_day(&self) -> Option<Day> {
+        match self.last() {
+            LastHit::Unknown => None,
+            LastHit::Day(day) => Some(day),
+            LastHit::At(at) => Some(Day::at(at, self.site.site.time_zone)),
+        }
+    }
+
     /// True if the site certainly had no hit for a day.
     fn is_silent(&self, now: DateTime<Utc>) -> bool {
         match self.last() {
@@ -193,6 +203,19 @@ impl Row {
             LastHit::At(at) => Some(at),
         }
     }
+}
+
+/// The rows that are asked for, in their order, and the number of all sites that match.
+pub async fn rows<N: Node>(
+    node: &N,
+    asked: &Asked,
+    sites: Vec<Arc<RegisteredSite>>,
+    now: DateTime<Utc>,
+) -> Available<(Vec<Row>, usize)> {
+    let (sites, count) = asked.sites(sites);
+    let mut rows = read(node, sites, now).await?;
+    sort(&mut rows, asked, now);
+    Ok((rows, count))
 }
 
 async fn read<N: Node>(node: &N, sites: Vec<Arc<RegisteredSite>>, now: DateTime<Utc>) -> Available<Vec<Row>> {
@@ -235,6 +258,7 @@ pub struct Overview {
     spark_width: usize,
     previous: Option<String>,
     next: Option<String>,
+    files: TableLinks,
 }
 
 struct Heading {
@@ -274,10 +298,8 @@ pub async fn page<N: Node>(
     sites: Vec<Arc<RegisteredSite>>,
 ) -> Available<Overview> {
     let has_sites = !sites.is_empty();
-    let (sites, count) = asked.sites(sites);
     let now = clock::now();
-    let mut rows = read(node, sites, now).await?;
-    sort(&mut rows, asked, now);
+    let (rows, count) = rows(node, asked, sites, now).await?;
     let sort = asked.sort();
     let frame = frame.at("", &[("q", &asked.sought), ("sort", &sort)]);
     let locale = frame.locale;
@@ -297,6 +319,10 @@ pub async fn page<N: Node>(
     Ok(Overview {
         columns: headings(&frame, asked),
         previous: (asked.page > 1).then(|| turned(asked.page - 1)),
+        files: {
+            let page = if asked.page > 1 { asked.page.to_string() } else { String::new() };
+            TableLinks::of_overview(&frame, &[("q", &asked.sought), ("sort", &sort), ("page", &page)])
+        },
         next: (asked.page.saturating_mul(SITES_MAX) < count).then(|| turned(asked.page + 1)),
         is_stale: rows.iter().any(|row| row.is_stale),
         rows: rows.iter().map(|row| shown(&frame, row, now)).collect(),

@@ -9,11 +9,13 @@ use super::bar_chart::{Bar, BarChart, ChartWords};
 use super::frame::Frame;
 use super::locale::Locale;
 use super::site_head::{SiteHead, Tab};
+use super::tables::TableLinks;
 use crate::counter::history::Step;
 use crate::counter::{Day, PageAddress, Period, RegisteredSite, figures};
 use crate::server::http::{HttpError, form};
 use crate::server::ports::{Node, TopPage};
 use crate::server::public::pages::link_of;
+use crate::server::routes::ManagedTable;
 
 /// Bars of each chart at most.
 const DAYS_MAX: u32 = 92;
@@ -33,9 +35,34 @@ pub struct PageDetail {
     /// Address that opens the page.
     link: Option<String>,
     figures: Vec<(&'static str, String)>,
-    /// Each with its heading.
-    charts: Vec<(&'static str, BarChart)>,
+    /// Each with its heading and its files.
+    charts: Vec<(&'static str, BarChart, TableLinks)>,
     is_stale: bool,
+}
+
+/// The page that a query names.
+pub struct AskedPage {
+    pub page: PageAddress,
+    pub address: String,
+}
+
+impl AskedPage {
+    pub fn of(query: &str) -> Result<Self, HttpError> {
+        let address = form::field(query, "page")?.filter(|text| !text.is_empty() && text.len() <= ADDRESS_BYTES_MAX);
+        let address =
+            address.ok_or_else(|| HttpError::field("page", "the query names no page; add `page=`, its address"))?;
+        Ok(Self { page: PageAddress::from_stored(&address), address: address.into_owned() })
+    }
+}
+
+/// The days, or months, of a page that are shown.
+pub fn periods(site: &RegisteredSite, step: Step, today: Day) -> Vec<Period> {
+    let retention = site.site.page_retention;
+    let count = match step {
+        Step::Day => retention.days.min(DAYS_MAX),
+        _ => retention.months.min(MONTHS_MAX),
+    };
+    last(step, count, today)
 }
 
 pub async fn page<N: Node>(
@@ -46,14 +73,9 @@ pub async fn page<N: Node>(
     today: Day,
 ) -> Result<PageDetail, HttpError> {
     let (locale, words) = (frame.locale, frame.words);
-    let address = form::field(query, "page")?.filter(|text| !text.is_empty() && text.len() <= ADDRESS_BYTES_MAX);
-    let address =
-        address.ok_or_else(|| HttpError::field("page", "the query names no page; add `page=`, its address"))?;
+    let AskedPage { page, address } = AskedPage::of(query)?;
     let frame = frame.at(&format!("/sites/{}/page", site.site.id), &[("page", &address)]);
-    let page = PageAddress::from_stored(&address);
-    let retention = site.site.page_retention;
-    let days = last(Step::Day, retention.days.min(DAYS_MAX), today);
-    let months = last(Step::Month, retention.months.min(MONTHS_MAX), today);
+    let (days, months) = (self::periods(site, Step::Day, today), self::periods(site, Step::Month, today));
     let periods = [&days[..], &months[..], &[Period::Total]].concat();
     let read = node.page_hits(site, std::slice::from_ref(&page), &periods).await?;
     let titles = node.page_titles(site, vec![page.clone()]).await?;
@@ -63,7 +85,7 @@ pub async fn page<N: Node>(
         let at = periods.iter().position(|of| *of == period);
         at.and_then(|at| hits.get(at)).copied().unwrap_or_default()
     };
-    let shown = if page.is_other() { words.other_pages.to_owned() } else { address.clone().into_owned() };
+    let shown = if page.is_other() { words.other_pages.to_owned() } else { address.clone() };
     let name = title.as_ref().map_or_else(|| shown.clone(), |title| title.as_str().to_owned());
     let link = link_of(&TopPage { page: page.clone(), hits: 0, title });
     let origin = site.site.origins.iter().find_map(|origin| origin.exact());
@@ -75,11 +97,12 @@ pub async fn page<N: Node>(
         let words = ChartWords { label, former: words.former_range, imported: words.imported, so_far: words.so_far };
         BarChart::of(id, locale, words, &bars)
     };
+    let files = |table| TableLinks::of_site(&frame, site.site.id.as_str(), table, &[("page", &address)]);
     Ok(PageDetail {
         head: SiteHead::of(&frame, site, Tab::Figures),
         charts: vec![
-            (words.by_day, chart("days", Step::Day, &days)),
-            (words.by_month, chart("months", Step::Month, &months)),
+            (words.by_day, chart("days", Step::Day, &days), files(ManagedTable::PageDays)),
+            (words.by_month, chart("months", Step::Month, &months), files(ManagedTable::PageMonths)),
         ],
         figures: vec![
             (words.today, locale.number(hits_of(Period::Day(today)))),

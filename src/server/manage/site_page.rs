@@ -15,7 +15,9 @@ use super::locale::Locale;
 use super::most_read::MostRead;
 use super::not_counted::{NotCounted, ShownKind};
 use super::reading;
+use super::report;
 use super::site_head::{SiteHead, Tab};
+use super::tables::TableLinks;
 use super::words::Words;
 use crate::clock;
 use crate::counter::{Day, DayRange, RegisteredSite};
@@ -23,10 +25,11 @@ use crate::server::http::{HttpError, form};
 use crate::server::ports::{Node, Read};
 use crate::server::public::history_blocks::HistoryBlocks;
 use crate::server::public::listed_pages::ListedPages;
+use crate::server::routes::ManagedTable;
 
 /// The figure that the chart shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Series {
+pub enum Series {
     Hits,
     NotCounted,
 }
@@ -34,11 +37,11 @@ enum Series {
 /// The page that a query asks for.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    range: ChosenRange,
-    step: BarStep,
-    series: Series,
-    under: String,
-    text: String,
+    pub range: ChosenRange,
+    pub step: BarStep,
+    pub series: Series,
+    pub under: String,
+    pub text: String,
 }
 
 const TEXT_CHARS_MAX: usize = 200;
@@ -86,9 +89,13 @@ pub struct SitePage {
     chart: BarChart,
     chart_note: Option<String>,
     facts: Vec<(String, String)>,
+    views_files: TableLinks,
+    report: String,
     most_read: MostRead,
+    most_read_files: TableLinks,
     kinds: Vec<ShownKind>,
     uncounted_sum: String,
+    uncounted_files: TableLinks,
     is_stale: bool,
 }
 
@@ -228,7 +235,15 @@ pub async fn page<N: Node>(
     let most_read =
         MostRead::read(node, lists, &frame, site, range, (&asked.under, &asked.text), hits, own_query.clone()).await?;
     let kinds = begun.map(|days| uncounted.kinds(locale, days)).unwrap_or_default();
+    let files = |table| TableLinks::of_site(&frame, site.site.id.as_str(), table, &borrowed(&own_query));
     Ok(SitePage {
+        report: {
+            let (field, period) = report::query_of(range);
+            frame.href(&format!("{path}/report"), &[(field, &period)])
+        },
+        views_files: files(ManagedTable::Views),
+        most_read_files: files(ManagedTable::MostRead),
+        uncounted_files: files(ManagedTable::NotCounted),
         head: SiteHead::of(&frame, site, Tab::Figures),
         range: range_bar(&frame, &path, asked),
         steps: steps(&frame, &path, asked),

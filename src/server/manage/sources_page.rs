@@ -8,11 +8,13 @@ use hyper::StatusCode;
 use super::frame::Frame;
 use super::locale::Locale;
 use super::site_head::{SiteHead, Tab};
+use super::tables::TableLinks;
 use crate::counter::account::SourceAccount;
 use crate::counter::source::{IMPORT, ImportName};
 use crate::counter::{Period, RegisteredSite};
 use crate::server::http::{HttpError, form};
 use crate::server::ports::Node;
+use crate::server::routes::ManagedTable;
 
 #[derive(Template)]
 #[template(path = "manage/sources.html")]
@@ -26,6 +28,7 @@ pub struct SourcesPage {
     /// Name of an import that was just taken back.
     forgotten: Option<String>,
     has_reset: bool,
+    files: TableLinks,
 }
 
 struct Line {
@@ -70,6 +73,7 @@ pub async fn page<N: Node>(
         counted: counted.collect(),
         may_edit,
         action: frame.href(&format!("{path}/forget"), &[]),
+        files: TableLinks::of_site(&frame, site.site.id.as_str(), ManagedTable::Sources, &[]),
         forgotten: forgotten.map(|name| name.as_str().to_owned()),
         has_reset: sources
             .iter()

@@ -14,6 +14,7 @@ macro_rules! words {
         pub static EN: Words = Words { $($name: $en,)+ };
     };
 }
+pub(super) use words;
 
 words! {
     // Frame
@@ -112,6 +113,7 @@ words! {
     highest: "Cao nhất", "Most";
     on_average: "Trung bình mỗi ngày đã trọn", "On average per whole day";
     only_longer: "lượt chỉ biết theo tháng hoặc năm, nên không có trong các cột này.", "views are known by month or year only, so they are in none of these bars.";
+    printed_report: "Báo cáo để in", "Report to print";
     as_table: "Số liệu dạng bảng", "As a table";
     time: "Thời gian", "Time";
     most_read: "Đọc nhiều nhất", "Most read";

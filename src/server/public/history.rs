@@ -214,8 +214,8 @@ fn step(query: &str) -> Result<Step, HttpError> {
 /// The ends of the stretch that the query names: from `from`, or the `last` so many, up to `to` or today.
 fn ends(query: &str, step: Step, max: usize, today: Day) -> Result<(Period, Period), HttpError> {
     let last = count(query, "last", step.usual_count(), max)?;
-    let last_day = days(query, "to")?.map_or(today, |(_, last_day)| last_day);
-    let first = match days(query, "from")? {
+    let last_day = days_named(query, "to")?.map_or(today, |(_, last_day)| last_day);
+    let first = match days_named(query, "from")? {
         None => step.first_of_last(last, last_day),
         Some(_) if form::field(query, "last")?.is_some() => {
             return Err(HttpError::field("last", "`from` and `last` exclude each other; send one of them"));
@@ -228,7 +228,7 @@ fn ends(query: &str, step: Step, max: usize, today: Day) -> Result<(Period, Peri
 }
 
 /// The first and the last day of the span that the field names.
-fn days(query: &str, field: &'static str) -> Result<Option<(Day, Day)>, HttpError> {
+pub fn days_named(query: &str, field: &'static str) -> Result<Option<(Day, Day)>, HttpError> {
     let Some(text) = form::field(query, field)? else { return Ok(None) };
     let span = text.parse::<Span>().map_err(|error| HttpError::field(field, error))?;
     let endless = "`total` has neither beginning nor end; expected for example `2024-06-17` or `2024-06`";

@@ -21,6 +21,7 @@ pub mod pages;
 #[doc(hidden)]
 pub mod query;
 pub mod question;
+mod ranged_top;
 pub mod ranges;
 mod read;
 mod turns;

@@ -19,7 +19,7 @@ const WORDS: [&str; 2] = ["language", "label_style"];
 const READS: [(Public, &[&str]); 6] = [
     (Public::Figures, &["figures"]),
     (Public::PageFigures, &["url", "canonical", "figures"]),
-    (Public::TopPages, &["period", "limit"]),
+    (Public::TopPages, &["period", "from", "to", "under", "limit"]),
     (Public::History, &["by", "from", "to", "last", "format"]),
     (Public::Chart, &["by", "from", "to", "last"]),
     (Public::PageHistory, &["url", "canonical", "by", "from", "to", "last", "format"]),

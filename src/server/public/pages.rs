@@ -21,11 +21,18 @@ use crate::server::ports::{Node, Read, TopPage};
 /// Pages of one request: about as many as fit into an address.
 const URLS_MAX: usize = 50;
 /// Length of the list of the most read pages, if a request names none.
-const TOP_DEFAULT: usize = 10;
+pub const TOP_DEFAULT: usize = 10;
 
-#[derive(Serialize)]
-struct TopList<'a> {
+#[derive(Default, Serialize)]
+pub struct TopList<'a> {
     period: Option<String>,
+    /// Of a list of a range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub under: Option<&'a str>,
     /// The words beside a page's count.
     label: &'a str,
     pages: Vec<TopLine>,
@@ -285,7 +292,7 @@ pub fn link_of(TopPage { page, title, .. }: &TopPage) -> Option<String> {
     }
 }
 
-/// A list of the most read pages.
+/// A list of the most read pages of a period.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Top {
     period: Period,
@@ -305,7 +312,16 @@ impl Top {
 
     /// Renders the list: the first pages of those read.
     pub fn render(&self, site: &Site, read: &Read<TopPage>) -> Rendered {
-        let top = |page: &TopPage| TopLine {
+        let period = (self.period != Period::Total).then(|| self.period.to_string());
+        let list = TopList::of(site, period, &read.values, self.limit);
+        answer::render(site, clock::now(), &list, read.stale)
+    }
+}
+
+impl TopList<'_> {
+    /// The first of these pages.
+    pub fn of(site: &Site, period: Option<String>, pages: &[TopPage], limit: usize) -> Self {
+        let line = |page: &TopPage| TopLine {
             cut: page.page.is_cut(),
             link: link_of(page),
             page: page.page.to_string(),
@@ -313,12 +329,8 @@ impl Top {
             value: page.hits,
             text: site.language.number(page.hits),
         };
-        let list = TopList {
-            period: (self.period != Period::Total).then(|| self.period.to_string()),
-            label: site.language.page_label(),
-            pages: read.values.iter().take(self.limit).map(top).collect(),
-        };
-        answer::render(site, clock::now(), &list, read.stale)
+        let label = site.language.page_label();
+        Self { period, label, pages: pages.iter().take(limit).map(line).collect(), ..Self::default() }
     }
 }
 

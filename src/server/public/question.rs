@@ -11,6 +11,8 @@ use super::history_blocks::HistoryBlocks;
 use super::listed_pages::ListedPages;
 use super::page_history::{PageHistory, PageStretch};
 use super::pages::{self, PageHits, PagesNamed, Top};
+use super::ranged_top::RangedTop;
+use super::ranges::RangedPages;
 use super::turns::Turns;
 use crate::clock;
 use crate::counter::{Day, LabelStyle, Language, RegisteredSite, SiteNumber};
@@ -27,6 +29,7 @@ const ANSWERS_MAX: usize = 256;
 pub enum Question {
     PageFigures(PagesNamed),
     TopPages(Top),
+    RangedPages(RangedTop),
     History(Stretch, Format),
     Chart(Stretch),
     PageHistory(PageStretch, Format),
@@ -67,7 +70,10 @@ impl Question {
         let today = Day::at(clock::now(), site.site.time_zone);
         Ok(Some(match endpoint {
             Public::PageFigures => Self::PageFigures(PagesNamed::of(query)?),
-            Public::TopPages => Self::TopPages(Top::of(query, today)?),
+            Public::TopPages => match RangedTop::of(query, &site.site, today)? {
+                Some(ranged) => Self::RangedPages(ranged),
+                None => Self::TopPages(Top::of(query, today)?),
+            },
             Public::History => Self::History(Stretch::of_history(query, today)?, Format::of(query, headers)?),
             Public::Chart => Self::Chart(Stretch::of_chart(query, today)?),
             Public::PageHistory => {
@@ -80,7 +86,8 @@ impl Question {
     pub fn content_type(&self) -> &'static ContentType {
         match self {
             Self::History(_, Format::Csv) | Self::PageHistory(_, Format::Csv) => &CSV,
-            Self::PageFigures(_) | Self::TopPages(_) | Self::History(..) | Self::PageHistory(..) => &JSON,
+            Self::PageFigures(_) | Self::TopPages(_) | Self::RangedPages(_) => &JSON,
+            Self::History(_, Format::Json) | Self::PageHistory(_, Format::Json) => &JSON,
             Self::Chart(_) => &SVG,
         }
     }
@@ -90,6 +97,7 @@ impl Question {
         match self {
             Self::PageFigures(named) => named.weight(),
             Self::TopPages(_) => 5,
+            Self::RangedPages(ranged) => ranged.weight(),
             Self::History(..) | Self::Chart(_) => 1,
             Self::PageHistory(stretch, _) => stretch.weight(),
         }
@@ -109,6 +117,10 @@ impl Question {
                 let read = shared.lists.list(&node, &site, top.period()).await?;
                 Gathered::TopPages(top, read)
             }
+            Self::RangedPages(ranged) => {
+                let read = ranged.read(&node, &shared.lists, &site).await?;
+                Gathered::RangedPages(ranged, read)
+            }
             Self::History(stretch, format) => {
                 Gathered::History(stretch.read(&node, &shared.blocks, &site).await?, format)
             }
@@ -125,6 +137,7 @@ impl Question {
 enum Gathered {
     PageFigures(PageHits),
     TopPages(Top, Rc<Read<TopPage>>),
+    RangedPages(RangedTop, RangedPages),
     History(StretchHits, Format),
     Chart(StretchHits),
     PageHistory(PageHistory, Format),
@@ -143,6 +156,7 @@ impl Answer {
         match &self.gathered {
             Gathered::PageFigures(hits) => hits.render(site),
             Gathered::TopPages(top, read) => top.render(site, read),
+            Gathered::RangedPages(ranged, read) => ranged.render(site, read),
             Gathered::History(hits, format) => hits.history(site, *format),
             Gathered::Chart(hits) => hits.chart(site),
             Gathered::PageHistory(hits, format) => hits.render(site, *format),

@@ -53,7 +53,11 @@ impl PageFilter {
         Self { under, text: text.trim().to_lowercase() }
     }
 
-    fn is_all(&self) -> bool {
+    pub fn under(&self) -> &str {
+        &self.under
+    }
+
+    pub fn is_all(&self) -> bool {
         self.under.is_empty() && self.text.is_empty()
     }
 
@@ -103,6 +107,12 @@ fn listed(parts: &[Period], filter: &PageFilter) -> Vec<Period> {
     listed.dedup();
     let more = if filter.is_all() { 0 } else { listed.len().saturating_sub(SEARCHED_LISTS_MAX) };
     listed.split_off(more)
+}
+
+/// Work of a read, in histories: its lists, the searched ones of them longer, and the counters of the candidates.
+pub fn weight(parts: &[Period], filter: &PageFilter) -> u32 {
+    let lists = listed(parts, filter).len() * if filter.is_all() { 5 } else { 10 };
+    u32::try_from(lists + (parts.len() * CANDIDATES_MAX).div_ceil(100)).unwrap_or(u32::MAX)
 }
 
 /// Reads the most read pages of a range.
