@@ -1,4 +1,4 @@
-//! Aliases that have counts of their own, for the log: they are not in the figures of the site.
+//! Ids of sites that have counts of their own, for the log: they are not in the figures of the site.
 
 use std::collections::HashSet;
 
@@ -7,11 +7,12 @@ use super::Node;
 /// Logs what an operator should know of aliases, and what to do.
 pub async fn log(node: &Node) {
     let sites = node.current_sites();
-    let aliases = sites.iter().flat_map(|site| {
-        let apart = site.site.aliases.iter().filter(|alias| **alias != site.site.counted_as);
-        apart.map(move |alias| (alias, &site.site))
+    let ids_apart = sites.iter().flat_map(|site| {
+        let site = &site.site;
+        let all = std::iter::once(&site.id).chain(&site.aliases);
+        all.filter(|id| **id != site.counted_as).map(move |id| (id, site))
     });
-    let aliases: Vec<_> = aliases.collect();
+    let aliases: Vec<_> = ids_apart.collect();
     if aliases.is_empty() {
         return;
     }
@@ -22,7 +23,13 @@ pub async fn log(node: &Node) {
     };
     for (alias, site) in aliases.into_iter().filter(|(alias, _)| counted.contains(*alias)) {
         let id = &site.id;
-        if counted.contains(&site.counted_as) {
+        if alias == id {
+            tracing::warn!(
+                site = %id,
+                "it has counts under its own id from before it had `counted_as`, and they are not in its figures; if they \
+                 should be: export them while it has none, and import them when it has it again"
+            );
+        } else if counted.contains(&site.counted_as) {
             tracing::info!(
                 site = %id,
                 "counts of its alias `{alias}` from before are not in its figures; if they should be: \

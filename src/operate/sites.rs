@@ -22,6 +22,7 @@ pub fn list(config: &Config) -> anyhow::Result<()> {
     for id in removed {
         let of = id.parse().ok().and_then(|id| config.site(&id));
         let stays = match of {
+            Some(site) if site.id.as_str() == id => "(has counts from before it had `counted_as`)".to_owned(),
             Some(site) => format!("(an alias of {}; has counts of its own)", site.id),
             None => "(removed; has counts)".to_owned(),
         };

@@ -170,6 +170,13 @@ fn a_rename_by_an_alias_alone_is_warned_of() {
     assert_eq!(place.reload(&node, &site("new", "counted_as = \"old\"")).status, 200);
     assert_eq!(total(&node, "new").1, 1);
     assert!(!node.log().lines().skip(lines).any(|line| line.contains("alias")), "{}", node.log());
+    // Hits of the time between are named, and shown in the list.
+    assert_eq!(place.reload(&node, &site("new", "aliases = [\"old\"]")).status, 200);
+    assert_eq!(hit(&node, "new", "/tin").figure("total"), 1);
+    assert_eq!(place.reload(&node, &site("new", "counted_as = \"old\"")).status, 200);
+    assert!(node.log().contains("it has counts under its own id from before it had `counted_as`"), "{}", node.log());
+    let list = place.run(&["sites", "list"]).1;
+    assert_eq!(list, "new  (has counts from before it had `counted_as`)\nnew  https://a.vn (also old)\n");
     let wrong = place.reload(&node, &format!("{}{}", site("new", "aliases = [\"b\"]"), site("b", "")));
     assert!(wrong.problem(422).contains("is the id of the site at"), "{}", wrong.body);
     node.stop();
