@@ -26,7 +26,7 @@ const TOKENS_BODY: &str = r#"{"name":"lan","right":"view","sites":["demo"]}"#;
 
 /// Routes that need a token, each with its method. `the_table_has_every_route` compares them with the
 /// program's list.
-const GUARDED: [(&str, &str); 27] = [
+const GUARDED: [(&str, &str); 30] = [
     ("GET", "/sites/demo/export"),
     ("GET", "/sites/demo/sources"),
     ("GET", "/sites/demo/figures"),
@@ -50,6 +50,8 @@ const GUARDED: [(&str, &str); 27] = [
     ("PUT", RULE),
     ("DELETE", RULE),
     ("GET", "/warnings"),
+    ("GET", "/refused"),
+    ("GET", "/sites/demo/refused"),
     ("POST", "/clock/accept"),
     ("POST", "/reload"),
     ("GET", TOKENS),
