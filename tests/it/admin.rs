@@ -26,7 +26,7 @@ const TOKENS_BODY: &str = r#"{"name":"lan","right":"view","sites":["demo"]}"#;
 
 /// Routes that need a token, each with its method. `the_table_has_every_route` compares them with the
 /// program's list.
-const GUARDED: [(&str, &str); 27] = [
+const GUARDED: [(&str, &str); 28] = [
     ("GET", "/sites/demo/export"),
     ("GET", "/sites/demo/sources"),
     ("GET", "/sites/demo/figures"),
