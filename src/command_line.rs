@@ -8,6 +8,7 @@ use crate::config::{Assignment, Flags};
 use crate::counter::source::ImportName;
 use crate::counter::tokens::change::DAYS_MAX;
 use crate::counter::{Right, SiteId};
+use crate::doctor::PageUrl;
 
 /// Counts the visits of your pages and shows the figures on them.
 #[derive(Debug, Parser)]
@@ -64,6 +65,21 @@ pub enum Command {
     Bots {
         site: SiteId,
         /// Print a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch a page of a portal and say whether its views count, without counting one; exit 0: all fits,
+    /// 1: something doesn't
+    Doctor {
+        /// The page, such as `https://portal.example.vn/tin-tuc`
+        #[arg(value_name = "PAGE")]
+        url: PageUrl,
+    },
+    /// Show hits that the running node has refused, since when and how often, and what to do
+    Refused {
+        /// The site; without one, all sites and ids that no site has
+        site: Option<SiteId>,
+        /// Print a JSON object
         #[arg(long)]
         json: bool,
     },

@@ -14,6 +14,7 @@
 //! counter                 the pure core: no I/O, no clock, no waiting; of other rooms only page
 //! page                    the rule by which a url becomes a page's address; no other room
 //! bots                    the bot lists, and records of uncounted hits
+//! doctor                  findings about a portal's page; pure, of other rooms only counter
 //! ledger                  the node's durable counter: one SQLite file, one thread that writes it
 //! change_feed             changes that wait to be published, between ledger and redis
 //! redis                   publication of the file's counts, and the other nodes' counts
@@ -36,6 +37,7 @@ pub mod clock;
 pub mod command_line;
 pub mod config;
 pub mod counter;
+pub mod doctor;
 pub mod ledger;
 pub mod metrics;
 pub mod obstacle;

@@ -53,6 +53,8 @@ fn run(CommandLine { flags, command }: CommandLine) -> Result<(), (ExitCode, any
         Command::Figures { site, json } => operate::figures(&config, site, *json),
         Command::Sources { site, json } => operate::sources(&config, site, *json),
         Command::Bots { site, json } => operate::bots(&config, site, *json),
+        Command::Doctor { url } => operate::doctor(&config, url),
+        Command::Refused { site, json } => operate::refused(&config, site.as_ref(), *json),
         Command::Pages(asked) => operate::pages(&config, asked),
         Command::Verify { site, repair, json } => operate::verify(&config, site.as_ref(), *repair, *json),
         Command::Sites { command } => match command {

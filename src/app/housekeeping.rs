@@ -27,7 +27,7 @@ const UNCOUNTED_INTERVAL: Duration = Duration::from_secs(60);
 /// Interval of looks at memory of the past: reads that are too old, clients with their whole budgets.
 const MEMORY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Interval of looks at refused requests; each reason has a line a minute at most.
+/// Interval of looks at refused requests; each reason has a line a minute at most, and so has advice.
 const REFUSALS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Never returns.
@@ -37,7 +37,7 @@ pub async fn run(node: &Node, refusals: &Refusals, rate_limiter: &RateLimiter) {
     let giving_back = give_memory_back(node, rate_limiter);
     let writing =
         futures_util::future::join4(write_uncounted(node), write_floors(node), sync_others(node), giving_back);
-    futures_util::future::join4(watch_clock(node), deleting, writing, report_refusals(refusals)).await;
+    futures_util::future::join4(watch_clock(node), deleting, writing, report_refusals(node, refusals)).await;
 }
 
 /// Goes through all sites, again and again.
@@ -112,10 +112,10 @@ async fn give_memory_back(node: &Node, rate_limiter: &RateLimiter) {
     }
 }
 
-async fn report_refusals(refusals: &Refusals) {
+async fn report_refusals(node: &Node, refusals: &Refusals) {
     loop {
         tokio::time::sleep(REFUSALS_INTERVAL).await;
-        refusals.report(Instant::now());
+        refusals.report(&node.current_sites(), Instant::now());
     }
 }
 

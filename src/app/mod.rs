@@ -108,13 +108,14 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
     let mut started = Vec::new();
     let warnings = Arc::new(Warnings::new(&metrics));
     let parameters = Arc::new(Parameters::new(Arc::clone(&warnings)));
-    let refusals = Arc::new(Refusals::default());
+    let refusals = Arc::new(Refusals::new(settings::sites_source(&config), clock::now()));
     let canonicals = Arc::new(Canonicals::new(Arc::clone(&warnings)));
     let live_hits = Arc::new(LiveHits::default());
     let places = settings::places(&config, listeners.len());
     let public = Arc::new(PublicSettings {
         path_prefix: config.path_prefix.clone(),
         demo: config.is_demo,
+        has_editors_page: config.dashboard.is_on_public(),
         limits_new_pages: config.limits.new_pages,
         trusted_proxies: config.trusted_proxies.clone(),
         rate_limiter: Arc::new(RateLimiter::new(&config.limits.rates)),
@@ -142,6 +143,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
         canonicals,
         parameters,
         warnings,
+        refusals: Arc::clone(&refusals),
         reload,
     });
     for listener in admin_listeners {

@@ -1,14 +1,25 @@
 //! The server's settings, from the configuration.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{self, Config};
 use crate::server::hit::LiveHits;
-use crate::server::{ConnectionLimit, Entrance, ManageSettings, Token, Tokens};
+use crate::server::{ConnectionLimit, Entrance, ManageSettings, SitesSource, Token, Tokens};
 
 pub fn tokens(config: &Config) -> Tokens {
     let token = |secret: &Option<config::Secret>| secret.as_ref().map(|secret| Token::new(secret.expose()));
     Tokens { write: token(&config.admin_token), read: token(&config.admin_read_token) }
+}
+
+/// The place where the sites are written down, as commands from any folder can name it.
+pub fn sites_source(config: &Config) -> SitesSource {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    SitesSource {
+        file: config.file.as_deref().map(absolute),
+        folder: config.sites_dir.as_ref().map(|folder| absolute(&folder.path)),
+        path_prefix: config.path_prefix.clone(),
+    }
 }
 
 /// The editors' pages, as both listeners have them.

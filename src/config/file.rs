@@ -182,6 +182,7 @@ impl RawFile {
             },
             dashboard: faults.take(self.dashboard).unwrap_or_default(),
             limits: faults.take(self.limits).map(|raw| raw.check(faults)).unwrap_or_default(),
+            file: None,
             sites: Vec::new(),
             site_places: Vec::new(),
             aliases: Vec::new(),

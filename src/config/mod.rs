@@ -84,6 +84,8 @@ pub struct Config {
     /// The place of the editors' pages.
     pub dashboard: Dashboard,
     pub limits: Limits,
+    /// The configuration file, if there is one.
+    pub file: Option<PathBuf>,
     /// The one file's sites, then the folder's.
     pub sites: Vec<Site>,
     /// Places of the sites, in their order; none of the demo.
@@ -160,6 +162,7 @@ impl Config {
             ));
         }
         problems.into_result()?;
+        config.file = path;
         config.is_demo = is_demo;
         if is_demo {
             config.sites = vec![demo()];

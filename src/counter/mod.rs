@@ -50,7 +50,7 @@ pub use figures::Figures;
 pub use hyperloglog::{Sketch, Trace};
 pub use known::{Counter, Known, ShownFigure};
 pub use language::{LabelStyle, Language};
-pub use origin::Origin;
+pub use origin::{Near, Origin};
 pub use page::PageAddress;
 pub use page_index::{Former, Listing, PageIndex};
 pub use period::Period;

@@ -40,6 +40,20 @@ enum PortPattern {
     Any,
 }
 
+/// Difference of a page's origin from one that is allowed: a likely gap in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Near {
+    /// `http` in place of `https`, or the other way round.
+    Scheme,
+    /// The same name with `www.` or without it.
+    Www,
+    Port,
+    /// A name below the allowed one.
+    Below,
+    /// The name above the allowed one.
+    Above,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is not an origin: {reason}; expected for example `https://portal.example.vn`, `https://*.example.vn` or `http://localhost:8080`"
@@ -85,9 +99,7 @@ impl Origin {
     /// True if strangers can have pages of it: it covers all names below a suffix under which anyone gets one.
     pub fn is_of_strangers(&self) -> bool {
         let HostPattern::Below(parent) = &self.host else { return false };
-        let is_of_vietnam =
-            |parent: &str| parent.strip_suffix(".vn").is_some_and(|second| VN_SUFFIXES.contains(&second));
-        !self.is_of_this_machine() && (!parent.contains('.') || is_of_vietnam(parent))
+        !self.is_of_this_machine() && (!parent.contains('.') || is_suffix_of_vietnam(parent))
     }
 
     /// True if a page at `url`, or one whose `Origin` header parses as `url`, belongs to it.
@@ -98,6 +110,35 @@ impl Origin {
     /// The same of a url that was not parsed.
     pub fn covers_plain(&self, url: PlainUrl<'_>) -> bool {
         self.is_reached_by(url.scheme, Some(url.port())) && self.host.covers_name(url.host)
+    }
+
+    /// The difference of a page at `url` from this origin; none if they have little in common.
+    pub fn near(&self, url: &Url) -> Option<Near> {
+        let (HostPattern::Exact(own) | HostPattern::Below(own)) = &self.host else { return None };
+        let seen = url.host_str()?;
+        let is_below = |name: &str, parent: &str| name.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'));
+        let plain = |name: &'_ str| name.strip_prefix("www.").unwrap_or(name).to_owned();
+        if self.host.covers_name(seen) {
+            let is_same_scheme = self.scheme_name().is_none_or(|own| own == url.scheme());
+            return Some(if is_same_scheme { Near::Port } else { Near::Scheme });
+        }
+        match (plain(own), plain(seen)) {
+            (own, seen) if own == seen => Some(Near::Www),
+            (own, seen) if is_below(&seen, &own) => Some(Near::Below),
+            // Not a suffix under which anyone has a name.
+            (own, seen) if is_below(&own, &seen) && seen.contains('.') && !is_suffix_of_vietnam(&seen) => {
+                Some(Near::Above)
+            }
+            _ => None,
+        }
+    }
+
+    fn scheme_name(&self) -> Option<&'static str> {
+        match self.scheme {
+            Scheme::Http => Some("http"),
+            Scheme::Https => Some("https"),
+            Scheme::Either => None,
+        }
     }
 
     fn is_reached_by(&self, scheme: &str, port: Option<u16>) -> bool {
@@ -112,6 +153,10 @@ impl Origin {
         };
         scheme_is_right && port_is_right
     }
+}
+
+fn is_suffix_of_vietnam(name: &str) -> bool {
+    name.strip_suffix(".vn").is_some_and(|second| VN_SUFFIXES.contains(&second))
 }
 
 impl HostPattern {
@@ -224,6 +269,28 @@ mod tests {
         {
             assert!(!is_of_strangers(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_likely_gap_is_told_from_a_foreign_page() {
+        let near = |origin: &str, url: &str| origin.parse::<Origin>().unwrap().near(&Url::parse(url).unwrap());
+        for (origin, url, expected) in [
+            ("https://a.gov.vn", "https://www.a.gov.vn/x", Some(Near::Www)),
+            ("https://www.a.gov.vn", "https://a.gov.vn/", Some(Near::Www)),
+            ("https://www.a.gov.vn", "http://a.gov.vn/", Some(Near::Www)),
+            ("https://a.gov.vn", "http://a.gov.vn/", Some(Near::Scheme)),
+            ("https://a.gov.vn", "https://a.gov.vn:8443/", Some(Near::Port)),
+            ("https://www.a.gov.vn", "https://m.a.gov.vn/", Some(Near::Below)),
+            ("https://m.a.gov.vn", "https://a.gov.vn/", Some(Near::Above)),
+            ("https://*.a.gov.vn", "https://a.gov.vn/", Some(Near::Www)),
+            ("https://a.gov.vn", "https://gov.vn/", None),
+            ("https://a.gov.vn", "https://b.gov.vn/", None),
+            ("https://a.gov.vn", "https://eva.gov.vn/", None),
+            ("https://a.gov.vn", "https://a.gov.vn.evil.example/", None),
+        ] {
+            assert_eq!(near(origin, url), expected, "{origin} {url}");
+        }
+        assert_eq!(Origin::any_localhost().near(&Url::parse("https://a.vn/").unwrap()), None);
     }
 
     #[test]

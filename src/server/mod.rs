@@ -6,7 +6,7 @@
 //! net             sockets, connections, their deadlines and limits
 //! http            requests, answers, headers, errors
 //! hit             a hit: read, checked, filtered, counted
-//! refusals        summaries of refused requests for the log
+//! refusals        refused requests: summaries for the log, a bounded memory of hits, and what to do
 //! session         what a browser keeps after a login
 //! hot_endpoints   requests and replies of the most used endpoints
 //! fast_path       parses and writes those without hyper
@@ -55,6 +55,8 @@ pub use net::{ConnectionLimit, ForwardedField, IMPORT_BYTES_MAX, Listener, Timeo
 pub use public::PublicSettings;
 pub use public::ranges::SEARCHED_MAX;
 pub use refusals::Refusals;
+pub use refusals::advice::SitesSource;
+pub use refusals::listed as refused_list;
 #[doc(hidden)]
 pub use {
     driver::protocol,

@@ -18,7 +18,8 @@ pub enum Public {
     Script,
     ScriptVersioned,
     OpenApi,
-    DemoPage,
+    /// The demo page of the built-in site, or the home page.
+    Home,
     DemoStyles,
     DemoScript,
     /// The path prefix without its slash, which redirects to the one with it.
@@ -50,6 +51,8 @@ pub enum Admin {
     PageRules,
     Parameters,
     Warnings,
+    Refused,
+    RefusedOfSite,
     Verify,
     Repair,
     AcceptClock,
@@ -102,7 +105,7 @@ pub static PUBLIC: [Route<Public>; 14] = [
     Route::new(Public::PageHistory, "/v1/sites/{site}/pages/history", READ),
     Route::new(Public::Chart, "/v1/sites/{site}/chart.svg", READ),
     Route::new(Public::OpenApi, "/openapi.json", READ),
-    Route::new(Public::DemoPage, "/", READ),
+    Route::new(Public::Home, "/", READ),
     Route::new(Public::DemoStyles, "/demo.css", READ),
     Route::new(Public::DemoScript, "/demo.js", READ),
 ];
@@ -112,7 +115,7 @@ static PREFIX: Route<Public> = Route { label: "other", ..Route::new(Public::Pref
 /// Any path that is in no row.
 static UNKNOWN: Route<Public> = Route { label: "other", ..Route::new(Public::Unknown, "", "GET, HEAD, POST, OPTIONS") };
 
-pub static ADMIN: [Route<Admin>; 26] = [
+pub static ADMIN: [Route<Admin>; 28] = [
     Route::new(Admin::Metrics, "/metrics", "GET, HEAD"),
     Route::new(Admin::Alive, "/healthz", "GET, HEAD"),
     Route::new(Admin::Ready, "/readyz", "GET, HEAD"),
@@ -134,6 +137,8 @@ pub static ADMIN: [Route<Admin>; 26] = [
     Route::new(Admin::PageRules, "/sites/{site}/pages/rules", "GET, HEAD, PUT, DELETE"),
     Route::new(Admin::Parameters, "/sites/{site}/pages/parameters", "GET, HEAD"),
     Route::new(Admin::Warnings, "/warnings", "GET, HEAD"),
+    Route::new(Admin::Refused, "/refused", "GET, HEAD"),
+    Route::new(Admin::RefusedOfSite, "/sites/{site}/refused", "GET, HEAD"),
     Route::new(Admin::Verify, "/sites/{site}/verify", "GET, HEAD"),
     Route::new(Admin::Repair, "/sites/{site}/repair", "POST"),
     Route::new(Admin::AcceptClock, "/clock/accept", "POST"),
@@ -293,7 +298,7 @@ mod tests {
         assert_eq!(endpoint("/v1/sites/pages/figures", ""), (Public::Figures, "pages"));
         assert_eq!(endpoint("/tk/v1/sites/demo/chart.svg", "/tk"), (Public::Chart, "demo"));
         assert_eq!(endpoint("/tk/v1/hit.gif", "/tk").0, Public::Pixel);
-        assert_eq!(endpoint("/tk/", "/tk").0, Public::DemoPage);
+        assert_eq!(endpoint("/tk/", "/tk").0, Public::Home);
         assert_eq!(endpoint("/tk", "/tk").0, Public::Prefix);
         for (path, prefix) in [
             ("/v1/hit/", ""),

@@ -1,25 +1,30 @@
 // Counts a page view and shows the figures.
-(function (page) {
-  var script = page.currentScript || page.querySelector('script[data-site][src*="thongke"]');
+(function (doc) {
+  var script = doc.currentScript || doc.querySelector('script[data-site][src*="thongke"]');
   var site = script && script.dataset.site;
   var mark = 'thongke' + site;
-  var around = page;
-  var due = true, address, former, wait, claimed, sent;
+  var around = doc;
+  var due = true, address, former, wait, claimed, sent, said;
 
-  if (!site) return;
-  var query = script.dataset.query || '', spa = script.dataset.spa;
+  // Says once why a view isn't counted.
+  function explain(why) {
+    if (!said) console.warn(said = 'thongke: ' + why);
+  }
+
+  if (!site) return explain('no data-site');
+  var asks = script.dataset.query || '', router = script.dataset.spa;
 
   // A route behind # is part of the address under data-spa="hash".
-  function here() { return location.href.split(spa == 'hash' ? /#(?![!/])/ : '#')[0].slice(0, 2500); }
+  function here() { return location.href.split(router == 'hash' ? /#(?![!/])/ : '#')[0].slice(0, 2500); }
 
-  function each(query, then, box) {
-    (box || page).querySelectorAll(query).forEach(then);
+  function each(asks, then, box) {
+    (box || doc).querySelectorAll(asks).forEach(then);
   }
 
   function encoded(href) { return href.replace(/[#&+]|%(?![89A-F])/gi, encodeURIComponent); }
 
   function add(box, tag, name, text) {
-    var row = box.appendChild(page.createElement(tag));
+    var row = box.appendChild(doc.createElement(tag));
     row.className = 'thongke-' + name;
     row.textContent = text;
     return row;
@@ -31,8 +36,9 @@
       method: body ? 'POST' : 'GET', body: body, credentials: 'omit', keepalive: true
     }).then(function (answer) { return answer.json(); }).then(function (data) {
       if (data.closed) console.info('thongke: not public: ' + data.closed);
+      if (body && data.detail) explain(data.detail);
       then(data);
-    }).catch(function () {});
+    }).catch(function (error) { if (body) explain('blocked or offline: ' + error); });
   }
 
   // An element of a closed part would stay empty.
@@ -54,63 +60,63 @@
       list = add(box, 'ul', 'figures');
     }
     each('.thongke-title', function (title) { title.textContent = data.title; }, box);
-    data.figures.forEach(function (figure) {
-      var row = rows[figure.key] || add(list, 'li', 'figure');
-      row.dataset.figure = figure.key;
-      row.textContent = figure.label + ' : ';
-      add(row, 'span', 'value', figure.text);
+    data.figures.forEach(function (one) {
+      var row = rows[one.key] || add(list, 'li', 'figure');
+      row.dataset.figure = one.key;
+      row.textContent = one.label + ' : ';
+      add(row, 'span', 'value', one.text);
     });
   }
 
   function show(data) {
     // Beyond a limit the view isn't counted, and is shown the figures.
-    if (data.status == 429) return ask('figures?' + query, show);
+    if (data.status == 429) return ask('figures?' + asks, show);
     data.closed || data.figures[0].key;
-    if (page.readyState === 'loading') return page.addEventListener('DOMContentLoaded', show.bind(page, data));
+    if (doc.readyState === 'loading') return doc.addEventListener('DOMContentLoaded', show.bind(doc, data));
     var boxes = '[data-thongke=""],[data-thongke="' + site + '"]', views = [], urls = '';
 
     // A request holds as many views as fit an address.
     function send() {
       var asked = views;
-      if (urls) ask('pages/figures?' + (/language=\w+/.exec(query) || '') + urls, function (data) {
-        asked.forEach(gone.bind(page, data));
-        data.pages.forEach(function (entry, at) {
-          if (entry.page) asked[at].textContent = entry.figures[0].text;
+      if (urls) ask('pages/figures?' + (/language=\w+/.exec(asks) || '') + urls, function (data) {
+        asked.forEach(gone.bind(doc, data));
+        data.pages.forEach(function (item, at) {
+          if (item.page) asked[at].textContent = item.figures[0].text;
         });
       });
       views = [];
       urls = '';
     }
 
-    if (!page.querySelector(boxes) && !data.closed) {
-      var box = add(page.body, 'div', 'box');
+    if (!doc.querySelector(boxes) && !data.closed) {
+      var box = add(doc.body, 'div', 'box');
       box.dataset.thongke = site;
-      if (page.body.contains(script)) script.after(box);
+      if (doc.body.contains(script)) script.after(box);
     }
     each(boxes, function (box) {
-      if (box.dataset.query) ask('figures?' + box.dataset.query, fill.bind(page, box));
+      if (box.dataset.query) ask('figures?' + box.dataset.query, fill.bind(doc, box));
       else fill(box, data);
     });
-    each('[data-thongke-page]', function (view) {
-      var link = page.createElement('a');
-      link.href = view.dataset.thongkePage || here();
+    each('[data-thongke-page]', function (place) {
+      var anchor = doc.createElement('a');
+      anchor.href = place.dataset.thongkePage || here();
       // Short: encoded once, and a path if of this origin.
-      var url = '&url=' + encoded(link.href.replace(location.origin + '/', '/'));
-      if (sent && !view.dataset.thongkePage) url += '&canonical=' + encoded(sent);
+      var url = '&url=' + encoded(anchor.href.replace(location.origin + '/', '/'));
+      if (sent && !place.dataset.thongkePage) url += '&canonical=' + encoded(sent);
       if (views.length > 49 || (urls + url).length > 5e3) send();
       urls += url;
-      views.push(view);
+      views.push(place);
     });
     send();
     each('[data-thongke-top]', function (list) {
       ask('pages?' + list.dataset.thongkeTop, function (data) {
         gone(data, list);
         if (data.pages) list.textContent = '';
-        data.pages.forEach(function (entry) {
+        data.pages.forEach(function (item) {
           var row = add(list, 'li', 'page');
-          var link = add(row, 'a', 'link', entry.title || entry.page);
-          if (entry.link) link.href = location.origin + entry.link;
-          add(row, 'span', 'value', ' ' + entry.text);
+          var anchor = add(row, 'a', 'link', item.title || item.page);
+          if (item.link) anchor.href = location.origin + item.link;
+          add(row, 'span', 'value', ' ' + item.text);
         });
       });
     });
@@ -121,20 +127,20 @@
     wait = due = clearTimeout(wait);
     sent = script.dataset.page || '';
     // A single-page site may keep the first page's. Both addresses fit a hit.
-    if (!sent && !early) each('[rel=canonical]', function (link) {
-      if (link.href != claimed && (address + link.href).length < 3e3) sent = link.href;
-      if (spa != null) claimed = link.href;
+    if (!sent && !early) each('[rel=canonical]', function (anchor) {
+      if (anchor.href != claimed && (address + anchor.href).length < 3e3) sent = anchor.href;
+      if (router != null) claimed = anchor.href;
     });
-    ask(query, show, JSON.stringify({
+    ask(asks, show, JSON.stringify({
       site: site, url: address, canonical: sent, webdriver: navigator.webdriver,
       title: title === former ? '' : /^[^\ud800-\udfff]{0,200}/u.exec(title)[0]
     }));
   }
 
   function look() {
-    if (!due || page.prerendering || page.hidden && !wait) return;
+    if (!due || doc.prerendering || doc.hidden && !wait) return;
     address = here();
-    count(page.title);
+    count(doc.title);
   }
 
   // Navigation: the new title follows the address a little later, or never.
@@ -142,8 +148,8 @@
     if (event.navigationType !== 'replace' && here() !== address) {
       if (wait) count(former, 1);
       due = true;
-      former = address && page.title;
-      if (!page.hidden) wait = setTimeout(look, 500);
+      former = address && doc.title;
+      if (!doc.hidden) wait = setTimeout(look, 500);
     }
     address = here();
   }
@@ -152,17 +158,17 @@
     // Of several tags, also in frames, one counts. A removed frame's mark is void.
     var root = around.documentElement;
     if (root[mark] && root[mark].defaultView) return;
-    root[mark] = page;
+    root[mark] = doc;
 
     // A view counts when seen, and again from the back/forward cache.
-    page.addEventListener('prerenderingchange', look);
-    page.addEventListener('visibilitychange', look);
+    doc.addEventListener('prerenderingchange', look);
+    doc.addEventListener('visibilitychange', look);
     addEventListener('pagehide', function () {
       look();
       due = true;
       addEventListener('pageshow', look);
     });
-    if (spa != null) {
+    if (router != null) {
       if (window.navigation) navigation.addEventListener('currententrychange', moved);
       else {
         var push = history.pushState;
@@ -174,6 +180,6 @@
   }
 
   // A frame's view is that of the page around it, if that page has a tag.
-  try { around = top.document || page; } catch (e) {}
-  around === page || around.readyState === 'complete' ? start() : top.addEventListener('load', start);
+  try { around = top.document || doc; } catch (error) {}
+  around === doc || around.readyState === 'complete' ? start() : top.addEventListener('load', start);
 })(document);

@@ -195,3 +195,41 @@ fn a_prerendered_page_counts_when_it_is_seen() {
         assert_eq!(truth(browser, "window.began").await, true, "the page was not prerendered");
     });
 }
+
+#[test]
+fn the_script_says_once_why_nothing_is_counted_and_nothing_where_it_is() {
+    with_browser(async |node, browser| {
+        let address = node.public.clone();
+        let portal = portal(move |path| {
+            let (head, tag) = match path {
+                "/no-site" => ("", tag(&address).replace(" data-site=\"demo\"", "")),
+                "/unknown" => ("", tag(&address).replace("\"demo\"", "\"Demo\" data-spa")),
+                "/blocked" => {
+                    ("<meta http-equiv=Content-Security-Policy content=\"connect-src 'none'\">", tag(&address))
+                }
+                _ => ("", tag(&address)),
+            };
+            format!(
+                "<!DOCTYPE html><html lang=vi><title>x</title>{head}<script>var said = [];\
+                 console.warn = function (text) {{ said.push(text); }};</script><body><div data-thongke></div>{tag}</body></html>"
+            )
+        });
+        for (path, says) in [
+            ("/no-site", "thongke: no data-site"),
+            ("/unknown", "thongke: there is no site `Demo`; did you mean `demo`?"),
+            ("/blocked", "thongke: blocked or offline: TypeError: Failed to fetch"),
+        ] {
+            browser.goto(&format!("{portal}{path}")).await.unwrap();
+            while truth(browser, "said.length").await == 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            // Another view of the page.
+            truth(browser, "history.pushState(null, '', '/b')").await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(truth(browser, "said").await, serde_json::json!([says]));
+        }
+        assert_eq!(node.total("demo"), 0);
+        assert_eq!(box_of(browser, &format!("{portal}/")).await[1], "Hôm nay : 1");
+        assert_eq!(truth(browser, "said.length").await, 0);
+    });
+}

@@ -217,8 +217,9 @@ fn under_a_prefix_everything_is_there_and_nothing_beside_it() {
         (FIGURES, 404),
         ("/thongke.js", 404),
         ("/tkthongke.js", 404),
-        // The demo page belongs to the built-in site, which a configuration file replaces.
-        ("/tk/", 404),
+        ("/tk/", 200),
+        // The demo belongs to the built-in site, which a configuration file replaces.
+        ("/tk/demo.css", 404),
     ] {
         assert_eq!(node.get(path).status, status, "{path}");
     }
@@ -313,5 +314,23 @@ fn a_history_asked_otherwise_has_the_newest_hits() {
         let history = node.get(&format!("/v1/sites/demo/{question}")).json();
         assert_eq!(history["history"].as_array().unwrap().last().unwrap()["value"], hits, "{question}");
     }
+    node.stop();
+}
+
+#[test]
+fn a_configured_node_has_a_home_page_that_stores_nothing_and_runs_nothing() {
+    let directory = TempDir::new().unwrap();
+    let node = node_of(directory.path(), "path_prefix = \"/tk\"\n[sites.a]\norigins = [\"https://a.vn\"]\n");
+    let page = node.get("/tk/");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert!(page.body.contains("Máy chủ đếm lượt truy cập") && page.body.contains("A visit counter"), "{}", page.body);
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("script-src"), "{policy}");
+    assert_eq!((page.header("cache-control"), page.header("x-robots-tag")), (Some("no-store"), Some("noindex")));
+    assert_eq!(page.header("set-cookie"), None);
+    // Neither the admin listener's address nor a site's name.
+    let admin_port = node.admin.rsplit(':').next().unwrap();
+    assert!(!page.body.contains(admin_port) && !page.body.contains("a.vn"), "{}", page.body);
+    assert_eq!(ask(&node.public, "HEAD", "/tk/", &[], "").status, 200);
     node.stop();
 }

@@ -24,6 +24,8 @@ mod connections;
 mod contract;
 /// The demo page: accessible and steady.
 mod demo_page;
+/// `thongke doctor`: pages that count, and pages that don't.
+mod doctor;
 /// Starts browsers for the others.
 mod driver;
 /// Editors at their pages: tokens, sessions, share links.
@@ -77,6 +79,8 @@ mod raise;
 mod reads;
 /// Nodes and a real Redis.
 mod redis;
+/// Refused hits: what an operator learns of them.
+mod refused;
 /// Starts that are refused.
 mod refused_starts;
 /// Figures that are set to zero, and taken back.

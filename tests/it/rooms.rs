@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Top-level rooms, each with the rooms that it may import.
-const MAY_KNOW: [(&str, &[&str]); 13] = [
+const MAY_KNOW: [(&str, &[&str]); 14] = [
     ("clock", &[]),
     ("page", &[]),
     ("counter", &["page"]),
@@ -16,10 +16,23 @@ const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("redis", &["change_feed", "clock", "counter", "metrics"]),
     ("server", &["bots", "clock", "counter", "metrics", "page"]),
     ("config", &["counter", "obstacle", "page", "redis", "server"]),
-    ("command_line", &["config", "counter"]),
+    ("doctor", &["counter"]),
+    ("command_line", &["config", "counter", "doctor"]),
     (
         "operate",
-        &["bots", "clock", "command_line", "config", "counter", "ledger", "metrics", "obstacle", "redis", "server"],
+        &[
+            "bots",
+            "clock",
+            "command_line",
+            "config",
+            "counter",
+            "doctor",
+            "ledger",
+            "metrics",
+            "obstacle",
+            "redis",
+            "server",
+        ],
     ),
 ];
 

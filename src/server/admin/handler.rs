@@ -104,6 +104,11 @@ impl<N: Node> AdminService<N> {
                 Ok(json(&self.settings.parameters.report(&site, today(&site))))
             }
             Admin::Warnings => Ok(json(&self.settings.warnings.list(&self.node.sites(), today))),
+            Admin::Refused => Ok(json(&self.settings.refusals.list(&self.node.sites(), None))),
+            Admin::RefusedOfSite => {
+                let site = site()?;
+                Ok(json(&self.settings.refusals.list(&self.node.sites(), Some(site.site.id.as_str()))))
+            }
             Admin::Bots => Ok(json(&self.node.uncounted(&*site()?))),
             Admin::Figures => self.figures(site()?, request).await,
             Admin::PageFigures => self.read(Public::PageFigures, site()?, request).await,

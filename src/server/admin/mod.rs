@@ -20,6 +20,7 @@ pub use handler::AdminService;
 use super::hit::{Canonicals, Parameters, Warnings};
 use super::http::{AnswerBody, response};
 use super::net::ConnectionLimit;
+use super::refusals::Refusals;
 use auth::Tokens;
 use reload::ReloadOrders;
 
@@ -32,6 +33,7 @@ pub struct AdminSettings {
     pub canonicals: Arc<Canonicals>,
     pub parameters: Arc<Parameters>,
     pub warnings: Arc<Warnings>,
+    pub refusals: Arc<Refusals>,
     pub reload: ReloadOrders,
 }
 

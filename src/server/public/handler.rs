@@ -12,9 +12,10 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 
 use super::PublicSettings;
 use super::assets::Assets;
-use super::closed;
 use super::figures::FiguresCache;
 use super::question::Reads;
+use super::{closed, home};
+use crate::clock;
 use crate::metrics::Metrics;
 use crate::server::fast_path::parse::PlainRequest;
 use crate::server::hit::HitHandler;
@@ -115,7 +116,8 @@ impl<N: Node> PublicService<N> {
             Public::PageFigures | Public::PageHistory | Public::TopPages | Public::History | Public::Chart => {
                 self.read(route.endpoint, site, uri, headers, conn).await
             }
-            Public::DemoPage if is_demo => Ok(Assets::demo_page()),
+            Public::Home if is_demo => Ok(Assets::demo_page()),
+            Public::Home => Ok(home::page(self.settings.has_editors_page)),
             Public::DemoStyles if is_demo => Ok(Assets::demo_styles()),
             Public::DemoScript if is_demo => Ok(Assets::demo_script()),
             Public::OpenApi => Ok(self.assets.openapi(&self.settings.path_prefix)),
@@ -187,7 +189,14 @@ impl<N: Node> Service for PublicService<N> {
         let matched = routes::public(uri.path(), &self.settings.path_prefix);
         let response = match self.route(matched, &uri, &mut head, body, conn).await {
             Ok(response) => response,
-            Err(error) => self.refuse(&error, Some(matched.site), &head.headers, conn),
+            Err(error) => {
+                if matched.route.endpoint == Public::Unknown && uri.path().ends_with(routes::public_path(Public::Hit)) {
+                    let client = self.settings.trusted_proxies.client(conn.peer(), &head.headers);
+                    let refusals = &self.settings.refusals;
+                    refusals.remember_beside_prefix(uri.path(), &head.headers, client, clock::now());
+                }
+                self.refuse(&error, Some(matched.site), &head.headers, conn)
+            }
         };
         self.latency.observe(matched.route.label, response.status(), started.elapsed());
         response

@@ -9,14 +9,16 @@ use hyper::header::HeaderValue;
 use super::handler::PublicService;
 use super::query::Query;
 use super::{closed, names};
+use crate::clock;
 use crate::counter::{PublicPart, RegisteredSite};
 use crate::server::hit::{HitOutcome, Payload, ProcessedHit, site};
 use crate::server::hot_endpoints::{self, Reply, Request};
 use crate::server::http::{
-    AnswerBody, ClientIp, Field, HeaderFields, HttpError, Rendered, RequestId, THONGKE_HIT, conditional, headers,
+    AnswerBody, ClientIp, Field, HeaderFields, HttpError, Rendered, RequestId, THONGKE_HIT, conditional, form, headers,
 };
 use crate::server::net::ConnState;
 use crate::server::ports::Node;
+use crate::server::refusals::RefusedHit;
 use crate::server::routes;
 
 impl<N: Node> PublicService<N> {
@@ -44,12 +46,13 @@ impl<N: Node> PublicService<N> {
     ) -> Result<Reply, HttpError> {
         let query = Query::of(query);
         let with_figures = query.as_ref().is_ok_and(|query| *query != Query::None);
-        let payload = Payload::parse(body)?;
+        let payload = Payload::parse(body).inspect_err(|error| self.remember_unread(error, None, headers, conn))?;
         let client = self.client(headers, conn);
         let ProcessedHit { site, outcome } = self.processed(
             self.hits.handle(&*self.node, &payload, headers, &client, with_figures).await,
             &payload,
             headers,
+            &client,
         )?;
         // The hit is processed. An error of the figures must not read as if it were not.
         Ok(match self.figures_of_hit(&site, query).await {
@@ -62,24 +65,40 @@ impl<N: Node> PublicService<N> {
         })
     }
 
-    /// A hit's result. The log shows a refused one's site. A hit over a limit that is answered as usual counts as
+    /// A hit's result. A refused one is remembered with its site. One over a limit that is answered as usual counts as
     /// refused there.
-    fn processed(
+    fn processed<H: HeaderFields>(
         &self,
         processed: Result<ProcessedHit, HttpError>,
         payload: &Payload<'_>,
-        headers: &impl HeaderFields,
+        headers: &H,
+        client: &ClientIp<'_, H>,
     ) -> Result<ProcessedHit, HttpError> {
         let refusals = &self.settings.refusals;
+        let hit = |reason, field| RefusedHit { reason, field, site: Some(&payload.site), url: Some(&payload.url) };
         match &processed {
             Ok(ProcessedHit { outcome: HitOutcome::LIMITED, .. }) => {
                 refusals.show("limited", Some(&payload.site), headers);
                 refusals.count("limited");
+                self.remember(hit("limited", None), headers, client);
             }
             Ok(_) => {}
-            Err(error) => refusals.show(error.reason, Some(&payload.site), headers),
+            Err(error) => {
+                refusals.show(error.reason, Some(&payload.site), headers);
+                self.remember(hit(error.reason, error.field), headers, client);
+            }
         }
         processed
+    }
+
+    /// Remembers a hit whose payload can't be read.
+    fn remember_unread(&self, error: &HttpError, site: Option<&str>, headers: &impl HeaderFields, conn: &ConnState) {
+        let client = ClientIp::new(&self.settings.trusted_proxies, conn.peer(), headers);
+        self.remember(RefusedHit { reason: error.reason, field: error.field, site, url: None }, headers, &client);
+    }
+
+    fn remember<H: HeaderFields>(&self, hit: RefusedHit<'_>, headers: &H, client: &ClientIp<'_, H>) {
+        self.settings.refusals.remember(&hit, headers, &self.node.sites(), client.prefix(), clock::now());
     }
 
     /// The figures of a hit's answer, where it asks for some and they are available; or the word that they are closed.
@@ -118,14 +137,20 @@ impl<N: Node> PublicService<N> {
     /// Always the picture, so that a page without a script shows no broken one, whatever the outcome.
     async fn pixel<H: HeaderFields>(&self, query: Option<&str>, headers: &H, conn: &ConnState) -> Reply {
         let referer = headers.first(Field::Referer).and_then(headers::text);
-        let processed = match Payload::parse_query(query.unwrap_or_default(), referer) {
-            Err(error) => Err(error),
+        let query = query.unwrap_or_default();
+        let processed = match Payload::parse_query(query, referer) {
+            Err(error) => {
+                let site = form::field(query, "site").ok().flatten();
+                self.remember_unread(&error, site.as_deref(), headers, conn);
+                Err(error)
+            }
             Ok(payload) => {
                 let client = self.client(headers, conn);
                 self.processed(
                     self.hits.handle(&*self.node, &payload, headers, &client, false).await,
                     &payload,
                     headers,
+                    &client,
                 )
             }
         };

@@ -1,10 +1,14 @@
 //! The script without what only readers of its source need.
 
 /// Local names of the script, shortened to a letter each. None is also a key or a property.
-const LOCAL_NAMES: [&str; 26] = [
+const LOCAL_NAMES: [&str; 47] = [
     "script", "around", "address", "former", "wait", "claimed", "sent", "each", "encoded", "ask", "fill", "show",
     "boxes", "views", "urls", "asked", "count", "look", "moved", "early", "due", "mark", "data", "box", "list", "row",
+    "doc", "explain", "why", "said", "answer", "item", "anchor", "place", "asks", "error", "here", "router", "one",
+    "tag", "path", "rows", "root", "send", "event", "gone", "start",
 ];
+/// Their letters, none of which is a name in the source.
+const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Signs that need no space beside them.
 const SIGNS: &str = "=+?:&|,;{}()<>!-";
 
@@ -38,7 +42,7 @@ pub fn minify(script: &str) -> String {
 fn push(to: &mut String, token: &str) {
     let before = to.chars().next_back();
     match LOCAL_NAMES.iter().position(|name| *name == token).filter(|_| before != Some('.')) {
-        Some(at) => to.push(char::from(b'A' + at as u8)),
+        Some(at) => to.push(char::from(LETTERS[at])),
         None => {
             // Two lines.
             if before.is_some_and(is_word) && token.starts_with(is_word) {

@@ -10,6 +10,7 @@ mod handler;
 pub mod history;
 #[doc(hidden)]
 pub mod history_blocks;
+mod home;
 mod hot;
 pub mod listed_pages;
 mod minify;
@@ -37,8 +38,10 @@ use super::refusals::Refusals;
 pub struct PublicSettings {
     /// Path under which the listener is served, for example `/tk`; empty for the root.
     pub path_prefix: String,
-    /// Serves the demo article page.
+    /// Serves the demo article page in place of the home page.
     pub demo: bool,
+    /// Serves the editors' page too, to which the home page then links.
+    pub has_editors_page: bool,
     /// Clients have limits of new pages; benches turn them off.
     pub limits_new_pages: bool,
     pub trusted_proxies: TrustedProxies,

@@ -1,4 +1,4 @@
-//! Refused requests, summed up for the log: a flood must not fill a disk, and must not pass in silence.
+//! Summary of refused requests for the log: a flood must not fill a disk, and must not pass in silence.
 //!
 //! Each reason has a number and one example: the site that is named and the page's origin, never a client's address.
 
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use url::{Host, Url};
 
-use super::http::{Field, HeaderFields, REASONS, headers};
 use crate::counter::SiteId;
+use crate::server::http::{Field, HeaderFields, REASONS, headers};
 
 /// Shortest time between two lines about one reason.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -20,7 +20,7 @@ const HOST_BYTES_MAX: usize = 253;
 
 /// Refused requests since the last line, by reason. Shared by all workers.
 #[derive(Debug, Default)]
-pub struct Refusals([OfReason; REASONS.len()]);
+pub struct Summary([OfReason; REASONS.len()]);
 
 #[derive(Debug, Default)]
 struct OfReason {
@@ -49,7 +49,7 @@ struct Line {
     example: Example,
 }
 
-impl Refusals {
+impl Summary {
     /// Counts a refused request.
     pub fn count(&self, reason: &'static str) {
         if let Some(of_reason) = self.of(reason) {
@@ -133,12 +133,12 @@ mod tests {
         [(ORIGIN, origin.parse().unwrap())].into_iter().collect()
     }
 
-    fn note(refusals: &Refusals, reason: &'static str, site: Option<&str>, headers: &HeaderMap) {
+    fn note(refusals: &Summary, reason: &'static str, site: Option<&str>, headers: &HeaderMap) {
         refusals.show(reason, site, headers);
         refusals.count(reason);
     }
 
-    fn lines(refusals: &Refusals, now: Instant) -> Vec<String> {
+    fn lines(refusals: &Summary, now: Instant) -> Vec<String> {
         let lines = refusals.take(|at| now.saturating_duration_since(at) >= INTERVAL, now);
         let words = |Line { reason, number, example }| {
             let site = example.site.map_or("-".to_owned(), |site| site.to_string());
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_flood_leaves_one_line_a_minute_and_reason() {
-        let (refusals, start) = (Refusals::default(), Instant::now());
+        let (refusals, start) = (Summary::default(), Instant::now());
         assert!(lines(&refusals, start).is_empty());
         for site in ["portal", "other"] {
             (0..385).for_each(|_| note(&refusals, "limited", Some(site), &from("https://portal.gov.vn")));
@@ -175,13 +175,13 @@ mod tests {
             ("https://user:secret@a.vn/x", "a.vn"),
             ("https://Báo.vn", "xn--bo-jia.vn"),
         ] {
-            let refusals = Refusals::default();
+            let refusals = Summary::default();
             let Ok(value) = hyper::header::HeaderValue::from_bytes(origin.as_bytes()) else { continue };
             note(&refusals, "limited", Some("a\nb \u{1b}[31m"), &[(ORIGIN, value)].into_iter().collect::<HeaderMap>());
             let expected = if origin.is_ascii() { shown } else { "-" };
             assert_eq!(lines(&refusals, Instant::now()), [format!("limited 1 - {expected}")], "{origin}");
         }
-        let refusals = Refusals::default();
+        let refusals = Summary::default();
         note(&refusals, "limited", None, &from(&format!("https://{}.vn", "a.".repeat(200))));
         assert_eq!(lines(&refusals, Instant::now()), ["limited 1 - -"]);
     }
