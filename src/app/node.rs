@@ -706,6 +706,10 @@ impl server::ports::Node for Node {
         self.block(site, block).await
     }
 
+    async fn imported(&self, site: &RegisteredSite, periods: Vec<Period>) -> Result<Vec<i64>, Unavailable> {
+        self.ledger.imported(site.number, periods).await.map_err(unavailable)
+    }
+
     async fn recent(&self, site: &Arc<RegisteredSite>, days: usize) -> Result<Read<i64>, Unavailable> {
         self.last_days_and_month(site, days).await
     }

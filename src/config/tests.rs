@@ -95,6 +95,10 @@ const WRONG: &[(&str, &str)] = &[
     ("listen = \"http://a:1\"\n{SITE}", ":1:10: listen: `http://a:1` has a scheme"),
     ("data_dir = \"\"\n{SITE}", ":1:12: data_dir: expected the path of a file or folder, or no such line"),
     (
+        "dashboard = \"nowhere\"\n{SITE}",
+        ":1:13: dashboard: `nowhere` is no place of the editors' pages; expected `admin`, `public` or `off`",
+    ),
+    (
         "\n\npath_prefix = \"tk/\"\n{SITE}",
         ":3:15: path_prefix: found `tk/`; expected nothing, or a path such as `/tk` with a slash before it and none after it; did you mean `/tk`?",
     ),

@@ -186,6 +186,20 @@ impl Ledger {
         Ok(in_memory.into_iter().map(|known| known.or_else(|| read.next()).unwrap_or_default()).collect())
     }
 
+    /// The part of the site's own hits in each of the periods that came by imports.
+    pub async fn imported(&self, site: SiteNumber, periods: Vec<Period>) -> Result<Vec<i64>, LedgerError> {
+        let is_import = |source: &Source| matches!(source, Source::Import(name) if !name.is_reset());
+        let read = move |connection: &Connection| -> rusqlite::Result<Vec<i64>> {
+            let mut reader = CountReader::new(connection, site)?;
+            let mut hits = |period: &Period| -> rusqlite::Result<i64> {
+                let counts = reader.of_page(*period, counts::SITE_ITSELF)?;
+                Ok(counts.iter().filter(|count| is_import(&count.name)).map(|count| count.register.hits()).sum())
+            };
+            periods.iter().map(&mut hits).collect()
+        };
+        self.public_reader.read(read).await
+    }
+
     /// Decides if a hit's page counts under its own address, and notes its network's vote.
     ///
     /// `elsewhere` asks other nodes about a page that isn't vouched for here; none if that fails.

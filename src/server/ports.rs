@@ -118,6 +118,9 @@ pub trait Node: Send + Sync + 'static {
     /// The site's hits in each period of a block, which are not loaded into memory.
     async fn history(&self, site: &Arc<RegisteredSite>, block: Block) -> Available<Read<i64>>;
 
+    /// The part of the site's hits in each of the periods that came by imports, as this node's file has it.
+    async fn imported(&self, site: &RegisteredSite, periods: Vec<Period>) -> Available<Vec<i64>>;
+
     /// The site's hits in each of its last days, today's last, and in this month; they are not loaded into memory.
     async fn recent(&self, site: &Arc<RegisteredSite>, days: usize) -> Available<Read<i64>>;
 

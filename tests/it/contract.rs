@@ -27,7 +27,7 @@ fn compare(found: &Names) {
 }
 
 #[test]
-fn commands_flags_variables_and_keys_of_the_file_are_as_listed() {
+fn commands_flags_variables_keys_of_the_file_and_editors_pages_are_as_listed() {
     let command = thongke::command_line::CommandLine::command();
     let flags_of = |command: &clap::Command, prefix: &str| -> Vec<String> {
         let arguments = command.get_arguments().filter(|argument| prefix.is_empty() || !argument.is_global_set());
@@ -42,7 +42,10 @@ fn commands_flags_variables_and_keys_of_the_file_are_as_listed() {
     let keys = thongke::config::keys().into_iter().flat_map(|(table, keys)| {
         keys.iter().map(move |key| format!("{table}{}{key}", if table.is_empty() { "" } else { "." }))
     });
+    let manage = thongke::server::routes::MANAGE.iter();
+    let manage = manage.flat_map(|route| route.methods.split(", ").map(|method| format!("{method} {}", route.path)));
     compare(&Names::from([
+        ("manage_routes".to_owned(), manage.collect()),
         ("command_line".to_owned(), flags),
         ("variables".to_owned(), thongke::config::variables().into_iter().collect()),
         ("config".to_owned(), keys.collect()),

@@ -69,7 +69,7 @@ async fn open(browser: &Client, node: &Node) {
 }
 
 /// Violations found by axe: each rule with the elements that break it.
-async fn findings(browser: &Client) -> Vec<String> {
+pub async fn findings(browser: &Client) -> Vec<String> {
     let script = "const done = arguments[0]; axe.run(document).then(found => done(found.violations), error => done(String(error)))";
     let found = browser.execute_async(script, Vec::new()).await.unwrap();
     let rules = found.as_array().unwrap_or_else(|| panic!("axe failed: {found}"));
@@ -79,7 +79,7 @@ async fn findings(browser: &Client) -> Vec<String> {
     rules.iter().map(|rule| format!("{}: {:?}", rule["id"], broken_by(rule))).collect()
 }
 
-fn axe() -> String {
+pub fn axe() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/target/axe/axe_playwright_python/axe.min.js");
     std::fs::read_to_string(path).expect("tests/run fetches axe")
 }

@@ -50,6 +50,8 @@ mod ledger;
 mod limits;
 /// Bots, prefetches and reloads, which are not counted.
 mod machines;
+/// The editors' pages: private, true, accessible, and of use without scripts.
+mod manage;
 /// Starts the program for the others.
 #[allow(dead_code, reason = "shared with the experiments, which use other parts of it")]
 mod node;

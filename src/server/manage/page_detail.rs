@@ -18,6 +18,8 @@ use crate::server::public::pages::link_of;
 /// Bars of each chart at most.
 const DAYS_MAX: u32 = 92;
 const MONTHS_MAX: u32 = 36;
+/// Bars of a page that is read only since a short time.
+const BARS_MIN: usize = 12;
 /// Longest address, in bytes.
 const ADDRESS_BYTES_MAX: usize = 4_096;
 
@@ -66,6 +68,7 @@ pub async fn page<N: Node>(
     let link = link_of(&TopPage { page: page.clone(), hits: 0, title });
     let origin = site.site.origins.iter().find_map(|origin| origin.exact());
     let chart = |id, step: Step, periods: &[Period]| {
+        let periods = without_silence(periods, |period| hits_of(period) > 0);
         let bars: Vec<_> = periods.iter().map(|period| bar(locale, *period, hits_of(*period), today)).collect();
         let by = if step == Step::Day { words.by_day } else { words.by_month };
         let label = format!("{}, {by}: {name}", words.views);
@@ -96,6 +99,12 @@ pub async fn page<N: Node>(
 fn last(step: Step, count: u32, today: Day) -> Vec<Period> {
     let count = usize::try_from(count.max(1)).unwrap_or(1);
     step.from_to(step.first_of_last(count, today), step.of(today))
+}
+
+/// Without the first periods that have no hits, as long as enough are left.
+fn without_silence(periods: &[Period], has_hits: impl Fn(Period) -> bool) -> &[Period] {
+    let silent = periods.iter().take_while(|period| !has_hits(**period)).count();
+    &periods[silent.min(periods.len().saturating_sub(BARS_MIN))..]
 }
 
 fn bar(locale: Locale, period: Period, hits: i64, today: Day) -> Bar {

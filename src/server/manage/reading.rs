@@ -17,6 +17,15 @@ pub async fn sums<N: Node>(
     Ok(Read { values: sums_of(groups, read.values), stale: read.stale })
 }
 
+/// The part of each group's sum that came by imports.
+pub async fn imported<N: Node>(
+    node: &Arc<N>,
+    site: &Arc<RegisteredSite>,
+    groups: &[Vec<Period>],
+) -> Available<Vec<i64>> {
+    Ok(sums_of(groups, node.imported(site, groups.concat()).await?))
+}
+
 /// Sums of groups, from the values of all of them in a row.
 fn sums_of(groups: &[Vec<Period>], values: Vec<i64>) -> Vec<i64> {
     let mut values = values.into_iter();

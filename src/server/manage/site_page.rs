@@ -14,7 +14,7 @@ use super::live_figures::LiveFigures;
 use super::locale::Locale;
 use super::most_read::MostRead;
 use super::not_counted::{NotCounted, ShownKind};
-use super::reading::sums;
+use super::reading;
 use super::site_head::{SiteHead, Tab};
 use super::words::Words;
 use crate::clock;
@@ -152,7 +152,7 @@ pub async fn page<N: Node>(
     let to_come = |days: &DayRange| days.first() > today;
     groups.extend(spans.iter().map(|days| if to_come(days) { Vec::new() } else { asked.step.counters(*days, today) }));
     groups.extend(former_spans.iter().map(|days| asked.step.counters(*days, today)));
-    let Read { values, stale } = sums(node, blocks, site, &groups).await?;
+    let Read { values, stale } = reading::sums(node, blocks, site, &groups).await?;
     let uncounted = NotCounted::of(&node.uncounted(site));
     let hits = values[0];
     let uncounted_hits = begun.map_or(0, |days| uncounted.sum(days));
@@ -167,6 +167,10 @@ pub async fn page<N: Node>(
             (spans.iter().map(sum).collect(), former_spans.iter().map(sum).collect())
         }
     };
+    let imported = match asked.series {
+        Series::Hits => reading::imported(node, site, &groups[fixed..fixed + spans.len()]).await?,
+        Series::NotCounted => Vec::new(),
+    };
     let bars: Vec<_> = spans
         .iter()
         .enumerate()
@@ -174,7 +178,7 @@ pub async fn page<N: Node>(
             label: bar_label(locale, asked.step, *days),
             name: bar_name(locale, asked.step, *days),
             value: bar_values.get(at).copied().unwrap_or_default(),
-            imported: 0,
+            imported: imported.get(at).copied().unwrap_or_default(),
             former: former_values.get(at).copied(),
             is_weekend: asked.step == BarStep::Day && is_weekend(days.first()),
             is_unfinished: days.holds(today),
