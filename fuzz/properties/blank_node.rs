@@ -11,8 +11,8 @@ use thongke::counter::history::Block;
 use thongke::counter::source::ImportName;
 use thongke::counter::verification::{Repair, Verification};
 use thongke::counter::{
-    Arrival, Day, EditorRule, EditorToken, Grants, Listing, PageAddress, Period, RegisteredSite, Salt, SiteId, Sites,
-    Visit, VisitorCounts, tokens,
+    Arrival, Day, EditorRule, EditorToken, Grants, Listing, PageAddress, PageTitle, Period, RegisteredSite, Salt,
+    SiteId, Sites, Visit, VisitorCounts, tokens,
 };
 use thongke::server::ports::{AdmittedPage, Counts, Node, PageReader, Read, Readiness, TopPage, Unavailable};
 
