@@ -17,6 +17,7 @@ use thongke::server::hit::{Canonicals, Warnings};
 use thongke::server::pages::{self, PagesNamed, Top};
 use thongke::server::ports::Node as _;
 use thongke::server::query::{Overrides, Query};
+use thongke::server::ranged_top::RangedTop;
 
 use super::blank_node::BlankNode;
 
@@ -59,6 +60,9 @@ pub fn holds(input: &[u8]) {
     });
     if let Some(answer) = json(most_read.map(|rendered| rendered.body).map_err(|error| error.status)) {
         assert!((1..=100).contains(&answer["pages"].as_array().unwrap().len()));
+    }
+    if let Ok(Some(ranged)) = RangedTop::of(query, &site.site, today) {
+        assert!((1..500).contains(&ranged.weight()), "a client may ask for it");
     }
     let history = |format| {
         Stretch::of_history(query, today)

@@ -63,7 +63,7 @@ pub use {
     fast_path::parse::PlainRequest,
     hot_endpoints::Request,
     http::{Field, HeaderFields},
-    public::{history, history_blocks, pages, query},
+    public::{history, history_blocks, pages, query, ranged_top},
 };
 
 use crate::metrics::Metrics;

@@ -113,10 +113,9 @@ fn tables_and_reports_are_taken_along_over_http_and_by_command() {
     let file = said(report(directory, &["demo"]));
     assert!(file.contains("<style>") && file.contains("@page") && !file.contains("<link") && !file.contains("<script"));
     assert!(file.contains("UBND xã Vị Xuyên") && file.contains("<b>120</b>") && file.contains("/tin-tuc/lu-quet"));
-    assert_eq!(
-        said(report(directory, &["demo", "--month", former])).replace(" ", "").len(),
-        file.replace(" ", "").len()
-    );
+    // Without a period it is of the former month.
+    let untimed = |file: &str| file.lines().filter(|line| !line.contains("Lập bằng thongke")).collect::<String>();
+    assert_eq!(untimed(&said(report(directory, &["demo", "--month", former]))), untimed(&file));
     let text = said(report(directory, &["demo", "--month", former, "--format", "text", "--language", "en"]));
     assert!(text.contains("VISIT REPORT") && text.contains("+20%") && text.contains("/tin-tuc/lu-quet"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 72), "{text}");
@@ -152,7 +151,7 @@ fn tables(node: &Node, former: &str) {
     let sheet = rows(node, &format!("/manage/sites/demo/most-read.xlsx?range=month&on={former}-02"));
     let lines: Vec<_> = sheet.lines().collect();
     assert!(lines[0].contains("spreadsheetml.sheet attachment; filename=\"demo-most-read-"), "{sheet}");
-    assert_eq!(lines[1..3], ["Tiêu đề|Địa chỉ|Lượt xem|Tỷ lệ", "#|/tin-tuc/lu-quet|60#|0.500000#"], "{sheet}");
+    assert_eq!(lines[1..3], ["Tiêu đề|Địa chỉ|Lượt xem|Tỷ lệ", "/tin-tuc/lu-quet|60#|0.500000#"], "{sheet}");
     for table in ["views", "most-read", "not-counted", "sources", "page-days", "page-months"] {
         for format in ["csv", "xlsx"] {
             get(node, &format!("/manage/sites/demo/{table}.{format}?page=/tin-tuc/lu-quet"));

@@ -21,7 +21,8 @@ pub mod pages;
 #[doc(hidden)]
 pub mod query;
 pub mod question;
-mod ranged_top;
+#[doc(hidden)]
+pub mod ranged_top;
 pub mod ranges;
 mod read;
 mod turns;

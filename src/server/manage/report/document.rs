@@ -20,7 +20,7 @@ pub struct Document {
     report: ReportFigures,
     /// Words of all editors' pages.
     shared: &'static SharedWords,
-    /// Of the program, not of a stranger: they stand in the document as they are.
+    /// Styles inside a file, unescaped: they are the program's own.
     styles: &'static str,
     /// None in a file.
     ways: Option<Ways>,

@@ -113,7 +113,9 @@ impl ReportFigures {
         // Of a period that isn't over, the days that are; on its first day, that one.
         let days = range.over().or(range.begun()).unwrap_or(range.days);
         let former = range.compared().map(|(_, former)| former);
-        let last_year = (range.preset != Some(Preset::Year)).then(|| year_before(range, days)).flatten();
+        // A part of a day has nothing to compare with.
+        let is_compared = range.over().is_some() && range.preset != Some(Preset::Year);
+        let last_year = is_compared.then(|| year_before(range, days)).flatten();
         let step = if range.preset == Some(Preset::Year) { BarStep::Month } else { BarStep::Day };
         let months = match range.preset {
             Some(Preset::Month) => Vec::new(),

@@ -17,7 +17,7 @@ const TEXT_CHARS_MAX: usize = 32_767;
 /// Widths of columns, in characters.
 const WIDTH_MIN: usize = 8;
 const WIDTH_MAX: usize = 80;
-/// A row more than these would only be read for its width.
+/// Rows by which a column's width goes.
 const ROWS_MEASURED: usize = 1_000;
 
 const CONTENT_TYPES: &str = include_str!("../../../../templates/manage/tables/content_types.xml");
