@@ -18,6 +18,7 @@ use thongke::server::pages::{self, PagesNamed, Top};
 use thongke::server::ports::Node as _;
 use thongke::server::query::{Overrides, Query};
 use thongke::server::ranged_top::RangedTop;
+use tokio::runtime::{Builder, LocalOptions};
 
 use super::blank_node::BlankNode;
 
@@ -90,7 +91,10 @@ pub fn holds(input: &[u8]) {
 
 /// The node answers at once, and so does the server.
 fn now<T>(answer: impl Future<Output = T>) -> T {
-    answer.now_or_never().expect("nothing is waited for")
+    // As on a worker, whose values are swept by a task.
+    let runtime = Builder::new_current_thread().enable_time().build_local(LocalOptions::default());
+    let runtime = runtime.expect("a runtime can be built");
+    runtime.block_on(async { answer.now_or_never() }).expect("nothing is waited for")
 }
 
 /// None where the query is refused; nothing else may be wrong with it.

@@ -128,7 +128,7 @@ pub fn start_on(mut config: Config, activated: &ActivatedSockets, reload: Reload
         connection_limit: Arc::new(settings::connection_limit(&config, places)),
     });
     let rate_limiter = Arc::clone(&public.rate_limiter);
-    let manage = Arc::new(settings::manage(&config, live_hits));
+    let manage = Arc::new(settings::manage(&config, live_hits, Arc::clone(&refusals)));
     for listener in listeners {
         let (node, settings, metrics) = (Arc::clone(&node), Arc::clone(&public), Arc::clone(&metrics));
         let manage = Arc::clone(&manage);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{self, Config};
 use crate::server::hit::LiveHits;
-use crate::server::{ConnectionLimit, Entrance, ManageSettings, SitesSource, Token, Tokens};
+use crate::server::{ConnectionLimit, Entrance, ManageSettings, Refusals, SitesSource, Token, Tokens};
 
 pub fn tokens(config: &Config) -> Tokens {
     let token = |secret: &Option<config::Secret>| secret.as_ref().map(|secret| Token::new(secret.expose()));
@@ -23,11 +23,12 @@ pub fn sites_source(config: &Config) -> SitesSource {
 }
 
 /// The editors' pages, as both listeners have them.
-pub fn manage(config: &Config, live_hits: Arc<LiveHits>) -> ManageSettings {
+pub fn manage(config: &Config, live_hits: Arc<LiveHits>, refusals: Arc<Refusals>) -> ManageSettings {
     ManageSettings {
         dashboard: config.dashboard,
         path_prefix: config.path_prefix.clone(),
         live_hits,
+        refusals,
         entrance: Entrance::new(config.trusted_proxies.clone(), config.dashboard_http),
     }
 }

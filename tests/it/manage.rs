@@ -185,6 +185,29 @@ fn the_pages_show_the_nodes_figures_in_both_languages() {
 }
 
 #[test]
+fn refused_pages_have_a_mark_and_are_listed_with_what_to_do() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), "trusted_proxies = [\"127.0.0.1\"]");
+    let refuse = |site: &str, network: u8| {
+        let hit = format!(r#"{{"site":"{site}","url":"https://www.portal.vn/tin?a=b"}}"#);
+        let client = format!("X-Forwarded-For: 113.160.{network}.7");
+        assert!(ask(&node.public, "POST", "/v1/hit", &[&client], &hit).status >= 403);
+    };
+    let marked = || vietnamese(&node, "/manage").body.matches("bị từ chối").count() > 0;
+    refuse("portal", 1);
+    assert!(!marked(), "one network may be a stranger's");
+    (2..9).for_each(|network| refuse("portal", network));
+    refuse("Portal", 1);
+    assert!(marked());
+    assert!(node.admin_get("/manage?lang=en").body.contains("Visits are refused"));
+    let live = vietnamese(&node, "/manage/sites/portal/live").body;
+    assert!(live.contains("<td>https://www.portal.vn/tin</td><td class=\"number\">8</td>"), "{live}");
+    assert!(live.contains("thêm vào origins") && live.contains("data-site"), "{live}");
+    assert!(vietnamese(&node, "/manage/sites/quiet/live").body.contains("Không có lượt nào bị từ chối"));
+    node.stop();
+}
+
+#[test]
 fn an_editor_takes_an_import_back_by_a_form_of_the_pages_own() {
     let directory = TempDir::new().unwrap();
     let node = filled(directory.path());

@@ -86,21 +86,24 @@ pub enum Compared {
 pub async fn compare(link: &Link, keys: &Keys, site: &RegisteredSite) -> RedisResult<Compared> {
     let (key, ours) = (keys.meta(&site.site.counted_as), keys::agreement(&site.site));
     let mut theirs = fields(link, &key, &ours).await?;
-    if theirs.iter().take(ours.len()).any(Option::is_none) {
+    let is_new = theirs.iter().take(ours.len()).any(Option::is_none);
+    if is_new {
         let write = async |(field, value): &(&str, String)| {
             link.query::<()>(redis::cmd("HSETNX").arg(&key).arg(*field).arg(value)).await
         };
         for written in join_all(ours.iter().map(write)).await {
             written?;
         }
-        let mut listed = redis::cmd("HSETNX");
-        listed.arg(keys.sites()).arg(site.site.counted_as.as_str()).arg("1");
-        // No count depends on it.
-        let _ = link.query::<()>(&listed).await;
         theirs = fields(link, &key, &ours).await?;
     }
     if let Some(difference) = first_difference(&key, &ours, &theirs) {
         return Ok(Compared::Differs(difference));
+    }
+    if is_new {
+        let mut listed = redis::cmd("HSETNX");
+        listed.arg(keys.sites()).arg(site.site.counted_as.as_str()).arg("1");
+        // No count depends on it.
+        let _ = link.query::<()>(&listed).await;
     }
     let written = theirs.last().and_then(Option::as_deref);
     let rule = written.and_then(|rule| rule.parse().ok());

@@ -174,7 +174,7 @@ impl<N: Node> Manage<N> {
             Endpoint::Overview => {
                 let asked = overview::Asked::of(query)?;
                 let sites = self.sites(access);
-                let page = overview::page(&*self.node, frame, &asked, sites).await?;
+                let page = overview::page(&*self.node, frame, &asked, sites, &self.settings.refusals).await?;
                 answer::page(page, headers).await
             }
             Endpoint::OverviewNow => {
@@ -211,7 +211,9 @@ impl<N: Node> Manage<N> {
             }
             Endpoint::ReportStyles => Ok(self.assets.report_styles(headers)),
             Endpoint::Live => {
-                let page = live_page::page(frame, &self.site(access, site)?, &self.settings.live_hits);
+                let site = self.site(access, site)?;
+                let refused = self.settings.refusals.list(&self.node.sites(), Some(site.site.id.as_str())).refused;
+                let page = live_page::page(frame, &site, &self.settings.live_hits, &refused);
                 answer::page(page, headers).await
             }
             Endpoint::LiveRows => {

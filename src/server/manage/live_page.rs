@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use askama::Template;
-use chrono::Timelike as _;
+use chrono::{DateTime, Timelike as _};
 use serde::Serialize;
 
 use super::frame::Frame;
 use super::locale::Locale;
 use super::site_head::{SiteHead, Tab};
+use super::site_page;
 use super::words::{Words, kind_label};
 use crate::bots::Kind;
 use crate::counter::RegisteredSite;
 use crate::server::hit::{HitOutcome, LiveHit, LiveHits};
+use crate::server::refusals::{ORIGIN_HEADER, PREFIX, Refused};
 
 #[derive(Template)]
 #[template(path = "manage/live.html")]
@@ -24,6 +26,7 @@ pub struct LivePage {
     rows_href: String,
     rows: Vec<Row>,
     is_full: bool,
+    refused: Vec<RefusedRow>,
     origins: Vec<String>,
 }
 
@@ -37,7 +40,42 @@ pub struct Row {
     counts: &'static str,
 }
 
-pub fn page(frame: Frame, site: &Arc<RegisteredSite>, live: &LiveHits) -> LivePage {
+/// Refused hits of one origin and reason.
+struct RefusedRow {
+    last: String,
+    from: String,
+    times: String,
+    why: &'static str,
+}
+
+impl RefusedRow {
+    fn of(locale: Locale, site: &RegisteredSite, refused: &Refused) -> Self {
+        let (zone, words) = (site.site.time_zone, locale.words());
+        let last = DateTime::parse_from_rfc3339(&refused.last).map(|last| last.with_timezone(&zone));
+        let origin = refused.origin.as_deref().unwrap_or(words.unknown_origin);
+        Self {
+            last: last.map_or_else(|_| String::new(), |last| locale.moment(last, site_page::today(site))),
+            from: format!("{origin}{}", refused.path.as_deref().unwrap_or_default()),
+            times: locale.number(i64::try_from(refused.requests).unwrap_or(i64::MAX)),
+            why: why(words, &refused.reason),
+        }
+    }
+}
+
+/// The reason, and what an editor can do. Another site's name stays out of it.
+fn why(words: &Words, reason: &str) -> &'static str {
+    match reason {
+        "origin" => words.why_origin,
+        ORIGIN_HEADER => words.why_header,
+        "site" => words.why_site,
+        PREFIX => words.why_prefix,
+        "limited" => words.why_limited,
+        "unavailable" => words.why_unavailable,
+        _ => words.why_malformed,
+    }
+}
+
+pub fn page(frame: Frame, site: &Arc<RegisteredSite>, live: &LiveHits, refused: &[Refused]) -> LivePage {
     let path = format!("/sites/{}/live", site.site.id);
     let frame = frame.at(&path, &[]);
     let rows = rows(frame.locale, site, live);
@@ -45,6 +83,7 @@ pub fn page(frame: Frame, site: &Arc<RegisteredSite>, live: &LiveHits) -> LivePa
         head: SiteHead::of(&frame, site, Tab::Live),
         rows_href: frame.href(&format!("{path}.json"), &[]),
         is_full: rows.is_none(),
+        refused: refused.iter().map(|refused| RefusedRow::of(frame.locale, site, refused)).collect(),
         rows: rows.unwrap_or_default(),
         origins: site.site.origins.iter().map(ToString::to_string).collect(),
         frame,

@@ -56,6 +56,7 @@ pub use handler::Manage;
 pub use mount::Mounted;
 
 use super::hit::LiveHits;
+use super::refusals::Refusals;
 
 /// The listener that serves the editors' pages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,6 +76,7 @@ pub struct ManageSettings {
     /// Path under which the public listener is served.
     pub path_prefix: String,
     pub live_hits: Arc<LiveHits>,
+    pub refusals: Arc<Refusals>,
     pub entrance: Entrance,
 }
 

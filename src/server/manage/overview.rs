@@ -15,6 +15,7 @@ use super::sparkline;
 use super::tables::TableLinks;
 use crate::clock;
 use crate::counter::{Day, RegisteredSite, figures};
+use crate::server::Refusals;
 use crate::server::http::{HttpError, form};
 use crate::server::ports::{Available, Node};
 
@@ -28,7 +29,7 @@ const DAYS: usize = 62;
 const SPARK_DAYS: usize = 30;
 /// Longest text that is looked for, in characters.
 const SOUGHT_CHARS_MAX: usize = 100;
-/// A site without a hit for so long has a mark.
+/// A site without a hit for so long has a mark, and so has one with refused hits within it.
 const SILENCE: TimeDelta = TimeDelta::hours(24);
 
 /// A column by which rows are sorted.
@@ -282,6 +283,10 @@ struct ShownRow {
     spark_label: String,
     last_hit: String,
     is_silent: bool,
+    /// The page that shows refused hits.
+    href_live: String,
+    /// Hits of the site's pages are refused.
+    is_refused: bool,
 }
 
 struct ShownSum {
@@ -296,9 +301,11 @@ pub async fn page<N: Node>(
     frame: Frame,
     asked: &Asked,
     sites: Vec<Arc<RegisteredSite>>,
+    refusals: &Refusals,
 ) -> Available<Overview> {
     let has_sites = !sites.is_empty();
     let now = clock::now();
+    let refused = refusals.sites_refused_since(now - SILENCE);
     let (rows, count) = rows(node, asked, sites, now).await?;
     let sort = asked.sort();
     let frame = frame.at("", &[("q", &asked.sought), ("sort", &sort)]);
@@ -325,7 +332,7 @@ pub async fn page<N: Node>(
         },
         next: (asked.page.saturating_mul(SITES_MAX) < count).then(|| turned(asked.page + 1)),
         is_stale: rows.iter().any(|row| row.is_stale),
-        rows: rows.iter().map(|row| shown(&frame, row, now)).collect(),
+        rows: rows.iter().map(|row| shown(&frame, row, now, refused.contains(&row.site.number))).collect(),
         sum,
         count: locale.number(count as i64),
         has_sites,
@@ -367,7 +374,7 @@ fn headings(frame: &Frame, asked: &Asked) -> Vec<Heading> {
     Column::ALL.into_iter().map(heading).collect()
 }
 
-fn shown(frame: &Frame, row: &Row, now: DateTime<Utc>) -> ShownRow {
+fn shown(frame: &Frame, row: &Row, now: DateTime<Utc>, is_refused: bool) -> ShownRow {
     let (locale, words, site) = (frame.locale, frame.words, &row.site.site);
     let days = &row.days[row.days.len().saturating_sub(SPARK_DAYS)..];
     let (least, most) = (days.iter().min().copied().unwrap_or(0), days.iter().max().copied().unwrap_or(0));
@@ -390,7 +397,9 @@ fn shown(frame: &Frame, row: &Row, now: DateTime<Utc>) -> ShownRow {
         spark: sparkline::path(days),
         spark_label: format!("{}: {}–{}", words.thirty_days, locale.number(least), locale.number(most)),
         last_hit,
+        href_live: frame.href(&format!("/sites/{}/live", site.id), &[]),
         is_silent: row.is_silent(now),
+        is_refused,
     }
 }
 

@@ -70,6 +70,7 @@ words! {
     none_found: "Không có trang nào khớp.", "No site matches.";
     no_sites: "Chưa có trang nào để xem.", "There is no site to see yet.";
     silent: "Không có lượt nào trong 24 giờ", "No visit for 24 hours";
+    some_refused: "Có lượt bị từ chối", "Visits are refused";
     never: "Chưa có", "None yet";
     long_ago: "Hơn 60 ngày trước", "Over 60 days ago";
     sort_by: "Sắp xếp theo", "Sort by";
@@ -143,6 +144,22 @@ words! {
     limited: "vượt giới hạn", "more than the limits allow";
     origins_title: "Các địa chỉ được đếm", "Addresses that count";
     origins_hint: "Trang có địa chỉ khác, kể cả chỉ khác www hoặc http, bị từ chối:", "A page with another address is refused, even if only www or http differs:";
+
+    refused_title: "Lượt bị từ chối", "Refused visits";
+    refused_hint: "Các lượt này không được đếm. Máy này nhớ chúng từ lúc khởi động:", "None of these was counted. This node remembers them since its start:";
+    refused_none: "Không có lượt nào bị từ chối từ lúc máy này khởi động.", "No visit was refused since this node was started.";
+    refused_from: "Địa chỉ trang", "Address of the page";
+    refused_last: "Lần cuối", "Last";
+    refused_times: "Số lần", "Times";
+    refused_why: "Vì sao, và cần làm gì", "Why, and what to do";
+    unknown_origin: "(không rõ)", "(unknown)";
+    why_origin: "Địa chỉ này không nằm trong các địa chỉ được đếm. Nếu là trang của mình, nhờ quản trị viên thêm vào origins (hoặc paths).", "This address is not among those that count. If the page is yours, ask the operator to add it to the site's origins, or paths.";
+    why_header: "Trang nằm ở địa chỉ khác với địa chỉ mà thẻ gửi đi. Sửa thẻ, hoặc nhờ quản trị viên thêm địa chỉ này vào origins.", "The page lies at another address than the tag sends. Correct the tag, or ask the operator to add this address to origins.";
+    why_site: "Thẻ ghi sai mã trang ở data-site. Dán lại thẻ đúng.", "The tag has another id in data-site. Paste the right tag.";
+    why_prefix: "Thẻ gọi sai đường dẫn của máy đếm. Dán lại thẻ đúng.", "The tag calls a wrong path of the counter. Paste the right tag.";
+    why_limited: "Quá nhiều lượt từ một nơi trong thời gian ngắn.", "Too many visits from one place in a short time.";
+    why_unavailable: "Máy đếm lúc đó không ghi được vào đĩa.", "The counter could not write to its disk at that time.";
+    why_malformed: "Yêu cầu không đọc được: không phải do thẻ gửi, hoặc bị sửa trên đường đi.", "The request can't be read: something else than the tag sent it, or changed it on its way.";
 
     // Tag
     counter_address: "Địa chỉ công khai của máy đếm", "The counter's public address";

@@ -6,22 +6,27 @@ mod memory;
 mod seen;
 mod summary;
 
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
 use super::http::HeaderFields;
-use crate::counter::{ClientPrefix, Sites};
+use crate::counter::{ClientPrefix, SiteNumber, Sites};
 use advice::SitesSource;
 use listed::Listed;
 use memory::Memory;
 use summary::Summary;
 
-pub use seen::RefusedHit;
+pub use listed::Refused;
+pub use seen::{ORIGIN_HEADER, PREFIX, RefusedHit};
 
 /// Shortest time between two lines of advice.
 const ADVICE_INTERVAL: Duration = Duration::from_secs(60);
+/// Networks that make a refused page certain.
+const NETWORKS_MIN: u32 = 3;
+
 /// Entries among which a report looks for one that deserves a line.
 const LOOKED_AT_MAX: usize = 20;
 
@@ -76,6 +81,16 @@ impl Refusals {
     /// Remembered hits, those of the most networks first: of one site with the ids that look like its own, or of all.
     pub fn list(&self, sites: &Sites, of_site: Option<&str>) -> Listed {
         listed::list(&self.memory, sites, &self.source, of_site)
+    }
+
+    /// Sites of which pages were refused since a moment for where they lie, as readers of several networks have found.
+    pub fn sites_refused_since(&self, since: DateTime<Utc>) -> HashSet<SiteNumber> {
+        let (entries, _) = self.memory.entries();
+        let is_found = |entry: &memory::Entry| {
+            let is_of_pages = ["origin", seen::ORIGIN_HEADER].contains(&entry.seen.group.reason);
+            is_of_pages && entry.last >= since && entry.networks() >= NETWORKS_MIN
+        };
+        entries.into_iter().filter(is_found).filter_map(|entry| entry.seen.group.site).collect()
     }
 
     /// Logs what has been refused: at most one line a minute and reason, and one a minute with what to do.
