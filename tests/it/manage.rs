@@ -221,9 +221,13 @@ fn an_editor_takes_an_import_back_by_a_form_of_the_pages_own() {
         assert!([403, 415].contains(&post(foreign, "name=old").status), "{foreign:?}");
     }
     let own = [form, "Host: localhost", &format!("Origin: http://{}", node.admin)];
-    assert_eq!((post(&own, "name=none").status, post(&own, "").status), (404, 400));
+    assert_eq!(post(&own, "name=old").status, 403, "a form of another page has no token of the session");
+    let page = vietnamese(&node, "/manage/sites/portal/sources").body;
+    let token = page.split("name=\"form_token\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let post = |fields: &str| post(&own, &format!("form_token={token}&{fields}"));
+    assert_eq!((post("name=none").status, post("").status), (404, 400));
     assert_eq!(node.admin_get("/sites/portal/figures?figures=total").figure("total"), 9_006);
-    let done = post(&own, "name=old");
+    let done = post("name=old");
     assert_eq!((done.status, done.header("location")), (303, Some("/manage/sites/portal/sources?forgotten=old")));
     assert_eq!(node.admin_get("/sites/portal/figures?figures=total").figure("total"), 6);
     until("the log says so", LIMIT, || node.log().contains("taken back on the editors' page"));
