@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::SiteId;
+use super::{Site, SiteId};
 
 /// Rights on the sites that a token names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -72,16 +72,16 @@ impl Access {
         Self { name: SmolStr::default(), right, sites: vec![SitePattern("*".into())], viewed: Vec::new() }
     }
 
-    pub fn may_view(&self, site: &SiteId) -> bool {
-        self.has(site) || self.viewed.iter().any(|pattern| pattern.is_match(site))
+    pub fn may_view(&self, site: &Site) -> bool {
+        self.has(site) || self.viewed.iter().any(|pattern| pattern.is_match_of(site))
     }
 
-    pub fn may_edit(&self, site: &SiteId) -> bool {
+    pub fn may_edit(&self, site: &Site) -> bool {
         self.right == Right::Edit && self.has(site)
     }
 
-    fn has(&self, site: &SiteId) -> bool {
-        self.sites.iter().any(|pattern| pattern.is_match(site))
+    fn has(&self, site: &Site) -> bool {
+        self.sites.iter().any(|pattern| pattern.is_match_of(site))
     }
 }
 
@@ -91,7 +91,13 @@ impl SitePattern {
         self.0.ends_with('*')
     }
 
-    pub fn is_match(&self, site: &SiteId) -> bool {
+    /// True for the site's id, and for that which it had before it was renamed: it is the same site. Ids of sites that were
+    /// merged into it open nothing.
+    pub fn is_match_of(&self, site: &Site) -> bool {
+        self.is_match(&site.id) || self.is_match(&site.counted_as)
+    }
+
+    fn is_match(&self, site: &SiteId) -> bool {
         match self.0.strip_suffix('*') {
             Some(begin) => site.as_str().starts_with(begin),
             None => site.as_str() == self.0,
@@ -125,16 +131,30 @@ mod tests {
             let sites = vec![pattern.parse().unwrap()];
             Access { name: "lan".into(), right, sites, viewed: Vec::new() }
         };
-        let opened = |pattern, site: &str| access(Right::View, pattern).may_view(&site.parse().unwrap());
+        let site = |id: &str| Site::with_defaults(id.parse().unwrap(), Vec::new());
+        let opened = |pattern, id: &str| access(Right::View, pattern).may_view(&site(id));
         assert!(opened("xa-*", "xa-lan") && opened("*", "xa-lan") && opened("xa-lan", "xa-lan"));
         assert!(!opened("xa-*", "xa") && !opened("xa", "xa-lan") && !opened("xa-lan", "xa-lan2"));
-        let site = "xa-lan".parse().unwrap();
+        let (other, site) = (site("xb-a"), site("xa-lan"));
         assert!(access(Right::Edit, "xa-*").may_edit(&site) && !access(Right::View, "xa-*").may_edit(&site));
         assert!(!access(Right::Edit, "xb-*").may_edit(&site));
         assert!(Access::operator().may_edit(&site));
         assert!(Access::reader().may_view(&site) && !Access::reader().may_edit(&site));
         let linked = Access { viewed: vec!["xa-lan".parse().unwrap()], ..access(Right::Edit, "xb-*") };
-        assert!(linked.may_view(&site) && !linked.may_edit(&site) && linked.may_edit(&"xb-a".parse().unwrap()));
+        assert!(linked.may_view(&site) && !linked.may_edit(&site) && linked.may_edit(&other));
+    }
+
+    #[test]
+    fn a_renamed_site_is_opened_by_its_former_id_and_a_merged_one_is_not() {
+        let mut site = Site::with_defaults("phuong-a".parse().unwrap(), Vec::new());
+        site.counted_as = "xa-a".parse().unwrap();
+        site.aliases = ["xa-a", "xa-b"].map(|id| id.parse().unwrap()).into();
+        let may_edit = |pattern: &str| {
+            let sites = vec![pattern.parse().unwrap()];
+            Access { name: "lan".into(), right: Right::Edit, sites, viewed: Vec::new() }.may_edit(&site)
+        };
+        assert!(may_edit("phuong-a") && may_edit("xa-a") && may_edit("xa-*"));
+        assert!(!may_edit("xa-b"));
     }
 
     #[test]

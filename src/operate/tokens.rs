@@ -137,7 +137,7 @@ fn share_address(config: &Config, token: &str) -> String {
 fn warn_of_unknown_sites(config: &Config, sites: &[String]) {
     for text in sites {
         let Ok(pattern) = text.parse::<crate::counter::SitePattern>() else { continue };
-        if !config.sites.iter().any(|site| pattern.is_match(&site.id)) {
+        if !config.sites.iter().any(|site| pattern.is_match_of(site)) {
             eprintln!("thongke: no site of this configuration is `{text}`");
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{EditorTokens, Grant, TokenHash, TokenName};
-use crate::counter::{Access, SiteId};
+use crate::counter::{Access, Site, SiteId};
 
 /// A live token, with the time of its making.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +57,9 @@ impl Grants {
     }
 
     /// Links that open the site, by name.
-    pub fn shares_of<'a>(&'a self, site: &'a SiteId) -> impl Iterator<Item = (&'a TokenName, &'a Granted)> {
-        self.by_name.iter().filter(|(_, granted)| granted.grant.is_share && granted.grant.names(site))
+    pub fn shares_of<'a>(&'a self, site: &'a Site) -> impl Iterator<Item = (&'a TokenName, &'a Granted)> {
+        let is_of = |grant: &Grant| grant.names(&site.id) || grant.names(&site.counted_as);
+        self.by_name.iter().filter(move |(_, granted)| granted.grant.is_share && is_of(&granted.grant))
     }
 }
 

@@ -37,7 +37,12 @@ impl Reader {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let (done, answer) = oneshot::channel();
-        let job: Job = Box::new(move |connection| drop(done.send(work(connection))));
+        let job: Job = Box::new(move |connection| {
+            // Nobody waits any more for a read whose request has ended: others come sooner.
+            if !done.is_closed() {
+                drop(done.send(work(connection)));
+            }
+        });
         let is_taken = self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
         if !is_taken {
             return Err(LedgerError::new("too many reads of the node's file wait"));
@@ -71,5 +76,38 @@ impl Drop for Reader {
             // A panic has been logged; there is no other result.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_whose_request_has_ended_is_not_done() {
+        let reader = Reader::start("reader", Connection::open_in_memory().unwrap()).unwrap();
+        let (go, wait) = sync_channel::<()>(1);
+        let read = Arc::new(AtomicU32::new(0));
+        let first = reader.read(move |_| {
+            let _ = wait.recv();
+            Ok(())
+        });
+        let count = |read: &Arc<AtomicU32>| {
+            let read = Arc::clone(read);
+            reader.read(move |_| Ok(read.fetch_add(1, Ordering::SeqCst)))
+        };
+        {
+            let (mut first, mut abandoned) = (Box::pin(first), Box::pin(count(&read)));
+            assert!((&mut first).now_or_never().is_none() && (&mut abandoned).now_or_never().is_none());
+            drop(abandoned);
+            go.send(()).unwrap();
+            first.await.unwrap();
+        }
+        assert_eq!(count(&read).await.unwrap(), 0, "only the last read was done");
     }
 }

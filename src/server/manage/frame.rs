@@ -6,7 +6,7 @@ use super::access::Entry;
 use super::assets::Assets;
 use super::locale::Locale;
 use super::words::Words;
-use crate::counter::{Access, SiteId};
+use crate::counter::{Access, Site};
 
 #[derive(Debug, Clone)]
 pub struct Frame {
@@ -56,7 +56,7 @@ impl Frame {
     }
 
     /// True if the page's user may change something of the site.
-    pub fn may_edit(&self, site: &SiteId) -> bool {
+    pub fn may_edit(&self, site: &Site) -> bool {
         self.access.as_ref().is_some_and(|access| access.may_edit(site))
     }
 

@@ -130,7 +130,8 @@ impl<N: Node> Manage<N> {
             Some(Endpoint::Script) => return Ok(self.assets.script(headers)),
             Some(Endpoint::Icon) => return Ok(self.assets.icon()),
             Some(Endpoint::Share) => {
-                return login::share(&caller, bare(), matched.map_or("", |matched| matched.site));
+                let link = matched.map_or("", |matched| matched.site);
+                return login::share(&caller, bare(), link, &self.node.sites());
             }
             Some(Endpoint::Login) if *method == Method::POST => {
                 return login::enter(&caller, bare(), &fields(headers, body, conn).await?);
@@ -227,7 +228,7 @@ impl<N: Node> Manage<N> {
             }
             Endpoint::Sources => {
                 let site = self.site(access, site)?;
-                let may_edit = access.may_edit(&site.site.id);
+                let may_edit = access.may_edit(&site.site);
                 let page = sources_page::page(&*self.node, frame, &site, may_edit, query).await?;
                 answer::page(page, headers).await
             }
@@ -260,20 +261,20 @@ impl<N: Node> Manage<N> {
 
     /// The sites that may be viewed.
     fn sites(&self, access: &Access) -> Vec<Arc<RegisteredSite>> {
-        self.node.sites().iter().filter(|site| access.may_view(&site.site.id)).map(Arc::clone).collect()
+        self.node.sites().iter().filter(|site| access.may_view(&site.site)).map(Arc::clone).collect()
     }
 
     /// The site that a path names. One that may not be viewed is as unknown as any other.
     fn site(&self, access: &Access, id: &str) -> Result<Arc<RegisteredSite>, HttpError> {
         let sites = self.node.sites();
-        let site = sites.get(id).filter(|site| access.may_view(&site.site.id));
+        let site = sites.get(id).filter(|site| access.may_view(&site.site));
         site.map(Arc::clone).ok_or(SITE_UNKNOWN)
     }
 
     /// The site that a path names, if it may be changed.
     fn editable(&self, access: &Access, id: &str) -> Result<Arc<RegisteredSite>, HttpError> {
         let site = self.site(access, id)?;
-        if access.may_edit(&site.site.id) { Ok(site) } else { Err(VIEW_ONLY) }
+        if access.may_edit(&site.site) { Ok(site) } else { Err(VIEW_ONLY) }
     }
 
     /// The public listener's address, as the browser has found it.

@@ -8,6 +8,7 @@ use hyper::{Response, StatusCode};
 use super::access::{Caller, check_login_form};
 use super::answer::{self, Outcome};
 use super::frame::Frame;
+use crate::counter::Sites;
 use crate::server::http::{AnswerBody, HttpError, form};
 use crate::server::session::cookie::{self, Jar};
 use crate::server::session::ticket::SESSION_SECONDS;
@@ -99,7 +100,7 @@ pub fn leave(caller: &Caller<'_>, frame: &Frame) -> Response<AnswerBody> {
 
 /// Answers a share link's address: its session, and the way to its site. The address is the secret, so no page has it as
 /// its own and no `Referer` names it.
-pub fn share(caller: &Caller<'_>, frame: Frame, token: &str) -> Outcome {
+pub fn share(caller: &Caller<'_>, frame: Frame, token: &str, sites: &Sites) -> Outcome {
     let unknown = || HttpError::new(StatusCode::NOT_FOUND, "token", "this share link is unknown, revoked or over");
     let opened = caller.open(token).map_err(|error| match error.status {
         StatusCode::UNAUTHORIZED => unknown(),
@@ -107,7 +108,8 @@ pub fn share(caller: &Caller<'_>, frame: Frame, token: &str) -> Outcome {
     });
     let opened = opened?;
     let site = opened.access.sites.first().filter(|_| opened.is_share).ok_or_else(unknown)?.to_string();
-    let shows = site.parse().is_ok_and(|site| caller.entry().is_ok_and(|entry| entry.access.may_view(&site)));
+    let known = sites.get(&site).and_then(|site| Some((site, caller.entry().ok()?)));
+    let shows = known.is_some_and(|(site, entry)| entry.access.may_view(&site.site));
     let (base, href) = (frame.base().to_owned(), frame.href(&format!("/sites/{site}"), &[]));
     let mut response = onward(frame, href);
     if !shows {

@@ -75,7 +75,7 @@ impl Asked {
         let sort = form::field(query, "sort")?.unwrap_or_default();
         let (name, is_descending) = sort.strip_prefix('-').map_or((&*sort, false), |name| (name, true));
         let column = Column::ALL.iter().find(|(_, known)| *known == name).map_or(Column::Name, |(column, _)| *column);
-        let page = form::field(query, "page")?.and_then(|text| text.parse().ok()).unwrap_or(1);
+        let page = form::field(query, "page")?.and_then(|text| text.parse().ok()).unwrap_or(1).max(1);
         Ok(Self { sought, column, is_descending, page })
     }
 
@@ -252,7 +252,7 @@ pub struct Overview {
     columns: Vec<Heading>,
     rows: Vec<ShownRow>,
     sum: ShownSum,
-    /// Sites that match, on all pages.
+    /// Sites of the page, of which the sum is.
     count: String,
     has_sites: bool,
     is_stale: bool,
@@ -334,7 +334,7 @@ pub async fn page<N: Node>(
         is_stale: rows.iter().any(|row| row.is_stale),
         rows: rows.iter().map(|row| shown(&frame, row, now, refused.contains(&row.site.number))).collect(),
         sum,
-        count: locale.number(count as i64),
+        count: locale.number(rows.len() as i64),
         has_sites,
         spark_width: sparkline::width(SPARK_DAYS),
         sought: asked.sought.clone(),

@@ -54,7 +54,7 @@ pub async fn page<N: Node>(
         let day = DateTime::from_timestamp(seconds, 0).map(|moment| Day::at(moment, site.site.time_zone));
         day.map(|day| frame.locale.day(day)).unwrap_or_default()
     };
-    let links = grants.shares_of(id).map(|(name, granted)| Link {
+    let links = grants.shares_of(&site.site).map(|(name, granted)| Link {
         name: name.to_string(),
         made: granted.given_ms.map(|given_ms| day(given_ms / 1_000)).unwrap_or_default(),
         expires: granted.grant.expires.map(day).unwrap_or_default(),
@@ -86,7 +86,7 @@ pub async fn change<N: Node>(
     if let Some(name) = form::field(fields, "revoke")? {
         let grants = node.grants();
         // Another site's link, or a token that is none, is as unknown as one that isn't there.
-        let is_own = grants.shares_of(id).any(|(known, _)| known.as_str() == name);
+        let is_own = grants.shares_of(&site.site).any(|(known, _)| known.as_str() == name);
         if !is_own {
             return Err(HttpError::field("revoke", "this site has no such share link"));
         }

@@ -44,7 +44,7 @@ impl SiteHead {
             (Tab::Sources, words.tab_sources, "/sources"),
             (Tab::Shares, words.share_links, "/shares"),
         ];
-        let is_shown = |tab: &(Tab, &'static str, &str)| tab.0 != Tab::Shares || frame.may_edit(&site.site.id);
+        let is_shown = |tab: &(Tab, &'static str, &str)| tab.0 != Tab::Shares || frame.may_edit(&site.site);
         let tabs = tabs.into_iter().filter(is_shown).map(tab).collect();
         let now = frame.href(&format!("/sites/{}/now.json", site.site.id), &[]);
         Self { id: site.site.id.to_string(), name: name(site).to_owned(), tabs, now }

@@ -5,6 +5,8 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 use crate::counter::page::TOP_MAX;
 use crate::counter::{EditorRules, Listing, Period, RegisteredSite, SiteNumber};
 use crate::server::http::SingleFlight;
@@ -13,8 +15,14 @@ use crate::server::ports::{Available, Node, Read, TopPage};
 /// Lists kept, some 15 kB each.
 const LISTS_MAX: usize = 256;
 
+/// Searches of a worker at once. Each reads many long lists; more would leave no room for other reads.
+const SEARCHES_MAX: usize = 2;
+
 /// One worker's lists, each of the greatest length.
-pub struct ListedPages(SingleFlight<Key, List>);
+pub struct ListedPages {
+    lists: SingleFlight<Key, List>,
+    searches: Semaphore,
+}
 
 type Key = (SiteNumber, Period, Rules);
 type List = Available<Rc<Read<TopPage>>>;
@@ -45,17 +53,22 @@ impl Hash for Rules {
 
 impl Default for ListedPages {
     fn default() -> Self {
-        Self(SingleFlight::new(LISTS_MAX))
+        Self { lists: SingleFlight::new(LISTS_MAX), searches: Semaphore::new(SEARCHES_MAX) }
     }
 }
 
 impl ListedPages {
+    /// A turn to search, which ends when it is dropped.
+    pub async fn search_turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.searches.acquire().await.ok()
+    }
+
     /// The most read pages of a period.
     pub async fn list<N: Node>(&self, node: &Arc<N>, site: &Arc<RegisteredSite>, period: Period) -> List {
         let read = || {
             let (node, site) = (Arc::clone(node), Arc::clone(site));
             async move { Ok(Rc::new(node.top_pages(&site, period, TOP_MAX, Listing::Public).await?)) }
         };
-        self.0.get((site.number, period, Rules(site.editor_rules.clone())), read).await
+        self.lists.get((site.number, period, Rules(site.editor_rules.clone())), read).await
     }
 }

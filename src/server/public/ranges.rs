@@ -125,6 +125,7 @@ pub async fn most_read<N: Node>(
     limit: usize,
 ) -> Available<RangedPages> {
     let (parts, kept_from) = parts(range, today, site.site.page_retention);
+    let _turn = if filter.is_all() { None } else { lists.search_turn().await };
     let list = async |period| match filter.is_all() {
         true => lists.list(node, site, period).await,
         false => node.top_pages(site, period, SEARCHED_MAX, Listing::Public).await.map(std::rc::Rc::new),

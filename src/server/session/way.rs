@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use hyper::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue, VIA};
 
 use crate::server::http::forwarded;
 use crate::server::net::{ForwardedField, TrustedProxies};
@@ -16,8 +16,16 @@ pub enum Way {
     Plain,
 }
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Fields that proxies add, each of which shows that this machine's request is somebody else's.
+const OF_PROXIES: [HeaderName; 6] = [
+    HeaderName::from_static("x-forwarded-for"),
+    X_FORWARDED_PROTO,
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-real-ip"),
+    FORWARDED,
+    VIA,
+];
 
 impl Way {
     /// A trusted proxy names the scheme; from anybody else the word counts for nothing.
@@ -25,8 +33,7 @@ impl Way {
         if proxies.is_trusted(peer) && is_https(proxies, headers) {
             return Self::Https;
         }
-        let is_forwarded =
-            [X_FORWARDED_FOR, X_FORWARDED_PROTO, FORWARDED].iter().any(|name| headers.contains_key(name));
+        let is_forwarded = OF_PROXIES.iter().any(|name| headers.contains_key(name));
         let is_loopback = peer.is_some_and(|peer| peer.to_canonical().is_loopback());
         if is_loopback && !is_forwarded { Self::Loopback } else { Self::Plain }
     }
@@ -96,7 +103,7 @@ mod tests {
         }
         assert_eq!(by("192.0.2.1", &[]), Way::Plain);
         assert_eq!(by("not on a socket with addresses", &[]), Way::Plain);
-        for name in ["x-forwarded-for", "x-forwarded-proto", "forwarded"] {
+        for name in ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip", "forwarded", "via"] {
             assert_eq!(by("127.0.0.1", &[(name, "192.0.2.1")]), Way::Plain, "{name}");
         }
     }

@@ -28,10 +28,19 @@ fn text(cell: &Cell) -> String {
 }
 
 /// A stranger's text that no spreadsheet takes for a formula.
+///
+/// Where numbers have a decimal comma, as in Vietnam, Excel parts cells at `;`, also within quotes that begin later.
 fn defused(text: &str) -> String {
     const FORMULAS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
-    let begins_formula = text.trim_start().starts_with(FORMULAS) || text.starts_with(char::is_control);
-    if begins_formula { format!("'{text}") } else { text.to_owned() }
+    let mut defused = String::with_capacity(text.len() + 1);
+    for cell in text.split_inclusive(';') {
+        let content = cell.trim_start_matches(|c: char| c.is_whitespace() || c == '"');
+        if content.starts_with(FORMULAS) || cell.starts_with(char::is_control) {
+            defused.push('\'');
+        }
+        defused.push_str(cell);
+    }
+    defused
 }
 
 #[cfg(test)]
@@ -53,13 +62,26 @@ mod tests {
         };
         let mut rows = vec![line("Lũ quét, \"đêm qua\"", 123, 1)];
         rows.extend(["=HYPERLINK(\"x\")", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "＝1"].map(|text| line(text, -5, 30)));
+        rows.extend(["a;=1", "a; \"=1", "\"=1", ";;@x;b"].map(|text| line(text, -5, 30)));
         rows.push(vec![Cell::Empty, Cell::Number(0), Cell::share(1, 0), Cell::from(None)]);
         let written = write(&Table::new("A", String::new(), columns, rows));
         let text = String::from_utf8(written).unwrap();
         let mut lines = text.strip_prefix('\u{feff}').unwrap().split("\r\n");
         assert_eq!(lines.next(), Some("Trang,Lượt,Tỷ lệ,Ngày"));
         assert_eq!(lines.next(), Some("\"Lũ quét, \"\"đêm qua\"\"\",123,0.1230,2026-11-01"));
-        for begin in ["\"'=HYPERLINK(", "'+1,", "'-1,", "'@SUM", "'\t=1,", "' =1,", "'＝1,"] {
+        for begin in [
+            "\"'=HYPERLINK(",
+            "'+1,",
+            "'-1,",
+            "'@SUM",
+            "'\t=1,",
+            "' =1,",
+            "'＝1,",
+            "a;'=1,",
+            "\"a;' \"\"=1\",",
+            "\"'\"\"=1\",",
+            ";;'@x;b,",
+        ] {
             let line = lines.next().unwrap();
             assert!(line.starts_with(begin) && line.ends_with(",-5,0.0000,2026-11-30"), "{line}");
         }

@@ -14,6 +14,8 @@ use crate::counter::{Day, Language};
 const EPOCH: u32 = 25_569;
 /// Longest text that a cell may have.
 const TEXT_CHARS_MAX: usize = 32_767;
+/// Longest heading of printed pages, behind its code for the middle. Excel repairs, or refuses, a file with a longer one.
+const PRINT_HEADER_CHARS_MAX: usize = 255 - 2;
 /// Widths of columns, in characters.
 const WIDTH_MIN: usize = 8;
 const WIDTH_MAX: usize = 80;
@@ -130,10 +132,28 @@ impl Sheet {
         Self {
             columns: columns.collect(),
             rows: table.rows.iter().map(|row| row.iter().enumerate().map(cell).collect()).collect(),
-            // Codes of a header begin with an ampersand, which is doubled to stand for itself.
-            print_header: escaped(&table.title).replace('&', "&&"),
+            print_header: print_header(&table.title),
         }
     }
+}
+
+/// The title as a heading of printed pages, cut to the length that one may have.
+fn print_header(title: &str) -> String {
+    let mut header = String::new();
+    let mut length = 0;
+    for c in escaped(title).chars() {
+        // Codes begin with an ampersand, which is doubled to stand for itself.
+        length += if c == '&' { 2 } else { c.len_utf16() };
+        if length >= PRINT_HEADER_CHARS_MAX {
+            header.push('…');
+            break;
+        }
+        header.push(c);
+        if c == '&' {
+            header.push(c);
+        }
+    }
+    header
 }
 
 fn letter(at: usize) -> char {
@@ -257,6 +277,17 @@ mod tests {
         let said = python.wait_with_output().unwrap();
         assert!(said.status.success());
         assert_eq!(String::from_utf8(said.stdout).unwrap().trim(), "6 4 Đọc nhiều nhất");
+    }
+
+    #[test]
+    fn a_printed_heading_is_no_longer_than_a_spreadsheet_takes() {
+        for title in ["/dai-".repeat(900), "&".repeat(300), "😀".repeat(300)] {
+            let header = print_header(&title);
+            let length = header.encode_utf16().count();
+            assert!((245..=PRINT_HEADER_CHARS_MAX).contains(&length) && header.ends_with('…'), "{length} {header}");
+            assert_eq!(header.matches('&').count() % 2, 0, "{header}");
+        }
+        assert_eq!(print_header("Đọc & xem"), "Đọc && xem");
     }
 
     #[test]
