@@ -265,8 +265,7 @@ fn axe_finds_nothing_and_figures_refresh_in_place() {
         {
             let browser = driver.persons_browser_with(&[option]).await;
             browser.set_window_size(width, 900).await.unwrap();
-            let others =
-                ["/manage/none", "/manage/login", "/manage/sites/portal/shares", "/manage/sites/portal/report"];
+            let others = ["/manage/none", "/manage/login", "/manage/sites/portal/shares"];
             for path in PAGES.into_iter().chain(others) {
                 goto(&browser, &node, path).await;
                 browser

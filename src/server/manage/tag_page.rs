@@ -20,6 +20,8 @@ pub struct TagPage {
     /// The counter's public address.
     address: String,
     is_unknown: bool,
+    /// The address came with the page's, and this counter has another: a stranger's link may name his own script.
+    is_other: bool,
     action: String,
     tags: Vec<Tag>,
     origins: Vec<String>,
@@ -38,6 +40,7 @@ pub fn page(frame: Frame, site: &RegisteredSite, query: &str, own: Option<String
     let path = format!("/sites/{}/tag", site.site.id);
     let given = form::field(query, "address")?.and_then(|text| address(&text));
     let frame = frame.at(&path, &[("address", given.as_deref().unwrap_or_default())]);
+    let is_other = given.is_some() && own.is_some() && given != own;
     let known = given.or(own);
     let is_unknown = known.is_none();
     let address = known.unwrap_or_else(|| UNKNOWN_ADDRESS.to_owned());
@@ -59,6 +62,7 @@ pub fn page(frame: Frame, site: &RegisteredSite, query: &str, own: Option<String
         origins: site.site.origins.iter().map(ToString::to_string).collect(),
         address,
         is_unknown,
+        is_other,
         tags,
         frame,
     })
@@ -106,8 +110,10 @@ fn address(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::assets::Assets;
+    use super::super::locale::Locale;
     use super::*;
-    use crate::counter::{Site, SiteNumber};
+    use crate::counter::{Language, Site, SiteNumber};
 
     #[test]
     fn an_address_is_taken_as_it_is_typed_and_nothing_else_is_an_address() {
@@ -121,6 +127,23 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(address(typed).as_deref(), taken, "{typed}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_this_counters_is_marked() {
+        let site = RegisteredSite::new(SiteNumber(1), Site::with_defaults("demo".parse().unwrap(), Vec::new()));
+        let locale = Locale { language: Language::English, is_chosen: false };
+        let marked = |query: &str, own: Option<&str>| {
+            let frame = Frame::bare("", locale, &Assets::new());
+            let page = page(frame, &site, query, own.map(str::to_owned)).unwrap();
+            page.render().unwrap().contains(locale.words().address_other)
+        };
+        assert!(marked("address=evil.vn", Some("https://dem.vn")));
+        for (query, own) in
+            [("", Some("https://dem.vn")), ("address=dem.vn/", Some("https://dem.vn")), ("address=a.vn", None)]
+        {
+            assert!(!marked(query, own), "{query}");
         }
     }
 

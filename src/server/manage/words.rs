@@ -165,6 +165,7 @@ words! {
     counter_address: "Địa chỉ công khai của máy đếm", "The counter's public address";
     fill_in: "Điền vào thẻ", "Fill in";
     address_unknown: "Chưa biết địa chỉ công khai của máy đếm: điền ở trên, hoặc thay https://HOST trong các thẻ.", "The counter's public address is not known here: fill it in above, or replace https://HOST in the tags.";
+    address_other: "Đây không phải địa chỉ của máy đếm này: chỉ dán thẻ nếu chính bạn đã điền địa chỉ ấy.", "This is not the address of this counter: paste the tags only if you filled it in yourself.";
     tag_basic: "Thẻ thường dùng", "The usual tag";
     tag_basic_hint: "Dán vào chỗ muốn hiện khung, trên mọi trang.", "Paste it where the box is to be, on every page.";
     tag_full: "Thẻ đầy đủ", "The full tag";
