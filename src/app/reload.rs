@@ -94,7 +94,7 @@ impl<'r> Reloader<'r> {
             Ok(mut config) => {
                 let (folder, tokens) = (config.sites_dir.take(), std::mem::take(&mut config.tokens));
                 let staying = self.staying(folder.as_ref(), leaving);
-                let sites = self.with_staying(config.sites, &staying);
+                let (sites, staying) = self.with_staying(config.sites, &staying);
                 let reloaded = self.running.replace_sites(sites).await.map_err(|error| format!("{error:#}"));
                 if reloaded.is_ok() {
                     self.running.node.replace_configured_tokens(tokens);
@@ -128,17 +128,24 @@ impl<'r> Reloader<'r> {
         }
     }
 
-    /// The sites, and those of files that are gone for a moment, unless another site has taken their id.
-    fn with_staying(&self, mut sites: Vec<Site>, staying: &[String]) -> Vec<Site> {
+    /// The sites, and those of files that are gone for a moment, unless another site has taken their id. Those that
+    /// stay are named.
+    fn with_staying(&self, mut sites: Vec<Site>, staying: &[String]) -> (Vec<Site>, Vec<String>) {
         if staying.is_empty() {
-            return sites;
+            return (sites, Vec::new());
         }
         let current = self.running.node.current_sites();
         let names = |site: &Site| std::iter::once(&site.id).chain(&site.aliases).cloned().collect::<Vec<_>>();
         let known: HashSet<_> = sites.iter().flat_map(names).collect();
-        let staying = staying.iter().filter_map(|id| current.get(id)).map(|site| &site.site);
-        sites.extend(staying.filter(|site| !names(site).iter().any(|name| known.contains(name))).cloned());
-        sites
+        let is_taken = |site: &Site| names(site).iter().any(|name| known.contains(name));
+        let mut stay = Vec::new();
+        for id in staying {
+            if let Some(site) = current.get(id).filter(|site| !is_taken(&site.site)) {
+                sites.push(site.site.clone());
+                stay.push(id.clone());
+            }
+        }
+        (sites, stay)
     }
 
     fn note_read(&mut self, folder: Option<SitesDir>, staying: &[String]) {

@@ -59,7 +59,14 @@ pub fn in_force(config: &Config, flags: &Flags, environment: &Environment) -> St
     let [(_, root), (_, of_site), (_, of_limits), _] = file::keys();
     let folder = path.parent().unwrap_or(Path::new(""));
     for key in root.iter().filter(|key| !["sites", "limits", "tokens"].contains(key)) {
-        setting(&mut shown, key, value_of(config, key, written, folder), &origins.of(key, written));
+        let (value, origin) = (value_of(config, key, written, folder), origins.of(key, written));
+        match value {
+            // Its sites have tables below, and a site stands in one place.
+            Some(folder) if *key == "sites_dir" => {
+                line(&mut shown, &format!("# {key} = {folder}  # {origin}; its sites follow"));
+            }
+            value => setting(&mut shown, key, value, &origin),
+        }
     }
     for (key, value) in [("log_format", log_format(config)), ("log", config.log_filter.as_str())] {
         let origin = origins.of(key, None);
@@ -268,6 +275,7 @@ fn duration(duration: Duration) -> Value {
 
 fn site_value(site: &Site, key: &str, written: Option<&Written<'_>>) -> Option<Value> {
     Some(match key {
+        "name" if site.name.is_empty() => return None,
         "name" => site.name.as_str().into(),
         "origins" if site.origins == [Origin::any_localhost()] => list(DEMO_ORIGINS),
         "origins" => list(&site.origins),

@@ -445,6 +445,13 @@ fn what_is_in_force_can_be_loaded_again_and_is_the_same() {
         let (config, again, shown) = again(&flags, &Environment::default());
         assert_eq!(config, Config { file: config.file.clone(), ..again }, "{shown}");
     }
+    std::fs::create_dir(directory.path().join("sites.d")).unwrap();
+    std::fs::write(directory.path().join("sites.d/b.toml"), "origins = [\"https://b.vn\"]\n").unwrap();
+    std::fs::write(&path, format!("sites_dir = \"sites.d\"\n{SITE}")).unwrap();
+    let flags = Flags { config: Some(path), ..Flags::default() };
+    let (config, again, shown) = again(&flags, &Environment::default());
+    assert_eq!((config.sites.len(), config.sites), (2, again.sites), "{shown}");
+    assert!(shown.contains("sites.d\"  # ") && shown.contains("# name is not set\n"), "{shown}");
 }
 
 #[test]

@@ -84,6 +84,8 @@ pub fn site_finding(id: &str, answer: &Answer) -> Finding {
 pub fn origin_finding(id: &SiteId, page: &Url, answer: &Answer, known: Option<&Site>) -> Finding {
     let origin = page.origin().ascii_serialization();
     let is_configured = known.map(|site| site.covers(page));
+    // The tag may have an alias; commands want the site's own id.
+    let id = known.map_or(id, |site| &site.id);
     let add = format!("`thongke sites set {id} origins+={origin}`, or add it to the site's `origins` and reload");
     match (answer.status, answer.problem()) {
         (200, _) => Finding::fine(format!("`{origin}` is an origin of `{id}`")),
@@ -193,6 +195,8 @@ mod tests {
             let found = origin_finding(&id, &page, &answer, known);
             assert!(found.weight == weight && found.text.contains(says), "{found}");
         }
+        let of_alias = origin_finding(&"old".parse().unwrap(), &page, &answer(403, REFUSED), Some(&other));
+        assert!(of_alias.text.contains("`thongke sites set a origins+="), "{of_alias}");
     }
 
     #[test]

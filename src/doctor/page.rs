@@ -81,20 +81,23 @@ impl Page {
             match token {
                 Token::StartTag(tag) => {
                     let inside = around.or((templates > 0).then_some("template"));
+                    let is_in_force = inside.is_none();
                     match tag.name.as_slice() {
                         b"template" => templates += 1,
                         b"noscript" => is_in_noscript = true,
                         b"script" => self.tags.extend(script(&tag, inside)),
-                        b"img" => self.pixels.extend(pixel(&tag, inside == Some("noscript"))),
-                        b"base" if !has_base => {
+                        b"img" if inside != Some("template") => {
+                            self.pixels.extend(pixel(&tag, inside == Some("noscript")));
+                        }
+                        b"base" if is_in_force && !has_base => {
                             let base = text(&tag, "href").and_then(|href| self.url.join(href.trim()).ok());
                             has_base = base.is_some();
                             self.base = base.unwrap_or(self.base.clone());
                         }
-                        b"link" if has_word(&tag, "rel", "canonical") => {
+                        b"link" if is_in_force && has_word(&tag, "rel", "canonical") => {
                             self.canonical = self.canonical.take().or(text(&tag, "href"));
                         }
-                        b"meta" => self.meta(&tag),
+                        b"meta" if is_in_force => self.meta(&tag),
                         _ => {}
                     }
                 }
@@ -214,6 +217,17 @@ mod tests {
             [("a", Some("noscript"), true), ("b", Some("template"), true), ("c", None, true), ("QWER", None, false)]
         );
         assert_eq!(page.pixels, [Pixel { src: "https://c.vn/tk/v1/hit.gif?site=a".to_owned(), is_in_noscript: true }]);
+    }
+
+    #[test]
+    fn a_browser_that_runs_scripts_takes_nothing_out_of_noscript_and_template() {
+        let inert = "<base href=https://b.vn/><link rel=canonical href=/b><meta name=referrer content=no-referrer>\
+             <meta http-equiv=Content-Security-Policy content=\"script-src 'none'\">";
+        let pixel = "<img src=/v1/hit.gif?site=a>";
+        let page = read(&format!("<noscript>{inert}</noscript><template>{inert}{pixel}</template>"));
+        assert_eq!(page.base.as_str(), "https://a.vn/tin/bai");
+        assert_eq!((page.canonical, page.referrer, page.policies), (None, None, Vec::new()));
+        assert_eq!(page.pixels, []);
     }
 
     #[test]

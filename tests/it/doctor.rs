@@ -74,6 +74,9 @@ fn tag(node: &str) -> String {
     format!(r#"<title>x</title><script async crossorigin src="http://{node}/thongke.js" data-site="x"></script>"#)
 }
 
+/// A hit of the site `x`, whoever fetches it.
+const HIT: &str = "/v1/hit.gif?site=x&url=http%3A%2F%2Flocalhost%2F";
+
 const SITE: &str = "[sites.x]\norigins = [\"http://localhost:*\"]\n";
 
 #[test]
@@ -127,6 +130,12 @@ fn each_fault_is_found_and_fails() {
             "/integrity" => html(tag.replace(" data-site", " integrity=\"sha384-AAAA\" data-site")),
             "/script" => with("Content-Security-Policy: script-src 'self'\r\n"),
             "/hit" => with("Content-Security-Policy: script-src *; connect-src 'self'\r\n"),
+            "/to-hit" => Page { fields: format!("Location: http://{address}{HIT}\r\n"), body: Vec::new() },
+            "/to/thongke.js" => Page { fields: format!("Location: http://{address}{HIT}\r\n"), body: Vec::new() },
+            "/tag-to-hit" => html("<script src=/to/thongke.js data-site=x></script>"),
+            "/tag-of-hit" => html(format!("<script src='http://{address}{HIT}&thongke' data-site=x></script>")),
+            "/large" => html(format!("{}{tag}", " ".repeat(5 << 20))),
+            "/br" => Page { fields: html("").fields + "Content-Encoding: br\r\n", body: b"xyz".to_vec() },
             "/away" => html(tag.replace(&address, "localhost:9")),
             "/sub-filter" if takes_gzip => packed("<p>x"),
             "/canonical" => html(format!("<link rel=canonical href=https://other.gov.vn/bai>{tag}")),
@@ -155,6 +164,16 @@ fn each_fault_is_found_and_fails() {
         code == 0 && said.contains("warning: <link rel=\"canonical\"> names https://other.gov.vn/bai"),
         "{code} {said}"
     );
+    for (path, says) in [
+        ("/to-hit", "counts a view when it is fetched, so it wasn't"),
+        ("/tag-to-hit", "counts a view when it is fetched, so it wasn't"),
+        ("/tag-of-hit", "counts a view when it is fetched, so it wasn't"),
+        ("/large", "warning: only the page's first 4 MiB were read"),
+        ("/br", "comes in the encoding `br`"),
+    ] {
+        let (code, said) = doctor(&format!("{portal}{path}"), &[]);
+        assert!(code == 1 && said.contains(says), "{path}: {code} {said}");
+    }
     let (code, said) = doctor("http://localhost:9/", &[]);
     assert!(code == 1 && said.contains("the page http://localhost:9/ can't be fetched"), "{code} {said}");
     for wrong in ["portal.gov.vn/tin", "ftp://a.vn/"] {

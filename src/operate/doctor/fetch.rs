@@ -13,6 +13,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -29,7 +30,7 @@ const AGENT: &str = concat!(
 );
 const REDIRECTS_MAX: usize = 5;
 /// Of a page, after decompression. A larger one is read to there.
-const BODY_BYTES_MAX: usize = 4 << 20;
+pub const BODY_BYTES_MAX: usize = 4 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Of one request, with its body.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -52,6 +53,8 @@ pub struct Question<'a> {
 pub struct Fetched {
     /// The last address.
     pub url: Url,
+    /// Only the beginning was read.
+    pub is_cut: bool,
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
@@ -69,6 +72,12 @@ impl Fetched {
 
     pub fn value(&self, name: &HeaderName) -> Option<&str> {
         self.values(name).next()
+    }
+
+    /// A compression that was not asked for.
+    pub fn unknown_encoding(&self) -> Option<&str> {
+        self.value(&CONTENT_ENCODING)
+            .filter(|name| !["", "identity", "gzip"].contains(&name.to_ascii_lowercase().as_str()))
     }
 
     pub fn into_answer(self) -> Answer {
@@ -99,6 +108,9 @@ impl Client {
         let mut url = url.clone();
         url.set_fragment(None);
         for _ in 0..=REDIRECTS_MAX {
+            if question.method != Method::OPTIONS && takes_hits(&url) {
+                return Err(format!("{url} counts a view when it is fetched, so it wasn't"));
+            }
             let asking = tokio::time::timeout(TIMEOUT, self.ask_once(&url, question));
             let fetched = asking.await.unwrap_or_else(|_| Err(format!("no whole answer within {TIMEOUT:?}")))?;
             let target = fetched
@@ -125,8 +137,18 @@ impl Client {
         };
         let (status, headers, body) = response.map_err(|error| format!("HTTP: {error}"))?;
         let is_gzip = headers.get(CONTENT_ENCODING).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"gzip"));
-        Ok(Fetched { url: url.clone(), status, headers, body: if is_gzip { unpacked(&body) } else { body } })
+        let is_cut = body.len() == BODY_BYTES_MAX;
+        let body = if is_gzip { unpacked(&body) } else { body };
+        Ok(Fetched { url: url.clone(), is_cut: is_cut || body.len() == BODY_BYTES_MAX, status, headers, body })
     }
+}
+
+/// True if a node may count a hit at this address. Pages and redirects of strangers can lead there.
+fn takes_hits(url: &Url) -> bool {
+    let path: Vec<u8> = percent_decode_str(url.path()).collect();
+    let path = path.to_ascii_lowercase();
+    let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |at| at + 1);
+    [&b"/hit.gif"[..], b"/v1/hit"].iter().any(|ending| path[..end].ends_with(ending))
 }
 
 /// The commonest fault of a certificate has words of its own.
@@ -216,4 +238,27 @@ fn unpacked(body: &[u8]) -> Vec<u8> {
     let mut reader = flate2::read::MultiGzDecoder::new(body).take(BODY_BYTES_MAX as u64);
     let _ = reader.read_to_end(&mut text);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_hits_are_known_in_any_spelling() {
+        let is_known = |url: &str| takes_hits(&Url::parse(url).unwrap());
+        for url in [
+            "http://c.vn/v1/hit.gif?site=a",
+            "https://c.vn/tk//v1/%68it.gif",
+            "https://c.vn/V1/hit/",
+            "https://c.vn/hit.gif",
+        ] {
+            assert!(is_known(url), "{url}");
+        }
+        for url in
+            ["https://c.vn/thongke.js?x=/v1/hit.gif", "https://c.vn/v1/hitachi", "https://c.vn/", "https://c.vn/hit"]
+        {
+            assert!(!is_known(url), "{url}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use crate::doctor::{
     self, Answer, Finding, Head, Page, PageUrl, Tag, Weight, canonical_finding, hit_path_finding, origin_finding,
     site_finding,
 };
-use fetch::{Client, Fetched, Question};
+use fetch::{BODY_BYTES_MAX, Client, Fetched, Question};
 
 /// Tags of a page that are examined.
 const TAGS_MAX: usize = 5;
@@ -55,12 +55,18 @@ async fn examine(config: &Config, url: &Url, report: &mut Report) -> anyhow::Res
     if fetched.url != *url {
         report.add(Finding::fine(format!("the page leads to {}", fetched.url)))?;
     }
+    if let Some(encoding) = fetched.unknown_encoding() {
+        bail!("the page {} comes in the encoding `{}`, which wasn't asked for", fetched.url, encoding.escape_debug());
+    }
     let (page, head) = (Page::read(&fetched.body, &fetched.url), head_of(&fetched));
     if !doctor::has_tag(&page) && is_only_in_plain(&client, &fetched).await {
         return report.add(Finding::wrong(
             "the tag is missing where the portal compresses its answer: nginx's `sub_filter` reads plain answers alone; put \
              `proxy_set_header Accept-Encoding \"\";` beside it",
         ));
+    }
+    if fetched.is_cut {
+        report.add(Finding::warning(format!("only the page's first {} MiB were read", BODY_BYTES_MAX >> 20)))?;
     }
     report.add_all(doctor::findings_of_page(&page, &head))?;
     let running: Vec<_> = page.tags.iter().filter(|tag| tag.inside.is_none()).take(TAGS_MAX).collect();
@@ -72,7 +78,7 @@ async fn examine(config: &Config, url: &Url, report: &mut Report) -> anyhow::Res
             examine_tag(config, &client, &page, &head, tag, report).await?;
         }
     }
-    for pixel in &page.pixels {
+    for pixel in page.pixels.iter().take(TAGS_MAX) {
         report.add_all(doctor::findings_of_pixel(&page, &head, pixel))?;
     }
     if seen.is_empty()
@@ -182,7 +188,7 @@ async fn examine_service(
         return Ok(());
     }
     let reads_of_pages = of_site("pages/figures")?;
-    let known = config.sites.iter().find(|known| known.id == id).filter(|_| !config.is_demo);
+    let known = config.site(&id).filter(|_| !config.is_demo);
     let views = async |url: &Url| -> Result<Answer, Finding> {
         let mut asked = reads_of_pages.clone();
         asked.query_pairs_mut().append_pair("url", url.as_str()).append_pair("figures", "total");

@@ -49,7 +49,7 @@ impl MostRead {
         site_hits: i64,
         mut query: Vec<(&'static str, String)>,
     ) -> Available<Self> {
-        let filter = PageFilter::new(under, text);
+        let filter = PageFilter::new(under, text, &site.site.page_rules);
         let read = match range.begun() {
             Some(days) => ranges::most_read(node, lists, site, (days, range.today()), &filter, LINES_MAX).await?,
             None => RangedPages { pages: Vec::new(), stale: false, kept_from: None },

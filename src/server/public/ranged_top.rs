@@ -36,7 +36,7 @@ impl RangedTop {
         if under.len() > FOLDER_BYTES_MAX {
             return Err(HttpError::field("under", format!("`under` is longer than {FOLDER_BYTES_MAX} bytes")));
         }
-        let filter = PageFilter::new(&under, "");
+        let filter = PageFilter::new(&under, "", &site.page_rules);
         if from.is_none() && to.is_none() && filter.is_all() {
             return Ok(None);
         }

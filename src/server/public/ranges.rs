@@ -12,6 +12,7 @@ use super::listed_pages::ListedPages;
 use crate::counter::page::TOP_MAX;
 use crate::counter::site::PageRetention;
 use crate::counter::{Day, DayRange, Listing, PageAddress, Period, RegisteredSite};
+use crate::page::PageRules;
 use crate::server::ports::{Available, Node, TopPage};
 
 /// Counters of one page that are read at most: a month of days on either side of two years of months.
@@ -46,10 +47,11 @@ pub struct RangedPages {
 }
 
 impl PageFilter {
-    /// `under`: a path such as `/tin-tuc`, with or without slashes at its ends.
-    pub fn new(under: &str, text: &str) -> Self {
-        let under = under.trim().trim_matches('/');
-        let under = if under.is_empty() { String::new() } else { format!("/{under}") };
+    /// `under`: a path such as `/tin-tuc`, in any spelling that a page's address may have.
+    pub fn new(under: &str, text: &str, rules: &PageRules) -> Self {
+        let path = format!("/{}", under.trim().trim_matches('/'));
+        let folder = PageAddress::from_import(&path, rules).map_or(path, |page| page.as_str().to_owned());
+        let under = if folder == "/" { String::new() } else { folder };
         Self { under, text: text.trim().to_lowercase() }
     }
 
@@ -170,6 +172,7 @@ mod tests {
     use super::*;
     use crate::counter::PageTitle;
     use crate::counter::site::PAGE_RETENTION_DEFAULT;
+    use crate::page::PageCase;
 
     fn day(text: &str) -> Day {
         text.parse::<Period>().unwrap().first_day().unwrap()
@@ -195,7 +198,7 @@ mod tests {
     #[test]
     fn candidates_come_from_few_lists() {
         let lists = |first, last, filter: &PageFilter| listed(&of(first, last).0, filter).len();
-        let (all, some) = (PageFilter::default(), PageFilter::new("", "x"));
+        let (all, some) = (PageFilter::default(), PageFilter::new("", "x", &PageRules::with_defaults("vi")));
         assert_eq!((lists("2026-11-24", "2026-11-30", &all), lists("2026-11-24", "2026-11-30", &some)), (7, 1));
         assert_eq!(lists("2026-10-29", "2026-11-25", &all), 2);
         assert_eq!((lists("2024-12-01", "2026-11-30", &all), lists("2024-12-01", "2026-11-30", &some)), (24, 12));
@@ -209,12 +212,27 @@ mod tests {
             title: PageTitle::of(title),
         };
         let (news, other) = (page("/tin-tuc/a", "Lũ quét"), page("/tin-tuc-khac", "B"));
-        let takes = |under, text, page: &TopPage| PageFilter::new(under, text).takes(page);
+        let takes =
+            |under, text, page: &TopPage| PageFilter::new(under, text, &PageRules::with_defaults("vi")).takes(page);
         for under in ["/tin-tuc", "tin-tuc/", "/tin-tuc/a"] {
             assert!(takes(under, "", &news) && !takes(under, "", &other), "{under}");
         }
         assert!(takes("/", "", &other) && takes("/tin-tuc", "", &page("/tin-tuc", "")));
         assert!(takes("", "lŨ", &news) && takes("", "-TUC/", &news) && !takes("", "lũ", &other));
         assert!(!takes("/tin-tuc", "b", &news));
+    }
+
+    #[test]
+    fn a_folder_is_found_in_any_spelling_of_its_address() {
+        let rules = |case| PageRules { case, ..PageRules::with_defaults("vi") };
+        let under = |text: &str, case| PageFilter::new(text, "", &rules(case)).under().to_owned();
+        for spelling in ["/tin tức", "/tin%20t%E1%BB%A9c/", "//tin%20tu\u{31b}\u{301}c", "/a/../tin tức"] {
+            assert_eq!(under(spelling, PageCase::Auto), "/tin%20tức", "{spelling}");
+        }
+        assert_eq!((&*under("/Tin", PageCase::Fold), &*under("/Tin", PageCase::Auto)), ("/tin", "/Tin"));
+        assert_eq!(under("/tin?id=5", PageCase::Auto), "/tin?id=5");
+        for all in ["", "/", " // ", "/index.html"] {
+            assert!(PageFilter::new(all, "", &rules(PageCase::Auto)).is_all(), "{all}");
+        }
     }
 }

@@ -82,7 +82,7 @@ pub async fn most_read<N: Node>(
     if let Some(days) = range.begun() {
         let all = sums(node, blocks, site, &[days.counters(range.today(), true)]).await?;
         let all = all.values.first().copied().unwrap_or_default();
-        let filter = PageFilter::new(&asked.under, &asked.text);
+        let filter = PageFilter::new(&asked.under, &asked.text, &site.site.page_rules);
         let read = ranges::most_read(node, lists, site, (days, range.today()), &filter, TOP_MAX).await?;
         rows.extend(read.pages.iter().map(|page| {
             vec![
