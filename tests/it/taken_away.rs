@@ -31,7 +31,7 @@ fn is_refused(node: &Node, says: &str) {
     assert!(node.admin_get("/readyz").body.contains("put the folder back"));
     assert!(node.hit("/a").problem(503).contains(says));
     assert!(node.admin_get("/metrics").body.contains("\nthongke_ledger_writable 0\n"));
-    assert!(node.log().contains(says), "{}", node.log());
+    until("the log says so", Duration::from_secs(5), || node.log().contains(says));
     assert_eq!(node.admin_get("/healthz").status, 200);
 }
 
