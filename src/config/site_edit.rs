@@ -81,7 +81,8 @@ impl Assignment {
         let none = Item::Value(Value::Array(Array::new()));
         let item = table.entry(key).or_insert(none);
         let Some(list) = item.as_array_mut() else { return Err(format!("`{}` is no list", self.key)) };
-        let place = list.iter().position(|item| text_of(item) == self.value);
+        let named = text_of(&value_of(&self.value));
+        let place = list.iter().position(|item| text_of(item) == named);
         match (self.operation, place) {
             (Operation::Add, Some(_)) => Err(format!("`{}` has `{}` already", self.key, self.value)),
             (Operation::Add, None) => {
@@ -146,6 +147,7 @@ mod tests {
             ("Origins=x", "is no key"),
             ("origins+=", "names no item"),
             ("origins+=https://a.vn", "has `https://a.vn` already"),
+            ("origins+=\"https://a.vn\"", "already"),
             ("origins-=https://b.vn", "has no `https://b.vn`"),
             ("name+=x", "is no list"),
         ] {

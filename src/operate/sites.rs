@@ -138,16 +138,22 @@ pub fn rename(config: &Config, id: &SiteId, to: &SiteId) -> anyhow::Result<()> {
     let folder = folder(config)?;
     let before = text(config, folder, id)?;
     let site = configured(config, id)?;
-    if let Some(other) = config.site(to) {
+    if let Some(other) = config.site(to).filter(|other| other.id != site.id || to == id) {
         bail!("`{to}` is an id of site `{}`; nothing was changed", other.id);
     }
     if removed(config)?.iter().any(|removed| removed == to.as_str()) {
-        bail!("`{to}` is the id of a removed site that has counts; choose another id, and nothing was changed");
+        bail!(
+            "`{to}` is the id of a removed site, or of an alias, that has counts; choose another id, and nothing was changed"
+        );
     }
-    let mut assignments = vec![assignment("counted_as=", site.counted_as.as_str())?];
+    let is_back = site.counted_as == *to;
+    let mut assignments = vec![assignment("counted_as=", if is_back { "" } else { site.counted_as.as_str() })?];
     if site.counted_as != site.id {
         assignments.push(assignment("aliases+=", site.id.as_str())?);
     }
+    // A former id that comes back is no alias any more. The one that counts are kept under need not be in the list.
+    let no_alias = [assignment("aliases-=", to.as_str())?];
+    let before = if site.is_named(to) { edited(&before, &no_alias).unwrap_or(before) } else { before };
     let after = edited(&before, &assignments).map_err(anyhow::Error::msg)?;
     folder.rename(id, to, &after, config).context("nothing was changed")?;
     print(&format!(

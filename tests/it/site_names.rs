@@ -327,6 +327,28 @@ fn a_command_renames_a_site_and_no_hit_is_lost() {
 }
 
 #[test]
+fn a_renamed_site_gets_a_former_id_back_and_is_removed_at_once() {
+    let place = Place::new("sites_dir = \"sites.d\"\n");
+    let folder = sites_dir(&place, &[("a", "figures = [\"total\"]"), ("b", "")]);
+    let node = place.start(&[]);
+    assert_eq!(hit(&node, "a", "/tin").status, 200);
+    for [from, to] in [["a", "xa-a"], ["xa-a", "phuong-a"], ["phuong-a", "xa-a"], ["xa-a", "a"]] {
+        let (code, said) = place.run(&["sites", "rename", from, to]);
+        assert!(code == 0 && said.contains("with all its counts"), "{said}");
+        until("the site has the id", LONG, || total(&node, "a") == (to.to_owned(), 1));
+        assert_eq!(total(&node, from), (to.to_owned(), 1));
+    }
+    assert_eq!(names(&folder), ["a.toml", "b.toml"]);
+    let text = std::fs::read_to_string(folder.join("a.toml")).unwrap();
+    assert!(!text.contains("counted_as") && text.contains("\"phuong-a\"") && text.contains("\"xa-a\""), "{text}");
+    // The former file's time isn't over.
+    assert_eq!(place.run(&["sites", "remove", "a"]).0, 0);
+    until("the site is gone", LONG, || node.get("/v1/sites/a/figures").status == 404);
+    assert!(!node.log().contains("are gone at once"), "{}", node.log());
+    node.stop();
+}
+
+#[test]
 fn the_settings_in_force_are_printed_with_their_origins() {
     let place = Place::new(&format!("listen = \"127.0.0.1:0\"\n{}", site("a", "")));
     let config = place.config();
