@@ -248,7 +248,7 @@ pub struct MakeToken {
     /// The token's name: a-z, 0-9, `.`, `_` and `-`; a share link may do without
     #[arg(required_unless_present = "share")]
     pub name: Option<String>,
-    /// What it opens: `view` shows, `edit` also allows to change
+    /// Right on the sites: `view` shows, `edit` also changes
     #[arg(long, required_unless_present = "share")]
     pub right: Option<Right>,
     /// A site, or the beginning of several such as `xa-*`; repeat it for more

@@ -122,8 +122,8 @@ pub struct Sites {
     count: usize,
 }
 
-/// A site as a member of a set in which it is looked for by its id or an alias: little more than a pointer, so that
-/// the table of a hundred thousand stays small.
+/// Entry of the table of sites, under the site's id or an alias. It is little more than a pointer, so that a table of a
+/// hundred thousand stays small.
 #[derive(Debug, Clone)]
 struct ById {
     site: Arc<RegisteredSite>,

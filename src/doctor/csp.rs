@@ -20,7 +20,7 @@ pub struct Blocked {
     pub place: &'static str,
 }
 
-/// What a page loads of the counter.
+/// Load of the counter by a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Load<'a> {
     Script { nonce: Option<&'a str>, integrity: Option<&'a str> },
@@ -75,7 +75,7 @@ impl Policies {
         self.0.iter().any(|policy| directive(policy, "upgrade-insecure-requests").is_some())
     }
 
-    /// What a `sandbox` directive lacks for the script, which only a header can set.
+    /// Keyword that the script needs and a `sandbox` directive lacks. Only a header can set one.
     pub fn sandbox_lacks(&self) -> Option<&'static str> {
         let of_headers = self.0.iter().filter(|policy| policy.source == PolicySource::Header);
         of_headers.filter_map(|policy| directive(policy, "sandbox")).find_map(|allowed| {

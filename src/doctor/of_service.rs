@@ -30,7 +30,7 @@ impl Answer {
         is_problem.then(|| serde_json::from_slice(&self.body).ok()).flatten()
     }
 
-    /// What answered, where it is no node.
+    /// The answer in words, where it is no node's.
     fn shown(&self) -> String {
         match self.problem() {
             Some(problem) => format!("status {}: {}", self.status, problem.detail),

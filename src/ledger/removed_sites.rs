@@ -19,7 +19,7 @@ impl Ledger {
         Ok(stored.into_iter().filter(|id| !configured.contains(id)).collect())
     }
 
-    /// Those of the ids under which the file has counts.
+    /// Filters ids: the file has counts under those that are left.
     pub async fn with_counts(&self, ids: Vec<SiteId>) -> Result<Vec<SiteId>, LedgerError> {
         self.fold().await?;
         let read = move |connection: &Connection| {

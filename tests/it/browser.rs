@@ -1,6 +1,5 @@
 //! The box on a portal's page, in a real browser: layout shifts, and the views that count.
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,28 +10,9 @@ use tempfile::TempDir;
 
 use crate::driver::{Driver, box_of};
 use crate::node::{Node, until};
+use crate::portal::portal;
 
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// A portal on its own origin; `page` makes the page of a path.
-pub fn portal(page: impl Fn(&str) -> String + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://localhost:{}", listener.local_addr().unwrap().port());
-    // The thread ends with the test's process.
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-            // A browser opens connections that it may never use.
-            let Some(request) = lines.next() else { continue };
-            lines.take_while(|line| !line.is_empty()).for_each(drop);
-            let body = page(request.split(' ').nth(1).unwrap_or("/"));
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close\r\n";
-            let _ = write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
-        }
-    });
-    address
-}
 
 fn tag(node: &str) -> String {
     format!(r#"<script async src="http://{node}/thongke.js" data-site="demo"></script>"#)

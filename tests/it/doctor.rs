@@ -1,7 +1,6 @@
 //! `thongke doctor`: pages that count, and pages that don't.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,43 +11,9 @@ use tempfile::TempDir;
 
 use crate::node::{Node, PROGRAM, until};
 use crate::port::free_port;
+use crate::portal::{Page, html, serve};
 use crate::process::Process;
 use crate::redis::certificates;
-
-/// A page: header fields and text. `is_packed`: the request takes gzip.
-struct Page {
-    fields: String,
-    body: Vec<u8>,
-}
-
-fn html(body: impl Into<String>) -> Page {
-    Page { fields: "Content-Type: text/html; charset=utf-8\r\n".to_owned(), body: body.into().into_bytes() }
-}
-
-/// A portal on its own origin; `page` makes the answer to a path, of a browser that takes gzip or not.
-fn portal(page: impl Fn(&str, bool) -> Page + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://localhost:{}", listener.local_addr().unwrap().port());
-    // The thread ends with the test's process.
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-            let Some(request) = lines.next() else { continue };
-            let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
-            let takes_gzip = head.iter().any(|line| line.eq_ignore_ascii_case("accept-encoding: gzip"));
-            let Page { fields, body } = page(request.split(' ').nth(1).unwrap(), takes_gzip);
-            let status = if fields.contains("Location:") { "301 Moved" } else { "200 OK" };
-            let _ = write!(
-                stream,
-                "HTTP/1.1 {status}\r\n{fields}Connection: close\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            );
-            let _ = stream.write_all(&body);
-        }
-    });
-    address
-}
 
 fn packed(text: &str) -> Page {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -84,7 +49,7 @@ fn a_page_that_counts_is_fine_and_is_not_counted_by_the_examination() {
     let directory = TempDir::new().unwrap();
     let node = start(directory.path(), SITE);
     let address = node.public.clone();
-    let portal = portal(move |path, takes_gzip| {
+    let portal = serve(move |path, takes_gzip| {
         let tag = tag(&address);
         let policy =
             format!("Content-Security-Policy: default-src 'self'; script-src {address}; connect-src {address}\r\n");
@@ -117,7 +82,7 @@ fn each_fault_is_found_and_fails() {
     let directory = TempDir::new().unwrap();
     let node = start(directory.path(), &format!("{SITE}[sites.far]\norigins = [\"https://far.gov.vn\"]\n"));
     let address = node.public.clone();
-    let portal = portal(move |path, takes_gzip| {
+    let portal = serve(move |path, takes_gzip| {
         let tag = tag(&address);
         let with = |fields: &str| Page { fields: html("").fields + fields, body: tag.clone().into() };
         match path {
@@ -189,7 +154,7 @@ fn a_prefix_that_does_not_fit_and_a_closed_site_are_told() {
     let closed = format!("path_prefix = \"/tk\"\n{SITE}public = []\n");
     let node = start(directory.path(), &closed);
     let address = node.public.clone();
-    let portal = portal(move |path, _| match path {
+    let portal = serve(move |path, _| match path {
         "/root" => html(tag(&address)),
         _ => html(tag(&address).replace("/thongke.js", "/tk/thongke.js")),
     });

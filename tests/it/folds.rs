@@ -10,13 +10,15 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use thongke::counter::{Day, Hit, Minute, PageAddress, Period, Site, SiteNumber, Trace, Visit};
-use thongke::ledger::{DirectoryLock, Ledger};
+use thongke::ledger::Ledger;
 use thongke::metrics::Metrics;
+
+use crate::directory_lock;
 
 const SITE: SiteNumber = SiteNumber(1);
 
 fn open(directory: &Path) -> Ledger {
-    let lock = DirectoryLock::take(directory).unwrap();
+    let lock = directory_lock::take(directory).unwrap();
     let site = Site::with_defaults("a".parse().unwrap(), vec!["http://localhost:*".parse().unwrap()]);
     Ledger::open(lock, directory, vec![site], false, Arc::new(Metrics::new())).unwrap().0
 }

@@ -9,12 +9,14 @@ use thongke::counter::{Day, Hit, PageAddress, Period, Site, SiteNumber, Sites};
 use thongke::ledger::{DirectoryLock, Ledger, OpenError};
 use thongke::metrics::Metrics;
 
+use crate::directory_lock;
+
 fn site(id: &str) -> Site {
     Site::with_defaults(id.parse().unwrap(), vec!["http://localhost:*".parse().unwrap()])
 }
 
 fn try_open(directory: &Path) -> Result<(Ledger, Sites), OpenError> {
-    let lock = DirectoryLock::take(directory)?;
+    let lock = directory_lock::take(directory)?;
     Ledger::open(lock, directory, vec![site("a"), site("b")], false, Arc::new(Metrics::new()))
 }
 

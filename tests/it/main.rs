@@ -24,6 +24,8 @@ mod connections;
 mod contract;
 /// The demo page: accessible and steady.
 mod demo_page;
+/// The lock of a data directory, for tests that open its ledger themselves.
+mod directory_lock;
 /// `thongke doctor`: pages that count, and pages that don't.
 mod doctor;
 /// Starts browsers for the others.
@@ -67,6 +69,8 @@ mod page_life;
 mod page_rules;
 /// Ports for other programs.
 mod port;
+/// Portals for the others: web servers whose pages a test makes.
+mod portal;
 /// Other programs that tests start.
 mod process;
 /// The program as its users start it.

@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::browser::portal;
 use crate::driver::Driver;
 use crate::node::{Answer, Node, ask};
+use crate::portal::portal;
 
 const HIT: &str = r#"{"site":"demo","url":"http://localhost/a","title":"A"}"#;
 /// Each part with a query of it on the public listener, and on the admin listener.

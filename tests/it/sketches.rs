@@ -14,13 +14,15 @@ use thongke::counter::{
     Arrival, Day, Hit, Minute, PageAddress, Period, RegisteredSite, Salt, Site, SiteNumber, Sketch, Tally, Trace,
     Visit, Window,
 };
-use thongke::ledger::{DirectoryLock, Ledger};
+use thongke::ledger::Ledger;
 use thongke::metrics::Metrics;
+
+use crate::directory_lock;
 
 const SITE: SiteNumber = SiteNumber(1);
 
 fn open(directory: &Path) -> (Ledger, Arc<RegisteredSite>, thongke::counter::Sites) {
-    let lock = DirectoryLock::take(directory).unwrap();
+    let lock = directory_lock::take(directory).unwrap();
     let site = Site::with_defaults("a".parse().unwrap(), vec!["http://localhost:*".parse().unwrap()]);
     let (ledger, sites) = Ledger::open(lock, directory, vec![site], false, Arc::new(Metrics::new())).unwrap();
     let registered = Arc::clone(sites.by_number(SITE).unwrap());
@@ -300,7 +302,7 @@ fn a_file_whose_salts_are_another_tables_rows_is_refused_as_damaged() {
          WHERE name = 'salts';";
     file.execute_batch(swap).unwrap();
     drop(file);
-    let lock = DirectoryLock::take(directory.path()).unwrap();
+    let lock = directory_lock::take(directory.path()).unwrap();
     let refusal = Ledger::open(lock, directory.path(), vec![], false, Arc::new(Metrics::new())).unwrap_err();
     assert!(refusal.to_string().contains("restore"), "{refusal}");
 }

@@ -21,7 +21,7 @@ pub struct TokenHash([u8; 32]);
 #[error("expected `sha256:` and 64 hexadecimal digits, as `thongke token make --print` prints them")]
 pub struct TokenHashError;
 
-/// What a token opens.
+/// Rights of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {

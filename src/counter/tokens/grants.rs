@@ -17,7 +17,7 @@ pub struct Granted {
 #[derive(Debug, Default)]
 pub struct Grants {
     by_name: BTreeMap<TokenName, Granted>,
-    /// Keyed anew by each process, so that the time of a search tells nothing about the hashes.
+    /// Each process has its own key, so that the time of a look-up says nothing about the hashes.
     by_hash: HashMap<TokenHash, TokenName>,
 }
 

@@ -39,7 +39,7 @@ impl Token {
     }
 }
 
-/// What an operator's token opens.
+/// Right of an operator's token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
     Writes,
@@ -68,7 +68,7 @@ const FOREIGN_READ: HttpError = HttpError::fixed(
     "a page of another origin may load nothing from here; open the address itself, or ask by a program",
 );
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// True for endpoints without a token: probes and metrics, which reveal no secrets.
 pub fn is_free(endpoint: Admin) -> bool {
@@ -101,11 +101,15 @@ fn is_own_name(host: Host<'_>, local: Option<SocketAddr>) -> bool {
 /// Refuses a change that a page of another origin may have sent. A browser names the page in `Origin` and
 /// `Sec-Fetch-Site`; other clients send neither.
 pub fn check_page(headers: &HeaderMap, conn: &ConnState) -> Result<(), HttpError> {
-    let is_own = |value: &HeaderValue| value.to_str().is_ok_and(|origin| is_own_origin(origin, conn.local_address()));
+    let is_own = |origin: &str| is_own_origin(origin, conn.local_address());
+    if is_of_own_page(headers, is_own) { Ok(()) } else { Err(FOREIGN_PAGE) }
+}
+
+/// True for a request that no page of another origin has sent.
+pub fn is_of_own_page(headers: &HeaderMap, is_own_origin: impl Fn(&str) -> bool) -> bool {
+    let is_own = |value: &HeaderValue| value.to_str().is_ok_and(&is_own_origin);
     let is_own_fetch = |value: &HeaderValue| matches!(value.as_bytes(), b"same-origin" | b"none");
-    let is_allowed =
-        headers.get_all(ORIGIN).iter().all(is_own) && headers.get_all(SEC_FETCH_SITE).iter().all(is_own_fetch);
-    if is_allowed { Ok(()) } else { Err(FOREIGN_PAGE) }
+    headers.get_all(ORIGIN).iter().all(is_own) && headers.get_all(SEC_FETCH_SITE).iter().all(is_own_fetch)
 }
 
 /// Refuses a read for a page of another origin, which can't see the answer and would only make the node work. A link to
@@ -168,7 +172,7 @@ impl Tokens {
         self.read.as_ref()?.of_sessions
     }
 
-    /// What a token opens, if it is one of these.
+    /// Right of a token, if it is one of these.
     pub fn operator(&self, given: &str) -> Option<Operator> {
         let given = Sha256::digest(given).into();
         let is = |token: &Option<Token>| token.as_ref().map_or(Choice::from(0), |token| token.is(&given));

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use hyper::header::{HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::HeaderMap;
 use hyper::{Method, StatusCode};
 
 use crate::counter::tokens::secret::{self, TokenKey};
@@ -23,7 +23,7 @@ pub enum Door {
     Public,
 }
 
-/// What both listeners share at their doors.
+/// Settings and limits of logins, the same at both listeners.
 #[derive(Debug)]
 pub struct Entrance {
     trusted_proxies: TrustedProxies,
@@ -85,7 +85,6 @@ const STALE_FORM: HttpError = HttpError::fixed(
     "origin",
     "the form is not of this session; load its page again and send it from there",
 );
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Names of the operators' tokens in tickets; no editor's token has one of them.
 const WRITES: &str = "+admin";
@@ -102,11 +101,7 @@ impl Door {
             }
             Self::Public => {
                 let host = Host::of(headers)?;
-                let is_own = |value: &HeaderValue| value.to_str().is_ok_and(|origin| is_origin_of(origin, host));
-                let is_own_fetch = |value: &HeaderValue| matches!(value.as_bytes(), b"same-origin" | b"none");
-                let is_allowed = is_read
-                    || headers.get_all(ORIGIN).iter().all(is_own)
-                        && headers.get_all(SEC_FETCH_SITE).iter().all(is_own_fetch);
+                let is_allowed = is_read || auth::is_of_own_page(headers, |origin| is_origin_of(origin, host));
                 if is_allowed { Ok(()) } else { Err(FOREIGN_FORM) }
             }
         }
@@ -165,7 +160,7 @@ impl<'a> Caller<'a> {
         Ok(Entry { access, form_secret: Some(secret.to_owned()), has_session: true })
     }
 
-    /// What a token opens. A wrong one counts as a failed attempt, and beyond their limit none is looked at.
+    /// Access of a token. A wrong one counts as a failed attempt; beyond their limit no token is looked up.
     pub fn open(&self, token: &str) -> Result<Opened, HttpError> {
         self.check_way()?;
         let (client, now) = (self.client(), Instant::now());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
@@ -21,6 +21,7 @@ use super::{
 use crate::clock;
 use crate::counter::{Access, RegisteredSite};
 use crate::metrics::Metrics;
+use crate::server::admin::auth::SEC_FETCH_SITE;
 use crate::server::http::{AnswerBody, Host, HttpError, Latency, RequestId, body, form, framing};
 use crate::server::net::ConnState;
 use crate::server::ports::Node;
@@ -31,7 +32,6 @@ use crate::server::session::form_token;
 
 /// Bytes of a form.
 const FORM_BYTES_MAX: usize = 32 << 10;
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FORM_TYPE: HttpError = HttpError::fixed(
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
     "malformed",
@@ -311,7 +311,7 @@ async fn fields(headers: &HeaderMap, body: Incoming, conn: &ConnState) -> Result
 
 /// True for a browser that opens a page.
 fn wants_page(method: &Method, headers: &HeaderMap) -> bool {
-    let accepts = |value: &hyper::header::HeaderValue| value.to_str().is_ok_and(|list| list.contains("text/html"));
+    let accepts = |value: &HeaderValue| value.to_str().is_ok_and(|list| list.contains("text/html"));
     matches!(*method, Method::GET | Method::HEAD) && headers.get_all(ACCEPT).iter().any(accepts)
 }
 
